@@ -1,0 +1,191 @@
+"""Every error that the running system raises to a caller; all of them are ``OnewriterError``.
+
+Errors are values: they are made on the writer's, a replica's or a query actor's thread and raised on the
+caller's, so they hold text and small values only, and survive a copy and pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from storage.errors import OnewriterError
+
+
+class ActorsError(OnewriterError):
+    """What the running system raises; errors of the files themselves are ``StorageError``."""
+
+
+# -- the definition -------------------------------------------------------------------------
+class DomainError(ActorsError):
+    """A domain is defined wrongly. ``problems`` lists every mistake found, each with its place."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.problems))
+
+
+# -- one message ----------------------------------------------------------------------------
+class InvalidMessage(ActorsError):
+    """A message's fields do not fit its declaration. ``message`` and ``field`` name the place."""
+
+    def __init__(self, text: str, *, message: str = "", field: str = "", expected: str = "", got: str = "") -> None:
+        self.message = message
+        self.field = field
+        self.expected = expected
+        self.got = got
+        super().__init__(text)
+
+    @classmethod
+    def of(cls, message: str, field: str, expected: str, got: str) -> InvalidMessage:
+        """``ListProduct.price must be int, got str 'abc'``."""
+        return cls(
+            f"{message}.{field} must be {expected}, got {got}",
+            message=message,
+            field=field,
+            expected=expected,
+            got=got,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_invalid_message, (str(self), self.message, self.field, self.expected, self.got))
+
+
+def _invalid_message(text: str, message: str, field: str, expected: str, got: str) -> InvalidMessage:
+    return InvalidMessage(text, message=message, field=field, expected=expected, got=got)
+
+
+class UnknownMessage(ActorsError):
+    """The message's class is not a command (or query, or event) of this system's domain."""
+
+
+class Rejected(ActorsError):
+    """A command that the domain refuses. Raised by deciders, ``validate`` and middleware.
+
+    ``code`` is for programs and stays the same when the text is reworded; ``details`` are keyword values
+    for whoever shows the refusal.
+    """
+
+    def __init__(self, message: str = "", code: str = "rejected", **details: Any) -> None:
+        self.message = message
+        self.code = code
+        self.details = details
+        super().__init__(message or code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rejected, (type(self), self.message, self.code, self.details))
+
+
+def _rejected(cls: type[Rejected], message: str, code: str, details: dict[str, Any]) -> Rejected:
+    error = cls.__new__(cls)
+    Rejected.__init__(error, message, code, **details)
+    return error
+
+
+# -- the write side -------------------------------------------------------------------------
+class ConcurrencyConflict(ActorsError):
+    """The command's stream is not at the version that the caller expected; nothing was written."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"stream {stream!r} is at version {actual}, expected {expected}; read it again and decide anew"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.stream, self.expected, self.actual))
+
+
+class CommandIdReused(ActorsError):
+    """The command id was used before with another payload; nothing was written."""
+
+    def __init__(self, command_id: str) -> None:
+        self.command_id = command_id
+        super().__init__(
+            f"command id {command_id!r} was used before for a command with another payload; use a new id"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.command_id,))
+
+
+class Overloaded(ActorsError):
+    """A bounded mailbox stayed full for as long as the caller was ready to wait; nothing was done."""
+
+
+class DeadlineExceeded(ActorsError):
+    """The message's deadline passed before it was its turn; it was not executed."""
+
+
+class _OutcomeUnknown(ActorsError):
+    def __init__(self, command_id: str, text: str = "") -> None:
+        self.command_id = command_id
+        super().__init__(text or self._text(command_id))
+
+    def _text(self, command_id: str) -> str:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.command_id, str(self)))
+
+
+class CommandTimeout(_OutcomeUnknown):
+    """No reply in time. The outcome is unknown: execute again with ``command_id`` to find out."""
+
+    def _text(self, command_id: str) -> str:
+        return (
+            f"no reply in time to command {command_id!r}; it may or may not be on disk: "
+            "execute it again with this command_id to find out"
+        )
+
+
+class CommitUncertain(_OutcomeUnknown):
+    """The commit failed half-way. The outcome is unknown: execute again with ``command_id`` to find out."""
+
+    def _text(self, command_id: str) -> str:
+        return (
+            f"the commit of command {command_id!r} failed and may or may not be on disk: "
+            "execute it again with this command_id to find out"
+        )
+
+
+class DeciderFailed(ActorsError):
+    """A decider or evolver raised, or gave something that is not an event; nothing was written.
+
+    The cause, if there is one, is ``__cause__``.
+    """
+
+
+# -- the read side --------------------------------------------------------------------------
+class QueryFailed(ActorsError):
+    """A query's ``run`` raised; the cause is ``__cause__``."""
+
+
+class QueryTimeout(ActorsError):
+    """A query did not answer in time."""
+
+
+class ConsistencyTimeout(ActorsError):
+    """No replica became as fresh as the query demands before its time-out; no stale answer was given."""
+
+
+class ModelStopped(ActorsError):
+    """A read model is stopped at an event that its projection failed on, so it can't become fresh."""
+
+
+class ViewExpired(ActorsError):
+    """A view was used after it was closed or had reached its maximum age."""
+
+
+# -- the system -----------------------------------------------------------------------------
+class SystemClosed(ActorsError):
+    """The system is closed or closing; the message was not handled."""
+
+
+class ForkedProcess(ActorsError):
+    """A system was used in a forked child. Open another one there, after the parent closed its own."""

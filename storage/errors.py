@@ -1,0 +1,113 @@
+"""The errors of the storage package, one tree that the rest of the product extends. No thread runs this module.
+
+Every message says what happened, to what (path, stream, position, field), and what to do. Catch `StorageError`
+for anything that the storage raises, or `OnewriterError` for anything at all that this product raises.
+"""
+
+from __future__ import annotations
+
+
+class OnewriterError(Exception):
+    """The root of every error that this product raises on purpose."""
+
+
+class StorageError(OnewriterError):
+    """Something the storage could not do."""
+
+
+# -- opening a store --------------------------------------------------------------------------------------------
+class StoreLocked(StorageError):
+    """Another opener, in this process or another one, holds the store for writing.
+
+    `holder` describes it: process id, host, program and start time, as the holder wrote them.
+    """
+
+    def __init__(self, message: str, holder: str = "") -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class NotAStore(StorageError):
+    """The path holds something that is not a store of this kind; nothing in it was touched."""
+
+
+class NewerFormat(StorageError):
+    """The store was written by a newer version of this product; nothing in it was touched."""
+
+
+class DamagedStore(StorageError):
+    """The store's files are there but cannot be read as what they should be."""
+
+
+class ForeignReplica(StorageError):
+    """The replica belongs to another history than the log, or is ahead of it."""
+
+
+class StoreReadOnly(StorageError):
+    """The place of the store cannot be written: its permissions or its file system forbid it."""
+
+
+# -- using a store ----------------------------------------------------------------------------------------------
+class StoreClosed(StorageError):
+    """The store was used after it was closed."""
+
+
+class SnapshotClosed(StorageError):
+    """A snapshot was used after it was closed."""
+
+
+class StoreFull(StorageError):
+    """The map or the disk is full. Nothing of the transaction was written; reading goes on."""
+
+
+class CommitFailed(StorageError):
+    """A commit failed and whether it is on disk is unknown: reopen the store and look before writing again.
+
+    `errno` is the system's error number, or None where the database gave none.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class InvalidKey(StorageError):
+    """A name or key value that cannot be stored as a key: empty, of a wrong type, or with a NUL in it."""
+
+
+class KeyTooLong(InvalidKey):
+    """A name or key value longer than a key may be."""
+
+
+class RowMissing(StorageError):
+    """A row that was to be changed is not in its table."""
+
+
+# -- encoding and decoding --------------------------------------------------------------------------------------
+class CodecError(StorageError):
+    """A value could not be encoded, or stored bytes could not be decoded."""
+
+
+class UnregisteredType(CodecError):
+    """An instance of a class that is not registered with the codec was to be encoded."""
+
+
+class UnknownType(CodecError):
+    """Stored bytes name a type that is not registered with the codec."""
+
+
+class UnencodableValue(CodecError):
+    """A value inside a message is of a type that has no encoding; the message gives the path to it."""
+
+
+class DuplicateTypeName(CodecError):
+    """Two classes were registered under one name, or one class under two."""
+
+
+class MessageTooLarge(CodecError):
+    """An encoded message is longer than the codec allows. `size` and `limit` are in bytes."""
+
+    def __init__(self, message: str, size: int = 0, limit: int = 0) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit

@@ -1,0 +1,54 @@
+# Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
+#   make demo [DATA=journey] [LIMIT=100000]   make repl [STORE=path]   make bench [BENCH=--quick]
+#   make test | lint | types | crash | soak | clean
+
+PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
+	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo repl bench test lint types crash soak clean
+.NOTPARALLEL:
+.SECONDARY:
+
+demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)
+	$(RUN) -m actors demo $(if $(DATA),--data $(DATA)) $(if $(LIMIT),--limit $(LIMIT))
+
+repl: $(VENV)/.with-repl
+	$(RUN) -m actors repl $(STORE)
+
+bench: $(VENV)/.with-bench
+	$(RUN) -m benchmarks $(BENCH)
+
+test: $(VENV)/.with-dev
+	$(RUN) -m pytest $(TEST)
+
+lint: $(VENV)/.with-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.with-dev $(VENV)/.with-bench
+	$(RUN) -m mypy actors storage benchmarks
+
+# The crash tests of `make test`, for many more rounds.
+crash: $(VENV)/.with-dev
+	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
+
+# The property tests of `make test`, with many more and longer examples.
+soak: $(VENV)/.with-dev
+	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m hypothesis -o faulthandler_timeout=0 $(TEST)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN):
+	$(if $(PYTHON),,$(error no Python 3.11 or later found: name one, as in "make PYTHON=/opt/python3.12/bin/python3"))
+	$(PYTHON) -m venv $(VENV)
+
+# One mark for each extra that is installed, so that a second run begins at once.
+$(VENV)/.with-%: setup.cfg pyproject.toml | $(RUN)
+	$(RUN) -m pip install --quiet --editable '.[$*]'
+	touch $@

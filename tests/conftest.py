@@ -1,0 +1,22 @@
+"""What every test may use: the hypothesis profiles and the place for a store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes single examples slow; how long a test may take is pytest's faulthandler_timeout.
+_any_machine = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+
+settings.register_profile("quick", max_examples=60, stateful_step_count=30, **_any_machine)
+settings.register_profile("soak", max_examples=3000, stateful_step_count=100, **_any_machine)
+settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    """Where a test may have its store; nothing is there yet."""
+    return tmp_path / "shop"

@@ -1,0 +1,292 @@
+"""The message codec: Python values to msgpack bytes and back, never pickle. Any thread; registering comes first.
+
+Registered frozen dataclasses and enums are stored under a stable name that has nothing to do with their Python
+path, so a class may move. Decoding needs nothing but the registry.
+
+The disk format, fixed for ever. None, bool, int of up to 64 bits, float, str, bytes, list and dict are msgpack's
+own. Everything else is a msgpack extension; its body is given here (brackets and braces mean packed msgpack):
+
+    1  message    [name, {field: value}]             7  datetime   ISO 8601 text with its UTC offset, if any
+    2  enum       [name, [member name, ...]]         8  date       ISO 8601 text
+    3  tuple      [item, ...]                        9  time       ISO 8601 text with its UTC offset, if any
+    4  frozenset  [packed item, ...], sorted        10  timedelta  [days, seconds, microseconds]
+    5  int        signed big-endian bytes           11  UUID       16 bytes
+    6  Decimal    its exact text
+
+A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single bits.
+Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused, since it
+would not come back as what it was; bytearray and memoryview come back as bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgpack import ExtType, Packer, unpackb
+
+from storage.codec_classes import compile_getter, place, stored_fields
+from storage.codec_values import (
+    ENUM,
+    MESSAGE,
+    Refusal,
+    path_to,
+    standard_decoders,
+    standard_encoders,
+)
+from storage.errors import (
+    CodecError,
+    DuplicateTypeName,
+    MessageTooLarge,
+    UnencodableValue,
+    UnknownType,
+    UnregisteredType,
+)
+
+DEFAULT_MAX_BYTES = 16 << 20
+
+Fields = dict[str, Any]
+
+
+class Codec:
+    """Encodes and decodes values with a registry of message classes and enums.
+
+    Register everything before the codec is shared between threads; from then on any thread may use it.
+    `max_bytes` bounds an encoded message; raise it only if messages of more than 16 MiB are meant to be.
+    """
+
+    def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._types: dict[str, type] = {}
+        self._names: dict[type, str] = {}
+        self._getters: dict[type, tuple[str, Callable[[Any], Fields]]] = {}
+        self._decoders = standard_decoders(self._unpack_item)
+        self._decoders[MESSAGE] = self._decode_message
+        self._decoders[ENUM] = self._decode_enum
+        encoders = self._encoders = standard_encoders(self._pack_item)
+
+        def default(value: Any) -> ExtType:
+            try:
+                encoder = encoders[type(value)]
+            except KeyError:
+                raise Refusal(value, "it has no encoding") from None
+            return encoder(value)
+
+        # A Packer is not thread-safe and refuses to be used again from its own hook; a new one costs 60 ns.
+        self._new_packer: Callable[[], Packer] = functools.partial(Packer, default=default, strict_types=True)
+        self.unpack: Callable[[bytes], Any] = functools.partial(
+            unpackb, ext_hook=self._decode_extension, strict_map_key=False
+        )
+        """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
+
+    # -- the registry -------------------------------------------------------------------------------------------
+    @property
+    def registered(self) -> Mapping[str, type]:
+        """Every registered class by its stored name; a live, read-only view."""
+        return MappingProxyType(self._types)
+
+    def register(self, cls: type, name: str | None = None) -> None:
+        """Register a frozen dataclass or an Enum under a stored name, its class name unless given.
+
+        The name is what the disk holds: keep it when the class is renamed. Registering the same class under the
+        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken, CodecError
+        if the class is of another kind.
+        """
+        name = cls.__name__ if name is None else name
+        if not name:
+            raise CodecError(f"{cls.__qualname__} needs a name that is not empty to be stored under")
+        if self._types.get(name) is cls:
+            return
+        if name in self._types:
+            raise DuplicateTypeName(
+                f"two classes are to be stored as {name!r}: {place(self._types[name])} and {place(cls)}; "
+                "give one of them another name"
+            )
+        if cls in self._names:
+            raise DuplicateTypeName(
+                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {name!r}"
+            )
+        if issubclass(cls, enum.Enum):
+            self._encoders[cls] = self._enum_encoder(cls, name)
+        else:
+            fields = stored_fields(cls)
+            self._getters[cls] = name, compile_getter(fields)
+            self._encoders[cls] = self._message_encoder(cls)
+        self._types[name] = cls
+        self._names[cls] = name
+
+    def name_of(self, cls: type) -> str:
+        """Return the stored name of a class; raises UnregisteredType."""
+        try:
+            return self._names[cls]
+        except KeyError:
+            raise UnregisteredType(
+                f"{place(cls)} is not registered with the codec; register it first"
+            ) from None
+
+    def type_of(self, name: str) -> type:
+        """Return the class stored under a name; raises UnknownType."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise UnknownType(
+                f"no class is registered for the stored type {name!r}; register its class, or give the class "
+                "that took its place this name"
+            ) from None
+
+    # -- messages -----------------------------------------------------------------------------------------------
+    def fields(self, message: object) -> Fields:
+        """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
+        return self.describe(message)[1]
+
+    def describe(self, message: object) -> tuple[str, Fields]:
+        """Return a message's stored name and its fields; raises UnregisteredType."""
+        try:
+            name, getter = self._getters[type(message)]
+        except KeyError:
+            raise UnregisteredType(
+                f"{place(type(message))} is not registered with the codec as a message; register it first"
+            ) from None
+        return name, getter(message)
+
+    def build(self, name: str, fields: Fields) -> object:
+        """Return a message of the class stored as `name`. A missing field takes its default.
+
+        Raises UnknownType if no class has the name, CodecError if fields are unknown, missing without a default,
+        or refused by the class.
+        """
+        try:
+            return self._types[name](**fields)
+        except Exception as error:
+            raise self._misfit(name, fields, error) from error
+
+    # -- values -------------------------------------------------------------------------------------------------
+    def encode(self, value: object) -> bytes:
+        """Return the bytes of any supported value.
+
+        Raises UnregisteredType or UnencodableValue with the path to the value that is at fault, MessageTooLarge
+        if there are more than `max_bytes`.
+        """
+        data = self.pack(value)
+        if len(data) > self.max_bytes:
+            raise self.too_large(type(value).__name__, len(data))
+        return data
+
+    def decode(self, data: bytes) -> Any:
+        """Return the value that `encode` was given.
+
+        Raises UnknownType for a stored name that is not registered, CodecError for fields that do not fit their
+        class any more and for bytes that no codec wrote.
+        """
+        try:
+            return self.unpack(data)
+        except CodecError:
+            raise
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            raise CodecError(
+                f"{len(data)} stored bytes are not what the codec writes ({type(error).__name__}: {error}); "
+                "they are damaged or foreign"
+            ) from error
+
+    def pack(self, value: object) -> bytes:
+        """`encode` without the limit on the length."""
+        try:
+            return self._new_packer().pack(value)  # type: ignore[no-any-return]
+        except Refusal as refusal:
+            raise _refused(value, refusal.value, refusal.reason) from None
+        except UnicodeEncodeError as error:
+            raise _refused(value, error.object, f"it is not valid Unicode text ({error.reason})") from None
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise UnencodableValue(
+                f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
+                "or has an item of over 4 GiB"
+            ) from error
+
+    def too_large(self, what: str, size: int) -> MessageTooLarge:
+        """Return the error for an encoded message of `size` bytes."""
+        return MessageTooLarge(
+            f"{what} takes {size:,} bytes encoded, the limit is {self.max_bytes:,}; store large content elsewhere "
+            "and keep a reference to it in the message",
+            size,
+            self.max_bytes,
+        )
+
+    # -- inside -------------------------------------------------------------------------------------------------
+    def _pack_item(self, value: Any) -> bytes:
+        return self._new_packer().pack(value)  # type: ignore[no-any-return]
+
+    def _unpack_item(self, data: bytes) -> Any:
+        return self.unpack(data)
+
+    def _message_encoder(self, cls: type) -> Callable[[Any], ExtType]:
+        name, getter = self._getters[cls]
+        new_packer = self._new_packer
+        return lambda message: ExtType(MESSAGE, new_packer().pack([name, getter(message)]))
+
+    def _enum_encoder(self, cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
+        def encode(names: list[str]) -> ExtType:
+            return ExtType(ENUM, self._pack_item([name, names]))
+
+        if issubclass(cls, enum.Flag):
+
+            def encode_flag(flag: enum.Flag) -> ExtType:
+                bits = list(flag)
+                if functools.reduce(operator.or_, bits, type(flag)(0)) != flag:
+                    raise Refusal(flag, f"it has bits that {name} gives no name")
+                return encode([str(bit.name) for bit in bits])
+
+            return encode_flag
+        encoded = {member.name: encode([member.name]) for member in cls}
+        return lambda member: encoded[member.name]
+
+    def _decode_extension(self, code: int, data: bytes) -> Any:
+        try:
+            decoder = self._decoders[code]
+        except KeyError:
+            raise CodecError(
+                f"unknown extension code {code}: written by a newer version, or damaged"
+            ) from None
+        return decoder(data)
+
+    def _decode_message(self, data: bytes) -> object:
+        name, fields = self.unpack(data)
+        return self.build(name, fields)
+
+    def _decode_enum(self, data: bytes) -> object:
+        name, names = self.unpack(data)
+        cls = self.type_of(name)
+        if not issubclass(cls, enum.Enum):
+            raise CodecError(f"an enum is stored as {name!r}, but {place(cls)} is none")
+        try:
+            members = [cls[member] for member in names]
+        except KeyError as error:
+            raise CodecError(f"{name} has no member {error}: a stored member must stay") from None
+        if issubclass(cls, enum.Flag):
+            return functools.reduce(operator.or_, members, cls(0))
+        (member,) = members
+        return member
+
+    def _misfit(self, name: str, fields: Any, error: Exception) -> CodecError:
+        cls = self.type_of(name)
+        if cls not in self._getters:
+            return CodecError(f"a message is stored as {name!r}, but {place(cls)} is none")
+        known = {field.name for field in dataclasses.fields(cls) if field.init}
+        unknown = sorted(str(field) for field in fields if field not in known)
+        if unknown:
+            return CodecError(
+                f"{name} has no field {', '.join(unknown)}: a stored field must stay, or be converted"
+            )
+        return CodecError(f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}")
+
+
+def _refused(value: object, culprit: Any, reason: str) -> CodecError:
+    kind = type(culprit)
+    where = f"{path_to(value, culprit)} ({place(kind)})"
+    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum):
+        return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
+    return UnencodableValue(f"cannot encode {where}: {reason}")

@@ -1,0 +1,128 @@
+"""How the codec writes Python's own types that msgpack lacks. Pure functions, any thread.
+
+Each type has one extension code, which is part of the disk format: a code is never given a new meaning.
+The table of codes is in `storage.codec`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from msgpack import ExtType
+
+MESSAGE = 1
+ENUM = 2
+TUPLE = 3
+FROZENSET = 4
+BIG_INT = 5
+DECIMAL = 6
+DATETIME = 7
+DATE = 8
+TIME = 9
+TIMEDELTA = 10
+UUID_ = 11
+
+FOLD_MARK = "*"
+
+Pack = Callable[[Any], bytes]
+Unpack = Callable[[bytes], Any]
+
+
+class Refusal(Exception):
+    """A value inside a message cannot be encoded; the codec turns it into an error that gives its path."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        super().__init__(reason)
+        self.value = value
+        self.reason = reason
+
+
+def standard_encoders(pack: Pack) -> dict[type, Callable[[Any], ExtType]]:
+    """Return an encoder for each type; `pack` packs the items of those that have items."""
+
+    def encode_frozenset(value: frozenset[Any]) -> ExtType:
+        # Iteration order differs between processes; equal sets must give equal bytes for digests to agree.
+        return ExtType(FROZENSET, pack(sorted(pack(item) for item in value)))
+
+    def encode_time(value: time) -> ExtType:
+        if value.tzinfo is not None and value.utcoffset() is None:
+            raise Refusal(value, "the UTC offset of this time depends on its date; store a datetime")
+        return ExtType(TIME, _iso(value))
+
+    return {
+        tuple: lambda value: ExtType(TUPLE, pack(list(value))),
+        frozenset: encode_frozenset,
+        int: lambda value: ExtType(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)),
+        Decimal: lambda value: ExtType(DECIMAL, str(value).encode()),
+        datetime: lambda value: ExtType(DATETIME, _iso(value)),
+        date: lambda value: ExtType(DATE, value.isoformat().encode()),
+        time: encode_time,
+        timedelta: lambda value: ExtType(TIMEDELTA, pack([value.days, value.seconds, value.microseconds])),
+        UUID: lambda value: ExtType(UUID_, value.bytes),
+    }
+
+
+def standard_decoders(unpack: Unpack) -> dict[int, Callable[[bytes], Any]]:
+    """Return a decoder for each extension code that `standard_encoders` writes."""
+    return {
+        TUPLE: lambda data: tuple(unpack(data)),
+        FROZENSET: lambda data: frozenset(unpack(item) for item in unpack(data)),
+        BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
+        DECIMAL: lambda data: Decimal(data.decode()),
+        DATETIME: lambda data: _from_iso(datetime, data),
+        DATE: lambda data: date.fromisoformat(data.decode()),
+        TIME: lambda data: _from_iso(time, data),
+        TIMEDELTA: lambda data: timedelta(*unpack(data)),
+        UUID_: lambda data: UUID(bytes=data),
+    }
+
+
+def _iso(value: datetime | time) -> bytes:
+    # An offset says which of two equal wall-clock times is meant; without one only `fold` does.
+    text = value.isoformat()
+    return (text + FOLD_MARK if value.fold and value.tzinfo is None else text).encode()
+
+
+def _from_iso(kind: type[Any], data: bytes) -> Any:
+    text = data.decode()
+    if text.endswith(FOLD_MARK):
+        return kind.fromisoformat(text[:-1]).replace(fold=1)
+    return kind.fromisoformat(text)
+
+
+def path_to(value: object, culprit: object) -> str:
+    """Return the path inside `value` to the object `culprit`, such as `Order.lines[2].price`.
+
+    Only for error messages: it walks the whole value. Returns the name of the outermost type if the culprit is
+    not found.
+    """
+    root = type(value).__name__
+    # A stack of its own and a mark on what was seen: the value may be deep or contain itself.
+    waiting = [(root, value)]
+    seen: set[int] = set()
+    while waiting:
+        path, current = waiting.pop()
+        if current is culprit:
+            return path
+        if id(current) not in seen:
+            seen.add(id(current))
+            waiting.extend(_children(path, current))
+    return root
+
+
+def _children(path: str, value: object) -> list[tuple[str, object]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        keys = [(f"{path} key {key!r:.80}", key) for key in value]
+        return keys + [(f"{path}[{key!r:.80}]", item) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, frozenset):
+        return [(f"{path}{{{item!r:.80}}}", item) for item in value]
+    return []

@@ -1,0 +1,420 @@
+"""The codec: every supported value comes back as it was, and what is not supported says where it is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import math
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.codec import Codec
+from storage.errors import (
+    CodecError,
+    DuplicateTypeName,
+    MessageTooLarge,
+    UnencodableValue,
+    UnknownType,
+    UnregisteredType,
+)
+
+
+class Colour(enum.Enum):
+    RED = 1
+    GREEN = 2
+    ROUGE = 1  # noqa: PIE796 - an alias is stored as the member it stands for
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+
+
+class Unit(enum.StrEnum):
+    KG = "kg"
+
+
+class Right(enum.Flag):
+    READ = enum.auto()
+    WRITE = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    sku: str
+    price: Decimal
+    colour: Colour = Colour.RED
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    number: int
+    lines: tuple[Any, ...]
+    notes: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    total: int = dataclasses.field(init=False, default=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Empty:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Stranger:
+    name: str
+
+
+def make_codec(**options: Any) -> Codec:
+    codec = Codec(**options)
+    for cls in (Colour, Size, Unit, Right, Line, Order, Empty):
+        codec.register(cls)
+    return codec
+
+
+CODEC = make_codec()
+
+offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+hashable = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(1 << 200), 1 << 200)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes()
+    | st.datetimes(timezones=offsets)
+    | st.dates()
+    | st.times()
+    | st.times(timezones=offsets)
+    | st.timedeltas()
+    | st.uuids()
+    | st.sampled_from([*Colour, *Size, *Unit, Right(0), Right.READ, Right.READ | Right.WRITE, Empty()])
+    | st.builds(Line, st.text(), st.decimals(allow_nan=False), st.sampled_from(Colour))
+)
+hashable = st.recursive(
+    hashable, lambda inner: st.lists(inner).map(tuple) | st.frozensets(inner), max_leaves=5
+)
+values = st.recursive(
+    hashable,
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(hashable, inner)
+        | st.builds(Order, st.integers(), st.lists(inner).map(tuple), st.dictionaries(hashable, inner))
+    ),
+    max_leaves=10,
+)
+
+
+def shape(value: Any) -> Any:
+    """Equality alone takes True for 1 and a tuple's items for a list's: compare types all the way down."""
+    if isinstance(value, dict):
+        return dict, [(shape(key), shape(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return type(value), [shape(item) for item in value]
+    if isinstance(value, frozenset):
+        return frozenset, value, sorted(str(type(item)) for item in value)
+    if isinstance(value, (datetime, time)):
+        return type(value), value.isoformat(), value.fold if value.tzinfo is None else None
+    if dataclasses.is_dataclass(value):
+        return type(value), [shape(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return type(value), repr(value)
+
+
+@given(values)
+def test_every_value_comes_back_as_it_was(value: Any) -> None:
+    decoded = CODEC.decode(CODEC.encode(value))
+    assert decoded == value
+    assert shape(decoded) == shape(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1 << 63,
+        -(1 << 63) - 1,
+        (1 << 64) - 1,
+        1 << 64,
+        -(1 << 127),
+        Decimal("1.10"),
+        Decimal("1E+50"),
+        Decimal("-0"),
+        Decimal("Infinity"),
+        datetime(2024, 10, 27, 2, 30, fold=1),
+        time(2, 30, fold=1),
+        datetime(1, 1, 1),
+        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(timedelta(hours=-5, seconds=7))),
+        Right(0),
+        -0.0,
+        math.inf,
+        {(1, 2): [Line("a", Decimal(1))]},
+        {1: "int", "1": "str", b"1": "bytes", (1,): "tuple", Colour.RED: "enum", date(2024, 1, 1): "date"},
+    ],
+    ids=repr,
+)
+def test_values_at_the_edges_come_back_as_they_were(value: Any) -> None:
+    assert shape(CODEC.decode(CODEC.encode(value))) == shape(value)
+
+
+def test_not_a_number_stays_not_a_number() -> None:
+    assert math.isnan(CODEC.decode(CODEC.encode(math.nan)))
+    assert CODEC.decode(CODEC.encode(Decimal("sNaN"))).is_snan()
+
+
+def test_a_named_time_zone_becomes_its_offset_at_that_moment() -> None:
+    summer = datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    decoded = CODEC.decode(CODEC.encode(summer))
+    assert decoded == summer
+    assert decoded.utcoffset() == timedelta(hours=2)
+
+
+def test_a_time_whose_offset_depends_on_its_date_is_refused() -> None:
+    with pytest.raises(UnencodableValue, match=r"list\[0\].*depends on its date"):
+        CODEC.encode([time(12, tzinfo=ZoneInfo("Europe/Berlin"))])
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (
+            Order(7, (1,), {"k": Colour.GREEN}),
+            "c7350192a54f7264657283a66e756d62657207a56c696e6573d5039101a56e6f74657381a16bc70f0292"
+            "a6436f6c6f757291a5475245454e",
+        ),
+        (Right.READ | Right.WRITE, "c7130292a5526967687492a452454144a55752495445"),
+        ((), "d40390"),
+        (frozenset([1]), "c7040491c40101"),
+        (1 << 64, "c70905010000000000000000"),
+        (Decimal("1.50"), "d606312e3530"),
+        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), "c71907" + b"2024-01-02T03:04:05+00:00".hex()),
+        (datetime(2024, 1, 2, 3, 4, 5, 6, fold=1), "c71b07" + b"2024-01-02T03:04:05.000006*".hex()),
+        (date(2024, 1, 2), "c70a08" + b"2024-01-02".hex()),
+        (time(3, 4), "d709" + b"03:04:00".hex()),
+        (timedelta(1, 2, 3), "d60a93010203"),
+        (UUID(int=1), "d80b00000000000000000000000000000001"),
+    ],
+    ids=repr,
+)
+def test_the_disk_format_does_not_change(value: Any, stored: str) -> None:
+    assert CODEC.encode(value).hex() == stored
+    assert CODEC.decode(bytes.fromhex(stored)) == value
+
+
+def test_a_message_is_stored_under_its_registered_name() -> None:
+    codec = Codec()
+    codec.register(Line, name="order-line")
+    codec.register(Colour)
+    data = codec.encode(Line("lamp", Decimal("9.90")))
+    assert b"order-line" in data
+    assert b"Line" not in data
+    assert codec.decode(data) == Line("lamp", Decimal("9.90"))
+    assert codec.name_of(Line) == "order-line"
+    assert codec.type_of("order-line") is Line
+    assert dict(codec.registered) == {"order-line": Line, "Colour": Colour}
+
+
+def test_registering_the_same_class_again_changes_nothing() -> None:
+    codec = make_codec()
+    codec.register(Line)
+    assert codec.type_of("Line") is Line
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(DuplicateTypeName, match=r"stored as 'Line'.*Line.*Stranger"):
+        make_codec().register(Stranger, name="Line")
+
+
+def test_one_class_under_two_names_is_refused() -> None:
+    with pytest.raises(DuplicateTypeName, match="already stored as 'Line', not as 'Row'"):
+        make_codec().register(Line, name="Row")
+
+
+def test_only_frozen_dataclasses_and_enums_are_registered() -> None:
+    @dataclasses.dataclass
+    class Mutable:
+        name: str
+
+    @dataclasses.dataclass(frozen=True)
+    class Hidden:
+        name: str
+        secret: dataclasses.InitVar[str]
+
+    with pytest.raises(CodecError, match="neither a frozen dataclass nor an Enum"):
+        Codec().register(Mutable)
+    with pytest.raises(CodecError, match="neither a frozen dataclass nor an Enum"):
+        Codec().register(dict)
+    with pytest.raises(CodecError, match="'secret' to be built, which no field keeps"):
+        Codec().register(Hidden)
+    with pytest.raises(CodecError, match="name that is not empty"):
+        Codec().register(Stranger, name="")
+
+
+def test_an_unregistered_class_is_named_with_its_path() -> None:
+    order = Order(1, (Line("a", Decimal(1)),), {"who": [Stranger("x")]})
+    with pytest.raises(UnregisteredType, match=r"Order\.notes\['who'\]\[0\] \(.*Stranger\).*not registered"):
+        CODEC.encode(order)
+    with pytest.raises(UnregisteredType, match="Stranger is not registered"):
+        CODEC.fields(Stranger("x"))
+    with pytest.raises(UnregisteredType, match="Stranger is not registered"):
+        CODEC.name_of(Stranger)
+
+
+class Money(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": {1, 2}}, r"dict\['a'\] \(builtins\.set\)"),
+        ([1, (2, object())], r"list\[1\]\[1\] \(builtins\.object\)"),
+        (
+            Order(1, (), {frozenset([1j]): 1}),
+            r"Order\.notes key frozenset\(\{1j\}\)\{1j\} \(builtins\.complex\)",
+        ),
+        ([Money(3)], r"list\[0\] \(.*Money\)"),
+        ([OrderedDict()], r"list\[0\] \(collections\.OrderedDict\)"),
+        ({"k": "\ud800"}, r"dict\['k'\] \(builtins\.str\).*Unicode"),
+    ],
+)
+def test_a_value_without_an_encoding_is_named_with_its_path(value: Any, path: str) -> None:
+    with pytest.raises(UnencodableValue, match=path):
+        CODEC.encode(value)
+
+
+def test_a_flag_with_a_bit_that_has_no_name_is_refused() -> None:
+    class Open(enum.Flag, boundary=enum.KEEP):
+        READ = 1
+
+    codec = Codec()
+    codec.register(Open)
+    with pytest.raises(UnencodableValue, match="bits that Open gives no name"):
+        codec.encode(Open(5))
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UnencodableValue, match="contains itself"):
+        CODEC.encode(endless)
+
+
+def test_a_value_nested_too_deeply_is_refused() -> None:
+    value: Any = ()
+    for _ in range(5000):
+        value = (value,)
+    with pytest.raises(UnencodableValue, match="nested too deeply"):
+        CODEC.encode(value)
+
+
+def test_a_message_over_the_limit_is_refused_with_its_name_and_size() -> None:
+    codec = make_codec(max_bytes=1000)
+    assert codec.decode(codec.encode(Order(1, (b"x" * 900,)))) == Order(1, (b"x" * 900,))
+    with pytest.raises(
+        MessageTooLarge, match=r"Order takes 1,\d\d\d bytes encoded, the limit is 1,000"
+    ) as caught:
+        codec.encode(Order(1, (b"x" * 1000,)))
+    assert caught.value.size > caught.value.limit == 1000
+
+
+def test_fields_are_those_that_rebuild_the_message() -> None:
+    line = Line("a", Decimal(1))
+    assert CODEC.fields(line) == {"sku": "a", "price": Decimal(1), "colour": Colour.RED}
+    assert CODEC.fields(Order(1, (line,))) == {"number": 1, "lines": (line,), "notes": {}}
+    assert CODEC.fields(Empty()) == {}
+    assert CODEC.describe(line) == ("Line", CODEC.fields(line))
+    assert CODEC.build("Line", CODEC.fields(line)) == line
+
+
+def test_a_missing_field_takes_its_default() -> None:
+    assert CODEC.build("Line", {"sku": "a", "price": 1}) == Line("a", 1)  # type: ignore[arg-type]
+
+
+def test_fields_that_do_not_fit_are_named() -> None:
+    with pytest.raises(CodecError, match="Line has no field colour_name, weight"):
+        CODEC.build("Line", {"sku": "a", "price": 1, "weight": 2, "colour_name": 3})
+    with pytest.raises(CodecError, match=r"Line cannot be built.*'price'"):
+        CODEC.build("Line", {"sku": "a"})
+    with pytest.raises(CodecError, match=r"as 'Colour'.* is none"):
+        CODEC.build("Colour", {})
+    with pytest.raises(UnknownType, match="no class is registered for the stored type 'Gone'"):
+        CODEC.build("Gone", {})
+
+
+def test_a_stored_name_without_a_class_is_unknown() -> None:
+    codec = Codec()
+    with pytest.raises(UnknownType, match="'Empty'"):
+        codec.decode(CODEC.encode(Empty()))
+    with pytest.raises(UnknownType, match="'Colour'"):
+        codec.decode(CODEC.encode(Colour.RED))
+
+
+def test_a_stored_member_that_is_gone_is_named() -> None:
+    codec = Codec()
+    codec.register(enum.Enum("Colours", ["BLUE"]), name="Colour")
+    with pytest.raises(CodecError, match="Colour has no member 'RED'"):
+        codec.decode(CODEC.encode(Colour.RED))
+
+
+def test_a_class_that_changed_its_kind_is_reported() -> None:
+    codec = Codec()
+    codec.register(Stranger, name="Colour")
+    with pytest.raises(CodecError, match="an enum is stored as 'Colour'"):
+        codec.decode(CODEC.encode(Colour.RED))
+
+
+@given(st.binary(max_size=60))
+def test_foreign_bytes_never_raise_anything_but_a_codec_error(data: bytes) -> None:
+    with contextlib.suppress(CodecError):
+        CODEC.decode(data)
+
+
+@given(values, st.data())
+def test_damaged_bytes_never_raise_anything_but_a_codec_error(value: Any, data: st.DataObject) -> None:
+    damaged = bytearray(CODEC.encode(value))
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(CodecError):
+        CODEC.decode(bytes(damaged))
+
+
+def test_equal_frozensets_have_equal_bytes_in_every_process() -> None:
+    program = "from storage.codec import Codec; print(Codec().encode(frozenset(['a', 'b', 'c', 'd', 'e', 1])).hex())"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(outputs) == 1
+
+
+def test_threads_encode_and_decode_at_the_same_time() -> None:
+    wrong: list[Any] = []
+
+    def work(number: int) -> None:
+        for index in range(300):
+            order = Order(number, (Line(str(index), Decimal(index)),) * 5)
+            if CODEC.decode(CODEC.encode(order)) != order:
+                wrong.append(order)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []

@@ -1,0 +1,274 @@
+"""Opening LMDB environments as stores: the directory, the map, the header, and errors that say what to do.
+
+A store is a directory of mode 0700 with data.mdb, lock.mdb and LOCK in it. Nothing in a directory is touched
+before it is known to be a store, or empty. LMDB allows one open of an environment in a process.
+Any thread; `lmdb.Environment` itself may be shared between threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lmdb
+import msgpack
+
+from storage.errors import (
+    DamagedStore,
+    InvalidKey,
+    NewerFormat,
+    NotAStore,
+    StorageError,
+    StoreFull,
+    StoreReadOnly,
+)
+from storage.store_lock import LOCK_FILE, StoreLock
+
+__all__ = [
+    "DEFAULT_MAP_SIZE",
+    "FORMAT_VERSION",
+    "Header",
+    "StoreLock",
+    "check_directory",
+    "open_environment",
+    "read_header",
+    "translate",
+    "write_header",
+]
+
+FORMAT_VERSION = 1
+"""The version of everything that a store holds; raised when an older program could not read it any more."""
+
+DEFAULT_MAP_SIZE = 1 << 40
+"""1 TiB of address space, which takes no disk; the map never moves under readers."""
+
+MIN_FALLBACK_MAP_SIZE = 1 << 30
+META_DB = b"meta"
+HEADER_KEY = b"header"
+DATA_FILE = "data.mdb"
+OWN_FILES = frozenset({DATA_FILE, "lock.mdb", LOCK_FILE})
+
+# LMDB's first meta page: a page header of 16 bytes, then its magic number and its data format.
+LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
+LMDB_MAGIC_AT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a store says of itself. `kind` is "log" or "replica"; `history_id` is the history it belongs to."""
+
+    kind: str
+    history_id: str
+    created: datetime
+    format: int = FORMAT_VERSION
+
+    @classmethod
+    def new(cls, kind: str, history_id: str | None = None) -> Header:
+        """Return the header of a store made now, of a history of its own unless one is given."""
+        return cls(kind, history_id or uuid.uuid4().hex, datetime.now(UTC))
+
+
+# -- the directory ------------------------------------------------------------------------------------------------
+def check_directory(
+    path: str | os.PathLike[str], *, create: bool = True, beside: Collection[str] = ()
+) -> bool:
+    """Return whether `path` holds an LMDB environment; False means that one may be made there.
+
+    Only looks, touching nothing. `beside` names further files that belong to the store.
+
+    Raises NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
+    `create` is false; DamagedStore for a data.mdb that LMDB did not write.
+    """
+    path = Path(path)
+    data = path / DATA_FILE
+    try:
+        if not path.exists():
+            if create:
+                return False
+            raise NotAStore(f"there is no store at {path}; check the path, or allow it to be created")
+        if not path.is_dir():
+            raise NotAStore(f"{path} is a file, a store is a directory; choose another path")
+        names = set(os.listdir(path))
+        if DATA_FILE not in names or data.stat().st_size == 0:
+            foreign = sorted(names - OWN_FILES - set(beside))
+            if foreign:
+                raise NotAStore(
+                    f"{path} is no store, and it holds {foreign[0]!r} and {len(foreign) - 1} more; "
+                    "choose an empty directory"
+                )
+            if not create:
+                raise NotAStore(
+                    f"{path} is an empty directory; check the path, or allow a store to be created"
+                )
+            return False
+        with data.open("rb") as file:
+            head = file.read(LMDB_MAGIC_AT + len(LMDB_MAGIC))
+    except PermissionError as error:
+        raise StoreReadOnly(f"{path} cannot be read ({error.strerror}); check who owns it") from error
+    if not head.endswith(LMDB_MAGIC):
+        raise DamagedStore(
+            f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
+        )
+    return True
+
+
+def open_environment(
+    path: str | os.PathLike[str],
+    *,
+    map_size: int = DEFAULT_MAP_SIZE,
+    max_dbs: int = 64,
+    readonly: bool = False,
+    sync: bool = True,
+    create: bool = True,
+    beside: Collection[str] = (),
+) -> lmdb.Environment:
+    """Open the LMDB environment in the directory `path`, making both if they are missing.
+
+    `map_size` bounds the store, in bytes; where the address space is limited, a default of over 1 GiB is halved
+    until it fits. Without `sync` a commit does not wait for the disk: only for what can be rebuilt. Slots of
+    readers that died are cleared.
+
+    Raises what `check_directory` and `translate` do.
+    """
+    path = Path(path)
+    exists = check_directory(path, create=create and not readonly, beside=beside)
+    if not exists:
+        make_directory(path)
+    while True:
+        try:
+            environment = lmdb.open(
+                os.fspath(path),
+                map_size=map_size,
+                max_dbs=max_dbs,
+                max_readers=2048,
+                max_spare_txns=32,
+                mode=0o600,
+                readonly=readonly,
+                sync=sync,
+                metasync=sync,
+            )
+            break
+        except lmdb.MemoryError as error:
+            if map_size <= MIN_FALLBACK_MAP_SIZE:
+                raise translate(error, f"opening {path} with a map of {map_size:,} bytes") from error
+            map_size = max(map_size // 2, MIN_FALLBACK_MAP_SIZE)
+        except lmdb.Error as error:
+            raise translate(error, f"opening {path}") from error
+    if not exists:
+        _sync_directory(path)
+        _sync_directory(path.parent)
+    environment.reader_check()
+    return environment
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory of a store, for its owner alone; one that exists stays as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        kind = StoreReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StorageError
+        raise kind(f"the directory {path} cannot be made: {error.strerror}") from error
+
+
+def _sync_directory(path: Path) -> None:
+    # A file's own fsync does not cover its entry in its directory.
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+# -- the header ---------------------------------------------------------------------------------------------------
+def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: Header) -> None:
+    """Write the header into the database `meta` within a write transaction."""
+    fields = {
+        "format": header.format,
+        "kind": header.kind,
+        "history_id": header.history_id,
+        "created": header.created.isoformat(),
+    }
+    transaction.put(HEADER_KEY, msgpack.packb(fields), db=meta)
+
+
+def read_header(environment: lmdb.Environment, kind: str) -> Header | None:
+    """Return the header of a store, or None if the environment is empty; writes nothing.
+
+    Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
+    another kind.
+    """
+    path = environment.path()
+    try:
+        with environment.begin() as transaction:
+            if environment.stat()["entries"] == 0:
+                return None
+            meta = environment.open_db(META_DB, txn=transaction, create=False)
+            data = transaction.get(HEADER_KEY, db=meta)
+        fields = msgpack.unpackb(data or b"")
+        version = int(fields["format"])
+    except (lmdb.NotFoundError, lmdb.IncompatibleError, ValueError, TypeError, KeyError) as error:
+        raise NotAStore(f"{path} is an LMDB environment of another program; choose another path") from error
+    except lmdb.Error as error:
+        raise translate(error, f"reading the header of {path}") from error
+    if version > FORMAT_VERSION:
+        raise NewerFormat(
+            f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
+            "open it with the newer version that wrote it"
+        )
+    if fields["kind"] != kind:
+        raise NotAStore(f"{path} holds a {fields['kind']}, not a {kind}; choose another path")
+    return Header(kind, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
+
+
+# -- errors -------------------------------------------------------------------------------------------------------
+_ERRORS: list[tuple[type[lmdb.Error], type[StorageError], str]] = [
+    (lmdb.MapFullError, StoreFull, "the map is full; open the store with a larger map_size"),
+    (lmdb.DiskError, StoreFull, "the disk is full; make room"),
+    (
+        lmdb.VersionMismatchError,
+        NewerFormat,
+        "the file has another format; open it with the version that wrote it",
+    ),
+    (lmdb.InvalidError, DamagedStore, "the file is not what LMDB writes; restore a backup"),
+    (lmdb.CorruptedError, DamagedStore, "the file is damaged; restore a backup"),
+    (lmdb.PageNotFoundError, DamagedStore, "the file is damaged; restore a backup"),
+    (lmdb.ReadonlyError, StoreReadOnly, "it cannot be written; check who owns it and how it is mounted"),
+    (lmdb.BadValsizeError, InvalidKey, "a key is empty or longer than 511 bytes"),
+    (lmdb.ReadersFullError, StorageError, "there are too many readers at once; close some"),
+    (lmdb.MemoryError, StorageError, "no address space is left; open the store with a smaller map_size"),
+    (lmdb.PanicError, StorageError, "an earlier write failed; reopen the store"),
+]
+
+_BY_ERRNO: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOSPC: (StoreFull, "the disk is full; make room"),
+    errno.EDQUOT: (StoreFull, "the quota is used up; make room"),
+    errno.EFBIG: (StoreFull, "the file may not grow any further; raise the limit of the file size"),
+    errno.EACCES: (StoreReadOnly, "it cannot be written; check who owns it"),
+    errno.EPERM: (StoreReadOnly, "it cannot be written; check who owns it"),
+    errno.EROFS: (StoreReadOnly, "its file system is mounted for reading only"),
+}
+
+
+def error_number(error: BaseException) -> int | None:
+    """Return the system's error number in an error of LMDB, or None if it is one of LMDB's own."""
+    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    return code if isinstance(code, int) and code > 0 else None
+
+
+def translate(error: lmdb.Error, what: str) -> StorageError:
+    """Return our error for one of LMDB, to be raised from it; `what` says what was done, and to what."""
+    number = error_number(error)
+    if number in _BY_ERRNO:
+        kind, advice = _BY_ERRNO[number]
+        return kind(f"{what} failed: {advice} ({error})")
+    for lmdb_kind, kind, advice in _ERRORS:
+        if isinstance(error, lmdb_kind):
+            return kind(f"{what} failed: {advice} ({error})")
+    return StorageError(f"{what} failed: {error}")

@@ -1,0 +1,100 @@
+"""One opener at a time for a store, across processes and within one. Any thread.
+
+The lock is a flock on the file LOCK, so the system drops it when the process dies, however it dies. The file
+stays: removing it would let two openers hold locks on two files of the same name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import weakref
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from storage.errors import StorageError, StoreLocked, StoreReadOnly
+
+LOCK_FILE = "LOCK"
+
+
+class StoreLock:
+    """The lock of the store in the directory `path`, taken when made and held until `release`.
+
+    Raises StoreLocked, telling who holds it, if another opener does, StoreReadOnly if the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path) / LOCK_FILE
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise StoreReadOnly(
+                    f"{self.path} cannot be written ({error.strerror}); a store needs a directory that it may write"
+                ) from error
+            raise StorageError(f"{self.path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._fd, 4096, 0).decode(errors="replace").strip()
+            os.close(self._fd)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
+            raise StoreLocked(
+                f"{self.path.parent} is already open for writing by {holder or 'an unknown holder'}; "
+                "close it there, or open another path",
+                holder,
+            ) from None
+        _held.add(self)
+
+    def sign(self) -> None:
+        """Write into the lock file who holds it: process id, host, program and time."""
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
+        holder = (
+            f"process {os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n".encode()
+        )
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, holder, 0)
+
+    def release(self) -> None:
+        """Let the next opener in; a second call does nothing."""
+        _held.discard(self)
+        if self._fd >= 0:
+            # A child forked while the lock was held shares it: closing alone would leave it locked.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> StoreLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _forget(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+_held: weakref.WeakSet[StoreLock] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    # Otherwise a forked child that outlives its parent would keep the store locked with nobody using it.
+    for lock in list(_held):
+        lock._forget()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -32,7 +32,9 @@ class DomainError(ActorsError):
 class InvalidMessage(ActorsError):
     """A message's fields do not fit its declaration. ``message`` and ``field`` name the place."""
 
-    def __init__(self, text: str, *, message: str = "", field: str = "", expected: str = "", got: str = "") -> None:
+    def __init__(
+        self, text: str, *, message: str = "", field: str = "", expected: str = "", got: str = ""
+    ) -> None:
         self.message = message
         self.field = field
         self.expected = expected
@@ -159,6 +161,10 @@ class DeciderFailed(ActorsError):
 
     The cause, if there is one, is ``__cause__``.
     """
+
+
+class MiddlewareFailed(ActorsError):
+    """A middleware neither yielded nor returned an outcome nor raised."""
 
 
 # -- the read side --------------------------------------------------------------------------

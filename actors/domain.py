@@ -1,0 +1,279 @@
+"""The domain as a user declares it: states, events, commands, queries, rules and read models.
+
+Declaring only writes down what was said and where; ``compile`` checks all of it at once, which ``System.open``
+does. Nothing here knows a thread or a file. Declare on one thread, normally at import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, dataclass_transform, overload
+
+from actors.errors import DomainError
+from actors.middleware import Middleware
+from actors.read_model import ReadModel, name_of, place_of_caller
+
+if TYPE_CHECKING:
+    from actors._compile import CompiledDomain
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound=Middleware)
+Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
+
+
+class Unset(Enum):
+    """Tells "not given" from None."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declared:
+    """A registered class: ``kind`` is state, event, command, query or value; ``place`` its file and line."""
+
+    kind: str
+    cls: type
+    name: str
+    place: str
+    owner: type | None = None
+    template: str | None = None
+    snapshot_every: int = 0
+    snapshot_version: int = 1
+    tags: Tags | None = None
+    stateless: bool = False
+    reads: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """A decider or evolver; what is not given here is in its annotations."""
+
+    fn: Callable[..., Any]
+    messages: tuple[Any, ...]
+    state: Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """A middleware function; a lower ``order`` is further out."""
+
+    fn: Middleware
+    order: int
+
+
+class Domain:
+    """Everything that one system runs. See the README for a whole program."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.declared: list[Declared] = []
+        self.deciders: list[Rule] = []
+        self.evolvers: list[Rule] = []
+        self.models: list[ReadModel] = []
+        self.around_commands: list[Around] = []
+        self.around_queries: list[Around] = []
+
+    def __repr__(self) -> str:
+        return f"<Domain {self.name}>"
+
+    def compile(self) -> CompiledDomain:
+        """Check the whole definition. Raises ``DomainError`` that lists every mistake with its place."""
+        from actors._compile import compile_domain
+
+        return compile_domain(self)
+
+    # -- messages ---------------------------------------------------------------------------
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def state(
+        self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
+    ) -> Callable[[C], C]:
+        """Register a state; ``stream`` names its stream by its fields: ``"product-{sku}"``.
+
+        States with the same template are the shapes that one aggregate may have. After ``snapshot_every``
+        events (0: never) a snapshot is written; raise ``snapshot_version`` when evolvers change what they
+        compute, so that older snapshots are not used.
+        """
+        place = place_of_caller()
+
+        def register(cls: C) -> C:
+            return self._register(
+                "state",
+                cls,
+                name,
+                place,
+                template=stream,
+                snapshot_every=snapshot_every,
+                snapshot_version=snapshot_version,
+            )
+
+        return register
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def event(
+        self,
+        owner: type | None = None,
+        *,
+        name: str | None = None,
+        tags: Tags | None = None,
+        state: Unset | None = UNSET,
+        stream: str | None = None,
+    ) -> Callable[[C], C]:
+        """Register an event of the state ``owner``, whose template its fields fill.
+
+        ``state=None`` says that it has no effect on the state and needs no evolver. Without an owner it is a
+        fact from outside (``state=None`` is required): ``stream`` may name its stream, else ``append`` does.
+        ``tags``: a template (``"customer-{customer}"``), several, or a function from the event to its tags;
+        a template with a field that is None gives no tag.
+        """
+        place = place_of_caller()
+        self._require_state("event", owner, place)
+
+        def register(cls: C) -> C:
+            return self._register(
+                "event", cls, name, place, owner=owner, template=stream, tags=tags, stateless=state is None
+            )
+
+        return register
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def command(self, owner: type, *, name: str | None = None) -> Callable[[C], C]:
+        """Register a command to the state ``owner``; its fields fill that state's template.
+
+        A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the writer's
+        for what came from elsewhere.
+        """
+        place = place_of_caller()
+        self._require_state("command", owner, place)
+        return lambda cls: self._register("command", cls, name, place, owner=owner)
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def query(self, *, reads: Sequence[ReadModel], name: str | None = None) -> Callable[[C], C]:
+        """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``."""
+        place = place_of_caller()
+        return lambda cls: self._register("query", cls, name, place, reads=tuple(reads))
+
+    @overload
+    def value(self, cls: C, /) -> C: ...
+    @overload
+    def value(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def value(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register a class that messages hold: a dataclass, or an Enum, which stays one."""
+        place = place_of_caller()
+        if cls is not None:
+            return self._register("value", cls, name, place)
+        return lambda cls: self._register("value", cls, name, place)
+
+    # -- rules ------------------------------------------------------------------------------
+    @overload
+    def decide(self, fn: F, /) -> F: ...
+    @overload
+    def decide(self, *commands: type | UnionType, state: Any = UNSET) -> Callable[[F], F]: ...
+    def decide(self, *commands: Any, state: Any = UNSET) -> Any:
+        """Register a decider: ``def fn(state: Product | None, command: ChangePrice)`` yields or returns events.
+
+        ``T | None`` admits a new stream, ``None`` only a new one, ``T`` only an existing one; ``A | B`` does for
+        both. A third parameter receives ``read``. Where annotations can't be resolved, name the classes:
+        ``@shop.decide(ChangePrice, state=Product | None)``. The function is returned as it is.
+        """
+        return self._rule(self.deciders, commands, state)
+
+    @overload
+    def evolve(self, fn: F, /) -> F: ...
+    @overload
+    def evolve(self, *events: type | UnionType, state: Any = UNSET) -> Callable[[F], F]: ...
+    def evolve(self, *events: Any, state: Any = UNSET) -> Any:
+        """Register an evolver: ``def fn(state: Product, event: PriceChanged)`` returns the new state.
+
+        Matched as deciders are. It must be pure: it runs again whenever a state is built from its events.
+        """
+        return self._rule(self.evolvers, events, state)
+
+    def _rule(self, rules: list[Rule], given: tuple[Any, ...], state: Any) -> Any:
+        if len(given) == 1 and state is UNSET and not isinstance(given[0], type | UnionType):
+            rules.append(Rule(given[0], (), UNSET))
+            return given[0]
+
+        def register(fn: F) -> F:
+            rules.append(Rule(fn, given, state))
+            return fn
+
+        return register
+
+    # -- read side and middleware -----------------------------------------------------------
+    def read_model(self, name: str, version: int = 1) -> ReadModel:
+        """Declare a read model. A new ``version`` is filled from the log while the old one still answers."""
+        model = ReadModel(name, version, place=place_of_caller())
+        self.models.append(model)
+        return model
+
+    @overload
+    def around_command(self, fn: M, /) -> M: ...
+    @overload
+    def around_command(self, /, *, order: int = 0) -> Callable[[M], M]: ...
+    def around_command(self, fn: Any = None, /, *, order: int = 0) -> Any:
+        """Register a generator function that runs around every command; see ``actors.middleware``."""
+        return _around(self.around_commands, fn, order)
+
+    @overload
+    def around_query(self, fn: M, /) -> M: ...
+    @overload
+    def around_query(self, /, *, order: int = 0) -> Callable[[M], M]: ...
+    def around_query(self, fn: Any = None, /, *, order: int = 0) -> Any:
+        """Register a generator function that runs around every query; see ``actors.middleware``."""
+        return _around(self.around_queries, fn, order)
+
+    # -- registering ------------------------------------------------------------------------
+    def _register(self, kind: str, cls: C, name: str | None, place: str, **said: Any) -> C:
+        made: C = _frozen(cls, kind, place)
+        self.declared.append(Declared(kind, made, cls.__name__ if name is None else name, place, **said))
+        return made
+
+    def _require_state(self, kind: str, owner: Any, place: str) -> None:
+        # Refused at once: a bare @shop.event would put a function in the place of the class.
+        if owner is None and kind == "event":
+            return
+        if not any(one.kind == "state" and one.cls is owner for one in self.declared):
+            raise DomainError(
+                f"{place}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
+                f"{self.name!r}; write @{self.name}.{kind}(State) with a class registered by @{self.name}.state"
+            )
+
+
+def _frozen(cls: Any, kind: str, place: str) -> Any:
+    """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
+    if not isinstance(cls, type):
+        raise DomainError(f"{place}: {kind} {cls!r} must be a class")
+    if issubclass(cls, Enum):
+        if kind != "value":
+            raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")
+        return cls
+    if "__dataclass_fields__" in cls.__dict__:
+        if not cls.__dataclass_params__.frozen:
+            raise DomainError(
+                f"{place}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
+            )
+        return cls
+    try:
+        return dataclasses.dataclass(frozen=True, slots=True)(cls)
+    except (TypeError, ValueError) as error:
+        raise DomainError(f"{place}: {kind} {cls.__name__}: {error}") from error
+
+
+def _around(chain: list[Around], fn: Any, order: int) -> Any:
+    if fn is not None:
+        chain.append(Around(fn, order))
+        return fn
+
+    def register(fn: M) -> M:
+        chain.append(Around(fn, order))
+        return fn
+
+    return register

@@ -71,6 +71,10 @@ class CommitFailed(StorageError):
         self.errno = errno
 
 
+class OutOfOrder(StorageError):
+    """A batch does not continue the log: its positions, its versions or its command ids. Nothing was written."""
+
+
 class InvalidKey(StorageError):
     """A name or key value that cannot be stored as a key: empty, of a wrong type, or with a NUL in it."""
 
@@ -111,3 +115,12 @@ class MessageTooLarge(CodecError):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+
+# -- tables -----------------------------------------------------------------------------------------------------
+class InvalidSchema(StorageError):
+    """A table or a read model is described in a way that cannot be, or an index was asked for that it has not."""
+
+
+class InvalidPageToken(StorageError):
+    """A page token that was not given by this very table and index: garbled, or of another query."""

@@ -1,0 +1,92 @@
+"""A batch made ready for the log: everything encoded, checked and sorted before a transaction begins.
+
+Pure; runs in the writing thread. What can be wrong with a batch is found here, while nothing is locked yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.codec import Codec
+from storage.errors import OutOfOrder
+from storage.records import (
+    MAX_ID_BYTES,
+    U64,
+    CommandRecord,
+    RecordedEvent,
+    encode_command,
+    encode_event,
+    name_key,
+)
+
+Snapshot = tuple[str, int, str, object]
+"""Stream, version, fingerprint of the code that folded it, state."""
+
+Items = list[tuple[bytes, bytes]]
+
+
+class Batch:
+    """The entries of one transaction, by database, each sorted by key."""
+
+    __slots__ = ("commands", "events", "first_versions", "snapshots", "streams", "tags")
+
+    def __init__(
+        self,
+        codec: Codec,
+        head: int,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord],
+        snapshots: Sequence[Snapshot],
+        encoded: Sequence[bytes] | None,
+    ) -> None:
+        if encoded is not None and len(encoded) != len(events):
+            raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
+        self.first_versions: dict[bytes, int] = {}
+        self.events: Items = []
+        self.streams: Items = []
+        self.tags: Items = []
+        self._add_events(codec, head, events, encoded)
+        self.commands: Items = sorted(
+            (name_key("command id", record.command_id, MAX_ID_BYTES), encode_command(codec, record))
+            for record in commands
+        )
+        # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
+        self.snapshots: Items = sorted(
+            (name_key("stream", stream), codec.pack([version, fingerprint, state]))
+            for stream, version, fingerprint, state in snapshots
+        )
+
+    def _add_events(
+        self, codec: Codec, head: int, events: Sequence[RecordedEvent], encoded: Sequence[bytes] | None
+    ) -> None:
+        pack_u64 = U64.pack
+        prefixes: dict[str, bytes] = {}
+        versions: dict[str, int] = {}
+        position = head
+        for recorded in events:
+            position += 1
+            if recorded.position != position:
+                raise OutOfOrder(
+                    f"event at position {recorded.position}, where the log continues with {position}"
+                )
+            stream = recorded.stream
+            version = recorded.version
+            if stream in versions:
+                if version != versions[stream] + 1:
+                    raise _version_gap(stream, version, versions[stream])
+                prefix = prefixes[stream]
+            else:
+                prefix = prefixes[stream] = name_key("stream", stream) + b"\0"
+                self.first_versions[prefix] = version
+            versions[stream] = version
+            at = pack_u64(position)
+            self.events.append((at, encoded[len(self.events)] if encoded else encode_event(codec, recorded)))
+            self.streams.append((prefix + pack_u64(version), at))
+            for tag in recorded.tags:
+                self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
+        self.streams.sort()
+        self.tags = sorted(set(self.tags))
+
+
+def _version_gap(stream: str, version: int, last: int) -> OutOfOrder:
+    return OutOfOrder(f"version {version} of stream {stream!r}, which continues with {last + 1}")

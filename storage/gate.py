@@ -1,0 +1,73 @@
+"""A gate between many short readers and whoever must have them all out for a moment. Any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from storage.errors import StorageError, StoreClosed
+
+PATIENCE = 30.0
+"""Seconds that a reader waits outside, and that whoever shuts the gate waits for those inside."""
+
+
+class Gate:
+    """`with gate:` is being inside. While the gate is shut readers wait outside; once closed they are refused."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._inside = 0
+        self._shut = False
+        self._closed = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._shut or self._closed:
+                self._wait_outside()
+            self._inside += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._shut and not self._inside:
+                self._changed.notify_all()
+
+    def _wait_outside(self) -> None:
+        if not self._changed.wait_for(lambda: self._closed or not self._shut, PATIENCE):
+            raise StorageError(f"{self._what} has been shut for {PATIENCE:.0f} s; try again")
+        if self._closed:
+            raise StoreClosed(f"{self._what} is closed")
+
+    @contextmanager
+    def shut(self, *, for_good: bool = False) -> Iterator[None]:
+        """Keep readers out for the length of the block, or for ever; the block begins when the last one is out.
+
+        One thread at a time may do so. Raises StorageError if a reader stays inside for 30 seconds.
+        """
+        with self._lock:
+            self._shut = True
+            try:
+                if not self._changed.wait_for(lambda: not self._inside, PATIENCE):
+                    raise StorageError(f"a reader of {self._what} has not finished for {PATIENCE:.0f} s")
+            except BaseException:
+                self._open_again()
+                raise
+            self._closed = self._closed or for_good
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open_again()
+
+    def _open_again(self) -> None:
+        self._shut = False
+        self._changed.notify_all()

@@ -1,0 +1,263 @@
+"""The event log: every event in commit order, indexed by stream and tag, with command ids and snapshots.
+
+One thread writes, in batches that are on disk entirely or not at all. Any thread reads, each call within a short
+transaction of its own, and sees what was committed. Opening does not depend on the length of the log.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import lmdb
+
+from storage import records
+from storage.batch import Batch, Snapshot
+from storage.codec import Codec
+from storage.environment import DEFAULT_MAP_SIZE, Header, error_number, open_environment, translate
+from storage.errors import CommitFailed, OutOfOrder, StoreClosed
+from storage.gate import Gate
+from storage.log_reader import LogReader
+from storage.records import U64, CommandRecord, RecordedEvent
+from storage.store import open_store
+from storage.store_lock import StoreLock
+
+
+class EventLog(LogReader):
+    """The log in a directory of its own. Make one with `EventLog.open`; usable as a context manager.
+
+    `append` and `reopen` are for one thread, the writer; everything else is for any thread.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        path: Path,
+        lock: StoreLock,
+        environment: lmdb.Environment,
+        header: Header,
+        *,
+        map_size: int,
+        durable: bool,
+        beside: Collection[str] = (),
+    ) -> None:
+        """For `open`, which says what the arguments mean."""
+        super().__init__(codec, Gate(f"the log in {path}"))
+        self.path = path
+        self._lock = lock
+        self._header = header
+        self._map_size = map_size
+        self._durable = durable
+        self._beside = beside
+        self._uncertain = False
+        self._closed = False
+        # Held by whoever changes the environment: close() may come from another thread than the writer's.
+        self._writing = threading.Lock()
+        self._use(environment)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        codec: Codec,
+        *,
+        map_size: int = DEFAULT_MAP_SIZE,
+        create: bool = True,
+        durable: bool = True,
+        beside: Collection[str] = (),
+    ) -> Self:
+        """Open the log in the directory `path`, making it if it is missing and `create` is true.
+
+        `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
+        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
+        what else may stand in the directory.
+
+        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was.
+        """
+        lock, environment, header = open_store(
+            path, Header.new("log"), map_size=map_size, create=create, sync=durable, beside=beside
+        )
+        try:
+            return cls(
+                codec,
+                Path(path),
+                lock,
+                environment,
+                header,
+                map_size=map_size,
+                durable=durable,
+                beside=beside,
+            )
+        except BaseException:
+            environment.close()
+            lock.release()
+            raise
+
+    @property
+    def history_id(self) -> str:
+        """The identity of this log's history, 32 hexadecimal digits."""
+        return self._header.history_id
+
+    @property
+    def created(self) -> datetime:
+        """When the log was made, in UTC."""
+        return self._header.created
+
+    # -- writing --------------------------------------------------------------------------------------------------
+    def encode_event(self, recorded: RecordedEvent) -> bytes:
+        """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does."""
+        return records.encode_event(self._codec, recorded)
+
+    def append(
+        self,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord] = (),
+        snapshots: Sequence[Snapshot] = (),
+        *,
+        encoded: Sequence[bytes] | None = None,
+    ) -> None:
+        """Commit events, command records and snapshots together; on return they are on disk.
+
+        Positions continue at head + 1 and versions at their stream's; command ids are new. `encoded` holds what
+        `encode_event` gave for each event, if that was called before.
+
+        Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
+        CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
+        """
+        with self._writing:
+            self._require_writable()
+            batch = Batch(self._codec, self._head, events, commands, snapshots, encoded)
+            transaction = self._begin()
+            try:
+                self._write(transaction, batch)
+            except lmdb.Error as error:
+                transaction.abort()
+                raise translate(error, f"appending to the log in {self.path}") from error
+            except BaseException:
+                transaction.abort()
+                raise
+            try:
+                self._commit(transaction)
+            except BaseException as error:
+                with suppress(lmdb.Error):
+                    transaction.abort()
+                # LMDB aborts when the map has no room for its list of free pages; anything else may have
+                # happened after the commit reached the disk.
+                if isinstance(error, lmdb.MapFullError):
+                    raise translate(error, f"appending to the log in {self.path}") from error
+                self._uncertain = True
+                if not isinstance(error, Exception):
+                    raise
+                raise self._commit_failed(error) from error
+            self._head += len(events)
+
+    def reopen(self, *, map_size: int | None = None) -> None:
+        """Close the log and open it again, finding out after CommitFailed what `head` is.
+
+        Readers wait meanwhile. A larger `map_size` makes room in a log that was full. If it fails, the log stays
+        unusable until another call succeeds. Writer's thread. Raises what `open` does, but for StoreLocked.
+        """
+        with self._writing:
+            if self._closed:
+                raise StoreClosed(f"the log in {self.path} is closed")
+            with self._gate.shut():
+                self._uncertain = True
+                self._map_size = map_size or self._map_size
+                self._leave()
+                environment = open_environment(
+                    self.path, map_size=self._map_size, sync=self._durable, create=False, beside=self._beside
+                )
+                self._use(environment)
+                self._uncertain = False
+
+    def close(self) -> None:
+        """Close the log once the calls in progress are done; a second call does nothing. Any thread."""
+        with self._writing:
+            if self._closed:
+                return
+            with self._gate.shut(for_good=True):
+                self._closed = True
+                try:
+                    if not self._durable and not self._uncertain:
+                        self._opened().sync(True)
+                except lmdb.Error as error:
+                    raise translate(error, f"closing the log in {self.path}") from error
+                finally:
+                    self._leave()
+                    self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _require_writable(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the log in {self.path} is closed")
+        if self._uncertain:
+            raise CommitFailed(
+                f"the log in {self.path} is not to be written after a commit that failed; call reopen() first"
+            )
+
+    def _begin(self) -> lmdb.Transaction:
+        try:
+            return self._opened().begin(write=True)
+        except lmdb.Error as error:
+            raise translate(error, f"beginning to write to the log in {self.path}") from error
+
+    def _write(self, transaction: lmdb.Transaction, batch: Batch) -> None:
+        databases = self._databases
+        for prefix, version in batch.first_versions.items():
+            # Version 1 needs no look: an earlier version 1 of the stream is met when its key is put.
+            if (
+                version > 1
+                and transaction.get(prefix + U64.pack(version - 1), db=databases["streams"]) is None
+            ):
+                raise OutOfOrder(
+                    f"version {version} of stream {_text(prefix)!r} does not follow its last version"
+                )
+        for name, items, what in (
+            ("events", batch.events, "position"),
+            ("streams", batch.streams, "stream version"),
+            ("tags", batch.tags, "tag"),
+            ("commands", batch.commands, "command id"),
+        ):
+            if items:
+                with transaction.cursor(databases[name]) as cursor:
+                    _, added = cursor.putmulti(items, overwrite=False, append=name == "events")
+                if added != len(items):
+                    raise OutOfOrder(
+                        f"a {what} of the batch is already in the log in {self.path}, or twice in the batch"
+                    )
+        for key, value in batch.snapshots:
+            transaction.put(key, value, db=databases["snapshots"])
+
+    def _commit_failed(self, error: Exception) -> CommitFailed:
+        number = error_number(error)
+        reason = f"{os.strerror(number)}, errno {number}" if number else "no errno"
+        return CommitFailed(
+            f"a commit to the log in {self.path} failed and may or may not be on disk ({reason}: {error}); "
+            "call reopen() and look whether head has moved",
+            number,
+        )
+
+    def _commit(self, transaction: lmdb.Transaction) -> None:
+        """Commit; a method of its own so that a test may put a fault before, in place of or after it."""
+        transaction.commit()
+
+
+def _text(prefix: bytes) -> str:
+    return prefix[:-1].decode()

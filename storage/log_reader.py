@@ -1,0 +1,223 @@
+"""The reading half of the event log. Any thread; each call has a short read transaction of its own.
+
+Values are copied out within the transaction and decoded after it, so that a slow decoder holds nothing up.
+Nothing behind `head` is shown: what a failed commit may have left is not there until the log is reopened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+
+import lmdb
+
+from storage.codec import Codec
+from storage.environment import translate
+from storage.errors import CodecError, DamagedStore, StoreClosed
+from storage.gate import Gate
+from storage.records import (
+    MAX_ID_BYTES,
+    U64,
+    CommandRecord,
+    RecordedEvent,
+    decode_command,
+    decode_event,
+    name_key,
+)
+
+DATABASES = ("events", "streams", "tags", "commands", "snapshots")
+
+READ_BYTES = 64 << 20
+"""What one call of `read` copies at most, but for its last event."""
+
+AFTER_ALL_VERSIONS = b"\x01"
+"""Appended to a stream's name it sorts after all its keys, since NUL ends a name in them."""
+
+
+class LogReader:
+    """Reads an open log; `EventLog` adds the writing."""
+
+    def __init__(self, codec: Codec, gate: Gate) -> None:
+        self._codec = codec
+        self._gate = gate
+        self._environment: lmdb.Environment | None = None
+        self._databases: dict[str, lmdb._Database] = {}
+        self._head = 0
+
+    @property
+    def head(self) -> int:
+        """The last committed position, 0 in an empty log; costs nothing."""
+        return self._head
+
+    def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
+        """Return the events at positions after + 1 and on, in order, through `until` and never more than `limit`.
+
+        Fewer are returned if they are large (64 MiB together), at least one if there is one: the end is where the
+        last position says, not where a list is short.
+
+        Raises UnknownType or CodecError for an event that cannot be decoded, StoreClosed.
+        """
+        last = self._head if until is None else min(until, self._head)
+        count = min(limit, last - after)
+        values: list[bytes] = []
+        if count <= 0:
+            return []
+        first = after + 1
+        size = 0
+        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
+            if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
+                raise DamagedStore(f"position {first} is missing from the log; restore a backup")
+            for value in islice(cursor.iternext(keys=False), count):
+                values.append(value)
+                size += len(value)
+                if size > READ_BYTES:
+                    break
+        codec = self._codec
+        return [decode_event(codec, position, value) for position, value in enumerate(values, first)]
+
+    def read_stream(
+        self, stream: str, after_version: int = 0, limit: int | None = None
+    ) -> list[RecordedEvent]:
+        """Return a stream's events of version after_version + 1 and on, in order; all of them without a limit.
+
+        Raises InvalidKey, and what `read` does.
+        """
+        return self._read_index("streams", name_key("stream", stream), after_version, limit)
+
+    def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """Return the events that bear a tag, at positions after + 1 and on; all of them without a limit.
+
+        Raises InvalidKey, and what `read` does.
+        """
+        return self._read_index("tags", name_key("tag", tag), after, limit)
+
+    def _read_index(self, index: str, name: bytes, after: int, limit: int | None) -> list[RecordedEvent]:
+        prefix = name + b"\0"
+        head = U64.pack(self._head)
+        of_stream = index == "streams"
+        positions: list[bytes] = []
+        with self._reading() as transaction:
+            with transaction.cursor(self._databases[index]) as cursor:
+                if cursor.set_range(prefix + U64.pack(after + 1)):
+                    for key, value in islice(cursor.iternext(), limit):
+                        position = value if of_stream else key[-8:]
+                        if not key.startswith(prefix) or position > head:
+                            break
+                        positions.append(position)
+            with transaction.cursor(self._databases["events"]) as cursor:
+                found = cursor.getmulti(positions)
+        if len(found) != len(positions):
+            raise DamagedStore(
+                f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
+            )
+        return [decode_event(self._codec, U64.unpack(key)[0], value) for key, value in found]
+
+    def stream_version(self, stream: str) -> int:
+        """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
+        name = name_key("stream", stream)
+        with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
+            return _last_version(cursor, name)
+
+    def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
+        """Return names and versions of streams by name, those with a prefix, those after a name if one is given.
+
+        Costs two look-ups a stream, however many events it has.
+        """
+        start = prefix.encode()
+        found: list[tuple[str, int]] = []
+        with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
+            more = cursor.set_range(
+                max(start, after.encode() + AFTER_ALL_VERSIONS if after else b"") or b"\0"
+            )
+            while more and len(found) < limit and cursor.key().startswith(start):
+                name = cursor.key()[:-9]
+                found.append((name.decode(), _last_version(cursor, name)))
+                more = cursor.next()
+        return found
+
+    def command(self, command_id: str) -> CommandRecord | None:
+        """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
+        key = name_key("command id", command_id, MAX_ID_BYTES)
+        with self._reading() as transaction:
+            data = transaction.get(key, db=self._databases["commands"])
+        return None if data is None else decode_command(self._codec, command_id, data)
+
+    def snapshot(self, stream: str) -> tuple[int, str, object] | None:
+        """Return version, fingerprint and state of a stream's snapshot, or None if there is no usable one.
+
+        A snapshot that cannot be decoded, since a class of it has changed, counts as none.
+        """
+        key = name_key("stream", stream)
+        with self._reading() as transaction:
+            data = transaction.get(key, db=self._databases["snapshots"])
+        if data is not None:
+            with suppress(CodecError):
+                version, fingerprint, state = self._codec.decode(data)
+                return version, fingerprint, state
+        return None
+
+    def stats(self) -> dict[str, int]:
+        """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
+        with self._reading() as transaction:
+            numbers = {
+                name: transaction.stat(database)["entries"] for name, database in self._databases.items()
+            }
+            environment = self._opened()
+            info = environment.info()
+            page = environment.stat()["psize"]
+        return {
+            **numbers,
+            "bytes": (info["last_pgno"] + 1) * page,
+            "map_bytes": info["map_size"],
+            "readers": info["num_readers"],
+        }
+
+    def reader_check(self) -> int:
+        """Free the slots of readers whose processes died, so that pages can be used again; return how many."""
+        with self._gate:
+            return self._opened().reader_check()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _use(self, environment: lmdb.Environment) -> None:
+        """Read from this environment from now on; it is closed if that cannot be."""
+        try:
+            with environment.begin(write=True) as transaction:
+                self._databases = {
+                    name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES
+                }
+                with transaction.cursor(self._databases["events"]) as cursor:
+                    self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
+        except lmdb.Error as error:
+            path = environment.path()
+            environment.close()
+            raise translate(error, f"opening the log in {path}") from error
+        self._environment = environment
+
+    def _leave(self) -> None:
+        """Close the environment, within the shut gate."""
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
+        return self._environment
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        with self._gate:
+            try:
+                with self._opened().begin() as transaction:
+                    yield transaction
+            except lmdb.Error as error:
+                raise translate(error, "reading the log") from error
+
+
+def _last_version(cursor: lmdb.Cursor[bytes], name: bytes) -> int:
+    """Return the last version of a stream, leaving the cursor on it."""
+    if not (cursor.prev() if cursor.set_range(name + AFTER_ALL_VERSIONS) else cursor.last()):
+        return 0
+    key = cursor.key()
+    return U64.unpack(key[-8:])[0] if key[:-8] == name + b"\0" else 0

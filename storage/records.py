@@ -1,0 +1,216 @@
+"""What the event log stores, and how it is laid out in keys and bytes. Pure; any thread.
+
+An event is [stream, version, type, fields, time_us, command_id, command, causation_id, correlation_id, tags,
+metadata] under its position; a command is [first, count, digest, stream, version] under its id; a snapshot is
+[version, fingerprint, state] under its stream. Numbers in keys are 64 bits, big-endian, so that they sort.
+"""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from storage.codec import Codec
+from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
+
+MAX_NAME_BYTES = 400
+"""The longest name of a stream or a tag, in UTF-8."""
+MAX_ID_BYTES = 200
+"""The longest command id, in UTF-8."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+U64 = struct.Struct(">Q")
+
+
+class RecordedEvent:
+    """An event as it stands in the log. To be read only, though nothing enforces it: it is made by the million.
+
+    `time_us` is in microseconds since 1970 UTC. `command` is the type name of the command that caused it, or None
+    for a fact from outside.
+    """
+
+    __slots__ = (
+        "position",
+        "stream",
+        "version",
+        "event",
+        "type",
+        "time_us",
+        "command_id",
+        "command",
+        "causation_id",
+        "correlation_id",
+        "tags",
+        "metadata",
+    )
+
+    def __init__(
+        self,
+        position: int,
+        stream: str,
+        version: int,
+        event: Any,
+        type: str,
+        time_us: int,
+        command_id: str,
+        command: str | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        tags: tuple[str, ...] = (),
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.position = position
+        self.stream = stream
+        self.version = version
+        self.event = event
+        self.type = type
+        self.time_us = time_us
+        self.command_id = command_id
+        self.command = command
+        self.causation_id = causation_id
+        self.correlation_id = correlation_id
+        self.tags = tags
+        self.metadata = metadata
+
+    @property
+    def time(self) -> datetime:
+        """The time of the event as an aware datetime in UTC."""
+        return EPOCH + timedelta(microseconds=self.time_us)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not RecordedEvent:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash((self.position, self.stream, self.version))
+
+    def __repr__(self) -> str:
+        return f"RecordedEvent({self.position}, {self.stream!r}, {self.version}, {self.event!r})"
+
+
+class CommandRecord:
+    """What became of a command: the events from position `first` on, `count` of them (0 and 0 if it made none).
+
+    `digest` is that of its payload; `stream` and `version` are its own stream and the version that it left.
+    """
+
+    __slots__ = ("command_id", "first", "count", "digest", "stream", "version")
+
+    def __init__(
+        self, command_id: str, first: int, count: int, digest: bytes, stream: str, version: int
+    ) -> None:
+        self.command_id = command_id
+        self.first = first
+        self.count = count
+        self.digest = digest
+        self.stream = stream
+        self.version = version
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not CommandRecord:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(self.command_id)
+
+    def __repr__(self) -> str:
+        return (
+            f"CommandRecord({self.command_id!r}, {self.first}, {self.count}, {self.digest.hex()}, "
+            f"{self.stream!r}, {self.version})"
+        )
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------
+def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
+    """Return the UTF-8 of a name; raises InvalidKey or KeyTooLong. `kind` is what the error calls it."""
+    try:
+        key = name.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise InvalidKey(f"{kind} {name!r:.100} is not valid text ({error})") from None
+    if not key or len(key) > limit or b"\0" in key:
+        if len(key) > limit:
+            raise KeyTooLong(f"{kind} {name!r:.60} takes {len(key)} bytes in UTF-8, the limit is {limit}")
+        raise InvalidKey(
+            f"{kind} {name!r:.100} is {'empty' if not key else 'holding a NUL'}, which no name may be"
+        )
+    return key
+
+
+# -- bytes ----------------------------------------------------------------------------------------------------------
+def encode_event(codec: Codec, recorded: RecordedEvent) -> bytes:
+    """Return the stored bytes of an event. Raises what `Codec.encode` does, MessageTooLarge included."""
+    type_name, fields = codec.describe(recorded.event)
+    try:
+        data = codec.pack(
+            [
+                recorded.stream,
+                recorded.version,
+                type_name,
+                fields,
+                recorded.time_us,
+                recorded.command_id,
+                recorded.command,
+                recorded.causation_id,
+                recorded.correlation_id,
+                list(recorded.tags),
+                recorded.metadata,
+            ]
+        )
+    except CodecError as error:
+        error.add_note(f"in event {type_name} of stream {recorded.stream!r}")
+        raise
+    if len(data) > codec.max_bytes:
+        raise codec.too_large(f"event {type_name} of stream {recorded.stream!r}", len(data))
+    return data
+
+
+def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
+    """Return the event stored at a position. Raises UnknownType or CodecError, with a note of the position."""
+    try:
+        (
+            stream,
+            version,
+            type_name,
+            fields,
+            time_us,
+            command_id,
+            command,
+            causation_id,
+            correlation_id,
+            tags,
+            metadata,
+        ) = codec.decode(data)
+        return RecordedEvent(
+            position,
+            stream,
+            version,
+            codec.build(type_name, fields),
+            type_name,
+            time_us,
+            command_id,
+            command,
+            causation_id,
+            correlation_id,
+            tuple(tags),
+            metadata,
+        )
+    except CodecError as error:
+        error.add_note(f"in the event at position {position}")
+        raise
+    except (ValueError, TypeError) as error:
+        raise DamagedStore(
+            f"the record at position {position} is no event ({error}); restore a backup"
+        ) from error
+
+
+def encode_command(codec: Codec, record: CommandRecord) -> bytes:
+    """Return the stored bytes of a command's record."""
+    return codec.pack([record.first, record.count, record.digest, record.stream, record.version])
+
+
+def decode_command(codec: Codec, command_id: str, data: bytes) -> CommandRecord:
+    """Return the record stored under a command id."""
+    return CommandRecord(command_id, *codec.decode(data))

@@ -1,0 +1,87 @@
+"""Opening a store under its lock: look first, then lock, then write. Any thread; used by whoever opens a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import lmdb
+
+from storage.environment import (
+    META_DB,
+    Header,
+    check_directory,
+    make_directory,
+    open_environment,
+    read_header,
+    translate,
+    write_header,
+)
+from storage.store_lock import LOCK_FILE, StoreLock
+
+
+def open_store(
+    path: str | os.PathLike[str],
+    new_header: Header,
+    *,
+    map_size: int,
+    create: bool = True,
+    sync: bool = True,
+    beside: Collection[str] = (),
+) -> tuple[StoreLock, lmdb.Environment, Header]:
+    """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
+
+    Returns the lock, the environment and the header that the store has. A path that holds anything else is left
+    as it was found.
+
+    Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore or StoreReadOnly.
+    """
+    path = Path(path)
+    exists = check_directory(path, create=create, beside=beside)
+    if exists and not (path / LOCK_FILE).exists():
+        # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
+        peek_header(path, new_header.kind)
+    make_directory(path)
+    lock = StoreLock(path)
+    try:
+        if exists:
+            peek_header(path, new_header.kind)
+        lock.sign()
+        environment = open_environment(path, map_size=map_size, sync=sync, beside=beside)
+        try:
+            header = read_header(environment, new_header.kind)
+            if header is None:
+                header = new_header
+                _write_new_header(environment, header)
+            return lock, environment, header
+        except BaseException:
+            environment.close()
+            raise
+    except BaseException:
+        lock.release()
+        raise
+
+
+def peek_header(path: Path, kind: str) -> Header | None:
+    """Return the header of the store in `path`, or None if it is empty, without writing to the directory.
+
+    Only while nobody writes to the store: it takes no reader's slot.
+    """
+    try:
+        environment = lmdb.open(os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1)
+    except lmdb.Error as error:
+        raise translate(error, f"opening {path}") from error
+    try:
+        return read_header(environment, kind)
+    finally:
+        environment.close()
+
+
+def _write_new_header(environment: lmdb.Environment, header: Header) -> None:
+    try:
+        with environment.begin(write=True) as transaction:
+            meta = environment.open_db(META_DB, txn=transaction)
+            write_header(transaction, meta, header)
+    except lmdb.Error as error:
+        raise translate(error, f"making a store in {environment.path()}") from error

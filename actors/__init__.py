@@ -1,0 +1,94 @@
+"""onewriter: commands through one writer, queries on many replicas, inside your process.
+
+Declare a `Domain`, open a `System` with it; `storage` underneath is usable alone.
+"""
+
+from __future__ import annotations
+
+from actors.deciding import Reader
+from actors.domain import Domain
+from actors.errors import (
+    ActorsError,
+    CommandIdReused,
+    CommandTimeout,
+    CommitUncertain,
+    ConcurrencyConflict,
+    ConsistencyTimeout,
+    DeadlineExceeded,
+    DeciderFailed,
+    DomainError,
+    ForkedProcess,
+    InvalidMessage,
+    MiddlewareFailed,
+    ModelStopped,
+    Overloaded,
+    QueryFailed,
+    QueryTimeout,
+    Rejected,
+    SystemClosed,
+    UnknownMessage,
+    ViewExpired,
+)
+from actors.health import Health
+from actors.messages import Receipt
+from actors.middleware import Call
+from actors.read_model import ReadModel, each, words
+from actors.session import Session
+from actors.system import System
+from actors.view import View
+from storage import (
+    DamagedStore,
+    MessageTooLarge,
+    NewerFormat,
+    NotAStore,
+    OnewriterError,
+    RecordedEvent,
+    StorageError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+)
+
+__all__ = [
+    "ActorsError",
+    "Call",
+    "CommandIdReused",
+    "CommandTimeout",
+    "CommitUncertain",
+    "ConcurrencyConflict",
+    "ConsistencyTimeout",
+    "DamagedStore",
+    "DeadlineExceeded",
+    "DeciderFailed",
+    "Domain",
+    "DomainError",
+    "ForkedProcess",
+    "Health",
+    "InvalidMessage",
+    "MessageTooLarge",
+    "MiddlewareFailed",
+    "ModelStopped",
+    "NewerFormat",
+    "NotAStore",
+    "OnewriterError",
+    "Overloaded",
+    "QueryFailed",
+    "QueryTimeout",
+    "ReadModel",
+    "Reader",
+    "Receipt",
+    "RecordedEvent",
+    "Rejected",
+    "Session",
+    "StorageError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "System",
+    "SystemClosed",
+    "UnknownMessage",
+    "View",
+    "ViewExpired",
+    "each",
+    "words",
+]

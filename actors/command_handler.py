@@ -1,0 +1,209 @@
+"""The command handler: the one actor that owns the write environment.
+
+It runs in one thread. Whatever waits in its mailbox when it looks is one batch: decided in
+order, committed in one transaction with one fsync, and answered after it. The more callers
+wait, the larger the batch, and an idle system commits each command at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from actors._compile import CompiledDomain
+from actors.deciding import Overlay
+from actors.errors import CommitUncertain, SystemClosed
+from actors.mailbox import Mailbox
+from actors.messages import Bulk, Committed, Receipt, Submission
+from actors.progress import Progress
+from actors.states import StateCache
+from actors.worker import Worker
+from storage import CommitFailed, EventLog, StorageError, StoreFull
+
+__all__ = ["MAX_BATCH", "CommandHandler", "WriterDesk"]
+
+logger = logging.getLogger("onewriter.writer")
+
+MAX_BATCH = 1_000
+"""Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
+
+MAX_ATTEMPTS = 3
+
+
+class WriterDesk:
+    """What outlives a command handler: the batch in hand, and what health shows of it."""
+
+    def __init__(self) -> None:
+        self.in_flight: list[Submission] = []
+        self.attempts = 0
+        self.must_reopen = False
+        self.closing = False
+        self.activity: tuple[str, str, float] | None = None
+        self.commands = 0
+        self.refused = 0
+        self.batches = 0
+
+
+class CommandHandler(Worker):
+    """Decides, commits, answers. Messages: `Submission` and `Bulk`."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        domain: CompiledDomain,
+        log: EventLog,
+        desk: WriterDesk,
+        progress: Progress,
+        announce: Callable[[Committed], None],
+        cache_states: int,
+    ) -> None:
+        super().__init__(name, mailbox, exited)
+        self._domain = domain
+        self._log = log
+        self._desk = desk
+        self._progress = progress
+        self._announce = announce
+        self._states = StateCache(domain, log, cache_states)
+
+    def on_start(self) -> None:
+        """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
+        desk = self._desk
+        if desk.must_reopen:
+            self._log.reopen()
+            desk.must_reopen = False
+        head = self._log.head
+        if head > self._progress.head:
+            self._publish(Committed(self._progress.head + 1, head, None))
+        left = [submission for submission in desk.in_flight if not submission.settled]
+        desk.in_flight = []
+        if left:
+            for submission in left:
+                submission.fresh = False
+            desk.attempts += 1
+            if desk.attempts >= MAX_ATTEMPTS:
+                self._answer_uncertain(left, "the writer failed on it repeatedly")
+            else:
+                self._handle(left)
+
+    def on_receive(self, message: Any) -> None:
+        """Make a batch of the message and of all that wait behind it."""
+        batch: list[Submission] = []
+        waiting = [message, *self.mailbox.drain(MAX_BATCH - 1)]
+        for index, one in enumerate(waiting):
+            kind = one.__class__
+            if kind is Submission:
+                batch.append(one)
+            elif kind is Bulk:
+                batch += one.submissions
+            elif index == 0:
+                super().on_receive(message)
+                self.mailbox.hold(waiting[1:])
+                return
+            else:
+                self.mailbox.hold(waiting[index:])
+                break
+        for start in range(0, len(batch), MAX_BATCH):
+            self._desk.in_flight = batch[start:]
+            self._handle(batch[start : start + MAX_BATCH])
+            self._desk.attempts = 0
+        self._desk.in_flight = []
+
+    # -- one batch ---------------------------------------------------------------------------
+    def _handle(self, batch: list[Submission]) -> None:
+        try:
+            overlay, outcomes = self._decide(batch)
+            self._commit(overlay)
+        except CommitFailed as error:
+            self._recover(batch, error)
+        except (StorageError, OverflowError, MemoryError) as error:
+            self._retry_alone(batch, error)
+        else:
+            overlay.merge()
+            if overlay.events:
+                self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
+            self._reply(outcomes)
+
+    def _decide(self, batch: list[Submission]) -> tuple[Overlay, list[tuple[Submission, Receipt | Exception]]]:
+        overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event)
+        outcomes: list[tuple[Submission, Receipt | Exception]] = []
+        desk = self._desk
+        for submission in batch:
+            future = submission.future
+            if submission.settled or (future is not None and future.cancelled()):
+                continue
+            desk.activity = (submission.spec.name if submission.spec else "append", submission.stream, time.monotonic())
+            outcomes.append((submission, overlay.decide(submission)))
+        desk.activity = None
+        return overlay, outcomes
+
+    def _commit(self, overlay: Overlay) -> None:
+        """Put the batch on disk; a batch of refusals alone needs no transaction."""
+        if overlay.commands:
+            if self._desk.closing:
+                raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
+            self._log.append(overlay.events, overlay.commands, overlay.snapshots, encoded=overlay.encoded)
+
+    def _publish(self, committed: Committed) -> None:
+        self._progress.committed(committed.first, committed.last)
+        self._announce(committed)
+
+    def _reply(self, outcomes: list[tuple[Submission, Receipt | Exception]]) -> None:
+        refused = 0
+        for submission, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                refused += 1
+            submission.settle(outcome)
+        desk = self._desk
+        desk.batches += 1
+        desk.commands += len(outcomes)
+        desk.refused += refused
+
+    # -- when the disk says no ---------------------------------------------------------------
+    def _retry_alone(self, batch: list[Submission], error: Exception) -> None:
+        """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
+        if len(batch) == 1:
+            batch[0].settle(error)
+            return
+        logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)
+        for submission in batch:
+            self._handle([submission])
+
+    def _recover(self, batch: list[Submission], error: CommitFailed) -> None:
+        """The commit failed: open the environment again and look up what is there before going on."""
+        if error.errno == errno.ECANCELED:
+            for submission in batch:
+                submission.settle(SystemClosed(f"{error}; nothing was written"))
+            return
+        logger.error("commit failed: %s", error)
+        head = self._log.head
+        self._states.clear()
+        self._desk.must_reopen = True
+        try:
+            self._log.reopen()
+        except Exception:
+            self._answer_uncertain(batch, str(error))
+            raise
+        self._desk.must_reopen = False
+        now = self._log.head
+        if now > head:
+            self._publish(Committed(head + 1, now, None))
+        if now == head and error.errno == errno.ENOSPC:
+            for submission in batch:
+                submission.settle(StoreFull(f"the disk is full: {error}; nothing was written; make room and try again"))
+        else:
+            self._answer_uncertain(batch, str(error))
+
+    def _answer_uncertain(self, batch: list[Submission], why: str) -> None:
+        for submission in batch:
+            uncertain = CommitUncertain(
+                submission.command_id,
+                f"command {submission.command_id!r} may or may not be on disk ({why}): "
+                "execute it again with this command_id to find out",
+            )
+            submission.settle(uncertain)

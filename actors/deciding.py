@@ -1,0 +1,291 @@
+"""Deciding a batch of commands: pure but for reading the log; knows no thread and writes nothing.
+
+Everything that a batch changes (states, versions, ids, positions) lives in an `Overlay` until
+its commit, and is dropped with it when the commit fails.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from actors._compile import CompiledDomain, EventSpec, StateSpec
+from actors.errors import (
+    CommandIdReused,
+    ConcurrencyConflict,
+    DeadlineExceeded,
+    DeciderFailed,
+    InvalidMessage,
+    Rejected,
+)
+from actors.messages import Receipt, Submission
+from actors.states import History, StateCache, evolve
+from storage import CommandRecord, OnewriterError, RecordedEvent
+
+__all__ = ["MAX_EVENTS", "Overlay", "Reader", "receipt_of"]
+
+MAX_EVENTS = 100_000
+"""Events that one command may give; a decider that yields without end is stopped there."""
+
+
+def receipt_of(record: CommandRecord, history: History) -> Receipt:
+    """The first receipt of a command, rebuilt from the log."""
+    events = []
+    last = 0
+    if record.count:
+        last = record.first + record.count - 1
+        events = history.read(record.first - 1, record.count, last)
+    versions = {recorded.stream: recorded.version for recorded in events}
+    position = last or history.head
+    return Receipt(
+        record.command_id,
+        record.first,
+        last,
+        position,
+        record.stream,
+        record.version,
+        versions,
+        tuple(recorded.event for recorded in events),
+    )
+
+
+class Reader:
+    """A decider's third parameter: other streams' states, as the batch so far leaves them.
+
+    One writer decides everything in order, so what is read here can't change before the
+    commit. Use it only while the decider runs, in its thread.
+    """
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+
+    def __call__(self, state: type, *fields: Any, **named: Any) -> Any:
+        """The state of the stream that `state`'s template names with these fields, or None."""
+        return self._entry(state, fields, named)[0]
+
+    def version(self, state: type, *fields: Any, **named: Any) -> int:
+        """The version of that stream; 0 when it is new."""
+        return self._entry(state, fields, named)[1]
+
+    def tagged(self, tag: str) -> list[Any]:
+        """All events with this tag, in order, the batch's earlier commands included."""
+        return self._overlay.tagged(tag)
+
+    def _entry(self, state: type, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
+        spec = self._overlay.domain.states.get(state)
+        if spec is None:
+            raise DeciderFailed(f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}")
+        return self._overlay.entry(spec.stream_for(*fields, **named), spec)
+
+
+class Overlay:
+    """What one batch has decided and the log does not have yet."""
+
+    def __init__(self, domain: CompiledDomain, states: StateCache, history: History, encode: Any = None) -> None:
+        """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone."""
+        self.domain = domain
+        self.events: list[RecordedEvent] = []
+        self.encoded: list[bytes] = []
+        self.commands: list[CommandRecord] = []
+        self.snapshots: list[tuple[str, int, str, Any]] = []
+        self.changed: dict[str, tuple[Any, int]] = {}
+        self.position = history.head
+        self._states = states
+        self._history = history
+        self._encode = encode
+        self._receipts: dict[str, tuple[bytes, Receipt]] = {}
+        self._own: dict[str, tuple[Any, int]] = {}
+        self._reader = Reader(self)
+        self._now = time.time_ns() // 1000
+
+    def entry(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
+        """A stream's (state, version) after everything decided so far."""
+        return self._own.get(stream) or self.changed.get(stream) or self._states.get(stream, spec)
+
+    def tagged(self, tag: str) -> list[Any]:
+        """A tag's events, committed ones first, then the batch's."""
+        found = [recorded.event for recorded in self._history.read_tag(tag)]
+        found += [recorded.event for recorded in self.events if tag in recorded.tags]
+        return found
+
+    def decide(self, submission: Submission) -> Receipt | Exception:
+        """Decide one command on what the ones before it left; a failing one leaves no trace."""
+        try:
+            return self._decide(submission)
+        except OnewriterError as error:
+            return error
+        except BaseException as error:  # Also sys.exit() in a decider: it must not take the writer along.
+            failure = DeciderFailed(
+                f"{self._what(submission)} on stream {submission.stream!r} failed with "
+                f"{type(error).__name__}: {error}; nothing was written"
+            )
+            failure.__cause__ = error
+            return failure
+        finally:
+            self._own = {}
+
+    def _decide(self, submission: Submission) -> Receipt:
+        if submission.deadline is not None and time.monotonic() > submission.deadline:
+            raise DeadlineExceeded(
+                f"{self._what(submission)} {submission.command_id} was not executed: its deadline passed "
+                "while it waited; send it again with a later one"
+            )
+        earlier = self._earlier(submission)
+        if earlier is not None:
+            return earlier
+        spec = submission.spec
+        state_spec = None if spec is None else spec.state
+        stream = submission.stream
+        state, version = self.entry(stream, state_spec) if spec else (None, self._version(submission))
+        expected = submission.expected_version
+        if expected is not None and expected != version:
+            raise ConcurrencyConflict(stream, expected, version)
+        events = submission.events if spec is None else self._ask(submission, state)
+        return self._accept(submission, events, version)
+
+    def _version(self, submission: Submission) -> int:
+        for event in submission.events:
+            return self.entry(submission.stream, self.domain.events[type(event)].state)[1]
+        return self.entry(submission.stream, None)[1]
+
+    def _earlier(self, submission: Submission) -> Receipt | None:
+        command_id = submission.command_id
+        known = self._receipts.get(command_id)
+        if known is None:
+            if submission.fresh:
+                return None
+            record = self._history.command(command_id)
+            if record is None:
+                return None
+            known = record.digest, receipt_of(record, self._history)
+        if known[0] != submission.digest:
+            raise CommandIdReused(command_id)
+        return known[1]
+
+    def _ask(self, submission: Submission, state: Any) -> Iterable[Any]:
+        spec = submission.spec
+        assert spec is not None
+        decider = spec.deciders.get(None if state is None else type(state))
+        if decider is None:
+            if state is None:
+                raise Rejected(
+                    f"{spec.name} needs stream {submission.stream!r}, which does not exist", code="stream.missing"
+                )
+            raise Rejected(
+                f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"
+            )
+        given = (
+            decider.fn(state, submission.command, self._reader)
+            if decider.wants_read
+            else decider.fn(state, submission.command)
+        )
+        if given is None:
+            return ()
+        if type(given) in self.domain.events:
+            return (given,)
+        try:
+            events = list(islice(given, MAX_EVENTS + 1))
+        except TypeError as error:
+            if hasattr(given, "__iter__"):
+                raise
+            raise DeciderFailed(
+                f"the decider of {spec.name} returned {given!r}, which is neither an event nor several; "
+                "yield events, return one, or return None"
+            ) from error
+        if len(events) > MAX_EVENTS:
+            raise DeciderFailed(
+                f"the decider of {spec.name} gave more than {MAX_EVENTS} events for one command; "
+                "nothing was written; split the command"
+            )
+        return events
+
+    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt:
+        recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
+        encoded = [self._encode(one) for one in recorded] if self._encode is not None else []
+        stream = submission.stream
+        own = self._own
+        if stream in own:
+            version = own[stream][1]
+        first, last = (recorded[0].position, recorded[-1].position) if recorded else (0, 0)
+        receipt = Receipt(
+            submission.command_id,
+            first,
+            last,
+            last or self.position,
+            stream,
+            version,
+            {one.stream: one.version for one in recorded},
+            tuple(one.event for one in recorded),
+        )
+        # From here on nothing can fail: the command is part of the batch.
+        self.position += len(recorded)
+        self.events += recorded
+        self.encoded += encoded
+        self.commands.append(
+            CommandRecord(submission.command_id, first, len(recorded), submission.digest, stream, version)
+        )
+        self._receipts[submission.command_id] = submission.digest, receipt
+        for name, entry in own.items():
+            self._snapshot(name, entry)
+            self.changed[name] = entry
+        return receipt
+
+    def _record(self, submission: Submission, event: Any, position: int) -> RecordedEvent:
+        spec = self.domain.events.get(type(event))
+        if spec is None:
+            raise DeciderFailed(
+                f"{self._what(submission)} gave {event!r}, which is not an event of {self.domain.name}; "
+                "nothing was written"
+            )
+        spec.check(event)
+        stream = self._stream_of(submission, spec, event)
+        state, version = self.entry(stream, spec.state)
+        version += 1
+        self._own[stream] = evolve(self.domain, state, event), version
+        command = submission.spec
+        return RecordedEvent(
+            position,
+            stream,
+            version,
+            event,
+            spec.name,
+            self._now,
+            submission.command_id,
+            None if command is None else command.name,
+            submission.causation_id,
+            submission.correlation_id,
+            () if spec.tags_of is None else spec.tags_of(event),
+            submission.metadata,
+        )
+
+    def _stream_of(self, submission: Submission, spec: EventSpec, event: Any) -> str:
+        if spec.stream_of is None:
+            return submission.stream
+        stream = spec.stream_of(event)
+        if submission.spec is None and stream != submission.stream:
+            raise InvalidMessage(
+                f"{spec.name} belongs to stream {stream!r}, it can't be appended to {submission.stream!r}; "
+                "append it to its own stream"
+            )
+        return stream
+
+    def _snapshot(self, stream: str, entry: tuple[Any, int]) -> None:
+        state, version = entry
+        if state is None:
+            return
+        spec = self.domain.states.get(type(state))
+        if spec is None or not spec.snapshot_every:
+            return
+        before = self.changed.get(stream) or self._states.get(stream, spec)
+        if version // spec.snapshot_every > before[1] // spec.snapshot_every:
+            self.snapshots.append((stream, version, spec.fingerprint, state))
+
+    def _what(self, submission: Submission) -> str:
+        return "append" if submission.spec is None else submission.spec.name
+
+    def merge(self) -> None:
+        """Make the batch's states the committed ones; called after the commit."""
+        for stream, entry in self.changed.items():
+            self._states.put(stream, entry)

@@ -1,0 +1,73 @@
+"""What `System.health()` returns: plain values, taken at one moment without stopping anybody."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["ActorHealth", "Health", "ModelHealth", "ReplicaHealth", "WriterHealth"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorHealth:
+    """One actor. `restarts` counts its incarnations but for the first, `waiting` its messages."""
+
+    name: str
+    alive: bool
+    restarts: int
+    waiting: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriterHealth:
+    """The command handler. `busy_with` is (command, stream, seconds) while a decider runs."""
+
+    commands: int
+    refused: int
+    batches: int
+    waiting: int
+    busy_with: tuple[str, str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHealth:
+    """One model on one replica; `failure` has the event and the traceback while it is stopped."""
+
+    name: str
+    version: int
+    applied: int
+    lag: int
+    stopped_at: int | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaHealth:
+    """One replica: its lag in positions and seconds is that of its worst model."""
+
+    name: str
+    lag: int
+    lag_seconds: float
+    models: tuple[ModelHealth, ...]
+    queries_served: int
+    queries_failed: int
+    events_applied: int
+    reset_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The whole system. `problems` is empty when `status` is "ok"; each one is a sentence."""
+
+    status: str
+    path: str
+    position: int
+    writer: WriterHealth
+    replicas: tuple[ReplicaHealth, ...]
+    actors: tuple[ActorHealth, ...]
+    problems: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as nested dicts and lists, for JSON."""
+        return asdict(self)

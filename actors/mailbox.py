@@ -1,0 +1,178 @@
+"""The inbox of an actor: bounded, drained in batches, and longer-lived than its actor.
+
+Any thread puts, one actor thread takes. A mailbox is handed to each incarnation of its
+actor in turn, so what waits in it when an actor dies is handled by the next one. Once
+closed it answers every message it holds, and every one that still arrives, with an error.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Envelope", "Mailbox", "Request"]
+
+
+class Envelope(Protocol):
+    """What Pykka's loop reads: a message and, for `ask`, the future to answer."""
+
+    @property
+    def message(self) -> Any: ...
+
+    @property
+    def reply_to(self) -> Any: ...
+
+
+class Request:
+    """A message that is its own envelope and carries its own way of being answered.
+
+    Saves an allocation a message, and lets the reply be given later than the return of
+    `on_receive` (after the commit of the whole batch).
+    """
+
+    __slots__ = ()
+
+    reply_to = None
+    weight = 1
+
+    @property
+    def message(self) -> Request:
+        """The request itself."""
+        return self
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`; a notice that nobody waits for ignores it."""
+
+
+class Mailbox:
+    """A FIFO of envelopes with a soft bound for requests from outside.
+
+    `put` never waits (actors never block on each other); `offer` is for callers' threads
+    and waits for room. The bound counts commands, not envelopes: an envelope of weight
+    100 takes the room of 100. Threads that offer at the same instant may overshoot it by
+    one envelope each.
+    """
+
+    def __init__(self, limit: int | None = None, tick: float | None = None) -> None:
+        """`limit`: commands that may wait. `tick`: seconds after which `get` gives `Tick` when idle."""
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._held: deque[Any] = deque()
+        self._limit = limit
+        self._tick = tick
+        self._room = threading.Condition()
+        self._waiting = 0
+        self._extra = 0
+        self._refusal: Callable[[], Exception] | None = None
+
+    def __len__(self) -> int:
+        """Commands waiting now."""
+        return self._queue.qsize() + self._extra + len(self._held)
+
+    def put(self, envelope: Any, /) -> None:
+        """Add an envelope without waiting; answered with an error when the mailbox is closed."""
+        weight = getattr(envelope, "weight", 1)
+        if weight > 1:
+            with self._room:
+                self._extra += weight - 1
+        self._queue.put(envelope)
+        # Checked after the put: either this thread sees the refusal, or close() sees the envelope.
+        if self._refusal is not None:
+            self._refuse_waiting()
+
+    def offer(self, request: Request, timeout: float) -> bool:
+        """Add a request, waiting up to `timeout` seconds for room; False when there was none."""
+        if self._limit is not None and len(self) >= self._limit and not self._wait_for_room(timeout):
+            return False
+        self.put(request)
+        return True
+
+    def _wait_for_room(self, timeout: float) -> bool:
+        assert self._limit is not None
+        end = time.monotonic() + timeout
+        with self._room:
+            self._waiting += 1
+            try:
+                while len(self) >= self._limit and self._refusal is None:
+                    remaining = end - time.monotonic()
+                    if remaining <= 0:
+                        return False
+                    self._room.wait(remaining)
+            finally:
+                self._waiting -= 1
+        return True
+
+    def get(self) -> Any:
+        """The next envelope; waits for one. The actor's thread only."""
+        if self._held:
+            return self._held.popleft()
+        try:
+            envelope = self._queue.get(timeout=self._tick)
+        except queue.Empty:
+            return TICK
+        self._taken(envelope)
+        return envelope
+
+    def drain(self, limit: int) -> list[Any]:
+        """Up to `limit` more envelopes that wait already, in order. The actor's thread only."""
+        taken: list[Any] = []
+        held, get = self._held, self._queue.get_nowait
+        while held and len(taken) < limit:
+            taken.append(held.popleft())
+        try:
+            while len(taken) < limit:
+                envelope = get()
+                if self._extra:
+                    self._taken(envelope, notify=False)
+                taken.append(envelope)
+        except queue.Empty:
+            pass
+        if self._waiting:
+            with self._room:
+                self._room.notify_all()
+        return taken
+
+    def hold(self, envelopes: list[Any]) -> None:
+        """Give drained envelopes back, to be the next ones taken. The actor's thread only."""
+        self._held.extendleft(reversed(envelopes))
+
+    def _taken(self, envelope: Any, notify: bool = True) -> None:
+        weight = getattr(envelope, "weight", 1)
+        if weight > 1:
+            with self._room:
+                self._extra -= weight - 1
+        if notify and self._waiting:
+            with self._room:
+                self._room.notify_all()
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._held and self._queue.empty()
+
+    def close(self, refusal: Callable[[], Exception]) -> None:
+        """Answer everything that waits, and all that is put from now on, with `refusal()`."""
+        self._refusal = refusal
+        self._refuse_waiting()
+        with self._room:
+            self._room.notify_all()
+
+    def _refuse_waiting(self) -> None:
+        assert self._refusal is not None
+        for envelope in self.drain(1 << 62):
+            if envelope.reply_to is not None:
+                error = self._refusal()
+                envelope.reply_to.set_exception((type(error), error, None))
+            elif isinstance(envelope, Request):
+                envelope.fail(self._refusal())
+
+
+class Tick(Request):
+    """What `get` returns when nothing arrived for the mailbox's tick."""
+
+    __slots__ = ()
+
+
+TICK = Tick()

@@ -1,0 +1,232 @@
+"""The callers' side of the read path: picks a replica that is fresh enough, or waits until one is.
+
+Runs in callers' threads and event loops; the query itself runs in a query actor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors import middleware
+from actors._compile import CompiledDomain, QuerySpec
+from actors.balancer import Balancer, Desk
+from actors.consistency import Consistency, MaxLag, target_position
+from actors.errors import (
+    ActorsError,
+    ConsistencyTimeout,
+    InvalidMessage,
+    ModelStopped,
+    Overloaded,
+    QueryTimeout,
+    SystemClosed,
+    UnknownMessage,
+)
+from actors.messages import Receipt
+from actors.progress import Progress
+from actors.query_actor import QueryJob
+from actors.read_model import ReadModel
+from actors.view import View
+from storage import ReplicaStore
+
+__all__ = ["ReadGateway"]
+
+
+class _Dispatch:
+    """A job that looks for a replica: now, and again each time that one may be fresh enough."""
+
+    def __init__(self, gateway: ReadGateway, job: QueryJob, target: int) -> None:
+        self._gateway = gateway
+        self._job = job
+        self._models = tuple(job.models)
+        self._target = target
+        self.dispatched: Desk | None = None
+
+    def look(self) -> None:
+        """Hand the job to a query actor, or be called again. Any thread; never waits."""
+        try:
+            names = self._gateway.fresh_or_call(self._models, self._target, self.look)
+        except ActorsError as error:
+            self._job.answer(error)
+            return
+        if names:
+            self.dispatched = desk = self._gateway.balancer.pick(names)
+            if len(desk.mailbox) >= self._gateway.max_waiting:
+                self._job.answer(
+                    Overloaded(
+                        f"{len(desk.mailbox)} queries wait at {desk.name}, the least loaded query actor; "
+                        "the query was not run; try again later, or open the system with more replicas"
+                    )
+                )
+                return
+            desk.mailbox.put(self._job)
+
+
+class ReadGateway:
+    """What `System` does for queries and views."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        progress: Progress,
+        balancer: Balancer,
+        stores: Mapping[str, ReplicaStore],
+        max_waiting: int,
+    ) -> None:
+        self._domain = domain
+        self._progress = progress
+        self._opening = progress.head
+        self._stores = stores
+        self.max_waiting = max_waiting
+        self._views_lock = threading.Lock()
+        self._views: dict[int, View] = {}
+        self.balancer = balancer
+
+    # -- queries -----------------------------------------------------------------------------
+    def query(
+        self,
+        queries: Sequence[Any],
+        timeout: float,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+    ) -> tuple[list[Any], int]:
+        """The results, all on one snapshot, and the position that it showed."""
+        dispatch, job = self._start(queries, timeout, consistency, after, max_lag)
+        try:
+            return job.future.result(timeout), job.seen
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+
+    async def aquery(
+        self,
+        queries: Sequence[Any],
+        timeout: float,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+    ) -> tuple[list[Any], int]:
+        """As `query`, without holding up the event loop."""
+        dispatch, job = self._start(queries, timeout, consistency, after, max_lag)
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(job.future), job.seen
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+
+    def _start(
+        self,
+        queries: Sequence[Any],
+        timeout: float,
+        consistency: Consistency,
+        after: Receipt | int | None,
+        max_lag: MaxLag | None,
+    ) -> tuple[_Dispatch, QueryJob]:
+        job = QueryJob([(query, self._spec(query)) for query in queries], time.monotonic() + timeout)
+        dispatch = _Dispatch(self, job, target_position(self._progress, consistency, after, max_lag))
+        dispatch.look()
+        return dispatch, job
+
+    def _spec(self, query: Any) -> QuerySpec:
+        spec = self._domain.queries.get(type(query))
+        if spec is None:
+            names = ", ".join(sorted(cls.__name__ for cls in self._domain.queries)) or "none"
+            raise UnknownMessage(
+                f"{type(query).__name__} is not a query of domain {self._domain.name!r}; it knows: {names}"
+            )
+        spec.check(query)
+        if spec.validate is not None:
+            try:
+                spec.validate(query)
+            except ActorsError:
+                raise
+            except Exception as error:
+                raise InvalidMessage(f"{spec.name}.validate failed with {type(error).__name__}: {error}") from error
+        return spec
+
+    def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
+        self._progress.forget(dispatch.look)
+        job.future.cancel()
+        if dispatch.dispatched is not None:
+            return QueryTimeout(
+                f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
+                "ask for less, or give a longer timeout="
+            )
+        return self._not_fresh(tuple(job.models), timeout)
+
+    def _not_fresh(self, models: tuple[str, ...], timeout: float) -> ConsistencyTimeout:
+        return ConsistencyTimeout(
+            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s; no stale answer was given; "
+            "give a longer timeout=, a weaker consistency, or look at health()"
+        )
+
+    # -- which replicas may answer -----------------------------------------------------------
+    def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
+        """Replicas fresh enough; none means that `callback` will be called. Any thread.
+
+        Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
+        """
+        progress = self._progress
+        # A replica that is being rebuilt is left out until it has what was there at the opening.
+        names = progress.fresh(models, max(target, self._opening))
+        if names:
+            return names
+        if progress.closed:
+            raise SystemClosed("the system is closed; the query was not run")
+        stopped = progress.stopped_model(models)
+        if stopped is not None:
+            raise ModelStopped(
+                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; see health() for the event "
+                "and the traceback, mend the projection and open the system again"
+            )
+        if target:
+            return progress.fresh_or_call(models, target, callback)
+        names = progress.most_advanced(models)
+        return names or progress.fresh_or_call(models, target, callback)
+
+    # -- views -------------------------------------------------------------------------------
+    def view(
+        self,
+        models: Sequence[ReadModel],
+        timeout: float,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+    ) -> View:
+        """A snapshot of a fresh enough replica, read in the caller's thread."""
+        for model in models:
+            if self._domain.models.get(model.name) is not model:
+                raise UnknownMessage(f"{model!r} is not a read model of domain {self._domain.name!r}")
+        opened = {model.name: model for model in models or self._domain.models.values()}
+        names = tuple(opened)
+        target = target_position(self._progress, consistency, after, max_lag)
+        end = time.monotonic() + timeout
+        while True:
+            again = threading.Event()
+            replicas = self.fresh_or_call(names, target, again.set)
+            if replicas:
+                break
+            if not again.wait(max(end - time.monotonic(), 0)):
+                self._progress.forget(again.set)
+                raise self._not_fresh(names, timeout)
+        replica = self.balancer.next_replica(replicas)
+        view = View(self._stores[replica].snapshot(), opened, replica, self._view_closed)
+        with self._views_lock:
+            self._views[id(view)] = view
+        return view
+
+    def _view_closed(self, view: View) -> None:
+        with self._views_lock:
+            self._views.pop(id(view), None)
+
+    def expire_views(self, max_age: float) -> int:
+        """Close the views older than `max_age` seconds; returns how many. The supervisor's thread."""
+        limit = time.monotonic() - max_age
+        with self._views_lock:
+            old = [view for view in self._views.values() if view.opened < limit]
+        for view in old:
+            view.close()
+        return len(old)

@@ -1,0 +1,84 @@
+"""Making the health report from what the parts show of themselves. The caller's thread; takes no locks for long."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from actors.health import ActorHealth, Health, ModelHealth, ReplicaHealth, WriterHealth
+from actors.supervisor import Child
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+__all__ = ["report"]
+
+
+def report(runtime: Runtime) -> Health:
+    """How everything is, now."""
+    writer = _writer(runtime)
+    replicas = tuple(_replica(runtime, name) for name in runtime.stores)
+    actors = tuple(_actor(child) for child in runtime.children.values())
+    problems = tuple(_problems(runtime, writer, replicas, actors))
+    return Health(
+        "ok" if not problems else "degraded", runtime.path, runtime.progress.head, writer, replicas, actors, problems
+    )
+
+
+def _writer(runtime: Runtime) -> WriterHealth:
+    desk = runtime.desk
+    activity = desk.activity
+    busy = None if activity is None else (activity[0], activity[1], round(time.monotonic() - activity[2], 3))
+    return WriterHealth(desk.commands, desk.refused, desk.batches, len(runtime.writes.mailbox), busy)
+
+
+def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
+    head = runtime.progress.head
+    projector = runtime.projectors[name]
+    entries = runtime.progress.replicas[name]
+    models = []
+    for run in projector.runs:
+        applied, failure = entries[run.model.name].applied, run.failure
+        models.append(
+            ModelHealth(
+                run.model.name,
+                run.model.version,
+                applied,
+                max(head - applied, 0),
+                None if failure is None else failure.position,
+                None if failure is None else f"event {failure.type} at position {failure.position}: {failure.text}",
+            )
+        )
+    worst = min((model.applied for model in models), default=head)
+    stats = [desk.stats for desk in runtime.query_desks if desk.replica == name]
+    return ReplicaHealth(
+        name,
+        max(head - worst, 0),
+        round(runtime.progress.lag_seconds(worst), 6),
+        tuple(models),
+        sum(one.served for one in stats),
+        sum(one.failed for one in stats),
+        projector.applied_events,
+        runtime.stores[name].reset_reason,
+    )
+
+
+def _actor(child: Child) -> ActorHealth:
+    return ActorHealth(child.name, child.alive, max(child.starts - 1, 0), len(child.mailbox), child.last_error)
+
+
+def _problems(
+    runtime: Runtime,
+    writer: WriterHealth,
+    replicas: tuple[ReplicaHealth, ...],
+    actors: tuple[ActorHealth, ...],
+) -> list[str]:
+    found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
+    if writer.busy_with is not None and writer.busy_with[2] > runtime.settings.decider_limit:
+        command, stream, seconds = writer.busy_with
+        found.append(f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled")
+    for replica in replicas:
+        for model in replica.models:
+            if model.stopped_at is not None:
+                found.append(f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}")
+    return found

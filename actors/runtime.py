@@ -1,0 +1,256 @@
+"""What a running system is made of, put together and taken apart in order. Callers' threads only."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from actors._compile import CompiledDomain
+from actors.balancer import Balancer, Desk
+from actors.command_handler import CommandHandler, WriterDesk
+from actors.domain import Domain
+from actors.errors import ConsistencyTimeout, ModelStopped, SystemClosed
+from actors.health import Health
+from actors.mailbox import Mailbox
+from actors.messages import Committed
+from actors.progress import Progress
+from actors.projecting import Projector
+from actors.query_actor import QueryActor, QueryStats
+from actors.read_replica import ReadReplica
+from actors.reading import ReadGateway
+from actors.report import report
+from actors.supervisor import Child, Supervisor
+from actors.sync import Sync
+from actors.upkeep import Upkeep
+from actors.writing import WriteGateway
+from storage import EventLog, ReplicaStore
+
+__all__ = ["Runtime", "Settings"]
+
+REPLICAS = "replicas"
+"""The folder of the replicas' environments, in the store's directory beside the log."""
+QUERIES_WAITING = 10_000
+START_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `System.open` was given."""
+
+    replicas: int
+    query_actors: int
+    mailbox_size: int
+    map_size: int
+    cache_states: int
+    max_message_bytes: int
+    decider_limit: float
+    view_max_age: float
+
+    def __post_init__(self) -> None:
+        for name, least in (("replicas", 1), ("query_actors", 1), ("mailbox_size", 1), ("cache_states", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}= must be an int of at least {least}, got {value!r}")
+
+
+class Runtime:
+    """The files, the shared monitors and the actors of one open system."""
+
+    def __init__(
+        self,
+        path: str,
+        source: Domain,
+        domain: CompiledDomain,
+        settings: Settings,
+        log: EventLog,
+        stores: Mapping[str, ReplicaStore],
+        files: ExitStack,
+    ) -> None:
+        self.path = path
+        self.source = source
+        self.domain = domain
+        self.settings = settings
+        self.log = log
+        self.stores = stores
+        self._files = files
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_lock = threading.Lock()
+        self.committed_listeners: list[Callable[[int, int], None]] = []
+        self.applied_listeners: list[Callable[[str, int, float], None]] = []
+        self.progress = Progress(log.head, list(domain.models), list(stores))
+        self.desk = WriterDesk()
+        self.projectors: dict[str, Projector] = {
+            name: Projector(store, list(domain.models.values())) for name, store in stores.items()
+        }
+        self.query_desks = [
+            Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
+            for name in stores
+            for number in range(1, settings.query_actors + 1)
+        ]
+        self.children: dict[str, Child] = {}
+        self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor)
+        self.reads = ReadGateway(domain, self.progress, Balancer(self.query_desks), stores, QUERIES_WAITING)
+        self.upkeep = Upkeep(self)
+        self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
+        self._add_children()
+
+    @classmethod
+    def open(cls, path: str, source: Domain, settings: Settings) -> Runtime:
+        """Open or make the files and start the actors; closes again whatever it opened when something fails."""
+        domain = source.compile()
+        domain.codec.max_bytes = settings.max_message_bytes
+        with ExitStack() as files:
+            log = files.enter_context(
+                EventLog.open(path, domain.codec, map_size=settings.map_size, beside=[REPLICAS])
+            )
+            stores = {}
+            schemas = [model.schema for model in domain.models.values()]
+            for number in range(1, settings.replicas + 1):
+                name = f"replica-{number}"
+                stores[name] = store = ReplicaStore.open(
+                    os.path.join(path, REPLICAS, name),
+                    schemas,
+                    domain.codec,
+                    history_id=log.history_id,
+                    log_head=log.head,
+                    map_size=settings.map_size,
+                )
+                files.callback(store.close)
+            runtime = cls(path, source, domain, settings, log, stores, files)
+            runtime._start()
+            runtime._files = files.pop_all()
+        return runtime
+
+    def executor(self) -> ThreadPoolExecutor:
+        """Threads for middleware after a `submit`; started when first asked for."""
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(4, "onewriter-middleware")
+            return self._pool
+
+    # -- actors ------------------------------------------------------------------------------
+    def _add_children(self) -> None:
+        exited = self.supervisor.child_exited
+        sync_mailbox = Mailbox()
+        replica_mailboxes = {name: Mailbox() for name in self.stores}
+
+        def announce(committed: Committed) -> None:
+            sync_mailbox.put(committed)
+            for listener in self.committed_listeners:
+                listener(committed.first, committed.last)
+
+        for name, store in self.stores.items():
+            self._add(
+                name,
+                replica_mailboxes[name],
+                lambda child, name=name, store=store: ReadReplica.start(  # type: ignore[misc]
+                    child.name,
+                    child.mailbox,
+                    exited,
+                    projector=self.projectors[name],
+                    log=self.log,
+                    progress=self.progress,
+                    sync=sync_mailbox,
+                    listeners=self.applied_listeners,
+                ),
+            )
+        for desk in self.query_desks:
+            self._add(
+                desk.name,
+                desk.mailbox,
+                lambda child, desk=desk: QueryActor.start(  # type: ignore[misc]
+                    child.name, child.mailbox, exited, store=self.stores[desk.replica], stats=desk.stats
+                ),
+            )
+        self._add(
+            "sync",
+            sync_mailbox,
+            lambda child: Sync.start(
+                child.name, child.mailbox, exited, replicas=replica_mailboxes, progress=self.progress
+            ),
+        )
+        self._add(
+            "command-handler",
+            self.writes.mailbox,
+            lambda child: CommandHandler.start(
+                child.name,
+                child.mailbox,
+                exited,
+                domain=self.domain,
+                log=self.log,
+                desk=self.desk,
+                progress=self.progress,
+                announce=announce,
+                cache_states=self.settings.cache_states,
+            ),
+        )
+
+    def _add(self, name: str, mailbox: Mailbox, start: Any) -> None:
+        self.children[name] = Child(name, mailbox, start)
+
+    def _start(self) -> None:
+        self.supervisor.begin()
+        if not self.supervisor.wait_started(START_TIMEOUT):
+            self.close(1.0)
+            raise SystemClosed(f"the actors of {self.path} did not start within {START_TIMEOUT:g} s; see the log")
+
+    # -- closing -----------------------------------------------------------------------------
+    def close(self, timeout: float) -> None:
+        """Stop writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
+        end = time.monotonic() + timeout
+        self.supervisor.closing = True
+        order = ["command-handler", "sync", *self.stores, *(desk.name for desk in self.query_desks)]
+        stuck = []
+        for name in order:
+            child = self.children[name]
+            if child.alive:
+                child.stop()
+                if not child.exited.wait(max(end - time.monotonic(), 0.01)):
+                    stuck.append(name)
+            child.mailbox.close(self._refusal)
+            if name == "command-handler":
+                self._give_up_writer(name in stuck)
+        self.progress.close()
+        self.supervisor.end(max(end - time.monotonic(), 1.0))
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+        self.reads.expire_views(-1.0)
+        self._files.close()
+
+    def _give_up_writer(self, stuck: bool) -> None:
+        """A decider that does not return can't be stopped; what it gives later is not written."""
+        self.desk.closing = True
+        if not stuck:
+            return
+        for submission in list(self.desk.in_flight):
+            submission.settle(self._refusal())
+
+    def _refusal(self) -> Exception:
+        return SystemClosed(f"the system on {self.path} was closed before this was handled; nothing was done")
+
+    # -- asking ------------------------------------------------------------------------------
+    def wait_applied(self, position: int, timeout: float) -> None:
+        """Wait until every replica has applied `position`."""
+        models, progress = tuple(self.domain.models), self.progress
+
+        def done() -> bool:
+            return len(progress.fresh(models, position)) == len(self.stores) or progress.any_stopped() is not None
+
+        reached = progress.wait_until(done, timeout)
+        stopped = progress.any_stopped()
+        if stopped is not None:
+            raise ModelStopped(f"model {stopped[1]!r} is stopped on {stopped[0]}: {stopped[2]}")
+        if not reached:
+            raise ConsistencyTimeout(
+                f"not every replica applied position {position} within {timeout:g} s; look at health()"
+            )
+
+    def health(self) -> Health:
+        """How everything is, now."""
+        return report(self)

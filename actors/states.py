@@ -1,0 +1,105 @@
+"""Aggregate states for the writer: a bounded cache over snapshots and events.
+
+Used by the command handler's thread alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Protocol
+
+from actors._compile import CompiledDomain, StateSpec
+from actors.errors import DeciderFailed
+from storage import CommandRecord, RecordedEvent
+
+__all__ = ["History", "StateCache", "evolve"]
+
+
+class History(Protocol):
+    """What deciding needs of the log; `storage.EventLog` is one, a test kit's list another."""
+
+    @property
+    def head(self) -> int: ...
+
+    def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]: ...
+
+    def read_stream(
+        self, stream: str, after_version: int = 0, limit: int | None = None
+    ) -> list[RecordedEvent]: ...
+
+    def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]: ...
+
+    def stream_version(self, stream: str) -> int: ...
+
+    def command(self, command_id: str) -> CommandRecord | None: ...
+
+    def snapshot(self, stream: str) -> tuple[int, str, Any] | None: ...
+
+
+def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
+    """The state after `event`; raises `DeciderFailed` where no evolver fits."""
+    spec = domain.events[type(event)]
+    if spec.evolvers is None:
+        return state
+    key = None if state is None else type(state)
+    evolver = spec.evolvers.get(key)
+    if evolver is None:
+        found = "no state" if state is None else type(state).__name__
+        raise DeciderFailed(
+            f"event {spec.name} has no evolver for {found}; write @{domain.name}.evolve for that pair, "
+            f"or do not yield {spec.name} there"
+        )
+    return evolver(state, event)
+
+
+class StateCache:
+    """Committed states and versions of the streams used last, at most `limit` of them."""
+
+    def __init__(self, domain: CompiledDomain, history: History, limit: int) -> None:
+        self._domain = domain
+        self._history = history
+        self._limit = limit
+        self._entries: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
+        """The committed (state, version) of a stream; version 0 when it is new.
+
+        A stream without a state (`spec` None) has a version alone.
+        """
+        entry = self._entries.get(stream)
+        if entry is None:
+            entry = self._load(stream, spec)
+            self.put(stream, entry)
+        else:
+            self._entries.move_to_end(stream)
+        return entry
+
+    def put(self, stream: str, entry: tuple[Any, int]) -> None:
+        """Remember what a commit made of a stream."""
+        entries = self._entries
+        entries[stream] = entry
+        entries.move_to_end(stream)
+        while len(entries) > self._limit:
+            entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything; the next use reads the log again."""
+        self._entries.clear()
+
+    def _load(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
+        if spec is None:
+            return None, self._history.stream_version(stream)
+        state, version = None, 0
+        snapshot = self._history.snapshot(stream)
+        if snapshot is not None and snapshot[1] == spec.fingerprint:
+            version, _, state = snapshot
+        while True:
+            events = self._history.read_stream(stream, version, 1000)
+            for recorded in events:
+                state = evolve(self._domain, state, recorded.event)
+                version = recorded.version
+            if len(events) < 1000:
+                return state, version

@@ -1,0 +1,145 @@
+"""The supervisor: starts every other actor, and starts it again with backoff when it dies. One thread.
+
+It also does the housekeeping that needs a clock: views that are too old, deciders that do not
+return, stopped models that are due for another try, reader slots of dead processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pykka
+from pykka import messages as pykka_messages
+from pykka._envelope import Envelope
+
+from actors.mailbox import Mailbox, Tick
+from actors.messages import Exited
+from actors.worker import Kill, Worker
+
+__all__ = ["Child", "Supervisor"]
+
+logger = logging.getLogger("onewriter.supervisor")
+
+TICK = 0.1
+BACKOFF_FIRST, BACKOFF_LAST = 0.02, 5.0
+STEADY = 10.0
+"""Seconds that an actor has to live for its backoff to begin anew."""
+
+Start = Callable[["Child"], "pykka.ActorRef[Any]"]
+
+
+class Child:
+    """One actor's place: its mailbox stays, its incarnations come and go."""
+
+    def __init__(self, name: str, mailbox: Mailbox, start: Start) -> None:
+        self.name = name
+        self.mailbox = mailbox
+        self.starts = 0
+        self.alive = False
+        self.last_error: str | None = None
+        self.exited = threading.Event()
+        self._start = start
+        self._attempts = 0
+        self._since = 0.0
+        self.due: float | None = 0.0
+
+    def start(self) -> None:
+        """Start an incarnation; the supervisor's thread."""
+        self.due = None
+        self._since = time.monotonic()
+        self.exited.clear()
+        self.alive = True
+        self.starts += 1
+        self._start(self)
+
+    def has_exited(self, error: BaseException | None) -> None:
+        """Note the end of an incarnation and when the next one is due."""
+        now = time.monotonic()
+        self.alive = False
+        if error is not None:
+            self.last_error = f"{type(error).__name__}: {error}"
+        if now - self._since > STEADY:
+            self._attempts = 0
+        self.due = now + min(BACKOFF_FIRST * 2**self._attempts, BACKOFF_LAST)
+        self._attempts += 1
+
+    def stop(self) -> None:
+        """Ask it to stop after what waits in its mailbox."""
+        self.mailbox.put(Envelope(pykka_messages._ActorStop()))
+
+
+class Supervisor(Worker):
+    """Watches `children`, in starting order; calls `housekeeping` at every tick."""
+
+    def __init__(
+        self,
+        name: str,
+        children: Mapping[str, Child],
+        housekeeping: Callable[[], None],
+    ) -> None:
+        self._ended = threading.Event()
+        super().__init__(name, Mailbox(tick=TICK), lambda _name, _error: self._ended.set())
+        self.children = children
+        self.closing = False
+        self._housekeeping = housekeeping
+        self._changed = threading.Condition()
+
+    def child_exited(self, name: str, error: BaseException | None) -> None:
+        """Called by a dying actor in its own thread."""
+        child = self.children[name]
+        child.has_exited(error)
+        child.exited.set()
+        self.mailbox.put(Exited(name, error))
+
+    def begin(self) -> None:
+        """Start the supervisor's own thread, which starts everybody. `Actor.start` does it for other actors."""
+        pykka.ActorRegistry.register(self.actor_ref)
+        self._start_actor_loop()
+
+    def end(self, timeout: float) -> bool:
+        """Stop the supervisor itself; a caller's thread, after the children were stopped."""
+        self.mailbox.put(Envelope(pykka_messages._ActorStop()))
+        return self._ended.wait(timeout)
+
+    def on_start(self) -> None:
+        """Start everybody."""
+        self._start_due()
+
+    def on_receive(self, message: Any) -> None:
+        """Restart who is due, on news of a death and at every tick."""
+        kind = message.__class__
+        if kind is not Tick and kind is not Exited:
+            super().on_receive(message)
+            return
+        self._start_due()
+        if kind is Tick:
+            try:
+                self._housekeeping()
+            except Exception:
+                logger.exception("housekeeping failed; it is tried again at the next tick")
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self.children.values():
+            if self.closing or child.due is None or child.due > now or child.alive:
+                continue
+            child.start()
+            with self._changed:
+                self._changed.notify_all()
+
+    def wait_started(self, timeout: float) -> bool:
+        """Whether every child has been started once within `timeout` seconds; a caller's thread."""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(child.starts for child in self.children.values()), timeout)
+
+    def kill(self, name: str, timeout: float) -> bool:
+        """Have a child die as if it had failed, and wait until it is back; a caller's thread."""
+        child = self.children[name]
+        starts = child.starts
+        child.mailbox.put(Kill())
+        with self._changed:
+            return self._changed.wait_for(lambda: child.starts > starts and child.alive, timeout)

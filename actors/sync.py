@@ -1,0 +1,61 @@
+"""Sync: the actor that tells every replica what was committed, in order. One thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from actors.broadcast import WINDOW, Broadcast
+from actors.mailbox import Mailbox
+from actors.messages import Applied, Apply, CatchUp, Committed, Join
+from actors.progress import Progress
+from actors.worker import Worker
+
+__all__ = ["Sync"]
+
+
+class Sync(Worker):
+    """Broadcasts `Committed` from the writer, and hears `Applied` from the replicas.
+
+    What waits in the mailbox together is sent on together. A new incarnation knows nothing:
+    it asks every replica where it is, and those behind read the log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        replicas: Mapping[str, Mailbox],
+        progress: Progress,
+        window: int = WINDOW,
+    ) -> None:
+        super().__init__(name, mailbox, exited)
+        self._replicas = replicas
+        self._progress = progress
+        self.broadcast = Broadcast(list(replicas), progress.head, window)
+
+    def on_start(self) -> None:
+        """Ask every replica for its position."""
+        for mailbox in self._replicas.values():
+            mailbox.put(Join())
+
+    def on_receive(self, message: Any) -> None:
+        """Merge what waits, so that a busy writer costs a replica one message a round."""
+        waiting = [message, *self.mailbox.drain(256)]
+        for index, one in enumerate(waiting):
+            if one.__class__ is not Committed and one.__class__ is not Applied:
+                if index == 0:
+                    super().on_receive(message)
+                    index = 1
+                self.mailbox.hold(waiting[index:])
+                return
+            if one.__class__ is Applied:
+                self._send(self.broadcast.applied(one.replica, one.position, one.joining))
+            else:
+                self._send(self.broadcast.committed(one.first, one.last, one.events))
+
+    def _send(self, orders: Any) -> None:
+        for name, order in orders:
+            self._replicas[name].put(CatchUp(order) if isinstance(order, int) else Apply(order))

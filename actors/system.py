@@ -1,0 +1,478 @@
+"""The system: a store opened with a domain, one writer, and replicas that answer queries.
+
+`System.open` starts every actor; the methods run in callers' threads, any number of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+from actors import middleware
+from actors.consistency import Consistency, MaxLag, position_of
+from actors.domain import Domain
+from actors.errors import ForkedProcess, SystemClosed
+from actors.health import Health
+from actors.messages import Receipt
+from actors.read_model import ReadModel
+from actors.runtime import Runtime, Settings
+from actors.session import Session
+from actors.subscription import subscribe
+from actors.view import View
+from actors.writing import OnConflict
+from storage import RecordedEvent
+
+__all__ = ["System"]
+
+_open_systems: weakref.WeakSet[System] = weakref.WeakSet()
+
+
+class System:
+    """A running store. Make one with `System.open`; close it, or use it in a `with` block."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """For `open`."""
+        self._runtime = runtime
+        self._refusal: Callable[[], Exception] | None = None
+        _open_systems.add(self)
+
+    # -- opening and closing -----------------------------------------------------------------
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        domain: Domain,
+        *,
+        replicas: int = 3,
+        query_actors: int = 1,
+        mailbox_size: int = 10_000,
+        map_size: int = 1 << 40,
+        cache_states: int = 100_000,
+        max_message_bytes: int = 16 << 20,
+        decider_limit: float = 5.0,
+        view_max_age: float = 60.0,
+    ) -> System:
+        """Open the store in directory `path`, making it when it is not there, and start all actors.
+
+        `replicas` read replicas answer queries, each with `query_actors` query actors; more of
+        either serve more queries at once, and each replica costs the writer's process the work
+        of applying. `mailbox_size` commands may wait before callers do. `map_size` bytes is the
+        most that each environment may grow to; it is address space, not disk. `cache_states`
+        aggregates stay in memory. Health reports a decider that runs for more than
+        `decider_limit` seconds; a view is closed after `view_max_age` seconds.
+
+        Raises `DomainError` for a mistake in the domain, and for the place `StoreLocked`,
+        `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        """
+        settings = Settings(
+            replicas=replicas,
+            query_actors=query_actors,
+            mailbox_size=mailbox_size,
+            map_size=map_size,
+            cache_states=cache_states,
+            max_message_bytes=max_message_bytes,
+            decider_limit=decider_limit,
+            view_max_age=view_max_age,
+        )
+        return cls(Runtime.open(os.fspath(path), domain, settings))
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
+
+        What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless.
+        """
+        if self._refusal is not None:
+            if self._refusal is _forked:
+                raise _forked()
+            return
+        self._refusal = _closed
+        self._runtime.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._refusal is not _forked:
+            self.close()
+
+    def _running(self) -> Runtime:
+        if self._refusal is not None:
+            raise self._refusal()
+        return self._runtime
+
+    # -- the write side ----------------------------------------------------------------------
+    def execute(
+        self,
+        command: Any,
+        *,
+        timeout: float = 30.0,
+        on_conflict: OnConflict = "raise",
+        expected_version: int | None = None,
+        command_id: Any = None,
+        deadline: float | datetime | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Receipt:
+        """Have a command decided and written; returns its receipt once it is on disk.
+
+        `expected_version`: the version that the command's own stream has to have, 0 for a new
+        one; `on_conflict` says what happens when it has not: "raise", a number of retries on the
+        version found, or a function from the `ConcurrencyConflict` (with `command`, `events`
+        since, `actual`) to another command, or None to raise. `command_id` (text or UUID): the
+        same again returns the first receipt and writes nothing. `deadline` (seconds from now, or
+        an aware datetime): not executed after it. `timeout`: seconds to wait, for room in the
+        mailbox and for the reply together.
+
+        Raises `Rejected`, `ConcurrencyConflict`, `CommandIdReused`, `InvalidMessage`,
+        `UnknownMessage`, `MessageTooLarge`, `DeciderFailed`, `DeadlineExceeded`, `Overloaded` or
+        `StoreFull`: nothing was written; `CommandTimeout` or `CommitUncertain`: unknown, execute
+        it again with the id that the error carries. Any thread but a decider's.
+        """
+        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
+        if on_conflict != "raise":
+            options["on_conflict"] = on_conflict
+        return self._running().writes.execute(command, timeout, options)
+
+    def submit(
+        self,
+        command: Any,
+        *,
+        timeout: float = 30.0,
+        on_conflict: OnConflict = "raise",
+        expected_version: int | None = None,
+        command_id: Any = None,
+        deadline: float | datetime | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Future[Receipt]:
+        """As `execute`, without waiting for the reply: a future of the receipt.
+
+        `timeout` bounds the wait for room in the mailbox. Callbacks of the future run in the
+        writer's thread: keep them short. A future that is cancelled before its command is
+        decided cancels the command.
+        """
+        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
+        if on_conflict != "raise":
+            options["on_conflict"] = on_conflict
+        return self._running().writes.submit(command, timeout, options)
+
+    async def aexecute(
+        self,
+        command: Any,
+        *,
+        timeout: float = 30.0,
+        on_conflict: OnConflict = "raise",
+        expected_version: int | None = None,
+        command_id: Any = None,
+        deadline: float | datetime | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Receipt:
+        """As `execute`, for asyncio: the event loop goes on meanwhile."""
+        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
+        if on_conflict != "raise":
+            options["on_conflict"] = on_conflict
+        return await self._running().writes.aexecute(command, timeout, options)
+
+    def execute_many(
+        self,
+        commands: Iterable[Any],
+        *,
+        timeout: float = 60.0,
+        return_exceptions: bool = False,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> list[Any]:
+        """Execute many commands, in order and each on its own; a list of their receipts.
+
+        They share transactions, which makes them cheap, but they are not one unit: a rejected one
+        does not disturb the others. With `return_exceptions` its error stands in its place, else
+        the first error is raised after all were handled, with the whole list as its `outcomes`.
+        """
+        options = _given(None, None, None, causation_id, correlation_id, metadata)
+        outcomes = self._running().writes.execute_many(commands, timeout, options)
+        if not return_exceptions:
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    outcome.outcomes = outcomes  # type: ignore[attr-defined]
+                    raise outcome
+        return outcomes
+
+    def append(
+        self,
+        stream: str,
+        events: Sequence[Any],
+        *,
+        timeout: float = 30.0,
+        expected_version: int | None = None,
+        command_id: Any = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Receipt:
+        """Write facts that come from outside, without a command: a sensor's, an import's.
+
+        They go through the same queue and are on disk when this returns. `command_id` makes it
+        safe to repeat. Raises as `execute` does.
+        """
+        options = _given(expected_version, command_id, None, causation_id, correlation_id, metadata)
+        return self._running().writes.append(stream, events, timeout, options)
+
+    # -- the read side -----------------------------------------------------------------------
+    def query(
+        self,
+        query: Any,
+        *,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> Any:
+        """Run a query on a replica that is fresh enough, and return what it returns.
+
+        `consistency="strong"` sees everything committed before this call; `after=` a receipt or
+        position sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far
+        behind it may be. Raises `ConsistencyTimeout`, `ModelStopped`, `QueryTimeout`,
+        `QueryFailed`, `Overloaded`, `InvalidMessage` or `UnknownMessage`.
+        """
+        return self.query_at(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)[0]
+
+    def query_at(
+        self,
+        query: Any,
+        *,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> tuple[Any, int]:
+        """As `query`, with the position that the answer shows."""
+        runtime = self._running()
+        chain = runtime.domain.query_middleware
+        if not chain:
+            results, seen = runtime.reads.query([query], timeout, consistency, after, max_lag)
+            return results[0], seen
+        at = [0]
+
+        def terminal(call: middleware.Call) -> Any:
+            results, at[0] = runtime.reads.query([call.message], timeout, consistency, after, max_lag)
+            return results[0]
+
+        return middleware.run(chain, middleware.Call(query, {}, {}, "query"), terminal), at[0]
+
+    async def aquery(
+        self,
+        query: Any,
+        *,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> Any:
+        """As `query`, for asyncio: the event loop goes on meanwhile."""
+        result = await self.aquery_at(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)
+        return result[0]
+
+    async def aquery_at(
+        self,
+        query: Any,
+        *,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> tuple[Any, int]:
+        """As `query_at`, for asyncio."""
+        runtime = self._running()
+        at = [0]
+
+        async def terminal(call: middleware.Call) -> Any:
+            results, at[0] = await runtime.reads.aquery([call.message], timeout, consistency, after, max_lag)
+            return results[0]
+
+        call = middleware.Call(query, {}, {}, "query")
+        return await middleware.arun(runtime.domain.query_middleware, call, terminal), at[0]
+
+    def query_many(
+        self,
+        queries: Iterable[Any],
+        *,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> list[Any]:
+        """Run several queries on one snapshot; their results in order. The first that fails is raised."""
+        runtime = self._running()
+        queries = list(queries)
+        if runtime.domain.query_middleware:
+            return [
+                self.query(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)
+                for query in queries
+            ]
+        if not queries:
+            return []
+        return runtime.reads.query(queries, timeout, consistency, after, max_lag)[0]
+
+    def view(
+        self,
+        *models: ReadModel,
+        consistency: Consistency = "eventual",
+        after: Receipt | int | None = None,
+        max_lag: MaxLag | None = None,
+        timeout: float = 10.0,
+    ) -> View:
+        """A snapshot of these models (all, when none is given) on one replica, read in the caller's thread.
+
+        Use it in a `with` block: `view[table].get(key)`. It expires after the system's
+        `view_max_age`. Middleware does not see what is read from a view.
+        """
+        return self._running().reads.view(models, timeout, consistency, after, max_lag)
+
+    def session(self, position: int = 0) -> Session:
+        """A session that reads its own writes and never goes back in time; `position` continues an earlier one."""
+        self._running()
+        return Session(self, position)
+
+    def subscribe(
+        self,
+        after: Receipt | int = 0,
+        *,
+        until: Receipt | int | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """Every event after a position, in order, first from the log and then as they are committed.
+
+        Ends at `until`, when the system closes, or when nothing new came for `timeout` seconds.
+        The iterator belongs to one thread.
+        """
+        runtime = self._running()
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        end = None if until is None else position_of(until)
+        return subscribe(runtime.log, runtime.progress, position_of(after), end, seconds)
+
+    # -- looking after it --------------------------------------------------------------------
+    def health(self) -> Health:
+        """How every part is, at this moment; never waits."""
+        return self._running().health()
+
+    @property
+    def position(self) -> int:
+        """The last committed position."""
+        return self._running().progress.head
+
+    @property
+    def path(self) -> str:
+        """The store's directory."""
+        return self._runtime.path
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that it was opened with."""
+        return self._runtime.source
+
+    @property
+    def replica_names(self) -> list[str]:
+        """The replicas' names, also those of their actors."""
+        return list(self._running().stores)
+
+    def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """The events of one stream, read from the log."""
+        return self._running().log.read_stream(stream, after_version, limit)
+
+    def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """The events with a tag, read from the log."""
+        return self._running().log.read_tag(tag, position_of(after), limit)
+
+    def wait_applied(self, after: Receipt | int | None = None, timeout: float = 10.0) -> int:
+        """Wait until every replica has applied a position (by default all that is committed); returns it.
+
+        Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
+        """
+        runtime = self._running()
+        target = runtime.progress.head if after is None else position_of(after)
+        runtime.wait_applied(target, timeout)
+        return target
+
+    def kill(self, name: str, timeout: float = 10.0) -> bool:
+        """Have an actor die as if it had failed; True once the supervisor has it back. For drills and tests.
+
+        Names are those of `health().actors`; raises `KeyError` for another.
+        """
+        return self._running().supervisor.kill(name, timeout)
+
+    def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
+        """All rows of a model on one replica, by table, in key order; for comparisons and exports."""
+        return self._running().stores[replica].dump(model.name)
+
+    def on_committed(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""
+        self._running().committed_listeners.append(listener)
+
+    def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
+        """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""
+        self._running().applied_listeners.append(listener)
+
+
+def _given(
+    expected_version: int | None,
+    command_id: Any,
+    deadline: float | datetime | None,
+    causation_id: str | None,
+    correlation_id: str | None,
+    metadata: dict[str, Any] | None,
+) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if expected_version is not None:
+        options["expected_version"] = expected_version
+    if command_id is not None:
+        options["command_id"] = command_id
+    if deadline is not None:
+        options["deadline"] = deadline
+    if causation_id is not None:
+        options["causation_id"] = causation_id
+    if correlation_id is not None:
+        options["correlation_id"] = correlation_id
+    if metadata is not None:
+        options["metadata"] = metadata
+    return options
+
+
+def _closed() -> Exception:
+    return SystemClosed("the system is closed; open it again with System.open")
+
+
+def _forked() -> Exception:
+    return ForkedProcess(
+        "this System was opened by the parent process and can't be used in a forked child; "
+        "open stores after forking, or start children with subprocess"
+    )
+
+
+def _after_fork() -> None:
+    for system in list(_open_systems):
+        system._refusal = _forked
+
+
+def _at_exit() -> None:
+    # Daemon threads would be cut off in the middle of what they do.
+    for system in list(_open_systems):
+        if system._refusal is None:
+            system.close(timeout=10.0)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

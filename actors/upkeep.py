@@ -1,0 +1,57 @@
+"""Housekeeping that needs a clock, done by the supervisor's thread at every tick."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from actors.read_replica import RetryStopped
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+__all__ = ["Upkeep"]
+
+logger = logging.getLogger("onewriter.upkeep")
+
+READER_CHECK_EVERY = 60.0
+
+
+class Upkeep:
+    """What has to be looked at from time to time in one running system."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._readers_checked = time.monotonic()
+        self._reported: tuple[str, str, float] | None = None
+
+    def tick(self) -> None:
+        """Expire old views, retry stopped models, report a hanging decider, free dead readers' slots."""
+        runtime = self._runtime
+        expired = runtime.reads.expire_views(runtime.settings.view_max_age)
+        if expired:
+            logger.warning("%d views were older than %g s and are closed", expired, runtime.settings.view_max_age)
+        for name, projector in runtime.projectors.items():
+            if any(run.failure is not None for run in projector.runs):
+                runtime.children[name].mailbox.put(RetryStopped())
+        self._watch_decider()
+        now = time.monotonic()
+        if now - self._readers_checked > READER_CHECK_EVERY:
+            self._readers_checked = now
+            runtime.log.reader_check()
+
+    def _watch_decider(self) -> None:
+        activity = self._runtime.desk.activity
+        if activity is None or activity == self._reported:
+            return
+        command, stream, since = activity
+        if time.monotonic() - since > self._runtime.settings.decider_limit:
+            self._reported = activity
+            logger.error(
+                "%s on stream %r has been deciding for more than %g s; no other command can be handled until it "
+                "returns, and a thread can't be stopped from outside",
+                command,
+                stream,
+                self._runtime.settings.decider_limit,
+            )

@@ -1,0 +1,89 @@
+"""The base of every actor here: a Pykka actor on a mailbox that outlives it.
+
+Each actor runs in a thread of its own. When that thread ends, for whatever reason, the
+supervisor is told; a message that makes an actor fail is not handled twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import pykka
+
+from actors.mailbox import Mailbox, Request
+
+__all__ = ["ActorKilled", "Kill", "Worker"]
+
+logger = logging.getLogger("onewriter.actors")
+
+
+class ActorKilled(Exception):
+    """An operator or a test asked an actor to die."""
+
+
+class Kill(Request):
+    """Ask an actor to die as if it had failed, between two messages."""
+
+    __slots__ = ()
+
+
+class Worker(pykka.ThreadingActor):
+    """A supervised actor.
+
+    `exited(name, error)` is called in the actor's own thread as its last act; `error` is
+    None after an orderly stop.
+    """
+
+    use_daemon_thread = True
+
+    def __init__(self, name: str, mailbox: Mailbox, exited: Callable[[str, BaseException | None], None]) -> None:
+        """Called in the thread that starts the actor."""
+        self.name = name
+        self.mailbox = mailbox
+        self.failure: BaseException | None = None
+        self._exited = exited
+        super().__init__()
+
+    def _create_actor_inbox(self) -> Any:  # type: ignore[override]
+        return self.mailbox
+
+    def _actor_loop(self) -> None:
+        threading.current_thread().name = f"onewriter-{self.name}"
+        try:
+            super()._actor_loop()
+        finally:
+            self._exited(self.name, self.failure)
+
+    def _actor_loop_teardown(self) -> None:
+        """Leave the mailbox as it is: the next incarnation handles what waits in it."""
+
+    def _handle_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.failure = exception_value
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        if not isinstance(exception_value, ActorKilled):
+            logger.error(
+                "actor %s failed and will be restarted",
+                self.name,
+                exc_info=(exception_type, exception_value, traceback),  # type: ignore[arg-type]
+            )
+
+    def _handle_receive(self, message: Any) -> Any:
+        if message.__class__ is Kill:
+            raise ActorKilled(f"actor {self.name} was killed on request")
+        try:
+            return super()._handle_receive(message)
+        except Exception:
+            raise
+        except BaseException as error:
+            # Pykka stops every actor of the process on these; one actor's failure stays its own.
+            raise RuntimeError(f"actor {self.name} met {error!r}") from error

@@ -9,14 +9,14 @@ import inspect
 import types
 import typing
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors._fieldcheck import FieldChecks, describe, resolve, union_members
-from actors._templates import Template, misfit
+from actors._fieldcheck import FieldChecks, resolve, union_members
+from actors._templates import Template, called_tags, misfit, template_tags
 from actors.domain import UNSET, Around, Declared, Domain, Rule
-from actors.errors import DomainError, InvalidMessage
+from actors.errors import DomainError
 from actors.middleware import Middleware
 from actors.read_model import Handler, ReadModel, name_of, place_of
 from storage.codec import Codec
@@ -291,13 +291,13 @@ class _Compiler:
         if given is None:
             return None
         if callable(given):
-            return _called_tags(one.name, given)
+            return called_tags(one.name, given)
         templates = []
         for text in [given] if isinstance(given, str) else given:
             template = self._template(one, text, "tag")
             self._fits(one, template, tag=True)
             templates.append(template)
-        return _template_tags(one.name, templates)
+        return template_tags(one.name, templates)
 
     def _compare_templates(self) -> None:
         """Two templates that may give one name would mix the events of two aggregates in one stream."""
@@ -537,30 +537,3 @@ def _signature_problem(fn: Any, least: int, most: int, *, generator: bool = Fals
         count = str(least) if least == most else f"{least} or {most}"
         return f"must take {count} positional parameter{'' if count == '1' else 's'}, has {inspect.signature(fn)}"
     return None
-
-
-def _called_tags(name: str, fn: Callable[[Any], Iterable[str]]) -> Callable[[Any], tuple[str, ...]]:
-    def tags_of(event: Any) -> tuple[str, ...]:
-        given = fn(event)
-        tags = (given,) if isinstance(given, str) else tuple(given)
-        for tag in tags:
-            if type(tag) is not str or not tag:
-                raise InvalidMessage.of(name, "tags", "non-empty strs", describe(tag))
-        return tuple(dict.fromkeys(tags))
-
-    return tags_of
-
-
-def _template_tags(name: str, templates: Sequence[Template]) -> Callable[[Any], tuple[str, ...]]:
-    makers = [(template.fields, template.of(name)) for template in templates]
-
-    def tags_of(event: Any) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(
-                make(event)
-                for fields, make in makers
-                if all(getattr(event, field) is not None for field in fields)
-            )
-        )
-
-    return tags_of

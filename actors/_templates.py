@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 from enum import Enum
 from types import NoneType
@@ -152,6 +152,36 @@ def misfit(check: Check, *, optional: bool = False) -> str | None:
     if kind not in (str, int, UUID, date):
         return f"is {check.expected}; only str, int, UUID, Enum and date may stand in a template"
     return None
+
+
+def called_tags(name: str, fn: Callable[[Any], Iterable[str]]) -> Callable[[Any], tuple[str, ...]]:
+    """A user's function, its tags checked and each kept once; a single str is one tag."""
+
+    def tags_of(event: Any) -> tuple[str, ...]:
+        given = fn(event)
+        tags = (given,) if isinstance(given, str) else tuple(given)
+        for tag in tags:
+            if type(tag) is not str or not tag:
+                raise InvalidMessage.of(name, "tags", "non-empty strs", describe(tag))
+        return tuple(dict.fromkeys(tags))
+
+    return tags_of
+
+
+def template_tags(name: str, templates: Sequence[Template]) -> Callable[[Any], tuple[str, ...]]:
+    """One tag for each template, none for one with a field that is None."""
+    makers = [(template.fields, template.of(name)) for template in templates]
+
+    def tags_of(event: Any) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(
+                make(event)
+                for fields, make in makers
+                if all(getattr(event, field) is not None for field in fields)
+            )
+        )
+
+    return tags_of
 
 
 def _text(owner: str, field: str, value: Any) -> str:

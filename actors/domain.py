@@ -256,7 +256,7 @@ def _frozen(cls: Any, kind: str, place: str) -> Any:
             raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")
         return cls
     if "__dataclass_fields__" in cls.__dict__:
-        if not cls.__dataclass_params__.frozen:
+        if not vars(cls)["__dataclass_params__"].frozen:
             raise DomainError(
                 f"{place}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
             )

@@ -35,15 +35,13 @@ class Shop(Application[uuid.UUID]):
     """Carries out one command as one transaction; a second listing of a sku breaks the unique key."""
 
     def carry_out(self, command: Command) -> None:
-        product: Product
         if isinstance(command, ListProduct):
-            product = Product(command.sku, command.name, command.price)
-        else:
-            product = self.repository.get(Product.create_id(command.sku))
-            if product.price == command.price:
-                return
+            self.save(Product(command.sku, command.name, command.price))
+            return
+        product: Product = self.repository.get(Product.create_id(command.sku))
+        if product.price != command.price:
             product.change_price(command.price)
-        self.save(product)
+            self.save(product)
 
 
 class EventsourcingCommands(CommandPeer):

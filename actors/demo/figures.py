@@ -1,0 +1,173 @@
+"""The demo's tables: what became of the commands, the queries and the replicas, and what the check found.
+
+Only formatting; runs on the demo's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from actors import System
+from actors.demo.follow import Hop
+from actors.demo.journey import JourneyCounts
+from actors.demo.load import Asker
+from actors.demo.replay import LagSamples, Replayed
+from actors.demo.report import Report
+from actors.demo.shop import BestSellingCategories, StockAlerts, shop
+from actors.demo.verify import Compared, verify
+
+
+def show_hops(report: Report, hops: Sequence[Hop]) -> None:
+    befores = [0.0, *(hop.seconds for hop in hops)]
+    report.table(
+        "From the call to the last search",
+        ("where", "after the call", "after the hop before"),
+        [
+            (hop.where, milliseconds(hop.seconds), milliseconds(hop.seconds - before))
+            for hop, before in zip(hops, befores, strict=False)
+        ],
+    )
+
+
+def show_commands(report: Report, result: Replayed, waited: float) -> None:
+    report.table(
+        "Commands",
+        ("", ""),
+        (
+            ("commands", f"{result.commands:,}"),
+            ("seconds", f"{result.seconds:.2f}"),
+            ("commands a second", f"{result.commands / result.seconds:,.0f}"),
+            ("events", f"{result.events:,}"),
+            ("accepted without an event", f"{result.unchanged:,}"),
+            ("rejected", f"{result.rejected.total():,}"),
+            ("from the last receipt until all replicas had it", milliseconds(waited)),
+        ),
+    )
+    rejected = [(code, command, f"{count:,}") for (command, code), count in result.rejected.most_common()]
+    if rejected:
+        report.table("Rejected, by reason", ("reason", "command", "times"), rejected)
+
+
+def show_journey(report: Report, counts: JourneyCounts | None) -> None:
+    if counts is None:
+        return
+    report.table(
+        "How the purchase lines became commands",
+        ("", ""),
+        (
+            ("purchase lines read", f"{counts.lines:,}"),
+            ("baskets", f"{counts.baskets:,}"),
+            ("products listed", f"{counts.products:,}"),
+            ("lines without a quantity, left out", f"{counts.without_quantity:,}"),
+            ("lines sold by measure, taken as one unit", f"{counts.by_measure:,}"),
+            ("lines given away, taken at one cent", f"{counts.given_away:,}"),
+            ("products missing from the product list", f"{counts.unknown_products:,}"),
+        ),
+    )
+
+
+def show_queries(report: Report, askers: Sequence[Asker], seconds: float) -> None:
+    taken = [sample for asker in askers for sample in asker.seconds]
+    rows = [(asker.name, *query_figures(asker.seconds, seconds)) for asker in askers]
+    rows.append(("all", *query_figures(taken, seconds)))
+    report.table(
+        "Queries, while the commands ran", ("thread", "queries", "a second", "p50", "p99", "max"), rows
+    )
+    asked = sum((asker.asked for asker in askers), Counter[str]())
+    report.table(
+        "Queries, by kind", ("query", "asked"), [(name, f"{count:,}") for name, count in asked.most_common()]
+    )
+
+
+def query_figures(taken: Sequence[float], seconds: float) -> tuple[str, ...]:
+    return f"{len(taken):,}", f"{len(taken) / seconds:,.0f}", *spread(taken)
+
+
+def show_replicas(report: Report, system: System, lag: LagSamples) -> None:
+    rows = [
+        (
+            replica.name,
+            f"{replica.events_applied:,}",
+            f"{len(lag.of[replica.name]):,}",
+            *spread(lag.of[replica.name]),
+            f"{replica.queries_served:,}",
+        )
+        for replica in system.health().replicas
+    ]
+    report.table(
+        "Replicas: lag from commit to applied, and what each served",
+        ("replica", "events", "batches", "lag p50", "lag p99", "lag max", "queries"),
+        rows,
+    )
+
+
+def show_answers(report: Report, system: System) -> None:
+    """A few of the shop's own questions, asked after everything."""
+    best = system.query(BestSellingCategories(5), consistency="strong")
+    report.table(
+        "Best-selling categories",
+        ("category", "orders", "items", "revenue"),
+        [
+            (row["category"], f"{row['orders']:,}", f"{row['quantity']:,}", money(row["revenue"]))
+            for row in best
+        ],
+    )
+    scarce = system.query(StockAlerts(5, 5), consistency="strong")
+    report.table(
+        "Running out", ("product", "left"), [(row["name"], f"{row['quantity']:,}") for row in scarce]
+    )
+
+
+def money(cents: int) -> str:
+    return f"{Decimal(cents) / 100:,.2f}"
+
+
+def show_check(report: Report, system: System) -> int:
+    """Compare every replica with the log, out loud; 0 if all are equal, else 1."""
+    report.heading("Do the replicas agree with the log?")
+    began = time.perf_counter()
+    compared, wrong = verify(system, shop.models)
+    report.say(
+        f"{system.position:,} events folded afresh, one by one into plain dictionaries, "
+        f"and compared row by row in {time.perf_counter() - began:.1f} s:"
+    )
+    report.table(
+        "Each replica's tables against the log",
+        ("table", "rows", *system.replica_names),
+        [
+            (f"{of_table[0].model}/{of_table[0].table}", f"{of_table[0].rows:,}", *map(verdict, of_table))
+            for of_table in by_table(compared)
+        ],
+    )
+    if not wrong:
+        report.good(f"OK: all {len(system.replica_names)} replicas equal the log.")
+        return 0
+    report.bad(f"DIFFERENT: {len(wrong):,} rows are not as the log says. The first of them:")
+    for line in wrong[:10]:
+        report.bad(f"  {line}")
+    return 1
+
+
+def by_table(compared: Iterable[Compared]) -> Iterable[list[Compared]]:
+    tables: dict[tuple[str, str], list[Compared]] = {}
+    for one in compared:
+        tables.setdefault((one.model, one.table), []).append(one)
+    return tables.values()
+
+
+def verdict(one: Compared) -> str:
+    return f"{one.wrong:,} differ" if one.wrong else "equal"
+
+
+def spread(samples: Iterable[float]) -> tuple[str, str, str]:
+    """The median, the 99th percentile (nearest rank) and the greatest of some seconds."""
+    ordered = sorted(samples) or [0.0]
+    p50, p99 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.50, 0.99))
+    return milliseconds(p50), milliseconds(p99), milliseconds(ordered[-1])
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.2f} ms"

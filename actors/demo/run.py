@@ -1,0 +1,136 @@
+"""The demo: follow one update, replay a shopping history under questions, and check every replica.
+
+`python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--path DIR]`. The main thread replays;
+three more ask questions at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors import System
+from actors.demo.figures import (
+    show_answers,
+    show_check,
+    show_commands,
+    show_hops,
+    show_journey,
+    show_queries,
+    show_replicas,
+)
+from actors.demo.follow import follow
+from actors.demo.history import COMMANDS, history
+from actors.demo.journey import DEFAULT_LINES, Journey, JourneyCounts, data_folder
+from actors.demo.load import Known, asking
+from actors.demo.replay import LagSamples, replay
+from actors.demo.report import Report, open_report
+from actors.demo.shop import shop
+from storage.errors import OnewriterError
+
+ASKERS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo as the command line says; 0 when every replica agrees with the log, 1 when not, 2 on bad use."""
+    parser = argparse.ArgumentParser(prog="python -m actors demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", choices=("history", "journey"), default="history", help="what is replayed")
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        help=f"commands of the history, or purchase lines of the journey (default: all, {DEFAULT_LINES:,})",
+    )
+    parser.add_argument("--replicas", type=positive, default=3, help="read replicas (default: 3)")
+    parser.add_argument(
+        "--path", type=Path, help="keep the store in this new or empty folder (default: thrown away)"
+    )
+    options = parser.parse_args(arguments)
+    report = open_report()
+    try:
+        with tempfile.TemporaryDirectory(prefix="onewriter-demo-") as folder:
+            path = options.path or Path(folder) / "store"
+            require_empty(path)
+            source = open_source(options.data, options.limit)
+            show_update(report, Path(folder) / "followed", options.replicas)
+            return show_history(report, path, options.replicas, source)
+    except DemoError as error:
+        report.bad(str(error))
+        return 2
+    except OnewriterError as error:
+        report.bad(f"{type(error).__name__}: {error}")
+        return 1
+
+
+class DemoError(Exception):
+    """The demo cannot begin as it was asked to."""
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def require_empty(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DemoError(
+            f"{path} is not an empty folder: the demo begins with a fresh store; name another --path"
+        )
+
+
+@dataclass
+class Source:
+    """Commands to replay, how many there are if that is known, and what they are."""
+
+    commands: Iterable[object]
+    total: int | None
+    text: str
+    counts: JourneyCounts | None = None
+
+
+def open_source(data: str, limit: int | None) -> Source:
+    """The history or the journey. Raises JourneyMissing when the journey is not installed."""
+    if data == "journey":
+        data_folder()
+        journey = Journey(limit or DEFAULT_LINES)
+        return Source(
+            journey,
+            None,
+            f"the first {journey.limit:,} purchase lines of the Complete Journey",
+            journey.counts,
+        )
+    total = min(limit or COMMANDS, COMMANDS)
+    return Source(history(total), total, f"a shopping history of {total:,} commands")
+
+
+def show_update(report: Report, path: Path, replicas: int) -> None:
+    """The first part: one product update and the time of each hop."""
+    report.heading("One product update on its way")
+    report.say("A product gets a new name. Each hop, in the order in which it happened:")
+    show_hops(report, follow(path, replicas))
+
+
+def show_history(report: Report, path: Path, replicas: int, source: Source) -> int:
+    """The second part: replay under questions, figures, check. Returns the exit code."""
+    report.heading("A shop at work")
+    report.say(f"Replaying {source.text} into {path},")
+    report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile.")
+    known = Known()
+    with System.open(path, shop, replicas=replicas) as system:
+        lag = LagSamples(system.replica_names)
+        system.on_applied(lag)
+        with asking(system, known, ASKERS) as askers, report.progress("commands", source.total) as advance:
+            result = replay(system, source.commands, known, advance)
+        began = time.perf_counter()
+        system.wait_applied(timeout=60)
+        show_commands(report, result, time.perf_counter() - began)
+        show_journey(report, source.counts)
+        show_queries(report, askers, result.seconds)
+        show_replicas(report, system, lag)
+        show_answers(report, system)
+        return show_check(report, system)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from actors._compile import CommandSpec
 from actors.mailbox import Request
+from actors.reply import Reply
 from storage import RecordedEvent
 
 __all__ = ["Applied", "Apply", "Bulk", "CatchUp", "Committed", "Exited", "Join", "Receipt", "Submission"]
@@ -78,7 +79,7 @@ class Submission(Request):
         self.causation_id: str | None = None
         self.correlation_id: str | None = None
         self.metadata: dict[str, Any] | None = None
-        self.future: Future[Any] | None = None
+        self.future: Reply[Any] | None = None
         self.bulk: Bulk | None = None
         self.outcome: Receipt | Exception | None = None
         self.settled = False
@@ -114,7 +115,7 @@ class Bulk(Request):
     def __init__(self, submissions: list[Submission]) -> None:
         self.submissions = submissions
         self.weight = self.remaining = len(submissions)
-        self.future: Future[list[Receipt | Exception]] = Future()
+        self.future: Reply[list[Receipt | Exception]] = Reply()
         for submission in submissions:
             submission.bulk = self
 

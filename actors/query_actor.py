@@ -10,6 +10,7 @@ from typing import Any
 from actors._compile import QuerySpec
 from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
 from actors.mailbox import Mailbox, Request
+from actors.reply import Reply
 from actors.view import View
 from actors.worker import Worker
 from storage import ReplicaStore
@@ -31,7 +32,7 @@ class QueryJob(Request):
         self.queries = queries
         self.models = {model.name: model for _, spec in queries for model in spec.models}
         self.deadline = deadline
-        self.future: Future[list[Any]] = Future()
+        self.future: Reply[list[Any]] = Reply()
         self.seen = 0
 
     def answer(self, outcome: list[Any] | Exception) -> None:

@@ -28,6 +28,7 @@ from actors.errors import (
 )
 from actors.mailbox import Mailbox
 from actors.messages import Bulk, Receipt, Submission
+from actors.reply import Reply
 from actors.states import History
 from storage import OnewriterError
 
@@ -216,7 +217,7 @@ class WriteGateway:
         payload = self._domain.codec.encode(events)
         submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
         submission.events = events
-        submission.future = Future()
+        submission.future = Reply()
         self._offer(submission, end)
         return self._wait(submission, end, timeout)
 
@@ -237,7 +238,7 @@ class WriteGateway:
         payload = self._domain.codec.encode(command)
         submission = self._submission(command, spec, spec.stream_of(command), payload, call.options, call.metadata)
         if not bulk:
-            submission.future = Future()
+            submission.future = Reply()
         return submission
 
     def _submission(

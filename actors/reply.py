@@ -1,0 +1,60 @@
+"""The future of a reply: a `concurrent.futures.Future` that is cheap while nobody waits on it.
+
+Making the standard one costs more than deciding a command, nearly all of it for a condition
+variable that a pipelined caller never waits on. Here the condition is made when it is first used.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from concurrent.futures._base import FINISHED, PENDING
+from typing import Any, TypeVar
+
+__all__ = ["Reply"]
+
+T = TypeVar("T")
+
+_making = threading.Lock()
+
+
+class Reply(Future[T]):
+    """Behaves as `Future` in every respect; any thread."""
+
+    def __init__(self) -> None:
+        # In place of Future.__init__, which makes the condition at once.
+        self._made: threading.Condition | None = None
+        self._state = PENDING
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
+
+    @property
+    def _condition(self) -> threading.Condition:
+        made = self._made
+        if made is None:
+            with _making:
+                made = self._made
+                if made is None:
+                    made = self._made = threading.Condition()
+        return made
+
+    def set_result(self, result: T) -> None:
+        """Give the result; as `Future.set_result`."""
+        # Whoever makes the condition after this block finds the future finished.
+        with _making:
+            if self._made is None and self._state == PENDING:
+                self._result = result
+                self._state = FINISHED
+                return
+        super().set_result(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Give the error; as `Future.set_exception`."""
+        with _making:
+            if self._made is None and self._state == PENDING:
+                self._exception = exception
+                self._state = FINISHED
+                return
+        super().set_exception(exception)

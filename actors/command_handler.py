@@ -129,7 +129,9 @@ class CommandHandler(Worker):
                 self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
             self._reply(outcomes)
 
-    def _decide(self, batch: list[Submission]) -> tuple[Overlay, list[tuple[Submission, Receipt | Exception]]]:
+    def _decide(
+        self, batch: list[Submission]
+    ) -> tuple[Overlay, list[tuple[Submission, Receipt | Exception]]]:
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event)
         outcomes: list[tuple[Submission, Receipt | Exception]] = []
         desk = self._desk
@@ -137,7 +139,11 @@ class CommandHandler(Worker):
             future = submission.future
             if submission.settled or (future is not None and future.cancelled()):
                 continue
-            desk.activity = (submission.spec.name if submission.spec else "append", submission.stream, time.monotonic())
+            desk.activity = (
+                submission.spec.name if submission.spec else "append",
+                submission.stream,
+                time.monotonic(),
+            )
             outcomes.append((submission, overlay.decide(submission)))
         desk.activity = None
         return overlay, outcomes
@@ -150,7 +156,7 @@ class CommandHandler(Worker):
             self._log.append(overlay.events, overlay.commands, overlay.snapshots, encoded=overlay.encoded)
 
     def _publish(self, committed: Committed) -> None:
-        self._progress.committed(committed.first, committed.last)
+        self._progress.committed(committed.last)
         self._announce(committed)
 
     def _reply(self, outcomes: list[tuple[Submission, Receipt | Exception]]) -> None:
@@ -195,7 +201,9 @@ class CommandHandler(Worker):
             self._publish(Committed(head + 1, now, None))
         if now == head and error.errno == errno.ENOSPC:
             for submission in batch:
-                submission.settle(StoreFull(f"the disk is full: {error}; nothing was written; make room and try again"))
+                submission.settle(
+                    StoreFull(f"the disk is full: {error}; nothing was written; make room and try again")
+                )
         else:
             self._answer_uncertain(batch, str(error))
 

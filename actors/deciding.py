@@ -76,14 +76,18 @@ class Reader:
     def _entry(self, state: type, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
         spec = self._overlay.domain.states.get(state)
         if spec is None:
-            raise DeciderFailed(f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}")
+            raise DeciderFailed(
+                f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}"
+            )
         return self._overlay.entry(spec.stream_for(*fields, **named), spec)
 
 
 class Overlay:
     """What one batch has decided and the log does not have yet."""
 
-    def __init__(self, domain: CompiledDomain, states: StateCache, history: History, encode: Any = None) -> None:
+    def __init__(
+        self, domain: CompiledDomain, states: StateCache, history: History, encode: Any = None
+    ) -> None:
         """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone."""
         self.domain = domain
         self.events: list[RecordedEvent] = []
@@ -171,7 +175,8 @@ class Overlay:
         if decider is None:
             if state is None:
                 raise Rejected(
-                    f"{spec.name} needs stream {submission.stream!r}, which does not exist", code="stream.missing"
+                    f"{spec.name} needs stream {submission.stream!r}, which does not exist",
+                    code="stream.missing",
                 )
             raise Rejected(
                 f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"

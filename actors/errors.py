@@ -89,7 +89,13 @@ def _rejected(cls: type[Rejected], message: str, code: str, details: dict[str, A
 
 # -- the write side -------------------------------------------------------------------------
 class ConcurrencyConflict(ActorsError):
-    """The command's stream is not at the version that the caller expected; nothing was written."""
+    """The command's stream is not at the version that the caller expected; nothing was written.
+
+    A function given as ``on_conflict=`` also finds the ``command`` and the ``events`` after ``expected``.
+    """
+
+    command: Any = None
+    events: Sequence[Any] = ()
 
     def __init__(self, stream: str, expected: int, actual: int) -> None:
         self.stream = stream

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from actors._compile import CommandSpec
@@ -124,10 +125,8 @@ class Bulk(Request):
         self.remaining -= 1
         if not self.remaining:
             outcomes = [submission.outcome for submission in self.submissions]
-            try:
+            with suppress(InvalidStateError):
                 self.future.set_result(outcomes)  # type: ignore[arg-type]
-            except InvalidStateError:
-                pass
 
     def fail(self, error: Exception) -> None:
         """Answer every command that has no outcome yet with `error`."""

@@ -47,22 +47,24 @@ class Progress:
         self._number = itertools.count()
 
     # -- publishing --------------------------------------------------------------------------
-    def committed(self, first: int, last: int) -> None:
+    def committed(self, last: int) -> None:
         """The writer: everything up to `last` is on disk."""
         with self._moved:
             self.head = last
             self._commits.append((time.monotonic(), last))
             self._moved.notify_all()
 
-    def applied(self, replica: str, position: int, models: Iterable[str]) -> None:
-        """A replica: these models have applied everything up to `position`."""
+    def applied(self, replica: str, checkpoints: Iterable[tuple[str, int]]) -> None:
+        """A replica: these models run, and have applied everything up to their positions."""
         with self._lock:
             on_replica = self.replicas[replica]
-            for model in models:
+            highest = 0
+            for model, position in checkpoints:
                 on_replica[model].applied = position
                 on_replica[model].stopped = None
+                highest = max(highest, position)
             self._moved.notify_all()
-            ready = self._ready(position) if self._waiters else ()
+            ready = self._ready(highest) if self._waiters else ()
         for callback in ready:
             callback()
 
@@ -108,7 +110,9 @@ class Progress:
         """The replicas on which each of these models runs and has applied `position`."""
         return self._fresh(models, position)
 
-    def fresh_or_call(self, models: tuple[str, ...], position: int, callback: Callable[[], None]) -> list[str]:
+    def fresh_or_call(
+        self, models: tuple[str, ...], position: int, callback: Callable[[], None]
+    ) -> list[str]:
         """As `fresh`; when there is none, `callback` is called once, as soon as there may be one."""
         with self._lock:
             found = self._fresh(models, position)

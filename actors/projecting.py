@@ -66,7 +66,9 @@ class Projector:
         """The models that are not stopped."""
         return [run for run in self.runs if run.failure is None]
 
-    def apply(self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None) -> list[ModelRun]:
+    def apply(
+        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
+    ) -> list[ModelRun]:
         """Apply consecutive events to each running model in one transaction; returns the models that stopped.
 
         A model that raises keeps what it had applied before that event; the others are not
@@ -98,7 +100,9 @@ class Projector:
                 self.applied_events += len(events)
                 return stopped
 
-    def _transaction(self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun], limits: dict[str, int]) -> None:
+    def _transaction(
+        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun], limits: dict[str, int]
+    ) -> None:
         last = events[-1].position
         reached: list[tuple[ModelRun, int]] = []
         with self._store.write() as transaction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import InvalidStateError
 from typing import Any
 
 from actors._compile import QuerySpec
@@ -103,7 +103,9 @@ class QueryActor(Worker):
         try:
             for job in jobs:
                 if time.monotonic() > job.deadline:
-                    job.answer(DeadlineExceeded("the query's time-out passed before its turn; it was not run"))
+                    job.answer(
+                        DeadlineExceeded("the query's time-out passed before its turn; it was not run")
+                    )
                     continue
                 view = View(snapshot, job.models)
                 try:

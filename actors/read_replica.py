@@ -59,9 +59,7 @@ class ReadReplica(Worker):
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask sync for what they miss."""
-        for run in self._projector.runs:
-            if run.failure is None:
-                self._progress.applied(self.name, run.checkpoint, [run.model.name])
+        self._publish()
         self._sync.put(Applied(self.name, self._position, joining=True))
 
     def on_receive(self, message: Any) -> None:
@@ -110,13 +108,14 @@ class ReadReplica(Worker):
             self._report_stopped(run)
         position = events[-1].position
         self._position = position
-        running = [run.model.name for run in self._projector.running()]
-        if running:
-            self._progress.applied(self.name, position, running)
+        self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(events[0].position - 1)
             for listener in self._listeners:
                 listener(self.name, position, lag)
+
+    def _publish(self) -> None:
+        self._progress.applied(self.name, [(run.model.name, run.checkpoint) for run in self._projector.running()])
 
     # -- models that stopped -----------------------------------------------------------------
     def _report_stopped(self, run: ModelRun) -> None:
@@ -144,6 +143,6 @@ class ReadReplica(Worker):
                 self._report_stopped(run)
             elif run.checkpoint >= self._position:
                 run.failure = None
-                self._progress.applied(self.name, run.checkpoint, [run.model.name])
+                self._publish()
             else:
                 self.mailbox.put(RetryStopped())

@@ -144,7 +144,9 @@ class ReadGateway:
             except ActorsError:
                 raise
             except Exception as error:
-                raise InvalidMessage(f"{spec.name}.validate failed with {type(error).__name__}: {error}") from error
+                raise InvalidMessage(
+                    f"{spec.name}.validate failed with {type(error).__name__}: {error}"
+                ) from error
         return spec
 
     def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:

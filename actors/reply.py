@@ -31,7 +31,7 @@ class Reply(Future[T]):
         self._done_callbacks: list[Any] = []
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         made = self._made
         if made is None:
             with _making:

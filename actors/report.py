@@ -21,7 +21,13 @@ def report(runtime: Runtime) -> Health:
     actors = tuple(_actor(child) for child in runtime.children.values())
     problems = tuple(_problems(runtime, writer, replicas, actors))
     return Health(
-        "ok" if not problems else "degraded", runtime.path, runtime.progress.head, writer, replicas, actors, problems
+        "ok" if not problems else "degraded",
+        runtime.path,
+        runtime.progress.head,
+        writer,
+        replicas,
+        actors,
+        problems,
     )
 
 
@@ -46,7 +52,9 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
                 applied,
                 max(head - applied, 0),
                 None if failure is None else failure.position,
-                None if failure is None else f"event {failure.type} at position {failure.position}: {failure.text}",
+                None
+                if failure is None
+                else f"event {failure.type} at position {failure.position}: {failure.text}",
             )
         )
     worst = min((model.applied for model in models), default=head)
@@ -64,7 +72,9 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
 
 
 def _actor(child: Child) -> ActorHealth:
-    return ActorHealth(child.name, child.alive, max(child.starts - 1, 0), len(child.mailbox), child.last_error)
+    return ActorHealth(
+        child.name, child.alive, max(child.starts - 1, 0), len(child.mailbox), child.last_error
+    )
 
 
 def _problems(
@@ -76,9 +86,13 @@ def _problems(
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     if writer.busy_with is not None and writer.busy_with[2] > runtime.settings.decider_limit:
         command, stream, seconds = writer.busy_with
-        found.append(f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled")
+        found.append(
+            f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled"
+        )
     for replica in replicas:
         for model in replica.models:
             if model.stopped_at is not None:
-                found.append(f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}")
+                found.append(
+                    f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}"
+                )
     return found

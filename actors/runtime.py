@@ -82,6 +82,7 @@ class Runtime:
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
         self.committed_listeners: list[Callable[[int, int], None]] = []
+        self.broadcast_listeners: list[Callable[[int, int], None]] = []
         self.applied_listeners: list[Callable[[str, int, float], None]] = []
         self.progress = Progress(log.head, list(domain.models), list(stores))
         self.desk = WriterDesk()
@@ -149,7 +150,7 @@ class Runtime:
             self._add(
                 name,
                 replica_mailboxes[name],
-                lambda child, name=name, store=store: ReadReplica.start(  # type: ignore[misc]
+                lambda child, name=name, store=store: ReadReplica.start(
                     child.name,
                     child.mailbox,
                     exited,
@@ -164,7 +165,7 @@ class Runtime:
             self._add(
                 desk.name,
                 desk.mailbox,
-                lambda child, desk=desk: QueryActor.start(  # type: ignore[misc]
+                lambda child, desk=desk: QueryActor.start(
                     child.name, child.mailbox, exited, store=self.stores[desk.replica], stats=desk.stats
                 ),
             )
@@ -172,7 +173,12 @@ class Runtime:
             "sync",
             sync_mailbox,
             lambda child: Sync.start(
-                child.name, child.mailbox, exited, replicas=replica_mailboxes, progress=self.progress
+                child.name,
+                child.mailbox,
+                exited,
+                replicas=replica_mailboxes,
+                progress=self.progress,
+                listeners=self.broadcast_listeners,
             ),
         )
         self._add(
@@ -198,7 +204,9 @@ class Runtime:
         self.supervisor.begin()
         if not self.supervisor.wait_started(START_TIMEOUT):
             self.close(1.0)
-            raise SystemClosed(f"the actors of {self.path} did not start within {START_TIMEOUT:g} s; see the log")
+            raise SystemClosed(
+                f"the actors of {self.path} did not start within {START_TIMEOUT:g} s; see the log"
+            )
 
     # -- closing -----------------------------------------------------------------------------
     def close(self, timeout: float) -> None:
@@ -240,7 +248,10 @@ class Runtime:
         models, progress = tuple(self.domain.models), self.progress
 
         def done() -> bool:
-            return len(progress.fresh(models, position)) == len(self.stores) or progress.any_stopped() is not None
+            return (
+                len(progress.fresh(models, position)) == len(self.stores)
+                or progress.any_stopped() is not None
+            )
 
         reached = progress.wait_until(done, timeout)
         stopped = progress.any_stopped()

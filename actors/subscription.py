@@ -32,7 +32,9 @@ def subscribe(
             continue
         end = None if timeout is None else time.monotonic() + timeout
         # A bounded wait, so that a lost wake-up could only ever delay it.
-        while not progress.wait_committed(position + 1, 1.0 if end is None else min(1.0, end - time.monotonic())):
+        while not progress.wait_committed(
+            position + 1, 1.0 if end is None else min(1.0, end - time.monotonic())
+        ):
             if end is not None and time.monotonic() >= end:
                 return
         if progress.closed and progress.head <= position:

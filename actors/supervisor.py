@@ -134,7 +134,9 @@ class Supervisor(Worker):
     def wait_started(self, timeout: float) -> bool:
         """Whether every child has been started once within `timeout` seconds; a caller's thread."""
         with self._changed:
-            return self._changed.wait_for(lambda: all(child.starts for child in self.children.values()), timeout)
+            return self._changed.wait_for(
+                lambda: all(child.starts for child in self.children.values()), timeout
+            )
 
     def kill(self, name: str, timeout: float) -> bool:
         """Have a child die as if it had failed, and wait until it is back; a caller's thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors.broadcast import WINDOW, Broadcast
@@ -30,10 +30,12 @@ class Sync(Worker):
         replicas: Mapping[str, Mailbox],
         progress: Progress,
         window: int = WINDOW,
+        listeners: Sequence[Callable[[int, int], None]] = (),
     ) -> None:
         super().__init__(name, mailbox, exited)
         self._replicas = replicas
         self._progress = progress
+        self._listeners = listeners
         self.broadcast = Broadcast(list(replicas), progress.head, window)
 
     def on_start(self) -> None:
@@ -45,16 +47,19 @@ class Sync(Worker):
         """Merge what waits, so that a busy writer costs a replica one message a round."""
         waiting = [message, *self.mailbox.drain(256)]
         for index, one in enumerate(waiting):
-            if one.__class__ is not Committed and one.__class__ is not Applied:
-                if index == 0:
-                    super().on_receive(message)
-                    index = 1
+            if isinstance(one, Applied):
+                self._send(self.broadcast.applied(one.replica, one.position, one.joining))
+            elif isinstance(one, Committed):
+                self._send(self.broadcast.committed(one.first, one.last, one.events))
+                for listener in self._listeners:
+                    listener(one.first, one.last)
+            elif index == 0:
+                super().on_receive(message)
+                self.mailbox.hold(waiting[1:])
+                return
+            else:
                 self.mailbox.hold(waiting[index:])
                 return
-            if one.__class__ is Applied:
-                self._send(self.broadcast.applied(one.replica, one.position, one.joining))
-            else:
-                self._send(self.broadcast.committed(one.first, one.last, one.events))
 
     def _send(self, orders: Any) -> None:
         for name, order in orders:

@@ -283,7 +283,9 @@ class System:
         timeout: float = 10.0,
     ) -> Any:
         """As `query`, for asyncio: the event loop goes on meanwhile."""
-        result = await self.aquery_at(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)
+        result = await self.aquery_at(
+            query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout
+        )
         return result[0]
 
     async def aquery_at(
@@ -421,6 +423,10 @@ class System:
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""
         self._running().committed_listeners.append(listener)
+
+    def on_broadcast(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener(first, last)` after sync told every replica, in its thread: keep it short."""
+        self._running().broadcast_listeners.append(listener)
 
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
         """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""

@@ -31,7 +31,9 @@ class Upkeep:
         runtime = self._runtime
         expired = runtime.reads.expire_views(runtime.settings.view_max_age)
         if expired:
-            logger.warning("%d views were older than %g s and are closed", expired, runtime.settings.view_max_age)
+            logger.warning(
+                "%d views were older than %g s and are closed", expired, runtime.settings.view_max_age
+            )
         for name, projector in runtime.projectors.items():
             if any(run.failure is not None for run in projector.runs):
                 runtime.children[name].mailbox.put(RetryStopped())

@@ -40,7 +40,9 @@ class Worker(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, name: str, mailbox: Mailbox, exited: Callable[[str, BaseException | None], None]) -> None:
+    def __init__(
+        self, name: str, mailbox: Mailbox, exited: Callable[[str, BaseException | None], None]
+    ) -> None:
         """Called in the thread that starts the actor."""
         self.name = name
         self.mailbox = mailbox

@@ -158,7 +158,9 @@ class WriteGateway:
             for command in chunk:
                 try:
                     metadata = options.get("metadata") or {}
-                    ready.append(self._prepare(middleware.Call(command, metadata, options, "command"), bulk=True))
+                    ready.append(
+                        self._prepare(middleware.Call(command, metadata, options, "command"), bulk=True)
+                    )
                 except OnewriterError as error:
                     outcomes.append(error)
                 else:
@@ -166,8 +168,11 @@ class WriteGateway:
                     outcomes.append(CommandTimeout(ready[-1].command_id))
             if ready:
                 bulk = Bulk(ready)
-                self._offer(bulk, end)
                 waiting.append((places, bulk))
+                try:
+                    self._offer(bulk, end)
+                except Overloaded as error:
+                    bulk.fail(error)
         for places, bulk in waiting:
             try:
                 found = bulk.future.result(max(end - time.monotonic(), 0))
@@ -234,9 +239,13 @@ class WriteGateway:
             except ActorsError:
                 raise
             except Exception as error:
-                raise InvalidMessage(f"{spec.name}.validate failed with {type(error).__name__}: {error}") from error
+                raise InvalidMessage(
+                    f"{spec.name}.validate failed with {type(error).__name__}: {error}"
+                ) from error
         payload = self._domain.codec.encode(command)
-        submission = self._submission(command, spec, spec.stream_of(command), payload, call.options, call.metadata)
+        submission = self._submission(
+            command, spec, spec.stream_of(command), payload, call.options, call.metadata
+        )
         if not bulk:
             submission.future = Reply()
         return submission
@@ -267,7 +276,9 @@ class WriteGateway:
     def _resolving(self, on_conflict: OnConflict) -> Callable[[middleware.Call], Iterator[Any]]:
         """The innermost middleware: what happens on `ConcurrencyConflict`."""
         if not callable(on_conflict) and (isinstance(on_conflict, bool) or not isinstance(on_conflict, int)):
-            raise ValueError(f"on_conflict= is 'raise', a number of retries, or a function, not {on_conflict!r}")
+            raise ValueError(
+                f"on_conflict= is 'raise', a number of retries, or a function, not {on_conflict!r}"
+            )
 
         def resolve(call: middleware.Call) -> Any:
             left = on_conflict if isinstance(on_conflict, int) else 0

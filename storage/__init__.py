@@ -3,8 +3,9 @@
 Usable alone: nothing in here knows of actors. Each module says which thread may use it.
 """
 
+from __future__ import annotations
+
 from storage.codec import Codec
-from storage.environment import DEFAULT_MAP_SIZE, FORMAT_VERSION
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -12,6 +13,7 @@ from storage.errors import (
     DuplicateTypeName,
     ForeignReplica,
     InvalidKey,
+    InvalidSchema,
     KeyTooLong,
     MessageTooLarge,
     NewerFormat,
@@ -31,38 +33,48 @@ from storage.errors import (
 )
 from storage.log import EventLog
 from storage.records import CommandRecord, RecordedEvent
+from storage.replica import ReplicaStore
+from storage.replica_views import Snapshot, WriteTransaction
+from storage.table_index import each, words
+from storage.table_reader import TableReader
+from storage.table_schema import ModelSchema, TableSchema
+from storage.table_writer import TableWriter
 
 __all__ = [
-    # the log
-    "EventLog",
-    "RecordedEvent",
-    "CommandRecord",
-    # messages
     "Codec",
-    # files
-    "DEFAULT_MAP_SIZE",
-    "FORMAT_VERSION",
-    # errors
-    "OnewriterError",
-    "StorageError",
-    "StoreLocked",
-    "NotAStore",
-    "NewerFormat",
-    "DamagedStore",
-    "ForeignReplica",
-    "StoreReadOnly",
-    "StoreClosed",
-    "SnapshotClosed",
-    "StoreFull",
-    "CommitFailed",
-    "OutOfOrder",
-    "InvalidKey",
-    "KeyTooLong",
-    "RowMissing",
     "CodecError",
-    "UnregisteredType",
-    "UnknownType",
-    "UnencodableValue",
+    "CommandRecord",
+    "CommitFailed",
+    "DamagedStore",
     "DuplicateTypeName",
+    "EventLog",
+    "ForeignReplica",
+    "InvalidKey",
+    "InvalidSchema",
+    "KeyTooLong",
     "MessageTooLarge",
+    "ModelSchema",
+    "NewerFormat",
+    "NotAStore",
+    "OnewriterError",
+    "OutOfOrder",
+    "RecordedEvent",
+    "ReplicaStore",
+    "RowMissing",
+    "Snapshot",
+    "SnapshotClosed",
+    "StorageError",
+    "StoreClosed",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "TableReader",
+    "TableSchema",
+    "TableWriter",
+    "UnencodableValue",
+    "UnknownType",
+    "UnregisteredType",
+    "WriteTransaction",
+    "each",
+    "words",
 ]

@@ -76,6 +76,8 @@ class Batch:
                     raise _version_gap(stream, version, versions[stream])
                 prefix = prefixes[stream]
             else:
+                if version < 1:
+                    raise OutOfOrder(f"version {version} of stream {stream!r}; versions begin with 1")
                 prefix = prefixes[stream] = name_key("stream", stream) + b"\0"
                 self.first_versions[prefix] = version
             versions[stream] = version

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import lmdb
 import msgpack
+from lmdb.verify import VerifyError, verify
 
 from storage.errors import (
     DamagedStore,
@@ -198,13 +199,33 @@ def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: He
     transaction.put(HEADER_KEY, msgpack.packb(fields), db=meta)
 
 
+def check_length(environment: lmdb.Environment) -> None:
+    """Raise DamagedStore if the data file has lost its end; call it before anything is read from the file.
+
+    Reading a page behind the end of a mapped file kills the process.
+    """
+    data = Path(environment.path()) / DATA_FILE
+    pages = environment.info()["last_pgno"] + 1
+    if data.stat().st_size >= pages * environment.stat()["psize"]:
+        return
+    # Pages that were taken and given back within one transaction may be missing at the end of a sound file: only
+    # the slow check, which reads the file without mapping it, can tell.
+    try:
+        findings = verify(os.fspath(data), subdir=False)  # type: ignore[no-untyped-call]
+    except VerifyError as error:
+        findings = [error]
+    if findings:
+        raise DamagedStore(f"{data} has lost its end ({findings[0]}); restore a backup")
+
+
 def read_header(environment: lmdb.Environment, kind: str) -> Header | None:
     """Return the header of a store, or None if the environment is empty; writes nothing.
 
     Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
-    another kind.
+    another kind, DamagedStore for a data file that was cut short.
     """
     path = environment.path()
+    check_length(environment)
     try:
         with environment.begin() as transaction:
             if environment.stat()["entries"] == 0:

@@ -133,9 +133,7 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
     if not key or len(key) > limit or b"\0" in key:
         if len(key) > limit:
             raise KeyTooLong(f"{kind} {name!r:.60} takes {len(key)} bytes in UTF-8, the limit is {limit}")
-        raise InvalidKey(
-            f"{kind} {name!r:.100} is {'empty' if not key else 'holding a NUL'}, which no name may be"
-        )
+        raise InvalidKey(f"{kind} {name!r:.100} {'holds a NUL' if key else 'is empty'}; choose another name")
     return key
 
 
@@ -160,8 +158,14 @@ def encode_event(codec: Codec, recorded: RecordedEvent) -> bytes:
             ]
         )
     except CodecError as error:
-        error.add_note(f"in event {type_name} of stream {recorded.stream!r}")
-        raise
+        closer = error
+        # The event alone gives an error whose path begins at the event, unless its metadata is at fault.
+        try:
+            codec.pack(recorded.event)
+        except CodecError as of_event:
+            closer = of_event
+        closer.add_note(f"in event {type_name} of stream {recorded.stream!r}")
+        raise closer from None
     if len(data) > codec.max_bytes:
         raise codec.too_large(f"event {type_name} of stream {recorded.stream!r}", len(data))
     return data

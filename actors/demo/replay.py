@@ -17,7 +17,7 @@ from actors import Receipt, Rejected, System
 from actors.demo.load import Known
 from actors.demo.report import Advance
 
-UNDER_WAY = 2_000
+UNDER_WAY = 400
 
 
 @dataclass

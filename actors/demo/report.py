@@ -58,7 +58,8 @@ class PlainReport:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
         self.say(f"\n{title}")
-        for row in (columns, ["-" * width for width in widths], *rows):
+        head = (columns, ["-" * width for width in widths]) if any(columns) else ()
+        for row in (*head, *rows):
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             self.say("  " + "  ".join(cells).rstrip())
@@ -102,7 +103,7 @@ class RichReport:
         from rich import box
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns))
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
         for row in rows:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     quick = options.quick
     rounds = options.rounds or (1 if quick else 3)
-    commands = options.commands or (1_500 if quick else 20_000)
+    commands = options.commands or (1_500 if quick else 10_000)
     queries = options.queries or (2_000 if quick else 50_000)
     if commands < PRODUCTS:
         raise SystemExit(f"--commands must be at least {PRODUCTS}: each product is listed once")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
 
 from actors.messages import Receipt
+from actors.options import Consistency, MaxLag
 from actors.progress import Progress
 
-__all__ = ["Consistency", "MaxLag", "position_of", "target_position"]
-
-Consistency = Literal["eventual", "strong"]
-MaxLag = int | float | timedelta
+__all__ = ["position_of", "target_position"]
 
 
 def position_of(after: Receipt | int) -> int:

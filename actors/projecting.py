@@ -79,7 +79,7 @@ class Projector:
         runs = self.running() if runs is None else runs
         while True:
             try:
-                self._transaction(events, [run for run in runs], limits)
+                self._transaction(events, runs, limits)
             except _Stop as stop:
                 limits[stop.run.model.name] = stop.recorded.position - 1
                 failure = stop.run.failure

@@ -115,7 +115,9 @@ class ReadReplica(Worker):
                 listener(self.name, position, lag)
 
     def _publish(self) -> None:
-        self._progress.applied(self.name, [(run.model.name, run.checkpoint) for run in self._projector.running()])
+        self._progress.applied(
+            self.name, [(run.model.name, run.checkpoint) for run in self._projector.running()]
+        )
 
     # -- models that stopped -----------------------------------------------------------------
     def _report_stopped(self, run: ModelRun) -> None:

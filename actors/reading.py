@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors import middleware
 from actors._compile import CompiledDomain, QuerySpec
 from actors.balancer import Balancer, Desk
-from actors.consistency import Consistency, MaxLag, target_position
+from actors.consistency import target_position
 from actors.errors import (
     ActorsError,
     ConsistencyTimeout,
@@ -25,7 +24,6 @@ from actors.errors import (
     SystemClosed,
     UnknownMessage,
 )
-from actors.messages import Receipt
 from actors.progress import Progress
 from actors.query_actor import QueryJob
 from actors.read_model import ReadModel
@@ -33,6 +31,9 @@ from actors.view import View
 from storage import ReplicaStore
 
 __all__ = ["ReadGateway"]
+
+TIMEOUT = 10.0
+"""Seconds that a caller waits unless it says otherwise."""
 
 
 class _Dispatch:
@@ -86,31 +87,19 @@ class ReadGateway:
         self.balancer = balancer
 
     # -- queries -----------------------------------------------------------------------------
-    def query(
-        self,
-        queries: Sequence[Any],
-        timeout: float,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-    ) -> tuple[list[Any], int]:
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
         """The results, all on one snapshot, and the position that it showed."""
-        dispatch, job = self._start(queries, timeout, consistency, after, max_lag)
+        timeout = options.pop("timeout", TIMEOUT)
+        dispatch, job = self._start(queries, timeout, options)
         try:
             return job.future.result(timeout), job.seen
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
 
-    async def aquery(
-        self,
-        queries: Sequence[Any],
-        timeout: float,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-    ) -> tuple[list[Any], int]:
+    async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
         """As `query`, without holding up the event loop."""
-        dispatch, job = self._start(queries, timeout, consistency, after, max_lag)
+        timeout = options.pop("timeout", TIMEOUT)
+        dispatch, job = self._start(queries, timeout, options)
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(job.future), job.seen
@@ -118,15 +107,10 @@ class ReadGateway:
             raise self._timed_out(dispatch, job, timeout) from None
 
     def _start(
-        self,
-        queries: Sequence[Any],
-        timeout: float,
-        consistency: Consistency,
-        after: Receipt | int | None,
-        max_lag: MaxLag | None,
+        self, queries: Sequence[Any], timeout: float, level: dict[str, Any]
     ) -> tuple[_Dispatch, QueryJob]:
         job = QueryJob([(query, self._spec(query)) for query in queries], time.monotonic() + timeout)
-        dispatch = _Dispatch(self, job, target_position(self._progress, consistency, after, max_lag))
+        dispatch = _Dispatch(self, job, target_position(self._progress, **level))
         dispatch.look()
         return dispatch, job
 
@@ -190,21 +174,15 @@ class ReadGateway:
         return names or progress.fresh_or_call(models, target, callback)
 
     # -- views -------------------------------------------------------------------------------
-    def view(
-        self,
-        models: Sequence[ReadModel],
-        timeout: float,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-    ) -> View:
+    def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
         """A snapshot of a fresh enough replica, read in the caller's thread."""
         for model in models:
             if self._domain.models.get(model.name) is not model:
                 raise UnknownMessage(f"{model!r} is not a read model of domain {self._domain.name!r}")
         opened = {model.name: model for model in models or self._domain.models.values()}
         names = tuple(opened)
-        target = target_position(self._progress, consistency, after, max_lag)
+        timeout = options.pop("timeout", TIMEOUT)
+        target = target_position(self._progress, **options)
         end = time.monotonic() + timeout
         while True:
             again = threading.Event()

@@ -146,11 +146,11 @@ class Runtime:
             for listener in self.committed_listeners:
                 listener(committed.first, committed.last)
 
-        for name, store in self.stores.items():
+        for name in self.stores:
             self._add(
                 name,
                 replica_mailboxes[name],
-                lambda child, name=name, store=store: ReadReplica.start(
+                lambda child, name=name: ReadReplica.start(
                     child.name,
                     child.mailbox,
                     exited,

@@ -96,10 +96,8 @@ class StateCache:
         snapshot = self._history.snapshot(stream)
         if snapshot is not None and snapshot[1] == spec.fingerprint:
             version, _, state = snapshot
-        while True:
-            events = self._history.read_stream(stream, version, 1000)
+        while events := self._history.read_stream(stream, version, 1000):
             for recorded in events:
                 state = evolve(self._domain, state, recorded.event)
                 version = recorded.version
-            if len(events) < 1000:
-                return state, version
+        return state, version

@@ -10,23 +10,23 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from actors import middleware
-from actors.consistency import Consistency, MaxLag, position_of
+from actors.consistency import position_of
 from actors.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
 from actors.health import Health
 from actors.messages import Receipt
+from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions, checked
 from actors.read_model import ReadModel
 from actors.runtime import Runtime, Settings
 from actors.session import Session
 from actors.subscription import subscribe
 from actors.view import View
-from actors.writing import OnConflict
 from storage import RecordedEvent
 
 __all__ = ["System"]
@@ -58,7 +58,7 @@ class System:
         max_message_bytes: int = 16 << 20,
         decider_limit: float = 5.0,
         view_max_age: float = 60.0,
-    ) -> System:
+    ) -> Self:
         """Open the store in directory `path`, making it when it is not there, and start all actors.
 
         `replicas` read replicas answer queries, each with `query_actors` query actors; more of
@@ -110,100 +110,44 @@ class System:
         return self._runtime
 
     # -- the write side ----------------------------------------------------------------------
-    def execute(
-        self,
-        command: Any,
-        *,
-        timeout: float = 30.0,
-        on_conflict: OnConflict = "raise",
-        expected_version: int | None = None,
-        command_id: Any = None,
-        deadline: float | datetime | None = None,
-        causation_id: str | None = None,
-        correlation_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> Receipt:
+    def execute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
         """Have a command decided and written; returns its receipt once it is on disk.
 
-        `expected_version`: the version that the command's own stream has to have, 0 for a new
-        one; `on_conflict` says what happens when it has not: "raise", a number of retries on the
-        version found, or a function from the `ConcurrencyConflict` (with `command`, `events`
-        since, `actual`) to another command, or None to raise. `command_id` (text or UUID): the
-        same again returns the first receipt and writes nothing. `deadline` (seconds from now, or
-        an aware datetime): not executed after it. `timeout`: seconds to wait, for room in the
-        mailbox and for the reply together.
+        Options: `timeout`, `expected_version`, `on_conflict`, `command_id`, `deadline`,
+        `causation_id`, `correlation_id`, `metadata`; `CommandOptions` says what each does.
 
         Raises `Rejected`, `ConcurrencyConflict`, `CommandIdReused`, `InvalidMessage`,
         `UnknownMessage`, `MessageTooLarge`, `DeciderFailed`, `DeadlineExceeded`, `Overloaded` or
         `StoreFull`: nothing was written; `CommandTimeout` or `CommitUncertain`: unknown, execute
         it again with the id that the error carries. Any thread but a decider's.
         """
-        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
-        if on_conflict != "raise":
-            options["on_conflict"] = on_conflict
-        return self._running().writes.execute(command, timeout, options)
+        return self._running().writes.execute(command, _checked(options, CommandOptions, "execute"))
 
-    def submit(
-        self,
-        command: Any,
-        *,
-        timeout: float = 30.0,
-        on_conflict: OnConflict = "raise",
-        expected_version: int | None = None,
-        command_id: Any = None,
-        deadline: float | datetime | None = None,
-        causation_id: str | None = None,
-        correlation_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> Future[Receipt]:
+    def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
         """As `execute`, without waiting for the reply: a future of the receipt.
 
         `timeout` bounds the wait for room in the mailbox. Callbacks of the future run in the
         writer's thread: keep them short. A future that is cancelled before its command is
         decided cancels the command.
         """
-        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
-        if on_conflict != "raise":
-            options["on_conflict"] = on_conflict
-        return self._running().writes.submit(command, timeout, options)
+        return self._running().writes.submit(command, _checked(options, CommandOptions, "submit"))
 
-    async def aexecute(
-        self,
-        command: Any,
-        *,
-        timeout: float = 30.0,
-        on_conflict: OnConflict = "raise",
-        expected_version: int | None = None,
-        command_id: Any = None,
-        deadline: float | datetime | None = None,
-        causation_id: str | None = None,
-        correlation_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> Receipt:
+    async def aexecute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
         """As `execute`, for asyncio: the event loop goes on meanwhile."""
-        options = _given(expected_version, command_id, deadline, causation_id, correlation_id, metadata)
-        if on_conflict != "raise":
-            options["on_conflict"] = on_conflict
-        return await self._running().writes.aexecute(command, timeout, options)
+        return await self._running().writes.aexecute(command, _checked(options, CommandOptions, "aexecute"))
 
     def execute_many(
-        self,
-        commands: Iterable[Any],
-        *,
-        timeout: float = 60.0,
-        return_exceptions: bool = False,
-        causation_id: str | None = None,
-        correlation_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
+        self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
     ) -> list[Any]:
         """Execute many commands, in order and each on its own; a list of their receipts.
 
         They share transactions, which makes them cheap, but they are not one unit: a rejected one
         does not disturb the others. With `return_exceptions` its error stands in its place, else
         the first error is raised after all were handled, with the whole list as its `outcomes`.
+        Options: `timeout` for all together, `causation_id`, `correlation_id`, `metadata`.
         """
-        options = _given(None, None, None, causation_id, correlation_id, metadata)
-        outcomes = self._running().writes.execute_many(commands, timeout, options)
+        given = _checked(options, ManyOptions, "execute_many")
+        outcomes = self._running().writes.execute_many(commands, given)
         if not return_exceptions:
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
@@ -211,138 +155,76 @@ class System:
                     raise outcome
         return outcomes
 
-    def append(
-        self,
-        stream: str,
-        events: Sequence[Any],
-        *,
-        timeout: float = 30.0,
-        expected_version: int | None = None,
-        command_id: Any = None,
-        causation_id: str | None = None,
-        correlation_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> Receipt:
+    def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
         """Write facts that come from outside, without a command: a sensor's, an import's.
 
-        They go through the same queue and are on disk when this returns. `command_id` makes it
-        safe to repeat. Raises as `execute` does.
+        They go through the same queue and are on disk when this returns. Options: `timeout`,
+        `expected_version`, `command_id` (which makes it safe to repeat), `causation_id`,
+        `correlation_id`, `metadata`. Raises as `execute` does.
         """
-        options = _given(expected_version, command_id, None, causation_id, correlation_id, metadata)
-        return self._running().writes.append(stream, events, timeout, options)
+        return self._running().writes.append(stream, events, _checked(options, AppendOptions, "append"))
 
     # -- the read side -----------------------------------------------------------------------
-    def query(
-        self,
-        query: Any,
-        *,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> Any:
+    def query(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
         """Run a query on a replica that is fresh enough, and return what it returns.
 
-        `consistency="strong"` sees everything committed before this call; `after=` a receipt or
-        position sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far
-        behind it may be. Raises `ConsistencyTimeout`, `ModelStopped`, `QueryTimeout`,
-        `QueryFailed`, `Overloaded`, `InvalidMessage` or `UnknownMessage`.
+        Options: `consistency`, `after`, `max_lag`, `timeout`; `QueryOptions` says what each does.
+        Raises `ConsistencyTimeout`, `ModelStopped`, `QueryTimeout`, `QueryFailed`, `Overloaded`,
+        `InvalidMessage` or `UnknownMessage`.
         """
-        return self.query_at(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)[0]
+        return self.query_at(query, **options)[0]
 
-    def query_at(
-        self,
-        query: Any,
-        *,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> tuple[Any, int]:
+    def query_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
         """As `query`, with the position that the answer shows."""
         runtime = self._running()
+        given = _checked(options, QueryOptions, "query")
         chain = runtime.domain.query_middleware
         if not chain:
-            results, seen = runtime.reads.query([query], timeout, consistency, after, max_lag)
+            results, seen = runtime.reads.query([query], given)
             return results[0], seen
         at = [0]
 
         def terminal(call: middleware.Call) -> Any:
-            results, at[0] = runtime.reads.query([call.message], timeout, consistency, after, max_lag)
+            results, at[0] = runtime.reads.query([call.message], dict(call.options))
             return results[0]
 
-        return middleware.run(chain, middleware.Call(query, {}, {}, "query"), terminal), at[0]
+        return middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal), at[0]
 
-    async def aquery(
-        self,
-        query: Any,
-        *,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> Any:
+    async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
         """As `query`, for asyncio: the event loop goes on meanwhile."""
-        result = await self.aquery_at(
-            query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout
-        )
-        return result[0]
+        return (await self.aquery_at(query, **options))[0]
 
-    async def aquery_at(
-        self,
-        query: Any,
-        *,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> tuple[Any, int]:
+    async def aquery_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
         """As `query_at`, for asyncio."""
         runtime = self._running()
         at = [0]
 
         async def terminal(call: middleware.Call) -> Any:
-            results, at[0] = await runtime.reads.aquery([call.message], timeout, consistency, after, max_lag)
+            results, at[0] = await runtime.reads.aquery([call.message], dict(call.options))
             return results[0]
 
-        call = middleware.Call(query, {}, {}, "query")
+        call = middleware.Call(query, {}, _checked(options, QueryOptions, "aquery"), "query")
         return await middleware.arun(runtime.domain.query_middleware, call, terminal), at[0]
 
-    def query_many(
-        self,
-        queries: Iterable[Any],
-        *,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> list[Any]:
-        """Run several queries on one snapshot; their results in order. The first that fails is raised."""
+    def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+        """Run several queries on one snapshot; their results in order. The first that fails is raised.
+
+        With query middleware each runs on its own, and then perhaps on another snapshot.
+        """
         runtime = self._running()
         queries = list(queries)
         if runtime.domain.query_middleware:
-            return [
-                self.query(query, consistency=consistency, after=after, max_lag=max_lag, timeout=timeout)
-                for query in queries
-            ]
-        if not queries:
-            return []
-        return runtime.reads.query(queries, timeout, consistency, after, max_lag)[0]
+            return [self.query(query, **options) for query in queries]
+        given = _checked(options, QueryOptions, "query_many")
+        return runtime.reads.query(queries, given)[0] if queries else []
 
-    def view(
-        self,
-        *models: ReadModel,
-        consistency: Consistency = "eventual",
-        after: Receipt | int | None = None,
-        max_lag: MaxLag | None = None,
-        timeout: float = 10.0,
-    ) -> View:
+    def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
         """A snapshot of these models (all, when none is given) on one replica, read in the caller's thread.
 
         Use it in a `with` block: `view[table].get(key)`. It expires after the system's
-        `view_max_age`. Middleware does not see what is read from a view.
+        `view_max_age`. Options as for `query`. Middleware does not see what is read from a view.
         """
-        return self._running().reads.view(models, timeout, consistency, after, max_lag)
+        return self._running().reads.view(models, _checked(options, QueryOptions, "view"))
 
     def session(self, position: int = 0) -> Session:
         """A session that reads its own writes and never goes back in time; `position` continues an earlier one."""
@@ -433,28 +315,10 @@ class System:
         self._running().applied_listeners.append(listener)
 
 
-def _given(
-    expected_version: int | None,
-    command_id: Any,
-    deadline: float | datetime | None,
-    causation_id: str | None,
-    correlation_id: str | None,
-    metadata: dict[str, Any] | None,
-) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if expected_version is not None:
-        options["expected_version"] = expected_version
-    if command_id is not None:
-        options["command_id"] = command_id
-    if deadline is not None:
-        options["deadline"] = deadline
-    if causation_id is not None:
-        options["causation_id"] = causation_id
-    if correlation_id is not None:
-        options["correlation_id"] = correlation_id
-    if metadata is not None:
-        options["metadata"] = metadata
-    return options
+def _checked(options: Any, kind: type, method: str) -> dict[str, Any]:
+    if options:
+        checked(options, kind, method)
+    return options  # type: ignore[no-any-return]
 
 
 def _closed() -> Exception:

@@ -7,39 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
-from hashlib import blake2b
 from typing import Any
-from uuid import UUID
 
 from actors import middleware
 from actors._compile import CompiledDomain
+from actors.conflicts import resolving
 from actors.errors import (
-    ActorsError,
     CommandTimeout,
-    ConcurrencyConflict,
-    InvalidMessage,
     Overloaded,
-    UnknownMessage,
 )
 from actors.mailbox import Mailbox
 from actors.messages import Bulk, Receipt, Submission
 from actors.reply import Reply
 from actors.states import History
+from actors.submissions import SubmissionMaker
 from storage import OnewriterError
 
-__all__ = ["BULK", "OnConflict", "WriteGateway"]
+__all__ = ["BULK", "WriteGateway"]
 
-OnConflict = str | int | Callable[[ConcurrencyConflict], Any]
+TIMEOUT = 30.0
+"""Seconds that a caller waits unless it says otherwise."""
 
 BULK = 500
 """Commands of `execute_many` that travel in one message."""
-
-MAX_ID_BYTES = 200
 
 
 class WriteGateway:
@@ -56,13 +49,12 @@ class WriteGateway:
         self._history = history
         self.mailbox = mailbox
         self._executor = executor
-        # Ids of our own making ascend, so that they are appended to the index of ids, not scattered over it.
-        self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
-        self._id_number = itertools.count(1)
+        self._make = SubmissionMaker(domain)
 
     # -- one command -------------------------------------------------------------------------
-    def execute(self, command: Any, timeout: float, options: dict[str, Any]) -> Receipt:
+    def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
         """Hand over and wait; `timeout` seconds bound the whole of it."""
+        timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
         if not chain:
@@ -72,8 +64,9 @@ class WriteGateway:
         )
         return outcome
 
-    def submit(self, command: Any, timeout: float, options: dict[str, Any]) -> Future[Receipt]:
+    def submit(self, command: Any, options: dict[str, Any]) -> Future[Receipt]:
         """Hand over, waiting up to `timeout` seconds for room in the mailbox; the future has the receipt."""
+        timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
         if not chain:
@@ -82,8 +75,9 @@ class WriteGateway:
             chain, call, lambda inner: self._future_of(self._hand_over(inner, end)), self._executor()
         )
 
-    async def aexecute(self, command: Any, timeout: float, options: dict[str, Any]) -> Receipt:
+    async def aexecute(self, command: Any, options: dict[str, Any]) -> Receipt:
         """As `execute`, without holding up the event loop."""
+        timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
 
@@ -108,7 +102,7 @@ class WriteGateway:
         chain: tuple[Any, ...] = self._domain.command_middleware
         on_conflict = options.pop("on_conflict", "raise")
         if on_conflict != "raise":
-            chain = (*chain, self._resolving(on_conflict))
+            chain = (*chain, resolving(on_conflict, self._history))
         return call, chain
 
     def _hand_over(self, call: middleware.Call, end: float) -> Submission:
@@ -143,10 +137,9 @@ class WriteGateway:
         )
 
     # -- many --------------------------------------------------------------------------------
-    def execute_many(
-        self, commands: Iterable[Any], timeout: float, options: dict[str, Any]
-    ) -> list[Receipt | Exception]:
+    def execute_many(self, commands: Iterable[Any], options: dict[str, Any]) -> list[Receipt | Exception]:
         """Each command's receipt or error, in order; commands of one chunk travel and commit together."""
+        timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._domain.command_middleware:
             return self._many_one_by_one(commands, timeout, options)
@@ -157,10 +150,7 @@ class WriteGateway:
             places: list[int] = []
             for command in chunk:
                 try:
-                    metadata = options.get("metadata") or {}
-                    ready.append(
-                        self._prepare(middleware.Call(command, metadata, options, "command"), bulk=True)
-                    )
+                    ready.append(self._make.of_command(command, options, options.get("metadata")))
                 except OnewriterError as error:
                     outcomes.append(error)
                 else:
@@ -189,7 +179,7 @@ class WriteGateway:
         futures: list[Future[Receipt] | OnewriterError] = []
         for command in commands:
             try:
-                futures.append(self.submit(command, timeout, dict(options)))
+                futures.append(self.submit(command, {**options, "timeout": timeout}))
             except OnewriterError as error:
                 futures.append(error)
         outcomes: list[Receipt | Exception] = []
@@ -206,119 +196,18 @@ class WriteGateway:
         return outcomes
 
     # -- facts without a command -------------------------------------------------------------
-    def append(self, stream: str, events: Sequence[Any], timeout: float, options: dict[str, Any]) -> Receipt:
+    def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
         """Write events that come from outside, through the same queue and in the same order as commands."""
+        timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        if not isinstance(stream, str) or not stream:
-            raise InvalidMessage(f"append() takes the name of a stream, got {stream!r}")
-        events = list(events) if isinstance(events, Iterable) else [events]
-        for event in events:
-            spec = self._domain.events.get(type(event))
-            if spec is None:
-                raise self._unknown(event, "event", self._domain.events)
-            spec.check(event)
-        if not events:
-            raise InvalidMessage(f"append() to {stream!r} was given no events")
-        payload = self._domain.codec.encode(events)
-        submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
-        submission.events = events
-        submission.future = Reply()
+        submission = self._make.of_facts(stream, events, options)
         self._offer(submission, end)
         return self._wait(submission, end, timeout)
 
-    # -- making a submission -----------------------------------------------------------------
-    def _prepare(self, call: middleware.Call, bulk: bool = False) -> Submission:
-        command = call.message
-        spec = self._domain.commands.get(type(command))
-        if spec is None:
-            raise self._unknown(command, "command", self._domain.commands)
-        spec.check(command)
-        if spec.validate is not None:
-            try:
-                spec.validate(command)
-            except ActorsError:
-                raise
-            except Exception as error:
-                raise InvalidMessage(
-                    f"{spec.name}.validate failed with {type(error).__name__}: {error}"
-                ) from error
-        payload = self._domain.codec.encode(command)
-        submission = self._submission(
-            command, spec, spec.stream_of(command), payload, call.options, call.metadata
-        )
-        if not bulk:
-            submission.future = Reply()
+    def _prepare(self, call: middleware.Call) -> Submission:
+        submission = self._make.of_command(call.message, call.options, call.metadata)
+        submission.future = Reply()
         return submission
-
-    def _submission(
-        self, command: Any, spec: Any, stream: str, payload: bytes, options: dict[str, Any], metadata: Any
-    ) -> Submission:
-        given = options.get("command_id")
-        command_id = f"{self._id_prefix}{next(self._id_number):012x}" if given is None else _checked_id(given)
-        digest = blake2b(payload, digest_size=12).digest()
-        submission = Submission(command, spec, stream, command_id, digest, given is None)
-        if options:
-            submission.expected_version = options.get("expected_version")
-            submission.causation_id = options.get("causation_id")
-            submission.correlation_id = options.get("correlation_id")
-            deadline = options.get("deadline")
-            if deadline is not None:
-                submission.deadline = _monotonic_deadline(deadline)
-        submission.metadata = metadata or None
-        return submission
-
-    def _unknown(self, message: Any, kind: str, known: Iterable[type]) -> UnknownMessage:
-        names = ", ".join(sorted(cls.__name__ for cls in known)) or "none"
-        return UnknownMessage(
-            f"{type(message).__name__} is not a {kind} of domain {self._domain.name!r}; it knows: {names}"
-        )
-
-    def _resolving(self, on_conflict: OnConflict) -> Callable[[middleware.Call], Iterator[Any]]:
-        """The innermost middleware: what happens on `ConcurrencyConflict`."""
-        if not callable(on_conflict) and (isinstance(on_conflict, bool) or not isinstance(on_conflict, int)):
-            raise ValueError(
-                f"on_conflict= is 'raise', a number of retries, or a function, not {on_conflict!r}"
-            )
-
-        def resolve(call: middleware.Call) -> Any:
-            left = on_conflict if isinstance(on_conflict, int) else 0
-            while True:
-                try:
-                    return (yield)
-                except ConcurrencyConflict as conflict:
-                    if callable(on_conflict):
-                        conflict.command = call.message
-                        conflict.events = [
-                            one.event for one in self._history.read_stream(conflict.stream, conflict.expected)
-                        ]
-                        merged = on_conflict(conflict)
-                        if merged is None:
-                            raise
-                        call.message = merged
-                    elif left > 0:
-                        left -= 1
-                    else:
-                        raise
-                    call.options["expected_version"] = conflict.actual
-
-        return resolve
-
-
-def _checked_id(given: Any) -> str:
-    command_id = str(given) if isinstance(given, UUID) else given
-    if not isinstance(command_id, str) or not command_id or "\0" in command_id:
-        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {given!r}")
-    if len(command_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise InvalidMessage(f"command_id= is longer than {MAX_ID_BYTES} bytes: {command_id[:40]!r}...")
-    return command_id
-
-
-def _monotonic_deadline(deadline: float | datetime) -> float:
-    if isinstance(deadline, datetime):
-        if deadline.tzinfo is None:
-            raise ValueError("deadline= needs a datetime with a time zone, or seconds from now")
-        return time.monotonic() + deadline.timestamp() - time.time()
-    return time.monotonic() + deadline
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -1,0 +1,86 @@
+"""The keyword arguments of commands and queries, declared once for all the methods that take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict
+from uuid import UUID
+
+from actors.errors import ConcurrencyConflict
+from actors.messages import Receipt
+
+__all__ = [
+    "AppendOptions",
+    "CommandOptions",
+    "Consistency",
+    "ManyOptions",
+    "MaxLag",
+    "OnConflict",
+    "QueryOptions",
+    "checked",
+]
+
+OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
+Consistency = Literal["eventual", "strong"]
+MaxLag = int | float | timedelta
+
+
+class ManyOptions(TypedDict, total=False):
+    """Options of `execute_many`, and of every other way to write.
+
+    `timeout`: seconds to wait, for room in the mailbox and for the reply together; 30 unless
+    given. `causation_id`, `correlation_id` and `metadata` (a dict of values that the codec
+    knows) are stored with each event.
+    """
+
+    timeout: float
+    causation_id: str | None
+    correlation_id: str | None
+    metadata: dict[str, Any] | None
+
+
+class AppendOptions(ManyOptions, total=False):
+    """Options of `append`.
+
+    `expected_version`: the version that the stream has to have, 0 for a new one.
+    `command_id` (text or UUID): the same again returns the first receipt and writes nothing.
+    """
+
+    expected_version: int | None
+    command_id: str | UUID | None
+
+
+class CommandOptions(AppendOptions, total=False):
+    """Options of `execute`, `submit` and `aexecute`.
+
+    `on_conflict` says what happens when `expected_version` is not met: "raise", a number of
+    retries on the version found, or a function from the `ConcurrencyConflict` (with `command`,
+    the `events` since, and `actual`) to another command, or None to raise. `deadline` (seconds
+    from now, or an aware datetime): the command is not executed after it.
+    """
+
+    on_conflict: OnConflict
+    deadline: float | datetime | None
+
+
+class QueryOptions(TypedDict, total=False):
+    """Options of everything that reads.
+
+    `consistency="strong"` sees everything committed before the call; `after=` a receipt or
+    position sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far
+    behind the answer may be; together, the strictest holds. `timeout`: seconds, 10 unless given.
+    """
+
+    consistency: Consistency
+    after: Receipt | int | None
+    max_lag: MaxLag | None
+    timeout: float
+
+
+def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
+    """Raise `TypeError` for an option that `method` does not have."""
+    for name in options:
+        if name not in kind.__annotations__:
+            known = ", ".join(sorted(kind.__annotations__))
+            raise TypeError(f"{method}() has no option {name!r}; its options are {known}")

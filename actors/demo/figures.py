@@ -69,10 +69,14 @@ def show_journey(report: Report, counts: JourneyCounts | None) -> None:
     )
 
 
-def show_queries(report: Report, askers: Sequence[Asker], seconds: float) -> None:
+def show_queries(report: Report, askers: Sequence[Asker]) -> None:
+    rows = [
+        (asker.name, f"{len(asker.seconds):,}", f"{rate_of(asker):,.0f}", *spread(asker.seconds))
+        for asker in askers
+    ]
     taken = [sample for asker in askers for sample in asker.seconds]
-    rows = [(asker.name, *query_figures(asker.seconds, seconds)) for asker in askers]
-    rows.append(("all", *query_figures(taken, seconds)))
+    rate = f"{sum(map(rate_of, askers)):,.0f}"
+    rows.append(("all", f"{len(taken):,}", rate, *spread(taken)))
     report.table(
         "Queries, while the commands ran", ("thread", "queries", "a second", "p50", "p99", "max"), rows
     )
@@ -82,8 +86,8 @@ def show_queries(report: Report, askers: Sequence[Asker], seconds: float) -> Non
     )
 
 
-def query_figures(taken: Sequence[float], seconds: float) -> tuple[str, ...]:
-    return f"{len(taken):,}", f"{len(taken) / seconds:,.0f}", *spread(taken)
+def rate_of(asker: Asker) -> float:
+    return len(asker.seconds) / asker.elapsed if asker.seconds else 0.0
 
 
 def show_replicas(report: Report, system: System, lag: LagSamples) -> None:

@@ -18,7 +18,6 @@ from random import Random
 
 from actors import System
 from actors.demo.shop import (
-    AddToCart,
     BestSellingCategories,
     Cheapest,
     CustomerOrders,
@@ -44,6 +43,7 @@ class Known:
     categories: list[str] = field(default_factory=list)
     customers: list[str] = field(default_factory=list)
     day: date = date(1970, 1, 1)
+    enough: threading.Event = field(default_factory=threading.Event)
 
     def notice(self, command: object) -> None:
         """Remember what a command names, up to a bound."""
@@ -57,14 +57,11 @@ class Known:
             self.day = command.placed_at.date()
             if len(self.customers) < KNOWN:
                 self.customers.append(command.customer)
-        elif isinstance(command, AddToCart) and len(self.customers) < KNOWN:
-            self.customers.append(command.customer)
+            self.enough.set()
 
 
 def draw_query(random: Random, known: Known) -> object:
     """A question that a visitor (or, now and then, the shop's own people) might ask."""
-    if not (known.skus and known.customers):
-        return Cheapest()
     dice = random.random()
     if dice < 0.45:
         return ProductDetails(random.choice(known.skus))
@@ -97,9 +94,13 @@ class Asker(threading.Thread):
         self._stopping = stop
         self.asked: Counter[str] = Counter()
         self.seconds = array("d")
+        self.elapsed = 0.0
         self.error: Exception | None = None
 
     def run(self) -> None:
+        """Ask from the first order on, when there is something to ask about."""
+        self._known.enough.wait()
+        started = time.perf_counter()
         try:
             while not self._stopping.is_set():
                 query = draw_query(self._random, self._known)
@@ -109,6 +110,7 @@ class Asker(threading.Thread):
                 self.asked[type(query).__name__] += 1
         except Exception as error:
             self.error = error
+        self.elapsed = time.perf_counter() - started
 
 
 @contextmanager
@@ -122,6 +124,7 @@ def asking(system: System, known: Known, threads: int) -> Iterator[list[Asker]]:
         yield askers
     finally:
         stop.set()
+        known.enough.set()
         for asker in askers:
             asker.join(30)
     for asker in askers:

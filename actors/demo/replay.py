@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from actors import Receipt, Rejected, System
 from actors.demo.load import Known
-from actors.demo.report import Advance
 
 UNDER_WAY = 400
 
@@ -32,10 +31,12 @@ class Replayed:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def replay(system: System, commands: Iterable[object], known: Known, advance: Advance) -> Replayed:
+def replay(
+    system: System, commands: Iterable[object], known: Known, moved: Callable[[Replayed], None]
+) -> Replayed:
     """Execute the commands in order and wait for the last one's receipt.
 
-    A rejection is counted; any other error is raised, since a history that is lost in part proves nothing.
+    `moved` is called from time to time, with the result so far. A rejection is counted; any other error is raised, since a history that is lost in part proves nothing.
     """
     result = Replayed()
     under_way: deque[tuple[object, Future[Receipt]]] = deque()
@@ -55,7 +56,7 @@ def replay(system: System, commands: Iterable[object], known: Known, advance: Ad
             result.commands += 1
             result.by_command[type(command).__name__] += 1
         result.seconds = time.perf_counter() - began
-        advance(count, f"{result.commands / result.seconds:,.0f} commands/s")
+        moved(result)
 
     for command in commands:
         under_way.append((command, submit(system, command)))

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol, TextIO
 
-Advance = Callable[[int, str], None]
+Moved = Callable[[int, str], None]
 
 
 class Report(Protocol):
@@ -28,8 +28,8 @@ class Report(Protocol):
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; the first column is text, the others are figures, aligned to the right."""
 
-    def progress(self, label: str, total: int | None) -> AbstractContextManager[Advance]:
-        """A bar over `total` steps (None: unknown); inside, call `advance(steps, note)`."""
+    def progress(self, label: str, total: int) -> AbstractContextManager[Moved]:
+        """A bar over `total` steps; inside, call `moved(steps so far, note)`."""
 
 
 def open_report(out: TextIO = sys.stdout) -> Report:
@@ -65,17 +65,17 @@ class PlainReport:
             self.say("  " + "  ".join(cells).rstrip())
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Advance]:
-        step = max(1, total // 10) if total else 10_000
-        done = 0
+    def progress(self, label: str, total: int) -> Iterator[Moved]:
+        step = max(1, total // 10)
+        said = 0
 
-        def advance(steps: int, note: str) -> None:
-            nonlocal done
-            before, done = done, done + steps
-            if done // step > before // step:
-                self.say(f"{label}: {done:,}{f' of {total:,}' if total else ''}  {note}")
+        def moved(done: int, note: str) -> None:
+            nonlocal said
+            if done // step > said // step:
+                said = done
+                self.say(f"{done:,} of {total:,} {label}, {note}")
 
-        yield advance
+        yield moved
 
 
 class RichReport:
@@ -103,7 +103,13 @@ class RichReport:
         from rich import box
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns))
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            show_header=any(columns),
+        )
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
         for row in rows:
@@ -111,20 +117,20 @@ class RichReport:
         self._console.print(table)
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Advance]:
+    def progress(self, label: str, total: int) -> Iterator[Moved]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns: list[Any] = [
-            TextColumn(label),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn(label),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
         ]
         with Progress(*columns, console=self._console, refresh_per_second=4) as bar:
             task = bar.add_task(label, total=total, note="")
 
-            def advance(steps: int, note: str) -> None:
-                bar.update(task, advance=steps, note=note)
+            def moved(done: int, note: str) -> None:
+                bar.update(task, completed=done, note=note)
 
-            yield advance
+            yield moved

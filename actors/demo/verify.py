@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from actors import ReadModel, System
-from storage import RecordedEvent, TableSchema
+from storage import DamagedStore, RecordedEvent, TableSchema
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -66,12 +66,12 @@ class Compared(NamedTuple):
 def fold(models: Iterable[ReadModel], events: Iterable[RecordedEvent]) -> list[PlainModel]:
     """The models' tables as all the events, from the first one on, leave them.
 
-    Raises ValueError when a position is missing among the events.
+    Raises DamagedStore when a position is missing among the events.
     """
     folded = [PlainModel(model) for model in models]
     for position, recorded in enumerate(events, 1):
         if recorded.position != position:
-            raise ValueError(f"the log has no event at position {position}: {recorded.position} comes next")
+            raise DamagedStore(f"the log has no event at position {position}: {recorded.position} comes next")
         for model in folded:
             model.apply_event(recorded.event)
     return folded

@@ -6,6 +6,7 @@ Projections run on each replica's thread, inside the transaction that also moves
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from actors import words
 from actors.demo.shop.domain import shop
@@ -119,7 +120,7 @@ def add_to_sales(tables: Tables, event: OrderPlaced | OrderCancelled, sign: int)
     for category, lines in lines_of.items():
         quantity = sign * sum(line.quantity for line in lines)
         revenue = sign * sum(line.quantity * line.price for line in lines)
-        nothing = {"category": category, "quantity": 0, "revenue": 0, "orders": 0}
+        nothing: dict[str, Any] = {"category": category, "quantity": 0, "revenue": 0, "orders": 0}
         for table, row in (
             (tables[by_day], tables[by_day].get((category, day)) or {**nothing, "day": day}),
             (tables[by_category], tables[by_category].get(category) or nothing),

@@ -5,7 +5,7 @@ Prices and revenue are whole cents; days are `datetime.date`.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -125,7 +125,7 @@ class SalesByCategory:
     def run(self, view: View) -> list[Row]:
         return list(
             view[by_day].range(
-                start=self.first_day, stop=self.last_day + timedelta(days=1), equal=self.category
+                start=self.first_day, stop=self.last_day, equal=self.category, include_stop=True
             )
         )
 

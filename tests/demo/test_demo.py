@@ -1,0 +1,151 @@
+"""The demo itself, on a small part of the history, and that its check would find a difference."""
+
+from __future__ import annotations
+
+import sys
+from io import StringIO
+
+import pytest
+
+from actors import System
+from actors.__main__ import main
+from actors.demo import report as reports
+from actors.demo import run
+from actors.demo.figures import show_check, spread
+from actors.demo.follow import follow
+from actors.demo.history import history
+from actors.demo.load import Known, asking
+from actors.demo.report import PlainReport
+from actors.demo.shop import ListProduct, shop
+from actors.demo.shop.models import levels, stock
+from actors.demo.verify import verify
+
+
+@pytest.fixture
+def out(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What the demo says, in plain text."""
+    said = StringIO()
+    monkeypatch.setattr(run, "open_report", lambda: PlainReport(said))
+    return said
+
+
+def test_the_demo_follows_an_update_replays_and_finds_every_replica_equal(out, store_path):
+    interval = sys.getswitchinterval()
+    assert main(["demo", "--limit", "700", "--replicas", "2", "--path", str(store_path)]) == 0
+    said = out.getvalue()
+    for part in (
+        "sync: sent to every replica",
+        "search 3: sees the new name",
+        "700 of 700 commands",
+        "Rejected, by reason",
+        "stock.insufficient",
+        "lag p99",
+        "Best-selling categories",
+        "OK: all 2 replicas equal the log.",
+    ):
+        assert part in said
+    assert sys.getswitchinterval() == interval
+    with System.open(store_path, shop, replicas=1) as system:
+        assert system.position > 700
+
+
+def test_the_demo_begins_with_a_fresh_store_only(out, tmp_path):
+    (tmp_path / "something").write_text("of somebody's")
+    assert main(["demo", "--path", str(tmp_path)]) == 2
+    assert "is not an empty folder" in out.getvalue()
+    assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+def test_a_limit_below_one_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--limit", "0"])
+    assert "must be at least 1, not 0" in capsys.readouterr().err
+
+
+def test_each_hop_comes_after_the_one_that_it_needs(tmp_path):
+    at = {hop.where: hop.seconds for hop in follow(tmp_path / "store", 3)}
+    assert len(at) == 10
+    assert 0 < at["write database: on disk"] < at["sync: sent to every replica"]
+    assert at["write database: on disk"] < at["caller: has the receipt"]
+    applied = [at[f"replica-{number}: in its tables"] for number in (1, 2, 3)]
+    assert at["sync: sent to every replica"] < min(applied)
+    searches = [at[f"search {number}: sees the new name"] for number in (1, 2, 3)]
+    assert at["write database: on disk"] < min(searches)
+
+
+def test_a_replica_that_differs_from_the_log_is_found_out(store_path):
+    said = StringIO()
+    with System.open(store_path, shop, replicas=2) as system:
+        system.execute_many([ListProduct(sku, sku, "lighting", 100) for sku in ("lamp", "bulb", "wick")])
+        system.wait_applied()
+        assert verify(system, shop.models)[1] == []
+        honest = system.dump
+
+        def lying(replica, model):
+            tables = honest(replica, model)
+            if (replica, model) == ("replica-2", stock):
+                bulb, lamp, _ = tables[levels.name]
+                tables[levels.name] = [{**bulb, "quantity": 1}, lamp, {**lamp, "sku": "ghost"}]
+            return tables
+
+        system.dump = lying
+        compared, wrong = verify(system, shop.models)
+        assert [line.partition(":")[0] for line in wrong] == ["replica-2, stock/levels"] * 3
+        assert "('bulb',): the replica has" in wrong[0]
+        assert "('ghost',): the replica has" in wrong[1]
+        assert "('wick',): the replica lacks" in wrong[2]
+        assert [one.wrong for one in compared if one.wrong] == [3]
+        assert show_check(PlainReport(said), system) == 1
+    assert "DIFFERENT: 3 rows" in said.getvalue()
+
+
+def test_what_goes_wrong_in_an_asking_thread_is_raised(store_path):
+    known = Known()
+    known.enough.set()
+    with (
+        System.open(store_path, shop, replicas=1) as system,
+        pytest.raises(IndexError),
+        asking(system, known, 1) as askers,
+    ):
+        askers[0].join(30)
+
+
+def test_nothing_is_asked_before_there_is_something_to_ask_about(store_path):
+    with System.open(store_path, shop, replicas=1) as system, asking(system, Known(), 2) as askers:
+        system.execute(ListProduct("lamp", "Lamp", "lighting", 100))
+    assert [len(asker.seconds) for asker in askers] == [0, 0]
+
+
+def test_rich_and_plain_reports_say_the_same_things():
+    rich, plain = StringIO(), StringIO()
+    pytest.importorskip("rich")
+    for report in (reports.RichReport(rich), PlainReport(plain)):
+        report.heading("A heading")
+        report.say("text [in brackets]")
+        report.good("good")
+        report.bad("bad")
+        report.table("A table", ("name", "count"), [("lamps", "1,000")])
+        with report.progress("lines", 20) as moved:
+            moved(20, "fast")
+    for said in (rich.getvalue(), plain.getvalue()):
+        for part in ("A heading", "text [in brackets]", "good", "bad", "A table", "count", "1,000", "lines"):
+            assert part in said
+
+
+def test_without_rich_the_report_is_plain(monkeypatch):
+    monkeypatch.setattr(reports, "find_spec", lambda name: None)
+    assert isinstance(reports.open_report(StringIO()), PlainReport)
+
+
+def test_figures_are_medians_percentiles_and_the_greatest():
+    assert spread([]) == ("0.00 ms", "0.00 ms", "0.00 ms")
+    assert spread([0.001 * number for number in range(1, 101)]) == ("51.00 ms", "100.00 ms", "100.00 ms")
+
+
+def test_questions_are_drawn_from_what_the_replay_has_seen():
+    known = Known()
+    for command in history(600):
+        known.notice(command)
+    assert known.enough.is_set()
+    assert len(known.categories) == 8
+    assert len(known.skus) == len(known.names) > 100

@@ -1,0 +1,43 @@
+"""The test kit: given what happened, when a command comes, then these events, rows or answers.
+
+    from actors.testing import given
+
+    def test_a_price_is_changed():
+        given(shop, ProductListed("lamp", "Desk lamp", 1999)).when(ChangePrice("lamp", 1799)).then(
+            PriceChanged("lamp", 1799)
+        )
+
+    def test_an_unknown_product_has_no_price():
+        given(shop).when(ChangePrice("chair", 100)).rejected("product.unknown")
+
+    def test_the_catalogue_shows_the_price():
+        given(shop, ProductListed("lamp", "Desk lamp", 1999)).then_rows(products, [{"sku": "lamp", ...}])
+
+    def test_the_shop_as_a_whole():
+        with open_system(shop) as system:
+            system.execute(ListProduct("lamp", "Desk lamp", 1999))
+            assert system.query(Cheapest(1)) == [...]
+
+`given` runs the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
+`open_system` runs everything. What does not hold raises an `AssertionError` that shows the difference.
+"""
+
+from __future__ import annotations
+
+from actors.testing._given import Given, given
+from actors.testing._history import Happened, happened
+from actors.testing._outcome import Asked, Outcome
+from actors.testing._projected import Projected
+from actors.testing._system import TestSystem, open_system
+
+__all__ = [
+    "Asked",
+    "Given",
+    "Happened",
+    "Outcome",
+    "Projected",
+    "TestSystem",
+    "given",
+    "happened",
+    "open_system",
+]

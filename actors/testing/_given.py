@@ -1,0 +1,115 @@
+"""Given / when / then over the domain's own rules: no store, no threads; the test's thread does everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from actors._compile import CompiledDomain
+from actors.domain import Domain
+from actors.errors import UnknownMessage
+from actors.read_model import ReadModel
+from actors.submissions import SubmissionMaker
+from actors.testing._difference import compare
+from actors.testing._history import MemoryHistory, flattened
+from actors.testing._outcome import Asked, Outcome, listed
+from actors.testing._projected import Projected
+from storage import OnewriterError, RecordedEvent, TableSchema
+
+__all__ = ["Given", "given"]
+
+
+def given(domain: Domain, *events: Any) -> Given:
+    """What has happened before: events, in order, one by one or in lists; none for an empty store.
+
+    They are of any streams and are folded by the domain's evolvers; one that could not have happened is refused
+    with the error that says why. `happened(event, ...)` gives one its time, metadata or stream. Raises
+    `DomainError` for a mistake in the domain.
+    """
+    compiled = domain.compile()
+    history = MemoryHistory(compiled)
+    for event in flattened(events):
+        history.add(event)
+    return Given(compiled, history)
+
+
+class Given:
+    """What has happened, and what a test may do with it. Made by `given`."""
+
+    def __init__(self, domain: CompiledDomain, history: MemoryHistory) -> None:
+        self._domain = domain
+        self._history = history
+        self._maker = SubmissionMaker(domain)
+
+    @property
+    def recorded(self) -> list[RecordedEvent]:
+        """Everything that has happened, as the log would have it."""
+        return list(self._history.events)
+
+    # -- the write side -------------------------------------------------------------------------
+    def when(
+        self,
+        command: Any,
+        *,
+        expected_version: int | None = None,
+        command_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Outcome:
+        """Have a command checked, validated and decided; what came of it is in the `Outcome`.
+
+        This `Given` stays as it is, so that it may serve several commands; the `Outcome`'s claims return the next.
+        Middleware does not run: it is around the system, not part of the decision.
+        """
+        history = self._history.copy()
+        try:
+            submission = self._maker.of_command(
+                command, {"expected_version": expected_version, "command_id": command_id}, metadata
+            )
+            outcome = history.decide(submission)
+        except OnewriterError as error:
+            outcome = error
+        return Outcome(Given(self._domain, history), command, outcome)
+
+    def state(self, state: type, *fields: Any, **named: Any) -> Any:
+        """The state of the stream that `state`'s template names with these fields, or None."""
+        stream = self._domain.states[state].stream_for(*fields, **named)
+        return self._history.state(stream, self._domain.states[state])
+
+    # -- the read side --------------------------------------------------------------------------
+    def view(self, *models: ReadModel) -> Projected:
+        """The tables of these models (all, when none is given), to be read as in a query; for a `with` block."""
+        return Projected(self._domain, models or list(self._domain.models.values()), self._history.events)
+
+    def then_rows(self, table: TableSchema, rows: Iterable[Mapping[str, Any]]) -> Given:
+        """The table holds exactly these rows; in which order they are written here does not matter."""
+        with self.view(self._model_of(table)) as view:
+            actual = list(view[table].all())
+        expected = sorted((dict(row) for row in rows), key=table.key_of)
+        # A row is a set of columns: the order in which a projection wrote them says nothing.
+        compare(f"table {table.name!r} holds other rows", map(_ordered, expected), map(_ordered, actual))
+        return self
+
+    def query(self, query: Any) -> Any:
+        """The answer of a query to what has happened; raises what its `run` raises."""
+        spec = self._domain.queries.get(type(query))
+        if spec is None:
+            raise UnknownMessage(f"{type(query).__name__} is not a query of domain {self._domain.name!r}")
+        spec.check(query)
+        if spec.validate is not None:
+            spec.validate(query)
+        with Projected(self._domain, spec.models, self._history.events) as view:
+            return listed(query.run(view))
+
+    def asked(self, query: Any) -> Asked:
+        """As `query`, for a claim: `given(...).asked(Cheapest(1)).answers([...])`."""
+        return Asked(query, self.query(query))
+
+    def _model_of(self, table: TableSchema) -> ReadModel:
+        for model in self._domain.models.values():
+            if any(table is one for one in model.tables):
+                return model
+        raise UnknownMessage(f"table {table.name!r} belongs to no read model of domain {self._domain.name!r}")
+
+
+def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: row[column] for column in sorted(row)}

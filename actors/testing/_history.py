@@ -1,0 +1,143 @@
+"""What has happened, in memory: the log of a test that needs no file. The test's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from actors._compile import CompiledDomain, StateSpec
+from actors.deciding import Overlay
+from actors.errors import InvalidMessage, UnknownMessage
+from actors.messages import Receipt, Submission
+from actors.states import StateCache
+from storage import CommandRecord, RecordedEvent
+
+__all__ = ["Happened", "MemoryHistory", "happened"]
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event with what else the log knows of it; made by `happened`."""
+
+    event: Any
+    stream: str | None
+    time: datetime | None
+    metadata: dict[str, Any] | None
+
+
+def happened(
+    event: Any,
+    *,
+    stream: str | None = None,
+    time: datetime | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Happened:
+    """An event for `given` with its time (aware), its metadata, or, for a fact from outside, its stream."""
+    if time is not None and time.tzinfo is None:
+        raise ValueError(f"happened({event!r}): time= needs a time zone, got {time!r}")
+    return Happened(event, stream, time, metadata)
+
+
+class MemoryHistory:
+    """Events and command ids in lists: what `deciding` and `states` need of a log."""
+
+    def __init__(self, domain: CompiledDomain) -> None:
+        self.domain = domain
+        self.events: list[RecordedEvent] = []
+        self._commands: dict[str, CommandRecord] = {}
+        self._states = StateCache(domain, self, 1 << 20)
+
+    def copy(self) -> MemoryHistory:
+        """The same once more, to go on from without changing this one."""
+        other = MemoryHistory(self.domain)
+        other.events = list(self.events)
+        other._commands = dict(self._commands)
+        return other
+
+    # -- what a log can be asked ----------------------------------------------------------------
+    @property
+    def head(self) -> int:
+        """The last position."""
+        return len(self.events)
+
+    def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
+        """Events after a position."""
+        return self.events[after : self.head if until is None else until][:limit]
+
+    def read_stream(
+        self, stream: str, after_version: int = 0, limit: int | None = None
+    ) -> list[RecordedEvent]:
+        """Events of one stream after a version."""
+        return [one for one in self.events if one.stream == stream and one.version > after_version][:limit]
+
+    def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """Events with a tag after a position."""
+        return [one for one in self.events[after:] if tag in one.tags][:limit]
+
+    def stream_version(self, stream: str) -> int:
+        """The version of a stream, 0 when it is new."""
+        return sum(one.stream == stream for one in self.events)
+
+    def command(self, command_id: str) -> CommandRecord | None:
+        """What became of a command."""
+        return self._commands.get(command_id)
+
+    def snapshot(self, stream: str) -> tuple[int, str, Any] | None:  # noqa: ARG002
+        """Never one of `stream`: a test folds all events."""
+        return None
+
+    def state(self, stream: str, spec: StateSpec) -> Any:
+        """The state that a stream's events make, or None."""
+        return self._states.get(stream, spec)[0]
+
+    # -- what happens ---------------------------------------------------------------------------
+    def decide(self, submission: Submission) -> Receipt | Exception:
+        """Have one command decided, and keep what it did."""
+        codec = self.domain.codec
+
+        def encode(recorded: RecordedEvent) -> bytes:
+            return codec.encode([recorded.event, recorded.metadata])
+
+        overlay = Overlay(self.domain, self._states, self, encode)
+        outcome = overlay.decide(submission)
+        overlay.merge()
+        self.events += overlay.events
+        self._commands.update((record.command_id, record) for record in overlay.commands)
+        return outcome
+
+    def add(self, event: Any) -> None:
+        """Let an event have happened, or a `Happened`; raises what refuses it."""
+        given = event if isinstance(event, Happened) else Happened(event, None, None, None)
+        spec = self.domain.events.get(type(given.event))
+        if spec is None:
+            raise UnknownMessage(
+                f"given(): {given.event!r} is not an event of domain {self.domain.name!r}; commands go into when()"
+            )
+        spec.check(given.event)
+        stream = given.stream
+        if stream is None:
+            if spec.stream_of is None:
+                raise InvalidMessage(
+                    f"given(): {spec.name} has no stream of its own; write happened({spec.name}(...), stream=...)"
+                )
+            stream = spec.stream_of(given.event)
+        submission = Submission(None, None, stream, f"given-{self.head + 1}", b"", fresh=True)
+        submission.events = [given.event]
+        submission.metadata = given.metadata
+        outcome = self.decide(submission)
+        if isinstance(outcome, Exception):
+            raise outcome
+        when = given.time
+        self.events[-1].time_us = time.time_ns() // 1000 if when is None else round(when.timestamp() * 1e6)
+
+
+def flattened(events: Iterable[Any]) -> Iterator[Any]:
+    """Events given one by one, in lists, or both."""
+    for one in events:
+        if isinstance(one, list | tuple):
+            yield from flattened(one)
+        else:
+            yield one

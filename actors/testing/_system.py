@@ -1,0 +1,84 @@
+"""A whole system for a test: everything runs, on a store in a folder that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from tempfile import TemporaryDirectory
+from typing import Any, Unpack
+
+from actors.domain import Domain
+from actors.messages import Receipt
+from actors.options import QueryOptions
+from actors.read_model import ReadModel
+from actors.system import System
+from actors.testing._difference import compare
+from actors.testing._history import flattened
+from actors.view import View
+from storage import RecordedEvent
+
+__all__ = ["TestSystem", "open_system"]
+
+
+def open_system(domain: Domain, **settings: Any) -> TestSystem:
+    """Open a system on a new store in a temporary folder; use it in a `with` block.
+
+    `settings` are those of `System.open`. One replica answers, unless `replicas=` says otherwise.
+    """
+    folder = TemporaryDirectory(prefix="onewriter-test-")
+    try:
+        system = TestSystem.open(
+            f"{folder.name}/store", domain, **{"replicas": 1, "map_size": 1 << 30, **settings}
+        )
+    except BaseException:
+        folder.cleanup()
+        raise
+    system.folder = folder
+    return system
+
+
+class TestSystem(System):
+    """A `System` whose queries and views see everything that was committed before, unless told otherwise."""
+
+    __test__ = False  # Not a class of tests, whatever its name makes pytest think.
+
+    folder: TemporaryDirectory[str] | None = None
+
+    def close(self, timeout: float = 30.0) -> None:
+        """As `System.close`, and the store is removed."""
+        super().close(timeout)
+        if self.folder is not None:
+            self.folder.cleanup()
+
+    def query(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+        """As `System.query`, strong by default."""
+        return super().query(query, **_strong(options))
+
+    async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+        """As `System.aquery`, strong by default."""
+        return await super().aquery(query, **_strong(options))
+
+    def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+        """As `System.query_many`, strong by default."""
+        return super().query_many(queries, **_strong(options))
+
+    def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
+        """As `System.view`, strong by default."""
+        return super().view(*models, **_strong(options))
+
+    def recorded_events(self, after: Receipt | int = 0) -> list[RecordedEvent]:
+        """Everything that is committed after a position, in order."""
+        return list(self.subscribe(after, until=self.position))
+
+    def then_recorded(self, *events: Any, after: Receipt | int = 0) -> None:
+        """Exactly these events are committed after a position, in this order; else `AssertionError` with the difference."""
+        compare(
+            "the log holds other events",
+            flattened(events),
+            [one.event for one in self.recorded_events(after)],
+        )
+
+
+def _strong(options: QueryOptions) -> QueryOptions:
+    strong: QueryOptions = {"consistency": "strong"}
+    strong.update(options)
+    return strong

@@ -1,0 +1,59 @@
+"""What several tests use: waiting for a condition, never for a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up; nothing takes that long unless it hangs."""
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+    """The first true value of `condition()`, asked every few milliseconds."""
+    end = time.monotonic() + timeout
+    never = threading.Event()
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not reached within {timeout:g} s: {condition}")
+        never.wait(0.005)
+    return found
+
+
+class Threads:
+    """Threads of a test, joined at the end of the block; the first error of theirs is raised there."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+
+    def start(self, target: Callable[..., Any], *args: Any) -> threading.Thread:
+        """Run `target(*args)` in a thread of its own."""
+
+        def run() -> None:
+            try:
+                target(*args)
+            except BaseException as error:
+                self._errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def join(self) -> None:
+        """Wait for all of them; raise the first error."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        if self._errors:
+            raise self._errors[0]
+        assert not any(thread.is_alive() for thread in self._threads), "a thread did not end"
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is None:
+            self.join()

@@ -1,27 +1,30 @@
-"""`python -m actors demo ...` and `python -m actors repl ...`; each has its own options, see `--help` of each."""
+"""`python -m actors demo ...` and `python -m actors repl ...`; `--help` after either tells its own options."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+
+PROGRAMS = {
+    "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
+    "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Hand the arguments to the named program and return its exit code."""
+    """Hand the arguments to the named program's `main` and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m actors", description="Programs that come with the library."
     )
-    programs = parser.add_subparsers(dest="program", required=True, metavar="{demo,repl}")
-    programs.add_parser("demo", add_help=False, help="replay a shopping history and check every replica")
-    programs.add_parser("repl", add_help=False, help="commands and queries of a domain, by hand")
+    programs = parser.add_subparsers(dest="program", required=True, metavar="|".join(PROGRAMS))
+    for name, (_, text) in PROGRAMS.items():
+        programs.add_parser(name, add_help=False, help=text)
     chosen, rest = parser.parse_known_args(arguments)
-    # Imported only when asked for: each needs things that the other does not.
-    if chosen.program == "demo":
-        from actors.demo.run import main as run
-    else:
-        from actors.repl import main as run
-    return run(rest)
+    # Imported only when asked for: each needs things that the other does without.
+    code: int = import_module(PROGRAMS[chosen.program][0]).main(rest)
+    return code
 
 
 if __name__ == "__main__":

@@ -148,18 +148,19 @@ class ProductNames:
     """Name and category of every product in the list, by product id; read once, kept as arrow columns."""
 
     def __init__(self, folder: Path) -> None:
-        columns = ["product_id", "department", "product_category", "product_type", "package_size"]
-        self._table = _parquet().read_table(folder / "products.parquet", columns=columns)
-        self._rows = {product: row for row, product in enumerate(self._table["product_id"].to_pylist())}
+        columns = ["department", "product_category", "product_type", "package_size"]
+        table = _parquet().read_table(folder / "products.parquet", columns=["product_id", *columns])
+        self._rows = {product: row for row, product in enumerate(table["product_id"].to_pylist())}
+        self._columns = [table[column].combine_chunks() for column in columns]
 
     def __contains__(self, product: int) -> bool:
         return product in self._rows
 
     def __getitem__(self, product: int) -> tuple[str, str]:
-        row: dict[str, Any] = self._table.slice(self._rows[product], 1).to_pylist()[0]
-        kind = row["product_type"] or row["product_category"] or f"product {product}"
-        size = f", {row['package_size'].lower()}" if row["package_size"] else ""
-        return kind.capitalize() + size, (row["department"] or "other").lower()
+        row = self._rows[product]
+        department, category, kind, size = (column[row].as_py() for column in self._columns)
+        name = (kind or category or f"product {product}").capitalize()
+        return f"{name}, {size.lower()}" if size else name, (department or "other").lower()
 
 
 def in_utc(time: datetime) -> datetime:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import reprlib
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from actors._annotations import hint_text, resolve
+from actors._check import Check, Misfit, describe
+from actors._container_checks import check_fixed, check_many, check_mapping, check_union
 from actors.errors import InvalidMessage
 
 _EXACT = (str, int, bool, bytes, Decimal, datetime, date, time, timedelta, UUID)
@@ -31,56 +32,12 @@ _INSTEAD = {
     complex: "two floats",
 }
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-
-Misfit = tuple[str, str, str]
-"""Path below the message, what was expected there, what was got."""
-
 
 class UncheckableType(Exception):
     """A field annotation that can't be checked or stored; the text says why and what to write instead."""
 
 
-@dataclass(slots=True)
-class Check:
-    """What one annotation admits.
-
-    ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the types
-    that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit.
-    """
-
-    expected: str
-    outer: tuple[type, ...]
-    ok: Callable[[Any], bool]
-    exact: type | None = None
-    find: Callable[[Any, str], Misfit] | None = None
-
-    def misfit(self, value: Any, path: str) -> Misfit:
-        if self.find is not None and type(value) in self.outer:
-            return self.find(value, path)
-        return path, self.expected, describe(value)
-
-
 Field = tuple[str, type | None, Callable[[Any], bool], Check]
-
-
-def describe(value: Any) -> str:
-    """Type and shortened value, as error messages show them: ``str 'abc'``."""
-    return "None" if value is None else f"{type(value).__name__} {_short.repr(value)}"
-
-
-def resolve(annotation: Any, globalns: Mapping[str, Any], localns: Mapping[str, Any]) -> Any:
-    """One annotation evaluated on its own, so that a neighbour that can't be resolved does no harm."""
-    holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(holder, dict(globalns), dict(localns))["it"]
-
-
-def union_members(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union, or the hint alone."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return typing.get_args(hint)
-    return (hint,)
 
 
 class FieldChecks:
@@ -182,7 +139,7 @@ class FieldChecks:
             return self._class(hint, refs)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Union, types.UnionType):
-            return _union([self._check(member, refs) for member in arguments])
+            return check_union([self._check(member, refs) for member in arguments])
         if origin is typing.Literal:
             return self._literal(arguments, refs)
         if origin in (list, dict, tuple, frozenset):
@@ -236,95 +193,19 @@ class FieldChecks:
         return Check(expected, kinds, lambda value: type(value) in kinds and (type(value), value) in allowed)
 
     def _container(self, hint: Any, origin: Any, arguments: tuple[Any, ...], refs: set[type]) -> Check:
-        expected = _text(hint)
+        expected = hint_text(hint)
         if origin is dict:
             keys, values = (self._check(one, refs) for one in arguments or (Any, Any))
-            return _mapping(expected, keys, values)
+            return check_mapping(expected, keys, values)
         if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-            return _fixed(expected, [self._check(one, refs) for one in arguments])
+            return check_fixed(expected, [self._check(one, refs) for one in arguments])
         if origin is tuple and hint is not tuple and not arguments:
-            return _fixed(expected, [])
-        return _many(expected, origin, self._check(arguments[0] if arguments else Any, refs))
+            return check_fixed(expected, [])
+        return check_many(expected, origin, self._check(arguments[0] if arguments else Any, refs))
 
 
 def _anything(_value: Any) -> bool:
     return True
-
-
-def _union(members: list[Check]) -> Check:
-    exact = frozenset(member.exact for member in members if member.exact is not None)
-    others = tuple(member.ok for member in members if member.exact is None or len(member.outer) > 1)
-
-    def ok(value: Any) -> bool:
-        return type(value) in exact or any(good(value) for good in others)
-
-    def find(value: Any, path: str) -> Misfit:
-        near = [member for member in members if type(value) in member.outer]
-        return near[0].misfit(value, path) if len(near) == 1 else (path, expected, describe(value))
-
-    expected = " | ".join(member.expected for member in members)
-    outer = tuple(dict.fromkeys(kind for member in members for kind in member.outer))
-    return Check(expected, outer, ok, None, find)
-
-
-def _many(expected: str, kind: Any, member: Check) -> Check:
-    exact, good = member.exact, member.ok
-
-    def ok(value: Any) -> bool:
-        return type(value) is kind and all(type(one) is exact or good(one) for one in value)
-
-    def find(value: Any, path: str) -> Misfit:
-        for number, one in enumerate(value):
-            if not good(one):
-                return member.misfit(one, f"{path}[{number}]")
-        return path, expected, describe(value)
-
-    return Check(expected, (kind,), ok, None, find)
-
-
-def _mapping(expected: str, keys: Check, values: Check) -> Check:
-    def ok(value: Any) -> bool:
-        return type(value) is dict and all(keys.ok(key) and values.ok(one) for key, one in value.items())
-
-    def find(value: Any, path: str) -> Misfit:
-        for key, one in value.items():
-            if not keys.ok(key):
-                return keys.misfit(key, f"{path} key")
-            if not values.ok(one):
-                return values.misfit(one, f"{path}[{_short.repr(key)}]")
-        return path, expected, describe(value)
-
-    return Check(expected, (dict,), ok, None, find)
-
-
-def _fixed(expected: str, members: list[Check]) -> Check:
-    def ok(value: Any) -> bool:
-        return (
-            type(value) is tuple
-            and len(value) == len(members)
-            and all(member.ok(one) for member, one in zip(members, value, strict=True))
-        )
-
-    def find(value: Any, path: str) -> Misfit:
-        if len(value) == len(members):
-            for number, (member, one) in enumerate(zip(members, value, strict=True)):
-                if not member.ok(one):
-                    return member.misfit(one, f"{path}[{number}]")
-        return path, expected, describe(value)
-
-    return Check(expected, (tuple,), ok, None, find)
-
-
-def _text(hint: Any) -> str:
-    arguments = typing.get_args(hint)
-    if not arguments:
-        return "..." if hint is Ellipsis else getattr(hint, "__name__", repr(hint))
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " | ".join("None" if one is types.NoneType else _text(one) for one in arguments)
-    if typing.get_origin(hint) is typing.Literal:
-        return " or ".join(repr(one) for one in arguments)
-    inner = ", ".join("None" if one is types.NoneType else _text(one) for one in arguments)
-    return f"{getattr(typing.get_origin(hint), '__name__', hint)}[{inner}]"
 
 
 def _no_check(hint: Any, origin: Any) -> str:
@@ -332,4 +213,4 @@ def _no_check(hint: Any, origin: Any) -> str:
     if instead is None and getattr(origin, "__module__", "") in ("collections.abc", "collections"):
         instead = "list[...], tuple[..., ...], dict[..., ...] or frozenset[...]"
     advice = f"; write {instead}" if instead else "; register a dataclass or Enum of your own with @value"
-    return f"values of type {_text(hint)} can't be checked and stored{advice}"
+    return f"values of type {hint_text(hint)} can't be checked and stored{advice}"

@@ -17,7 +17,7 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
-from actors._fieldcheck import Check, describe
+from actors._check import Check, describe
 from actors.errors import InvalidMessage
 
 EXPECTED = "a non-empty str, an int, UUID, Enum or date (it names the stream)"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actors._compile import CompiledDomain
+from actors._specs import CompiledDomain
 from actors.deciding import Overlay
 from actors.errors import CommitUncertain, SystemClosed
 from actors.mailbox import Mailbox

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from actors._compile import CompiledDomain, EventSpec, StateSpec
+from actors._specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import (
     CommandIdReused,
     ConcurrencyConflict,

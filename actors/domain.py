@@ -17,7 +17,7 @@ from actors.middleware import Middleware
 from actors.read_model import ReadModel, name_of, place_of_caller
 
 if TYPE_CHECKING:
-    from actors._compile import CompiledDomain
+    from actors._specs import CompiledDomain
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import InvalidStateError
 from typing import Any
 
-from actors._compile import QuerySpec
+from actors._specs import QuerySpec
 from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
 from actors.mailbox import Mailbox, Request
 from actors.reply import Reply

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors._compile import CompiledDomain, QuerySpec
+from actors._specs import CompiledDomain, QuerySpec
 from actors.balancer import Balancer, Desk
 from actors.consistency import target_position
 from actors.errors import (

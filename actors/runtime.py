@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from actors._compile import CompiledDomain
+from actors._specs import CompiledDomain
 from actors.balancer import Balancer, Desk
 from actors.command_handler import CommandHandler, WriterDesk
 from actors.domain import Domain

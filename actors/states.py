@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Protocol
 
-from actors._compile import CompiledDomain, StateSpec
+from actors._specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
 from storage import CommandRecord, RecordedEvent
 

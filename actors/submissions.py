@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from actors._compile import CommandSpec, CompiledDomain
+from actors._specs import CommandSpec, CompiledDomain
 from actors.errors import ActorsError, InvalidMessage, UnknownMessage
 from actors.messages import Submission
 from actors.reply import Reply

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from actors import middleware
-from actors._compile import CompiledDomain
+from actors._specs import CompiledDomain
 from actors.conflicts import resolving
 from actors.errors import (
     CommandTimeout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors._compile import CompiledDomain
+from actors._specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
 from actors.read_model import ReadModel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from actors._compile import CompiledDomain, StateSpec
+from actors._specs import CompiledDomain, StateSpec
 from actors.deciding import Overlay
 from actors.errors import InvalidMessage, UnknownMessage
 from actors.messages import Receipt, Submission

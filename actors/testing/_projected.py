@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from actors._compile import CompiledDomain
+from actors._specs import CompiledDomain
 from actors.projecting import Projector
 from actors.read_model import ReadModel
 from actors.view import View

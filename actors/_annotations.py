@@ -1,0 +1,37 @@
+"""Reading type annotations: evaluated one at a time, taken apart, and written out for error messages.
+
+Pure; runs on the thread that compiles a domain.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+
+def resolve(annotation: Any, globalns: Mapping[str, Any], localns: Mapping[str, Any]) -> Any:
+    """One annotation evaluated on its own, so that a neighbour that can't be resolved does no harm."""
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    return typing.get_type_hints(holder, dict(globalns), dict(localns))["it"]
+
+
+def union_members(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, or the hint alone."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def hint_text(hint: Any) -> str:
+    """The annotation as a user would write it, without module names."""
+    arguments = typing.get_args(hint)
+    if not arguments:
+        return "..." if hint is Ellipsis else getattr(hint, "__name__", repr(hint))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " | ".join("None" if one is types.NoneType else hint_text(one) for one in arguments)
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(repr(one) for one in arguments)
+    inner = ", ".join("None" if one is types.NoneType else hint_text(one) for one in arguments)
+    return f"{getattr(typing.get_origin(hint), '__name__', hint)}[{inner}]"

@@ -1,0 +1,47 @@
+"""What one annotation admits, and how a value that does not fit is described.
+
+Made when a domain is compiled; used on the caller's and on the writer's thread.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+Misfit = tuple[str, str, str]
+"""Path below the message, what was expected there, what was got."""
+
+
+@dataclass(slots=True)
+class Check:
+    """What one annotation admits.
+
+    ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the types
+    that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit.
+    """
+
+    expected: str
+    outer: tuple[type, ...]
+    ok: Callable[[Any], bool]
+    exact: type | None = None
+    find: Callable[[Any, str], Misfit] | None = None
+
+    def misfit(self, value: Any, path: str) -> Misfit:
+        if self.find is not None and type(value) in self.outer:
+            return self.find(value, path)
+        return path, self.expected, describe(value)
+
+
+def describe(value: Any) -> str:
+    """Type and shortened value, as error messages show them: ``str 'abc'``."""
+    return "None" if value is None else f"{type(value).__name__} {shorten(value)}"
+
+
+def shorten(value: Any) -> str:
+    """The value's repr, cut to what fits in a line of an error message."""
+    return _short.repr(value)

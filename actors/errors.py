@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from storage.errors import OnewriterError
+from storage.errors import OnewriterError, SnapshotClosed
 
 
 class ActorsError(OnewriterError):
@@ -190,7 +190,7 @@ class ModelStopped(ActorsError):
     """A read model is stopped at an event that its projection failed on, so it can't become fresh."""
 
 
-class ViewExpired(ActorsError):
+class ViewExpired(ActorsError, SnapshotClosed):
     """A view was used after it was closed or had reached its maximum age."""
 
 

@@ -23,6 +23,7 @@ from actors.errors import (
     QueryTimeout,
     SystemClosed,
     UnknownMessage,
+    ViewExpired,
 )
 from actors.progress import Progress
 from actors.query_actor import QueryJob
@@ -193,7 +194,7 @@ class ReadGateway:
                 self._progress.forget(again.set)
                 raise self._not_fresh(names, timeout)
         replica = self.balancer.next_replica(replicas)
-        view = View(self._stores[replica].snapshot(), opened, replica, self._view_closed)
+        view = View(self._stores[replica].snapshot(closed=ViewExpired), opened, replica, self._view_closed)
         with self._views_lock:
             self._views[id(view)] = view
         return view

@@ -1,0 +1,178 @@
+"""What can come next in a line that is being typed: names, fields, options and values. Pure but for `Live`.
+
+`suggest` knows nothing of the terminal; `LineCompleter`, in `interactive`, hands it to prompt_toolkit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, get_args
+
+from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, WATCH_OPTIONS, Option
+from actors.repl.registry import META
+from actors.repl.vocabulary import Form, Vocabulary
+
+__all__ = ["Live", "Suggestion", "suggest"]
+
+STREAMS = 30
+"""How many streams are offered at once."""
+
+_WORD = re.compile(r"[^\s()\[\]{},=\"']*\Z")
+_VALUE_OF = re.compile(r"([^\W\d]\w*)\s*=\s*\Z")
+_TOKENS = re.compile(
+    r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?P<named>[^\W\d]\w*)\s*=|(?P<word>[^\s()\[\]{},=\"']+)|(?P<mark>[()\[\]{}])"
+    r"|(?P<quote>[\"'])"
+)
+
+
+class Live(Protocol):
+    """What only the running system knows."""
+
+    def actors(self) -> Iterable[str]: ...
+
+    def streams(self, prefix: str, limit: int) -> Iterable[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A text for the word that is being typed, of which `typed` characters are there; `note` explains it."""
+
+    text: str
+    typed: int
+    note: str = ""
+
+
+@dataclass(slots=True)
+class _Place:
+    """The call that the cursor is in: its name, what it was given, and whether it is the statement itself."""
+
+    name: str
+    given: set[str]
+    values: int = 0
+    outermost: bool = False
+
+
+def suggest(before: str, vocabulary: Vocabulary, live: Live) -> list[Suggestion]:
+    """What could stand at the end of `before`, the text up to the cursor."""
+    word = _WORD.search(before)
+    typed = word[0] if word is not None else ""
+    place = _place(before[: len(before) - len(typed)])
+    if place is None:
+        return []
+    found = _offers(before[: len(before) - len(typed)], typed, place, vocabulary, live)
+    folded = typed.casefold()
+    return [Suggestion(text, len(typed), note) for text, note in found if text.casefold().startswith(folded)]
+
+
+def _place(before: str) -> _Place | None:
+    """Where the cursor is; None inside a quote or a comment."""
+    calls = [_Place("", set(), outermost=True)]
+    last, end = "", 0
+    for token in _TOKENS.finditer(before):
+        here = calls[-1]
+        if token["quote"]:
+            return None
+        if token["named"]:
+            here.given.add(token["named"])
+        elif token["mark"] and token["mark"] in "([{":
+            calls.append(_Place(last if token["mark"] == "(" and token.start() == end else "", set()))
+        elif token["mark"]:
+            calls = calls[:-1] or calls
+        elif token["word"] and token["word"].startswith("#"):
+            return None
+        elif here.outermost and not here.name:
+            here.name = token[0]
+        else:
+            here.values += 1
+        last, end = token["word"] or "", token.end()
+    return calls[-1]
+
+
+def _offers(
+    before: str, typed: str, place: _Place, vocabulary: Vocabulary, live: Live
+) -> Iterator[tuple[str, str]]:
+    if place.outermost and not place.name:
+        yield from (
+            (name, form.doc) for name, form in (*vocabulary.commands.items(), *vocabulary.queries.items())
+        )
+        yield from ((name, one.text) for name, one in META.items())
+        return
+    if place.outermost and place.name.startswith(":") and place.name != ":watch":
+        yield from _about(place, typed, vocabulary, live)
+        return
+    named = _VALUE_OF.search(before)
+    form, watched = vocabulary.forms.get(place.name), None
+    if place.outermost and place.name == ":watch":
+        watched = next(
+            (name for name in re.findall(r"\w[\w.\-]*", before) if name in vocabulary.queries), None
+        )
+        if watched is None:
+            yield from ((name, one.doc) for name, one in vocabulary.queries.items())
+            return
+        form = vocabulary.queries[watched]
+    if named is not None:
+        field = form.field(named[1]) if form is not None else None
+        yield from _values(field.hint if field is not None else Any, vocabulary)
+        return
+    if form is None:
+        yield from _nested(vocabulary)
+        return
+    yield from (
+        (f"{field.name}=", _note(field.type, field.default))
+        for field in form.fields[max(place.values - (watched is not None), 0) :]
+        if field.name not in place.given
+    )
+    if place.outermost:
+        yield from _options(WATCH_OPTIONS if watched else _options_of(form), before)
+
+
+def _about(place: _Place, typed: str, vocabulary: Vocabulary, live: Live) -> Iterator[tuple[str, str]]:
+    """The argument of a meta command."""
+    if place.values:
+        return
+    if place.name == ":kill":
+        yield from ((name, "actor") for name in live.actors())
+    elif place.name == ":stream":
+        yield from ((name, "stream") for name in live.streams(typed, STREAMS))
+    elif place.name == ":help":
+        yield from ((name, form.kind) for name, form in vocabulary.forms.items())
+        yield from ((name, one.text) for name, one in META.items())
+
+
+def _values(hint: Any, vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
+    """Values that can be listed: of an Enum, a bool, a Literal; the beginning of a nested message."""
+    for one in (hint, *get_args(hint)):
+        if one is bool:
+            yield from (("true", ""), ("false", ""))
+        elif one is type(None):
+            yield "none", ""
+        elif isinstance(one, type) and issubclass(one, Enum):
+            yield from ((name, one.__name__) for name in one.__members__)
+        elif isinstance(one, str):
+            yield one, ""
+        elif isinstance(one, type) and one in vocabulary.names:
+            name = vocabulary.names[one]
+            yield f"{name}(", vocabulary.forms[name].signature()
+
+
+def _nested(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
+    for name, form in vocabulary.forms.items():
+        if form.kind == "value" and form.fields:
+            yield f"{name}(", form.signature()
+
+
+def _options_of(form: Form) -> dict[str, Option]:
+    return {"command": COMMAND_OPTIONS, "query": QUERY_OPTIONS}.get(form.kind, {})
+
+
+def _options(options: dict[str, Option], before: str) -> Iterator[tuple[str, str]]:
+    for name, option in options.items():
+        if f"--{name}" not in before.split():
+            yield (f"--{name}" if option.hint is bool else f"--{name}="), option.text
+
+
+def _note(kind: str, default: str | None) -> str:
+    return kind if default is None else f"{kind}, else {default}"

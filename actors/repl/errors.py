@@ -1,0 +1,44 @@
+"""What a line typed into the session can have wrong, as errors of one line each. No thread runs this module."""
+
+from __future__ import annotations
+
+from actors.errors import ActorsError, Rejected
+from storage.errors import OnewriterError
+
+
+class ReplError(ActorsError):
+    """A line that can't be carried out as it stands; nothing was done."""
+
+
+class ParseError(ReplError):
+    """A line that is not a statement. `column` counts from 1; `line` too, within a statement of several lines."""
+
+    def __init__(self, text: str, line: int = 1, column: int = 1) -> None:
+        self.line = line
+        self.column = column
+        place = f"column {column}" if line == 1 else f"line {line}, column {column} of the statement"
+        super().__init__(f"{place}: {text}")
+
+
+class Incomplete(ParseError):
+    """A statement whose brackets are still open: the next line may complete it."""
+
+
+class UsageError(ReplError):
+    """An unknown name or option, or arguments that do not fit."""
+
+
+class Quit(Exception):
+    """The session is to end."""
+
+
+def describe(error: BaseException) -> str:
+    """An error as one line: its class, its code if it has one, its text."""
+    name = type(error).__name__
+    if isinstance(error, Rejected):
+        name = f"{name} [{error.code}]"
+    text = " ".join(str(error).split())
+    cause = error.__cause__
+    if isinstance(error, OnewriterError) and cause is not None and str(cause) not in text:
+        text = f"{text} ({type(cause).__name__}: {' '.join(str(cause).split())})"
+    return f"{name}: {text}" if text else name

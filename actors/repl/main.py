@@ -1,0 +1,164 @@
+"""`python -m actors repl`: opens the store with a domain and runs a session, at a terminal or from a pipe."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from typing import BinaryIO
+
+from actors.domain import Domain
+from actors.repl.errors import Quit, ReplError, describe
+from actors.repl.lines import statements
+from actors.repl.render import Output, PlainOutput, RichOutput
+from actors.repl.shell import Shell
+from actors.system import System
+from storage.errors import OnewriterError
+
+__all__ = ["add_arguments", "main", "run_lines"]
+
+DOMAIN = "actors.demo.shop:shop"
+DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the session."""
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="the store's directory (default: thrown away)"
+    )
+    parser.add_argument(
+        "--domain", default=DOMAIN, metavar="MODULE:ATTRIBUTE", help=f"the domain (default: {DOMAIN})"
+    )
+    parser.add_argument(
+        "--replicas", type=_positive, default=3, metavar="N", help="read replicas (default: 3)"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a session; 0 at its end, 1 after the first error of piped input or of the store, 2 when it can't begin."""
+    parser = argparse.ArgumentParser(
+        prog="python -m actors repl",
+        description="Commands and queries of a domain, by hand or from a file: python -m actors repl < FILE.",
+    )
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    _plain_streams(terminal)
+    output: Output = PlainOutput(sys.stdout, sys.stderr)
+    try:
+        if terminal:
+            _require_extra()
+            output = RichOutput()
+        domain = load_domain(options.domain)
+    except ReplError as error:
+        output.error(str(error))
+        return BAD_USE
+    try:
+        return _session(domain, options.path, options.replicas, output, terminal)
+    except OnewriterError as error:
+        output.error(describe(error))
+        return FAILED
+    except BrokenPipeError:
+        # Whoever read the output has enough; Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _session(domain: Domain, path: str | None, replicas: int, output: Output, terminal: bool) -> int:
+    with ExitStack() as stack:
+        if path is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="onewriter-repl-"))
+            path = os.path.join(folder, "store")
+            note = "this store is thrown away at the end; name a PATH to keep one"
+            (output.say if terminal else PlainOutput(sys.stderr, sys.stderr).say)(note)
+        system = stack.enter_context(System.open(path, domain, replicas=replicas))
+        shell = Shell(system, output)
+        if terminal:
+            from actors.repl.interactive import interact
+
+            code = interact(shell)
+        else:
+            code = run_lines(shell, sys.stdin.buffer)
+        shell.end_watches()
+        return code
+
+
+def run_lines(shell: Shell, source: BinaryIO) -> int:
+    """Carry out the statements of a file; stops at the first error, which names its line."""
+    try:
+        for number, statement in statements(_decoded(source)):
+            try:
+                shell.execute(statement)
+            except (Quit, BrokenPipeError):
+                raise
+            except Exception as error:
+                shell.output.error(f"line {number}: {describe(error)}")
+                return FAILED
+    except Quit:
+        pass
+    except _NotText as error:
+        shell.output.error(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        shell.output.error("interrupted")
+        return INTERRUPTED
+    return DONE
+
+
+class _NotText(Exception):
+    pass
+
+
+def _decoded(source: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(source, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise _NotText(f"line {number}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def load_domain(where: str) -> Domain:
+    """The domain at `module:attribute`. Raises `ReplError` when there is none."""
+    module_name, colon, attribute = where.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ReplError(f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, not {where!r}")
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:
+        raise ReplError(f"--domain {where}: importing {module_name} failed: {describe(error)}") from error
+    for name in attribute.split("."):
+        found = getattr(found, name, None)  # type: ignore[assignment]
+    if not isinstance(found, Domain):
+        got = "nothing" if found is None else f"a {type(found).__name__}"
+        raise ReplError(f"--domain {where}: {module_name} has {got} as {attribute}, where a Domain is wanted")
+    return found
+
+
+def _require_extra() -> None:
+    missing = [name for name in ("prompt_toolkit", "rich") if find_spec(name) is None]
+    if missing:
+        raise ReplError(
+            f"a session at a terminal needs {' and '.join(missing)}: pip install 'onewriter[repl]'. "
+            "Piped input works without: python -m actors repl < FILE"
+        )
+
+
+def _plain_streams(terminal: bool) -> None:
+    """Output never fails for a character that the place it goes to can't show."""
+    if terminal:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number

@@ -1,0 +1,59 @@
+"""What may follow a statement as `--name=value`. Pure; any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from actors.repl.convert import Converter
+from actors.repl.errors import UsageError
+from actors.repl.syntax import Call
+from actors.repl.vocabulary import did_you_mean
+
+__all__ = ["COMMAND_OPTIONS", "QUERY_OPTIONS", "WATCH_OPTIONS", "Option", "read_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option; one of type bool is a flag, and takes no value."""
+
+    hint: Any
+    text: str
+
+
+COMMAND_OPTIONS = {
+    "expected-version": Option(int, "the version that the command's stream has to have, 0 for a new one"),
+    "id": Option(str, "the command's id; the same again returns the first receipt"),
+}
+QUERY_OPTIONS = {
+    "strong": Option(bool, "see everything committed so far, also by others"),
+    "after": Option(int, "see at least this position"),
+    "max-lag": Option(
+        int | float | timedelta, "be behind by no more: positions (5) or time (0.5, 200ms is 0.2s)"
+    ),
+    "eventual": Option(bool, "take any replica, even one that lacks this session's own writes"),
+}
+WATCH_OPTIONS = {
+    "count": Option(int, "end after so many answers"),
+    "seconds": Option(float, "end after so many seconds"),
+    "background": Option(bool, "go on while other lines are typed; :unwatch ends it"),
+}
+
+
+def read_options(call: Call, known: Mapping[str, Option], converter: Converter) -> dict[str, Any]:
+    """The options given, as values. Raises `UsageError` for an unknown one or a wrong value."""
+    made: dict[str, Any] = {}
+    for name, value in call.options.items():
+        option = known.get(name)
+        if option is None:
+            there = f"there are {', '.join(f'--{one}' for one in known)}" if known else "it takes none"
+            raise UsageError(f"{call.name} has no option --{name}{did_you_mean(name, known)}; {there}")
+        if option.hint is bool and value is None:
+            made[name] = True
+        elif value is None:
+            raise UsageError(f"--{name} needs a value: --{name}=...")
+        else:
+            made[name] = converter.value(option.hint, value, f"--{name}")
+    return made

@@ -1,0 +1,54 @@
+"""Where meta commands are registered, and how they read their arguments. No thread runs this module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.repl.errors import UsageError
+from actors.repl.syntax import Call
+
+if TYPE_CHECKING:
+    from actors.repl.shell import Shell
+
+__all__ = ["META", "Meta", "arguments", "meta"]
+
+Run = Callable[["Shell", Call], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """A meta command: how it is written, what it does in a sentence, and what runs it."""
+
+    usage: str
+    text: str
+    run: Run
+
+
+META: dict[str, Meta] = {}
+
+
+def meta(usage: str) -> Callable[[Run], Run]:
+    """Register a meta command; its first line of text is its help."""
+
+    def register(run: Run) -> Run:
+        META[usage.partition(" ")[0]] = Meta(usage, (run.__doc__ or "").partition("\n")[0], run)
+        return run
+
+    return register
+
+
+def arguments(shell: Shell, call: Call, hints: Sequence[tuple[str, Any, Any]]) -> list[Any]:
+    """The values of a meta command; each hint is a name, a type and the default, `...` when it must be given."""
+    if call.options or call.named or len(call.positional) > len(hints):
+        raise UsageError(f"it is written {META[call.name].usage}")
+    values = []
+    for number, (name, hint, default) in enumerate(hints):
+        if number < len(call.positional):
+            values.append(shell.converter.value(hint, call.positional[number], name))
+        elif default is ...:
+            raise UsageError(f"{name} is missing: {META[call.name].usage}")
+        else:
+            values.append(default)
+    return values

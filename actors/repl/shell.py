@@ -1,0 +1,131 @@
+"""Carries out one statement after the other against an open system. The session's thread.
+
+Queries see what the session's own commands wrote, whatever replica answers; `--eventual` asks for less.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from actors.messages import Receipt
+from actors.repl import helping, meta, watching  # noqa: F401  (for the meta commands that they register)
+from actors.repl.convert import Converter
+from actors.repl.errors import UsageError
+from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
+from actors.repl.parser import parse
+from actors.repl.present import events_table, rows_table
+from actors.repl.registry import META
+from actors.repl.render import Output
+from actors.repl.syntax import Call
+from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
+from actors.repl.watch import Applied, BackgroundWatch
+from actors.system import System
+from storage.errors import OnewriterError
+
+__all__ = ["Shell"]
+
+WATCH_END = 10.0
+"""Seconds that a watch in the background gets at the end to show what was applied."""
+
+
+class Shell:
+    """A session; `position` is what its commands wrote and its queries saw."""
+
+    def __init__(self, system: System, output: Output) -> None:
+        self.system = system
+        self.output = output
+        self.vocabulary = Vocabulary(system.domain)
+        self.converter = Converter(self.vocabulary.forms)
+        self.position = 0
+        self.applied = Applied()
+        self.watches: list[BackgroundWatch] = []
+        system.on_applied(self.applied)
+
+    def execute(self, text: str) -> None:
+        """Carry out a statement and show what came of it. Raises `Quit`, or whatever went wrong."""
+        call = parse(text)
+        if call is None:
+            return
+        if call.name.startswith(":"):
+            self._meta(call)
+        elif call.name in self.vocabulary.commands:
+            self._command(self.vocabulary.commands[call.name], call)
+        elif call.name in self.vocabulary.queries:
+            self._query(self.vocabulary.queries[call.name], call)
+        else:
+            raise self.unknown(call.name)
+
+    def unknown(self, name: str) -> UsageError:
+        """What to say of a name that is no command and no query."""
+        known = [*self.vocabulary.commands, *self.vocabulary.queries]
+        form = self.vocabulary.forms.get(name)
+        if form is not None:
+            return UsageError(f"{name} is a {form.kind}, not a command or a query; :help lists those")
+        return UsageError(f"there is no command or query {name}{did_you_mean(name, known)}; :help lists them")
+
+    def _meta(self, call: Call) -> None:
+        found = META.get(call.name)
+        if found is None:
+            raise UsageError(
+                f"there is no {call.name}{did_you_mean(call.name, META)}; :help lists what there is"
+            )
+        found.run(self, call)
+
+    # -- commands and queries ----------------------------------------------------------------
+    def _command(self, form: Form, call: Call) -> None:
+        options = read_options(call, COMMAND_OPTIONS, self.converter)
+        command = self.converter.message(form, call.positional, call.named)
+        receipt = self.system.execute(
+            command, expected_version=options.get("expected-version"), command_id=options.get("id")
+        )
+        self.position = max(self.position, receipt.position)
+        self.show_receipt(receipt)
+
+    def show_receipt(self, receipt: Receipt) -> None:
+        """The events that a command led to."""
+        where = f"{receipt.stream} is at version {receipt.version}"
+        if not receipt.last:
+            self.output.say(f"nothing to do; {where} (id {receipt.command_id})")
+            return
+        events = self.system.subscribe(receipt.first - 1, until=receipt.last)
+        table = events_table(events, self.vocabulary, times=False)
+        self.output.table(table, f"done; {where} (id {receipt.command_id})")
+
+    def _query(self, form: Form, call: Call) -> None:
+        options = read_options(call, QUERY_OPTIONS, self.converter)
+        query = self.converter.message(form, call.positional, call.named)
+        after = options.get("after")
+        if not options.get("eventual"):
+            after = max(after or 0, self.position)
+        max_lag: int | float | timedelta | None = options.get("max-lag")
+        result, seen = self.system.query_at(
+            query, consistency="strong" if options.get("strong") else "eventual", after=after, max_lag=max_lag
+        )
+        if not options.get("eventual"):
+            self.position = max(self.position, seen)
+        self.show_result(result, seen)
+
+    def show_result(self, result: Any, position: int, label: str = "") -> None:
+        """What a query returned, with the position that it shows; `label` goes before."""
+        table = rows_table(result, self.vocabulary)
+        if table is not None:
+            count = f"{len(result)} row{'s' if len(result) != 1 else ''} " if isinstance(result, list) else ""
+            self.output.table(table, f"{label}{count}at position {position}")
+        elif isinstance(result, list | tuple | dict | frozenset):
+            self.output.say(f"{label}nothing found at position {position}")
+        else:
+            self.output.say(f"{label}{self.vocabulary.literal(result)} at position {position}")
+
+    # -- the end -----------------------------------------------------------------------------
+    def end_watches(self) -> None:
+        """Stop what watches in the background, once it has shown what is applied."""
+        if not self.watches:
+            return
+        try:
+            position = self.system.wait_applied(timeout=WATCH_END)
+        except OnewriterError:
+            position = 0
+        for watch in self.watches:
+            watch.stop(position, WATCH_END)
+        self.watches.clear()

@@ -120,8 +120,11 @@ class Mailbox:
         """Up to `limit` more envelopes that wait already, in order. The actor's thread only."""
         taken: list[Any] = []
         held, get = self._held, self._queue.get_nowait
-        while held and len(taken) < limit:
-            taken.append(held.popleft())
+        try:
+            while held and len(taken) < limit:
+                taken.append(held.popleft())
+        except IndexError:
+            pass  # Several threads refuse what waits in a closed mailbox.
         try:
             while len(taken) < limit:
                 envelope = get()
@@ -138,6 +141,8 @@ class Mailbox:
     def hold(self, envelopes: list[Any]) -> None:
         """Give drained envelopes back, to be the next ones taken. The actor's thread only."""
         self._held.extendleft(reversed(envelopes))
+        if self._refusal is not None:
+            self._refuse_waiting()
 
     def _taken(self, envelope: Any, notify: bool = True) -> None:
         weight = getattr(envelope, "weight", 1)
@@ -161,12 +166,18 @@ class Mailbox:
 
     def _refuse_waiting(self) -> None:
         assert self._refusal is not None
+        kept = []
         for envelope in self.drain(1 << 62):
             if envelope.reply_to is not None:
                 error = self._refusal()
                 envelope.reply_to.set_exception((type(error), error, None))
             elif isinstance(envelope, Request):
                 envelope.fail(self._refusal())
+            else:
+                kept.append(envelope)
+        # Pykka's order to stop: an actor that comes back late, from a decider that hung, has to find it.
+        for envelope in kept:
+            self._queue.put(envelope)
 
 
 class Tick(Request):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections.abc import Iterable, Sequence
 
 from actors.mailbox import Mailbox
@@ -53,6 +55,18 @@ class Balancer:
                         break
         return best
 
+    def occupied(self, seconds: float) -> list[str]:
+        """The replicas none of whose query actors has been done with a query for so long. The supervisor's thread."""
+        limit = time.monotonic() - seconds
+        return [
+            replica for replica, desks in self._desks.items() if all(_since(desk) < limit for desk in desks)
+        ]
+
     def next_replica(self, replicas: Sequence[str]) -> str:
         """A replica for a view, in turn."""
         return replicas[next(self._turn) % len(replicas)]
+
+
+def _since(desk: Desk) -> float:
+    activity = desk.stats.activity
+    return math.inf if activity is None else activity[1]

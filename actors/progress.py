@@ -39,6 +39,7 @@ class Progress:
         self.closed = False
         self.replicas = {name: {model: ModelProgress(0) for model in models} for name in replicas}
         self.joined: set[str] = set()
+        self.occupied: frozenset[str] = frozenset()
         self._commits: deque[tuple[float, int]] = deque([(-math.inf, head)], REMEMBERED_COMMITS)
         self._opened = time.monotonic()
         self._lock = threading.Lock()
@@ -82,6 +83,19 @@ class Progress:
         for callback in waiting:
             callback()
 
+    def set_occupied(self, replicas: Iterable[str]) -> None:
+        """These replicas' query actors don't get on: ask others, as long as there are others."""
+        occupied = frozenset(replicas)
+        if len(occupied) == len(self.replicas):
+            occupied = frozenset()
+        if occupied == self.occupied:
+            return
+        with self._lock:
+            self.occupied = occupied
+            ready = self._ready(self.head)
+        for callback in ready:
+            callback()
+
     def _ready(self, position: int) -> list[Callable[[], None]]:
         ready, later = [], []
         while self._waiters and self._waiters[0][0] <= position:
@@ -98,6 +112,8 @@ class Progress:
     def _fresh(self, models: Sequence[str], position: int) -> list[str]:
         found = []
         for name, on_replica in self.replicas.items():
+            if name in self.occupied:
+                continue
             for model in models:
                 entry = on_replica[model]
                 if entry.applied < position or entry.stopped is not None:
@@ -107,8 +123,16 @@ class Progress:
         return found
 
     def fresh(self, models: Sequence[str], position: int) -> list[str]:
-        """The replicas on which each of these models runs and has applied `position`."""
+        """The replicas to ask on which each of these models runs and has applied `position`."""
         return self._fresh(models, position)
+
+    def everywhere(self, position: int) -> bool:
+        """Whether every model on every replica runs and has applied `position`."""
+        return all(
+            entry.applied >= position and entry.stopped is None
+            for on_replica in self.replicas.values()
+            for entry in on_replica.values()
+        )
 
     def fresh_or_call(
         self, models: tuple[str, ...], position: int, callback: Callable[[], None]
@@ -131,7 +155,7 @@ class Progress:
         best, found = -1, []
         for name, on_replica in self.replicas.items():
             entries = [on_replica[model] for model in models]
-            if any(entry.stopped is not None for entry in entries):
+            if name in self.occupied or any(entry.stopped is not None for entry in entries):
                 continue
             applied = min((entry.applied for entry in entries), default=0)
             if applied > best:

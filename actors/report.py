@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+QUERY_LIMIT = 10.0
+"""Seconds after which a query that still runs is reported: no caller waits that long unless told to."""
+
 
 def report(runtime: Runtime) -> Health:
     """How everything is, now."""
@@ -89,6 +92,12 @@ def _problems(
         found.append(
             f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled"
         )
+    for desk in runtime.query_desks:
+        activity = desk.stats.activity
+        if activity is not None and time.monotonic() - activity[1] > QUERY_LIMIT:
+            found.append(
+                f"query {activity[0]} has been running on {desk.name} for more than {QUERY_LIMIT:g} s"
+            )
     for replica in replicas:
         for model in replica.models:
             if model.stopped_at is not None:

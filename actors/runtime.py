@@ -96,7 +96,8 @@ class Runtime:
         ]
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor)
-        self.reads = ReadGateway(domain, self.progress, Balancer(self.query_desks), stores, QUERIES_WAITING)
+        self.balancer = Balancer(self.query_desks)
+        self.reads = ReadGateway(domain, self.progress, self.balancer, stores, QUERIES_WAITING)
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
         self._add_children()
@@ -245,13 +246,10 @@ class Runtime:
     # -- asking ------------------------------------------------------------------------------
     def wait_applied(self, position: int, timeout: float) -> None:
         """Wait until every replica has applied `position`."""
-        models, progress = tuple(self.domain.models), self.progress
+        progress = self.progress
 
         def done() -> bool:
-            return (
-                len(progress.fresh(models, position)) == len(self.stores)
-                or progress.any_stopped() is not None
-            )
+            return progress.everywhere(position) or progress.any_stopped() is not None
 
         reached = progress.wait_until(done, timeout)
         stopped = progress.any_stopped()

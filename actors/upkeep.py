@@ -17,6 +17,9 @@ logger = logging.getLogger("onewriter.upkeep")
 
 READER_CHECK_EVERY = 60.0
 
+OCCUPIED_AFTER = 0.5
+"""Seconds that a query may hold up those behind it before they go to another replica."""
+
 
 class Upkeep:
     """What has to be looked at from time to time in one running system."""
@@ -27,7 +30,7 @@ class Upkeep:
         self._reported: tuple[str, str, float] | None = None
 
     def tick(self) -> None:
-        """Expire old views, retry stopped models, report a hanging decider, free dead readers' slots."""
+        """Expire old views, retry stopped models, watch deciders and queries that hang, free dead readers' slots."""
         runtime = self._runtime
         expired = runtime.reads.expire_views(runtime.settings.view_max_age)
         if expired:
@@ -38,6 +41,7 @@ class Upkeep:
             if any(run.failure is not None for run in projector.runs):
                 runtime.children[name].mailbox.put(RetryStopped())
         self._watch_decider()
+        runtime.progress.set_occupied(runtime.balancer.occupied(OCCUPIED_AFTER))
         now = time.monotonic()
         if now - self._readers_checked > READER_CHECK_EVERY:
             self._readers_checked = now

@@ -1,0 +1,87 @@
+"""The files of a replica beside its database: whether it was stopped cleanly, and doing away with it.
+
+A replica runs without fsync, since it can be built anew from the log. After a clean stop, or when only the process
+died, what the system's cache holds reaches the disk whole. When the machine itself went down it may not have: then
+the boot id in the state file is another one, no clean stop is noted, and the replica must be begun anew.
+The state file also marks the directory as a replica: without it, nothing is ever deleted. The opener's thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.environment import DATA_FILE
+from storage.errors import StorageError, StoreFull
+
+STATE_FILE = "running"
+STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
+_TITLE = "onewriter replica"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """`how` is "running", "clean" or "condemned"; `detail` is the boot id, the file size in bytes, or the reason."""
+
+    how: str
+    detail: str
+
+
+def current_boot_id() -> str:
+    """The id of this run of the machine; empty where the system has none, which then equals no other one."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def read_state(path: Path) -> ReplicaState | None:
+    """The state of the replica in a directory, None where there is no state file that we wrote."""
+    try:
+        title, how, detail = (path / STATE_FILE).read_text().rstrip("\n").split("\n", 2)
+    except (OSError, ValueError):
+        return None
+    return ReplicaState(how, detail) if title == _TITLE else None
+
+
+def write_state(path: Path, state: ReplicaState) -> None:
+    """Replace the state file and wait until it is on disk."""
+    current, fresh = (path / name for name in STATE_FILES)
+    try:
+        with fresh.open("w") as file:
+            file.write(f"{_TITLE}\n{state.how}\n{state.detail}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(current)
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+        raise kind(f"the state of the replica cannot be noted in {current}: {error.strerror}") from error
+
+
+def reason_to_distrust(path: Path, state: ReplicaState | None, boot_id: str) -> str | None:
+    """Why a database is not to be relied on before it is even opened, or None."""
+    if state is None:
+        return "its state file is missing"
+    if state.how == "running":
+        if boot_id and state.detail == boot_id:
+            return None
+        return "the machine went down while it was in use"
+    if state.how == "clean":
+        if str((path / DATA_FILE).stat().st_size) == state.detail:
+            return None
+        return f"its {DATA_FILE} was changed after it was closed"
+    return state.detail
+
+
+def delete_database(path: Path) -> None:
+    """Delete the database files of a closed replica."""
+    for name in (DATA_FILE, "lock.mdb"):
+        (path / name).unlink(missing_ok=True)

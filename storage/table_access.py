@@ -1,0 +1,113 @@
+"""Raw reads of a table's databases, each under the lock of its transaction. Any thread.
+
+LMDB gives no protection against a transaction being ended while another thread reads in it, so every use of it
+is made under one plain lock, held for one short read at a time and never while a caller's code runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+
+import lmdb
+
+from storage.environment import translate
+from storage.errors import SnapshotClosed
+from storage.table_index import Index
+from storage.table_schema import TableSchema
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Entries: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Access:
+    """An LMDB transaction and the lock for every use of it. `txn` is None once it has ended.
+
+    `what` is what error messages call it: "the snapshot of /data/replica-1"; `closed` is raised after its end.
+    """
+
+    __slots__ = ("lock", "txn", "_what", "_closed", "__weakref__")
+
+    def __init__(
+        self, txn: lmdb.Transaction[bytes], what: str, closed: type[SnapshotClosed] = SnapshotClosed
+    ) -> None:
+        self.lock = threading.Lock()
+        self.txn: lmdb.Transaction[bytes] | None = txn
+        self._what = what
+        self._closed = closed
+
+    def live(self) -> lmdb.Transaction[bytes]:
+        """The transaction, for use under the lock. Raises SnapshotClosed if it has ended."""
+        if self.txn is None:
+            raise self._closed(f"{self._what} is closed and cannot be used any more; take a new one")
+        return self.txn
+
+    def locked(
+        self, read: Callable[Concatenate[lmdb.Transaction[bytes], P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `read` returns, called with the transaction under the lock. LMDB's errors become ours."""
+        try:
+            with self.lock:
+                return read(self.live(), *args, **kwargs)
+        except lmdb.Error as error:
+            raise translate(error, f"using {self._what}") from error
+
+    def end(self) -> None:
+        """Abort the transaction, when no read is inside it. The second call does nothing."""
+        with self.lock:
+            txn, self.txn = self.txn, None
+            if txn is not None:
+                txn.abort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableHandle:
+    """A table's open databases: its schema, where its rows are, where the entries of each index are."""
+
+    schema: TableSchema
+    where: str
+    rows: lmdb._Database
+    indexes: Mapping[Index, lmdb._Database]
+
+
+def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[bytes]) -> Entries:
+    """The stored rows of these keys with their keys, in their order; absent ones are left out."""
+    with txn.cursor(db) as cursor:
+        return cursor.getmulti(row_keys)
+
+
+def read_chunk(
+    txn: lmdb.Transaction[bytes],
+    db: lmdb._Database,
+    low: bytes,
+    high: bytes | None,
+    reverse: bool,
+    after: bytes | None,
+    size: int,
+) -> Entries:
+    """The next entries of [low, high) beyond `after`, which need not be there any more."""
+    with txn.cursor(db) as cursor:
+        if reverse:
+            bound = high if after is None or (high is not None and high < after) else after
+            if not (cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()):
+                return []
+            found = list(islice(cursor.iterprev(), size))
+            if found[-1][0] < low:
+                del found[bisect_left(found, True, key=lambda item: item[0] < low) :]
+            return found
+        if after is None or after < low:
+            there = cursor.set_range(low) if low else cursor.first()
+        else:
+            there = cursor.set_range(after) and (cursor.key() != after or cursor.next())
+        if not there:
+            return []
+        found = list(islice(cursor.iternext(), size))
+        if high is not None and found[-1][0] >= high:
+            del found[bisect_left(found, (high,)) :]
+        return found

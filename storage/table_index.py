@@ -1,0 +1,212 @@
+"""Which entries a row has in an index, and between which entries a search looks. Pure, any thread.
+
+An index is named by what its user wrote: a column ("price"), a tuple of columns (("category", "price")),
+`words("name")` or `each("categories")`, or a tuple with one of the latter two in it. A row that lacks a column, or
+has None in it, is indexed under None, which sorts before everything else.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from storage.errors import InvalidKey, InvalidSchema
+from storage.keys import (
+    MAX_KEY_BYTES,
+    encode_component,
+    encode_prefix,
+    successor,
+    too_long,
+)
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text: runs of letters and digits, case folded, each once, in the order of first use."""
+    text = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return list(dict.fromkeys(_WORD.findall(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Indexes a row under each word of a text column; None has no words. Searching folds the case as well."""
+
+    column: str
+
+    def values(self, value: object) -> Sequence[object]:
+        """The words that a row with this column value is found by. Raises InvalidKey unless it is a str or None."""
+        if value is None:
+            return ()
+        if not isinstance(value, str):
+            raise InvalidKey(f"only a str has words, not {type(value).__name__}")
+        return split_words(value)
+
+    def sought(self, value: object) -> object:
+        """A word to search for as the index has it. Raises InvalidKey for what is not exactly one word."""
+        found = self.values(value)
+        if len(found) != 1:
+            raise InvalidKey(f"{value!r} is not one word: search for the words one by one")
+        return found[0]
+
+    def sought_prefix(self, value: object) -> object:
+        """The beginning of a word as the index has it; "" begins every word."""
+        return "" if value == "" else self.sought(value)
+
+    def __str__(self) -> str:
+        return f"words({self.column})"
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Indexes a row under each item of a list, tuple or set column, each item once; None has no items."""
+
+    column: str
+
+    def values(self, value: object) -> Sequence[object]:
+        """The items. Raises InvalidKey for what is not a list, tuple, set or None."""
+        if value is None:
+            return ()
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise InvalidKey(f"only a list, tuple or set has items to index, not {type(value).__name__}")
+        return tuple(value)
+
+    def sought(self, value: object) -> object:
+        """An item to search for: any key value."""
+        return value
+
+    def sought_prefix(self, value: object) -> object:
+        """The beginning of an item."""
+        return value
+
+    def __str__(self) -> str:
+        return f"each({self.column})"
+
+
+def words(column: str) -> Words:
+    """An index over the words of a text column: `table.find(words("name"), "oak")`."""
+    return Words(column)
+
+
+def each(column: str) -> Each:
+    """An index over the items of a many-valued column: `table.find(each("categories"), "garden")`."""
+    return Each(column)
+
+
+Component: TypeAlias = str | Words | Each
+IndexSpec: TypeAlias = Component | tuple[Component, ...]
+
+
+class Index:
+    """A sequence of components in a fixed order, for the entries of rows and for the bounds of searches.
+
+    The key of a table is such a sequence too (`primary`). `many` is the place of the many-valued component.
+    """
+
+    __slots__ = ("spec", "components", "name", "where", "many", "_single")
+
+    def __init__(self, table: str, spec: IndexSpec, what: str = "index") -> None:
+        self.spec = spec
+        self.components: tuple[Component, ...] = spec if isinstance(spec, tuple) else (spec,)
+        for component in self.components:
+            column = component if isinstance(component, str) else getattr(component, "column", None)
+            if not isinstance(column, str) or not column:
+                raise InvalidSchema(
+                    f"table {table!r}: {what} {spec!r} must be made of column names, words(...) and each(...)"
+                )
+        if not self.components:
+            raise InvalidSchema(f"table {table!r}: {what} () names no column")
+        many = [place for place, component in enumerate(self.components) if not isinstance(component, str)]
+        if len(many) > 1:
+            raise InvalidSchema(
+                f"table {table!r}: {what} {spec!r} may hold one words(...) or each(...), not {len(many)}"
+            )
+        self.many = many[0] if many else None
+        self.name = ",".join(map(str, self.components))
+        self.where = f"table {table!r}, {what} {self.name!r}"
+        self._single = (
+            self.components[0] if isinstance(self.components[0], str) and len(self.components) == 1 else None
+        )
+
+    def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
+        """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, with the place."""
+        if self._single is None:
+            entries = [value + row_key for value in self._combinations(row)]
+        else:
+            try:
+                entries = [encode_component(row.get(self._single)) + row_key]
+            except InvalidKey as error:
+                raise self._placed(error, self._single) from None
+        for entry in entries:
+            if len(entry) > MAX_KEY_BYTES:
+                raise self._placed(too_long(len(entry)), "value and key of the row")
+        return entries
+
+    def _combinations(self, row: Mapping[str, Any]) -> list[bytes]:
+        heads = [b""]
+        for component in self.components:
+            try:
+                if isinstance(component, str):
+                    encoded = [encode_component(row.get(component))]
+                else:
+                    items = component.values(row.get(component.column))
+                    encoded = list(dict.fromkeys(map(encode_component, items)))
+            except InvalidKey as error:
+                raise self._placed(error, str(component)) from None
+            heads = [head + tail for head in heads for tail in encoded]
+        return heads
+
+    def leading(self, value: object, skip: int = 0) -> tuple[bytes, int]:
+        """The encoding of the components from `skip` on that `value` gives, a scalar or a tuple, and how many.
+
+        Raises InvalidKey for more values than components.
+        """
+        values = value if isinstance(value, tuple) else (value,)
+        if skip + len(values) > len(self.components):
+            raise InvalidKey(
+                f"{self.where} has {len(self.components)} component(s), and {skip + len(values)} were given"
+            )
+        parts = []
+        for component, item in zip(self.components[skip:], values, strict=False):
+            try:
+                parts.append(encode_component(item if isinstance(component, str) else component.sought(item)))
+            except InvalidKey as error:
+                raise self._placed(error, str(component)) from None
+        return b"".join(parts), len(values)
+
+    def bounds(
+        self, start: object, stop: object, equal: object, include_stop: bool
+    ) -> tuple[bytes, bytes | None]:
+        """The least entry of a range and the least one above it (None: no bound). Raises InvalidKey."""
+        base, pinned = (b"", 0) if equal is None else self.leading(equal)
+        low = base if start is None else base + self.leading(start, pinned)[0]
+        if stop is None:
+            return low, successor(base)
+        high: bytes | None = base + self.leading(stop, pinned)[0]
+        if include_stop and high is not None:
+            high = successor(high)
+        return low, high
+
+    def prefix_bounds(self, values: tuple[object, ...]) -> tuple[bytes, bytes | None]:
+        """The same for a search by leading values, of which the last is the beginning of a str."""
+        if not values:
+            raise InvalidKey(f"{self.where}: a prefix search needs the beginning of a str")
+        base, pinned = self.leading(values[:-1]) if len(values) > 1 else (b"", 0)
+        if pinned >= len(self.components):
+            raise InvalidKey(
+                f"{self.where} has {len(self.components)} component(s), and {len(values)} were given"
+            )
+        component = self.components[pinned]
+        try:
+            low = base + encode_prefix(
+                values[-1] if isinstance(component, str) else component.sought_prefix(values[-1])
+            )
+        except InvalidKey as error:
+            raise self._placed(error, str(component)) from None
+        return low, successor(low)
+
+    def _placed(self, error: InvalidKey, column: str) -> InvalidKey:
+        return type(error)(f"{self.where}, {column}: {error}")

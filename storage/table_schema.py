@@ -1,0 +1,133 @@
+"""What a table and a read model are: a table's key column and its indexes, a model's version and its tables.
+
+Rows are dicts with str columns. Pure, any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from unicodedata import unidata_version
+
+from storage.errors import InvalidKey, InvalidSchema, KeyTooLong
+from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
+from storage.table_index import Index, IndexSpec
+
+Row: TypeAlias = dict[str, Any]
+
+
+class TableSchema:
+    """A table's name, its key (a column or a tuple of columns) and its indexes. Compared by identity; never changes.
+
+    Raises InvalidSchema where a name is missing, not a str or used twice, or an index holds two many-valued parts.
+    """
+
+    __slots__ = ("name", "key", "indexes", "primary", "_by_spec", "columns", "_column")
+
+    def __init__(self, name: str, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()) -> None:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise InvalidSchema(
+                f"a table's name must be a str that is not empty and has no '/' in it, not {name!r}"
+            )
+        self.name = name
+        self.key = key
+        self.primary = Index(name, key, "key")
+        if self.primary.many is not None:
+            raise InvalidSchema(f"table {name!r}: the key {key!r} cannot be many-valued")
+        self.columns = tuple(str(column) for column in self.primary.components)
+        self._column = self.columns[0] if len(self.columns) == 1 else None
+        self.indexes = tuple(Index(name, spec) for spec in indexes)
+        self._by_spec: dict[Any, Index] = {}
+        for index in self.indexes:
+            if index.name in {known.name for known in self._by_spec.values()}:
+                raise InvalidSchema(f"table {name!r}: the index {index.name!r} is there twice")
+            self._by_spec[index.spec] = index
+            self._by_spec[index.components] = index
+            if len(index.components) == 1:
+                self._by_spec[index.components[0]] = index
+
+    def index(self, spec: IndexSpec | None) -> Index:
+        """The index of this spec, the key itself for None. Raises InvalidSchema, naming the indexes there are."""
+        if spec is None:
+            return self.primary
+        try:
+            return self._by_spec[spec]
+        except (KeyError, TypeError):
+            known = ", ".join(index.name for index in self.indexes) or "none"
+            raise InvalidSchema(f"table {self.name!r} has no index {spec!r}; it has: {known}") from None
+
+    def encode(self, key: Any) -> bytes:
+        """The stored key for a key value (a tuple for a composite key). Raises InvalidKey, KeyTooLong."""
+        if (
+            type(key) is str
+            and self._column is not None
+            and len(key) < 500
+            and key.isascii()
+            and "\0" not in key
+        ):
+            return f"0{key}\0".encode()  # what encode_component gives, without the way there
+        try:
+            raw = encode_component(key) if self._column is not None else self._encode_tuple(key)
+        except InvalidKey as error:
+            raise type(error)(f"{self.primary.where}: {error}") from None
+        if len(raw) > MAX_KEY_BYTES:
+            raise KeyTooLong(f"{self.primary.where}: {too_long(len(raw))}")
+        return raw
+
+    def key_of(self, row: Mapping[str, Any]) -> bytes:
+        """The stored key of a row. Raises InvalidKey, KeyTooLong, also where a key column is missing."""
+        try:
+            if self._column is not None:
+                return self.encode(row[self._column])
+            return self.encode(tuple([row[column] for column in self.columns]))
+        except KeyError as error:
+            raise InvalidKey(f"{self.primary.where}: the row has no column {error}") from None
+
+    def fingerprint(self) -> str:
+        """A short text that changes when stored tables of this schema would have to be built anew."""
+        # Which characters make a word, and how they fold, changes with the tables of Unicode in Python.
+        parts = [
+            KEY_FORMAT,
+            unidata_version,
+            self.name,
+            self.columns,
+            sorted(index.name for index in self.indexes),
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def _encode_tuple(self, key: object) -> bytes:
+        if not isinstance(key, tuple) or len(key) != len(self.columns):
+            raise InvalidKey(
+                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not {key!r}"
+            )
+        return b"".join(map(encode_component, key))
+
+    def __repr__(self) -> str:
+        return f"TableSchema({self.name!r}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """A read model: its name, the version of the code that fills it, and its tables."""
+
+    name: str
+    version: int
+    tables: tuple[TableSchema, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", tuple(self.tables))
+        if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
+            raise InvalidSchema(f"a read model's name must be a str without '/' and '@', not {self.name!r}")
+        names = [table.name for table in self.tables]
+        if len(set(names)) != len(names):
+            raise InvalidSchema(
+                f"read model {self.name!r} has two tables of one name: {', '.join(sorted(names))}"
+            )
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the model has to be built anew: with its version or a table's schema."""
+        return hashlib.sha256(
+            repr([self.name, self.version, sorted(t.fingerprint() for t in self.tables)]).encode()
+        ).hexdigest()[:16]

@@ -1,0 +1,188 @@
+"""Writing a table in one write transaction, through a buffer of changed rows. The transaction's thread only.
+
+A projection changes the same rows again and again within a batch. Changed rows wait in the buffer, where reading
+by key finds them, and are encoded and written once, sorted by key, when the transaction commits or when a range or
+an index is read. Which index entries go and come is found by comparing the stored row with the final one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import lmdb
+
+from storage.codec import Codec
+from storage.errors import CodecError, InvalidKey, RowMissing
+from storage.table_access import Access, Entries, TableHandle, read_rows
+from storage.table_index import Index
+from storage.table_reader import TableReader
+from storage.table_schema import Row
+
+_CONTAINERS = frozenset({list, dict, tuple, set})
+_UNKNOWN: Row = {}  # told apart by identity
+
+
+class TableWriter(TableReader):
+    """A table inside a write transaction: everything a reader has, its own changes included, and changes.
+
+    An iteration sees the rows as they were when it began or a little later: it does not see changes that are made
+    to rows while it goes on, unless another range or index read writes them out in between.
+    """
+
+    __slots__ = ("_rows_changed", "_stored", "_key_columns")
+
+    def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
+        super().__init__(access, handle, codec)
+        self._rows_changed: dict[bytes, Row | None] = {}
+        self._stored: dict[
+            bytes, bytes | None
+        ] = {}  # rows as they are on disk, as far as they were looked up
+        self._key_columns = frozenset(handle.schema.columns)
+
+    # -- changing -----------------------------------------------------------------------------------------------
+    def put(self, row: Mapping[str, Any]) -> None:
+        """Insert a row, or replace the one with its key. The row is copied.
+
+        Raises InvalidKey, KeyTooLong for its key; what cannot be encoded or indexed raises at the next `flush`.
+        """
+        self._rows_changed[self._schema.key_of(row)] = _copied(row)
+
+    def update(self, key: Any, /, **changes: Any) -> None:
+        """Change columns of the row with this key. Raises RowMissing if there is none, InvalidKey to change a key."""
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            row = self._load(raw_key)
+        if row is None:
+            raise RowMissing(f"{self._handle.where} has no row with key {key!r} to update: put it first")
+        if not self._key_columns.isdisjoint(changes) and self._schema.key_of({**row, **changes}) != raw_key:
+            raise InvalidKey(
+                f"{self._handle.where}: update cannot change the key of row {key!r}: delete it and put another"
+            )
+        row.update(_copied(changes))
+        self._rows_changed[raw_key] = row
+
+    def delete(self, key: Any) -> bool:
+        """Delete the row with this key; False if there was none."""
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            row = self._load(raw_key)
+        if row is None:
+            return False
+        self._rows_changed[raw_key] = None
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def get(self, key: Any, default: Row | None = None) -> Row | None:
+        """The row of a key with all changes made to it so far, as a copy, or `default`."""
+        row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
+        if row is _UNKNOWN:
+            return super().get(key, default)
+        return default if row is None else _copied(row)
+
+    def get_many(self, keys: Iterable[Any]) -> list[Row | None]:
+        """The rows of several keys in their order, None where there is none."""
+        return [self.get(key) for key in keys]
+
+    def __contains__(self, key: Any) -> bool:
+        row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
+        return super().__contains__(key) if row is _UNKNOWN else row is not None
+
+    def _counted(self) -> int:
+        self.flush()
+        return super()._counted()
+
+    def _chunks(
+        self,
+        index: Index,
+        low: bytes,
+        high: bytes | None,
+        reverse: bool,
+        limit: int | None,
+        after: bytes | None,
+    ) -> Iterator[Entries]:
+        self.flush()
+        return super()._chunks(index, low, high, reverse, limit, after)
+
+    # -- writing out --------------------------------------------------------------------------------------------
+    def flush(self) -> None:
+        """Write the buffered rows into the transaction. Called by reads of ranges and by the commit.
+
+        Raises CodecError for a row that cannot be encoded, InvalidKey or KeyTooLong for one that cannot be
+        indexed, naming table and column, StoreFull; the transaction can then only be aborted.
+        """
+        if not self._rows_changed:
+            return
+        changed = sorted(self._rows_changed.items())
+        stored = self._stored
+        self._rows_changed, self._stored = {}, {}
+        self._access.locked(self._write, changed, stored)
+
+    def _write(
+        self,
+        txn: lmdb.Transaction[bytes],
+        changed: list[tuple[bytes, Row | None]],
+        stored: dict[bytes, bytes | None],
+    ) -> None:
+        indexes = self._handle.indexes
+        if indexes:
+            stored.update(read_rows(txn, self._db, [key for key, _ in changed if key not in stored]))
+        written: Entries = []
+        for key, row in changed:
+            if row is None:
+                txn.delete(key, b"", self._db)
+            else:
+                written.append((key, self._encode(row)))
+        with txn.cursor(self._db) as cursor:
+            cursor.putmulti(written)
+        if not indexes:
+            return
+        before = {key: self._decode(raw) for key, raw in stored.items() if raw is not None}
+        for index, db in indexes.items():
+            added: Entries = []
+            for key, row in changed:
+                entries = () if row is None else index.entries(row, key)
+                old_row = before.get(key)
+                if old_row is None:
+                    added += [(entry, key) for entry in entries]
+                    continue
+                old_entries = index.entries(old_row, key)
+                if entries != old_entries:
+                    for entry in old_entries:
+                        if entry not in entries:
+                            txn.delete(entry, b"", db)
+                    added += [(entry, key) for entry in entries if entry not in old_entries]
+            added.sort()
+            with txn.cursor(db) as cursor:
+                cursor.putmulti(added)
+
+    def _encode(self, row: Row) -> bytes:
+        try:
+            return self._codec.encode(row)
+        except CodecError as error:
+            key = [row[column] for column in self._schema.columns]
+            error.args = (f"{self._handle.where}, row {', '.join(map(repr, key))}: {error}",)
+            raise
+
+    def _load(self, raw_key: bytes) -> Row | None:
+        raw = self._access.locked(lmdb.Transaction.get, raw_key, None, self._db)
+        self._stored[raw_key] = raw
+        return None if raw is None else self._decode(raw)
+
+
+def _copied(row: Mapping[str, Any]) -> Row:
+    """The row with copies of all that can be changed in place, so that neither side sees the other's changes."""
+    if _CONTAINERS.isdisjoint(map(type, row.values())):
+        return dict(row)
+    return {column: _copied_value(value) for column, value in row.items()}
+
+
+def _copied_value(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied_value(item) for key, item in value.items()}
+    if kind is list or kind is tuple or kind is set:
+        return kind(map(_copied_value, value))
+    return value

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from actors.read_model import ReadModel
-from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
+from storage import RecordedEvent, ReplicaStore, StorageError, WriteTransaction
 
 __all__ = ["ModelRun", "ProjectionFailure", "Projector"]
 
@@ -87,10 +87,8 @@ class Projector:
                     stop.recorded, stop.error, failure.attempts + 1 if failure else 1
                 )
                 stopped.append(stop.run)
-            except StoreFull:
-                raise
             except StorageError:
-                # The tables refused what was buffered: go event by event to find whose it was.
+                # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.
                 if len(events) == 1:
                     raise
                 for one in events:

@@ -12,3 +12,4 @@ def gates():
     yield trouble.gates
     trouble.gates.release.set()
     trouble.gates.fragile_fails = False
+    trouble.gates.padding = 0

@@ -21,6 +21,7 @@ class Gates:
         self.entered = threading.Event()
         self.release = threading.Event()
         self.fragile_fails = False
+        self.padding = 0
 
     def hang(self) -> None:
         """Wait until the test lets go."""
@@ -164,7 +165,7 @@ touches = fragile.table("touches", key="position")
 def on_touched(event: Touched, tables: Any, recorded: Any) -> None:
     if gates.fragile_fails:
         raise RuntimeError(f"can't stand {event.id}")
-    tables[touches].put({"position": recorded.position, "id": event.id})
+    tables[touches].put({"position": recorded.position, "id": event.id, "pad": "x" * gates.padding})
 
 
 @trouble.query(reads=[sizes])

@@ -81,7 +81,9 @@ class CommandHandler(Worker):
         if head > self._progress.head:
             self._publish(Committed(self._progress.head + 1, head, None))
         left = [submission for submission in desk.in_flight if not submission.settled]
-        desk.in_flight = []
+        # It stays in hand: this incarnation may fail on it as well.
+        desk.in_flight = left
+        desk.activity = None
         if left:
             for submission in left:
                 submission.fresh = False
@@ -90,6 +92,8 @@ class CommandHandler(Worker):
                 self._answer_uncertain(left, "the writer failed on it repeatedly")
             else:
                 self._handle(left)
+        desk.in_flight = []
+        desk.attempts = 0
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
@@ -199,13 +203,17 @@ class CommandHandler(Worker):
         now = self._log.head
         if now > head:
             self._publish(Committed(head + 1, now, None))
-        if now == head and error.errno == errno.ENOSPC:
+        if now == head and error.errno == errno.ENOSPC and not self._any_known(batch):
             for submission in batch:
                 submission.settle(
                     StoreFull(f"the disk is full: {error}; nothing was written; make room and try again")
                 )
         else:
             self._answer_uncertain(batch, str(error))
+
+    def _any_known(self, batch: list[Submission]) -> bool:
+        # Commands without events do not move the head.
+        return any(self._log.command(submission.command_id) is not None for submission in batch)
 
     def _answer_uncertain(self, batch: list[Submission], why: str) -> None:
         for submission in batch:

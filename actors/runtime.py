@@ -15,7 +15,7 @@ from actors._specs import CompiledDomain
 from actors.balancer import Balancer, Desk
 from actors.command_handler import CommandHandler, WriterDesk
 from actors.domain import Domain
-from actors.errors import ConsistencyTimeout, ModelStopped, SystemClosed
+from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
 from actors.mailbox import Mailbox
 from actors.messages import Committed
@@ -213,7 +213,7 @@ class Runtime:
     def close(self, timeout: float) -> None:
         """Stop writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
         end = time.monotonic() + timeout
-        self.supervisor.closing = True
+        self.supervisor.start_no_more()
         order = ["command-handler", "sync", *self.stores, *(desk.name for desk in self.query_desks)]
         stuck = []
         for name in order:
@@ -224,7 +224,7 @@ class Runtime:
                     stuck.append(name)
             child.mailbox.close(self._refusal)
             if name == "command-handler":
-                self._give_up_writer(name in stuck)
+                self._give_up_writer()
         self.progress.close()
         self.supervisor.end(max(end - time.monotonic(), 1.0))
         if self._pool is not None:
@@ -232,13 +232,16 @@ class Runtime:
         self.reads.expire_views(-1.0)
         self._files.close()
 
-    def _give_up_writer(self, stuck: bool) -> None:
-        """A decider that does not return can't be stopped; what it gives later is not written."""
-        self.desk.closing = True
-        if not stuck:
-            return
-        for submission in list(self.desk.in_flight):
-            submission.settle(self._refusal())
+    def _give_up_writer(self) -> None:
+        """Answer what a writer that hangs, or that died just now, has in hand.
+
+        A decider that does not return can't be stopped; what it gives later is not written.
+        """
+        desk = self.desk
+        desk.closing = True
+        deciding = desk.activity is not None
+        for submission in list(desk.in_flight):
+            submission.settle(self._refusal() if deciding else CommitUncertain(submission.command_id))
 
     def _refusal(self) -> Exception:
         return SystemClosed(f"the system on {self.path} was closed before this was handled; nothing was done")
@@ -249,12 +252,16 @@ class Runtime:
         progress = self.progress
 
         def done() -> bool:
-            return progress.everywhere(position) or progress.any_stopped() is not None
+            return progress.everywhere(position) or progress.closed or progress.any_stopped() is not None
 
         reached = progress.wait_until(done, timeout)
         stopped = progress.any_stopped()
         if stopped is not None:
             raise ModelStopped(f"model {stopped[1]!r} is stopped on {stopped[0]}: {stopped[2]}")
+        if not progress.everywhere(position) and progress.closed:
+            raise SystemClosed(
+                f"the system on {self.path} was closed before every replica applied {position}"
+            )
         if not reached:
             raise ConsistencyTimeout(
                 f"not every replica applied position {position} within {timeout:g} s; look at health()"

@@ -125,11 +125,16 @@ class Supervisor(Worker):
     def _start_due(self) -> None:
         now = time.monotonic()
         for child in self.children.values():
-            if self.closing or child.due is None or child.due > now or child.alive:
-                continue
-            child.start()
             with self._changed:
+                if self.closing or child.due is None or child.due > now or child.alive:
+                    continue
+                child.start()
                 self._changed.notify_all()
+
+    def start_no_more(self) -> None:
+        """From the return of this on, nobody is started any more; a caller's thread."""
+        with self._changed:
+            self.closing = True
 
     def wait_started(self, timeout: float) -> bool:
         """Whether every child has been started once within `timeout` seconds; a caller's thread."""

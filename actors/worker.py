@@ -60,6 +60,12 @@ class Worker(pykka.ThreadingActor):
         finally:
             self._exited(self.name, self.failure)
 
+    def _actor_loop_setup(self) -> None:
+        try:
+            self.on_start()
+        except BaseException as error:
+            self._handle_failure(type(error), error, error.__traceback__)
+
     def _actor_loop_teardown(self) -> None:
         """Leave the mailbox as it is: the next incarnation handles what waits in it."""
 

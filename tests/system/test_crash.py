@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import RecordedEvent, Rejected, System
+from actors import RecordedEvent, System
 from tests.system.checks import check_log, check_receipt, check_replicas, read_log
 from tests.system.depot import command_of, depot
 

@@ -124,7 +124,7 @@ class ReplicaStore:
             lock.sign()
             reason = None
             if exists:
-                reason = reason_to_distrust(path, state, boot_id)
+                reason = reason_to_distrust(state, boot_id)
                 try:
                     # An unmarked directory is read in any case: only a replica may be deleted.
                     if reason is None or state is None:
@@ -232,7 +232,7 @@ class ReplicaStore:
                 self._environment.sync(True)
                 self._environment.close()
                 if not self._condemned:
-                    write_state(self.path, ReplicaState("clean", str(self.size_bytes())))
+                    write_state(self.path, ReplicaState("clean", ""))
             except lmdb.Error as error:
                 raise translate(error, f"closing {self.path}") from error
             finally:

@@ -24,7 +24,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """`how` is "running", "clean" or "condemned"; `detail` is the boot id, the file size in bytes, or the reason."""
+    """`how` is "running", "clean" or "condemned"; `detail` is the boot id, nothing, or the reason."""
 
     how: str
     detail: str
@@ -41,7 +41,7 @@ def current_boot_id() -> str:
 def read_state(path: Path) -> ReplicaState | None:
     """The state of the replica in a directory, None where there is no state file that we wrote."""
     try:
-        title, how, detail = (path / STATE_FILE).read_text().rstrip("\n").split("\n", 2)
+        title, how, detail = (path / STATE_FILE).read_text().splitlines()
     except (OSError, ValueError):
         return None
     return ReplicaState(how, detail) if title == _TITLE else None
@@ -66,19 +66,13 @@ def write_state(path: Path, state: ReplicaState) -> None:
         raise kind(f"the state of the replica cannot be noted in {current}: {error.strerror}") from error
 
 
-def reason_to_distrust(path: Path, state: ReplicaState | None, boot_id: str) -> str | None:
+def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:
     """Why a database is not to be relied on before it is even opened, or None."""
     if state is None:
         return "its state file is missing"
-    if state.how == "running":
-        if boot_id and state.detail == boot_id:
-            return None
+    if state.how == "running" and not (boot_id and state.detail == boot_id):
         return "the machine went down while it was in use"
-    if state.how == "clean":
-        if str((path / DATA_FILE).stat().st_size) == state.detail:
-            return None
-        return f"its {DATA_FILE} was changed after it was closed"
-    return state.detail
+    return state.detail if state.how == "condemned" else None
 
 
 def delete_database(path: Path) -> None:

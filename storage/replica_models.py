@@ -15,7 +15,6 @@ import lmdb
 import msgpack
 
 from storage.environment import (
-    DATA_FILE,
     META_DB,
     Header,
     open_environment,
@@ -23,7 +22,6 @@ from storage.environment import (
     translate,
     write_header,
 )
-from storage.errors import DamagedStore
 from storage.replica_files import STATE_FILES
 from storage.table_access import TableHandle
 from storage.table_schema import ModelSchema, TableSchema
@@ -50,7 +48,6 @@ def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -
     """
     environment = open_replica(path, map_size)
     try:
-        _check_length(environment, path)
         header = read_header(environment, "replica")
         if header is None:
             return None
@@ -133,11 +130,3 @@ def _below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> l
         if not cursor.set_range(prefix):
             return []
         return list(takewhile(lambda item: item[0].startswith(prefix), cursor))
-
-
-def _check_length(environment: lmdb.Environment, path: Path) -> None:
-    # Reading a page beyond the end of the file would kill the process, so it is looked at before anything is read.
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    size = (path / DATA_FILE).stat().st_size
-    if size < needed:
-        raise DamagedStore(f"{path / DATA_FILE} is cut off: it has {size:,} bytes instead of {needed:,}")

@@ -26,7 +26,6 @@ from storage.errors import (
     StoreLocked,
 )
 from storage.replica import ReplicaStore
-from storage.replica_files import ReplicaState, write_state
 from storage.replica_models import META_DB, open_replica
 from storage.table_schema import ModelSchema, TableSchema
 
@@ -417,7 +416,6 @@ def test_a_newer_replica_is_refused_and_kept(store_path: Path) -> None:
         header = Header("replica", "h1", Header.new("replica").created, format=99)
         write_header(txn, environment.open_db(META_DB, txn=txn), header)
     environment.close()
-    write_state(store_path, ReplicaState("running", "boot-1"))
     size = (store_path / "data.mdb").stat().st_size
     with pytest.raises(NewerFormat, match="99"):
         opened(store_path)

@@ -112,6 +112,21 @@ def test_a_single_key_is_no_tuple(store: Store) -> None:
         store.table().get(("lamp", 1))
 
 
+def test_a_key_that_cannot_be_is_refused_with_the_table_named(store: Store) -> None:
+    for key, error in (
+        ("\ud800", InvalidKey),
+        (["lamp"], InvalidKey),
+        ("x" * 510, KeyTooLong),
+        ("é" * 300, KeyTooLong),
+    ):
+        with pytest.raises(error, match=r"'products', key 'sku'"):
+            store.table().get(key)
+    longest = "é" * 254
+    with store.replica.write() as transaction:
+        transaction.tables("catalog")[LINES].put({"order": longest, "line": None})
+    assert store.table(LINES).get((longest, None)) == {"order": longest, "line": None}
+
+
 def test_a_value_beyond_a_page_is_stored(store: Store) -> None:
     rows = [product(f"big{n}", n, name="word " * 2, blob=b"x" * 200_000) for n in range(3)]
     store.put(*rows)

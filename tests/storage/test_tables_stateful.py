@@ -35,7 +35,19 @@ labels = st.one_of(st.none(), st.lists(st.sampled_from(["x", "y", "xy", 1]), max
 columns = {"price": prices, "category": categories, "name": names, "labels": labels}
 rows = st.fixed_dictionaries({"sku": keys}, optional=columns)
 changes = st.fixed_dictionaries({}, optional=columns)
-specs = st.sampled_from([None, PRICE, PLACE, NAME, LABELS, NAMED])
+RANGES: list[tuple[IndexSpec | None, tuple[Any, Any, Any]]] = [
+    *((spec, (None, None, None)) for spec in (None, PRICE, PLACE, NAME, LABELS, NAMED)),
+    *((PRICE, (None, start, stop)) for start in (None, -2, 0.5) for stop in (1, Decimal("0.5"), "high")),
+    (PRICE, (None, 3, None)),
+    (None, (None, "la\0mp", "lamp")),
+    (None, (None, 0, "lam")),
+    *((PLACE, (equal, start, stop)) for equal in ("a", "") for start in (None, 0) for stop in (None, 2)),
+    (PLACE, (None, "", "a")),
+    (NAME, (None, "desk", "oak")),
+    (NAMED, ("a", "desk", "oak")),
+    (LABELS, (None, "x", "xy")),
+    (LABELS, (None, "x", None)),
+]
 limits = st.one_of(st.none(), st.integers(0, 5))
 
 Ordered = tuple[bytes, ...]
@@ -107,6 +119,11 @@ class Tables(RuleBasedStateMachine):
         self.writing()[SCHEMA].put(row)
         self.rows[encode_component(row["sku"])] = dict(row)
 
+    @rule(some=st.lists(rows, min_size=3, max_size=8))
+    def put_many(self, some: list[Row]) -> None:
+        for row in some:
+            self.put(row)
+
     @rule(key=keys, change=changes)
     def update(self, key: Any, change: Row) -> None:
         table, raw = self.writing()[SCHEMA], encode_component(key)
@@ -161,44 +178,40 @@ class Tables(RuleBasedStateMachine):
         assert table.get_many(some) == [expected.get(encode_component(key)) for key in some]
 
     @rule(
-        spec=specs,
-        start=st.one_of(st.none(), prices, keys),
-        stop=st.one_of(st.none(), prices, keys),
-        pinned=st.one_of(st.none(), categories),
-        inclusive=st.booleans(),
         reverse=st.booleans(),
+        inclusive=st.booleans(),
         limit=limits,
         size=st.integers(1, 4),
         old=st.booleans(),
     )
+    def ranges(self, reverse: bool, inclusive: bool, limit: int | None, size: int, old: bool) -> None:
+        for spec, (equal, start, stop) in RANGES:
+            self.range(spec, start, stop, equal, inclusive, reverse, limit, size, old)
+
     def range(
         self,
         spec: IndexSpec | None,
         start: Any,
         stop: Any,
-        pinned: Any,
+        equal: Any,
         inclusive: bool,
         reverse: bool,
         limit: int | None,
         size: int,
         old: bool,
     ) -> None:
-        if spec in (NAME, NAMED):
-            start, stop = (value if value in ("lamp", "lam") else None for value in (start, stop))
-        equal = pinned if spec in (PLACE, NAMED) else None
         table, expected = self.reader(old)
         bounds = {"start": start, "stop": stop, "equal": equal, "include_stop": inclusive}
         skip = 0 if equal is None else 1
+        low, high, pin = (
+            None if value is None else encode_component(value) for value in (start, stop, equal)
+        )
 
         def inside(place: Ordered) -> bool:
             return (
-                (equal is None or place[0] == encode_component(equal))
-                and (start is None or place[skip] >= encode_component(start))
-                and (
-                    stop is None
-                    or place[skip] < encode_component(stop)
-                    or (inclusive and place[skip] == encode_component(stop))
-                )
+                (pin is None or place[0] == pin)
+                and (low is None or place[skip] >= low)
+                and (high is None or place[skip] < high or (inclusive and place[skip] == high))
             )
 
         want = self.wanted(expected, spec, inside, reverse)

@@ -1,0 +1,247 @@
+"""Closing under load, use after closing, and forked children."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+
+import pytest
+
+from actors import CommitUncertain, QueryFailed, System, SystemClosed, ViewExpired
+from actors.testing import open_system
+from tests.helpers import Threads, wait_until
+from tests.system.trouble import Add, Added, Misbehave, SizeOf, sizes, still_serves, things, trouble
+
+THREADS = 8
+
+
+def open_at(path, **settings):
+    return System.open(path, trouble, **{"replicas": 1, **settings})
+
+
+# -- close() during load ----------------------------------------------------------------------
+@pytest.mark.parametrize("timeout", [30.0, 0.0], ids=["draining", "at once"])
+@pytest.mark.parametrize("way", ["execute", "submit", "execute_many"])
+def test_everyone_gets_a_receipt_that_holds_or_system_closed(store_path, way, timeout):
+    receipts, refused, unknown = [], [], []
+
+    def once(system, command):
+        if way == "execute":
+            return [system.execute(command)]
+        if way == "submit":
+            return [system.submit(command).result(20)]
+        return system.execute_many([command, command], return_exceptions=True)
+
+    def load(system, name):
+        for number in range(1_000_000):
+            command = Add(f"{name}-{number}")
+            try:
+                outcomes = once(system, command)
+            except (SystemClosed, CommitUncertain) as error:
+                outcomes = [error]
+            for outcome in outcomes:
+                if isinstance(outcome, SystemClosed):
+                    refused.append(command)
+                elif isinstance(outcome, CommitUncertain):
+                    unknown.append(command)
+                else:
+                    receipts.append(outcome)
+            if command in refused or command in unknown:
+                return
+
+    for _ in range(3):
+        system = open_at(store_path)
+        before = len(receipts)
+        with Threads() as threads:
+            for name in range(THREADS):
+                threads.start(load, system, f"{system.position}-{name}")
+            wait_until(lambda: len(receipts) - before > 200)  # noqa: B023
+            system.close(timeout)
+    with open_at(store_path) as again:
+        log = list(again.subscribe(until=again.position))
+        assert [recorded.position for recorded in log] == list(range(1, len(log) + 1))
+        for receipt in receipts:
+            assert log[receipt.first - 1].event == receipt.events[0]
+            assert log[receipt.first - 1].command_id == receipt.command_id
+        written = [recorded.event.id for recorded in log]
+        if way != "execute_many":
+            assert not {command.id for command in refused} & set(written)
+            acknowledged = {receipt.events[0].id for receipt in receipts}
+            assert set(written) - acknowledged <= {command.id for command in unknown}
+        again.wait_applied()
+        with again.view(sizes) as view:
+            assert {row["id"] for row in view[things].all()} == set(written)
+
+
+def test_queries_views_and_subscriptions_end_when_the_system_closes(store_path):
+    system = open_at(store_path)
+    still_serves(system)
+    seen, ended = [], []
+
+    def ask():
+        try:
+            while True:
+                seen.append(system.query(SizeOf("fine")))
+        except (SystemClosed, QueryFailed):
+            ended.append(ask)
+
+    def follow():
+        seen.extend(recorded.event for recorded in system.subscribe())
+
+    def wait_for_what_never_comes():
+        with pytest.raises(SystemClosed):
+            system.query(SizeOf("fine"), after=99, timeout=20)
+
+    def wait_for_a_view():
+        with pytest.raises(SystemClosed):
+            system.view(sizes, after=99, timeout=20)
+
+    def wait_applied():
+        with pytest.raises(SystemClosed):
+            system.wait_applied(99, timeout=20)
+
+    with Threads() as threads:
+        for waiting in (ask, ask, follow, wait_for_what_never_comes, wait_for_a_view, wait_applied):
+            threads.start(waiting)
+        wait_until(lambda: len(seen) > 50 and Added("fine", 7) in seen)
+        began = time.monotonic()
+        system.close()
+        assert time.monotonic() - began < 10
+    assert ended == [ask, ask]
+
+
+def test_commands_that_wait_are_handled_before_a_close_ends(store_path, gates):
+    system = open_at(store_path)
+    first = system.submit(Misbehave("slow", "hangs"))
+    assert gates.entered.wait(10)
+    waiting = [system.submit(Add(f"w-{n}")) for n in range(50)]
+    with Threads() as threads:
+        threads.start(system.close)
+        wait_until(lambda: system._runtime.supervisor.closing)
+        gates.release.set()
+    assert first.result(0).last == 1
+    assert [future.result(0).last for future in waiting] == list(range(2, 52))
+
+
+def test_closing_twice_and_from_two_threads_is_harmless(store_path):
+    system = open_at(store_path)
+    with Threads() as threads:
+        for _ in range(4):
+            threads.start(system.close)
+    system.close()
+    with open_at(store_path) as again:
+        again.close()
+
+
+def test_no_thread_of_a_closed_system_stays(store_path):
+    before = set(threading.enumerate())
+    with open_at(store_path, replicas=2) as system:
+        still_serves(system)
+        assert len(set(threading.enumerate()) - before) >= 7
+    wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+# -- use after close --------------------------------------------------------------------------
+def test_every_public_method_says_that_the_system_is_closed(store_path):
+    system = open_at(store_path)
+    still_serves(system)
+    view = system.view(sizes)
+    session = system.session()
+    session.execute(Add("s"))
+    system.close()
+    uses = {
+        "execute": lambda: system.execute(Add("a")),
+        "submit": lambda: system.submit(Add("a")),
+        "execute_many": lambda: system.execute_many([Add("a")]),
+        "aexecute": lambda: asyncio.run(system.aexecute(Add("a"))),
+        "append": lambda: system.append("thing-a", [Added("a", 1)]),
+        "query": lambda: system.query(SizeOf("a")),
+        "query_at": lambda: system.query_at(SizeOf("a")),
+        "aquery": lambda: asyncio.run(system.aquery(SizeOf("a"))),
+        "aquery_at": lambda: asyncio.run(system.aquery_at(SizeOf("a"))),
+        "query_many": lambda: system.query_many([SizeOf("a")]),
+        "view": lambda: system.view(sizes),
+        "session": lambda: system.session(),
+        "subscribe": lambda: system.subscribe(),
+        "health": lambda: system.health(),
+        "position": lambda: system.position,
+        "replica_names": lambda: system.replica_names,
+        "stream": lambda: system.stream("thing-a"),
+        "tagged": lambda: system.tagged("x"),
+        "wait_applied": lambda: system.wait_applied(),
+        "kill": lambda: system.kill("sync"),
+        "dump": lambda: system.dump("replica-1", sizes),
+        "on_committed": lambda: system.on_committed(print),
+        "on_broadcast": lambda: system.on_broadcast(print),
+        "on_applied": lambda: system.on_applied(print),
+    }
+    harmless = {"open", "close", "path", "domain"}
+    public = {name for name in dir(System) if not name.startswith("_")}
+    assert public == set(uses) | harmless, "a public method that this test does not know"
+    for use in (*uses.values(), lambda: session.execute(Add("a")), lambda: session.query(SizeOf("a"))):
+        with pytest.raises(SystemClosed, match="the system is closed"):
+            use()
+    with pytest.raises(ViewExpired):
+        view[things].get("fine")
+    view.close()
+    assert system.path == str(store_path)
+    assert system.domain is trouble
+
+
+# -- forked children --------------------------------------------------------------------------
+def in_a_child(function):
+    """What `function` gives, as text, in a forked child."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            outcome = str(function())
+        except BaseException as error:
+            outcome = f"{type(error).__name__}: {error}"
+        os.write(writing, outcome.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read().decode()
+    assert os.waitpid(child, 0)[1] == 0
+    return told
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_is_refused_and_the_parent_goes_on():
+    with open_system(trouble) as system:
+        still_serves(system, "before")
+        with system.session() as session:
+            for use in (
+                lambda: system.execute(Add("child")),
+                lambda: system.query(SizeOf("before")),
+                lambda: system.health(),
+                lambda: system.close(),
+                lambda: session.execute(Add("child")),
+                lambda: next(iter(system.subscribe())),
+            ):
+                assert in_a_child(use).startswith("ForkedProcess: this System was opened by the parent")
+        still_serves(system, "after")
+        assert system.position == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_leaves_a_with_block_closes_nothing(store_path):
+    with open_at(store_path) as system:
+
+        def leave():
+            with system:
+                pass
+            return "left"
+
+        assert in_a_child(leave) == "left"
+        still_serves(system)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_can_not_open_the_store_while_its_parent_has_it(store_path):
+    with open_at(store_path) as system:
+        assert in_a_child(lambda: open_at(store_path)).startswith("StoreLocked")
+        still_serves(system)

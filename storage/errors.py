@@ -39,10 +39,6 @@ class DamagedStore(StorageError):
     """The store's files are there but cannot be read as what they should be."""
 
 
-class ForeignReplica(StorageError):
-    """The replica belongs to another history than the log, or is ahead of it."""
-
-
 class StoreReadOnly(StorageError):
     """The place of the store cannot be written: its permissions or its file system forbid it."""
 

@@ -1,0 +1,178 @@
+"""The README and the guides: their examples run and print what they say, and what they name is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import actors
+import actors.errors
+import storage.errors
+from benchmarks.suite import COMMANDS, QUERIES, RANGES
+from storage import OnewriterError
+from tests.docs.run_page import Block, blocks_of, examples_of, run
+
+ROOT = Path(__file__).parents[2]
+RUNNER = Path(__file__).with_name("run_page.py")
+PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+TIMEOUT = 60
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+# -- the examples -------------------------------------------------------------------------------
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_print_what_it_says(page: str, tmp_path: Path) -> None:
+    done = run_here(tmp_path, str(RUNNER), str(ROOT / page), page)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_first_program_runs_as_one_file(tmp_path: Path) -> None:
+    program, expected = next(examples_of(text_of("README.md")))
+    (tmp_path / "bookshop.py").write_text(program.text)
+    done = run_here(tmp_path, "bookshop.py")
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_block_of_a_page_goes_unchecked(page: str) -> None:
+    before = None
+    for block in blocks_of(text_of(page)):
+        assert block.language in ("python", "text", "sh", "ini", ""), f"{page}:{block.line}"
+        if block.language == "text":
+            shown = before is not None and before.language == "python" and not block.before.strip()
+            assert shown, f"{page}:{block.line} shows the output of no example"
+        if not block.language:
+            assert (page, "CommandHandler" in block.text) == ("README.md", True), f"{page}:{block.line}"
+        before = block
+
+
+def test_an_example_that_prints_something_else_is_found() -> None:
+    page = "# A page\n\n```python\nprint(1)  # -> 1\n```\n\n```python\nprint(2)\n```\n\n```text\n3\n```\n"
+    assert [(block.line, expected) for block, expected in examples_of(page)] == [(4, "1\n"), (8, "3\n")]
+    main = sys.modules["__main__"]
+    try:
+        difference = run(page, "page.md")
+    finally:
+        sys.modules["__main__"] = main
+    assert difference is not None
+    assert difference.startswith("page.md:8 ")
+    assert difference.endswith("-3\n+2")
+
+
+# -- commands -----------------------------------------------------------------------------------
+def shell_lines(page: str) -> Iterator[tuple[str, list[str]]]:
+    """The words of every command of a page, in blocks and in the running text, without comments."""
+    text = text_of(page)
+    found = [line for block in blocks_of(text) if block.language == "sh" for line in block.text.splitlines()]
+    found += re.findall(r"`((?:make|python -m) [^`]+)`", text)
+    for line in found:
+        words = shlex.split(line, comments=True)
+        if words:
+            yield line, words
+
+
+@cache
+def help_of(*program: str) -> str:
+    return run_here(ROOT, "-m", *program, "--help").stdout
+
+
+def check_options(line: str, program: tuple[str, ...], words: list[str]) -> None:
+    for word in words:
+        if word.startswith("--"):
+            assert re.search(rf"{word.partition('=')[0]}\b", help_of(*program)), (
+                f"{line}: there is no {word} in {program}"
+            )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_exist(page: str) -> None:
+    makefile = text_of("Makefile")
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    for line, words in shell_lines(page):
+        match words:
+            case ["make", target, *variables]:
+                assert target in targets, f"{page}: {line}"
+                for name, _, value in (variable.partition("=") for variable in variables):
+                    assert f"$({name})" in makefile, f"{page}: {line}"
+                    if name == "BENCH":
+                        check_options(line, ("benchmarks",), shlex.split(value))
+            case ["python", "-m", "actors", program, *rest]:
+                assert help_of("actors", program), f"{page}: {line}"
+                check_options(line, ("actors", program), rest)
+            case ["python", "-m", "benchmarks", *rest]:
+                check_options(line, ("benchmarks",), rest)
+            case ["pip", "install", "."]:
+                pass
+            case _:
+                pytest.fail(f"{page}: nobody checks {line!r}")
+
+
+# -- names --------------------------------------------------------------------------------------
+def anchors_of(page: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (ROOT / page).parent / path if path else ROOT / page
+        assert there.exists(), f"{page}: {target}"
+        if anchor:
+            assert anchor in anchors_of(str(there.resolve().relative_to(ROOT))), f"{page}: {target}"
+
+
+def test_every_guide_is_in_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/\w+\.md)\)", text_of("README.md")))
+    assert linked == set(PAGES) - {"README.md"}
+
+
+def test_every_error_is_explained_in_a_guide() -> None:
+    explained = set(re.findall(r"`(\w+)`", "".join(text_of(page) for page in PAGES)))
+    for module in (actors.errors, storage.errors):
+        for name, value in vars(module).items():
+            if isinstance(value, type) and issubclass(value, OnewriterError) and not name.startswith("_"):
+                assert name in explained, f"{module.__name__}.{name}"
+
+
+def test_every_public_name_is_in_a_guide() -> None:
+    words = set(re.findall(r"\w+", "".join(text_of(page) for page in PAGES)))
+    assert set(actors.__all__) <= words, set(actors.__all__) - words
+
+
+def test_the_table_of_figures_has_the_lines_of_the_benchmarks() -> None:
+    text = text_of("README.md")
+    figures = text[text.index("<!-- figures") : text.index("<!-- end of figures")]
+    lines = [line.split("|")[1].strip() for line in figures.splitlines() if line.startswith("| ")]
+    lines = [line for line in lines if not line.endswith(" a second") and "applied" not in line]
+    assert lines == [entry.label for entry in (*COMMANDS, *QUERIES, *RANGES)]
+
+
+def test_a_block_that_is_never_closed_is_reported() -> None:
+    with pytest.raises(ValueError, match="line 3 is never closed"):
+        list[Block](blocks_of("# A page\n\n```python\nprint(1)\n".replace("# A page\n\n", "#\n")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -16,9 +17,14 @@ import pytest
 import actors
 import actors.errors
 import storage.errors
+from actors import System
+from actors.broadcast import WINDOW
+from actors.command_handler import MAX_BATCH
+from actors.read_replica import READ_BATCH
+from actors.repl.shell import META
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
-from tests.docs.run_page import Block, blocks_of, examples_of, run
+from tests.docs.run_page import blocks_of, examples_of, run
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("run_page.py")
@@ -165,6 +171,30 @@ def test_every_public_name_is_in_a_guide() -> None:
     assert set(actors.__all__) <= words, set(actors.__all__) - words
 
 
+def test_every_setting_of_a_system_is_in_the_guide() -> None:
+    settings = [
+        one for one in inspect.signature(System.open).parameters.values() if one.kind is one.KEYWORD_ONLY
+    ]
+    text = text_of("docs/operations.md")
+    for one in settings:
+        assert f"| `{one.name}` |" in text, one.name
+
+
+def test_the_shell_has_what_the_guide_names() -> None:
+    text = text_of("docs/operations.md")
+    named = set(re.findall(r"`(:\w+)", text))
+    assert named
+    assert named <= set(META)
+
+
+def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:
+    text = " ".join(text_of("docs/architecture.md").split())
+    assert f"up to {MAX_BATCH:,} commands" in text
+    assert f"The limit of {MAX_BATCH:,}" in text
+    assert f"the replica reads {READ_BATCH:,} events" in text
+    assert f"more than {WINDOW:,} events behind" in text
+
+
 def test_the_table_of_figures_has_the_lines_of_the_benchmarks() -> None:
     text = text_of("README.md")
     figures = text[text.index("<!-- figures") : text.index("<!-- end of figures")]
@@ -175,4 +205,4 @@ def test_the_table_of_figures_has_the_lines_of_the_benchmarks() -> None:
 
 def test_a_block_that_is_never_closed_is_reported() -> None:
     with pytest.raises(ValueError, match="line 3 is never closed"):
-        list[Block](blocks_of("# A page\n\n```python\nprint(1)\n".replace("# A page\n\n", "#\n")))
+        list(blocks_of("# A page\n```python\nprint(1)\n"))

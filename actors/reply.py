@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from concurrent.futures._base import FINISHED, PENDING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import Any, TypeVar
 
 __all__ = ["Reply"]
@@ -39,6 +39,14 @@ class Reply(Future[T]):
                 if made is None:
                     made = self._made = threading.Condition()
         return made
+
+    def cancelled(self) -> bool:
+        """As `Future.cancelled`; the writer asks for every command."""
+        return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED)
+
+    def done(self) -> bool:
+        """As `Future.done`."""
+        return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED)
 
     def set_result(self, result: T) -> None:
         """Give the result; as `Future.set_result`."""

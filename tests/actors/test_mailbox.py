@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pykka
+import pytest
+from pykka import messages as pykka_messages
+from pykka._envelope import Envelope
+
+from actors.mailbox import TICK, Mailbox, Request
+from tests.helpers import Threads, wait_until
+
+
+class Message(Request):
+    """A request that notes how it was answered."""
+
+    __slots__ = ("answers", "name", "weight")
+
+    def __init__(self, name: Any, weight: int = 1) -> None:
+        self.name = name
+        self.weight = weight
+        self.answers: list[Exception] = []
+
+    def fail(self, error: Exception) -> None:
+        self.answers.append(error)
+
+
+class Closed(Exception):
+    pass
+
+
+def names(messages):
+    return [message.name for message in messages]
+
+
+def test_messages_come_out_in_the_order_they_went_in():
+    mailbox = Mailbox()
+    for number in range(5):
+        mailbox.put(Message(number))
+    assert mailbox.get().name == 0
+    assert names(mailbox.drain(2)) == [1, 2]
+    assert names(mailbox.drain(100)) == [3, 4]
+    assert mailbox.drain(100) == []
+    assert mailbox.empty()
+
+
+def test_held_messages_are_the_next_ones():
+    mailbox = Mailbox()
+    for number in range(6):
+        mailbox.put(Message(number))
+    taken = mailbox.drain(4)
+    mailbox.hold(taken[1:])
+    assert len(mailbox) == 5
+    assert mailbox.get().name == 1
+    assert names(mailbox.drain(3)) == [2, 3, 4]
+    mailbox.hold([])
+    assert mailbox.get().name == 5
+
+
+def test_get_waits_for_a_message_and_ticks_when_none_comes():
+    mailbox = Mailbox(tick=0.001)
+    assert mailbox.get() is TICK
+    patient = Mailbox()
+    with Threads() as threads:
+        threads.start(lambda: patient.put(Message("late")))
+        assert patient.get().name == "late"
+
+
+def test_put_never_waits_for_room():
+    mailbox = Mailbox(limit=1)
+    for number in range(3):
+        mailbox.put(Message(number))
+    assert len(mailbox) == 3
+
+
+def test_an_offer_to_a_full_mailbox_gives_up_after_the_timeout():
+    mailbox = Mailbox(limit=2)
+    assert mailbox.offer(Message(0), 0)
+    assert mailbox.offer(Message(1), 0)
+    assert not mailbox.offer(Message(2), 0)
+    assert not mailbox.offer(Message(2), 0.01)
+    assert not mailbox.offer(Message(2), -1.0)
+    assert names(mailbox.drain(9)) == [0, 1]
+
+
+def test_an_offer_goes_through_as_soon_as_there_is_room():
+    for take in (lambda mailbox: mailbox.get(), lambda mailbox: mailbox.drain(1)):
+        mailbox = Mailbox(limit=1)
+        mailbox.put(Message(0))
+        went = []
+        with Threads() as threads:
+            threads.start(lambda: went.append(mailbox.offer(Message(1), 10)))  # noqa: B023
+            wait_until(lambda: mailbox._waiting)  # noqa: B023
+            take(mailbox)
+        assert went == [True]
+        assert mailbox.get().name == 1
+
+
+def test_a_heavy_message_takes_the_room_of_its_weight_until_it_is_taken():
+    for take in (lambda mailbox: mailbox.get(), lambda mailbox: mailbox.drain(1)):
+        mailbox = Mailbox(limit=10)
+        assert mailbox.offer(Message("heavy", 10), 0)
+        assert len(mailbox) == 10
+        assert not mailbox.offer(Message("light"), 0)
+        take(mailbox)
+        assert len(mailbox) == 0
+        assert mailbox.offer(Message("light"), 0)
+
+
+def test_many_threads_stay_within_the_bound_and_nothing_is_lost():
+    limit, putters, each = 10, 6, 200
+    mailbox = Mailbox(limit=limit)
+    taken, longest = [], [0]
+
+    def put(name):
+        for number in range(each):
+            assert mailbox.offer(Message((name, number)), 20)
+
+    with Threads() as threads:
+        for name in range(putters):
+            threads.start(put, name)
+        while len(taken) < putters * each:
+            longest[0] = max(longest[0], len(mailbox))
+            taken += names([mailbox.get(), *mailbox.drain(3)])
+    assert longest[0] <= limit + putters
+    for name in range(putters):
+        assert [number for owner, number in taken if owner == name] == list(range(each))
+
+
+def test_closing_answers_what_waits_what_is_held_and_what_still_comes():
+    mailbox = Mailbox()
+    messages = [Message(number) for number in range(4)]
+    for message in messages[:3]:
+        mailbox.put(message)
+    mailbox.hold(mailbox.drain(2))
+    mailbox.close(Closed)
+    mailbox.put(messages[3])
+    assert [type(message.answers[0]) for message in messages] == [Closed] * 4
+    assert [len(message.answers) for message in messages] == [1] * 4
+
+
+def test_what_is_given_back_after_closing_is_answered_too():
+    mailbox = Mailbox()
+    message = Message(0)
+    mailbox.put(message)
+    taken = mailbox.drain(1)
+    mailbox.close(Closed)
+    mailbox.hold(taken)
+    assert len(message.answers) == 1
+
+
+def test_an_offer_that_waits_for_room_is_answered_by_closing():
+    mailbox = Mailbox(limit=1)
+    mailbox.put(Message(0))
+    late = Message(1)
+    with Threads() as threads:
+        threads.start(mailbox.offer, late, 20)
+        wait_until(lambda: mailbox._waiting)
+        mailbox.close(Closed)
+    assert len(late.answers) == 1
+
+
+def test_closing_answers_a_pykka_ask():
+    mailbox = Mailbox()
+    future = pykka.ThreadingFuture()
+    mailbox.put(Envelope("a message of Pykka's own", reply_to=future))
+    mailbox.close(lambda: Closed("closed"))
+    with pytest.raises(Closed, match="closed"):
+        future.get(timeout=1)
+
+
+def test_the_order_to_stop_outlives_closing():
+    mailbox = Mailbox()
+    stop = Envelope(pykka_messages._ActorStop())
+    mailbox.put(stop)
+    mailbox.close(Closed)
+    mailbox.put(Message("late"))
+    assert mailbox.get() is stop
+
+
+def test_every_message_is_answered_once_when_many_threads_put_while_it_closes():
+    for _ in range(20):
+        mailbox = Mailbox(limit=50)
+        putters, together = 6, threading.Barrier(8)
+        sent: list[list[Message]] = [[] for _ in range(putters)]
+        taken: list[Message] = []
+        closed = threading.Event()
+
+        def put(own):
+            together.wait(10)  # noqa: B023
+            for number in range(1000):
+                message = Message(number)
+                own.append(message)
+                mailbox.offer(message, 10)  # noqa: B023
+                if message.answers:
+                    return
+
+        def take():
+            together.wait(10)  # noqa: B023
+            while not closed.is_set():  # noqa: B023
+                drained = mailbox.drain(7)  # noqa: B023
+                taken.extend(drained[:5])  # noqa: B023
+                mailbox.hold(drained[5:])  # noqa: B023
+
+        with Threads() as threads:
+            for own in sent:
+                threads.start(put, own)
+            threads.start(take)
+            together.wait(10)
+            wait_until(lambda: len(taken) > 100)  # noqa: B023
+            mailbox.close(Closed)
+            closed.set()
+        handled = {id(message) for message in taken}
+        for message in (message for own in sent for message in own):
+            assert len(message.answers) + (id(message) in handled) == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, get_args
 
@@ -50,9 +50,15 @@ class _Place:
     """The call that the cursor is in: its name, what it was given, and whether it is the statement itself."""
 
     name: str
-    given: set[str]
-    values: int = 0
     outermost: bool = False
+    given: set[str] = field(default_factory=set)
+    values: int = 0
+    after_name: bool = False
+
+    def value(self) -> None:
+        """A value was given, to the name before it or by its place."""
+        self.values += not self.after_name
+        self.after_name = False
 
 
 def suggest(before: str, vocabulary: Vocabulary, live: Live) -> list[Suggestion]:
@@ -69,25 +75,29 @@ def suggest(before: str, vocabulary: Vocabulary, live: Live) -> list[Suggestion]
 
 def _place(before: str) -> _Place | None:
     """Where the cursor is; None inside a quote or a comment."""
-    calls = [_Place("", set(), outermost=True)]
-    last, end = "", 0
+    calls = [_Place("", outermost=True)]
+    word, end = "", 0
     for token in _TOKENS.finditer(before):
         here = calls[-1]
-        if token["quote"]:
+        if token["quote"] or (token["word"] or "").startswith("#"):
             return None
         if token["named"]:
             here.given.add(token["named"])
+            here.after_name = True
         elif token["mark"] and token["mark"] in "([{":
-            calls.append(_Place(last if token["mark"] == "(" and token.start() == end else "", set()))
+            called = token["mark"] == "(" and word != "" and token.start() == end
+            if not called:
+                here.value()
+            calls.append(_Place(word if called else ""))
         elif token["mark"]:
             calls = calls[:-1] or calls
-        elif token["word"] and token["word"].startswith("#"):
-            return None
         elif here.outermost and not here.name:
             here.name = token[0]
+        elif token[0].startswith("--"):
+            here.after_name = before.startswith("=", token.end())
         else:
-            here.values += 1
-        last, end = token["word"] or "", token.end()
+            here.value()
+        word, end = token["word"] or "", token.end()
     return calls[-1]
 
 
@@ -114,16 +124,16 @@ def _offers(
             return
         form = vocabulary.queries[watched]
     if named is not None:
-        field = form.field(named[1]) if form is not None else None
-        yield from _values(field.hint if field is not None else Any, vocabulary)
+        wanted = form.field(named[1]) if form is not None else None
+        yield from _values(wanted.hint if wanted is not None else Any, vocabulary)
         return
     if form is None:
         yield from _nested(vocabulary)
         return
     yield from (
-        (f"{field.name}=", _note(field.type, field.default))
-        for field in form.fields[max(place.values - (watched is not None), 0) :]
-        if field.name not in place.given
+        (f"{one.name}=", _note(one.type, one.default))
+        for one in form.fields[max(place.values - (watched is not None), 0) :]
+        if one.name not in place.given
     )
     if place.outermost:
         yield from _options(WATCH_OPTIONS if watched else _options_of(form), before)
@@ -170,7 +180,7 @@ def _options_of(form: Form) -> dict[str, Option]:
 
 def _options(options: dict[str, Option], before: str) -> Iterator[tuple[str, str]]:
     for name, option in options.items():
-        if f"--{name}" not in before.split():
+        if not re.search(rf"--{name}(?![\w-])", before):
             yield (f"--{name}" if option.hint is bool else f"--{name}="), option.text
 
 

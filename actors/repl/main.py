@@ -17,6 +17,7 @@ from actors.repl.errors import Quit, ReplError, describe
 from actors.repl.lines import statements
 from actors.repl.render import Output, PlainOutput, RichOutput
 from actors.repl.shell import Shell
+from actors.repl.watching import end_watches
 from actors.system import System
 from storage.errors import OnewriterError
 
@@ -84,7 +85,7 @@ def _session(domain: Domain, path: str | None, replicas: int, output: Output, te
             code = interact(shell)
         else:
             code = run_lines(shell, sys.stdin.buffer)
-        shell.end_watches()
+        end_watches(shell)
         return code
 
 

@@ -117,7 +117,7 @@ class _Parser:
         arguments.options[found[1]] = value
 
     # -- values ------------------------------------------------------------------------------
-    def _value(self, after: str = "") -> Value:
+    def _value(self, after: str = "", stop: str = "") -> Value:
         self._space()
         first = self._peek()
         if first in ('"', "'"):
@@ -128,7 +128,7 @@ class _Parser:
             return Row(tuple(self._items(")")), "(")
         if first == "{":
             return Pairs(tuple(self._pairs()))
-        word = self._word("")
+        word = self._word(stop)
         if not word:
             raise self._error(f"a value is missing after {after}" if after else self._unexpected())
         if self._peek() != "(":
@@ -152,10 +152,9 @@ class _Parser:
         self._enter()
         while not self._ends("}"):
             # A colon ends a bare key, but not a bare value: 10:30 and urls hold colons.
-            first = self._peek()
-            key = self._value() if first in "\"'[({" else Word(self._word(":"))
+            key = self._value(stop=":")
             self._space()
-            if key == Word("") or self._peek() != ":":
+            if self._peek() != ":":
                 if not self._peek():
                     raise self._unclosed()
                 raise self._error("inside { } write key: value")

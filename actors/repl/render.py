@@ -76,20 +76,22 @@ class RichOutput:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        made = RichTable(title=printable(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
+        made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, column in enumerate(table.columns):
             right = number in table.figures
             made.add_column(Text(printable(column)), justify="right" if right else "left", no_wrap=right)
         for row in table.rows:
             made.add_row(*(Text(printable(cell)) for cell in row))
-        self._show(made)
+        self._show(*([Text(printable(title), "bold")] if title else []), made)
 
-    def _show(self, what: object) -> None:
+    def _show(self, *parts: object) -> None:
         from rich.console import Console
 
         # While a line is being edited, prompt_toolkit stands in for sys.stdout and keeps its line below.
         with self._lock:
-            Console(file=sys.stdout, highlight=False, force_terminal=True).print(what, soft_wrap=False)
+            console = Console(file=sys.stdout, highlight=False, force_terminal=True)
+            for part in parts:
+                console.print(part)
 
 
 def printable(text: str) -> str:

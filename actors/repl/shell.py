@@ -21,12 +21,10 @@ from actors.repl.syntax import Call
 from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
 from actors.repl.watch import Applied, BackgroundWatch
 from actors.system import System
-from storage.errors import OnewriterError
 
 __all__ = ["Shell"]
 
-WATCH_END = 10.0
-"""Seconds that a watch in the background gets at the end to show what was applied."""
+AN = {"state": "a state", "event": "an event", "value": "a value"}
 
 
 class Shell:
@@ -61,7 +59,7 @@ class Shell:
         known = [*self.vocabulary.commands, *self.vocabulary.queries]
         form = self.vocabulary.forms.get(name)
         if form is not None:
-            return UsageError(f"{name} is a {form.kind}, not a command or a query; :help lists those")
+            return UsageError(f"{name} is {AN[form.kind]}, not a command or a query; :help lists those")
         return UsageError(f"there is no command or query {name}{did_you_mean(name, known)}; :help lists them")
 
     def _meta(self, call: Call) -> None:
@@ -116,16 +114,3 @@ class Shell:
             self.output.say(f"{label}nothing found at position {position}")
         else:
             self.output.say(f"{label}{self.vocabulary.literal(result)} at position {position}")
-
-    # -- the end -----------------------------------------------------------------------------
-    def end_watches(self) -> None:
-        """Stop what watches in the background, once it has shown what is applied."""
-        if not self.watches:
-            return
-        try:
-            position = self.system.wait_applied(timeout=WATCH_END)
-        except OnewriterError:
-            position = 0
-        for watch in self.watches:
-            watch.stop(position, WATCH_END)
-        self.watches.clear()

@@ -109,11 +109,15 @@ class BackgroundWatch:
             self._asked = position
             self._news.notify_all()
 
-    def stop(self, position: int, timeout: float) -> bool:
-        """End it once it has looked at `position`; False when it did not in `timeout` seconds."""
+    def wait_asked(self, position: int, timeout: float) -> bool:
+        """Whether it has looked at `position`, or has ended, within `timeout` seconds."""
         with self._news:
-            self._news.wait_for(lambda: self.ended or self._asked >= position, timeout)
-            self._stop = True
+            return self._news.wait_for(lambda: self.ended or self._asked >= position, timeout)
+
+    def stop(self, position: int, timeout: float) -> bool:
+        """End it once it has looked at `position`; False when it did not end in time."""
+        self.wait_asked(position, timeout)
+        self._stop = True
         self._applied.wake()
         self._thread.join(timeout)
         return self.ended

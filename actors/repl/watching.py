@@ -9,11 +9,15 @@ from actors.repl.options import WATCH_OPTIONS, read_options
 from actors.repl.registry import arguments, meta
 from actors.repl.syntax import Call, Word
 from actors.repl.watch import BackgroundWatch, answers
+from storage.errors import OnewriterError
 
 if TYPE_CHECKING:
     from actors.repl.shell import Shell
 
-__all__ = ["unwatch", "watch"]
+__all__ = ["end_watches", "unwatch", "watch"]
+
+PATIENCE = 10.0
+"""Seconds that a watch in the background gets for its first answer, and at its end for the last."""
 
 
 @meta(":watch QUERY [--count=N] [--seconds=S] [--background]")
@@ -78,7 +82,10 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
             shell.output.error(f"the watch of {name} ended: {describe(error)}")
 
     shell.watches[:] = [one for one in shell.watches if not one.ended]
-    shell.watches.append(BackgroundWatch(name, shell.applied, run))
+    begun = BackgroundWatch(name, shell.applied, run)
+    shell.watches.append(begun)
+    # The first answer comes before whatever the next line does.
+    begun.wait_asked(0, PATIENCE)
 
 
 @meta(":unwatch")
@@ -86,7 +93,20 @@ def unwatch(shell: Shell, call: Call) -> None:
     """End the watches in the background."""
     arguments(shell, call, ())
     names = [one.text for one in shell.watches if not one.ended]
-    shell.end_watches()
+    end_watches(shell)
     shell.output.say(
         f"no longer watched: {', '.join(names)}" if names else "nothing is watched in the background"
     )
+
+
+def end_watches(shell: Shell) -> None:
+    """Stop what watches in the background, once it has shown what is applied."""
+    if not shell.watches:
+        return
+    try:
+        position = shell.system.wait_applied(timeout=PATIENCE)
+    except OnewriterError:
+        position = 0
+    for one in shell.watches:
+        one.stop(position, PATIENCE)
+    shell.watches.clear()

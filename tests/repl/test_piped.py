@@ -1,0 +1,263 @@
+"""Sessions whose input is piped: what they print, where they stop, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def session(text: str | bytes, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    """Run a whole session; its output as text."""
+    done = subprocess.run(
+        [sys.executable, "-m", "actors", "repl", *arguments],
+        input=text.encode() if isinstance(text, str) else text,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+LAMP = 'ListProduct sku=lamp name="Desk lamp" category=light price=1999\n'
+
+
+def test_commands_and_queries_are_carried_out_line_by_line() -> None:
+    done = session(f"# a lamp\n\n{LAMP}Cheapest limit=1 --strong\n")
+    assert done.returncode == 0
+    assert 'ProductListed(sku="lamp", name="Desk lamp", category="light", price=1999)' in done.stdout
+    assert done.stdout.splitlines()[-4:] == [
+        "1 row at position 1",
+        "sku   name       category  price  description",
+        "----  ---------  --------  -----  -----------",
+        "lamp  Desk lamp  light      1999",
+    ]
+    assert done.stderr.splitlines() == ["this store is thrown away at the end; name a PATH to keep one"]
+
+
+def test_nothing_is_echoed() -> None:
+    done = session("# only a comment\n\n   \n")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_session_reads_its_own_writes() -> None:
+    prices = "".join(f"RepriceProduct lamp {price}\nProductDetails lamp\n" for price in range(1, 40))
+    done = session(LAMP + prices)
+    shown = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("price ")]
+    assert (done.returncode, shown) == (0, [str(price) for price in range(1, 40)])
+
+
+def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
+    done = session(
+        LAMP + "RestockProduct(lamp,  # how many\n\n  10)\n"
+        "PlaceOrder(o1, ann, placed_at=2024-05-01T10:30, lines=[\n  OrderLine(lamp, 2)\n])\nCustomerOrders ann\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["o1", "ann", "2024-05-01T10:30:00", "2", "3998", "PLACED"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (LAMP.strip(), "line 3: Rejected [product.exists]: product lamp is listed already"),
+        ("RepriceProduct lamp price=abc", "line 3: InvalidMessage: RepriceProduct.price must be int"),
+        ("RepriceProduct lamp price=(", "line 3: Incomplete: column 27: '(' is not closed"),
+        ("RepriceProduct(\nlamp,\n-)", "line 3: InvalidMessage: RepriceProduct.price must be int"),
+        ("RepriceProduct(\nlamp,\n)x", "line 3: ParseError: line 3, column 2 of the statement"),
+        ("RepriceProduct lamp 5 --expected-version=7", "line 3: ConcurrencyConflict: stream 'product-lamp' is at"),
+        ("RepriceProduct lamp 5 --expect=7", "line 3: UsageError: RepriceProduct has no option --expect"),
+        ("RepriceProdukt lamp 5", "line 3: UsageError: there is no command or query RepriceProdukt; did you mean Rep"),
+        ("ProductListed lamp", "line 3: UsageError: ProductListed is an event, not a command or a query"),
+        ("Cheapest --after=99999 --max-lag=x", "line 3: UsageError: --max-lag must be int | float | timedelta"),
+        (":lgo", "line 3: UsageError: there is no :lgo; did you mean :log?"),
+        (":kill nobody", "line 3: UsageError: there is no actor nobody; there are replica-1, replica-2"),
+        ('RepriceProduct "lamp 5', "line 3: ParseError: column 16: this quote is not closed on its line"),
+    ],
+)  # fmt: skip
+def test_the_first_error_ends_it_with_its_line_number(line: str, error: str) -> None:
+    done = session(f"{LAMP}# next\n{line}\n:log\n")
+    assert done.returncode == 1
+    if not line.endswith("("):
+        assert done.stderr.splitlines()[-1].startswith(error)
+    else:
+        # The rest of the file stands inside the bracket.
+        assert "line 3: " in done.stderr
+    assert "of 1 events" not in done.stdout
+
+
+def test_the_same_command_id_again_shows_the_first_receipt(store_path: Path) -> None:
+    first = session(f"{LAMP.strip()} --id=one\n", str(store_path))
+    again = session(f"{LAMP.strip()} --id=one\n:log\n", str(store_path))
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert again.stdout.startswith(first.stdout)
+    assert "1 of 1 events" in again.stdout
+
+
+def test_input_that_is_not_text_is_refused_with_its_line() -> None:
+    done = session(LAMP.encode() + b"RepriceProduct lamp \xff\n")
+    assert done.returncode == 1
+    assert "line 2: not UTF-8 text" in done.stderr
+
+
+def test_quit_ends_it_before_what_follows() -> None:
+    done = session(":quit\nNonsense\n")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_log_and_streams_are_shown_in_pages() -> None:
+    done = session(
+        LAMP
+        + "RestockProduct lamp 1\nRestockProduct lamp 2\n:log 0 2\n:stream product-lamp 2\n:stream none\n:log 9"
+    )
+    assert done.returncode == 0
+    assert "2 of 3 events; the next ones: :log 2" in done.stdout
+    assert "stream product-lamp\n" in done.stdout
+    assert "stream none has no events" in done.stdout
+    assert "no events after position 9; the log ends at 3" in done.stdout
+
+
+def test_replicas_lag_and_health_are_shown() -> None:
+    done = session(LAMP + "Cheapest\n:replicas\n:lag\n:health\n", "--replicas", "2")
+    assert done.returncode == 0
+    assert "2 replicas of a log of 1 events" in done.stdout
+    assert [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("replica-2 ")] == [
+        ["replica-2", "0"],
+        *(["replica-2", model] for model in ("catalogue", "stock", "sales", "orders")),
+        ["replica-2", "runs"],
+    ]
+    assert "ok: " in done.stdout
+
+
+@pytest.mark.parametrize("actor", ["replica-1", "replica-2.query-1", "sync", "command-handler"])
+def test_a_killed_actor_comes_back_and_nothing_is_lost(actor: str) -> None:
+    done = session(
+        f"{LAMP}:kill {actor}\n:kill {actor}\nRepriceProduct lamp 5\n:kill {actor}\nCheapest --strong\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"{actor} died and the supervisor brought it back (restarts: 2). Nothing is lost: the log is at position 1"
+        in (done.stdout)
+    )
+    assert (
+        "(restarts: 3). Nothing is lost: the log is at position 2, and every replica has applied it."
+        in done.stdout
+    )
+    assert done.stdout.splitlines()[-1].split() == ["lamp", "Desk", "lamp", "light", "5"]
+
+
+def test_help_lists_everything_and_explains_one_name() -> None:
+    done = session(":help\n:help PlaceOrder\n:help OrderStatus\n:help watch\n:help Cheapest\n")
+    assert done.returncode == 0
+    for expected in (
+        "RemoveFromCart cart_id sku [quantity=none]",
+        ":kill NAME",
+        "command PlaceOrder order_id customer placed_at lines",
+        "lines      tuple[OrderLine, ...]  must be given",
+        "--expected-version=",
+        "one of PLACED, CANCELLED",
+        "--background",
+        "limit  int   10",
+        "--max-lag=",
+    ):
+        assert expected in done.stdout
+    assert session(":help Nothing\n").returncode == 1
+
+
+def test_a_domain_of_ones_own_is_named_by_module_and_attribute(tmp_path: Path) -> None:
+    (tmp_path / "counting.py").write_text(
+        "from actors import Domain\n"
+        "class Holder: pass\n"
+        "holder = Holder(); holder.domain = domain = Domain('counting')\n"
+        "@domain.state(stream='counter-{name}')\nclass Counter:\n    name: str\n    value: int\n"
+        "@domain.event(Counter)\nclass Added:\n    name: str\n    amount: int\n"
+        "@domain.command(Counter, name='counter.Add')\nclass Add:\n    name: str\n    amount: int = 1\n"
+        "@domain.decide\ndef add(counter: Counter | None, command: Add):\n"
+        "    if command.amount: yield Added(command.name, command.amount)\n"
+        "@domain.evolve\ndef added(counter: Counter | None, event: Added) -> Counter:\n"
+        "    return Counter(event.name, (counter.value if counter else 0) + event.amount)\n"
+    )
+    done = session(
+        "counter.Add a\ncounter.Add(a, 0)\n:stream counter-a\n",
+        "--domain=counting:holder.domain",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do; counter-a is at version 1" in done.stdout
+    assert 'Added(name="a", amount=1)' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("domain", "error"),
+    [
+        ("shop", "--domain takes MODULE:ATTRIBUTE"),
+        ("no.such:shop", "importing no.such failed: ModuleNotFoundError"),
+        ("actors.demo.shop:nothing", "actors.demo.shop has nothing as nothing, where a Domain is wanted"),
+        ("actors:System", "actors has a type as System"),
+    ],
+)
+def test_a_domain_that_is_not_there_is_bad_use(domain: str, error: str) -> None:
+    done = session("", "--domain", domain)
+    assert done.returncode == 2
+    assert error in done.stderr
+
+
+def test_a_place_that_holds_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear reader")
+    done = session("", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("NotAStore: ")
+
+
+def test_piped_sessions_need_no_extra(tmp_path: Path) -> None:
+    for name in ("rich", "prompt_toolkit"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
+    done = session(f"{LAMP}:help\n:log\n", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+# -- watching -----------------------------------------------------------------------------
+def test_a_watch_ends_after_its_count_or_its_time() -> None:
+    done = session(LAMP + ":watch Cheapest limit=1 --count=1\n:watch Cheapest(limit=2) --seconds=0.05\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 row at position 1") == 2
+
+
+def test_a_watch_in_the_background_shows_only_what_changed() -> None:
+    done = session(
+        LAMP + ":watch Cheapest --background\n:watch Cheapest --background --count=1\n"
+        "RestockProduct lamp 5\n:unwatch\nRepriceProduct lamp 5\n:watch ProductDetails lamp --background\n"
+        "RepriceProduct lamp 6\n:unwatch\n:unwatch\n"
+    )
+    assert done.returncode == 0, done.stderr
+    # A change of the stock is none of the catalogue.
+    assert done.stdout.count("Cheapest: 1 row at position") == 2
+    assert (
+        "no longer watched: Cheapest\n" in done.stdout
+        or "no longer watched: Cheapest, Cheapest\n" in done.stdout
+    )
+    assert "ProductDetails: at position 3" in done.stdout
+    assert "ProductDetails: at position 4" in done.stdout
+    assert done.stdout.endswith("nothing is watched in the background\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (":watch", "QUERY is missing"),
+        (":watch RestockProduct lamp 1", "RestockProduct is a command; only queries can be watched"),
+        (":watch Nothing", "there is no command or query Nothing"),
+        (":watch Cheapest --count=0", "--count must be more than 0"),
+        (":watch Cheapest --strong", ":watch has no option --strong"),
+    ],
+)
+def test_what_can_not_be_watched_is_refused(line: str, error: str) -> None:
+    done = session(f"{line}\n")
+    assert done.returncode == 1
+    assert f"line 1: UsageError: {error}" in done.stderr

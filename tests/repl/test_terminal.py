@@ -1,0 +1,193 @@
+"""A session at a terminal: typed, completed, interrupted, ended; and its history."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import PATIENCE
+
+pytest.importorskip("prompt_toolkit")
+pytest.importorskip("rich")
+
+PROJECT = Path(__file__).parents[2]
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+class Terminal:
+    """A session under a pseudo terminal of 150 columns."""
+
+    def __init__(self, state: Path, *arguments: str) -> None:
+        self._main, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(PROJECT),
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "TERM": "xterm",
+            "XDG_STATE_HOME": str(state),
+        }
+        # The child makes the terminal its own, so that Ctrl-C is a signal to it.
+        start = "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        start += (
+            "sys.argv = ['actors', 'repl', *sys.argv[1:]]; runpy.run_module('actors', run_name='__main__')"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", start, *arguments],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=environment,
+            cwd=PROJECT,
+            start_new_session=True,
+        )
+        os.close(other)
+        self._held = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._main, text.encode())
+
+    def until(self, text: str) -> str:
+        """What came up to and with `text`; waits for it."""
+        end = time.monotonic() + PATIENCE
+        while text not in self._held:
+            ready, _, _ = select.select([self._main], [], [], max(end - time.monotonic(), 0))
+            assert ready, f"{text!r} did not come; there is {self._held!r}"
+            self._held = _CONTROL.sub("", self._held + self._read())
+        before, _, self._held = self._held.partition(text)
+        return before + text
+
+    def _read(self) -> str:
+        try:
+            data = os.read(self._main, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""
+        assert data, f"the session ended; there is {self._held!r}"
+        return data.decode(errors="replace")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        os.close(self._main)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path)
+    yield opened
+    opened.close()
+
+
+LAMP = 'ListProduct sku=lamp name="Desk lamp" category=light price=1999'
+
+
+def test_a_command_is_typed_and_the_session_quit(terminal: Terminal, tmp_path: Path) -> None:
+    assert "this store is thrown away at the end" in terminal.until("shop>")
+    terminal.type(f"{LAMP}\r")
+    terminal.until("done; product-lamp is at version 1")
+    terminal.until("ProductListed(")
+    terminal.until("shop>")
+    terminal.type(":quit\r")
+    assert terminal.process.wait(PATIENCE) == 0
+    history = tmp_path / "onewriter" / "history"
+    assert f"+{LAMP}\n" in history.read_text()
+    assert history.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_errors_do_not_end_the_session_and_ctrl_d_does(terminal: Terminal) -> None:
+    terminal.until("shop>")
+    terminal.type("RepriceProduct lamp 5\r")
+    terminal.until("Rejected [product.unknown]")
+    terminal.until("shop>")
+    terminal.type("Nonsense (\r")
+    terminal.until("...")
+    terminal.type(")\r")
+    terminal.until("UsageError: there is no command or query Nonsense")
+    terminal.until("shop>")
+    terminal.type("\x04")
+    assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_tab_completes_and_open_brackets_go_on_in_the_next_line(terminal: Terminal) -> None:
+    terminal.until("shop>")
+    terminal.type(f"{LAMP}\r")
+    terminal.until("ProductListed(")
+    terminal.until("shop>")
+    terminal.type("Repr\t")
+    terminal.until("iceProduct")
+    terminal.type("(\r")
+    terminal.until("...")
+    terminal.type("lamp, pri\t")
+    terminal.until("ce=")
+    terminal.type("5)\r")
+    terminal.until('ProductRepriced(sku="lamp", price=5)')
+
+
+def test_ctrl_c_ends_a_watch_and_not_the_session(terminal: Terminal) -> None:
+    terminal.until("shop>")
+    terminal.type(f"{LAMP}\r")
+    terminal.until("ProductListed(")
+    terminal.until("shop>")
+    terminal.type(":watch Cheapest\r")
+    terminal.until("1 row at position 1")
+    terminal.until("1999")
+    terminal.type("\x03")
+    terminal.until("Cheapest was watched; 1 different answer")
+    terminal.until("shop>")
+    terminal.type(":quit\r")
+    assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_a_watch_in_the_background_shows_changes_above_the_line(terminal: Terminal) -> None:
+    terminal.until("shop>")
+    terminal.type(f"{LAMP}\r")
+    terminal.until("ProductListed(")
+    terminal.until("shop>")
+    terminal.type(":watch Cheapest --background\r")
+    terminal.until("Cheapest: 1 row at position 1")
+    terminal.until("shop>")
+    terminal.type("RepriceProduct lamp 5\r")
+    terminal.until("Cheapest: 1 row at position 2")
+
+
+# -- history ------------------------------------------------------------------------------
+def test_a_history_that_can_not_be_written_is_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actors.repl.interactive import open_history
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    history = open_history()
+    history.append_string("Cheapest")
+    assert history.get_strings() == ["Cheapest"]
+
+
+def test_a_history_whose_file_goes_away_ends_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actors.repl.interactive import open_history
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    history = open_history()
+    history.append_string("one")
+    (tmp_path / "onewriter" / "history").unlink()
+    (tmp_path / "onewriter").rmdir()
+    history.append_string("two")
+    assert history.get_strings() == ["one", "two"]

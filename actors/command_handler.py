@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors._specs import CompiledDomain
 from actors.deciding import Overlay
 from actors.errors import CommitUncertain, SystemClosed
-from actors.mailbox import Mailbox
+from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Receipt, Submission
 from actors.progress import Progress
 from actors.states import StateCache
@@ -31,6 +31,12 @@ MAX_BATCH = 1_000
 """Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
 
 MAX_ATTEMPTS = 3
+
+LINGER = 0.0002
+"""Seconds for which news for the replicas is held back while callers come in quick succession."""
+
+QUICK = 0.002
+"""Seconds between two batches up to which callers count as coming in quick succession."""
 
 
 class WriterDesk:
@@ -62,6 +68,7 @@ class CommandHandler(Worker):
         progress: Progress,
         announce: Callable[[Committed], None],
         cache_states: int,
+        listeners: Sequence[Callable[[int, int], None]] = (),
     ) -> None:
         super().__init__(name, mailbox, exited)
         self._domain = domain
@@ -69,6 +76,9 @@ class CommandHandler(Worker):
         self._desk = desk
         self._progress = progress
         self._announce = announce
+        self._listeners = listeners
+        self._unannounced: Committed | None = None
+        self._last_batch = 0.0
         self._states = StateCache(domain, log, cache_states)
 
     def on_start(self) -> None:
@@ -77,9 +87,9 @@ class CommandHandler(Worker):
         if desk.must_reopen:
             self._log.reopen()
             desk.must_reopen = False
-        head = self._log.head
-        if head > self._progress.head:
-            self._publish(Committed(self._progress.head + 1, head, None))
+        # Whatever an earlier handler committed and did not tell, sync is told now; it passes over what it knows.
+        self._publish(Committed(self._progress.head + 1, self._log.head, None))
+        self._tell_sync()
         left = [submission for submission in desk.in_flight if not submission.settled]
         # It stays in hand: this incarnation may fail on it as well.
         desk.in_flight = left
@@ -97,6 +107,9 @@ class CommandHandler(Worker):
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
+        if message.__class__ is Tick:
+            self._tell_sync()
+            return
         batch: list[Submission] = []
         waiting = [message, *self.mailbox.drain(MAX_BATCH - 1)]
         for index, one in enumerate(waiting):
@@ -117,6 +130,23 @@ class CommandHandler(Worker):
             self._handle(batch[start : start + MAX_BATCH])
             self._desk.attempts = 0
         self._desk.in_flight = []
+        self._linger()
+
+    def _linger(self) -> None:
+        """Hold the news for the replicas until the next fsync, or briefly, when another command is about to come.
+
+        They then work while this thread waits for the disk, and not while it or its callers want the interpreter.
+        """
+        now = time.monotonic()
+        quick, self._last_batch = now - self._last_batch < QUICK, now
+        if not quick:
+            self._tell_sync()
+
+    def _tell_sync(self) -> None:
+        committed, self._unannounced = self._unannounced, None
+        self.mailbox.tick = None
+        if committed is not None:
+            self._announce(committed)
 
     # -- one batch ---------------------------------------------------------------------------
     def _handle(self, batch: list[Submission]) -> None:
@@ -141,7 +171,7 @@ class CommandHandler(Worker):
         desk = self._desk
         for submission in batch:
             future = submission.future
-            if submission.settled or (future is not None and future.cancelled()):
+            if submission.settled or (future is not None and not future.begin()):
                 continue
             desk.activity = (
                 submission.spec.name if submission.spec else "append",
@@ -157,11 +187,18 @@ class CommandHandler(Worker):
         if overlay.commands:
             if self._desk.closing:
                 raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
+            self._tell_sync()
             self._log.append(overlay.events, overlay.commands, overlay.snapshots, encoded=overlay.encoded)
 
     def _publish(self, committed: Committed) -> None:
-        self._progress.committed(committed.last)
-        self._announce(committed)
+        """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
+        self._tell_sync()
+        self._unannounced = committed
+        self.mailbox.tick = LINGER
+        if committed.first <= committed.last:
+            self._progress.committed(committed.last)
+            for listener in self._listeners:
+                listener(committed.first, committed.last)
 
     def _reply(self, outcomes: list[tuple[Submission, Receipt | Exception]]) -> None:
         refused = 0

@@ -58,11 +58,14 @@ class Mailbox:
     """
 
     def __init__(self, limit: int | None = None, tick: float | None = None) -> None:
-        """`limit`: commands that may wait. `tick`: seconds after which `get` gives `Tick` when idle."""
+        """`limit`: commands that may wait. `tick`: seconds after which `get` gives `Tick` when idle.
+
+        The actor's thread may change `tick` from one `get` to the next.
+        """
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._held: deque[Any] = deque()
         self._limit = limit
-        self._tick = tick
+        self.tick = tick
         self._room = threading.Condition()
         self._waiting = 0
         self._extra = 0
@@ -110,7 +113,7 @@ class Mailbox:
         if self._held:
             return self._held.popleft()
         try:
-            envelope = self._queue.get(timeout=self._tick)
+            envelope = self._queue.get(timeout=self.tick)
         except queue.Empty:
             return TICK
         self._taken(envelope)

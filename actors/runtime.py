@@ -18,7 +18,6 @@ from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
 from actors.mailbox import Mailbox
-from actors.messages import Committed
 from actors.progress import Progress
 from actors.projecting import Projector
 from actors.query_actor import QueryActor, QueryStats
@@ -142,11 +141,6 @@ class Runtime:
         sync_mailbox = Mailbox()
         replica_mailboxes = {name: Mailbox() for name in self.stores}
 
-        def announce(committed: Committed) -> None:
-            sync_mailbox.put(committed)
-            for listener in self.committed_listeners:
-                listener(committed.first, committed.last)
-
         for name in self.stores:
             self._add(
                 name,
@@ -193,8 +187,9 @@ class Runtime:
                 log=self.log,
                 desk=self.desk,
                 progress=self.progress,
-                announce=announce,
+                announce=sync_mailbox.put,
                 cache_states=self.settings.cache_states,
+                listeners=self.committed_listeners,
             ),
         )
 

@@ -83,9 +83,13 @@ class Codec:
         self._new_packer: Callable[[], Packer] = functools.partial(
             Packer, default=default, buf_size=1024, strict_types=True
         )
-        self.unpack: Callable[[bytes], Any] = functools.partial(
-            unpackb, ext_hook=self._decode_extension, strict_map_key=False
-        )
+        decode_extension = self._decode_extension
+
+        # A closure: functools.partial with keywords costs 170 ns more, a third of the decoding of a row.
+        def unpack(data: bytes) -> Any:
+            return unpackb(data, ext_hook=decode_extension, strict_map_key=False)
+
+        self.unpack: Callable[[bytes], Any] = unpack
         """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
 
     # -- the registry -------------------------------------------------------------------------------------------

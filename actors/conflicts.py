@@ -29,12 +29,16 @@ def resolving(on_conflict: OnConflict, history: History) -> Middleware:
             except ConcurrencyConflict as conflict:
                 if callable(on_conflict):
                     conflict.command = call.message
+                    between = max(conflict.actual - conflict.expected, 0)
                     conflict.events = [
-                        recorded.event for recorded in history.read_stream(conflict.stream, conflict.expected)
+                        recorded.event
+                        for recorded in history.read_stream(conflict.stream, conflict.expected, between)
                     ]
                     merged = on_conflict(conflict)
                     if merged is None:
                         raise
+                    # The id stands for what the caller sent, not for what became of it.
+                    call.options.setdefault("sent", call.message)
                     call.message = merged
                 elif left > 0:
                     left -= 1

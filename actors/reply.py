@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any, TypeVar
 
 __all__ = ["Reply"]
@@ -41,18 +41,30 @@ class Reply(Future[T]):
         return made
 
     def cancelled(self) -> bool:
-        """As `Future.cancelled`; the writer asks for every command."""
+        """As `Future.cancelled`."""
         return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED)
 
     def done(self) -> bool:
         """As `Future.done`."""
         return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED)
 
+    def begin(self) -> bool:
+        """Whether it is still wanted; from then on it can't be cancelled. Asking again is harmless."""
+        with _making:
+            if self._made is None:
+                if self._state == PENDING:
+                    self._state = RUNNING
+                return True
+        with self._condition:
+            if self._state == PENDING:
+                self._state = RUNNING
+            return not self.cancelled()
+
     def set_result(self, result: T) -> None:
         """Give the result; as `Future.set_result`."""
         # Whoever makes the condition after this block finds the future finished.
         with _making:
-            if self._made is None and self._state == PENDING:
+            if self._made is None and self._state != FINISHED:
                 self._result = result
                 self._state = FINISHED
                 return
@@ -61,7 +73,7 @@ class Reply(Future[T]):
     def set_exception(self, exception: BaseException | None) -> None:
         """Give the error; as `Future.set_exception`."""
         with _making:
-            if self._made is None and self._state == PENDING:
+            if self._made is None and self._state != FINISHED:
                 self._exception = exception
                 self._state = FINISHED
                 return

@@ -47,7 +47,7 @@ class SubmissionMaker:
                 raise InvalidMessage(
                     f"{spec.name}.validate failed with {type(error).__name__}: {error}"
                 ) from error
-        payload = self._domain.codec.encode(command)
+        payload = self._domain.codec.encode(options.get("sent", command))
         return self._submission(command, spec, spec.stream_of(command), payload, options, metadata)
 
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
@@ -62,7 +62,7 @@ class SubmissionMaker:
             spec.check(event)
         if not given:
             raise InvalidMessage(f"append() to {stream!r} was given no events")
-        payload = self._domain.codec.encode(given)
+        payload = self._domain.codec.encode([stream, *given])
         submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
         submission.events = given
         submission.future = Reply()

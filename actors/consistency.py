@@ -42,7 +42,7 @@ def target_position(
     if max_lag is not None:
         if isinstance(max_lag, timedelta):
             max_lag = max_lag.total_seconds()
-        if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or max_lag < 0:
+        if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or not max_lag >= 0:
             raise ValueError(f"max_lag= is positions (int) or seconds (float, timedelta), not {max_lag!r}")
         if isinstance(max_lag, int):
             allowed = progress.head - max_lag

@@ -137,11 +137,14 @@ class Progress:
     def fresh_or_call(
         self, models: tuple[str, ...], position: int, callback: Callable[[], None]
     ) -> list[str]:
-        """As `fresh`; when there is none, `callback` is called once, as soon as there may be one."""
+        """As `fresh`; when there is none, `callback` is called once, as soon as there may be one or it is in vain."""
         with self._lock:
             found = self._fresh(models, position)
-            if not found:
+            in_vain = not found and (self.closed or self.stopped_model(models) is not None)
+            if not found and not in_vain:
                 heapq.heappush(self._waiters, (position, next(self._number), models, callback))
+        if in_vain:
+            callback()
         return found
 
     def forget(self, callback: Callable[[], None]) -> None:

@@ -7,6 +7,6 @@ At a terminal it needs the extra `repl`; with its input piped it needs nothing b
 
 from __future__ import annotations
 
-from actors.repl.main import add_arguments, main
+from actors.repl.program import add_arguments, main
 
 __all__ = ["add_arguments", "main"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from actors.repl import program
 
 PROJECT = Path(__file__).parents[2]
 
@@ -220,6 +223,36 @@ def test_piped_sessions_need_no_extra(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
     done = session(f"{LAMP}:help\n:log\n", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_polite_kill_throws_the_store_away(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "actors", "repl"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b":replicas\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"3 replicas")
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_without_the_extra_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(program, "find_spec", lambda name: None if name == "rich" else object())
+    assert program.main([]) == 2
+    assert "needs rich: pip install 'onewriter[repl]'" in capsys.readouterr().err
 
 
 # -- watching -----------------------------------------------------------------------------

@@ -39,6 +39,7 @@ class Terminal:
             "PROMPT_TOOLKIT_NO_CPR": "1",
             "TERM": "xterm",
             "XDG_STATE_HOME": str(state),
+            "TMPDIR": str(state),
         }
         # The child makes the terminal its own, so that Ctrl-C is a signal to it.
         start = "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -81,10 +82,15 @@ class Terminal:
         return data.decode(errors="replace")
 
     def close(self) -> None:
-        if self.process.poll() is None:
+        """Close the window; the session ends by itself."""
+        if self._main >= 0:
+            os.close(self._main)
+            self._main = -1
+        try:
+            self.process.wait(PATIENCE)
+        finally:
             self.process.kill()
-        self.process.wait(PATIENCE)
-        os.close(self._main)
+            self.process.wait()
 
 
 @pytest.fixture
@@ -164,6 +170,15 @@ def test_a_watch_in_the_background_shows_changes_above_the_line(terminal: Termin
     terminal.until("shop>")
     terminal.type("RepriceProduct lamp 5\r")
     terminal.until("Cheapest: 1 row at position 2")
+
+
+def test_a_closed_window_ends_the_session_and_throws_its_store_away(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.until("shop>")
+    assert list(tmp_path.glob("onewriter-repl-*"))
+    terminal.close()
+    assert not list(tmp_path.glob("onewriter-repl-*"))
 
 
 # -- history ------------------------------------------------------------------------------

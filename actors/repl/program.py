@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from types import FrameType
 from typing import BinaryIO
 
 from actors.domain import Domain
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReplError as error:
         output.error(str(error))
         return BAD_USE
+    _end_in_order()
     try:
         return _session(domain, options.path, options.replicas, output, terminal)
     except OnewriterError as error:
@@ -156,6 +160,18 @@ def _plain_streams(terminal: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _end_in_order() -> None:
+    """A closed terminal or a polite kill ends the session as `:quit` does: the store is closed, or thrown away."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, leave)
 
 
 def _positive(text: str) -> int:

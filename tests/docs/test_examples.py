@@ -19,7 +19,7 @@ import actors.errors
 import storage.errors
 from actors import System
 from actors.broadcast import WINDOW
-from actors.command_handler import MAX_BATCH
+from actors.command_handler import LINGER, MAX_BATCH
 from actors.read_replica import READ_BATCH
 from actors.repl.shell import META
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
@@ -193,6 +193,7 @@ def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:
     assert f"The limit of {MAX_BATCH:,}" in text
     assert f"the replica reads {READ_BATCH:,} events" in text
     assert f"more than {WINDOW:,} events behind" in text
+    assert f"or {LINGER * 1e3:g} ms later" in text
 
 
 def test_the_table_of_figures_has_the_lines_of_the_benchmarks() -> None:

@@ -32,14 +32,12 @@ def watch(shell: Shell, call: Call) -> None:
     if options.get("background"):
         _in_background(shell, name, query, limits)
         return
-    shown = 0
     try:
         for result, position in answers(shell.system, shell.applied, query, after=shell.position, **limits):
             shell.position = max(shell.position, position)
             shell.show_result(result, position)
-            shown += 1
     except KeyboardInterrupt:
-        shell.output.say(f"\n{name} was watched; {shown} different answers")
+        shell.output.say(f"\n{name} is no longer watched")
 
 
 def _query(shell: Shell, call: Call) -> tuple[str, Any]:
@@ -53,13 +51,11 @@ def _query(shell: Shell, call: Call) -> tuple[str, Any]:
         name, positional, named = first.text, tuple(rest), call.named
     else:
         raise UsageError("after :watch comes the name of a query")
+    if name in shell.vocabulary.commands:
+        raise UsageError(f"{name} is a command; only queries can be watched")
     form = shell.vocabulary.queries.get(name)
     if form is None:
-        raise (
-            UsageError(f"{name} is a command; only queries can be watched")
-            if (name in shell.vocabulary.commands)
-            else shell.unknown(name)
-        )
+        raise shell.unknown(name)
     return name, shell.converter.message(form, positional, named)
 
 

@@ -21,7 +21,7 @@ from actors.errors import (
     Rejected,
 )
 from actors.messages import Receipt, Submission
-from actors.states import History, StateCache, evolve
+from actors.states import UNLOADED, History, StateCache, evolve
 from storage import CommandRecord, OnewriterError, RecordedEvent
 
 __all__ = ["MAX_EVENTS", "Overlay", "Reader", "receipt_of"]
@@ -32,11 +32,13 @@ MAX_EVENTS = 100_000
 
 def receipt_of(record: CommandRecord, history: History) -> Receipt:
     """The first receipt of a command, rebuilt from the log."""
-    events = []
+    events: list[RecordedEvent] = []
     last = 0
     if record.count:
         last = record.first + record.count - 1
-        events = history.read(record.first - 1, record.count, last)
+        while len(events) < record.count:
+            # A read ends early where the events are large.
+            events += history.read(record.first - 1 + len(events), record.count - len(events), last)
     versions = {recorded.stream: recorded.version for recorded in events}
     position = last or history.head
     return Receipt(
@@ -106,7 +108,13 @@ class Overlay:
 
     def entry(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
         """A stream's (state, version) after everything decided so far."""
-        return self._own.get(stream) or self.changed.get(stream) or self._states.get(stream, spec)
+        entry = self._own.get(stream) or self.changed.get(stream)
+        if entry is None:
+            return self._states.get(stream, spec)
+        if entry[0] is UNLOADED and spec is not None:
+            # What the batch added so far belongs to no state, and left it as the log has it.
+            return self._states.get(stream, spec)[0], entry[1]
+        return entry
 
     def tagged(self, tag: str) -> list[Any]:
         """A tag's events, committed ones first, then the batch's."""

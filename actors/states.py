@@ -6,13 +6,23 @@ Used by the command handler's thread alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Final, Protocol
 
 from actors._specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
 from storage import CommandRecord, RecordedEvent
 
-__all__ = ["History", "StateCache", "evolve"]
+__all__ = ["UNLOADED", "History", "StateCache", "evolve"]
+
+
+class Unloaded(Enum):
+    """Tells "not looked at" from None, which is the state of a stream that has none."""
+
+    UNLOADED = "unloaded"
+
+
+UNLOADED: Final = Unloaded.UNLOADED
 
 
 class History(Protocol):
@@ -67,10 +77,11 @@ class StateCache:
     def get(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
         """The committed (state, version) of a stream; version 0 when it is new.
 
-        A stream without a state (`spec` None) has a version alone.
+        With `spec` None, for a fact that belongs to no state, the version alone is looked up and the state is
+        `UNLOADED`: the stream may be an aggregate's all the same.
         """
         entry = self._entries.get(stream)
-        if entry is None:
+        if entry is None or (entry[0] is UNLOADED and spec is not None):
             entry = self._load(stream, spec)
             self.put(stream, entry)
         else:
@@ -91,7 +102,7 @@ class StateCache:
 
     def _load(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
         if spec is None:
-            return None, self._history.stream_version(stream)
+            return UNLOADED, self._history.stream_version(stream)
         state, version = None, 0
         snapshot = self._history.snapshot(stream)
         if snapshot is not None and snapshot[1] == spec.fingerprint:

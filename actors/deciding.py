@@ -36,9 +36,9 @@ def receipt_of(record: CommandRecord, history: History) -> Receipt:
     last = 0
     if record.count:
         last = record.first + record.count - 1
-        while len(events) < record.count:
-            # A read ends early where the events are large.
-            events += history.read(record.first - 1 + len(events), record.count - len(events), last)
+        # A read ends early where the events are large.
+        while more := history.read(record.first - 1 + len(events), record.count - len(events), last):
+            events += more
     versions = {recorded.stream: recorded.version for recorded in events}
     position = last or history.head
     return Receipt(

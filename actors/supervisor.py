@@ -48,13 +48,19 @@ class Child:
         self.due: float | None = 0.0
 
     def start(self) -> None:
-        """Start an incarnation; the supervisor's thread."""
+        """Start an incarnation, or note that it can't be; the supervisor's thread."""
         self.due = None
         self._since = time.monotonic()
         self.exited.clear()
         self.alive = True
-        self.starts += 1
-        self._start(self)
+        try:
+            self._start(self)
+        except Exception as error:
+            logger.exception("actor %s could not be started; it is tried again", self.name)
+            self.has_exited(error)
+            self.exited.set()
+        else:
+            self.starts += 1
 
     def has_exited(self, error: BaseException | None) -> None:
         """Note the end of an incarnation and when the next one is due."""

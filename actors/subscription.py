@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from actors.progress import Progress
-from storage import EventLog, RecordedEvent
+from storage import EventLog, RecordedEvent, StoreClosed
 
 __all__ = ["subscribe"]
 
@@ -25,7 +25,10 @@ def subscribe(
     while until is None or position < until:
         head = progress.head
         if head > position:
-            batch = log.read(position, BATCH, head if until is None else min(head, until))
+            try:
+                batch = log.read(position, BATCH, head if until is None else min(head, until))
+            except StoreClosed:
+                return
             for recorded in batch:
                 yield recorded
                 position = recorded.position

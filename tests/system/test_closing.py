@@ -112,6 +112,17 @@ def test_queries_views_and_subscriptions_end_when_the_system_closes(store_path):
     assert ended == [ask, ask]
 
 
+def test_a_subscription_that_is_behind_ends_when_the_system_closes(store_path, monkeypatch):
+    monkeypatch.setattr("actors.subscription.BATCH", 2)
+    system = open_at(store_path)
+    for number in range(5):
+        system.execute(Add(str(number)))
+    following = system.subscribe()
+    assert next(following).position == 1
+    system.close()
+    assert [recorded.position for recorded in following] == [2]
+
+
 def test_commands_that_wait_are_handled_before_a_close_ends(store_path, gates):
     system = open_at(store_path)
     first = system.submit(Misbehave("slow", "hangs"))

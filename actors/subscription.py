@@ -28,7 +28,9 @@ def subscribe(
             try:
                 batch = log.read(position, BATCH, head if until is None else min(head, until))
             except StoreClosed:
-                return
+                if progress.closed:
+                    return
+                raise
             for recorded in batch:
                 yield recorded
                 position = recorded.position

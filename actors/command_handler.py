@@ -17,13 +17,14 @@ from actors._specs import CompiledDomain
 from actors.deciding import Overlay
 from actors.errors import CommitUncertain, SystemClosed
 from actors.mailbox import Mailbox, Tick
-from actors.messages import Bulk, Committed, Receipt, Submission
+from actors.messages import Bulk, Committed, Submission
 from actors.progress import Progress
 from actors.states import StateCache
 from actors.worker import Worker
+from actors.writer_desk import Outcome, WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 
-__all__ = ["MAX_BATCH", "CommandHandler", "WriterDesk"]
+__all__ = ["MAX_BATCH", "CommandHandler"]
 
 logger = logging.getLogger("onewriter.writer")
 
@@ -37,20 +38,6 @@ LINGER = 0.0002
 
 QUICK = 0.002
 """Seconds between two batches up to which callers count as coming in quick succession."""
-
-
-class WriterDesk:
-    """What outlives a command handler: the batch in hand, and what health shows of it."""
-
-    def __init__(self) -> None:
-        self.in_flight: list[Submission] = []
-        self.attempts = 0
-        self.must_reopen = False
-        self.closing = False
-        self.activity: tuple[str, str, float] | None = None
-        self.commands = 0
-        self.refused = 0
-        self.batches = 0
 
 
 class CommandHandler(Worker):
@@ -84,6 +71,7 @@ class CommandHandler(Worker):
     def on_start(self) -> None:
         """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
         desk = self._desk
+        desk.release()
         if desk.must_reopen:
             self._log.reopen()
             desk.must_reopen = False
@@ -104,6 +92,11 @@ class CommandHandler(Worker):
                 self._handle(left)
         desk.in_flight = []
         desk.attempts = 0
+
+    def on_stop(self) -> None:
+        """Leave nothing held."""
+        self._desk.release()
+        self._tell_sync()
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
@@ -163,11 +156,9 @@ class CommandHandler(Worker):
                 self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
             self._reply(outcomes)
 
-    def _decide(
-        self, batch: list[Submission]
-    ) -> tuple[Overlay, list[tuple[Submission, Receipt | Exception]]]:
+    def _decide(self, batch: list[Submission]) -> tuple[Overlay, list[Outcome]]:
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event)
-        outcomes: list[tuple[Submission, Receipt | Exception]] = []
+        outcomes: list[Outcome] = []
         desk = self._desk
         for submission in batch:
             future = submission.future
@@ -184,11 +175,27 @@ class CommandHandler(Worker):
 
     def _commit(self, overlay: Overlay) -> None:
         """Put the batch on disk; a batch of refusals alone needs no transaction."""
-        if overlay.commands:
+        if not overlay.commands:
+            self._before_fsync()
+        else:
             if self._desk.closing:
                 raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
-            self._tell_sync()
-            self._log.append(overlay.events, overlay.commands, overlay.snapshots, encoded=overlay.encoded)
+            self._log.append(
+                overlay.events,
+                overlay.commands,
+                overlay.snapshots,
+                encoded=overlay.encoded,
+                written=self._before_fsync,
+            )
+
+    def _before_fsync(self) -> None:
+        """Let the batch before this one go: its callers and the replicas work while the disk does.
+
+        While this thread decides and writes, they would only contend for the interpreter, which LMDB lets go of
+        at each of its calls.
+        """
+        self._desk.release()
+        self._tell_sync()
 
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
@@ -200,20 +207,20 @@ class CommandHandler(Worker):
             for listener in self._listeners:
                 listener(committed.first, committed.last)
 
-    def _reply(self, outcomes: list[tuple[Submission, Receipt | Exception]]) -> None:
-        refused = 0
-        for submission, outcome in outcomes:
-            if isinstance(outcome, Exception):
-                refused += 1
-            submission.settle(outcome)
+    def _reply(self, outcomes: list[Outcome]) -> None:
+        """Give the replies: now, or before the next batch's fsync where one is waiting already."""
         desk = self._desk
+        desk.hold(outcomes)
         desk.batches += 1
         desk.commands += len(outcomes)
-        desk.refused += refused
+        desk.refused += sum(isinstance(outcome, Exception) for _, outcome in outcomes)
+        if self.mailbox.empty():
+            desk.release()
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission], error: Exception) -> None:
         """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
+        self._desk.release()
         if len(batch) == 1:
             batch[0].settle(error)
             return
@@ -227,6 +234,7 @@ class CommandHandler(Worker):
             for submission in batch:
                 submission.settle(SystemClosed(f"{error}; nothing was written"))
             return
+        self._desk.release()
         logger.error("commit failed: %s", error)
         head = self._log.head
         self._states.clear()

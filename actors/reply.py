@@ -1,7 +1,8 @@
 """The future of a reply: a `concurrent.futures.Future` that is cheap while nobody waits on it.
 
 Making the standard one costs more than deciding a command, nearly all of it for a condition
-variable that a pipelined caller never waits on. Here the condition is made when it is first used.
+variable that a pipelined caller never waits on. Here the condition is made when it is first used,
+and the first thread that asks for the result waits on a bare lock, which is all that `execute` needs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Reply(Future[T]):
     def __init__(self) -> None:
         # In place of Future.__init__, which makes the condition at once.
         self._made: threading.Condition | None = None
+        self._latch: threading.Lock | None = None
         self._state = PENDING
         self._result: Any = None
         self._exception: BaseException | None = None
@@ -60,21 +62,57 @@ class Reply(Future[T]):
                 self._state = RUNNING
             return not self.cancelled()
 
+    def result(self, timeout: float | None = None) -> T:
+        """As `Future.result`."""
+        with _making:
+            waits = self._made is None and self._latch is None and not self.done()
+            if waits:
+                latch = self._latch = threading.Lock()
+                latch.acquire()
+        if waits and not latch.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            with _making:
+                self._latch = None
+            if not self.done():
+                raise TimeoutError
+        if self._made is None and self._state == FINISHED:
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[no-any-return]
+        return super().result(timeout)
+
+    def cancel(self) -> bool:
+        """As `Future.cancel`."""
+        done = super().cancel()
+        if done:
+            self._release()
+        return done
+
     def set_result(self, result: T) -> None:
         """Give the result; as `Future.set_result`."""
         # Whoever makes the condition after this block finds the future finished.
         with _making:
-            if self._made is None and self._state != FINISHED:
+            quick = self._made is None and self._state != FINISHED
+            if quick:
                 self._result = result
                 self._state = FINISHED
-                return
-        super().set_result(result)
+        if not quick:
+            super().set_result(result)
+        self._release()
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Give the error; as `Future.set_exception`."""
         with _making:
-            if self._made is None and self._state != FINISHED:
+            quick = self._made is None and self._state != FINISHED
+            if quick:
                 self._exception = exception
                 self._state = FINISHED
-                return
-        super().set_exception(exception)
+        if not quick:
+            super().set_exception(exception)
+        self._release()
+
+    def _release(self) -> None:
+        """Let the thread go that waits on the latch. Its own time-out may have come first."""
+        with _making:
+            latch, self._latch = self._latch, None
+        if latch is not None:
+            latch.release()

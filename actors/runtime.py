@@ -13,7 +13,7 @@ from typing import Any
 
 from actors._specs import CompiledDomain
 from actors.balancer import Balancer, Desk
-from actors.command_handler import CommandHandler, WriterDesk
+from actors.command_handler import CommandHandler
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
@@ -27,6 +27,7 @@ from actors.report import report
 from actors.supervisor import Child, Supervisor
 from actors.sync import Sync
 from actors.upkeep import Upkeep
+from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
 from storage import EventLog, ReplicaStore
 
@@ -234,6 +235,7 @@ class Runtime:
         """
         desk = self.desk
         desk.closing = True
+        desk.release()
         deciding = desk.activity is not None
         for submission in list(desk.in_flight):
             submission.settle(self._refusal() if deciding else CommitUncertain(submission.command_id))

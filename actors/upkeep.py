@@ -16,6 +16,7 @@ __all__ = ["Upkeep"]
 logger = logging.getLogger("onewriter.upkeep")
 
 READER_CHECK_EVERY = 60.0
+HELD_AT_MOST = 0.02
 
 OCCUPIED_AFTER = 0.5
 """Seconds that a query may hold up those behind it before they go to another replica."""
@@ -49,6 +50,9 @@ class Upkeep:
 
     def _watch_decider(self) -> None:
         activity = self._runtime.desk.activity
+        if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
+            # The batch before has its replies held for the next fsync, which a slow decider puts off.
+            self._runtime.desk.release()
         if activity is None or activity == self._reported:
             return
         command, stream, since = activity

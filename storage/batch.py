@@ -28,7 +28,7 @@ Items = list[tuple[bytes, bytes]]
 class Batch:
     """The entries of one transaction, by database, each sorted by key."""
 
-    __slots__ = ("commands", "events", "first_versions", "snapshots", "streams", "tags")
+    __slots__ = ("commands", "events", "first_versions", "last_versions", "snapshots", "streams", "tags")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Batch:
         if encoded is not None and len(encoded) != len(events):
             raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
         self.first_versions: dict[bytes, int] = {}
+        self.last_versions: dict[bytes, int] = {}
         self.events: Items = []
         self.streams: Items = []
         self.tags: Items = []
@@ -86,6 +87,7 @@ class Batch:
             self.streams.append((prefix + pack_u64(version), at))
             for tag in recorded.tags:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
+        self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
         self.streams.sort()
         self.tags = sorted(set(self.tags))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,9 @@ from storage.log_reader import LogReader
 from storage.records import U64, CommandRecord, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
+
+REMEMBERED_STREAMS = 10_000
+"""Streams whose last version is remembered, so that the next event of one needs no look into the index."""
 
 
 class EventLog(LogReader):
@@ -57,6 +60,7 @@ class EventLog(LogReader):
         self._beside = beside
         self._uncertain = False
         self._closed = False
+        self._last_versions: dict[bytes, int] = {}
         # Held by whoever changes the environment: close() may come from another thread than the writer's.
         self._writing = threading.Lock()
         self._use(environment)
@@ -121,11 +125,13 @@ class EventLog(LogReader):
         snapshots: Sequence[Snapshot] = (),
         *,
         encoded: Sequence[bytes] | None = None,
+        written: Callable[[], None] | None = None,
     ) -> None:
         """Commit events, command records and snapshots together; on return they are on disk.
 
         Positions continue at head + 1 and versions at their stream's; command ids are new. `encoded` holds what
-        `encode_event` gave for each event, if that was called before.
+        `encode_event` gave for each event, if that was called before. `written` is called when only the wait for the
+        disk is left.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
         CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
@@ -136,6 +142,8 @@ class EventLog(LogReader):
             transaction = self._begin()
             try:
                 self._write(transaction, batch)
+                if written is not None:
+                    written()
             except lmdb.Error as error:
                 transaction.abort()
                 raise translate(error, f"appending to the log in {self.path}") from error
@@ -156,6 +164,9 @@ class EventLog(LogReader):
                     raise
                 raise self._commit_failed(error) from error
             self._head += len(events)
+            if len(self._last_versions) > REMEMBERED_STREAMS:
+                self._last_versions.clear()
+            self._last_versions.update(batch.last_versions)
 
     def reopen(self, *, map_size: int | None = None) -> None:
         """Close the log and open it again, finding out after CommitFailed what `head` is.
@@ -168,6 +179,7 @@ class EventLog(LogReader):
                 raise StoreClosed(f"the log in {self.path} is closed")
             with self._gate.shut():
                 self._uncertain = True
+                self._last_versions.clear()
                 self._map_size = map_size or self._map_size
                 self._leave()
                 environment = open_environment(
@@ -220,10 +232,12 @@ class EventLog(LogReader):
 
     def _write(self, transaction: lmdb.Transaction, batch: Batch) -> None:
         databases = self._databases
+        known = self._last_versions
         for prefix, version in batch.first_versions.items():
             # Version 1 needs no look: an earlier version 1 of the stream is met when its key is put.
             if (
                 version > 1
+                and known.get(prefix) != version - 1
                 and transaction.get(prefix + U64.pack(version - 1), db=databases["streams"]) is None
             ):
                 raise OutOfOrder(

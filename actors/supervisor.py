@@ -18,7 +18,7 @@ from pykka._envelope import Envelope
 
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Exited
-from actors.worker import Kill, Worker
+from actors.worker import ActorKilled, Kill, Worker
 
 __all__ = ["Child", "Supervisor"]
 
@@ -71,7 +71,9 @@ class Child:
         if now - self._since > STEADY:
             self._attempts = 0
         self.due = now + min(BACKOFF_FIRST * 2**self._attempts, BACKOFF_LAST)
-        self._attempts += 1
+        # One that was asked to die has no fault that a longer wait could mend.
+        if not isinstance(error, ActorKilled):
+            self._attempts += 1
 
     def stop(self) -> None:
         """Ask it to stop after what waits in its mailbox."""

@@ -458,6 +458,12 @@ def test_a_query_whose_actor_dies_is_answered_with_an_error_and_the_next_one_wit
         assert system.query(StockOf("lamp"), consistency="strong") == 7
 
 
+def test_an_actor_that_is_killed_again_and_again_comes_back_at_once(system: System) -> None:
+    for _ in range(10):
+        assert system.kill("replica-1", timeout=2)
+    assert next(actor for actor in system.health().actors if actor.name == "replica-1").restarts == 10
+
+
 def test_killing_every_actor_in_turn_under_load_loses_nothing(system: System) -> None:
     stop = threading.Event()
     receipts: list[Receipt] = []

@@ -107,9 +107,11 @@ def place_order(order: Order | None, command: PlaceOrder, read: Reader):
     if order is not None:
         raise Rejected(f"order {command.order} is placed already", code="order.exists")
     yield OrderPlaced(command.order, command.lines)
+    needed: dict[str, int] = {}
     for line in command.lines:
         item = read(Item, line.sku)
-        if item is None or item.stock < line.amount:
+        needed[line.sku] = needed.get(line.sku, 0) + line.amount
+        if item is None or item.stock < needed[line.sku]:
             raise Rejected(f"too little of {line.sku}", code="stock.short")
         yield Reserved(line.sku, command.order, line.amount)
 

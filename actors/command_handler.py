@@ -187,6 +187,7 @@ class CommandHandler(Worker):
                 encoded=overlay.encoded,
                 written=self._before_fsync,
             )
+            self._desk.trouble = None
 
     def _before_fsync(self) -> None:
         """Let the batch before this one go: its callers and the replicas work while the disk does.
@@ -222,6 +223,7 @@ class CommandHandler(Worker):
         """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
         self._desk.release()
         if len(batch) == 1:
+            self._desk.trouble = str(error) if isinstance(error, StoreFull) else None
             batch[0].settle(error)
             return
         logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)
@@ -235,6 +237,7 @@ class CommandHandler(Worker):
                 submission.settle(SystemClosed(f"{error}; nothing was written"))
             return
         self._desk.release()
+        self._desk.trouble = str(error)
         logger.error("commit failed: %s", error)
         head = self._log.head
         self._states.clear()

@@ -40,12 +40,11 @@ def receipt_of(record: CommandRecord, history: History) -> Receipt:
         while more := history.read(record.first - 1 + len(events), record.count - len(events), last):
             events += more
     versions = {recorded.stream: recorded.version for recorded in events}
-    position = last or history.head
     return Receipt(
         record.command_id,
-        record.first,
+        record.first if record.count else 0,
         last,
-        position,
+        last or record.first,
         record.stream,
         record.version,
         versions,
@@ -237,7 +236,14 @@ class Overlay:
         self.events += recorded
         self.encoded += encoded
         self.commands.append(
-            CommandRecord(submission.command_id, first, len(recorded), submission.digest, stream, version)
+            CommandRecord(
+                submission.command_id,
+                first or self.position,
+                len(recorded),
+                submission.digest,
+                stream,
+                version,
+            )
         )
         self._receipts[submission.command_id] = submission.digest, receipt
         for name, entry in own.items():

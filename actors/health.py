@@ -21,13 +21,14 @@ class ActorHealth:
 
 @dataclass(frozen=True, slots=True)
 class WriterHealth:
-    """The command handler. `busy_with` is (command, stream, seconds) while a decider runs."""
+    """The command handler. `trouble` is why the last commit failed, None once one went well; `busy_with` is (command, stream, seconds) while a decider runs."""
 
     commands: int
     refused: int
     batches: int
     waiting: int
     busy_with: tuple[str, str, float] | None
+    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)

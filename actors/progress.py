@@ -37,6 +37,7 @@ class Progress:
         """`head` is the log's last position at opening; models count as at 0 until their replica speaks."""
         self.head = head
         self.closed = False
+        self.forked = False
         self.replicas = {name: {model: ModelProgress(0) for model in models} for name in replicas}
         self.joined: set[str] = set()
         self.occupied: frozenset[str] = frozenset()

@@ -19,9 +19,9 @@ class ProjectionFailure:
 
     __slots__ = ("attempts", "error", "position", "text", "type")
 
-    def __init__(self, recorded: RecordedEvent, error: BaseException, attempts: int) -> None:
-        self.position = recorded.position
-        self.type = recorded.type
+    def __init__(self, position: int, type_: str, error: BaseException, attempts: int) -> None:
+        self.position = position
+        self.type = type_
         self.error = f"{type(error).__name__}: {error}"
         self.text = "".join(traceback.format_exception(error))
         self.attempts = attempts
@@ -66,6 +66,15 @@ class Projector:
         """The models that are not stopped."""
         return [run for run in self.runs if run.failure is None]
 
+    def checkpoints(self) -> list[tuple[str, int]]:
+        """The running models and what each has applied."""
+        return [(run.model.name, run.checkpoint) for run in self.running()]
+
+    def stop(self, run: ModelRun, position: int, type_: str, error: BaseException) -> None:
+        """Stop a model before the event at `position`."""
+        attempts = run.failure.attempts + 1 if run.failure else 1
+        run.failure = ProjectionFailure(position, type_, error, attempts)
+
     def apply(
         self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
     ) -> list[ModelRun]:
@@ -82,10 +91,7 @@ class Projector:
                 self._transaction(events, runs, limits)
             except _Stop as stop:
                 limits[stop.run.model.name] = stop.recorded.position - 1
-                failure = stop.run.failure
-                stop.run.failure = ProjectionFailure(
-                    stop.recorded, stop.error, failure.attempts + 1 if failure else 1
-                )
+                self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
                 stopped.append(stop.run)
             except StorageError:
                 # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.

@@ -15,7 +15,7 @@ from actors.messages import Applied, Apply, CatchUp, Join
 from actors.progress import Progress
 from actors.projecting import ModelRun, Projector
 from actors.worker import Worker
-from storage import EventLog, RecordedEvent
+from storage import CodecError, EventLog, RecordedEvent
 
 __all__ = ["READ_BATCH", "ReadReplica", "RetryStopped"]
 
@@ -56,6 +56,7 @@ class ReadReplica(Worker):
         self._listeners = listeners
         self._position = projector.position
         self._due: dict[str, float] = {}
+        self._blocked = False
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask sync for what they miss."""
@@ -98,10 +99,35 @@ class ReadReplica(Worker):
         self._sync.put(Applied(self.name, self._position))
 
     def _catch_up(self, until: int) -> None:
-        events = self._log.read(self._position, READ_BATCH, until)
+        try:
+            events = self._log.read(self._position, READ_BATCH, until)
+        except CodecError:
+            events = self._readable(until)
+            if not events:
+                return  # Every model is stopped there; sync is told again once it can be read.
         if events:
             self._advance(events)
         self._sync.put(Applied(self.name, self._position))
+
+    def _readable(self, until: int) -> list[RecordedEvent]:
+        """The events before the one that can't be decoded; none when that is the next one, which stops every model."""
+        events: list[RecordedEvent] = []
+        while len(events) < READ_BATCH:
+            position = self._position + len(events)
+            try:
+                more = self._log.read(position, 1, until)
+            except CodecError as error:
+                if not events:
+                    self._blocked = True
+                    for run in self._projector.runs:
+                        if run.checkpoint <= position:
+                            self._projector.stop(run, position + 1, "that can't be decoded", error)
+                            self._report_stopped(run)
+                return events
+            if not more:
+                return events
+            events += more
+        return events
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         for run in self._projector.apply(events):
@@ -115,9 +141,18 @@ class ReadReplica(Worker):
                 listener(self.name, position, lag)
 
     def _publish(self) -> None:
-        self._progress.applied(
-            self.name, [(run.model.name, run.checkpoint) for run in self._projector.running()]
-        )
+        self._progress.applied(self.name, self._projector.checkpoints())
+
+    def _retry_blocked(self) -> None:
+        runs = [run for run in self._projector.runs if run.failure is not None]
+        if time.monotonic() < max(self._due.get(run.model.name, 0.0) for run in runs):
+            return
+        self._blocked = False
+        if self._readable(self._position + 1):
+            for run in runs:
+                run.failure = None
+            self._publish()
+            self._sync.put(Applied(self.name, self._position, joining=True))
 
     # -- models that stopped -----------------------------------------------------------------
     def _report_stopped(self, run: ModelRun) -> None:
@@ -137,6 +172,9 @@ class ReadReplica(Worker):
         )
 
     def _retry_stopped(self) -> None:
+        if self._blocked:
+            self._retry_blocked()
+            return
         for run in self._projector.runs:
             if run.failure is None or time.monotonic() < self._due.get(run.model.name, 0.0):
                 continue

@@ -203,6 +203,11 @@ class ReadGateway:
         with self._views_lock:
             self._views.pop(id(view), None)
 
+    def forked(self) -> None:
+        """In a forked child: views that were open before it raise `ViewExpired` from now on."""
+        for view in list(self._views.values()):
+            view.abandon()
+
     def expire_views(self, max_age: float) -> int:
         """Close the views older than `max_age` seconds; returns how many. The supervisor's thread."""
         limit = time.monotonic() - max_age

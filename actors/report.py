@@ -38,7 +38,9 @@ def _writer(runtime: Runtime) -> WriterHealth:
     desk = runtime.desk
     activity = desk.activity
     busy = None if activity is None else (activity[0], activity[1], round(time.monotonic() - activity[2], 3))
-    return WriterHealth(desk.commands, desk.refused, desk.batches, len(runtime.writes.mailbox), busy)
+    return WriterHealth(
+        desk.commands, desk.refused, desk.batches, len(runtime.writes.mailbox), busy, desk.trouble
+    )
 
 
 def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
@@ -92,6 +94,8 @@ def _problems(
         found.append(
             f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled"
         )
+    if writer.trouble is not None:
+        found.append(f"the last commit failed: {writer.trouble}")
     for desk in runtime.query_desks:
         activity = desk.stats.activity
         if activity is not None and time.monotonic() - activity[1] > QUERY_LIMIT:

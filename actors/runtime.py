@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -29,9 +30,11 @@ from actors.sync import Sync
 from actors.upkeep import Upkeep
 from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
-from storage import EventLog, ReplicaStore
+from storage import EventLog, ReplicaStore, StorageError
 
 __all__ = ["Runtime", "Settings"]
+
+logger = logging.getLogger("onewriter.runtime")
 
 REPLICAS = "replicas"
 """The folder of the replicas' environments, in the store's directory beside the log."""
@@ -89,6 +92,9 @@ class Runtime:
         self.projectors: dict[str, Projector] = {
             name: Projector(store, list(domain.models.values())) for name, store in stores.items()
         }
+        for name, projector in self.projectors.items():
+            # Known before the replicas' threads begin, so that the first query finds who is up to date.
+            self.progress.applied(name, projector.checkpoints())
         self.query_desks = [
             Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
             for name in stores
@@ -123,7 +129,7 @@ class Runtime:
                     log_head=log.head,
                     map_size=settings.map_size,
                 )
-                files.callback(store.close)
+                files.callback(_close_store, store)
             runtime = cls(path, source, domain, settings, log, stores, files)
             runtime._start()
             runtime._files = files.pop_all()
@@ -243,6 +249,11 @@ class Runtime:
     def _refusal(self) -> Exception:
         return SystemClosed(f"the system on {self.path} was closed before this was handled; nothing was done")
 
+    def forked(self) -> None:
+        """In a forked child: what the parent opened is out of bounds. Takes no lock; a thread that is gone may hold it."""
+        self.progress.forked = True
+        self.reads.forked()
+
     # -- asking ------------------------------------------------------------------------------
     def wait_applied(self, position: int, timeout: float) -> None:
         """Wait until every replica has applied `position`."""
@@ -267,3 +278,11 @@ class Runtime:
     def health(self) -> Health:
         """How everything is, now."""
         return report(self)
+
+
+def _close_store(store: ReplicaStore) -> None:
+    try:
+        store.close(timeout=1.0)
+    except StorageError as error:
+        # A projection that does not return holds it; it is checked, or filled anew, at the next opening.
+        logger.error("%s", error)

@@ -62,7 +62,10 @@ class SubmissionMaker:
             spec.check(event)
         if not given:
             raise InvalidMessage(f"append() to {stream!r} was given no events")
-        payload = self._domain.codec.encode([stream, *given])
+        codec = self._domain.codec
+        payload = codec.pack([stream, *given])
+        if len(payload) > codec.max_bytes:
+            raise codec.too_large(f"what is to be appended to stream {stream!r}", len(payload))
         submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
         submission.events = given
         submission.future = Reply()

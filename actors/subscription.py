@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from actors.errors import ForkedProcess
 from actors.progress import Progress
 from storage import EventLog, RecordedEvent, StoreClosed
 
@@ -23,6 +24,11 @@ def subscribe(
     """
     position = after
     while until is None or position < until:
+        if progress.forked:
+            raise ForkedProcess(
+                "this subscription was begun by the parent process and can't go on in a forked child; "
+                "subscribe in a process that opened the system itself"
+            )
         head = progress.head
         if head > position:
             try:

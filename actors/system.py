@@ -277,6 +277,10 @@ class System:
         """The events of one stream, read from the log."""
         return self._running().log.read_stream(stream, after_version, limit)
 
+    def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
+        """The streams whose names begin with `prefix` and sort after `after`, each with its version."""
+        return self._running().log.streams(prefix, limit, after)
+
     def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """The events with a tag, read from the log."""
         return self._running().log.read_tag(tag, position_of(after), limit)
@@ -335,6 +339,7 @@ def _forked() -> Exception:
 def _after_fork() -> None:
     for system in list(_open_systems):
         system._refusal = _forked
+        system._runtime.forked()
 
 
 def _at_exit() -> None:

@@ -67,6 +67,10 @@ class View:
         if self._closed is not None:
             self._closed(self)
 
+    def abandon(self) -> None:
+        """Make it unusable without touching what a parent process still reads."""
+        self._snapshot.abandon()
+
     def __enter__(self) -> View:
         return self
 

@@ -21,6 +21,7 @@ class WriterDesk:
         self.attempts = 0
         self.must_reopen = False
         self.closing = False
+        self.trouble: str | None = None
         self.activity: tuple[str, str, float] | None = None
         self.commands = 0
         self.refused = 0

@@ -83,6 +83,11 @@ def standard_decoders(unpack: Unpack) -> dict[int, Callable[[bytes], Any]]:
 
 
 def _iso(value: datetime | time) -> bytes:
+    offset = value.utcoffset()
+    if offset is not None and offset.microseconds:
+        raise Refusal(
+            value, "a UTC offset of fractions of a second does not come back from its text in every Python"
+        )
     # An offset says which of two equal wall-clock times is meant; without one only `fold` does.
     text = value.isoformat()
     return (text + FOLD_MARK if value.fold and value.tzinfo is None else text).encode()

@@ -91,7 +91,7 @@ class RecordedEvent:
 
 
 class CommandRecord:
-    """What became of a command: the events from position `first` on, `count` of them (0 and 0 if it made none).
+    """What became of a command: `count` events from position `first` on, or none, decided after that position.
 
     `digest` is that of its payload; `stream` and `version` are its own stream and the version that it left.
     """

@@ -58,6 +58,10 @@ class Snapshot:
         """Whether it was closed, by `close` or together with the store."""
         return self._access.txn is None
 
+    def abandon(self) -> None:
+        """As `close`, but leave LMDB's transaction alone: in a forked child it is the parent's."""
+        self._access.abandon()
+
     def close(self) -> None:
         """End it, from any thread: a read that is under way in another thread ends first, later ones raise."""
         self._access.end()

@@ -26,6 +26,10 @@ T = TypeVar("T")
 Entries: TypeAlias = list[tuple[bytes, bytes]]
 
 
+_abandoned: list[lmdb.Transaction[bytes]] = []
+"""Kept, since a transaction that is collected is ended."""
+
+
 class Access:
     """An LMDB transaction and the lock for every use of it. `txn` is None once it has ended.
 
@@ -57,6 +61,12 @@ class Access:
                 return read(self.live(), *args, **kwargs)
         except lmdb.Error as error:
             raise translate(error, f"using {self._what}") from error
+
+    def abandon(self) -> None:
+        """Forget the transaction without ending it, and without the lock, which a lost thread may hold."""
+        txn, self.txn = self.txn, None
+        if txn is not None:
+            _abandoned.append(txn)
 
     def end(self) -> None:
         """Abort the transaction, when no read is inside it. The second call does nothing."""

@@ -86,7 +86,7 @@ class SystemNames:
     def streams(self, prefix: str, limit: int) -> Iterable[str]:
         """Streams that begin so; none where the log can't tell."""
         try:
-            return [name for name, _ in self._system._runtime.log.streams(prefix, limit)]
+            return [name for name, _ in self._system.streams(prefix, limit)]
         except StorageError:
             return []
 

@@ -123,7 +123,7 @@ class Tables:
     def position(self):
         return len(self.applied)
 
-    def running(self):
+    def checkpoints(self):
         return []
 
     def apply(self, given):

@@ -89,7 +89,7 @@ def test_a_command_without_events_is_recorded_at_the_position_it_was_decided_at(
     assert (receipt.first, receipt.last, receipt.position, receipt.version) == (0, 0, 2, 2)
     assert receipt.events == ()
     [_, record] = writer.commit().commands
-    assert (record.command_id, record.first, record.count, record.version) == ("nothing", 0, 0, 2)
+    assert (record.command_id, record.first, record.count, record.version) == ("nothing", 2, 0, 2)
 
 
 def test_recorded_events_carry_who_caused_them_and_their_encoding(writer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("MYPYPATH", str(Path(__file__).parents[2]))
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "mypy.ini").write_text("[mypy]\nplugins = actors.mypy_plugin\nfollow_imports = silent\n")
+    limit = sys.getrecursionlimit()
     out, errors, _ = api.run(
         [
             "--config-file",
@@ -51,6 +53,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             f"{tmp_path}/program.py",
         ]
     )
+    sys.setrecursionlimit(limit)  # mypy raises it for the whole process.
     assert not errors
     return [line.partition("program.py:")[2] for line in out.splitlines() if "program.py:" in line]
 

@@ -84,7 +84,7 @@ def make_codec(**options: Any) -> Codec:
 
 CODEC = make_codec()
 
-offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+offsets = st.integers(-23 * 3600, 23 * 3600).map(lambda seconds: timezone(timedelta(seconds=seconds)))
 hashable = (
     st.none()
     | st.booleans()
@@ -309,6 +309,14 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     endless.append(endless)
     with pytest.raises(UnencodableValue, match="contains itself"):
         CODEC.encode(endless)
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda zone: time(1, tzinfo=zone), lambda zone: datetime(2026, 1, 1, tzinfo=zone)]
+)
+def test_an_offset_of_fractions_of_a_second_is_refused(kind: Any) -> None:
+    with pytest.raises(UnencodableValue, match="fractions of a second"):
+        CODEC.encode([kind(timezone(timedelta(microseconds=1)))])
 
 
 def test_a_value_nested_too_deeply_is_refused() -> None:

@@ -5,7 +5,7 @@ Declare a `Domain`, open a `System` with it; `storage` underneath is usable alon
 
 from __future__ import annotations
 
-from actors.deciding import Reader
+from actors.reader import Reader
 from actors.domain import Domain
 from actors.errors import (
     ActorsError,

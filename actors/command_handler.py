@@ -20,7 +20,7 @@ from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.progress import Progress
 from actors.states import StateCache
-from actors.worker import Worker
+from actors.worker import Worker, tell
 from actors.writer_desk import Outcome, WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 
@@ -83,15 +83,25 @@ class CommandHandler(Worker):
         desk.in_flight = left
         desk.activity = None
         if left:
-            for submission in left:
-                submission.fresh = False
-            desk.attempts += 1
-            if desk.attempts >= MAX_ATTEMPTS:
-                self._answer_uncertain(left, "the writer failed on it repeatedly")
-            else:
-                self._handle(left)
+            self._handle_again(left)
         desk.in_flight = []
         desk.attempts = 0
+
+    def _handle_again(self, left: list[Submission]) -> None:
+        """Try a batch that an earlier incarnation died of: once whole, then one by one, the one that kills given up."""
+        desk = self._desk
+        for submission in left:
+            submission.fresh = False
+        desk.attempts += 1
+        if desk.attempts == 1:
+            self._handle(left)
+            return
+        if desk.attempts >= MAX_ATTEMPTS:
+            self._answer_uncertain(left[:1], "the writer failed on it repeatedly")
+            left = left[1:]
+        for index, submission in enumerate(left):
+            desk.in_flight = left[index:]
+            self._handle([submission])
 
     def on_stop(self) -> None:
         """Leave nothing held."""
@@ -205,8 +215,7 @@ class CommandHandler(Worker):
         self.mailbox.tick = LINGER
         if committed.first <= committed.last:
             self._progress.committed(committed.last)
-            for listener in self._listeners:
-                listener(committed.first, committed.last)
+            tell(self._listeners, committed.first, committed.last)
 
     def _reply(self, outcomes: list[Outcome]) -> None:
         """Give the replies: now, or before the next batch's fsync where one is waiting already."""

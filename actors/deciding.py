@@ -6,6 +6,7 @@ its commit, and is dropped with it when the commit fails.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -21,66 +22,17 @@ from actors.errors import (
     Rejected,
 )
 from actors.messages import Receipt, Submission
+from actors.reader import Reader
+from actors.receipts import receipt_of
 from actors.states import UNLOADED, History, StateCache, evolve
 from storage import CommandRecord, OnewriterError, RecordedEvent
 
-__all__ = ["MAX_EVENTS", "Overlay", "Reader", "receipt_of"]
+__all__ = ["MAX_EVENTS", "Overlay"]
+
+logger = logging.getLogger("onewriter.deciding")
 
 MAX_EVENTS = 100_000
 """Events that one command may give; a decider that yields without end is stopped there."""
-
-
-def receipt_of(record: CommandRecord, history: History) -> Receipt:
-    """The first receipt of a command, rebuilt from the log."""
-    events: list[RecordedEvent] = []
-    last = 0
-    if record.count:
-        last = record.first + record.count - 1
-        # A read ends early where the events are large.
-        while more := history.read(record.first - 1 + len(events), record.count - len(events), last):
-            events += more
-    versions = {recorded.stream: recorded.version for recorded in events}
-    return Receipt(
-        record.command_id,
-        record.first if record.count else 0,
-        last,
-        last or record.first,
-        record.stream,
-        record.version,
-        versions,
-        tuple(recorded.event for recorded in events),
-    )
-
-
-class Reader:
-    """A decider's third parameter: other streams' states, as the batch so far leaves them.
-
-    One writer decides everything in order, so what is read here can't change before the
-    commit. Use it only while the decider runs, in its thread.
-    """
-
-    def __init__(self, overlay: Overlay) -> None:
-        self._overlay = overlay
-
-    def __call__(self, state: type, *fields: Any, **named: Any) -> Any:
-        """The state of the stream that `state`'s template names with these fields, or None."""
-        return self._entry(state, fields, named)[0]
-
-    def version(self, state: type, *fields: Any, **named: Any) -> int:
-        """The version of that stream; 0 when it is new."""
-        return self._entry(state, fields, named)[1]
-
-    def tagged(self, tag: str) -> list[Any]:
-        """All events with this tag, in order, the batch's earlier commands included."""
-        return self._overlay.tagged(tag)
-
-    def _entry(self, state: type, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
-        spec = self._overlay.domain.states.get(state)
-        if spec is None:
-            raise DeciderFailed(
-                f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}"
-            )
-        return self._overlay.entry(spec.stream_for(*fields, **named), spec)
 
 
 class Overlay:
@@ -299,7 +251,12 @@ class Overlay:
             return
         before = self.changed.get(stream) or self._states.get(stream, spec)
         if version // spec.snapshot_every > before[1] // spec.snapshot_every:
-            self.snapshots.append((stream, version, spec.fingerprint, state))
+            try:
+                self.domain.codec.pack(state)
+            except OnewriterError as error:
+                logger.warning("no snapshot of stream %r at version %d: %s", stream, version, error)
+            else:
+                self.snapshots.append((stream, version, spec.fingerprint, state))
 
     def _what(self, submission: Submission) -> str:
         return "append" if submission.spec is None else submission.spec.name

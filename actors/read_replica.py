@@ -14,7 +14,7 @@ from actors.mailbox import Mailbox, Request
 from actors.messages import Applied, Apply, CatchUp, Join
 from actors.progress import Progress
 from actors.projecting import ModelRun, Projector
-from actors.worker import Worker
+from actors.worker import Worker, tell
 from storage import CodecError, EventLog, RecordedEvent
 
 __all__ = ["READ_BATCH", "ReadReplica", "RetryStopped"]
@@ -137,8 +137,7 @@ class ReadReplica(Worker):
         self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(events[0].position - 1)
-            for listener in self._listeners:
-                listener(self.name, position, lag)
+            tell(self._listeners, self.name, position, lag)
 
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())

@@ -9,7 +9,7 @@ from actors.broadcast import WINDOW, Broadcast
 from actors.mailbox import Mailbox
 from actors.messages import Applied, Apply, CatchUp, Committed, Join
 from actors.progress import Progress
-from actors.worker import Worker
+from actors.worker import Worker, tell
 
 __all__ = ["Sync"]
 
@@ -51,8 +51,7 @@ class Sync(Worker):
                 self._send(self.broadcast.applied(one.replica, one.position, one.joining))
             elif isinstance(one, Committed):
                 self._send(self.broadcast.committed(one.first, one.last, one.events))
-                for listener in self._listeners:
-                    listener(one.first, one.last)
+                tell(self._listeners, one.first, one.last)
             elif index == 0:
                 super().on_receive(message)
                 self.mailbox.hold(waiting[1:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -16,13 +16,22 @@ import pykka
 
 from actors.mailbox import Mailbox, Request
 
-__all__ = ["ActorKilled", "Kill", "Worker"]
+__all__ = ["ActorKilled", "Kill", "Worker", "tell"]
 
 logger = logging.getLogger("onewriter.actors")
 
 
 class ActorKilled(Exception):
     """An operator or a test asked an actor to die."""
+
+
+def tell(listeners: Iterable[Callable[..., None]], *news: Any) -> None:
+    """Call each listener; one that raises is logged, and is no reason for an actor to die."""
+    for listener in listeners:
+        try:
+            listener(*news)
+        except Exception:
+            logger.exception("listener %r failed on %r", listener, news)
 
 
 class Kill(Request):

@@ -180,6 +180,7 @@ def test_every_public_method_says_that_the_system_is_closed(store_path):
         "position": lambda: system.position,
         "replica_names": lambda: system.replica_names,
         "stream": lambda: system.stream("thing-a"),
+        "streams": lambda: system.streams(),
         "tagged": lambda: system.tagged("x"),
         "wait_applied": lambda: system.wait_applied(),
         "kill": lambda: system.kill("sync"),

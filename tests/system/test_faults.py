@@ -353,6 +353,41 @@ def test_commands_that_kill_every_handler_are_given_up_and_the_ones_behind_them_
     check_all(system)
 
 
+def test_a_command_that_kills_every_handler_takes_none_of_its_batch_along(
+    system: System, monkeypatch: Patch
+) -> None:
+    put_fault(
+        monkeypatch,
+        CommandHandler,
+        "_decide",
+        times=MAX_ATTEMPTS,
+        only=lambda _handler, batch: any(one.command_id == "poison" for one in batch),
+    )
+    with one_batch(system):
+        before, poison, behind = (
+            system.submit(Increment("a"), command_id=name) for name in ("before", "poison", "behind")
+        )
+    assert isinstance(poison.exception(PATIENCE), CommitUncertain)
+    assert [future.result(PATIENCE).version for future in (before, behind)] == [1, 2]
+    assert system.execute(Increment("a"), command_id="poison").version == 3
+    check_all(system)
+
+
+def test_a_listener_that_raises_kills_no_actor(system: System, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_news: object) -> None:
+        raise Fault
+
+    heard: list[int] = []
+    for listen in (system.on_committed, system.on_broadcast, system.on_applied):
+        listen(broken)
+    system.on_committed(lambda _first, last: heard.append(last))
+    assert system.execute(Increment("a")).last == 1
+    assert system.wait_applied() == 1
+    assert heard == [1]
+    assert not any(actor.restarts for actor in system.health().actors)
+    assert "listener" in caplog.text
+
+
 def test_a_bulk_whose_handler_dies_twice_is_answered_in_full(system: System, monkeypatch: Patch) -> None:
     died = put_fault(monkeypatch, CommandHandler, "_publish", times=2)
     receipts = system.execute_many([Increment("a") for _ in range(50)])

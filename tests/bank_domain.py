@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from actors import Domain, Rejected
-from actors.deciding import Reader
+from actors.reader import Reader
 
 bank = Domain("bank")
 

@@ -56,7 +56,6 @@ class ReadReplica(Worker):
         self._listeners = listeners
         self._position = projector.position
         self._due: dict[str, float] = {}
-        self._blocked = False
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask sync for what they miss."""
@@ -99,35 +98,38 @@ class ReadReplica(Worker):
         self._sync.put(Applied(self.name, self._position))
 
     def _catch_up(self, until: int) -> None:
-        try:
-            events = self._log.read(self._position, READ_BATCH, until)
-        except CodecError:
-            events = self._readable(until)
-            if not events:
-                return  # Every model is stopped there; sync is told again once it can be read.
+        events, error = self._read(self._position, until)
         if events:
             self._advance(events)
+        elif error is not None:
+            self._pass(until, error)
         self._sync.put(Applied(self.name, self._position))
 
-    def _readable(self, until: int) -> list[RecordedEvent]:
-        """The events before the one that can't be decoded; none when that is the next one, which stops every model."""
+    def _read(self, after: int, until: int) -> tuple[Sequence[RecordedEvent], CodecError | None]:
+        """The next events, or those before one that can't be decoded; its error when there are none before it."""
+        try:
+            return self._log.read(after, READ_BATCH, until), None
+        except CodecError:
+            pass
         events: list[RecordedEvent] = []
-        while len(events) < READ_BATCH:
-            position = self._position + len(events)
-            try:
-                more = self._log.read(position, 1, until)
-            except CodecError as error:
-                if not events:
-                    self._blocked = True
-                    for run in self._projector.runs:
-                        if run.checkpoint <= position:
-                            self._projector.stop(run, position + 1, "that can't be decoded", error)
-                            self._report_stopped(run)
-                return events
-            if not more:
-                return events
-            events += more
-        return events
+        try:
+            while len(events) < READ_BATCH and after + len(events) < until:
+                events += self._log.read(after + len(events), 1, until)
+        except CodecError as error:
+            return events, None if events else error
+        return events, None
+
+    def _pass(self, until: int, error: CodecError) -> None:
+        """Stop the models that need the next event, which can't be decoded, and go on with the others."""
+        for run in self._projector.running():
+            if run.checkpoint <= self._position:
+                self._stop(run, error)
+        # The stopped ones read what they miss by themselves; with none left, nobody needs what lies before `until`.
+        self._position = self._projector.position if self._projector.running() else until
+
+    def _stop(self, run: ModelRun, error: CodecError) -> None:
+        self._projector.stop(run, run.checkpoint + 1, "that can't be decoded", error)
+        self._report_stopped(run)
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         for run in self._projector.apply(events):
@@ -141,17 +143,6 @@ class ReadReplica(Worker):
 
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())
-
-    def _retry_blocked(self) -> None:
-        runs = [run for run in self._projector.runs if run.failure is not None]
-        if time.monotonic() < max(self._due.get(run.model.name, 0.0) for run in runs):
-            return
-        self._blocked = False
-        if self._readable(self._position + 1):
-            for run in runs:
-                run.failure = None
-            self._publish()
-            self._sync.put(Applied(self.name, self._position, joining=True))
 
     # -- models that stopped -----------------------------------------------------------------
     def _report_stopped(self, run: ModelRun) -> None:
@@ -171,14 +162,13 @@ class ReadReplica(Worker):
         )
 
     def _retry_stopped(self) -> None:
-        if self._blocked:
-            self._retry_blocked()
-            return
         for run in self._projector.runs:
             if run.failure is None or time.monotonic() < self._due.get(run.model.name, 0.0):
                 continue
-            events = self._log.read(run.checkpoint, READ_BATCH, self._position)
-            if events and self._projector.apply(events, [run]):
+            events, error = self._read(run.checkpoint, self._position)
+            if error is not None:
+                self._stop(run, error)
+            elif events and self._projector.apply(events, [run]):
                 self._report_stopped(run)
             elif run.checkpoint >= self._position:
                 run.failure = None

@@ -123,11 +123,11 @@ class ReadReplica(Worker):
         """Stop the models that need the next event, which can't be decoded, and go on with the others."""
         for run in self._projector.running():
             if run.checkpoint <= self._position:
-                self._stop(run, error)
+                self._stop_model(run, error)
         # The stopped ones read what they miss by themselves; with none left, nobody needs what lies before `until`.
         self._position = self._projector.position if self._projector.running() else until
 
-    def _stop(self, run: ModelRun, error: CodecError) -> None:
+    def _stop_model(self, run: ModelRun, error: CodecError) -> None:
         self._projector.stop(run, run.checkpoint + 1, "that can't be decoded", error)
         self._report_stopped(run)
 
@@ -167,7 +167,7 @@ class ReadReplica(Worker):
                 continue
             events, error = self._read(run.checkpoint, self._position)
             if error is not None:
-                self._stop(run, error)
+                self._stop_model(run, error)
             elif events and self._projector.apply(events, [run]):
                 self._report_stopped(run)
             elif run.checkpoint >= self._position:

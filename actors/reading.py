@@ -205,6 +205,7 @@ class ReadGateway:
 
     def forked(self) -> None:
         """In a forked child: views that were open before it raise `ViewExpired` from now on."""
+        self._views_lock = threading.Lock()
         for view in list(self._views.values()):
             view.abandon()
 

@@ -24,11 +24,7 @@ def subscribe(
     """
     position = after
     while until is None or position < until:
-        if progress.forked:
-            raise ForkedProcess(
-                "this subscription was begun by the parent process and can't go on in a forked child; "
-                "subscribe in a process that opened the system itself"
-            )
+        _refuse_forked(progress)
         head = progress.head
         if head > position:
             try:
@@ -38,6 +34,7 @@ def subscribe(
                     return
                 raise
             for recorded in batch:
+                _refuse_forked(progress)
                 yield recorded
                 position = recorded.position
             continue
@@ -50,3 +47,11 @@ def subscribe(
                 return
         if progress.closed and progress.head <= position:
             return
+
+
+def _refuse_forked(progress: Progress) -> None:
+    if progress.forked:
+        raise ForkedProcess(
+            "this subscription was begun by the parent process and can't go on in a forked child; "
+            "subscribe in a process that opened the system itself"
+        )

@@ -63,7 +63,8 @@ class Access:
             raise translate(error, f"using {self._what}") from error
 
     def abandon(self) -> None:
-        """Forget the transaction without ending it, and without the lock, which a lost thread may hold."""
+        """Forget the transaction without ending it, and the lock, which a lost thread may hold."""
+        self.lock = threading.Lock()
         txn, self.txn = self.txn, None
         if txn is not None:
             _abandoned.append(txn)

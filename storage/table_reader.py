@@ -35,12 +35,11 @@ class Page:
 class TableReader:
     """A table as one transaction sees it. Rows are copies: changing one changes nothing stored."""
 
-    __slots__ = ("_access", "_lock", "_get", "_handle", "_schema", "_encode_key", "_db", "_codec", "_unpack")
+    __slots__ = ("_access", "_handle", "_schema", "_encode_key", "_db", "_codec", "_unpack")
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         self._access = access
-        self._lock = access.lock
-        self._get = access.live().get
+        access.live()  # Raises SnapshotClosed.
         self._handle = handle
         self._schema = handle.schema
         self._encode_key = handle.schema.encode
@@ -53,8 +52,9 @@ class TableReader:
         """The row of a key (a tuple for a composite key), or `default`. Raises InvalidKey, SnapshotClosed."""
         raw_key = self._encode_key(key)
         try:
-            with self._lock:
-                raw = self._get(raw_key, None, self._db)
+            access = self._access
+            with access.lock:
+                raw = (access.txn or access.live()).get(raw_key, None, self._db)
             return default if raw is None else self._unpack(raw)
         except StorageError:
             raise

@@ -84,6 +84,7 @@ class Runtime:
         self._files = files
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
+        self._closing_files = False
         self.committed_listeners: list[Callable[[int, int], None]] = []
         self.broadcast_listeners: list[Callable[[int, int], None]] = []
         self.applied_listeners: list[Callable[[str, int, float], None]] = []
@@ -155,7 +156,7 @@ class Runtime:
                 lambda child, name=name: ReadReplica.start(
                     child.name,
                     child.mailbox,
-                    exited,
+                    self._replica_exited,
                     projector=self.projectors[name],
                     log=self.log,
                     progress=self.progress,
@@ -232,7 +233,14 @@ class Runtime:
         if self._pool is not None:
             self._pool.shutdown(wait=False)
         self.reads.expire_views(-1.0)
+        self._closing_files = True
         self._files.close()
+
+    def _replica_exited(self, name: str, error: BaseException | None) -> None:
+        """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
+        self.supervisor.child_exited(name, error)
+        if self._closing_files:
+            _close_store(self.stores[name])
 
     def _give_up_writer(self) -> None:
         """Answer what a writer that hangs, or that died just now, has in hand.
@@ -284,5 +292,5 @@ def _close_store(store: ReplicaStore) -> None:
     try:
         store.close(timeout=1.0)
     except StorageError as error:
-        # A projection that does not return holds it; it is checked, or filled anew, at the next opening.
+        # A projection that does not return holds it; the replica's thread closes it if it ever comes back.
         logger.error("%s", error)

@@ -176,6 +176,15 @@ def test_an_id_of_an_earlier_batch_gives_its_receipt(writer):
     assert writer.commit().commands == []
 
 
+def test_a_receipt_without_events_keeps_its_position_when_more_was_written_since(writer):
+    nothing = writer.decide(Deposit("ann", 0), command_id="nothing")
+    writer.commit()
+    writer.decide(Deposit("ann", 5))
+    writer.commit()
+    assert writer.decide(Deposit("ann", 0), command_id="nothing") == nothing
+    assert (nothing.first, nothing.last, nothing.position) == (0, 0, 1)
+
+
 def test_an_id_with_another_payload_is_refused_in_the_batch_and_later(writer):
     writer.decide(Deposit("ann", 5), command_id="once")
     for other in (Deposit("ann", 6), Deposit("bob", 5), Open("ann")):

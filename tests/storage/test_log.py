@@ -242,6 +242,49 @@ def test_events_encoded_early_are_stored_as_they_are(log: EventLog) -> None:
         log.append(events(4, 4), encoded=[b"", b""])
 
 
+def test_written_is_called_once_between_the_last_write_and_the_commit(store_path: Path) -> None:
+    steps: list[str] = []
+
+    class Tracing(EventLog):
+        def _write(self, *arguments: Any) -> None:
+            super()._write(*arguments)
+            steps.append("write")
+
+        def _commit(self, transaction: lmdb.Transaction) -> None:
+            steps.append("commit")
+            super()._commit(transaction)
+
+    with Tracing.open(store_path, make_codec(), durable=False) as log:
+
+        def written() -> None:
+            steps.append(f"told at {log.head}")
+            assert log.read() == []
+            assert log.command("id") is None
+
+        log.append(events(1, 2), [CommandRecord("id", 1, 2, b"", "a", 2)], written=written)
+        assert steps == ["write", "told at 0", "commit"]
+        assert log.read() == events(1, 2)
+        with pytest.raises(OutOfOrder):
+            log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], written=written)
+        assert steps == ["write", "told at 0", "commit"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_of_written_aborts_the_batch(log: EventLog, error: type[BaseException]) -> None:
+    log.append(events(1, 2))
+    before = log.stats()
+
+    def written() -> None:
+        raise error("not now")
+
+    with pytest.raises(error, match="not now"):
+        log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], written=written)
+    assert log.stats() == before
+    assert log.head == 2
+    log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)])
+    assert log.read() == events(1, 3)
+
+
 def test_stats_count_entries_and_bytes(log: EventLog) -> None:
     log.append(events(1, 5, tags=("t",)), [CommandRecord("id", 1, 5, b"", "a", 5)])
     stats = log.stats()

@@ -24,9 +24,9 @@ from actors import (
     ViewExpired,
 )
 from actors.testing import open_system
-from storage import InvalidKey, KeyTooLong, UnencodableValue
+from storage import EventLog, InvalidKey, KeyTooLong, UnencodableValue
 from tests.bank_domain import Open, Richest, balances
-from tests.helpers import Threads, wait_until
+from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.trouble import (
     MISDEEDS,
     Add,
@@ -125,8 +125,10 @@ def test_a_message_of_64_mib_is_refused_with_its_size(system):
     blob = bytes(64 << 20)
     with pytest.raises(MessageTooLarge, match="67,108,893 bytes encoded"):
         system.execute(Store("a", blob))
-    with pytest.raises(MessageTooLarge):
+    with pytest.raises(MessageTooLarge, match=r"appended to stream 'thing-a' takes 67,108,\d+ bytes encoded"):
         system.append("thing-a", [Touched("x" * (64 << 20))])
+    with pytest.raises(MessageTooLarge, match="appended to stream 'thing-b'"):
+        system.append("thing-b", [Touched("x" * (6 << 20)) for _ in range(3)])
 
 
 @pytest.mark.parametrize(
@@ -218,6 +220,29 @@ def test_a_decider_that_never_returns_is_reported_and_does_not_hold_up_close(gat
     for future in behind:
         assert isinstance(future.exception(timeout=1), SystemClosed)
     assert [type(outcome) for outcome in many] == [SystemClosed, SystemClosed]
+
+
+def test_a_decider_that_hangs_does_not_hold_back_the_replies_of_the_batch_before_it(gates, monkeypatch):
+    entered, release = threading.Event(), threading.Event()
+    commit = EventLog._commit
+
+    def held(log, transaction):
+        entered.set()
+        assert release.wait(PATIENCE)
+        commit(log, transaction)
+
+    with open_system(trouble) as system:
+        monkeypatch.setattr(EventLog, "_commit", held)
+        first = system.submit(Add("first"))
+        assert entered.wait(PATIENCE)
+        stuck = system.submit(Misbehave("stuck", "hangs"))
+        release.set()
+        assert gates.entered.wait(PATIENCE)
+        assert first.result(PATIENCE).last == 1
+        assert not stuck.done()
+        assert system.query(SizeOf("first"), after=1) == 1
+        gates.release.set()
+        assert stuck.result(PATIENCE).last == 2
 
 
 def test_what_a_decider_gives_after_close_is_not_written(gates, store_path):

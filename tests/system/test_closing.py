@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from actors import CommitUncertain, QueryFailed, System, SystemClosed, ViewExpired
+from actors.read_model import Handler
 from actors.testing import open_system
-from tests.helpers import Threads, wait_until
-from tests.system.trouble import Add, Added, Misbehave, SizeOf, sizes, still_serves, things, trouble
+from tests.helpers import PATIENCE, Threads, wait_until
+from tests.system.trouble import (
+    Add,
+    Added,
+    Misbehave,
+    SizeOf,
+    on_added,
+    sizes,
+    still_serves,
+    things,
+    trouble,
+)
+from tests.system.trouble import gates as gates_of_trouble
 
 THREADS = 8
 
@@ -146,12 +162,78 @@ def test_closing_twice_and_from_two_threads_is_harmless(store_path):
         again.close()
 
 
-def test_no_thread_of_a_closed_system_stays(store_path):
+def test_no_thread_of_a_closed_system_stays_and_none_failed(store_path, caplog):
     before = set(threading.enumerate())
     with open_at(store_path, replicas=2) as system:
         still_serves(system)
         assert len(set(threading.enumerate()) - before) >= 7
     wait_until(lambda: set(threading.enumerate()) <= before)
+    assert not caplog.records
+
+
+# -- projections that do not return -----------------------------------------------------------
+def hang_at(id):
+    def fn(event, tables, recorded):
+        if event.id == id:
+            gates_of_trouble.hang()
+        on_added(event, tables)
+
+    return Handler(fn, wants_recorded=True)
+
+
+def test_a_projection_that_never_returns_does_not_hold_up_close(store_path, gates, monkeypatch, caplog):
+    others = set(threading.enumerate())
+    system = open_at(store_path, replicas=2)
+    still_serves(system)
+    monkeypatch.setitem(sizes.handlers, Added, hang_at("stuck"))
+    system.execute(Add("stuck"))
+    assert gates.entered.wait(PATIENCE)
+    behind = system.execute(Add("behind"))
+    stuck = [one for one in set(threading.enumerate()) - others if one.name.startswith("onewriter-replica-")]
+    began = time.monotonic()
+    system.close(timeout=0.3)
+    assert time.monotonic() - began < 8
+    assert "cannot be closed" in caplog.text
+    gates.release.set()
+    for thread in stuck:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    monkeypatch.undo()
+    with open_at(store_path, replicas=2) as again:
+        assert again.position == behind.last
+        still_serves(again, "after")
+        again.wait_applied()
+        assert again.dump("replica-1", sizes) == again.dump("replica-2", sizes)
+        assert len(again.dump("replica-1", sizes)["things"]) == 4
+
+
+HANGS = """
+import sys
+from actors import System
+from tests.system.test_closing import hang_at
+from tests.system.trouble import Add, Added, gates, sizes, trouble
+system = System.open(sys.argv[1], trouble, replicas=1)
+sizes.handlers[Added] = hang_at("stuck")
+receipt = system.execute(Add("stuck"))
+assert gates.entered.wait(30)
+system.close(timeout=0.1)
+print("closed at", receipt.last)
+"""
+
+
+def test_a_process_whose_projection_never_returns_ends_and_leaves_a_good_store(store_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGS, store_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "closed at 1\n"), ended.stderr
+    with open_at(store_path) as again:
+        still_serves(again)
+        assert again.query(SizeOf("stuck")) == 1
 
 
 # -- use after close --------------------------------------------------------------------------
@@ -204,11 +286,12 @@ def test_every_public_method_says_that_the_system_is_closed(store_path):
 
 # -- forked children --------------------------------------------------------------------------
 def in_a_child(function):
-    """What `function` gives, as text, in a forked child."""
+    """What `function` gives, as text, in a forked child; one that hangs is ended by an alarm."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            signal.alarm(20)
             outcome = str(function())
         except BaseException as error:
             outcome = f"{type(error).__name__}: {error}"
@@ -257,3 +340,47 @@ def test_a_child_can_not_open_the_store_while_its_parent_has_it(store_path):
     with open_at(store_path) as system:
         assert in_a_child(lambda: open_at(store_path)).startswith("StoreLocked")
         still_serves(system)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_view_from_before_a_fork_is_expired_in_the_child_alone():
+    with open_system(trouble) as system:
+        still_serves(system)
+        with system.view(sizes) as view:
+            reader = view[things]
+            rows = reader.all()
+
+            def leave():
+                with view:
+                    pass
+                view.close()
+                return "left"
+
+            # A thread that is gone in the child may have been reading just then.
+            with view._snapshot._access.lock, system._runtime.reads._views_lock:
+                for use in (
+                    lambda: reader.get("fine"),
+                    lambda: next(rows),
+                    view.position,
+                    lambda: len(view[things]),
+                ):
+                    assert in_a_child(use).startswith("ViewExpired: "), use
+                assert in_a_child(leave) == "left"
+            assert reader.get("fine") == next(rows) == {"id": "fine", "size": 7}
+            assert view.position() == 1
+        still_serves(system, "after")
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_subscription_from_before_a_fork_ends_with_an_error_in_the_child_alone():
+    with open_system(trouble) as system:
+        system.execute_many([Add("1"), Add("2")])
+        new, begun, at_the_end = system.subscribe(), system.subscribe(), system.subscribe()
+        assert next(begun).position == 1
+        assert [next(at_the_end).position for _ in range(2)] == [1, 2]
+        for following in (new, begun, at_the_end):
+            assert in_a_child(lambda: next(following)).startswith(  # noqa: B023
+                "ForkedProcess: this subscription was begun by the parent process"
+            )
+        system.execute(Add("3"))
+        assert [next(following).position for following in (new, begun, at_the_end)] == [1, 2, 3]

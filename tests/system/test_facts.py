@@ -63,3 +63,17 @@ def test_facts_of_an_aggregate_change_its_state_as_a_commands_events_do(system: 
     assert system.execute(PlaceOrder("order", (Line("lamp", 5),))).versions["item-lamp"] == 3
     events = check_all(system)
     assert len(events) == 4
+
+
+def test_streams_are_listed_by_name_with_their_versions_whoever_wrote_them(system: System) -> None:
+    assert system.streams() == []
+    system.append("scale-1", [Measured("scale", 3), Measured("scale", 4)])
+    system.append("scale-10", [Measured("scale", 5)])
+    system.execute_many([Stock("lamp", 5), Stock("lamp", 1), Stock("desk", 1)])
+    everything = [("item-desk", 1), ("item-lamp", 2), ("scale-1", 2), ("scale-10", 1)]
+    assert system.streams() == everything
+    assert system.streams("scale-") == everything[2:]
+    assert system.streams("scale-1", limit=1) == everything[2:3]
+    assert system.streams(limit=2, after="item-desk") == everything[1:3]
+    assert system.streams("scale-", after="scale-1") == everything[3:]
+    assert system.streams("scale-", after="scale-10") == system.streams("none") == []

@@ -270,15 +270,27 @@ def test_written_is_called_once_between_the_last_write_and_the_commit(store_path
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_of_written_aborts_the_batch(log: EventLog, error: type[BaseException]) -> None:
+def test_an_error_of_written_aborts_the_batch(
+    log: EventLog, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     log.append(events(1, 2))
     before = log.stats()
+    begin, begun = log._begin, []
+
+    def kept() -> lmdb.Transaction:
+        begun.append(begin())
+        return begun[-1]
 
     def written() -> None:
         raise error("not now")
 
+    # Kept, so that it is not ended by being collected.
+    monkeypatch.setattr(log, "_begin", kept)
+
     with pytest.raises(error, match="not now"):
         log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], written=written)
+    with pytest.raises(lmdb.Error):
+        begun[0].id()
     assert log.stats() == before
     assert log.head == 2
     log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)])

@@ -5,7 +5,6 @@ Declare a `Domain`, open a `System` with it; `storage` underneath is usable alon
 
 from __future__ import annotations
 
-from actors.reader import Reader
 from actors.domain import Domain
 from actors.errors import (
     ActorsError,
@@ -33,6 +32,7 @@ from actors.health import Health
 from actors.messages import Receipt
 from actors.middleware import Call
 from actors.read_model import ReadModel, each, words
+from actors.reader import Reader
 from actors.session import Session
 from actors.system import System
 from actors.view import View

@@ -108,6 +108,11 @@ class CommandHandler(Worker):
         self._desk.release()
         self._tell_sync()
 
+    def _handle_failure(self, *failure: Any) -> None:
+        super()._handle_failure(*failure)
+        # Those replies' commits are done; they need not wait for the next incarnation.
+        self._desk.release()
+
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
         if message.__class__ is Tick:

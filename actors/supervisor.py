@@ -53,14 +53,15 @@ class Child:
         self._since = time.monotonic()
         self.exited.clear()
         self.alive = True
+        # Counted first: whoever sees what an incarnation did sees it counted.
+        self.starts += 1
         try:
             self._start(self)
         except Exception as error:
+            self.starts -= 1
             logger.exception("actor %s could not be started; it is tried again", self.name)
             self.has_exited(error)
             self.exited.set()
-        else:
-            self.starts += 1
 
     def has_exited(self, error: BaseException | None) -> None:
         """Note the end of an incarnation and when the next one is due."""
@@ -154,7 +155,9 @@ class Supervisor(Worker):
     def kill(self, name: str, timeout: float) -> bool:
         """Have a child die as if it had failed, and wait until it is back; a caller's thread."""
         child = self.children[name]
-        starts = child.starts
+        # Not while it is being started: that start is not the one that is waited for.
+        with self._changed:
+            starts = child.starts
         child.mailbox.put(Kill())
         with self._changed:
             return self._changed.wait_for(lambda: child.starts > starts and child.alive, timeout)

@@ -136,6 +136,20 @@ def test_a_child_that_can_not_be_started_is_tried_again_and_the_others_run():
         wait_until(lambda: crew.handled["one"] == ["hello"])
 
 
+def test_a_start_is_counted_before_the_child_does_anything_and_one_that_fails_is_not():
+    counted = []
+    child = Child("one", Mailbox(), lambda child: counted.append(child.starts))
+    child.start()
+    assert (counted, child.starts) == ([1], 1)
+
+    def failing(child):
+        raise RuntimeError("can't start new thread")
+
+    child = Child("two", Mailbox(), failing)
+    child.start()
+    assert (child.starts, child.alive) == (0, False)
+
+
 def test_nobody_is_started_once_it_is_closing():
     with Crew() as crew:
         crew.supervisor.start_no_more()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import strategies as st
@@ -111,9 +111,11 @@ class Model:
 class SystemMachine(RuleBasedStateMachine):
     """Each rule does one thing to the system and to the model; the model says what must have come of it."""
 
+    place: ClassVar[Path]
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="onewriter-stateful-"))
+        self.folder = Path(tempfile.mkdtemp(dir=self.place))
         self.model = Model()
         self.system: System
         self.session: Session
@@ -327,6 +329,12 @@ class SystemMachine(RuleBasedStateMachine):
         )
         for _, receipt in self.model.done.values():
             check_receipt(receipt, events)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_pytests_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Stores of a run that was killed go when pytest clears its own folder."""
+    SystemMachine.place = tmp_path_factory.mktemp("stateful")
 
 
 class TestSystem(SystemMachine.TestCase):

@@ -27,6 +27,7 @@ from actors.errors import (
     SystemClosed,
     UnknownMessage,
     ViewExpired,
+    WrongThread,
 )
 from actors.health import Health
 from actors.messages import Receipt
@@ -89,6 +90,7 @@ __all__ = [
     "UnknownMessage",
     "View",
     "ViewExpired",
+    "WrongThread",
     "each",
     "words",
 ]

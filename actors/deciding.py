@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from actors._specs import CompiledDomain, EventSpec, StateSpec
+from actors._specs import CommandSpec, CompiledDomain, Decider, EventSpec, StateSpec
 from actors.errors import (
+    ActorsError,
     CommandIdReused,
     ConcurrencyConflict,
     DeadlineExceeded,
@@ -140,11 +141,18 @@ class Overlay:
             raise Rejected(
                 f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"
             )
-        given = (
-            decider.fn(state, submission.command, self._reader)
-            if decider.wants_read
-            else decider.fn(state, submission.command)
-        )
+        try:
+            return self._events_of(spec, decider, state, submission.command)
+        except (Rejected, InvalidMessage, DeciderFailed):
+            raise
+        except ActorsError as error:
+            # It is about another call than the caller's own, whose id it may carry.
+            raise DeciderFailed(
+                f"the decider of {spec.name} failed with {type(error).__name__}: {error}; nothing was written"
+            ) from error
+
+    def _events_of(self, spec: CommandSpec, decider: Decider, state: Any, command: Any) -> Iterable[Any]:
+        given = decider.fn(state, command, self._reader) if decider.wants_read else decider.fn(state, command)
         if given is None:
             return ()
         if type(given) in self.domain.events:

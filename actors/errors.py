@@ -199,5 +199,9 @@ class SystemClosed(ActorsError):
     """The system is closed or closing; the message was not handled."""
 
 
+class WrongThread(ActorsError):
+    """A call that waits for an actor was made in an actor's own thread, where it might wait for itself."""
+
+
 class ForkedProcess(ActorsError):
     """A system was used in a forked child. Open another one there, after the parent closed its own."""

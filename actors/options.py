@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -79,8 +80,11 @@ class QueryOptions(TypedDict, total=False):
 
 
 def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
-    """Raise `TypeError` for an option that `method` does not have."""
+    """Raise `TypeError` for an option that `method` does not have, `ValueError` for a bad `timeout`."""
     for name in options:
         if name not in kind.__annotations__:
             known = ", ".join(sorted(kind.__annotations__))
             raise TypeError(f"{method}() has no option {name!r}; its options are {known}")
+    timeout = options.get("timeout", 0)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < math.inf:
+        raise ValueError(f"{method}(timeout=) is a number of seconds from 0 on, not {timeout!r}")

@@ -29,6 +29,7 @@ from actors.progress import Progress
 from actors.query_actor import QueryJob
 from actors.read_model import ReadModel
 from actors.view import View
+from actors.worker import refuse_in_actor
 from storage import ReplicaStore
 
 __all__ = ["ReadGateway"]
@@ -90,6 +91,7 @@ class ReadGateway:
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
         """The results, all on one snapshot, and the position that it showed."""
+        refuse_in_actor("query")
         timeout = options.pop("timeout", TIMEOUT)
         dispatch, job = self._start(queries, timeout, options)
         try:
@@ -99,6 +101,7 @@ class ReadGateway:
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
         """As `query`, without holding up the event loop."""
+        refuse_in_actor("aquery")
         timeout = options.pop("timeout", TIMEOUT)
         dispatch, job = self._start(queries, timeout, options)
         try:

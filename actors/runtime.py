@@ -102,7 +102,7 @@ class Runtime:
             for number in range(1, settings.query_actors + 1)
         ]
         self.children: dict[str, Child] = {}
-        self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor)
+        self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
         self.balancer = Balancer(self.query_desks)
         self.reads = ReadGateway(domain, self.progress, self.balancer, stores, QUERIES_WAITING)
         self.upkeep = Upkeep(self)
@@ -135,6 +135,9 @@ class Runtime:
             runtime._start()
             runtime._files = files.pop_all()
         return runtime
+
+    def _deciding(self) -> bool:
+        return self.desk.activity is not None
 
     def executor(self) -> ThreadPoolExecutor:
         """Threads for middleware after a `submit`; started when first asked for."""

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from actors._specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
+from actors.read_model import name_of, place_of
 from storage import CommandRecord, RecordedEvent
 
 __all__ = ["UNLOADED", "History", "StateCache", "evolve"]
@@ -47,7 +48,7 @@ class History(Protocol):
 
 
 def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
-    """The state after `event`; raises `DeciderFailed` where no evolver fits."""
+    """The state after `event`; raises `DeciderFailed` where no evolver fits, or one fails or returns no state."""
     spec = domain.events[type(event)]
     if spec.evolvers is None:
         return state
@@ -59,7 +60,20 @@ def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
             f"event {spec.name} has no evolver for {found}; write @{domain.name}.evolve for that pair, "
             f"or do not yield {spec.name} there"
         )
-    return evolver(state, event)
+    try:
+        after = evolver(state, event)
+    except Exception as error:
+        raise DeciderFailed(
+            f"evolver {name_of(evolver)} ({place_of(evolver)}) failed on event {spec.name} with "
+            f"{type(error).__name__}: {error}; an evolver must never fail"
+        ) from error
+    if spec.state is not None and after.__class__ not in spec.state.classes:
+        wanted = " or ".join(cls.__name__ for cls in spec.state.classes)
+        raise DeciderFailed(
+            f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {after!r:.100} for event {spec.name}, "
+            f"not a {wanted}; return the new state"
+        )
+    return after
 
 
 class StateCache:

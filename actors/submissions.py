@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Iterable
@@ -122,4 +123,8 @@ def _monotonic_deadline(deadline: float | datetime | None) -> float | None:
         if deadline.tzinfo is None:
             raise InvalidMessage("deadline= needs a datetime with a time zone, or seconds from now")
         return time.monotonic() + deadline.timestamp() - time.time()
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or math.isnan(deadline):
+        raise InvalidMessage(
+            f"deadline= is seconds from now, or a datetime with a time zone, not {deadline!r}"
+        )
     return time.monotonic() + deadline

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -27,6 +28,7 @@ from actors.runtime import Runtime, Settings
 from actors.session import Session
 from actors.subscription import subscribe
 from actors.view import View
+from actors.worker import refuse_in_actor
 from storage import RecordedEvent
 
 __all__ = ["System"]
@@ -41,6 +43,8 @@ class System:
         """For `open`."""
         self._runtime = runtime
         self._refusal: Callable[[], Exception] | None = None
+        self._closing = threading.Lock()
+        self._closed = threading.Event()
         _open_systems.add(self)
 
     # -- opening and closing -----------------------------------------------------------------
@@ -86,14 +90,24 @@ class System:
     def close(self, timeout: float = 30.0) -> None:
         """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
 
-        What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless.
+        What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
+        another thread closes it, this waits for that. Raises `WrongThread` in a decider, a query or a callback.
         """
-        if self._refusal is not None:
-            if self._refusal is _forked:
-                raise _forked()
+        if self._refusal is _forked:
+            raise _forked()
+        refuse_in_actor("close")
+        with self._closing:
+            first = self._refusal is None
+            if first:
+                self._refusal = _closed
+        if not first:
+            # Another thread is at it, or was: the files are closed once it is done.
+            self._closed.wait(timeout)
             return
-        self._refusal = _closed
-        self._runtime.close(timeout)
+        try:
+            self._runtime.close(timeout)
+        finally:
+            self._closed.set()
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +133,7 @@ class System:
         Raises `Rejected`, `ConcurrencyConflict`, `CommandIdReused`, `InvalidMessage`,
         `UnknownMessage`, `MessageTooLarge`, `DeciderFailed`, `DeadlineExceeded`, `Overloaded` or
         `StoreFull`: nothing was written; `CommandTimeout` or `CommitUncertain`: unknown, execute
-        it again with the id that the error carries. Any thread but a decider's.
+        it again with the id that the error carries. `WrongThread` in a decider, a query or a callback.
         """
         return self._running().writes.execute(command, _checked(options, CommandOptions, "execute"))
 

@@ -14,15 +14,31 @@ from typing import Any
 
 import pykka
 
+from actors.errors import WrongThread
 from actors.mailbox import Mailbox, Request
 
-__all__ = ["ActorKilled", "Kill", "Worker", "tell"]
+__all__ = ["ActorKilled", "Kill", "Worker", "refuse_in_actor", "tell"]
 
 logger = logging.getLogger("onewriter.actors")
 
 
 class ActorKilled(Exception):
     """An operator or a test asked an actor to die."""
+
+
+_threads: dict[int, str] = {}
+"""The actors' threads of this process, by identity, with the actor's name."""
+
+
+def refuse_in_actor(call: str) -> None:
+    """Raise `WrongThread` when an actor's own thread is about to wait for an actor: perhaps for itself."""
+    name = _threads.get(threading.get_ident())
+    if name is not None:
+        raise WrongThread(
+            f"{call}() was called in the thread of actor {name}, by a decider, an evolver, a projection, a query or "
+            "a callback: it might wait for itself for ever; read with read() or the view that you are given, and "
+            "execute from a thread of your own, after a subscription told you of an event"
+        )
 
 
 def tell(listeners: Iterable[Callable[..., None]], *news: Any) -> None:
@@ -64,9 +80,11 @@ class Worker(pykka.ThreadingActor):
 
     def _actor_loop(self) -> None:
         threading.current_thread().name = f"onewriter-{self.name}"
+        _threads[threading.get_ident()] = self.name
         try:
             super()._actor_loop()
         finally:
+            del _threads[threading.get_ident()]
             self._exited(self.name, self.failure)
 
     def _actor_loop_setup(self) -> None:

@@ -24,6 +24,7 @@ from actors.messages import Bulk, Receipt, Submission
 from actors.reply import Reply
 from actors.states import History
 from actors.submissions import SubmissionMaker
+from actors.worker import refuse_in_actor
 from storage import OnewriterError
 
 __all__ = ["BULK", "WriteGateway"]
@@ -44,16 +45,20 @@ class WriteGateway:
         history: History,
         mailbox: Mailbox,
         executor: Callable[[], ThreadPoolExecutor],
+        deciding: Callable[[], bool],
     ) -> None:
+        """`deciding` tells whether a decider runs at this moment, in the writer's thread."""
         self._domain = domain
         self._history = history
         self.mailbox = mailbox
         self._executor = executor
+        self._deciding = deciding
         self._make = SubmissionMaker(domain)
 
     # -- one command -------------------------------------------------------------------------
     def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
         """Hand over and wait; `timeout` seconds bound the whole of it."""
+        refuse_in_actor("execute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
@@ -66,6 +71,8 @@ class WriteGateway:
 
     def submit(self, command: Any, options: dict[str, Any]) -> Future[Receipt]:
         """Hand over, waiting up to `timeout` seconds for room in the mailbox; the future has the receipt."""
+        if self._deciding():
+            refuse_in_actor("submit")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
@@ -77,6 +84,7 @@ class WriteGateway:
 
     async def aexecute(self, command: Any, options: dict[str, Any]) -> Receipt:
         """As `execute`, without holding up the event loop."""
+        refuse_in_actor("aexecute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         call, chain = self._call(command, options)
@@ -139,6 +147,7 @@ class WriteGateway:
     # -- many --------------------------------------------------------------------------------
     def execute_many(self, commands: Iterable[Any], options: dict[str, Any]) -> list[Receipt | Exception]:
         """Each command's receipt or error, in order; commands of one chunk travel and commit together."""
+        refuse_in_actor("execute_many")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._domain.command_middleware:
@@ -198,6 +207,7 @@ class WriteGateway:
     # -- facts without a command -------------------------------------------------------------
     def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
         """Write events that come from outside, through the same queue and in the same order as commands."""
+        refuse_in_actor("append")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         submission = self._make.of_facts(stream, events, options)

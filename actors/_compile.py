@@ -116,7 +116,7 @@ class _Compiler:
     def _compile_states(self) -> None:
         shapes: dict[str, list[type]] = {}
         for one in self.declared.values():
-            if one.kind == "state" and one.template is not None:
+            if one.kind == "state" and isinstance(one.template, str):
                 shapes.setdefault(one.template, []).append(one.cls)
         for cls, one in self.declared.items():
             if one.kind != "state":
@@ -136,7 +136,7 @@ class _Compiler:
                 snapshot_every=one.snapshot_every,
                 fingerprint=self.checks.fingerprint(cls, f"version {one.snapshot_version}"),
                 stream_for=template.bind(one.name),
-                classes=tuple(shapes.get(one.template or "", (cls,))),
+                classes=tuple(shapes.get(template.text, (cls,))),
             )
 
     def _compile_command(self, one: Declared) -> None:
@@ -212,15 +212,19 @@ class _Compiler:
         return models
 
     def _compile_query(self, one: Declared, models: Mapping[str, ReadModel]) -> None:
-        reads = tuple(dict.fromkeys(one.reads))
-        if not reads:
+        reads: dict[ReadModel, None] = {}
+        if not one.reads:
             self.problems.add(
                 one.place, f"query {one.name} reads nothing; name its read models: query(reads=[...])"
             )
-        for model in reads:
-            if not isinstance(model, ReadModel) or models.get(model.name) is not model:
+        for model in one.reads:
+            if isinstance(model, ReadModel) and models.get(model.name) is model:
+                reads[model] = None
+            else:
                 self.problems.add(
-                    one.place, f"query {one.name}: {model!r} is not a read model of {self.domain.name!r}"
+                    one.place,
+                    f"query {one.name}: {model!r:.80} is not a read model of {self.domain.name!r}; "
+                    f"name one that {self.domain.name}.read_model(...) returned",
                 )
         if inspect.getattr_static(one.cls, "run", None) is None:
             self.problems.add(one.place, f"query {one.name} has no run; write def run(self, view)")
@@ -229,7 +233,7 @@ class _Compiler:
         self.queries[one.cls] = QuerySpec(
             cls=one.cls,
             name=one.name,
-            models=reads,
+            models=tuple(reads),
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
         )

@@ -55,6 +55,13 @@ class Naming:
             return None
         if callable(given):
             return called_tags(one.name, given)
+        if not isinstance(given, str | list | tuple):
+            self._problems.add(
+                one.place,
+                f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of them, "
+                f"or a function from the event to its tags, not {given!r:.80}",
+            )
+            return None
         templates = []
         for text in [given] if isinstance(given, str) else given:
             template = self.template(one, text, "tag")
@@ -66,7 +73,7 @@ class Naming:
         """Two templates that may give one name would mix the events of two aggregates in one stream."""
         seen: dict[str, tuple[Template, Declared]] = {}
         for one in declared:
-            if not one.template or one.template in seen:
+            if not isinstance(one.template, str) or not one.template or one.template in seen:
                 continue
             try:
                 template = Template(one.template)

@@ -12,6 +12,7 @@ from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, dataclass_transform, overload
 
+from actors._brackets import in_brackets
 from actors.errors import DomainError
 from actors.middleware import Middleware
 from actors.read_model import ReadModel, name_of, place_of_caller
@@ -72,6 +73,12 @@ class Domain:
     """Everything that one system runs. See the README for a whole program."""
 
     def __init__(self, name: str) -> None:
+        """``name`` is what error messages call it. Raises ``DomainError`` for what is no name."""
+        if not isinstance(name, str) or not name:
+            raise DomainError(
+                f'{place_of_caller()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
+                f"got {name!r:.80}"
+            )
         self.name = name
         self.declared: list[Declared] = []
         self.deciders: list[Rule] = []
@@ -91,6 +98,7 @@ class Domain:
 
     # -- messages ---------------------------------------------------------------------------
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    @in_brackets('stream="product-{sku}"')
     def state(
         self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
     ) -> Callable[[C], C]:
@@ -100,7 +108,7 @@ class Domain:
         events (0: never) a snapshot is written; raise ``snapshot_version`` when evolvers change what they
         compute, so that older snapshots are not used.
         """
-        place = place_of_caller()
+        place = place_of_caller(3)
 
         def register(cls: C) -> C:
             return self._register(
@@ -154,10 +162,15 @@ class Domain:
         return lambda cls: self._register("command", cls, name, place, owner=owner)
 
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-    def query(self, *, reads: Sequence[ReadModel], name: str | None = None) -> Callable[[C], C]:
-        """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``."""
-        place = place_of_caller()
-        return lambda cls: self._register("query", cls, name, place, reads=tuple(reads))
+    @in_brackets("reads=[model]")
+    def query(self, *, reads: ReadModel | Sequence[ReadModel], name: str | None = None) -> Callable[[C], C]:
+        """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``.
+
+        ``reads`` is a read model or several.
+        """
+        place = place_of_caller(3)
+        models = tuple(reads) if isinstance(reads, Iterable) and not isinstance(reads, str) else (reads,)
+        return lambda cls: self._register("query", cls, name, place, reads=models)
 
     @overload
     def value(self, cls: C, /) -> C: ...
@@ -243,7 +256,8 @@ class Domain:
         if not any(one.kind == "state" and one.cls is owner for one in self.declared):
             raise DomainError(
                 f"{place}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
-                f"{self.name!r}; write @{self.name}.{kind}(State) with a class registered by @{self.name}.state"
+                f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "
+                f"@{self.name}.state that the {kind} belongs to"
             )
 
 

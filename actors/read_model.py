@@ -55,7 +55,7 @@ class ReadModel:
         self.projections: list[Projection] = []
         self.handlers: dict[type, Handler] = {}
         self.mistakes: list[str] = []
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             self.mistakes.append(
                 f"{place}: read model {name!r}: its name must be letters, digits, '_', '.', '-'"
             )

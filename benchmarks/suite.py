@@ -47,6 +47,12 @@ COMMANDS: list[Entry] = [
         "commands/onewriter-64", f"{ONEWRITER}: execute", _peer("onewriter", "OneWriterCallers"), MANY
     ),
     CommandEntry(
+        "commands/onewriter-one-replica-64",
+        "onewriter, 1 replica: execute",
+        _peer("onewriter", "OneWriterCallers", replicas=1),
+        MANY,
+    ),
+    CommandEntry(
         "commands/eventsourcing-cached-64",
         f"{EVENTSOURCING}: cached",
         _peer("eventsourcing_sqlite", "EventsourcingCommands", cached=True),
@@ -149,6 +155,12 @@ AIMS = [
         6.0,
     ),
     Aim("one caller / raw LMDB, an fsync each", "commands/onewriter-1", "commands/lmdb-1", 0.7),
-    Aim("64 callers / UmaDB with 64 clients", "commands/onewriter-64", "commands/umadb-64", 1.0),
+    Aim("64 callers, 3 replicas / UmaDB with 64 clients", "commands/onewriter-64", "commands/umadb-64", 1.0),
+    Aim(
+        "64 callers, 1 replica / UmaDB with 64 clients",
+        "commands/onewriter-one-replica-64",
+        "commands/umadb-64",
+        1.0,
+    ),
     Aim("view get / raw LMDB get and decode", "queries/onewriter-view", "queries/lmdb-key", 0.4),
 ]

@@ -164,11 +164,24 @@ def encode_event(codec: Codec, recorded: RecordedEvent) -> bytes:
             codec.pack(recorded.event)
         except CodecError as of_event:
             closer = of_event
+        else:
+            closer = _of_origin(codec, recorded) or error
         closer.add_note(f"in event {type_name} of stream {recorded.stream!r}")
         raise closer from None
     if len(data) > codec.max_bytes:
         raise codec.too_large(f"event {type_name} of stream {recorded.stream!r}", len(data))
     return data
+
+
+def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
+    """The error of what the caller gave with the event, with a path that begins at its name: `metadata['user']`."""
+    for name in ("metadata", "causation_id", "correlation_id"):
+        value = getattr(recorded, name)
+        try:
+            codec.pack(value)
+        except CodecError as error:
+            return type(error)(str(error).replace(type(value).__name__, name, 1))
+    return None
 
 
 def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:

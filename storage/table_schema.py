@@ -13,7 +13,7 @@ from unicodedata import unidata_version
 
 from storage.errors import InvalidKey, InvalidSchema, KeyTooLong
 from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
-from storage.table_index import Index, IndexSpec
+from storage.table_index import Each, Index, IndexSpec, Words
 
 Row: TypeAlias = dict[str, Any]
 
@@ -44,6 +44,8 @@ class TableSchema:
             self._encode_any if self._column is None else _encoder(self._encode_any)
         )
         """The stored key for a key value, a tuple for a composite key. Raises InvalidKey, KeyTooLong."""
+        if not isinstance(indexes, list | tuple):
+            raise InvalidSchema(f"table {name!r}: indexes= is a list of indexes, not {indexes!r}{_listed(indexes)}")
         self.indexes = tuple(Index(name, spec) for spec in indexes)
         self._by_spec: dict[Any, Index] = {}
         for index in self.indexes:
@@ -103,6 +105,15 @@ class TableSchema:
 
     def __repr__(self) -> str:
         return f"TableSchema({self.name!r}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
+
+
+def _listed(index: object) -> str:
+    """What to write for one index that stands where a list of them should."""
+    if isinstance(index, str):
+        return f'; write indexes=["{index}"]'
+    if isinstance(index, Words | Each):
+        return f'; write indexes=[{type(index).__name__.lower()}("{index.column}")]'
+    return ""
 
 
 def _encoder(encode_any: Callable[[Any], bytes]) -> Callable[[Any], bytes]:

@@ -17,14 +17,14 @@ SETTLE_TIMEOUT = 120.0
 
 
 class _Commands(CommandPeer):
-    promises = (
-        f"an fsync a group of commands, before any reply; command ids, streams, metadata; {REPLICAS} replicas "
-        "apply meanwhile"
-    )
+    promises = "an fsync a group of commands, before any reply; command ids, streams, metadata; the replicas apply meanwhile"
     system: System | None = None
 
+    def __init__(self, replicas: int = REPLICAS) -> None:
+        self.replicas = replicas
+
     def setup(self, folder: Path) -> None:
-        self.system = System.open(folder / "shop", shop, replicas=REPLICAS)
+        self.system = System.open(folder / "shop", shop, replicas=self.replicas)
 
     def opened(self) -> System:
         assert self.system is not None

@@ -169,7 +169,8 @@ class Domain:
         ``reads`` is a read model or several.
         """
         place = place_of_caller(3)
-        models = tuple(reads) if isinstance(reads, Iterable) and not isinstance(reads, str) else (reads,)
+        given: Any = reads
+        models = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
         return lambda cls: self._register("query", cls, name, place, reads=models)
 
     @overload

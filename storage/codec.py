@@ -106,8 +106,8 @@ class Codec:
         if the class is of another kind.
         """
         name = cls.__name__ if name is None else name
-        if not name:
-            raise CodecError(f"{cls.__qualname__} needs a name that is not empty to be stored under")
+        if not isinstance(name, str) or not name:
+            raise CodecError(f"{cls.__qualname__} must be stored under a str that is not empty, not {name!r}")
         if self._types.get(name) is cls:
             return
         if name in self._types:

@@ -115,7 +115,8 @@ class Index:
             column = component if isinstance(component, str) else getattr(component, "column", None)
             if not isinstance(column, str) or not column:
                 raise InvalidSchema(
-                    f"table {table!r}: {what} {spec!r} must be made of column names, words(...) and each(...)"
+                    f"table {table!r}: {what} {spec!r} must be made of column names, words(...) and each(...), "
+                    "and several of them be a tuple"
                 )
         if not self.components:
             raise InvalidSchema(f"table {table!r}: {what} () names no column")

@@ -45,7 +45,9 @@ class TableSchema:
         )
         """The stored key for a key value, a tuple for a composite key. Raises InvalidKey, KeyTooLong."""
         if not isinstance(indexes, list | tuple):
-            raise InvalidSchema(f"table {name!r}: indexes= is a list of indexes, not {indexes!r}{_listed(indexes)}")
+            raise InvalidSchema(
+                f"table {name!r}: indexes= is a list of indexes, not {indexes!r}{_listed(indexes)}"
+            )
         self.indexes = tuple(Index(name, spec) for spec in indexes)
         self._by_spec: dict[Any, Index] = {}
         for index in self.indexes:

@@ -552,6 +552,36 @@ def test_a_tag_template_that_names_a_missing_field_is_refused(ruled, tags):
     assert ruled.problem() == "event Seen: tag template 'by-{who}' names 'who', which it does not have"
 
 
+@pytest.mark.parametrize("tags", [5, b"by-x", {"by": "who"}])
+def test_tags_that_are_no_templates_are_refused(ruled, tags):
+    @ruled.domain.event(ruled.State, state=None, tags=tags)
+    class Seen:
+        id: str
+
+    assert ruled.problem() == (
+        "event Seen: tags= is a template such as 'customer-{customer}', a list of them, or a function from the "
+        f"event to its tags, not {tags!r}"
+    )
+
+
+@pytest.mark.parametrize("stream", [5, None, ["other-{id}"]])
+def test_a_stream_that_is_no_text_is_refused(ruled, stream):
+    @ruled.domain.state(stream=stream)
+    class Other:
+        id: str
+
+    assert ruled.problem() == f"state Other: stream template {stream!r}: it must be a str that is not empty"
+
+
+@pytest.mark.parametrize("name", [5, ""])
+def test_a_name_that_is_no_text_is_refused(ruled, name):
+    @ruled.domain.value(name=name)
+    class Money:
+        cents: int
+
+    assert f"must be stored under a str that is not empty, not {name!r}" in ruled.problem()
+
+
 def test_a_tag_that_is_no_text_is_an_invalid_message(ruled):
     @ruled.domain.event(ruled.State, state=None, tags=lambda event: [event.n])
     class Seen:
@@ -692,6 +722,9 @@ def test_two_projections_of_one_event_in_one_model_are_refused(ruled):
         ([], "query Ask reads nothing"),
         ([catalog], "is not a read model of 'things'"),
         (["m"], "'m' is not a read model"),
+        ("m", "'m' is not a read model"),
+        (5, "5 is not a read model"),
+        ([[catalog]], "is not a read model of 'things'; name one that things.read_model(...) returned"),
     ],
 )
 def test_a_query_must_read_models_of_its_domain(ruled, reads, text):
@@ -700,6 +733,16 @@ def test_a_query_must_read_models_of_its_domain(ruled, reads, text):
         def run(self, view): ...
 
     assert text in ruled.problem()
+
+
+def test_a_query_may_name_its_one_model_without_a_list(ruled):
+    model = ruled.domain.read_model("m")
+
+    @ruled.domain.query(reads=model)
+    class Ask:
+        def run(self, view): ...
+
+    assert ruled.domain.compile().queries[Ask].models == (model,)
 
 
 def test_a_query_must_run(ruled):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
 from enum import Enum
 
 import pytest
@@ -96,6 +97,47 @@ def test_a_bare_event_is_refused_at_once(shop):
         @shop.event
         class Listed:
             sku: str
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("state", r'write @shop\.state\(stream="product-\{sku\}"\)$'),
+        ("query", r"write @shop\.query\(reads=\[model\]\)$"),
+    ],
+)
+def test_a_decorator_without_its_arguments_is_refused_with_what_to_write(shop, kind, advice):
+    class Listed:
+        sku: str
+
+    decorator = getattr(shop, kind)
+    place = rf"test_domain\.py:\d+: @shop\.{kind} "
+    with pytest.raises(DomainError, match=rf"{place}stands without brackets above .*Listed; {advice}"):
+        decorator(Listed)
+    with pytest.raises(DomainError, match=rf"{place}was given 5 by position, .* by name; {advice}"):
+        decorator(5)
+    with pytest.raises(DomainError, match=rf"{place}lacks (stream|reads)=; {advice}"):
+        decorator()
+
+
+def test_a_declared_class_has_the_place_of_its_own_decorator(shop):
+    catalog = shop.read_model("catalog")
+    first = sys._getframe().f_lineno
+    shop.state(stream="product-{sku}")(type("Product", (), {"__annotations__": {"sku": str}}))
+    shop.query(reads=catalog)(type("Ask", (), {}))
+    assert [one.place for one in shop.declared] == [f"{__file__}:{first + 1}", f"{__file__}:{first + 2}"]
+
+
+@pytest.mark.parametrize("name", [5, "", None])
+def test_a_domain_without_a_name_is_refused(name):
+    with pytest.raises(DomainError, match=rf"test_domain\.py:\d+: a domain's name .*got {name!r}"):
+        Domain(name)
+
+
+def test_a_read_model_whose_name_is_no_text_is_refused(shop):
+    shop.read_model(5)
+    with pytest.raises(DomainError, match="read model 5: its name must be letters"):
+        shop.compile()
 
 
 def test_a_state_of_another_domain_is_refused_at_once(shop):

@@ -352,6 +352,13 @@ def test_an_event_that_is_no_message_is_refused(log: EventLog) -> None:
     with pytest.raises(UnencodableValue) as caught:
         log.append([RecordedEvent(1, "a", 1, Counted(1), "Counted", NOON, "id", metadata={"who": object()})])
     assert caught.value.__notes__ == ["in event Counted of stream 'a'"]
+    assert "cannot encode metadata['who'] (builtins.object)" in str(caught.value)
+
+
+def test_an_id_that_can_not_be_stored_is_refused_by_its_name(log: EventLog) -> None:
+    bad: Any = object()
+    with pytest.raises(UnencodableValue, match=r"cannot encode causation_id \(builtins\.object\)"):
+        log.append([RecordedEvent(1, "a", 1, Counted(1), "Counted", NOON, "id", causation_id=bad)])
 
 
 @pytest.mark.parametrize("ids", [["old"], ["new", "new"]])

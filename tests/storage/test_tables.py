@@ -560,6 +560,26 @@ def test_a_schema_that_cannot_be_is_refused(name: str, key: Any, indexes: Any) -
         TableSchema(name, key, indexes)
 
 
+@pytest.mark.parametrize(
+    ("indexes", "advice"),
+    [
+        ("price", 'write indexes=["price"]'),
+        (words("name"), 'write indexes=[words("name")]'),
+        (each("tags"), 'write indexes=[each("tags")]'),
+        (None, "not None"),
+    ],
+)
+def test_one_index_in_place_of_a_list_is_refused_with_what_to_write(indexes: Any, advice: str) -> None:
+    with pytest.raises(InvalidSchema, match=r"table 't': indexes= is a list of indexes") as caught:
+        TableSchema("t", "sku", indexes)
+    assert str(caught.value).endswith(advice)
+
+
+def test_a_key_of_several_columns_in_a_list_is_refused_with_what_to_write() -> None:
+    with pytest.raises(InvalidSchema, match=r"key \['a', 'b'\] .*several of them be a tuple"):
+        TableSchema("t", ["a", "b"])  # type: ignore[arg-type]
+
+
 def test_an_unknown_index_is_refused_at_once_with_those_there_are(store: Store) -> None:
     for index in ("colour", words("title"), ["price"], ("price", "category")):
         with pytest.raises(InvalidSchema, match=r"words\(name\)"):

@@ -12,8 +12,9 @@ from enum import Enum
 
 from actors import Reader, Rejected
 from actors.demo.shop.domain import shop
+from actors.demo.shop.limits import require_ids, require_quantity
 from actors.demo.shop.orders import Order, OrderLine, OrderPlaced, order_exists, place
-from actors.demo.shop.products import Product, StockReserved, on_sale, require_quantity
+from actors.demo.shop.products import Product, StockReserved, on_sale
 
 
 @shop.value
@@ -77,6 +78,7 @@ class AddToCart:
     quantity: int = 1
 
     def validate(self) -> None:
+        require_ids(cart_id=self.cart_id, customer=self.customer, sku=self.sku)
         require_quantity(self.quantity)
 
 
@@ -89,6 +91,7 @@ class RemoveFromCart:
     quantity: int | None = None
 
     def validate(self) -> None:
+        require_ids(cart_id=self.cart_id, sku=self.sku)
         if self.quantity is not None:
             require_quantity(self.quantity)
 
@@ -97,12 +100,18 @@ class RemoveFromCart:
 class AbandonCart:
     cart_id: str
 
+    def validate(self) -> None:
+        require_ids(cart_id=self.cart_id)
+
 
 @shop.command(Cart)
 class CheckOutCart:
     cart_id: str
     order_id: str
     placed_at: datetime
+
+    def validate(self) -> None:
+        require_ids(cart_id=self.cart_id, order_id=self.order_id)
 
 
 # -- decisions ----------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from enum import Enum
 
 from actors import Reader, Rejected
 from actors.demo.shop.domain import shop
-from actors.demo.shop.products import Product, StockReleased, StockReserved, on_sale, require_quantity
+from actors.demo.shop.limits import require_ids, require_quantity
+from actors.demo.shop.products import Product, StockReleased, StockReserved, on_sale
 
 
 @shop.value
@@ -80,8 +81,10 @@ class PlaceOrder:
     lines: tuple[OrderLine, ...]
 
     def validate(self) -> None:
+        require_ids(order_id=self.order_id, customer=self.customer)
         require_lines(self.lines, self.order_id)
         for line in self.lines:
+            require_ids(sku=line.sku)
             require_quantity(line.quantity)
 
 
@@ -89,6 +92,9 @@ class PlaceOrder:
 class CancelOrder:
     order_id: str
     reason: str = ""
+
+    def validate(self) -> None:
+        require_ids(order_id=self.order_id)
 
 
 def require_lines(lines: Sequence[OrderLine], order_id: str) -> None:

@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from actors import Rejected
 from actors.demo.shop.domain import shop
+from actors.demo.shop.limits import require_ids, require_name, require_price, require_quantity
 
 
 @shop.state(stream="product-{sku}")
@@ -80,6 +81,7 @@ class ListProduct:
     price: int
 
     def validate(self) -> None:
+        require_ids(sku=self.sku, category=self.category)
         require_name(self.name)
         require_price(self.price)
 
@@ -91,6 +93,7 @@ class DescribeProduct:
     description: str = ""
 
     def validate(self) -> None:
+        require_ids(sku=self.sku)
         require_name(self.name)
 
 
@@ -100,6 +103,7 @@ class RepriceProduct:
     price: int
 
     def validate(self) -> None:
+        require_ids(sku=self.sku)
         require_price(self.price)
 
 
@@ -111,7 +115,8 @@ class DiscountProduct:
     percent: Decimal
 
     def validate(self) -> None:
-        if not 0 < self.percent < 100:
+        require_ids(sku=self.sku)
+        if not self.percent.is_finite() or not 0 < self.percent < 100:
             raise Rejected(
                 f"a discount is more than 0 and less than 100 percent, not {self.percent}",
                 code="discount.out_of_range",
@@ -125,6 +130,7 @@ class RestockProduct:
     quantity: int
 
     def validate(self) -> None:
+        require_ids(sku=self.sku)
         require_quantity(self.quantity)
 
 
@@ -132,22 +138,8 @@ class RestockProduct:
 class DiscontinueProduct:
     sku: str
 
-
-def require_name(name: str) -> None:
-    if not name.strip():
-        raise Rejected("a product has a name", code="name.empty")
-
-
-def require_price(price: int) -> None:
-    if price <= 0:
-        raise Rejected(f"a price is at least one cent, not {price}", code="price.not_positive", price=price)
-
-
-def require_quantity(quantity: int) -> None:
-    if quantity <= 0:
-        raise Rejected(
-            f"a quantity is at least one, not {quantity}", code="quantity.not_positive", quantity=quantity
-        )
+    def validate(self) -> None:
+        require_ids(sku=self.sku)
 
 
 # -- decisions ----------------------------------------------------------------------------

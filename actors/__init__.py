@@ -26,6 +26,7 @@ from actors.errors import (
     Rejected,
     SystemClosed,
     UnknownMessage,
+    UnknownName,
     ViewExpired,
     WrongThread,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "System",
     "SystemClosed",
     "UnknownMessage",
+    "UnknownName",
     "View",
     "ViewExpired",
     "WrongThread",

@@ -11,12 +11,12 @@ from actors.progress import Progress
 __all__ = ["position_of", "target_position"]
 
 
-def position_of(after: Receipt | int) -> int:
-    """The position that a receipt, or a position itself, stands for."""
+def position_of(after: Receipt | int, option: str = "after") -> int:
+    """The position that a receipt, or a position itself, stands for; errors name the `option`."""
     if isinstance(after, Receipt):
         return after.position
     if isinstance(after, bool) or not isinstance(after, int) or after < 0:
-        raise ValueError(f"after= takes a receipt or a position from 0 on, got {after!r}")
+        raise ValueError(f"{option}= takes a receipt or a position from 0 on, got {after!r}")
     return after
 
 

@@ -6,7 +6,7 @@ caller's, so they hold text and small values only, and survive a copy and pickle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage.errors import OnewriterError, SnapshotClosed
@@ -201,6 +201,22 @@ class SystemClosed(ActorsError):
 
 class WrongThread(ActorsError):
     """A call that waits for an actor was made in an actor's own thread, where it might wait for itself."""
+
+
+class UnknownName(ActorsError, KeyError):
+    """There is no actor or replica of this name; the text lists those there are."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"there is no {kind} {name!r:.80}; there are: {', '.join(self.known)}")
+
+    # KeyError's shows the text in quotes.
+    __str__ = Exception.__str__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.kind, self.name, self.known))
 
 
 class ForkedProcess(ActorsError):

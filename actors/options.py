@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 from uuid import UUID
 
-from actors.errors import ConcurrencyConflict
+from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
 
 __all__ = [
@@ -80,7 +80,10 @@ class QueryOptions(TypedDict, total=False):
 
 
 def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
-    """Raise `TypeError` for an option that `method` does not have, `ValueError` for a bad `timeout`."""
+    """Raise `TypeError` for an option that `method` does not have, `ValueError` for a bad `timeout`.
+
+    `InvalidMessage` for `metadata` of another shape; whether its values can be stored turns out with the event.
+    """
     for name in options:
         if name not in kind.__annotations__:
             known = ", ".join(sorted(kind.__annotations__))
@@ -88,3 +91,8 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
     timeout = options.get("timeout", 0)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < math.inf:
         raise ValueError(f"{method}(timeout=) is a number of seconds from 0 on, not {timeout!r}")
+    metadata = options.get("metadata")
+    if metadata is not None and not (
+        isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
+    ):
+        raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {metadata!r:.80}")

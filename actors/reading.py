@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from actors._arguments import checked_model, unknown
 from actors._specs import CompiledDomain, QuerySpec
 from actors.balancer import Balancer, Desk
 from actors.consistency import target_position
@@ -22,7 +23,6 @@ from actors.errors import (
     Overloaded,
     QueryTimeout,
     SystemClosed,
-    UnknownMessage,
     ViewExpired,
 )
 from actors.progress import Progress
@@ -121,10 +121,7 @@ class ReadGateway:
     def _spec(self, query: Any) -> QuerySpec:
         spec = self._domain.queries.get(type(query))
         if spec is None:
-            names = ", ".join(sorted(cls.__name__ for cls in self._domain.queries)) or "none"
-            raise UnknownMessage(
-                f"{type(query).__name__} is not a query of domain {self._domain.name!r}; it knows: {names}"
-            )
+            raise unknown(query, "query", self._domain)
         spec.check(query)
         if spec.validate is not None:
             try:
@@ -181,8 +178,7 @@ class ReadGateway:
     def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
         """A snapshot of a fresh enough replica, read in the caller's thread."""
         for model in models:
-            if self._domain.models.get(model.name) is not model:
-                raise UnknownMessage(f"{model!r} is not a read model of domain {self._domain.name!r}")
+            checked_model(model, self._domain, "view")
         opened = {model.name: model for model in models or self._domain.models.values()}
         names = tuple(opened)
         timeout = options.pop("timeout", TIMEOUT)

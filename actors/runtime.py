@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from actors._specs import CompiledDomain
@@ -25,6 +24,7 @@ from actors.query_actor import QueryActor, QueryStats
 from actors.read_replica import ReadReplica
 from actors.reading import ReadGateway
 from actors.report import report
+from actors.settings import Settings
 from actors.supervisor import Child, Supervisor
 from actors.sync import Sync
 from actors.upkeep import Upkeep
@@ -32,7 +32,7 @@ from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
 from storage import EventLog, ReplicaStore, StorageError
 
-__all__ = ["Runtime", "Settings"]
+__all__ = ["Runtime"]
 
 logger = logging.getLogger("onewriter.runtime")
 
@@ -40,26 +40,6 @@ REPLICAS = "replicas"
 """The folder of the replicas' environments, in the store's directory beside the log."""
 QUERIES_WAITING = 10_000
 START_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What `System.open` was given."""
-
-    replicas: int
-    query_actors: int
-    mailbox_size: int
-    map_size: int
-    cache_states: int
-    max_message_bytes: int
-    decider_limit: float
-    view_max_age: float
-
-    def __post_init__(self) -> None:
-        for name, least in (("replicas", 1), ("query_actors", 1), ("mailbox_size", 1), ("cache_states", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}= must be an int of at least {least}, got {value!r}")
 
 
 class Runtime:

@@ -12,8 +12,9 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from actors._arguments import unknown
 from actors._specs import CommandSpec, CompiledDomain
-from actors.errors import ActorsError, InvalidMessage, UnknownMessage
+from actors.errors import ActorsError, InvalidMessage
 from actors.messages import Submission
 from actors.reply import Reply
 
@@ -37,7 +38,7 @@ class SubmissionMaker:
         """A command's submission, without a future. Raises what `System.execute` says of bad input."""
         spec = self._domain.commands.get(type(command))
         if spec is None:
-            raise self._unknown(command, "command", self._domain.commands)
+            raise unknown(command, "command", self._domain)
         spec.check(command)
         if spec.validate is not None:
             try:
@@ -59,7 +60,7 @@ class SubmissionMaker:
         for event in given:
             spec = self._domain.events.get(type(event))
             if spec is None:
-                raise self._unknown(event, "event", self._domain.events)
+                raise unknown(event, "event", self._domain)
             spec.check(event)
         if not given:
             raise InvalidMessage(f"append() to {stream!r} was given no events")
@@ -92,13 +93,6 @@ class SubmissionMaker:
             submission.deadline = _monotonic_deadline(options.get("deadline"))
         submission.metadata = metadata or None
         return submission
-
-    def _unknown(self, message: Any, kind: str, known: Iterable[type]) -> UnknownMessage:
-        names = ", ".join(sorted(cls.__name__ for cls in known)) or "none"
-        article = "an" if kind[0] in "aeiou" else "a"
-        return UnknownMessage(
-            f"{type(message).__name__} is not {article} {kind} of domain {self._domain.name!r}; it knows: {names}"
-        )
 
 
 def _checked_version(expected: Any) -> int | None:

@@ -16,6 +16,7 @@ import pykka
 from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
+from actors.errors import UnknownName
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Exited
 from actors.worker import ActorKilled, Kill, Worker
@@ -154,6 +155,8 @@ class Supervisor(Worker):
 
     def kill(self, name: str, timeout: float) -> bool:
         """Have a child die as if it had failed, and wait until it is back; a caller's thread."""
+        if name not in list(self.children):
+            raise UnknownName("actor", name, self.children)
         child = self.children[name]
         # Not while it is being started: that start is not the one that is waited for.
         with self._changed:

@@ -17,15 +17,17 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from actors import middleware
+from actors._arguments import checked_model, checked_place, several
 from actors.consistency import position_of
 from actors.domain import Domain
-from actors.errors import ForkedProcess, SystemClosed
+from actors.errors import ForkedProcess, SystemClosed, UnknownName
 from actors.health import Health
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions, checked
 from actors.read_model import ReadModel
-from actors.runtime import Runtime, Settings
+from actors.runtime import Runtime
 from actors.session import Session
+from actors.settings import Settings
 from actors.subscription import subscribe
 from actors.view import View
 from actors.worker import refuse_in_actor
@@ -72,9 +74,11 @@ class System:
         aggregates stay in memory. Health reports a decider that runs for more than
         `decider_limit` seconds; a view is closed after `view_max_age` seconds.
 
-        Raises `DomainError` for a mistake in the domain, and for the place `StoreLocked`,
-        `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
+        in the domain, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or
+        `DamagedStore`.
         """
+        place = checked_place(path, domain)
         settings = Settings(
             replicas=replicas,
             query_actors=query_actors,
@@ -85,7 +89,7 @@ class System:
             decider_limit=decider_limit,
             view_max_age=view_max_age,
         )
-        return cls(Runtime.open(os.fspath(path), domain, settings))
+        return cls(Runtime.open(place, domain, settings))
 
     def close(self, timeout: float = 30.0) -> None:
         """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
@@ -160,6 +164,7 @@ class System:
         the first error is raised after all were handled, with the whole list as its `outcomes`.
         Options: `timeout` for all together, `causation_id`, `correlation_id`, `metadata`.
         """
+        commands = several(commands, "execute_many", "command")
         given = _checked(options, ManyOptions, "execute_many")
         outcomes = self._running().writes.execute_many(commands, given)
         if not return_exceptions:
@@ -226,7 +231,7 @@ class System:
         With query middleware each runs on its own, and then perhaps on another snapshot.
         """
         runtime = self._running()
-        queries = list(queries)
+        queries = list(several(queries, "query_many", "query"))
         if runtime.domain.query_middleware:
             return [self.query(query, **options) for query in queries]
         given = _checked(options, QueryOptions, "query_many")
@@ -240,10 +245,10 @@ class System:
         """
         return self._running().reads.view(models, _checked(options, QueryOptions, "view"))
 
-    def session(self, position: int = 0) -> Session:
+    def session(self, position: Receipt | int = 0) -> Session:
         """A session that reads its own writes and never goes back in time; `position` continues an earlier one."""
         self._running()
-        return Session(self, position)
+        return Session(self, position_of(position, "position"))
 
     def subscribe(
         self,
@@ -259,7 +264,7 @@ class System:
         """
         runtime = self._running()
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        end = None if until is None else position_of(until)
+        end = None if until is None else position_of(until, "until")
         return subscribe(runtime.log, runtime.progress, position_of(after), end, seconds)
 
     # -- looking after it --------------------------------------------------------------------
@@ -312,13 +317,20 @@ class System:
     def kill(self, name: str, timeout: float = 10.0) -> bool:
         """Have an actor die as if it had failed; True once the supervisor has it back. For drills and tests.
 
-        Names are those of `health().actors`; raises `KeyError` for another.
+        Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
         """
         return self._running().supervisor.kill(name, timeout)
 
     def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a model on one replica, by table, in key order; for comparisons and exports."""
-        return self._running().stores[replica].dump(model.name)
+        """All rows of a model on one replica, by table, in key order; for comparisons and exports.
+
+        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names`, `UnknownMessage` for a
+        model of another domain.
+        """
+        runtime = self._running()
+        if replica not in list(runtime.stores):
+            raise UnknownName("replica", replica, runtime.stores)
+        return runtime.stores[replica].dump(checked_model(model, runtime.domain, "dump").name)
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""

@@ -45,6 +45,10 @@ class View:
         for model in self._models.values():
             if any(table is one for one in model.tables):
                 return self._snapshot.table(model.name, table)
+        if not isinstance(table, TableSchema):
+            raise QueryFailed(
+                f"view[...] takes a table, not {table!r:.80}; give the object that model.table(...) returned"
+            )
         opened = ", ".join(sorted(self._models)) or "none"
         raise QueryFailed(
             f"table {table.name!r} belongs to none of the models open here ({opened}); "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import threading
 
 import pytest
@@ -104,8 +105,12 @@ def test_a_killed_child_is_back_when_kill_returns():
 
 
 def test_killing_an_unknown_child_says_so():
-    with Crew() as crew, pytest.raises(KeyError):
-        crew.supervisor.kill("nobody", 1)
+    with Crew() as crew:
+        for name in ("nobody", ["one"]):
+            with pytest.raises(KeyError) as caught:
+                crew.supervisor.kill(name, 1)
+            assert str(caught.value) == f"there is no actor {name!r}; there are: one, two"
+            assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_each_death_in_a_row_waits_longer_and_a_steady_life_begins_anew(monkeypatch):

@@ -1,0 +1,36 @@
+"""The settings of an open system, checked before anything is made. Callers' threads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
+SECONDS = ("decider_limit", "view_max_age")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `System.open` was given. Raises `ValueError` for what is no setting."""
+
+    replicas: int
+    query_actors: int
+    mailbox_size: int
+    map_size: int
+    cache_states: int
+    max_message_bytes: int
+    decider_limit: float
+    view_max_age: float
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                unit = " byte" if name in ("map_size", "max_message_bytes") else ""
+                raise ValueError(f"{name}= must be an int of at least 1{unit}, got {value!r}")
+        for name in SECONDS:
+            value = getattr(self, name)
+            # Not a number compares as false.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"{name}= must be a number of seconds above 0, got {value!r}")

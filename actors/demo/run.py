@@ -31,13 +31,18 @@ from actors.demo.load import Known, asking
 from actors.demo.replay import LagSamples, Replayed, replay
 from actors.demo.report import Report, open_report
 from actors.demo.shop import shop
+from actors.demo.stopping import Stopped, drop_output, say_last, stopping_in_order
 from storage.errors import OnewriterError
 
 ASKERS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo as the command line says; 0 when every replica agrees with the log, 1 when not, 2 on bad use."""
+    """Run the demo as the command line says.
+
+    Returns 0 when every replica agrees with the log, 1 when not or when something failed, 2 on bad use, and 128
+    plus the signal's number when one ended it.
+    """
     parser = argparse.ArgumentParser(prog="python -m actors demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--data", choices=("history", "journey"), default="history", help="what is replayed")
     parser.add_argument(
@@ -50,15 +55,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--path", type=Path, help="keep the store in this new or empty folder (default: thrown away)"
     )
     options = parser.parse_args(arguments)
-    report = open_report()
     switch_interval = sys.getswitchinterval()
     # A dozen threads that each do little at a time: taking turns more often than every 5 ms halves their waits.
     sys.setswitchinterval(0.0005)
     try:
+        with stopping_in_order():
+            return demonstrate(options, open_report())
+    except Stopped as stopped:
+        say_last(str(stopped))
+        return stopped.code
+    except OSError as error:
+        # The report's too: the place that it goes to is full, or nobody reads it any more and would read this.
+        if not isinstance(error, BrokenPipeError):
+            say_last(f"{type(error).__name__}: {error}")
+        drop_output()
+        return 1
+    finally:
+        sys.setswitchinterval(switch_interval)
+
+
+def demonstrate(options: argparse.Namespace, report: Report) -> int:
+    """Both parts of the demo in a folder of their own; returns the exit code."""
+    try:
         with tempfile.TemporaryDirectory(prefix="onewriter-demo-") as folder:
             path = options.path or Path(folder) / "store"
-            require_empty(path)
             source = open_source(options.data, options.limit)
+            require_empty(path)
             show_update(report, Path(folder) / "followed", options.replicas)
             return show_history(report, path, options.replicas, source)
     except (DemoError, JourneyMissing) as error:
@@ -67,8 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OnewriterError as error:
         report.bad(f"{type(error).__name__}: {error}")
         return 1
-    finally:
-        sys.setswitchinterval(switch_interval)
 
 
 class DemoError(Exception):

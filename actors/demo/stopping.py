@@ -1,0 +1,61 @@
+"""How the demo ends before its time: on Ctrl-C, on a polite kill, or when nobody can take its report any more.
+
+The store is closed and, where it was to be thrown away, removed. Only on the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal asked the demo to end; `code` is the exit code that says so."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
+        super().__init__(
+            "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        )
+
+
+@contextmanager
+def stopping_in_order() -> Iterator[None]:
+    """Inside, the first such signal raises `Stopped`, and further ones do not disturb the closing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in held:
+            signal.signal(one, signal.SIG_IGN)
+        raise Stopped(number)
+
+    # What was ignored stays so: a demo under nohup outlives its terminal.
+    held = {one: before for one in SIGNALS if (before := signal.getsignal(one)) is not signal.SIG_IGN}
+    for one in held:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one, before in held.items():
+            signal.signal(one, before)
+
+
+def say_last(text: str) -> None:
+    """A last line to standard error, if there still is one."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def drop_output() -> None:
+    """What still waits to be written goes nowhere: else Python complains once more while it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -257,7 +257,7 @@ def test_only_frozen_dataclasses_and_enums_are_registered() -> None:
         Codec().register(dict)
     with pytest.raises(CodecError, match="'secret' to be built, which no field keeps"):
         Codec().register(Hidden)
-    with pytest.raises(CodecError, match="name that is not empty"):
+    with pytest.raises(CodecError, match="a str that is not empty"):
         Codec().register(Stranger, name="")
 
 

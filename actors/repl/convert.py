@@ -15,7 +15,7 @@ from typing import Any
 
 from actors._annotations import hint_text, union_members
 from actors.errors import InvalidMessage
-from actors.repl.errors import UsageError
+from actors.repl.errors import SHOWN, UsageError, short
 from actors.repl.scalars import READERS, natural
 from actors.repl.syntax import Call, Pairs, Row, Text, Value, Word
 from actors.repl.vocabulary import Field, Form, did_you_mean
@@ -56,7 +56,8 @@ class Converter:
     def _message(self, form: Form, positional: Sequence[Value], named: Mapping[str, Value], path: str) -> Any:
         if len(positional) > len(form.fields):
             raise UsageError(
-                f"{form.name} takes {len(form.fields)} values, {len(positional)} were given: {form.signature()}"
+                f"{form.name} takes {_values(len(form.fields))}, {len(positional)} "
+                f"{'was' if len(positional) == 1 else 'were'} given: {form.signature()}"
             )
         given: dict[str, Value] = {
             field.name: value for field, value in zip(form.fields, positional, strict=False)
@@ -64,8 +65,9 @@ class Converter:
         for name, value in named.items():
             if form.field(name) is None:
                 known = [one.name for one in form.fields]
+                meant = did_you_mean(name, known) or "."
                 raise UsageError(
-                    f"{form.name} has no field {name}{did_you_mean(name, known)} It is written: {form.signature()}"
+                    f"{form.name} has no field {short(name)}{meant} It is written: {form.signature()}"
                 )
             if name in given:
                 raise UsageError(f"{form.name}.{name} is given twice, by its place and by its name")
@@ -140,7 +142,7 @@ class Converter:
         hints = typing.get_args(hint)
         if origin is tuple and hints and hints[-1] is not Ellipsis:
             if len(hints) != len(value.items) and hints != ((),):
-                raise _Misfit(path, hint_text(hint), f"{len(value.items)} values")
+                raise _Misfit(path, hint_text(hint), _values(len(value.items)))
         else:
             hints = (hints[0] if hints else Any,) * len(value.items)
         items = [
@@ -207,7 +209,7 @@ class Converter:
         if kind is None:
             known = [*self._forms, *_CONSTRUCTORS]
             raise _Misfit(
-                path, "a value", f"{value.name}(...), which is no known name{did_you_mean(value.name, known)}"
+                path, "a value", f"{shown(value)}, which is no known name{did_you_mean(value.name, known)}"
             )
         if len(value.positional) != 1 or value.named or isinstance(value.positional[0], Call):
             raise _Misfit(path, f"{kind.__name__}(...) with one value", shown(value))
@@ -220,13 +222,17 @@ def shown(value: Value) -> str:
     """How an error names what was written."""
     match value:
         case Word(text) | Text(text):
-            return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."
+            return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."
         case Row():
-            return f"{len(value.items)} values in brackets"
+            return f"{_values(len(value.items))} in brackets"
         case Pairs():
             return "{...}"
         case _:
-            return f"{value.name}(...)"
+            return f"{short(value.name)}(...)"
+
+
+def _values(count: int) -> str:
+    return f"{count or 'no'} value{'s' if count != 1 else ''}"
 
 
 def _rank(member: Any, value: Value) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from actors.errors import ActorsError, Rejected
 from storage.errors import OnewriterError
 
+SHOWN = 60
+LONGEST_WORD = 200
+LONGEST = 2000
+
 
 class ReplError(ActorsError):
     """A line that can't be carried out as it stands; nothing was done."""
@@ -32,13 +36,20 @@ class Quit(Exception):
     """The session is to end."""
 
 
+def short(text: str) -> str:
+    """What was typed, as an error repeats it: only its beginning where it is long."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def describe(error: BaseException) -> str:
-    """An error as one line: its class, its code if it has one, its text."""
+    """An error as one line: its class, its code if it has one, its text, which is cut where it has no end."""
     name = type(error).__name__
     if isinstance(error, Rejected):
         name = f"{name} [{error.code}]"
-    text = " ".join(str(error).split())
+    text = " ".join(short(word) if len(word) > LONGEST_WORD else word for word in str(error).split())
     cause = error.__cause__
     if isinstance(error, OnewriterError) and cause is not None and str(cause) not in text:
         text = f"{text} ({type(cause).__name__}: {' '.join(str(cause).split())})"
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}..."
     return f"{name}: {text}" if text else name

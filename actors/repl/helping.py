@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.repl.errors import UsageError
+from actors.repl.errors import UsageError, short
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, WATCH_OPTIONS, Option
 from actors.repl.present import Table
 from actors.repl.registry import META, arguments, meta
@@ -35,7 +35,7 @@ def explain(shell: Shell, call: Call) -> None:
     else:
         known = [*shell.vocabulary.forms, *META]
         raise UsageError(
-            f"there is nothing named {name}{did_you_mean(name, known)}; :help lists what there is"
+            f"there is nothing named {short(name)}{did_you_mean(name, known)}; :help lists what there is"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.repl.errors import Quit, UsageError
+from actors.repl.errors import Quit, UsageError, short
 from actors.repl.present import actors_table, events_table, lag_table, replicas_table
 from actors.repl.registry import arguments, meta
 from actors.repl.syntax import Call
@@ -65,7 +65,7 @@ def stream(shell: Shell, call: Call) -> None:
         raise UsageError("AFTER counts from 0 and LIMIT from 1")
     events = shell.system.stream(name, after, limit + 1)
     if not events:
-        shell.output.say(f"stream {name} has no events{f' after version {after}' if after else ''}")
+        shell.output.say(f"stream {short(name)} has no events{f' after version {after}' if after else ''}")
         return
     title = f"stream {name}"
     if len(events) > limit:
@@ -99,7 +99,9 @@ def kill(shell: Shell, call: Call) -> None:
     system = shell.system
     known = [one.name for one in system.health().actors]
     if name not in known:
-        raise UsageError(f"there is no actor {name}{did_you_mean(name, known)}; there are {', '.join(known)}")
+        raise UsageError(
+            f"there is no actor {short(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
+        )
     before = system.position
     if not system.kill(name):
         raise UsageError(f"{name} was told to die but is not back yet; look at :health")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.repl.convert import Converter
-from actors.repl.errors import UsageError
+from actors.repl.errors import UsageError, short
 from actors.repl.syntax import Call
 from actors.repl.vocabulary import did_you_mean
 
@@ -49,7 +49,7 @@ def read_options(call: Call, known: Mapping[str, Option], converter: Converter) 
         option = known.get(name)
         if option is None:
             there = f"there are {', '.join(f'--{one}' for one in known)}" if known else "it takes none"
-            raise UsageError(f"{call.name} has no option --{name}{did_you_mean(name, known)}; {there}")
+            raise UsageError(f"{call.name} has no option --{short(name)}{did_you_mean(name, known)}; {there}")
         if option.hint is bool and value is None:
             made[name] = True
         elif value is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actors.repl.errors import Incomplete, ParseError
+from actors.repl.errors import Incomplete, ParseError, short
 from actors.repl.syntax import Call, Pairs, Row, Text, Value, Word
 
 __all__ = ["parse"]
@@ -70,7 +70,7 @@ class _Parser:
         if bracketed:
             self._bracket(arguments)
         elif self._peek() and not self._peek().isspace():
-            raise self._error(f"{self._peek()!r} can't follow the name {name}")
+            raise self._error(f"{self._peek()!r} can't follow the name {short(name)}")
         while not self._ends(""):
             if self._text.startswith("--", self._at):
                 self._option(arguments)
@@ -97,22 +97,22 @@ class _Parser:
             return
         name = found[1]
         if name in arguments.named:
-            raise self._error(f"{name} is given twice")
+            raise self._error(f"{short(name)} is given twice")
         self._at = found.end()
-        arguments.named[name] = self._value(f"{name}=")
+        arguments.named[name] = self._value(f"{short(name)}=")
 
     def _option(self, arguments: _Arguments) -> None:
         found = _OPTION.match(self._text, self._at)
         if found is None:
             raise self._error("an option is written --name or --name=value; quote a text that begins with --")
         if found[1] in arguments.options:
-            raise self._error(f"--{found[1]} is given twice")
+            raise self._error(f"--{short(found[1])} is given twice")
         self._at = found.end()
         value = None
         if self._peek() == "=":
             self._at += 1
             if not self._peek() or self._peek().isspace():
-                raise self._error(f"a value is missing after --{found[1]}=")
+                raise self._error(f"a value is missing after --{short(found[1])}=")
             value = self._value()
         arguments.options[found[1]] = value
 
@@ -135,7 +135,7 @@ class _Parser:
             return Word(word)
         if not _NAME.fullmatch(word):
             raise self._error(
-                f"{word} is no name, so no bracket can follow it; put text with brackets in quotes"
+                f"{short(word)} is no name, so no bracket can follow it; put text with brackets in quotes"
             )
         arguments = _Arguments()
         self._bracket(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from logging.handlers import MemoryHandler
 from types import FrameType
 from typing import BinaryIO
 
@@ -65,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _end_in_order()
     try:
         return _session(domain, options.path, options.replicas, output, terminal)
+    except _NotOpened as error:
+        output.error(str(error))
+        return FAILED
     except OnewriterError as error:
         output.error(describe(error))
         return FAILED
@@ -76,12 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _session(domain: Domain, path: str | None, replicas: int, output: Output, terminal: bool) -> int:
     with ExitStack() as stack:
+        system = _opened(stack, domain, path, replicas)
         if path is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="onewriter-repl-"))
-            path = os.path.join(folder, "store")
             note = "this store is thrown away at the end; name a PATH to keep one"
             (output.say if terminal else PlainOutput(sys.stderr, sys.stderr).say)(note)
-        system = stack.enter_context(System.open(path, domain, replicas=replicas))
         shell = Shell(system, output)
         if terminal:
             from actors.repl.interactive import interact
@@ -91,6 +94,32 @@ def _session(domain: Domain, path: str | None, replicas: int, output: Output, te
             code = run_lines(shell, sys.stdin.buffer)
         end_watches(shell)
         return code
+
+
+class _NotOpened(Exception):
+    pass
+
+
+def _opened(stack: ExitStack, domain: Domain, path: str | None, replicas: int) -> System:
+    """The system, which `stack` closes. Raises `_NotOpened`, whose line is all that is said then."""
+    # What is logged meanwhile, tracebacks too, would only bury that line.
+    held = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
+    logger = logging.getLogger("onewriter")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(held)
+    try:
+        if path is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="onewriter-repl-"))
+            path = os.path.join(folder, "store")
+        system = stack.enter_context(System.open(path, domain, replicas=replicas))
+    except Exception as error:
+        raise _NotOpened(describe(error)) from error
+    finally:
+        logger.removeHandler(held)
+        logger.propagate = propagate
+    for record in held.buffer:
+        logging.getLogger(record.name).handle(record)
+    return system
 
 
 def run_lines(shell: Shell, source: BinaryIO) -> int:

@@ -75,7 +75,7 @@ def _timedelta(text: str) -> timedelta:
 READERS: dict[type, tuple[Callable[[str], Any], str]] = {
     str: (str, ""),
     bool: (_bool, "true or false"),
-    int: (_int, "such as 1999 or -5"),
+    int: (_int, "such as 1999"),
     float: (_float, "such as 2.5"),
     Decimal: (_decimal, "such as 12.50"),
     bytes: (_bytes, "in hexadecimals, such as 00ff"),

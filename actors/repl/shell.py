@@ -11,7 +11,7 @@ from typing import Any
 from actors.messages import Receipt
 from actors.repl import helping, meta, watching  # noqa: F401  (for the meta commands that they register)
 from actors.repl.convert import Converter
-from actors.repl.errors import UsageError
+from actors.repl.errors import UsageError, short
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
 from actors.repl.parser import parse
 from actors.repl.present import events_table, rows_table
@@ -60,13 +60,15 @@ class Shell:
         form = self.vocabulary.forms.get(name)
         if form is not None:
             return UsageError(f"{name} is {AN[form.kind]}, not a command or a query; :help lists those")
-        return UsageError(f"there is no command or query {name}{did_you_mean(name, known)}; :help lists them")
+        return UsageError(
+            f"there is no command or query {short(name)}{did_you_mean(name, known)}; :help lists them"
+        )
 
     def _meta(self, call: Call) -> None:
         found = META.get(call.name)
         if found is None:
             raise UsageError(
-                f"there is no {call.name}{did_you_mean(call.name, META)}; :help lists what there is"
+                f"there is no {short(call.name)}{did_you_mean(call.name, META)}; :help lists what there is"
             )
         found.run(self, call)
 

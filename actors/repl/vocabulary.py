@@ -18,6 +18,9 @@ from actors.repl.literal import literal
 
 __all__ = ["Field", "Form", "Vocabulary", "did_you_mean"]
 
+LONGEST_NAME = 100
+"""Nobody means a name by a longer one, and looking for one that is near would take its time."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
@@ -105,6 +108,8 @@ def _doc(cls: type) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing when no known name is near."""
+    if len(name) > LONGEST_NAME:
+        return ""
     folded = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
     return f"; did you mean {folded[near[0]]}?" if near else ""

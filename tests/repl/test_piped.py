@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -85,6 +87,7 @@ def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
         ("ProductListed lamp", "line 3: UsageError: ProductListed is an event, not a command or a query"),
         ("Cheapest --after=99999 --max-lag=x", "line 3: UsageError: --max-lag must be int | float | timedelta"),
         (":lgo", "line 3: UsageError: there is no :lgo; did you mean :log?"),
+        (":log abc", "line 3: UsageError: AFTER must be int, such as 1999, got 'abc'"),
         (":kill nobody", "line 3: UsageError: there is no actor nobody; there are replica-1, replica-2"),
         ('RepriceProduct "lamp 5', "line 3: ParseError: column 16: this quote is not closed on its line"),
     ],
@@ -228,6 +231,89 @@ def test_a_place_that_holds_no_store_is_refused(tmp_path: Path) -> None:
     done = session("", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("NotAStore: ")
+
+
+@pytest.mark.parametrize("path", ["", "name\udcff/below/" + "a" * 300])
+def test_a_path_that_can_not_be_opened_is_one_line(path: str) -> None:
+    done = session("", path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", [None, "shop"])
+def test_whatever_opening_raises_is_one_line_and_nothing_is_logged_beside_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    path: str | None,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        logging.getLogger("onewriter.replica").error("a long story")
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(program.System, "open", failing)
+    monkeypatch.setattr(program, "_end_in_order", lambda: None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert program.main([str(tmp_path / path)] if path else []) == 1
+    assert capsys.readouterr().err == "RuntimeError: can't start new thread\n"
+    assert caplog.records == []
+
+
+def test_what_is_logged_while_it_opens_is_said_once_it_is_open(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest = System.open
+
+    def talking(*arguments: object, **options: object) -> System:
+        logging.getLogger("onewriter.replica").warning("a replica begins anew")
+        return honest(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(program.System, "open", talking)
+    with ExitStack() as stack:
+        program._opened(stack, shop, str(store_path), 1)
+    assert "a replica begins anew" in caplog.messages
+
+
+LONG = "a" * 1_000_000
+
+
+LONG_LINES = [
+    LONG,
+    f":{LONG}",
+    f"{LONG}!",
+    f"Cheapest {LONG}",
+    f"Cheapest {LONG}=1",
+    f"Cheapest({LONG}=1, {LONG}=1)",
+    f"Cheapest {LONG}=",
+    f"Cheapest limit=-{LONG}(1)",
+    f"Cheapest limit={LONG}(1)",
+    f"Cheapest --{LONG}",
+    f"Cheapest --{LONG}=",
+    f"Cheapest --{LONG} --{LONG}",
+    f"Cheapest --after={LONG}",
+    f"ListProduct {LONG} Lamp x 1",
+    f"ListProduct lamp {LONG} x 1",
+    f"AddToCart cart ann {LONG}",
+    f"RepriceProduct lamp 1 --id={LONG}",
+    f"RepriceProduct lamp 1 --expected-version=-{'9' * 4000}",
+    f":help {LONG}",
+    f":kill {LONG}",
+    f":stream {LONG}",
+    f":log {LONG}",
+    f":watch {LONG}",
+    f":watch Cheapest limit={LONG}",
+]
+
+
+def test_what_is_long_is_not_repeated_whole(store_path: Path) -> None:
+    with System.open(store_path, shop, replicas=1) as system:
+        for line in LONG_LINES:
+            said = StringIO()
+            program.run_lines(Shell(system, PlainOutput(said, said)), BytesIO(line.encode()))
+            assert 10 < len(said.getvalue()) < 1000, line[:80]
+            assert "a" * 70 not in said.getvalue(), line[:80]
+            assert "9" * 70 not in said.getvalue(), line[:80]
 
 
 def test_piped_sessions_need_no_extra(tmp_path: Path) -> None:

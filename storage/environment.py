@@ -20,16 +20,10 @@ import lmdb
 import msgpack
 from lmdb.verify import VerifyError, verify
 
-from storage.errors import (
-    DamagedStore,
-    InvalidKey,
-    NewerFormat,
-    NotAStore,
-    StorageError,
-    StoreFull,
-    StoreReadOnly,
-)
+from storage.arguments import checked_map_size, checked_path
+from storage.errors import DamagedStore, NewerFormat, NotAStore, StoreReadOnly
 from storage.store_lock import LOCK_FILE, StoreLock
+from storage.translation import from_system, translate
 
 __all__ = [
     "DEFAULT_MAP_SIZE",
@@ -50,10 +44,13 @@ DEFAULT_MAP_SIZE = 1 << 40
 """1 TiB of address space, which takes no disk; the map never moves under readers."""
 
 MIN_FALLBACK_MAP_SIZE = 1 << 30
+MAX_READERS = 2048
+READER_SLOT = 64
 META_DB = b"meta"
 HEADER_KEY = b"header"
 DATA_FILE = "data.mdb"
-OWN_FILES = frozenset({DATA_FILE, "lock.mdb", LOCK_FILE})
+READERS_FILE = "lock.mdb"
+OWN_FILES = frozenset({DATA_FILE, READERS_FILE, LOCK_FILE})
 
 # LMDB's first meta page: a page header of 16 bytes, then its magic number and its data format.
 LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
@@ -83,10 +80,10 @@ def check_directory(
 
     Only looks, touching nothing. `beside` names further files that belong to the store.
 
-    Raises NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
+    Raises TypeError or ValueError for what can be no path; NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
     `create` is false; DamagedStore for a data.mdb that LMDB did not write.
     """
-    path = Path(path)
+    path = checked_path(path)
     data = path / DATA_FILE
     try:
         if not path.exists():
@@ -99,9 +96,9 @@ def check_directory(
         if DATA_FILE not in names or data.stat().st_size == 0:
             foreign = sorted(names - OWN_FILES - set(beside))
             if foreign:
+                more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise NotAStore(
-                    f"{path} is no store, and it holds {foreign[0]!r} and {len(foreign) - 1} more; "
-                    "choose an empty directory"
+                    f"{path} is no store, and it holds {foreign[0]!r}{more}; choose an empty directory"
                 )
             if not create:
                 raise NotAStore(
@@ -112,6 +109,9 @@ def check_directory(
             head = file.read(LMDB_MAGIC_AT + len(LMDB_MAGIC))
     except PermissionError as error:
         raise StoreReadOnly(f"{path} cannot be read ({error.strerror}); check who owns it") from error
+    except OSError as error:
+        shown = str(path) if len(str(path)) <= 200 else f"the path {str(path)[:80]}..."
+        raise from_system(error, f"{shown} cannot be opened", path, "choose another path") from error
     if not head.endswith(LMDB_MAGIC):
         raise DamagedStore(
             f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
@@ -135,19 +135,22 @@ def open_environment(
     until it fits. Without `sync` a commit does not wait for the disk: only for what can be rebuilt. Slots of
     readers that died are cleared.
 
-    Raises what `check_directory` and `translate` do.
+    Raises what `check_directory` and `translate` do; a store that could not be made is made by a later call.
     """
-    path = Path(path)
+    path = checked_path(path)
+    map_size = checked_map_size(map_size)
     exists = check_directory(path, create=create and not readonly, beside=beside)
     if not exists:
         make_directory(path)
+    if not readonly:
+        _reserve_readers(path)
     while True:
         try:
             environment = lmdb.open(
                 os.fspath(path),
                 map_size=map_size,
                 max_dbs=max_dbs,
-                max_readers=2048,
+                max_readers=MAX_READERS,
                 max_spare_txns=32,
                 mode=0o600,
                 readonly=readonly,
@@ -160,10 +163,17 @@ def open_environment(
                 raise translate(error, f"opening {path} with a map of {map_size:,} bytes") from error
             map_size = max(map_size // 2, MIN_FALLBACK_MAP_SIZE)
         except lmdb.Error as error:
-            raise translate(error, f"opening {path}") from error
+            if not exists:
+                # Half of the two pages that a new one begins with would be a damaged store to the next opener.
+                (path / DATA_FILE).unlink(missing_ok=True)
+            raise translate(error, f"opening {path}", path) from error
     if not exists:
-        _sync_directory(path)
-        _sync_directory(path.parent)
+        try:
+            _sync_directory(path)
+            _sync_directory(path.parent)
+        except OSError as error:
+            environment.close()
+            raise from_system(error, f"the directory {path} cannot be made durable", path) from error
     environment.reader_check()
     return environment
 
@@ -174,8 +184,25 @@ def make_directory(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        kind = StoreReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StorageError
-        raise kind(f"the directory {path} cannot be made: {error.strerror}") from error
+        raise from_system(error, f"the directory {path} cannot be made", path) from error
+
+
+def _reserve_readers(path: Path) -> None:
+    """Take the disk that the table of readers needs now.
+
+    LMDB leaves a hole and fills it through a map as readers come: on a full disk that would kill the process.
+    """
+    file = path / READERS_FILE
+    try:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # One byte into LMDB's last page; its own size, which tells it the number of slots, is up to LMDB.
+            os.posix_fallocate(fd, 0, MAX_READERS * READER_SLOT + 1)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that has no such call
+            raise from_system(error, f"{file} cannot be written", path) from error
 
 
 def _sync_directory(path: Path) -> None:
@@ -246,50 +273,3 @@ def read_header(environment: lmdb.Environment, kind: str) -> Header | None:
     if fields["kind"] != kind:
         raise NotAStore(f"{path} holds a {fields['kind']}, not a {kind}; choose another path")
     return Header(kind, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
-
-
-# -- errors -------------------------------------------------------------------------------------------------------
-_ERRORS: list[tuple[type[lmdb.Error], type[StorageError], str]] = [
-    (lmdb.MapFullError, StoreFull, "the map is full; open the store with a larger map_size"),
-    (lmdb.DiskError, StoreFull, "the disk is full; make room"),
-    (
-        lmdb.VersionMismatchError,
-        NewerFormat,
-        "the file has another format; open it with the version that wrote it",
-    ),
-    (lmdb.InvalidError, DamagedStore, "the file is not what LMDB writes; restore a backup"),
-    (lmdb.CorruptedError, DamagedStore, "the file is damaged; restore a backup"),
-    (lmdb.PageNotFoundError, DamagedStore, "the file is damaged; restore a backup"),
-    (lmdb.ReadonlyError, StoreReadOnly, "it cannot be written; check who owns it and how it is mounted"),
-    (lmdb.BadValsizeError, InvalidKey, "a key is empty or longer than 511 bytes"),
-    (lmdb.ReadersFullError, StorageError, "there are too many readers at once; close some"),
-    (lmdb.MemoryError, StorageError, "no address space is left; open the store with a smaller map_size"),
-    (lmdb.PanicError, StorageError, "an earlier write failed; reopen the store"),
-]
-
-_BY_ERRNO: dict[int, tuple[type[StorageError], str]] = {
-    errno.ENOSPC: (StoreFull, "the disk is full; make room"),
-    errno.EDQUOT: (StoreFull, "the quota is used up; make room"),
-    errno.EFBIG: (StoreFull, "the file may not grow any further; raise the limit of the file size"),
-    errno.EACCES: (StoreReadOnly, "it cannot be written; check who owns it"),
-    errno.EPERM: (StoreReadOnly, "it cannot be written; check who owns it"),
-    errno.EROFS: (StoreReadOnly, "its file system is mounted for reading only"),
-}
-
-
-def error_number(error: BaseException) -> int | None:
-    """Return the system's error number in an error of LMDB, or None if it is one of LMDB's own."""
-    code = getattr(error, "code", None) or getattr(error, "errno", None)
-    return code if isinstance(code, int) and code > 0 else None
-
-
-def translate(error: lmdb.Error, what: str) -> StorageError:
-    """Return our error for one of LMDB, to be raised from it; `what` says what was done, and to what."""
-    number = error_number(error)
-    if number in _BY_ERRNO:
-        kind, advice = _BY_ERRNO[number]
-        return kind(f"{what} failed: {advice} ({error})")
-    for lmdb_kind, kind, advice in _ERRORS:
-        if isinstance(error, lmdb_kind):
-            return kind(f"{what} failed: {advice} ({error})")
-    return StorageError(f"{what} failed: {error}")

@@ -59,12 +59,13 @@ class StoreFull(StorageError):
 class CommitFailed(StorageError):
     """A commit failed and whether it is on disk is unknown: reopen the store and look before writing again.
 
-    `errno` is the system's error number, or None where the database gave none.
+    `errno` is the system's error number, or None where the database gave none; `reason` is what failed, and why.
     """
 
-    def __init__(self, message: str, errno: int | None = None) -> None:
+    def __init__(self, message: str, errno: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.errno = errno
+        self.reason = reason or message
 
 
 class OutOfOrder(StorageError):

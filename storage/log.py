@@ -18,15 +18,17 @@ from typing import Self
 import lmdb
 
 from storage import records
+from storage.arguments import checked_map_size
 from storage.batch import Batch, Snapshot
 from storage.codec import Codec
-from storage.environment import DEFAULT_MAP_SIZE, Header, error_number, open_environment, translate
+from storage.environment import DEFAULT_MAP_SIZE, Header, open_environment
 from storage.errors import CommitFailed, OutOfOrder, StoreClosed
 from storage.gate import Gate
 from storage.log_reader import LogReader
 from storage.records import U64, CommandRecord, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
+from storage.translation import error_number, translate
 
 REMEMBERED_STREAMS = 10_000
 """Streams whose last version is remembered, so that the next event of one needs no look into the index."""
@@ -82,7 +84,8 @@ class EventLog(LogReader):
         disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
         what else may stand in the directory.
 
-        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was.
+        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
+        StoreFull where the disk has no room; once it has, the next open works.
         """
         lock, environment, header = open_store(
             path, Header.new("log"), map_size=map_size, create=create, sync=durable, beside=beside
@@ -146,7 +149,7 @@ class EventLog(LogReader):
                     written()
             except lmdb.Error as error:
                 transaction.abort()
-                raise translate(error, f"appending to the log in {self.path}") from error
+                raise translate(error, f"appending to the log in {self.path}", self.path) from error
             except BaseException:
                 transaction.abort()
                 raise
@@ -174,6 +177,8 @@ class EventLog(LogReader):
         Readers wait meanwhile. A larger `map_size` makes room in a log that was full. If it fails, the log stays
         unusable until another call succeeds. Writer's thread. Raises what `open` does, but for StoreLocked.
         """
+        if map_size is not None:
+            checked_map_size(map_size)
         with self._writing:
             if self._closed:
                 raise StoreClosed(f"the log in {self.path} is closed")
@@ -228,7 +233,7 @@ class EventLog(LogReader):
         try:
             return self._opened().begin(write=True)
         except lmdb.Error as error:
-            raise translate(error, f"beginning to write to the log in {self.path}") from error
+            raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
 
     def _write(self, transaction: lmdb.Transaction, batch: Batch) -> None:
         databases = self._databases
@@ -261,11 +266,12 @@ class EventLog(LogReader):
 
     def _commit_failed(self, error: Exception) -> CommitFailed:
         number = error_number(error)
-        reason = f"{os.strerror(number)}, errno {number}" if number else "no errno"
+        detail = f"{os.strerror(number)}, errno {number}" if number else "no errno"
+        reason = f"a commit to the log in {self.path} failed ({detail}: {error})"
         return CommitFailed(
-            f"a commit to the log in {self.path} failed and may or may not be on disk ({reason}: {error}); "
-            "call reopen() and look whether head has moved",
+            f"{reason}; it may or may not be on disk: call reopen() and look whether head has moved",
             number,
+            reason,
         )
 
     def _commit(self, transaction: lmdb.Transaction) -> None:

@@ -13,7 +13,6 @@ from itertools import islice
 import lmdb
 
 from storage.codec import Codec
-from storage.environment import translate
 from storage.errors import CodecError, DamagedStore, StoreClosed
 from storage.gate import Gate
 from storage.records import (
@@ -25,6 +24,7 @@ from storage.records import (
     decode_event,
     name_key,
 )
+from storage.translation import translate
 
 DATABASES = ("events", "streams", "tags", "commands", "snapshots")
 
@@ -191,7 +191,7 @@ class LogReader:
         except lmdb.Error as error:
             path = environment.path()
             environment.close()
-            raise translate(error, f"opening the log in {path}") from error
+            raise translate(error, f"opening the log in {path}", path) from error
         self._environment = environment
 
     def _leave(self) -> None:

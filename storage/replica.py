@@ -17,6 +17,7 @@ from types import TracebackType
 
 import lmdb
 
+from storage.arguments import checked_map_size, checked_path
 from storage.codec import Codec
 from storage.environment import (
     DATA_FILE,
@@ -77,12 +78,15 @@ class ReplicaStore:
         self._condemned = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
         self._snapshot_name = f"the snapshot of {path}"
-        with environment.begin(write=True) as txn:
-            self._meta = environment.open_db(META_DB, txn=txn)
-            self._models: dict[str, Handles] = {
-                model.name: {table: open_table(environment, txn, model, table) for table in model.tables}
-                for model in models
-            }
+        try:
+            with environment.begin(write=True) as txn:
+                self._meta = environment.open_db(META_DB, txn=txn)
+                self._models: dict[str, Handles] = {
+                    model.name: {table: open_table(environment, txn, model, table) for table in model.tables}
+                    for model in models
+                }
+        except lmdb.Error as error:
+            raise translate(error, f"opening the tables of {path}", path) from error
 
     @classmethod
     def open(
@@ -106,7 +110,8 @@ class ReplicaStore:
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull, InvalidSchema for two models of one name.
         """
-        path = Path(path)
+        path = checked_path(path)
+        checked_map_size(map_size)
         boot_id = current_boot_id() if boot_id is None else boot_id
         names = [model.name for model in models]
         if len(set(names)) != len(names):
@@ -196,8 +201,8 @@ class ReplicaStore:
             try:
                 txn = self._environment.begin(write=True)
             except lmdb.Error as error:
-                raise translate(error, f"beginning {what}") from error
-            access = Access(txn, what)
+                raise translate(error, f"beginning {what}", self.path) from error
+            access = Access(txn, what, path=self.path)
             try:
                 transaction = WriteTransaction(access, self._models, self._meta, self._codec)
                 yield transaction
@@ -234,7 +239,7 @@ class ReplicaStore:
                 if not self._condemned:
                     write_state(self.path, ReplicaState("clean", ""))
             except lmdb.Error as error:
-                raise translate(error, f"closing {self.path}") from error
+                raise translate(error, f"closing {self.path}", self.path) from error
             finally:
                 self._environment.close()
                 self._file_lock.release()

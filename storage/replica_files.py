@@ -8,13 +8,12 @@ The state file also marks the directory as a replica: without it, nothing is eve
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.environment import DATA_FILE
-from storage.errors import StorageError, StoreFull
+from storage.translation import from_system
 
 STATE_FILE = "running"
 STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
@@ -62,8 +61,7 @@ def write_state(path: Path, state: ReplicaState) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
-        raise kind(f"the state of the replica cannot be noted in {current}: {error.strerror}") from error
+        raise from_system(error, f"the state of the replica cannot be noted in {current}", path) from error
 
 
 def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:

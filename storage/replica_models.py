@@ -86,7 +86,7 @@ def adopt_models(path: Path, map_size: int, history_id: str, models: Sequence[Mo
                 record = [wanted[model.name], database_names(model)]
                 txn.put(_MODEL + model.name.encode(), msgpack.packb(record), db=meta)
     except lmdb.Error as error:
-        raise translate(error, f"preparing the tables of {path}") from error
+        raise translate(error, f"preparing the tables of {path}", path) from error
     finally:
         environment.close()
 

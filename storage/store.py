@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lmdb
 
+from storage.arguments import checked_map_size, checked_path
 from storage.environment import (
     META_DB,
     Header,
@@ -35,9 +36,11 @@ def open_store(
     Returns the lock, the environment and the header that the store has. A path that holds anything else is left
     as it was found.
 
-    Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore or StoreReadOnly.
+    Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore, StoreReadOnly or StoreFull;
+    TypeError or ValueError for a path or a map_size that can't be.
     """
-    path = Path(path)
+    path = checked_path(path)
+    checked_map_size(map_size)
     exists = check_directory(path, create=create, beside=beside)
     if exists and not (path / LOCK_FILE).exists():
         # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
@@ -84,4 +87,5 @@ def _write_new_header(environment: lmdb.Environment, header: Header) -> None:
             meta = environment.open_db(META_DB, txn=transaction)
             write_header(transaction, meta, header)
     except lmdb.Error as error:
-        raise translate(error, f"making a store in {environment.path()}") from error
+        path = environment.path()
+        raise translate(error, f"making a store in {path}", path) from error

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from storage.errors import StorageError, StoreLocked, StoreReadOnly
+from storage.errors import StorageError, StoreLocked
+from storage.translation import from_system
 
 LOCK_FILE = "LOCK"
 
@@ -32,15 +33,16 @@ class StoreLock:
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise StoreReadOnly(
-                    f"{self.path} cannot be written ({error.strerror}); a store needs a directory that it may write"
-                ) from error
-            raise StorageError(f"{self.path} cannot be opened: {error.strerror}") from error
+            raise from_system(
+                error,
+                f"{self.path} cannot be written",
+                self.path,
+                "a store needs a directory that it may write",
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._fd, 4096, 0).decode(errors="replace").strip()
+            holder = os.pread(self._fd, 4096, 0).decode(errors="replace").partition("\n")[0].strip()
             os.close(self._fd)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
@@ -52,14 +54,18 @@ class StoreLock:
         _held.add(self)
 
     def sign(self) -> None:
-        """Write into the lock file who holds it: process id, host, program and time."""
+        """Write into the lock file who holds it: process id, host, program and time. Raises StoreFull."""
         since = datetime.now(UTC).isoformat(timespec="seconds")
         program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
         holder = (
             f"process {os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n".encode()
         )
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, holder, 0)
+        try:
+            # Over what an earlier holder wrote: that room is there when the disk is full.
+            os.pwrite(self._fd, holder, 0)
+            os.ftruncate(self._fd, len(holder))
+        except OSError as error:
+            raise from_system(error, f"{self.path} cannot be written", self.path) from error
 
     def release(self) -> None:
         """Let the next opener in; a second call does nothing."""

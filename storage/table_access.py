@@ -11,14 +11,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import lmdb
 
-from storage.environment import translate
 from storage.errors import SnapshotClosed
 from storage.table_index import Index
 from storage.table_schema import TableSchema
+from storage.translation import translate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,17 +35,23 @@ class Access:
     """An LMDB transaction and the lock for every use of it. `txn` is None once it has ended.
 
     `what` is what error messages call it: "the snapshot of /data/replica-1"; `closed` is raised after its end.
+    `path` is where it writes, for a write transaction.
     """
 
-    __slots__ = ("lock", "txn", "_what", "_closed", "__weakref__")
+    __slots__ = ("lock", "txn", "_what", "_closed", "_path", "__weakref__")
 
     def __init__(
-        self, txn: lmdb.Transaction[bytes], what: str, closed: type[SnapshotClosed] = SnapshotClosed
+        self,
+        txn: lmdb.Transaction[bytes],
+        what: str,
+        closed: type[SnapshotClosed] = SnapshotClosed,
+        path: Path | None = None,
     ) -> None:
         self.lock = threading.Lock()
         self.txn: lmdb.Transaction[bytes] | None = txn
         self._what = what
         self._closed = closed
+        self._path = path
 
     def live(self) -> lmdb.Transaction[bytes]:
         """The transaction, for use under the lock. Raises SnapshotClosed if it has ended."""
@@ -60,7 +67,7 @@ class Access:
             with self.lock:
                 return read(self.live(), *args, **kwargs)
         except lmdb.Error as error:
-            raise translate(error, f"using {self._what}") from error
+            raise translate(error, f"using {self._what}", self._path) from error
 
     def abandon(self) -> None:
         """Forget the transaction without ending it, and the lock, which a lost thread may hold."""

@@ -1,0 +1,100 @@
+"""Errors of LMDB and of the system turned into ours, which say what to do. Any thread.
+
+A disk that runs full shows in several ways: a write that was cut short is an EIO to LMDB, as a broken disk is.
+How much room is left tells the two apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import lmdb
+
+from storage.errors import DamagedStore, InvalidKey, NewerFormat, StorageError, StoreFull, StoreReadOnly
+
+__all__ = ["NEARLY_NO_ROOM", "error_number", "from_system", "full_disk", "translate"]
+
+NEARLY_NO_ROOM = 1 << 20
+"""Free bytes under which a failed write is put down to a full disk: what is left may be reserved, or in crumbs."""
+
+_ERRORS: list[tuple[type[lmdb.Error], type[StorageError], str]] = [
+    (lmdb.MapFullError, StoreFull, "the map is full; open the store with a larger map_size"),
+    (lmdb.DiskError, StoreFull, "the disk is full; make room"),
+    (
+        lmdb.VersionMismatchError,
+        NewerFormat,
+        "the file has another format; open it with the version that wrote it",
+    ),
+    (lmdb.InvalidError, DamagedStore, "the file is not what LMDB writes; restore a backup"),
+    (lmdb.CorruptedError, DamagedStore, "the file is damaged; restore a backup"),
+    (lmdb.PageNotFoundError, DamagedStore, "the file is damaged; restore a backup"),
+    (lmdb.ReadonlyError, StoreReadOnly, "it cannot be written; check who owns it and how it is mounted"),
+    (lmdb.BadValsizeError, InvalidKey, "a key is empty or longer than 511 bytes"),
+    (lmdb.ReadersFullError, StorageError, "there are too many readers at once; close some"),
+    (lmdb.MemoryError, StorageError, "no address space is left; open the store with a smaller map_size"),
+    (lmdb.PanicError, StorageError, "an earlier write failed; reopen the store"),
+]
+
+_BY_ERRNO: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOSPC: (StoreFull, "the disk is full; make room"),
+    errno.EDQUOT: (StoreFull, "the quota is used up; make room"),
+    errno.EFBIG: (StoreFull, "the file may not grow any further; raise the limit of the file size"),
+    errno.EACCES: (StoreReadOnly, "it cannot be written; check who owns it"),
+    errno.EPERM: (StoreReadOnly, "it cannot be written; check who owns it"),
+    errno.EROFS: (StoreReadOnly, "its file system is mounted for reading only"),
+}
+
+
+def error_number(error: BaseException) -> int | None:
+    """Return the system's error number in an error of LMDB, or None if it is one of LMDB's own."""
+    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    return code if isinstance(code, int) and code > 0 else None
+
+
+def full_disk(path: str | os.PathLike[str], number: int | None) -> str | None:
+    """Return a clause that says that the disk of `path` is full, or None if error `number` has another reason."""
+    if number not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return None
+    place = Path(path)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        status = os.statvfs(place)
+    except OSError:
+        return None if number == errno.EIO else f"there is no room left for {path} ({os.strerror(number)})"
+    free = status.f_bavail * status.f_frsize
+    if number == errno.EIO:
+        return f"the disk of {path} is full ({free:,} bytes free)" if free < NEARLY_NO_ROOM else None
+    what = "the quota" if number == errno.EDQUOT else "the disk"
+    return f"{what} of {path} is full ({os.strerror(number)}, {free:,} bytes free)"
+
+
+def translate(error: lmdb.Error, what: str, path: str | os.PathLike[str] | None = None) -> StorageError:
+    """Return our error for one of LMDB, to be raised from it; `what` says what was done, and to what.
+
+    `path` is given where a write may have met a full disk.
+    """
+    number = error_number(error)
+    if path is not None and (full := full_disk(path, number)) is not None:
+        return StoreFull(f"{what} failed: {full}; make room there")
+    if number in _BY_ERRNO:
+        kind, advice = _BY_ERRNO[number]
+        return kind(f"{what} failed: {advice} ({error})")
+    for lmdb_kind, kind, advice in _ERRORS:
+        if isinstance(error, lmdb_kind):
+            return kind(f"{what} failed: {advice} ({error})")
+    return StorageError(f"{what} failed: {error}")
+
+
+def from_system(error: OSError, what: str, path: str | os.PathLike[str], advice: str = "") -> StorageError:
+    """Return our error for one of the system, to be raised from it: "<what>: <reason>", with what to do.
+
+    `advice` is for what has none of its own.
+    """
+    full = full_disk(path, error.errno)
+    if full is not None:
+        return StoreFull(f"{what}: {full}; make room there")
+    kind = StoreReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StorageError
+    return kind(f"{what}: {error.strerror}" + (f"; {advice}" if advice else ""))

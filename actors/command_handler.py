@@ -23,6 +23,7 @@ from actors.states import StateCache
 from actors.worker import Worker, tell
 from actors.writer_desk import Outcome, WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
+from storage.translation import full_disk
 
 __all__ = ["MAX_BATCH", "CommandHandler"]
 
@@ -162,7 +163,7 @@ class CommandHandler(Worker):
             overlay, outcomes = self._decide(batch)
             self._commit(overlay)
         except CommitFailed as error:
-            self._recover(batch, error)
+            self._recover(batch, overlay, error)
         except (StorageError, OverflowError, MemoryError) as error:
             self._retry_alone(batch, error)
         else:
@@ -244,38 +245,39 @@ class CommandHandler(Worker):
         for submission in batch:
             self._handle([submission])
 
-    def _recover(self, batch: list[Submission], error: CommitFailed) -> None:
+    def _recover(self, batch: list[Submission], overlay: Overlay, error: CommitFailed) -> None:
         """The commit failed: open the environment again and look up what is there before going on."""
         if error.errno == errno.ECANCELED:
             for submission in batch:
                 submission.settle(SystemClosed(f"{error}; nothing was written"))
             return
         self._desk.release()
-        self._desk.trouble = str(error)
-        logger.error("commit failed: %s", error)
+        # Asked at once: the room may be there again a moment later.
+        full = full_disk(self._log.path, error.errno)
+        self._desk.trouble = full or error.reason
+        logger.error("%s%s", error.reason, f": {full}" if full else "")
         head = self._log.head
         self._states.clear()
         self._desk.must_reopen = True
         try:
             self._log.reopen()
         except Exception:
-            self._answer_uncertain(batch, str(error))
+            self._answer_uncertain(batch, error.reason)
             raise
         self._desk.must_reopen = False
         now = self._log.head
         if now > head:
             self._publish(Committed(head + 1, now, None))
-        if now == head and error.errno == errno.ENOSPC and not self._any_known(batch):
+        if full is not None and now == head and not self._is_known(overlay):
+            self._desk.trouble = f"{full}; nothing was written; make room there and try again"
             for submission in batch:
-                submission.settle(
-                    StoreFull(f"the disk is full: {error}; nothing was written; make room and try again")
-                )
+                submission.settle(StoreFull(self._desk.trouble))
         else:
-            self._answer_uncertain(batch, str(error))
+            self._answer_uncertain(batch, error.reason)
 
-    def _any_known(self, batch: list[Submission]) -> bool:
-        # Commands without events do not move the head.
-        return any(self._log.command(submission.command_id) is not None for submission in batch)
+    def _is_known(self, overlay: Overlay) -> bool:
+        # Commands without events do not move the head. The batch is on disk as a whole or not at all.
+        return any(self._log.command(record.command_id) is not None for record in overlay.commands[:1])
 
     def _answer_uncertain(self, batch: list[Submission], why: str) -> None:
         for submission in batch:

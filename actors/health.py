@@ -33,7 +33,10 @@ class WriterHealth:
 
 @dataclass(frozen=True, slots=True)
 class ModelHealth:
-    """One model on one replica; `failure` has the event and the traceback while it is stopped."""
+    """One model on one replica; `failure` has the event and the traceback while it is stopped.
+
+    `full` says then that there was no room: it goes on by itself once there is.
+    """
 
     name: str
     version: int
@@ -41,6 +44,7 @@ class ModelHealth:
     lag: int
     stopped_at: int | None
     failure: str | None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,17 @@ REMEMBERED_COMMITS = 20_000
 
 
 class ModelProgress:
-    """One model on one replica. `stopped` tells why its projection stopped, or is None."""
+    """One model on one replica. `stopped` tells why its projection stopped, or is None.
 
-    __slots__ = ("applied", "stopped")
+    With `readable` what it has applied may be read meanwhile.
+    """
+
+    __slots__ = ("applied", "readable", "stopped")
 
     def __init__(self, applied: int) -> None:
         self.applied = applied
         self.stopped: str | None = None
+        self.readable = True
 
 
 class Progress:
@@ -64,18 +68,20 @@ class Progress:
             for model, position in checkpoints:
                 on_replica[model].applied = position
                 on_replica[model].stopped = None
+                on_replica[model].readable = True
                 highest = max(highest, position)
             self._moved.notify_all()
             ready = self._ready(highest) if self._waiters else ()
         for callback in ready:
             callback()
 
-    def stopped(self, replica: str, model: str, position: int, why: str) -> None:
-        """A replica: this model stopped before the event after `position`."""
+    def stopped(self, replica: str, model: str, position: int, why: str, *, readable: bool = False) -> None:
+        """A replica: this model stopped before the event after `position`; `readable` where it only wants room."""
         with self._lock:
             entry = self.replicas[replica][model]
             entry.applied = position
             entry.stopped = why
+            entry.readable = readable
             self._moved.notify_all()
             waiting = [waiter[3] for waiter in self._waiters if model in waiter[2]]
             self._waiters = [waiter for waiter in self._waiters if model not in waiter[2]]
@@ -111,20 +117,26 @@ class Progress:
 
     # -- asking ------------------------------------------------------------------------------
     def _fresh(self, models: Sequence[str], position: int) -> list[str]:
-        found = []
+        found: list[str] = []
+        behind: list[str] = []
         for name, on_replica in self.replicas.items():
             if name in self.occupied:
                 continue
+            stopped = False
             for model in models:
                 entry = on_replica[model]
-                if entry.applied < position or entry.stopped is not None:
+                if entry.applied < position or not entry.readable:
                     break
+                stopped = stopped or entry.stopped is not None
             else:
-                found.append(name)
-        return found
+                (behind if stopped else found).append(name)
+        return found or behind
 
     def fresh(self, models: Sequence[str], position: int) -> list[str]:
-        """The replicas to ask on which each of these models runs and has applied `position`."""
+        """The replicas to ask on which each of these models runs and has applied `position`.
+
+        Without any, those on which one stopped for want of room after it had applied that.
+        """
         return self._fresh(models, position)
 
     def everywhere(self, position: int) -> bool:

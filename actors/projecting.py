@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from actors.read_model import ReadModel
-from storage import RecordedEvent, ReplicaStore, StorageError, WriteTransaction
+from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 
 __all__ = ["ModelRun", "ProjectionFailure", "Projector"]
 
@@ -17,11 +17,12 @@ __all__ = ["ModelRun", "ProjectionFailure", "Projector"]
 class ProjectionFailure:
     """Where and why a model stopped."""
 
-    __slots__ = ("attempts", "error", "position", "text", "type")
+    __slots__ = ("attempts", "error", "full", "position", "text", "type")
 
     def __init__(self, position: int, type_: str, error: BaseException, attempts: int) -> None:
         self.position = position
         self.type = type_
+        self.full = isinstance(error, StoreFull)
         self.error = f"{type(error).__name__}: {error}"
         self.text = "".join(traceback.format_exception(error))
         self.attempts = attempts
@@ -81,7 +82,8 @@ class Projector:
         """Apply consecutive events to each running model in one transaction; returns the models that stopped.
 
         A model that raises keeps what it had applied before that event; the others are not
-        disturbed. Events that a model has applied already are passed over.
+        disturbed. Events that a model has applied already are passed over. Where the disk has no
+        room for an event, all that were to apply it stop before it.
         """
         stopped: list[ModelRun] = []
         limits: dict[str, int] = {}
@@ -93,12 +95,19 @@ class Projector:
                 limits[stop.run.model.name] = stop.recorded.position - 1
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
                 stopped.append(stop.run)
-            except StorageError:
+            except StorageError as error:
                 # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.
-                if len(events) == 1:
+                if len(events) > 1:
+                    for one in events:
+                        stopped += self.apply([one], [run for run in runs if run not in stopped])
+                    return stopped
+                if not isinstance(error, StoreFull):
                     raise
-                for one in events:
-                    stopped += self.apply([one], [run for run in runs if run not in stopped])
+                [event] = events
+                for run in runs:
+                    if run not in stopped and run.checkpoint < event.position:
+                        self.stop(run, event.position, event.type, error)
+                        stopped.append(run)
                 return stopped
             else:
                 self.applied_events += len(events)

@@ -26,6 +26,9 @@ READ_BATCH = 2_000
 
 RETRY_FIRST, RETRY_LAST = 0.1, 30.0
 
+RETRY_FULL = 2.0
+"""Seconds after which at the latest a model that found no room tries again: that costs little."""
+
 
 class RetryStopped(Request):
     """The supervisor to a replica: see whether a stopped model is due for another try."""
@@ -148,9 +151,10 @@ class ReadReplica(Worker):
     def _report_stopped(self, run: ModelRun) -> None:
         failure = run.failure
         assert failure is not None
-        wait = min(RETRY_FIRST * 2 ** (failure.attempts - 1), RETRY_LAST)
+        wait = min(RETRY_FIRST * 2 ** (failure.attempts - 1), RETRY_FULL if failure.full else RETRY_LAST)
         self._due[run.model.name] = time.monotonic() + wait
-        self._progress.stopped(self.name, run.model.name, run.checkpoint, failure.error)
+        why = f"{failure.error}; it then goes on by itself" if failure.full else failure.error
+        self._progress.stopped(self.name, run.model.name, run.checkpoint, why, readable=failure.full)
         logger.error(
             "model %s on %s stopped at event %s at position %d: %s; tried again in %.1f s",
             run.model.name,

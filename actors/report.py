@@ -60,6 +60,7 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
                 None
                 if failure is None
                 else f"event {failure.type} at position {failure.position}: {failure.text}",
+                failure is not None and failure.full,
             )
         )
     worst = min((model.applied for model in models), default=head)
@@ -105,7 +106,8 @@ def _problems(
     for replica in replicas:
         for model in replica.models:
             if model.stopped_at is not None:
+                why = ": its disk or its map is full" if model.full else ""
                 found.append(
-                    f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}"
+                    f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}{why}"
                 )
     return found

@@ -1,0 +1,238 @@
+"""A disk that runs full under a running system or at its opening, and has room again later."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lmdb
+import pytest
+
+from actors import CommitUncertain, ModelStopped, StoreFull, System
+from actors.health import ModelHealth
+from storage import EventLog
+from storage.table_access import Access
+from tests.helpers import PATIENCE, wait_until
+from tests.system.checks import check_all
+from tests.system.depot import Increment, Stock, StockOf, depot
+from tests.system.depot import Touch as TouchTally
+from tests.system.test_faults import one_batch, put_fault
+from tests.system.trouble import SizeOf, Store, Touch, TouchedIds, still_serves, trouble
+
+PAGE = 4096
+Patch = pytest.MonkeyPatch
+
+
+def open_at(path: Path) -> System:
+    return System.open(path, trouble, replicas=2)
+
+
+def check_told(error: BaseException | None, path: Path) -> None:
+    """It says what is full, that nothing was written and what to do, and speaks of nothing else."""
+    assert type(error) is StoreFull
+    text = str(error)
+    assert f"the disk of {path} is full (" in text
+    assert " bytes free); nothing was written; make room there" in text
+    assert "reopen" not in text
+    assert "may or may not" not in text
+
+
+# -- a real one -------------------------------------------------------------------------------
+class Disk:
+    """A file system of 8 MiB; a file takes the room that a test wants to give back later."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ballast = path / "ballast"
+
+    def leave(self, free: int) -> None:
+        """Leave about so many bytes free."""
+        status = os.statvfs(self.path)
+        self.ballast.write_bytes(bytes(max(status.f_bavail * status.f_frsize - free, PAGE)))
+
+    def make_room(self) -> None:
+        self.ballast.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield Disk(path)
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def write_until_full(system: System, make: Callable[[int], object]) -> tuple[int, BaseException]:
+    for number in range(10_000):
+        try:
+            system.execute(make(number))
+        except Exception as error:
+            return number, error
+    raise AssertionError("it never was full")
+
+
+def test_writer_and_replicas_say_that_the_disk_is_full_and_go_on_when_it_has_room(disk: Disk) -> None:
+    path = disk.path / "store"
+    with open_at(path) as system:
+        still_serves(system, "before")
+        system.wait_applied()
+        disk.leave(2 << 20)
+        stored, error = write_until_full(system, lambda n: Store(f"b{n}", bytes(50_000)))
+        check_told(error, path)
+        [problem] = system.health().problems
+        assert problem == f"the last commit failed: {error}"
+        # Small ones still find room in the log, until the replicas have none left.
+        touched, error = write_until_full(system, lambda n: Touch(str(n)))
+        check_told(error, path)
+        assert system.position == 1 + stored + touched
+        assert system.query(SizeOf("before")) == 7
+        disk.make_room()
+        system.execute(Store("large", bytes(50_000)))
+        wait_until(lambda: system.health().status == "ok")
+        still_serves(system, "after")
+        assert len(system.query(TouchedIds(), consistency="strong")) == touched
+        assert not any(actor.restarts for actor in system.health().actors)
+
+
+def test_models_on_a_full_disk_stop_and_come_back_by_themselves(disk: Disk, gates: Any) -> None:
+    with open_at(disk.path / "store") as system:
+        gates.padding = 100_000
+        disk.leave(1 << 20)
+        touched, _ = write_until_full(system, lambda n: Touch(str(n)))
+        wait_until(lambda: any(problem.endswith("its map is full") for problem in system.health().problems))
+        assert system.query(TouchedIds()) is not None
+        told = [str(model.failure) for model in models_of(system) if model.full]
+        assert told
+        assert all("make room there" in failure for failure in told)
+        gates.padding = 0
+        disk.make_room()
+        system.execute(Store("large", bytes(50_000)))
+        wait_until(lambda: system.health().status == "ok")
+        still_serves(system)
+        assert len(system.query(TouchedIds(), consistency="strong")) == touched
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["new", "there already"])
+def test_opening_with_too_little_room_says_so_and_works_when_there_is_more(disk: Disk, made: bool) -> None:
+    path = disk.path / "store"
+    refused = []
+    for free in range(0, 600_000, 5 * PAGE):
+        shutil.rmtree(path, ignore_errors=True)
+        if made:
+            with open_at(path) as system:
+                still_serves(system, "before")
+            shutil.rmtree(path / "replicas")
+        disk.leave(free)
+        try:
+            open_at(path).close()
+        except StoreFull as error:
+            refused.append(str(error))
+        disk.make_room()
+        with open_at(path) as system:
+            still_serves(system)
+    assert len(refused) > 5
+    assert all("is full (" in text and f"the disk of {path}" in text for text in refused)
+
+
+def test_many_readers_on_a_full_disk_are_served(disk: Disk) -> None:
+    with open_at(disk.path / "store") as system:
+        still_serves(system)
+        system.wait_applied()
+        disk.leave(0)
+        views = [system.view() for _ in range(200)]
+        assert all(view is not None for view in views)
+        for view in views:
+            view.close()
+
+
+# -- faults -----------------------------------------------------------------------------------
+@pytest.fixture
+def system(store_path: Path) -> Iterator[System]:
+    with System.open(store_path, depot, replicas=2) as opened:
+        yield opened
+
+
+def cut_short() -> lmdb.Error:
+    """What LMDB makes of a write that the disk had no room for."""
+    error = lmdb.Error("mdb_txn_commit: Input/output error")
+    error.code = errno.EIO
+    return error
+
+
+def leave_free(patch: Patch, free: int) -> None:
+    patch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=free // 512, f_frsize=512))
+
+
+def test_a_batch_that_is_cut_short_on_a_full_disk_is_known_not_to_be_written(
+    system: System, store_path: Path, monkeypatch: Patch
+) -> None:
+    known = system.execute(Increment("a"), command_id="known")
+    leave_free(monkeypatch, 1024)
+    with one_batch(system):
+        futures = [
+            system.submit(Increment("a"), command_id="known"),
+            system.submit(TouchTally("a"), command_id="nothing"),
+            system.submit(Increment("a"), command_id="new"),
+        ]
+        put_fault(monkeypatch, EventLog, "_commit", cut_short, only=lambda log, _txn: log.head == 2)
+    for future in futures:
+        check_told(future.exception(PATIENCE), store_path)
+    assert "(1,024 bytes free)" in str(system.health().writer.trouble)
+    assert system.position == 2
+    assert system.execute(Increment("a"), command_id="new").version == 2
+    assert system.execute(Increment("a"), command_id="known")[:3] == known[:3]
+    assert system.health().status == "ok"
+    check_all(system)
+
+
+@pytest.mark.parametrize(("free", "after"), [(1 << 30, False), (0, True)], ids=["with room", "on the disk"])
+def test_a_commit_that_may_be_there_is_not_put_down_to_a_full_disk(
+    system: System, monkeypatch: Patch, free: int, after: bool
+) -> None:
+    leave_free(monkeypatch, free)
+    put_fault(monkeypatch, EventLog, "_commit", cut_short, after=after)
+    with pytest.raises(CommitUncertain) as caught:
+        system.execute(Increment("a"), command_id="mine")
+    assert "reopen" not in str(caught.value)
+    assert system.execute(Increment("a"), command_id="mine").last == 1
+    check_all(system)
+
+
+def test_models_that_find_no_room_to_commit_stop_and_come_back(system: System, monkeypatch: Patch) -> None:
+    leave_free(monkeypatch, 0)
+    full = [True]
+    original = Access.locked
+
+    def fail(_txn: Any) -> None:
+        raise cut_short()
+
+    def locked(self: Access, read: Any, *args: Any, **named: Any) -> Any:
+        return original(self, fail if full[0] and read is lmdb.Transaction.commit else read, *args, **named)
+
+    monkeypatch.setattr(Access, "locked", locked)
+    system.execute_many([Increment("a"), Stock("lamp", 1), Increment("a")])
+    stopped = wait_until(lambda: [model for model in models_of(system) if model.full])
+    assert "is full (0 bytes free)" in str(stopped[0].failure)
+    wait_until(lambda: all(model.full for model in models_of(system)))
+    problems = system.health().problems
+    assert all(problem.endswith("at position 1: its disk or its map is full") for problem in problems)
+    assert system.query(StockOf("lamp")) is None
+    with pytest.raises(ModelStopped, match="make room there; it then goes on by itself"):
+        system.query(StockOf("lamp"), consistency="strong")
+    full[0] = False
+    wait_until(lambda: system.health().status == "ok")
+    assert not any(actor.restarts for actor in system.health().actors)
+    check_all(system)
+
+
+def models_of(system: System) -> list[ModelHealth]:
+    return [model for replica in system.health().replicas for model in replica.models]

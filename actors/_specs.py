@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors._templates import Template
+from actors.errors import ActorsError, InvalidMessage
 from actors.middleware import Middleware
 from actors.read_model import ReadModel
 from storage.codec import Codec
@@ -91,3 +92,19 @@ class CompiledDomain:
     queries_by_name: dict[str, type]
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
+
+
+def check_message(spec: CommandSpec | QuerySpec, message: Any) -> None:
+    """Check a message's fields, then by its own ``validate``, whose refusal is raised as it is.
+
+    Raises ``InvalidMessage`` for fields that do not fit, and for a ``validate`` that fails by itself.
+    """
+    spec.check(message)
+    if spec.validate is None:
+        return
+    try:
+        spec.validate(message)
+    except ActorsError:
+        raise
+    except Exception as error:
+        raise InvalidMessage(f"{spec.name}.validate failed with {type(error).__name__}: {error}") from error

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors._arguments import checked_model, unknown
-from actors._specs import CompiledDomain, QuerySpec
+from actors._specs import CompiledDomain, QuerySpec, check_message
 from actors.balancer import Balancer, Desk
 from actors.consistency import target_position
 from actors.errors import (
     ActorsError,
     ConsistencyTimeout,
-    InvalidMessage,
     ModelStopped,
     Overloaded,
     QueryTimeout,
@@ -122,16 +121,7 @@ class ReadGateway:
         spec = self._domain.queries.get(type(query))
         if spec is None:
             raise unknown(query, "query", self._domain)
-        spec.check(query)
-        if spec.validate is not None:
-            try:
-                spec.validate(query)
-            except ActorsError:
-                raise
-            except Exception as error:
-                raise InvalidMessage(
-                    f"{spec.name}.validate failed with {type(error).__name__}: {error}"
-                ) from error
+        check_message(spec, query)
         return spec
 
     def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
@@ -166,8 +156,9 @@ class ReadGateway:
         stopped = progress.stopped_model(models)
         if stopped is not None:
             raise ModelStopped(
-                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; see health() for the event "
-                "and the traceback, mend the projection and open the system again"
+                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
+                "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
+                "the projection and open the system again"
             )
         if target:
             return progress.fresh_or_call(models, target, callback)

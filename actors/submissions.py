@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from actors._arguments import unknown
-from actors._specs import CommandSpec, CompiledDomain
-from actors.errors import ActorsError, InvalidMessage
+from actors._specs import CommandSpec, CompiledDomain, check_message
+from actors.errors import InvalidMessage
 from actors.messages import Submission
 from actors.reply import Reply
 
@@ -39,16 +39,7 @@ class SubmissionMaker:
         spec = self._domain.commands.get(type(command))
         if spec is None:
             raise unknown(command, "command", self._domain)
-        spec.check(command)
-        if spec.validate is not None:
-            try:
-                spec.validate(command)
-            except ActorsError:
-                raise
-            except Exception as error:
-                raise InvalidMessage(
-                    f"{spec.name}.validate failed with {type(error).__name__}: {error}"
-                ) from error
+        check_message(spec, command)
         payload = self._domain.codec.encode(options.get("sent", command))
         return self._submission(command, spec, spec.stream_of(command), payload, options, metadata)
 

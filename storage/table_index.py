@@ -11,7 +11,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from storage.errors import InvalidKey, InvalidSchema
 from storage.keys import (
@@ -100,13 +103,17 @@ Component: TypeAlias = str | Words | Each
 IndexSpec: TypeAlias = Component | tuple[Component, ...]
 
 
+_PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
+"""Types of which two equal values have one encoding. Not so containers: [1] == [True]."""
+
+
 class Index:
     """A sequence of components in a fixed order, for the entries of rows and for the bounds of searches.
 
     The key of a table is such a sequence too (`primary`). `many` is the place of the many-valued component.
     """
 
-    __slots__ = ("spec", "components", "name", "where", "many", "_single")
+    __slots__ = ("spec", "components", "name", "where", "many", "_single", "_columns")
 
     def __init__(self, table: str, spec: IndexSpec, what: str = "index") -> None:
         self.spec = spec
@@ -128,9 +135,22 @@ class Index:
         self.many = many[0] if many else None
         self.name = ",".join(map(str, self.components))
         self.where = f"table {table!r}, {what} {self.name!r}"
+        self._columns = tuple(
+            component if isinstance(component, str) else component.column for component in self.components
+        )
         self._single = (
             self.components[0] if isinstance(self.components[0], str) and len(self.components) == 1 else None
         )
+
+    def unchanged(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """Whether two versions of a row have the same entries, as far as that is plain without encoding them."""
+        for column in self._columns:
+            before, after = old.get(column), new.get(column)
+            if before is not after and (
+                before.__class__ is not after.__class__ or before.__class__ not in _PLAIN or before != after
+            ):
+                return False
+        return True
 
     def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
         """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, with the place."""

@@ -35,9 +35,8 @@ class TableWriter(TableReader):
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         super().__init__(access, handle, codec)
         self._rows_changed: dict[bytes, Row | None] = {}
-        self._stored: dict[
-            bytes, bytes | None
-        ] = {}  # rows as they are on disk, as far as they were looked up
+        # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
+        self._stored: dict[bytes, Row | None] = {}
         self._key_columns = frozenset(handle.schema.columns)
 
     # -- changing -----------------------------------------------------------------------------------------------
@@ -79,7 +78,7 @@ class TableWriter(TableReader):
         """The row of a key with all changes made to it so far, as a copy, or `default`."""
         row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
         if row is _UNKNOWN:
-            return super().get(key, default)
+            row = self._on_disk(self._encode_key(key))
         return default if row is None else _copied(row)
 
     def get_many(self, keys: Iterable[Any]) -> list[Row | None]:
@@ -124,11 +123,12 @@ class TableWriter(TableReader):
         self,
         txn: lmdb.Transaction[bytes],
         changed: list[tuple[bytes, Row | None]],
-        stored: dict[bytes, bytes | None],
+        stored: dict[bytes, Row | None],
     ) -> None:
         indexes = self._handle.indexes
         if indexes:
-            stored.update(read_rows(txn, self._db, [key for key, _ in changed if key not in stored]))
+            unread = [key for key, _ in changed if key not in stored]
+            stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
         written: Entries = []
         for key, row in changed:
             if row is None:
@@ -139,12 +139,13 @@ class TableWriter(TableReader):
             cursor.putmulti(written)
         if not indexes:
             return
-        before = {key: self._decode(raw) for key, raw in stored.items() if raw is not None}
         for index, db in indexes.items():
             added: Entries = []
             for key, row in changed:
+                old_row = stored.get(key)
+                if row is not None and old_row is not None and index.unchanged(old_row, row):
+                    continue
                 entries = () if row is None else index.entries(row, key)
-                old_row = before.get(key)
                 if old_row is None:
                     added += [(entry, key) for entry in entries]
                     continue
@@ -167,9 +168,15 @@ class TableWriter(TableReader):
             raise
 
     def _load(self, raw_key: bytes) -> Row | None:
-        raw = self._access.locked(lmdb.Transaction.get, raw_key, None, self._db)
-        self._stored[raw_key] = raw
-        return None if raw is None else self._decode(raw)
+        row = self._on_disk(raw_key)
+        return None if row is None else dict(row)
+
+    def _on_disk(self, raw_key: bytes) -> Row | None:
+        row = self._stored.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            raw = self._access.locked(lmdb.Transaction.get, raw_key, None, self._db)
+            row = self._stored[raw_key] = None if raw is None else self._decode(raw)
+        return row
 
 
 def _copied(row: Mapping[str, Any]) -> Row:

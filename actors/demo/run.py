@@ -28,7 +28,7 @@ from actors.demo.follow import follow
 from actors.demo.history import COMMANDS, history
 from actors.demo.journey import DEFAULT_LINES, Journey, JourneyCounts, JourneyMissing, data_folder
 from actors.demo.load import Known, asking
-from actors.demo.replay import LagSamples, Replayed, replay
+from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
 from actors.demo.report import Report, open_report
 from actors.demo.shop import shop
 from actors.demo.stopping import Stopped, drop_output, say_last, stopping_in_order
@@ -145,7 +145,8 @@ def show_history(report: Report, path: Path, replicas: int, source: Source) -> i
     """The second part: replay under questions, figures, check. Returns the exit code."""
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
-    report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile.")
+    report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile,")
+    report.say(f"and never more than {AHEAD:,} events ahead of the slowest replica.")
     known = Known()
     with System.open(path, shop, replicas=replicas) as system:
         lag = LagSamples(system.replica_names)

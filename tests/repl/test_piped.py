@@ -234,8 +234,8 @@ def test_a_place_that_holds_no_store_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "name\udcff/below/" + "a" * 300])
-def test_a_path_that_can_not_be_opened_is_one_line(path: str) -> None:
-    done = session("", path)
+def test_a_path_that_can_not_be_opened_is_one_line(tmp_path: Path, path: str) -> None:
+    done = session("", path, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
 

@@ -119,21 +119,15 @@ class CommandHandler(Worker):
         if message.__class__ is Tick:
             self._tell_sync()
             return
+        if message.__class__ is not Submission and message.__class__ is not Bulk:
+            super().on_receive(message)
+            return
         batch: list[Submission] = []
-        waiting = [message, *self.mailbox.drain(MAX_BATCH - 1)]
-        for index, one in enumerate(waiting):
-            kind = one.__class__
-            if kind is Submission:
+        for one in (message, *self.mailbox.drain(MAX_BATCH - 1, Submission, Bulk)):
+            if one.__class__ is Submission:
                 batch.append(one)
-            elif kind is Bulk:
-                batch += one.submissions
-            elif index == 0:
-                super().on_receive(message)
-                self.mailbox.hold(waiting[1:])
-                return
             else:
-                self.mailbox.hold(waiting[index:])
-                break
+                batch += one.submissions
         for start in range(0, len(batch), MAX_BATCH):
             self._desk.in_flight = batch[start:]
             self._handle(batch[start : start + MAX_BATCH])

@@ -119,8 +119,11 @@ class Mailbox:
         self._taken(envelope)
         return envelope
 
-    def drain(self, limit: int) -> list[Any]:
-        """Up to `limit` more envelopes that wait already, in order. The actor's thread only."""
+    def drain(self, limit: int, *kinds: type) -> list[Any]:
+        """Up to `limit` more envelopes that wait already, in order. The actor's thread only.
+
+        With `kinds`, those up to the first one of another class, which stays to be taken next.
+        """
         taken: list[Any] = []
         held, get = self._held, self._queue.get_nowait
         try:
@@ -139,6 +142,11 @@ class Mailbox:
         if self._waiting:
             with self._room:
                 self._room.notify_all()
+        if kinds:
+            for index, envelope in enumerate(taken):
+                if envelope.__class__ not in kinds:
+                    self.hold(taken[index:])
+                    return taken[:index]
         return taken
 
     def hold(self, envelopes: list[Any]) -> None:

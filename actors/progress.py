@@ -43,7 +43,6 @@ class Progress:
         self.closed = False
         self.forked = False
         self.replicas = {name: {model: ModelProgress(0) for model in models} for name in replicas}
-        self.joined: set[str] = set()
         self.occupied: frozenset[str] = frozenset()
         self._commits: deque[tuple[float, int]] = deque([(-math.inf, head)], REMEMBERED_COMMITS)
         self._opened = time.monotonic()

@@ -82,14 +82,7 @@ class QueryActor(Worker):
         if message.__class__ is not QueryJob:
             super().on_receive(message)
             return
-        jobs = [message]
-        if not self.mailbox.empty():
-            waiting = self.mailbox.drain(MAX_BATCH)
-            for index, one in enumerate(waiting):
-                if one.__class__ is not QueryJob:
-                    self.mailbox.hold(waiting[index:])
-                    break
-                jobs.append(one)
+        jobs = [message, *self.mailbox.drain(MAX_BATCH, QueryJob)]
         try:
             self._answer_all(jobs)
         finally:

@@ -80,12 +80,12 @@ class ReadReplica(Worker):
             super().on_receive(message)
 
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
-        waiting = self.mailbox.drain(64)
+        waiting = self.mailbox.drain(64, Apply)
         if not waiting:
             return first.events
         events = list(first.events)
         for index, one in enumerate(waiting):
-            if one.__class__ is not Apply or len(events) >= READ_BATCH:
+            if len(events) >= READ_BATCH:
                 self.mailbox.hold(waiting[index:])
                 break
             events += one.events

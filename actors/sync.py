@@ -45,20 +45,16 @@ class Sync(Worker):
 
     def on_receive(self, message: Any) -> None:
         """Merge what waits, so that a busy writer costs a replica one message a round."""
-        waiting = [message, *self.mailbox.drain(256)]
-        for index, one in enumerate(waiting):
+        if not isinstance(message, Applied | Committed):
+            super().on_receive(message)
+            return
+        one: Applied | Committed
+        for one in (message, *self.mailbox.drain(256, Applied, Committed)):
             if isinstance(one, Applied):
                 self._send(self.broadcast.applied(one.replica, one.position, one.joining))
-            elif isinstance(one, Committed):
+            else:
                 self._send(self.broadcast.committed(one.first, one.last, one.events))
                 tell(self._listeners, one.first, one.last)
-            elif index == 0:
-                super().on_receive(message)
-                self.mailbox.hold(waiting[1:])
-                return
-            else:
-                self.mailbox.hold(waiting[index:])
-                return
 
     def _send(self, orders: Any) -> None:
         for name, order in orders:

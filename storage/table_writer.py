@@ -76,9 +76,10 @@ class TableWriter(TableReader):
     # -- reading ------------------------------------------------------------------------------------------------
     def get(self, key: Any, default: Row | None = None) -> Row | None:
         """The row of a key with all changes made to it so far, as a copy, or `default`."""
-        row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
         if row is _UNKNOWN:
-            row = self._on_disk(self._encode_key(key))
+            row = self._on_disk(raw_key)
         return default if row is None else _copied(row)
 
     def get_many(self, keys: Iterable[Any]) -> list[Row | None]:

@@ -58,6 +58,23 @@ def test_held_messages_are_the_next_ones():
     assert mailbox.get().name == 5
 
 
+def test_draining_one_kind_stops_at_the_first_of_another_which_is_taken_next():
+    class News(Request):
+        pass
+
+    class Order(Request):
+        pass
+
+    first, second, order, third = News(), News(), Order(), News()
+    mailbox = Mailbox()
+    for request in (first, second, order, third):
+        mailbox.put(request)
+    assert mailbox.drain(10, News) == [first, second]
+    assert mailbox.drain(10, News) == []
+    assert mailbox.get() is order
+    assert mailbox.drain(10, News, Order) == [third]
+
+
 def test_get_waits_for_a_message_and_ticks_when_none_comes():
     mailbox = Mailbox(tick=0.001)
     assert mailbox.get() is TICK

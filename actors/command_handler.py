@@ -111,8 +111,9 @@ class CommandHandler(Worker):
 
     def _handle_failure(self, *failure: Any) -> None:
         super()._handle_failure(*failure)
-        # Those replies' commits are done; they need not wait for the next incarnation.
+        # What they are about is on disk; callers and replicas need not wait for the next incarnation.
         self._desk.release()
+        self._tell_sync()
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""

@@ -250,6 +250,7 @@ def test_a_store_that_can_not_be_reopened_at_once_after_a_failed_commit_is_tried
     system: System, monkeypatch: Patch
 ) -> None:
     system.execute_many([Stock("lamp", 10), Stock("desk", 10)])
+    system.wait_applied()  # An eventual query may be answered before that.
     put_fault(monkeypatch, EventLog, "_commit", lambda: lmdb.DiskError("commit"), after=True)
     failed = put_fault(monkeypatch, storage.log, "open_environment", lambda: StorageError("not now"), times=3)
     with pytest.raises(CommitUncertain):

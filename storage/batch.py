@@ -5,10 +5,11 @@ Pure; runs in the writing thread. What can be wrong with a batch is found here, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from storage.codec import Codec
 from storage.errors import OutOfOrder
+from storage.notes import Note, checked_notes
 from storage.records import (
     MAX_ID_BYTES,
     U64,
@@ -28,7 +29,16 @@ Items = list[tuple[bytes, bytes]]
 class Batch:
     """The entries of one transaction, by database, each sorted by key."""
 
-    __slots__ = ("commands", "events", "first_versions", "last_versions", "snapshots", "streams", "tags")
+    __slots__ = (
+        "commands",
+        "events",
+        "first_versions",
+        "last_versions",
+        "notes",
+        "snapshots",
+        "streams",
+        "tags",
+    )
 
     def __init__(
         self,
@@ -38,6 +48,7 @@ class Batch:
         commands: Sequence[CommandRecord],
         snapshots: Sequence[Snapshot],
         encoded: Sequence[bytes] | None,
+        notes: Iterable[Note] = (),
     ) -> None:
         if encoded is not None and len(encoded) != len(events):
             raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
@@ -56,6 +67,7 @@ class Batch:
             (name_key("stream", stream), codec.pack([version, fingerprint, state]))
             for stream, version, fingerprint, state in snapshots
         )
+        self.notes = checked_notes(notes)
 
     def _add_events(
         self, codec: Codec, head: int, events: Sequence[RecordedEvent], encoded: Sequence[bytes] | None

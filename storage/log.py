@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from storage.environment import DEFAULT_MAP_SIZE, Header, open_environment
 from storage.errors import CommitFailed, OutOfOrder, StoreClosed
 from storage.gate import Gate
 from storage.log_reader import LogReader
+from storage.notes import Note, write_notes
 from storage.records import U64, CommandRecord, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
@@ -129,19 +130,20 @@ class EventLog(LogReader):
         *,
         encoded: Sequence[bytes] | None = None,
         written: Callable[[], None] | None = None,
+        notes: Iterable[Note] = (),
     ) -> None:
-        """Commit events, command records and snapshots together; on return they are on disk.
+        """Commit events, command records, snapshots and notes together; on return they are on disk.
 
         Positions continue at head + 1 and versions at their stream's; command ids are new. `encoded` holds what
         `encode_event` gave for each event, if that was called before. `written` is called when only the wait for the
-        disk is left.
+        disk is left. Each of `notes` is a key and its new value, None to delete it; the last of a key counts.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
         CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
         """
         with self._writing:
             self._require_writable()
-            batch = Batch(self._codec, self._head, events, commands, snapshots, encoded)
+            batch = Batch(self._codec, self._head, events, commands, snapshots, encoded, notes)
             transaction = self._begin()
             try:
                 self._write(transaction, batch)
@@ -263,6 +265,8 @@ class EventLog(LogReader):
                     )
         for key, value in batch.snapshots:
             transaction.put(key, value, db=databases["snapshots"])
+        if batch.notes:
+            write_notes(transaction, databases["notes"], batch.notes)
 
     def _commit_failed(self, error: Exception) -> CommitFailed:
         number = error_number(error)

@@ -15,6 +15,7 @@ import lmdb
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, StoreClosed
 from storage.gate import Gate
+from storage.notes import note_key, read_notes
 from storage.records import (
     MAX_ID_BYTES,
     U64,
@@ -26,7 +27,7 @@ from storage.records import (
 )
 from storage.translation import translate
 
-DATABASES = ("events", "streams", "tags", "commands", "snapshots")
+DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 
 READ_BYTES = 64 << 20
 """What one call of `read` copies at most, but for its last event."""
@@ -156,6 +157,17 @@ class LogReader:
                 version, fingerprint, state = self._codec.decode(data)
                 return version, fingerprint, state
         return None
+
+    def note(self, key: bytes) -> bytes | None:
+        """Return the value of a note, or None if there is none of this key. Raises InvalidKey, KeyTooLong."""
+        note_key(key)
+        with self._reading() as transaction:
+            return transaction.get(key, db=self._databases["notes"])
+
+    def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[tuple[bytes, bytes]]:
+        """Return the notes whose keys begin with `prefix`, those after the key `after`, by key; at most `limit`."""
+        with self._reading() as transaction:
+            return read_notes(transaction, self._databases["notes"], prefix, after, limit)
 
     def stats(self) -> dict[str, int]:
         """Return the number of entries of each database, and the log's size and map in bytes and its readers."""

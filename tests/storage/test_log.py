@@ -311,6 +311,81 @@ def test_stats_count_entries_and_bytes(log: EventLog) -> None:
     assert log.reader_check() == 0
 
 
+# -- notes --------------------------------------------------------------------------------------------------------
+def test_notes_are_put_replaced_and_deleted_with_a_batch(log: EventLog) -> None:
+    log.append(events(1, 1), notes=[(b"sub/a", b"1"), (b"sub/b", b""), (b"sub/a", b"2")])
+    assert (log.note(b"sub/a"), log.note(b"sub/b"), log.note(b"sub/c")) == (b"2", b"", None)
+    log.append([], notes=[(b"sub/a", None), (b"sub/never", None), (b"sub/b", b"3")])
+    assert log.notes(b"") == [(b"sub/b", b"3")]
+    assert log.head == 1
+
+
+def test_notes_are_listed_by_prefix_a_page_at_a_time(log: EventLog) -> None:
+    keys = [b"pm/1", b"sub/1", b"sub/2", b"sub/3", b"sub0"]
+    log.append([], notes=[(key, key.upper()) for key in reversed(keys)])
+    assert [key for key, _ in log.notes(b"")] == keys
+    assert log.notes(b"sub/") == [(key, key.upper()) for key in keys[1:4]]
+    assert [key for key, _ in log.notes(b"sub/", limit=2)] == keys[1:3]
+    assert [key for key, _ in log.notes(b"sub/", after=b"sub/2")] == keys[3:4]
+    assert [key for key, _ in log.notes(b"sub/", after=b"sub/1x", limit=1)] == keys[2:3]
+    assert [key for key, _ in log.notes(b"", after=keys[0])] == keys[1:]
+    assert log.notes(b"sub/", after=b"sub/3") == log.notes(b"sub/", after=b"zz") == log.notes(b"zz") == []
+    assert log.notes(b"sub/", after=b"a") == log.notes(b"sub/")
+
+
+def test_notes_are_there_when_the_log_is_opened_again(store_path: Path) -> None:
+    with EventLog.open(store_path, make_codec()) as log:
+        log.append([], notes=[(b"skip/m", b"4")])
+        log.reopen()
+        assert log.note(b"skip/m") == b"4"
+    with EventLog.open(store_path, make_codec()) as log:
+        assert log.notes(b"") == [(b"skip/m", b"4")]
+
+
+def test_a_store_without_notes_gets_them_when_it_is_opened(store_path: Path) -> None:
+    with EventLog.open(store_path, make_codec()) as log:
+        log.append(events(1, 1))
+        with log._opened().begin(write=True) as transaction:
+            transaction.drop(log._databases["notes"])
+    with EventLog.open(store_path, make_codec()) as log:
+        assert log.notes(b"") == []
+        log.append(events(2, 2), notes=[(b"k", b"v")])
+        assert log.note(b"k") == b"v"
+
+
+@pytest.mark.parametrize(
+    ("note", "error", "message"),
+    [
+        ((b"", b"v"), InvalidKey, "the key of a note is bytes, at least one, not b''"),
+        (("text", b"v"), InvalidKey, "not 'text'"),
+        ((b"k" * 512, b"v"), KeyTooLong, "takes 512 bytes, and at most 511 fit"),
+        ((b"k", "text"), UnencodableValue, "the value of note b'k' is bytes, or None to delete it, not str"),
+    ],
+)
+def test_a_note_that_can_not_be_fails_its_batch(
+    log: EventLog, note: Any, error: type[StorageError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        log.append(events(1, 1), notes=[(b"good", b"1"), note])
+    assert (log.head, log.notes(b"")) == (0, [])
+
+
+def test_a_key_of_a_note_may_be_as_long_as_promised(log: EventLog) -> None:
+    log.append([], notes=[(b"k" * 511, b"v")])
+    assert log.note(b"k" * 511) == b"v"
+    with pytest.raises(KeyTooLong):
+        log.note(b"k" * 512)
+
+
+def test_notes_of_a_batch_that_is_refused_are_not_written(log: EventLog) -> None:
+    log.append(events(1, 1), notes=[(b"k", b"1")])
+    with pytest.raises(OutOfOrder):
+        log.append(events(3, 3), notes=[(b"k", b"2")])
+    with pytest.raises(OutOfOrder, match="stream version"):
+        log.append([event(2, version=1)], notes=[(b"k", b"3")])
+    assert log.note(b"k") == b"1"
+
+
 # -- batches that are refused -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("batch", "error", "message"),
@@ -407,6 +482,15 @@ def test_after_a_commit_that_failed_nothing_is_written_until_reopened(log: Fault
     assert log.head == 2
     log.append(events(3, 3))
     assert log.read() == events(1, 3)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_after_a_commit_that_failed_the_notes_tell_what_is_on_disk(log: FaultyLog, when: str) -> None:
+    setattr(log, when, os_error(errno.EIO))
+    with pytest.raises(CommitFailed):
+        log.append([], notes=[(b"k", b"v")])
+    log.reopen()
+    assert log.note(b"k") == (None if when == "before" else b"v")
 
 
 def test_a_commit_that_failed_after_it_was_done_shows_when_reopened(log: FaultyLog) -> None:

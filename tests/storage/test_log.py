@@ -306,6 +306,7 @@ def test_stats_count_entries_and_bytes(log: EventLog) -> None:
         "tags": 5,
         "commands": 1,
         "snapshots": 0,
+        "notes": 0,
     }
     assert 0 < stats["bytes"] < stats["map_bytes"]
     assert log.reader_check() == 0

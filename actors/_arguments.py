@@ -42,9 +42,10 @@ def checked_place(path: Any, domain: Any) -> str:
 
 
 def checked_model(model: Any, domain: CompiledDomain, method: str) -> ReadModel:
-    """The model. Raises `UnknownMessage` for what is not a read model of the domain."""
-    if isinstance(model, ReadModel) and domain.models.get(model.name) is model:
-        return model
+    """The newest version of the model. Raises `UnknownMessage` for what is not a read model of the domain."""
+    newest = domain.newest(model)
+    if newest is not None:
+        return newest
     raise UnknownMessage(
         f"{model!r:.80} is not a read model of domain {domain.name!r}; it has: {', '.join(domain.models) or 'none'}; "
         f"give {method}() the object that {domain.name}.read_model(...) returned"

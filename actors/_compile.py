@@ -6,12 +6,14 @@ Runs once, on the thread that opens the system. The result is read by all thread
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from actors._fieldcheck import FieldChecks
+from actors._models import compile_models
 from actors._naming import Naming
 from actors._problems import Problems
 from actors._rules import RuleMatcher
@@ -70,11 +72,8 @@ class _Compiler:
         self.rules.match(self.domain.deciders, "decide", "command", 3)
         self.rules.match(self.domain.evolvers, "evolve", "event", 2)
         self.rules.require_all()
-        models = self._compile_models()
-        for one in self.declared.values():
-            if one.kind == "query":
-                self._compile_query(one, models)
-        return CompiledDomain(
+        models, old_models = compile_models(self.domain, self.rules, self.problems)
+        compiled = CompiledDomain(
             name=self.domain.name,
             codec=codec,
             states=self.states,
@@ -82,11 +81,17 @@ class _Compiler:
             events=self.events,
             queries=self.queries,
             models=models,
+            old_models=old_models,
             commands_by_name={spec.name: cls for cls, spec in self.commands.items()},
-            queries_by_name={spec.name: cls for cls, spec in self.queries.items()},
+            queries_by_name={},
             command_middleware=self._middleware(self.domain.around_commands),
             query_middleware=self._middleware(self.domain.around_queries),
         )
+        for one in self.declared.values():
+            if one.kind == "query":
+                self._compile_query(one, compiled)
+        compiled.queries_by_name.update((spec.name, cls) for cls, spec in self.queries.items())
+        return compiled
 
     # -- classes ----------------------------------------------------------------------------
     def _register_all(self) -> Codec:
@@ -198,34 +203,31 @@ class _Compiler:
         return fn
 
     # -- read side --------------------------------------------------------------------------
-    def _compile_models(self) -> dict[str, ReadModel]:
-        models: dict[str, ReadModel] = {}
-        for model in self.domain.models:
-            first = models.setdefault(model.name, model)
-            if first is not model:
-                self.problems.add(
-                    model.place, f"read model {model.name!r}: there is one at {first.place} already"
-                )
-                continue
-            self.problems.texts.extend(model.mistakes)
-            model.handlers = self.rules.handlers(model)
-        return models
-
-    def _compile_query(self, one: Declared, models: Mapping[str, ReadModel]) -> None:
+    def _compile_query(self, one: Declared, compiled: CompiledDomain) -> None:
         reads: dict[ReadModel, None] = {}
         if not one.reads:
             self.problems.add(
                 one.place, f"query {one.name} reads nothing; name its read models: query(reads=[...])"
             )
         for model in one.reads:
-            if isinstance(model, ReadModel) and models.get(model.name) is model:
-                reads[model] = None
+            newest = compiled.newest(model)
+            if newest is not None:
+                reads[newest] = None
             else:
                 self.problems.add(
                     one.place,
                     f"query {one.name}: {model!r:.80} is not a read model of {self.domain.name!r}; "
                     f"name one that {self.domain.name}.read_model(...) returned",
                 )
+        if one.timeout is not None and (
+            type(one.timeout) not in (int, float) or not 0 < one.timeout < math.inf
+        ):
+            self.problems.add(
+                one.place,
+                f"query {one.name}: timeout must be a number of seconds above 0, got {one.timeout!r}",
+            )
+        if type(one.cache) is not bool:
+            self.problems.add(one.place, f"query {one.name}: cache must be True or False, got {one.cache!r}")
         if inspect.getattr_static(one.cls, "run", None) is None:
             self.problems.add(one.place, f"query {one.name} has no run; write def run(self, view)")
         else:
@@ -236,6 +238,8 @@ class _Compiler:
             models=tuple(reads),
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
+            timeout=one.timeout,
+            cache=one.cache,
         )
 
     def _middleware(self, around: list[Around]) -> tuple[Middleware, ...]:

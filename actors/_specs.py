@@ -68,13 +68,15 @@ class EventSpec:
 
 @dataclass(slots=True)
 class QuerySpec:
-    """A query class and the read models that it may touch."""
+    """A query class and the read models that it may touch; ``timeout`` in seconds, None where it says nothing."""
 
     cls: type
     name: str
     models: tuple[ReadModel, ...]
     check: Callable[[Any], None]
     validate: Callable[[Any], None] | None
+    timeout: float | None = None
+    cache: bool = False
 
 
 @dataclass(slots=True)
@@ -88,10 +90,21 @@ class CompiledDomain:
     events: dict[type, EventSpec]
     queries: dict[type, QuerySpec]
     models: dict[str, ReadModel]
+    """The newest version of each read model, by name."""
+    old_models: dict[str, list[ReadModel]]
+    """Its older versions that are still declared, the newest of them first; names without one are absent."""
     commands_by_name: dict[str, type]
     queries_by_name: dict[str, type]
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
+
+    def newest(self, model: object) -> ReadModel | None:
+        """The newest version of a read model given by any of its objects; None for what is none of this domain's."""
+        if not isinstance(model, ReadModel):
+            return None
+        newest = self.models.get(model.name)
+        declared = newest is model or any(model is one for one in self.old_models.get(model.name, ()))
+        return newest if declared else None
 
 
 def check_message(spec: CommandSpec | QuerySpec, message: Any) -> None:

@@ -50,6 +50,8 @@ class Declared:
     tags: Tags | None = None
     stateless: bool = False
     reads: tuple[Any, ...] = ()
+    timeout: Any = None
+    cache: Any = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,15 +165,26 @@ class Domain:
 
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     @in_brackets("reads=[model]")
-    def query(self, *, reads: ReadModel | Sequence[ReadModel], name: str | None = None) -> Callable[[C], C]:
+    def query(
+        self,
+        *,
+        reads: ReadModel | Sequence[ReadModel],
+        name: str | None = None,
+        timeout: float | None = None,
+        cache: bool = False,
+    ) -> Callable[[C], C]:
         """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``.
 
-        ``reads`` is a read model or several.
+        ``reads`` is a read model or several. ``timeout``: seconds that a caller waits who says nothing else, 10
+        unless given. ``cache=True`` keeps results for as long as the tables that they came from do not change; not
+        for a query that also depends on the clock, on chance or on anything outside its view.
         """
         place = place_of_caller(3)
         given: Any = reads
         models = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-        return lambda cls: self._register("query", cls, name, place, reads=models)
+        return lambda cls: self._register(
+            "query", cls, name, place, reads=models, timeout=timeout, cache=cache
+        )
 
     @overload
     def value(self, cls: C, /) -> C: ...
@@ -222,9 +235,36 @@ class Domain:
         return register
 
     # -- read side and middleware -----------------------------------------------------------
-    def read_model(self, name: str, version: int = 1) -> ReadModel:
-        """Declare a read model. A new ``version`` is filled from the log while the old one still answers."""
-        model = ReadModel(name, version, place=place_of_caller())
+    def read_model(
+        self,
+        name: str,
+        version: int = 1,
+        *,
+        engine: str = "lmdb",
+        inline: bool = False,
+        replicas: int | Sequence[int] | None = None,
+        fingerprint: bool = False,
+        schema: str = "",
+    ) -> ReadModel:
+        """Declare a read model. A new ``version`` is filled from the log while the old one still answers.
+
+        Declare the old version too, under its own number, to have it go on being updated until the new one takes
+        over; ``reads=`` and ``view`` take either object. ``engine`` is ``"lmdb"`` (tables), ``"sqlite"`` (``schema``
+        is the SQL that makes the tables) or ``"memory"`` (Python objects). ``inline=True`` keeps the tables in the
+        write environment too, within the command's transaction, where deciders read them. ``replicas`` keeps the
+        model on the first so many replicas, or on those of these numbers from 1. ``fingerprint=True`` has a change of
+        the projections' code (or of Python's bytecode) count as a new version.
+        """
+        model = ReadModel(
+            name,
+            version,
+            engine=engine,
+            inline=inline,
+            replicas=replicas,
+            fingerprint=fingerprint,
+            script=schema,
+            place=place_of_caller(),
+        )
         self.models.append(model)
         return model
 

@@ -1,4 +1,4 @@
-"""Read models as a user declares them: tables, and the projections that fill them from events.
+"""Read models as a user declares them: what they consist of, and the projections that fill it from events.
 
 Only a definition; what it declares is checked when the domain is compiled. Projections run on a replica's thread,
 in the transaction that also moves the model's checkpoint.
@@ -6,7 +6,6 @@ in the transaction that also moves the model's checkpoint.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ from typing import Any, TypeVar, cast, overload
 from actors.errors import DomainError
 from storage.errors import InvalidSchema
 from storage.table_index import IndexSpec, each, words
-from storage.table_schema import ModelSchema, TableSchema
+from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
 
 __all__ = ["Handler", "Projection", "ReadModel", "each", "words"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +39,38 @@ class Projection:
 
 
 class ReadModel:
-    """Tables derived from events. Made by ``Domain.read_model``; used as a key for views and queries.
+    """Tables or objects derived from events. Made by ``Domain.read_model``; used as a key for views and queries.
 
-    ``handlers`` is filled when the domain is compiled. Raise ``version`` when what the projections write
-    changes: the tables are then filled anew from the log.
+    ``handlers`` and ``code`` are filled when the domain is compiled. Raise ``version`` when what the projections
+    write changes: a new build is then filled from the log beside the old one.
     """
 
-    def __init__(self, name: str, version: int = 1, *, place: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int = 1,
+        *,
+        engine: str = "lmdb",
+        inline: bool = False,
+        replicas: int | Sequence[int] | None = None,
+        fingerprint: bool = False,
+        script: str = "",
+        place: str = "",
+    ) -> None:
         self.name = name
         self.version = version
+        self.engine = engine
+        self.inline = inline
+        self.replicas = replicas
+        self.fingerprint = fingerprint
+        self.script = script
         self.place = place
         self.tables: list[TableSchema] = []
+        self.objects: list[ObjectSchema] = []
         self.projections: list[Projection] = []
         self.handlers: dict[type, Handler] = {}
+        self.code = ""
         self.mistakes: list[str] = []
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            self.mistakes.append(
-                f"{place}: read model {name!r}: its name must be letters, digits, '_', '.', '-'"
-            )
-        if type(version) is not int or version < 1:
-            self.mistakes.append(
-                f"{place}: read model {name!r}: version must be an int from 1, got {version!r}"
-            )
 
     def __repr__(self) -> str:
         return f"<ReadModel {self.name} version {self.version}>"
@@ -70,7 +78,23 @@ class ReadModel:
     @property
     def schema(self) -> ModelSchema:
         """What a replica needs to know to hold this model."""
-        return ModelSchema(self.name, self.version, tuple(self.tables))
+        return ModelSchema(
+            self.name,
+            self.version,
+            tuple(self.tables),
+            self.engine,
+            self.script,
+            tuple(self.objects),
+            self.code,
+        )
+
+    def placed_on(self, replica: int) -> bool:
+        """Whether the replica of this number, from 1, keeps the model."""
+        if self.replicas is None:
+            return True
+        if isinstance(self.replicas, int):
+            return replica <= self.replicas
+        return replica in self.replicas
 
     def table(
         self, name: str, *, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()
@@ -82,6 +106,12 @@ class ReadModel:
         ``DomainError`` for an index that can't be.
         """
         place = place_of_caller()
+        if self.engine in ("sqlite", "memory"):
+            instead = "schema=" if self.engine == "sqlite" else "object(...)"
+            self.mistakes.append(
+                f"{place}: read model {self.name!r} is kept by engine {self.engine!r}, which has no table(); "
+                f"write {instead}, or leave engine= out"
+            )
         try:
             schema = TableSchema(name, key, indexes)
         except InvalidSchema as error:
@@ -91,6 +121,28 @@ class ReadModel:
         self.tables.append(schema)
         return schema
 
+    def object(self, name: str, factory: Callable[[], Any]) -> ObjectSchema:
+        """Declare a Python object of a model with ``engine="memory"``; ``factory`` (``dict``, say) makes an empty one.
+
+        Use the result as the key of ``objects[...]`` in projections and of ``view[...]`` in queries. What the codec
+        encodes is saved when the system closes and from time to time; anything else is built from the log again.
+        Raises ``DomainError`` for a name that is no text, or a factory that cannot be called.
+        """
+        place = place_of_caller()
+        if self.engine in ("lmdb", "sqlite"):
+            self.mistakes.append(
+                f"{place}: read model {self.name!r} is kept by engine {self.engine!r}, which has no object(); "
+                'write engine="memory"'
+            )
+        try:
+            schema = ObjectSchema(name, factory)
+        except InvalidSchema as error:
+            raise DomainError(f"{place}: read model {self.name!r}: {error}") from error
+        if any(other.name == name for other in self.objects):
+            self.mistakes.append(f"{place}: read model {self.name!r} has two objects named {name!r}")
+        self.objects.append(schema)
+        return schema
+
     @overload
     def on(self, event: type | UnionType, /, *events: type | UnionType) -> Callable[[F], F]: ...
     @overload
@@ -98,7 +150,8 @@ class ReadModel:
     def on(self, first: Any, /, *events: Any) -> Any:
         """Register a projection: ``def fn(event: A | B, tables)``, or with the classes given, ``@model.on(A, B)``.
 
-        ``tables[table]`` is that table, open for writing. A third parameter receives the ``RecordedEvent``
+        ``tables[table]`` is that table, open for writing; with ``engine="sqlite"`` the second parameter is a
+        ``sqlite3.Connection``, with ``"memory"`` ``objects[...]``. A third one receives the ``RecordedEvent``
         (position, time, stream, metadata). The function is returned as it is.
         """
         if not isinstance(first, type | UnionType):

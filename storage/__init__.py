@@ -37,7 +37,7 @@ from storage.replica import ReplicaStore
 from storage.replica_views import Snapshot, WriteTransaction
 from storage.table_index import each, words
 from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema, TableSchema
+from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
 from storage.table_writer import TableWriter
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "ModelSchema",
     "NewerFormat",
     "NotAStore",
+    "ObjectSchema",
     "OnewriterError",
     "OutOfOrder",
     "RecordedEvent",

@@ -1,4 +1,4 @@
-"""What a table and a read model are: a table's key column and its indexes, a model's version and its tables.
+"""What a table and a read model are: a table's key column and its indexes, a model's version, engine and contents.
 
 Rows are dicts with str columns. Pure, any thread.
 """
@@ -16,6 +16,9 @@ from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
 from storage.table_index import Each, Index, IndexSpec, Words
 
 Row: TypeAlias = dict[str, Any]
+
+ENGINES = ("lmdb", "sqlite", "memory")
+"""What can hold a read model."""
 
 _SHORT = 128  # characters that fit whatever they are
 
@@ -132,26 +135,71 @@ def _encoder(encode_any: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     return encode
 
 
-@dataclass(frozen=True)
-class ModelSchema:
-    """A read model: its name, the version of the code that fills it, and its tables."""
+@dataclass(frozen=True, eq=False, slots=True)
+class ObjectSchema:
+    """An object of a memory model: its name and what makes an empty one. Compared by identity, as tables are."""
 
     name: str
-    version: int
-    tables: tuple[TableSchema, ...]
+    factory: Callable[[], Any]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tables", tuple(self.tables))
-        if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
-            raise InvalidSchema(f"a read model's name must be a str without '/' and '@', not {self.name!r}")
-        names = [table.name for table in self.tables]
-        if len(set(names)) != len(names):
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise InvalidSchema(
-                f"read model {self.name!r} has two tables of one name: {', '.join(sorted(names))}"
+                f"an object's name must be a str that is not empty and has no '/' in it, not {self.name!r}"
+            )
+        if not callable(self.factory):
+            raise InvalidSchema(
+                f"object {self.name!r}: its factory makes an empty one when it is called, as dict does; "
+                f"{self.factory!r:.80} cannot be called"
             )
 
     def fingerprint(self) -> str:
-        """A short text that changes when the model has to be built anew: with its version or a table's schema."""
-        return hashlib.sha256(
-            repr([self.name, self.version, sorted(t.fingerprint() for t in self.tables)]).encode()
-        ).hexdigest()[:16]
+        """A short text that changes when saved objects of this schema would have to be built anew."""
+        factory = getattr(self.factory, "__qualname__", type(self.factory).__qualname__)
+        return f"{self.name}={factory}"
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """A read model: its name, the version of the code that fills it, and what it consists of.
+
+    That is tables for `engine` "lmdb", an SQL `script` that makes them for "sqlite", objects for "memory". `code` is
+    a fingerprint of the code that fills them, or empty where only the version counts.
+    """
+
+    name: str
+    version: int
+    tables: tuple[TableSchema, ...] = ()
+    engine: str = "lmdb"
+    script: str = ""
+    objects: tuple[ObjectSchema, ...] = ()
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", tuple(self.tables))
+        object.__setattr__(self, "objects", tuple(self.objects))
+        if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
+            raise InvalidSchema(f"a read model's name must be a str without '/' and '@', not {self.name!r}")
+        if self.engine not in ENGINES:
+            raise InvalidSchema(
+                f"read model {self.name!r}: there is no engine {self.engine!r}; there are: {', '.join(ENGINES)}"
+            )
+        for what, parts in (("table", self.tables), ("object", self.objects)):
+            names = [part.name for part in parts]
+            if len(set(names)) != len(names):
+                raise InvalidSchema(
+                    f"read model {self.name!r} has two {what}s of one name: {', '.join(sorted(names))}"
+                )
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the model has to be built anew: with any part of this schema."""
+        parts = [
+            self.name,
+            self.version,
+            sorted(table.fingerprint() for table in self.tables),
+            self.engine,
+            self.script,
+            sorted(one.fingerprint() for one in self.objects),
+            self.code,
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

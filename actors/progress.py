@@ -13,23 +13,29 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 __all__ = ["ModelProgress", "Progress"]
 
 REMEMBERED_COMMITS = 20_000
 
 
+NEVER = 1 << 64
+"""A position that no model reaches."""
+
+
 class ModelProgress:
     """One model on one replica. `stopped` tells why its projection stopped, or is None.
 
-    With `readable` what it has applied may be read meanwhile.
+    With `readable` what it has applied may be read meanwhile. Below `floor` nobody reads it: it is being filled
+    again, and its readers have seen more than it has.
     """
 
-    __slots__ = ("applied", "readable", "stopped")
+    __slots__ = ("applied", "floor", "readable", "stopped")
 
     def __init__(self, applied: int) -> None:
         self.applied = applied
+        self.floor = 0
         self.stopped: str | None = None
         self.readable = True
 
@@ -37,12 +43,25 @@ class ModelProgress:
 class Progress:
     """A monitor of positions; every method may be called from any thread and holds its lock briefly."""
 
-    def __init__(self, head: int, models: Sequence[str], replicas: Sequence[str]) -> None:
-        """`head` is the log's last position at opening; models count as at 0 until their replica speaks."""
+    def __init__(
+        self,
+        head: int,
+        models: Sequence[str],
+        replicas: Sequence[str],
+        placed: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`head` is the log's last position at opening; models count as at 0 until their replica speaks.
+
+        `placed` names the replicas of each model, where it is not on all of them.
+        """
         self.head = head
         self.closed = False
         self.forked = False
-        self.replicas = {name: {model: ModelProgress(0) for model in models} for name in replicas}
+        placed = placed or {}
+        self.replicas = {
+            name: {model: ModelProgress(0) for model in models if name in placed.get(model, replicas)}
+            for name in replicas
+        }
         self.occupied: frozenset[str] = frozenset()
         self._commits: deque[tuple[float, int]] = deque([(-math.inf, head)], REMEMBERED_COMMITS)
         self._opened = time.monotonic()
@@ -50,6 +69,7 @@ class Progress:
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
         self._number = itertools.count()
+        self._at_commit: list[Callable[[], None]] = []
 
     # -- publishing --------------------------------------------------------------------------
     def committed(self, last: int) -> None:
@@ -58,6 +78,9 @@ class Progress:
             self.head = last
             self._commits.append((time.monotonic(), last))
             self._moved.notify_all()
+            waiting, self._at_commit = self._at_commit, []
+        for callback in waiting:
+            callback()
 
     def applied(self, replica: str, checkpoints: Iterable[tuple[str, int]]) -> None:
         """A replica: these models run, and have applied everything up to their positions."""
@@ -89,6 +112,25 @@ class Progress:
         for callback in waiting:
             callback()
 
+    def leave_out(self, replica: str) -> None:
+        """Its tables are no good: nobody reads them until it has begun anew and caught up."""
+        with self._lock:
+            for entry in self.replicas[replica].values():
+                entry.applied = 0
+                entry.floor = NEVER
+
+    def begun_anew(self, replica: str) -> None:
+        """Its tables are empty, and readable once they have what is committed now."""
+        with self._lock:
+            for entry in self.replicas[replica].values():
+                entry.applied, entry.floor = 0, self.head
+                entry.stopped, entry.readable = None, True
+
+    def moved(self) -> None:
+        """Have those who wait for a condition of their own look again."""
+        with self._moved:
+            self._moved.notify_all()
+
     def set_occupied(self, replicas: Iterable[str]) -> None:
         """These replicas' query actors don't get on: ask others, as long as there are others."""
         occupied = frozenset(replicas)
@@ -118,21 +160,36 @@ class Progress:
     def _fresh(self, models: Sequence[str], position: int) -> list[str]:
         found: list[str] = []
         behind: list[str] = []
+        occupied = self._not_to_ask(models)
         for name, on_replica in self.replicas.items():
-            if name in self.occupied:
+            if name in occupied:
                 continue
-            stopped = False
+            stopped, at = False, -1
             for model in models:
-                entry = on_replica[model]
-                if entry.applied < position or not entry.readable:
+                entry = on_replica.get(model)
+                if entry is None or entry.applied < position or entry.applied < entry.floor:
                     break
+                # Together they have to show one moment: one that stands still keeps the others from being read.
+                if not entry.readable or at not in (-1, entry.applied):
+                    break
+                at = entry.applied
                 stopped = stopped or entry.stopped is not None
             else:
                 (behind if stopped else found).append(name)
         return found or behind
 
+    def _not_to_ask(self, models: Sequence[str]) -> Container[str]:
+        """The occupied replicas, unless no other has these models."""
+        occupied = self.occupied
+        return occupied if occupied and set(self.holders(models)) - occupied else ()
+
+    def holders(self, models: Iterable[str]) -> list[str]:
+        """The replicas that have all of these models, however far they are."""
+        wanted = set(models)
+        return [name for name, on_replica in self.replicas.items() if wanted <= on_replica.keys()]
+
     def fresh(self, models: Sequence[str], position: int) -> list[str]:
-        """The replicas to ask on which each of these models runs and has applied `position`.
+        """The replicas to ask on which each of these models runs and has applied `position`, all of them the same.
 
         Without any, those on which one stopped for want of room after it had applied that.
         """
@@ -141,7 +198,7 @@ class Progress:
     def everywhere(self, position: int) -> bool:
         """Whether every model on every replica runs and has applied `position`."""
         return all(
-            entry.applied >= position and entry.stopped is None
+            entry.applied >= max(position, entry.floor) and entry.stopped is None
             for on_replica in self.replicas.values()
             for entry in on_replica.values()
         )
@@ -166,13 +223,17 @@ class Progress:
             heapq.heapify(self._waiters)
 
     def most_advanced(self, models: Sequence[str]) -> list[str]:
-        """The replicas that run these models and have applied the most; none when a model is stopped everywhere."""
+        """The replicas that run these models and have applied the most, the same of each; perhaps none."""
         best, found = -1, []
-        for name, on_replica in self.replicas.items():
-            entries = [on_replica[model] for model in models]
-            if name in self.occupied or any(entry.stopped is not None for entry in entries):
-                continue
+        occupied = self._not_to_ask(models)
+        for name in self.holders(models):
+            entries = [self.replicas[name][model] for model in models]
             applied = min((entry.applied for entry in entries), default=0)
+            if name in occupied or any(
+                entry.stopped is not None or entry.applied > applied or applied < entry.floor
+                for entry in entries
+            ):
+                continue
             if applied > best:
                 best, found = applied, [name]
             elif applied == best:
@@ -180,9 +241,10 @@ class Progress:
         return found
 
     def stopped_model(self, models: Sequence[str]) -> tuple[str, str] | None:
-        """A (model, reason) among these that is stopped on every replica, or None."""
+        """A (model, reason) among these that is stopped on every replica that has them all, or None."""
+        holders = self.holders(models)
         for model in models:
-            reasons = [on_replica[model].stopped for on_replica in self.replicas.values()]
+            reasons = [self.replicas[name][model].stopped for name in holders]
             if reasons and all(reason is not None for reason in reasons):
                 return model, str(reasons[0])
         return None
@@ -220,6 +282,23 @@ class Progress:
         with self._moved:
             return self._moved.wait_for(lambda: self.head >= position or self.closed, timeout)
 
+    def call_committed(self, position: int, callback: Callable[[], None]) -> bool:
+        """Have `callback` called once, at the next commit or close; False, and it is not, where there is no need to wait.
+
+        It is called in the thread that commits or closes: it has to be quick.
+        """
+        with self._lock:
+            if self.head >= position or self.closed:
+                return False
+            self._at_commit.append(callback)
+            return True
+
+    def forget_committed(self, callback: Callable[[], None]) -> None:
+        """Drop a callback that was not called yet."""
+        with self._lock:
+            if callback in self._at_commit:
+                self._at_commit.remove(callback)
+
     def any_stopped(self) -> tuple[str, str, str] | None:
         """A (replica, model, reason) that is stopped, or None."""
         for name, on_replica in self.replicas.items():
@@ -240,5 +319,7 @@ class Progress:
             self._moved.notify_all()
             waiting = [waiter[3] for waiter in self._waiters]
             self._waiters = []
+            waiting += self._at_commit
+            self._at_commit = []
         for callback in waiting:
             callback()

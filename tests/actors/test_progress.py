@@ -29,6 +29,7 @@ def test_a_replica_is_fresh_when_every_model_that_is_read_is(progress):
     progress.applied("a", [("m", 12)])
     assert progress.fresh(["m"], 12) == ["a"]
     assert progress.fresh(["m", "n"], 12) == []
+    assert progress.fresh(["m", "n"], 10) == ["b"], "on a they show two moments"
     progress.applied("a", [("n", 12)])
     assert progress.fresh(["m", "n"], 12) == ["a"]
     assert progress.fresh(["m", "n"], 10) == ["a", "b"]
@@ -114,12 +115,66 @@ def test_a_waiter_for_a_model_that_is_stopped_everywhere_is_called_at_once(progr
 def test_the_most_advanced_replicas_are_those_whose_worst_model_is_furthest(progress):
     assert progress.most_advanced(["m", "n"]) == ["a", "b"]
     progress.applied("a", [("m", 12)])
-    assert progress.most_advanced(["m", "n"]) == ["a", "b"]
+    assert progress.most_advanced(["m", "n"]) == ["b"], "on a they show two moments"
     assert progress.most_advanced(["m"]) == ["a"]
     progress.stopped("a", "m", 12, "broken")
     assert progress.most_advanced(["m"]) == ["b"]
     progress.stopped("b", "m", 12, "broken")
     assert progress.most_advanced(["m"]) == []
+
+
+def test_a_model_that_stands_still_readable_is_not_read_together_with_one_that_goes_on(progress):
+    progress.stopped("a", "m", 10, "no room", readable=True)
+    progress.stopped("b", "m", 10, "no room", readable=True)
+    assert progress.fresh(["m", "n"], 10) == ["a", "b"]
+    progress.applied("a", [("n", 11)])
+    progress.applied("b", [("n", 11)])
+    assert progress.fresh(["m"], 10) == ["a", "b"]
+    assert progress.fresh(["m", "n"], 10) == []
+    assert progress.most_advanced(["m", "n"]) == []
+
+
+def test_a_replica_that_is_begun_anew_is_left_out_until_it_has_what_was_committed_then(progress):
+    progress.leave_out("a")
+    assert progress.fresh(["m"], 0) == ["b"]
+    assert not progress.everywhere(10)
+    progress.applied("a", [("m", 10), ("n", 10)])
+    assert progress.fresh(["m"], 0) == ["b"], "that was the old one's last word"
+    progress.committed(12)
+    progress.begun_anew("a")
+    progress.leave_out("b")
+    progress.applied("a", [("m", 11), ("n", 11)])
+    assert progress.fresh(["m"], 0) == progress.most_advanced(["m"]) == []
+    called = []
+    assert progress.fresh_or_call(("m",), 0, lambda: called.append("now")) == []
+    progress.applied("a", [("m", 12), ("n", 12)])
+    assert called == ["now"]
+    assert progress.fresh(["m"], 0) == progress.most_advanced(["m"]) == ["a"]
+
+
+def test_a_model_that_is_on_some_replicas_is_asked_and_awaited_there_alone():
+    progress = Progress(10, ["m", "n", "o"], ["a", "b"], {"n": ["b"], "o": ["a"]})
+    assert {name: sorted(models) for name, models in progress.replicas.items()} == {
+        "a": ["m", "o"],
+        "b": ["m", "n"],
+    }
+    progress.applied("a", [("m", 10), ("o", 10)])
+    assert not progress.everywhere(10)
+    progress.applied("b", [("m", 10), ("n", 10)])
+    assert progress.everywhere(10)
+    assert progress.fresh(["m"], 10) == ["a", "b"]
+    assert progress.fresh(["n"], 10) == progress.fresh(["m", "n"], 10) == ["b"]
+    assert progress.most_advanced(["o"]) == ["a"]
+    assert progress.holders(["n", "o"]) == progress.fresh(["n", "o"], 0) == []
+    progress.stopped("b", "n", 10, "broken")
+    assert progress.stopped_model(["m", "n"]) == ("n", "broken")
+
+
+def test_an_occupied_replica_is_asked_for_what_no_other_has():
+    progress = Progress(0, ["m", "n"], ["a", "b"], {"n": ["b"]})
+    progress.set_occupied(["b"])
+    assert progress.fresh(["m"], 0) == progress.most_advanced(["m"]) == ["a"]
+    assert progress.fresh(["m", "n"], 0) == progress.most_advanced(["n"]) == ["b"]
 
 
 def test_an_occupied_replica_is_left_out_as_long_as_there_is_another(progress):

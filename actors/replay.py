@@ -1,0 +1,26 @@
+"""Reading the log for a replica: batches, as far as they can be decoded. The replica's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage import CodecError, EventLog, RecordedEvent
+
+__all__ = ["read_events"]
+
+
+def read_events(
+    log: EventLog, after: int, limit: int, until: int
+) -> tuple[Sequence[RecordedEvent], CodecError | None]:
+    """The next events, or those before one that can't be decoded; its error when there are none before it."""
+    try:
+        return log.read(after, limit, until), None
+    except CodecError:
+        pass
+    events: list[RecordedEvent] = []
+    try:
+        while len(events) < limit and after + len(events) < until:
+            events += log.read(after + len(events), 1, until)
+    except CodecError as error:
+        return events, None if events else error
+    return events, None

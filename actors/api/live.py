@@ -1,17 +1,21 @@
-"""What `System` tells as it happens. Callers' threads."""
+"""What `System` tells as it happens. Callers' threads and event loops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 
 from actors.api.base import Calls
 from actors.consistency import position_of
+from actors.live.filters import event_filter
+from actors.live.subscription import Subscription
+from actors.live.waiting import seconds_of
 from actors.messages import Receipt
-from actors.subscription import subscribe
-from storage import RecordedEvent
 
 __all__ = ["LiveCalls"]
+
+Types = type | str | Iterable[type | str]
+"""Event classes, or the names that they are stored under: one, or several."""
 
 
 class LiveCalls(Calls):
@@ -23,13 +27,27 @@ class LiveCalls(Calls):
         *,
         until: Receipt | int | None = None,
         timeout: float | timedelta | None = None,
-    ) -> Iterator[RecordedEvent]:
+        stream: str | None = None,
+        category: str | None = None,
+        types: Types | None = None,
+        tag: str | None = None,
+    ) -> Subscription:
         """Every event after a position, in order, first from the log and then as they are committed.
 
-        Ends at `until`, when the system closes, or when nothing new came for `timeout` seconds.
-        The iterator belongs to one thread.
+        To be iterated over with `for` or `async for`; for one thread or task at a time. Ends at `until`, at its
+        `close()`, when the system closes, or when no event came for `timeout` seconds. Only events of this `stream`,
+        of this `category` (what stands before the first hyphen of a stream's name), of these `types` (classes or
+        stored names) and with this `tag`, where they are given: all that are given have to hold.
+
+        Raises `ValueError` or `TypeError` for what is no position, time or name, `UnknownMessage` for a type that is
+        no event of the domain; iterating raises what reading the log does.
         """
         runtime = self._running()
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        end = None if until is None else position_of(until, "until")
-        return subscribe(runtime.log, runtime.progress, position_of(after), end, seconds)
+        return Subscription(
+            runtime.log,
+            runtime.progress,
+            event_filter(runtime.domain, stream, category, types, tag),
+            position_of(after),
+            None if until is None else position_of(until, "until"),
+            None if timeout is None else seconds_of(timeout, "timeout"),
+        )

@@ -129,7 +129,7 @@ def test_queries_views_and_subscriptions_end_when_the_system_closes(store_path):
 
 
 def test_a_subscription_that_is_behind_ends_when_the_system_closes(store_path, monkeypatch):
-    monkeypatch.setattr("actors.subscription.BATCH", 2)
+    monkeypatch.setattr("actors.live.cursor.BATCH", 2)
     system = open_at(store_path)
     for number in range(5):
         system.execute(Add(str(number)))

@@ -1,0 +1,1 @@
+"""What a system tells as it happens: subscriptions, consumers that acknowledge, queries that are watched."""

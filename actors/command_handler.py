@@ -15,11 +15,12 @@ from typing import Any
 
 from actors._specs import CompiledDomain
 from actors.deciding import Overlay
-from actors.errors import CommitUncertain, SystemClosed
+from actors.errors import SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.progress import Progress
 from actors.states import StateCache
+from actors.steps import Step
 from actors.worker import Worker, tell
 from actors.writer_desk import Outcome, WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
@@ -32,6 +33,8 @@ logger = logging.getLogger("onewriter.writer")
 MAX_BATCH = 1_000
 """Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
 
+REQUESTS = (Submission, Bulk, Step)
+
 MAX_ATTEMPTS = 3
 
 LINGER = 0.0002
@@ -42,7 +45,7 @@ QUICK = 0.002
 
 
 class CommandHandler(Worker):
-    """Decides, commits, answers. Messages: `Submission` and `Bulk`."""
+    """Decides, commits, answers. Messages: `Submission`, `Bulk` and `Step`."""
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class CommandHandler(Worker):
         # Whatever an earlier handler committed and did not tell, sync is told now; it passes over what it knows.
         self._publish(Committed(self._progress.head + 1, self._log.head, None))
         self._tell_sync()
-        left = [submission for submission in desk.in_flight if not submission.settled]
+        left = [request for request in desk.in_flight if not request.settled]
         # It stays in hand: this incarnation may fail on it as well.
         desk.in_flight = left
         desk.activity = None
@@ -88,11 +91,12 @@ class CommandHandler(Worker):
         desk.in_flight = []
         desk.attempts = 0
 
-    def _handle_again(self, left: list[Submission]) -> None:
+    def _handle_again(self, left: list[Submission | Step]) -> None:
         """Try a batch that an earlier incarnation died of: once whole, then one by one, the one that kills given up."""
         desk = self._desk
-        for submission in left:
-            submission.fresh = False
+        for request in left:
+            for submission in request.submissions if isinstance(request, Step) else (request,):
+                submission.fresh = False
         desk.attempts += 1
         if desk.attempts == 1:
             self._handle(left)
@@ -100,9 +104,9 @@ class CommandHandler(Worker):
         if desk.attempts >= MAX_ATTEMPTS:
             self._answer_uncertain(left[:1], "the writer failed on it repeatedly")
             left = left[1:]
-        for index, submission in enumerate(left):
+        for index, request in enumerate(left):
             desk.in_flight = left[index:]
-            self._handle([submission])
+            self._handle([request])
 
     def on_stop(self) -> None:
         """Leave nothing held."""
@@ -120,15 +124,15 @@ class CommandHandler(Worker):
         if message.__class__ is Tick:
             self._tell_sync()
             return
-        if message.__class__ is not Submission and message.__class__ is not Bulk:
+        if message.__class__ not in REQUESTS:
             super().on_receive(message)
             return
-        batch: list[Submission] = []
-        for one in (message, *self.mailbox.drain(MAX_BATCH - 1, Submission, Bulk)):
-            if one.__class__ is Submission:
-                batch.append(one)
-            else:
+        batch: list[Submission | Step] = []
+        for one in (message, *self.mailbox.drain(MAX_BATCH - 1, *REQUESTS)):
+            if one.__class__ is Bulk:
                 batch += one.submissions
+            else:
+                batch.append(one)
         for start in range(0, len(batch), MAX_BATCH):
             self._desk.in_flight = batch[start:]
             self._handle(batch[start : start + MAX_BATCH])
@@ -153,7 +157,7 @@ class CommandHandler(Worker):
             self._announce(committed)
 
     # -- one batch ---------------------------------------------------------------------------
-    def _handle(self, batch: list[Submission]) -> None:
+    def _handle(self, batch: list[Submission | Step]) -> None:
         try:
             overlay, outcomes = self._decide(batch)
             self._commit(overlay)
@@ -167,26 +171,29 @@ class CommandHandler(Worker):
                 self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
             self._reply(outcomes)
 
-    def _decide(self, batch: list[Submission]) -> tuple[Overlay, list[Outcome]]:
+    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Outcome]]:
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event)
         outcomes: list[Outcome] = []
         desk = self._desk
-        for submission in batch:
-            future = submission.future
-            if submission.settled or (future is not None and not future.begin()):
+        for request in batch:
+            future = request.future
+            if request.settled or (future is not None and not future.begin()):
                 continue
-            desk.activity = (
-                submission.spec.name if submission.spec else "append",
-                submission.stream,
-                time.monotonic(),
-            )
-            outcomes.append((submission, overlay.decide(submission)))
+            if isinstance(request, Step):
+                outcomes.append((request, overlay.step(request, self._show)))
+                continue
+            self._show(request)
+            outcomes.append((request, overlay.decide(request)))
         desk.activity = None
         return overlay, outcomes
 
+    def _show(self, submission: Submission) -> None:
+        name = submission.spec.name if submission.spec else "append"
+        self._desk.activity = (name, submission.stream, time.monotonic())
+
     def _commit(self, overlay: Overlay) -> None:
         """Put the batch on disk; a batch of refusals alone needs no transaction."""
-        if not overlay.commands:
+        if not overlay.commands and not overlay.notes:
             self._before_fsync()
         else:
             if self._desk.closing:
@@ -197,6 +204,7 @@ class CommandHandler(Worker):
                 overlay.snapshots,
                 encoded=overlay.encoded,
                 written=self._before_fsync,
+                notes=overlay.notes.items(),
             )
             self._desk.trouble = None
 
@@ -224,12 +232,17 @@ class CommandHandler(Worker):
         desk.hold(outcomes)
         desk.batches += 1
         desk.commands += len(outcomes)
-        desk.refused += sum(isinstance(outcome, Exception) for _, outcome in outcomes)
+        for _, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                desk.refused += 1
+            elif outcome.__class__ is list:
+                desk.commands += len(outcome) - 1
+                desk.refused += sum(isinstance(one, Exception) for one in outcome)
         if self.mailbox.empty():
             desk.release()
 
     # -- when the disk says no ---------------------------------------------------------------
-    def _retry_alone(self, batch: list[Submission], error: Exception) -> None:
+    def _retry_alone(self, batch: list[Submission | Step], error: Exception) -> None:
         """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
         self._desk.release()
         if len(batch) == 1:
@@ -237,14 +250,14 @@ class CommandHandler(Worker):
             batch[0].settle(error)
             return
         logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)
-        for submission in batch:
-            self._handle([submission])
+        for request in batch:
+            self._handle([request])
 
-    def _recover(self, batch: list[Submission], overlay: Overlay, error: CommitFailed) -> None:
+    def _recover(self, batch: list[Submission | Step], overlay: Overlay, error: CommitFailed) -> None:
         """The commit failed: open the environment again and look up what is there before going on."""
         if error.errno == errno.ECANCELED:
-            for submission in batch:
-                submission.settle(SystemClosed(f"{error}; nothing was written"))
+            for request in batch:
+                request.settle(SystemClosed(f"{error}; nothing was written"))
             return
         self._desk.release()
         # Asked at once: the room may be there again a moment later.
@@ -265,20 +278,17 @@ class CommandHandler(Worker):
             self._publish(Committed(head + 1, now, None))
         if full is not None and now == head and not self._is_known(overlay):
             self._desk.trouble = f"{full}; nothing was written; make room there and try again"
-            for submission in batch:
-                submission.settle(StoreFull(self._desk.trouble))
+            for request in batch:
+                request.settle(StoreFull(self._desk.trouble))
         else:
             self._answer_uncertain(batch, error.reason)
 
     def _is_known(self, overlay: Overlay) -> bool:
         # Commands without events do not move the head. The batch is on disk as a whole or not at all.
-        return any(self._log.command(record.command_id) is not None for record in overlay.commands[:1])
+        if overlay.commands:
+            return self._log.command(overlay.commands[0].command_id) is not None
+        return all(self._log.note(key) == value for key, value in overlay.notes.items())
 
-    def _answer_uncertain(self, batch: list[Submission], why: str) -> None:
-        for submission in batch:
-            uncertain = CommitUncertain(
-                submission.command_id,
-                f"command {submission.command_id!r} may or may not be on disk ({why}): "
-                "execute it again with this command_id to find out",
-            )
-            submission.settle(uncertain)
+    def _answer_uncertain(self, batch: list[Submission | Step], why: str) -> None:
+        for request in batch:
+            request.settle(request.uncertain(why))

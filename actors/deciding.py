@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors._specs import CommandSpec, CompiledDomain, Decider, EventSpec, StateSpec
+from actors._specs import CompiledDomain, EventSpec, StateSpec
+from actors.asking import ask
 from actors.errors import (
-    ActorsError,
     CommandIdReused,
     ConcurrencyConflict,
     DeadlineExceeded,
     DeciderFailed,
     InvalidMessage,
-    Rejected,
 )
 from actors.messages import Receipt, Submission
 from actors.reader import Reader
 from actors.receipts import receipt_of
 from actors.states import UNLOADED, History, StateCache, evolve
+from actors.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
+from storage.notes import checked_notes
+from storage.records import name_key
 
-__all__ = ["MAX_EVENTS", "Overlay"]
+__all__ = ["Overlay"]
 
 logger = logging.getLogger("onewriter.deciding")
-
-MAX_EVENTS = 100_000
-"""Events that one command may give; a decider that yields without end is stopped there."""
 
 
 class Overlay:
@@ -49,12 +47,14 @@ class Overlay:
         self.commands: list[CommandRecord] = []
         self.snapshots: list[tuple[str, int, str, Any]] = []
         self.changed: dict[str, tuple[Any, int]] = {}
+        self.notes: dict[bytes, bytes | None] = {}
         self.position = history.head
         self._states = states
         self._history = history
         self._encode = encode
         self._receipts: dict[str, tuple[bytes, Receipt]] = {}
         self._own: dict[str, tuple[Any, int]] = {}
+        self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
         self._reader = Reader(self)
         self._now = time.time_ns() // 1000
 
@@ -73,6 +73,51 @@ class Overlay:
         found = [recorded.event for recorded in self._history.read_tag(tag)]
         found += [recorded.event for recorded in self.events if tag in recorded.tags]
         return found
+
+    def note(self, key: bytes) -> bytes | None:
+        """A note's value after every step so far."""
+        return self.notes[key] if key in self.notes else self._history.note(key)
+
+    def step(self, step: Step, show: Callable[[Submission], None]) -> Outcomes | Exception:
+        """Do a step, or nothing of it; `show` is called with each of its commands before it is decided."""
+        mark = self.position, len(self.commands), len(self.snapshots)
+        self._undo = []
+        try:
+            if step.guard is not None:
+                key, expected = step.guard
+                actual = self.note(key)
+                if actual != expected:
+                    return StepSuperseded(key, expected, actual)
+            outcomes: Outcomes = []
+            for submission in step.submissions:
+                show(submission)
+                outcomes.append(self.decide(submission))
+            self.notes.update(checked_notes(step.notes(outcomes)))
+        except BaseException as error:
+            self._back_to(*mark, self._undo)
+            if isinstance(error, Exception):
+                return error
+            failure = DeciderFailed(f"the notes of a step failed with {error!r}; nothing of it was written")
+            failure.__cause__ = error
+            return failure
+        finally:
+            self._undo = None
+        return outcomes
+
+    def _back_to(
+        self, position: int, commands: int, snapshots: int, undo: list[tuple[str, tuple[Any, int] | None]]
+    ) -> None:
+        kept = len(self.events) - (self.position - position)
+        del self.events[kept:], self.encoded[kept:], self.snapshots[snapshots:]
+        for record in self.commands[commands:]:
+            del self._receipts[record.command_id]
+        del self.commands[commands:]
+        self.position = position
+        for stream, entry in reversed(undo):
+            if entry is None:
+                del self.changed[stream]
+            else:
+                self.changed[stream] = entry
 
     def decide(self, submission: Submission) -> Receipt | Exception:
         """Decide one command on what the ones before it left; a failing one leaves no trace."""
@@ -106,7 +151,7 @@ class Overlay:
         expected = submission.expected_version
         if expected is not None and expected != version:
             raise ConcurrencyConflict(stream, expected, version)
-        events = submission.events if spec is None else self._ask(submission, state)
+        events = submission.events if spec is None else ask(self.domain, submission, state, self._reader)
         return self._accept(submission, events, version)
 
     def _version(self, submission: Submission) -> int:
@@ -127,51 +172,6 @@ class Overlay:
         if known[0] != submission.digest:
             raise CommandIdReused(command_id)
         return known[1]
-
-    def _ask(self, submission: Submission, state: Any) -> Iterable[Any]:
-        spec = submission.spec
-        assert spec is not None
-        decider = spec.deciders.get(None if state is None else type(state))
-        if decider is None:
-            if state is None:
-                raise Rejected(
-                    f"{spec.name} needs stream {submission.stream!r}, which does not exist",
-                    code="stream.missing",
-                )
-            raise Rejected(
-                f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"
-            )
-        try:
-            return self._events_of(spec, decider, state, submission.command)
-        except (Rejected, InvalidMessage, DeciderFailed):
-            raise
-        except ActorsError as error:
-            # It is about another call than the caller's own, whose id it may carry.
-            raise DeciderFailed(
-                f"the decider of {spec.name} failed with {type(error).__name__}: {error}; nothing was written"
-            ) from error
-
-    def _events_of(self, spec: CommandSpec, decider: Decider, state: Any, command: Any) -> Iterable[Any]:
-        given = decider.fn(state, command, self._reader) if decider.wants_read else decider.fn(state, command)
-        if given is None:
-            return ()
-        if type(given) in self.domain.events:
-            return (given,)
-        try:
-            events = list(islice(given, MAX_EVENTS + 1))
-        except TypeError as error:
-            if hasattr(given, "__iter__"):
-                raise
-            raise DeciderFailed(
-                f"the decider of {spec.name} returned {given!r}, which is neither an event nor several; "
-                "yield events, return one, or return None"
-            ) from error
-        if len(events) > MAX_EVENTS:
-            raise DeciderFailed(
-                f"the decider of {spec.name} gave more than {MAX_EVENTS} events for one command; "
-                "nothing was written; split the command"
-            )
-        return events
 
     def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt:
         recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
@@ -208,6 +208,8 @@ class Overlay:
         self._receipts[submission.command_id] = submission.digest, receipt
         for name, entry in own.items():
             self._snapshot(name, entry)
+            if self._undo is not None:
+                self._undo.append((name, self.changed.get(name)))
             self.changed[name] = entry
         return receipt
 
@@ -224,6 +226,11 @@ class Overlay:
         version += 1
         self._own[stream] = evolve(self.domain, state, event), version
         command = submission.spec
+        tags = () if spec.tags_of is None else spec.tags_of(event)
+        if self._undo is not None:
+            # The log refuses a batch with such a name; a step must go on without the command.
+            for name in (stream, *tags):
+                name_key("stream or tag", name)
         return RecordedEvent(
             position,
             stream,
@@ -235,7 +242,7 @@ class Overlay:
             None if command is None else command.name,
             submission.causation_id,
             submission.correlation_id,
-            () if spec.tags_of is None else spec.tags_of(event),
+            tags,
             submission.metadata,
         )
 

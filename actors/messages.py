@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from actors._specs import CommandSpec
+from actors.errors import CommitUncertain
 from actors.mailbox import Request
 from actors.reply import Reply
 from storage import RecordedEvent
@@ -102,6 +103,14 @@ class Submission(Request):
                 pass  # The caller cancelled it and is not waiting any more.
         elif self.bulk is not None:
             self.bulk.one_settled()
+
+    def uncertain(self, why: str) -> CommitUncertain:
+        """The error that says that its commit failed, and how to find out what is on disk."""
+        return CommitUncertain(
+            self.command_id,
+            f"command {self.command_id!r} may or may not be on disk ({why}): "
+            "execute it again with this command_id to find out",
+        )
 
     def fail(self, error: Exception) -> None:
         """Answer with `error`, nothing having been written."""

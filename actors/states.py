@@ -46,6 +46,8 @@ class History(Protocol):
 
     def snapshot(self, stream: str) -> tuple[int, str, Any] | None: ...
 
+    def note(self, key: bytes) -> bytes | None: ...
+
 
 def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
     """The state after `event`; raises `DeciderFailed` where no evolver fits, or one fails or returns no state."""

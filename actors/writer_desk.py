@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Iterable
 
 from actors.messages import Receipt, Submission
+from actors.steps import Outcomes, Step
 
 __all__ = ["Outcome", "WriterDesk"]
 
-Outcome = tuple[Submission, Receipt | Exception]
+Outcome = tuple[Submission, Receipt | Exception] | tuple[Step, Outcomes | Exception]
 
 
 class WriterDesk:
     """One writer's desk. The handler's thread works at it; others look, and may release held replies."""
 
     def __init__(self) -> None:
-        self.in_flight: list[Submission] = []
+        self.in_flight: list[Submission | Step] = []
         self.attempts = 0
         self.must_reopen = False
         self.closing = False
@@ -39,7 +40,7 @@ class WriterDesk:
         while held and self._releasing.acquire(blocking=False):
             try:
                 while held:
-                    submission, outcome = held.popleft()
-                    submission.settle(outcome)
+                    request, outcome = held.popleft()
+                    request.settle(outcome)  # type: ignore[arg-type]
             finally:
                 self._releasing.release()

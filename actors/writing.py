@@ -23,9 +23,11 @@ from actors.mailbox import Mailbox
 from actors.messages import Bulk, Receipt, Submission
 from actors.reply import Reply
 from actors.states import History
+from actors.steps import Outcomes, Step
 from actors.submissions import SubmissionMaker
 from actors.worker import refuse_in_actor
 from storage import OnewriterError
+from storage.notes import Note
 
 __all__ = ["BULK", "WriteGateway"]
 
@@ -118,7 +120,7 @@ class WriteGateway:
         self._offer(submission, end)
         return submission
 
-    def _offer(self, request: Submission | Bulk, end: float) -> None:
+    def _offer(self, request: Submission | Bulk | Step, end: float) -> None:
         if not self.mailbox.offer(request, end - time.monotonic()):
             raise Overloaded(
                 f"the command handler's mailbox stayed full ({len(self.mailbox)} commands wait); nothing was done; "
@@ -213,6 +215,29 @@ class WriteGateway:
         submission = self._make.of_facts(stream, events, options)
         self._offer(submission, end)
         return self._wait(submission, end, timeout)
+
+    # -- steps -------------------------------------------------------------------------------
+    def submission(self, command: Any, **options: Any) -> Submission:
+        """A command for a step, checked; `options` are those of `execute`. Raises what is wrong with the command.
+
+        Middleware does not see it: that is around a caller, and a step has none.
+        """
+        return self._make.of_command(command, options, options.get("metadata"))
+
+    def step(
+        self,
+        submissions: Sequence[Submission],
+        notes: Callable[[Outcomes], Iterable[Note]],
+        guard: tuple[bytes, bytes | None] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Future[Outcomes]:
+        """Hand over a step, waiting up to `timeout` seconds for room; the future has its commands' outcomes.
+
+        `Step` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
+        """
+        step = Step(submissions, notes, guard)
+        self._offer(step, time.monotonic() + timeout)
+        return step.future
 
     def _prepare(self, call: middleware.Call) -> Submission:
         submission = self._make.of_command(call.message, call.options, call.metadata)

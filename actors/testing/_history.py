@@ -48,6 +48,7 @@ class MemoryHistory:
         self.domain = domain
         self.events: list[RecordedEvent] = []
         self._commands: dict[str, CommandRecord] = {}
+        self._notes: dict[bytes, bytes | None] = {}
         self._states = StateCache(domain, self, 1 << 20)
 
     def copy(self) -> MemoryHistory:
@@ -55,6 +56,7 @@ class MemoryHistory:
         other = MemoryHistory(self.domain)
         other.events = list(self.events)
         other._commands = dict(self._commands)
+        other._notes = dict(self._notes)
         return other
 
     # -- what a log can be asked ----------------------------------------------------------------
@@ -89,6 +91,10 @@ class MemoryHistory:
         """Never one of `stream`: a test folds all events."""
         return None
 
+    def note(self, key: bytes) -> bytes | None:
+        """The value of a note."""
+        return self._notes.get(key)
+
     def state(self, stream: str, spec: StateSpec) -> Any:
         """The state that a stream's events make, or None."""
         return self._states.get(stream, spec)[0]
@@ -106,6 +112,7 @@ class MemoryHistory:
         overlay.merge()
         self.events += overlay.events
         self._commands.update((record.command_id, record) for record in overlay.commands)
+        self._notes.update(overlay.notes)
         return outcome
 
     def add(self, event: Any) -> None:

@@ -15,7 +15,8 @@ from actors import (
     Receipt,
     Rejected,
 )
-from actors.deciding import MAX_EVENTS, Overlay
+from actors.asking import MAX_EVENTS
+from actors.deciding import Overlay
 from actors.receipts import receipt_of
 from actors.states import StateCache
 from actors.submissions import SubmissionMaker

@@ -1,0 +1,36 @@
+"""Making several requests one batch of the writer's, whatever the domain is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from actors import System
+from actors.command_handler import CommandHandler
+from tests.helpers import PATIENCE
+
+
+@contextmanager
+def held_batch(system: System) -> Iterator[None]:
+    """What is handed over in the block waits until its end, and is then one batch."""
+    entered, release = threading.Event(), threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        original = CommandHandler._handle
+
+        def held(self: CommandHandler, batch: list[Any]) -> None:
+            entered.set()
+            assert release.wait(PATIENCE)
+            original(self, batch)
+
+        patch.setattr(CommandHandler, "_handle", held)
+        plug = system._runtime.writes.step([], lambda _outcomes: ())
+        assert entered.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        release.set()
+    plug.result(PATIENCE)

@@ -186,8 +186,20 @@ class ConsistencyTimeout(ActorsError):
     """No replica became as fresh as the query demands before its time-out; no stale answer was given."""
 
 
+class InvalidToken(ActorsError, ValueError):
+    """A text that was given as a session token is none, or was cut or altered."""
+
+
+class ForeignToken(InvalidToken):
+    """A session token of another store, or of a state of this one that it was put back behind."""
+
+
 class ModelStopped(ActorsError):
     """A read model is stopped at an event that its projection failed on, so it can't become fresh."""
+
+
+class NotStopped(ActorsError, ValueError):
+    """An event was to be skipped at which the model is not stopped; nothing was noted."""
 
 
 class ViewExpired(ActorsError, SnapshotClosed):

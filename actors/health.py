@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["ActorHealth", "Health", "ModelHealth", "ReplicaHealth", "WriterHealth"]
+__all__ = ["ActorHealth", "CacheHealth", "Health", "ModelHealth", "ReplicaHealth", "WriterHealth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,24 @@ class ReplicaHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheHealth:
+    """The result cache. `hit_ratio` is `hits` of all lookups; `uncacheable` results, or queries, could not be kept."""
+
+    hits: int
+    misses: int
+    hit_ratio: float
+    entries: int
+    bytes: int
+    max_bytes: int
+    uncacheable: int
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """The whole system. `problems` is empty when `status` is "ok"; each one is a sentence."""
+    """The whole system. `problems` is empty when `status` is "ok"; each one is a sentence.
+
+    `cache` is None where no query has its results kept.
+    """
 
     status: str
     path: str
@@ -72,6 +88,7 @@ class Health:
     replicas: tuple[ReplicaHealth, ...]
     actors: tuple[ActorHealth, ...]
     problems: tuple[str, ...] = field(default=())
+    cache: CacheHealth | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

@@ -12,6 +12,7 @@ from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
 
 __all__ = [
+    "After",
     "AppendOptions",
     "CommandOptions",
     "Consistency",
@@ -25,6 +26,7 @@ __all__ = [
 OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
 Consistency = Literal["eventual", "strong"]
 MaxLag = int | float | timedelta
+After = Receipt | int | str
 
 
 class ManyOptions(TypedDict, total=False):
@@ -68,13 +70,15 @@ class CommandOptions(AppendOptions, total=False):
 class QueryOptions(TypedDict, total=False):
     """Options of everything that reads.
 
-    `consistency="strong"` sees everything committed before the call; `after=` a receipt or
-    position sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far
-    behind the answer may be; together, the strictest holds. `timeout`: seconds, 10 unless given.
+    `consistency="strong"` sees everything committed before the call; `after=` a receipt, a
+    position or a session's token sees that; `max_lag=` positions (int) or seconds (float,
+    timedelta) bounds how far behind the answer may be, as of the call; together, the strictest
+    holds. `timeout`: seconds, for finding a replica and for the answer together; unless given
+    the query class's own, which is 10 unless declared.
     """
 
     consistency: Consistency
-    after: Receipt | int | None
+    after: After | None
     max_lag: MaxLag | None
     timeout: float
 

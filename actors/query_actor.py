@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import InvalidStateError
 from typing import Any
 
 from actors._specs import QuerySpec
+from actors.cache import RecordingView, ResultCache, spans_of
 from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
 from actors.mailbox import Mailbox, Request
 from actors.reply import Reply
 from actors.view import View
 from actors.worker import Worker
-from storage import ReplicaStore
+from storage import ReplicaStore, Snapshot
 
 __all__ = ["QueryActor", "QueryJob", "QueryStats"]
 
@@ -21,19 +23,23 @@ MAX_BATCH = 64
 
 
 class QueryJob(Request):
-    """Queries that are answered on one snapshot.
+    """Queries that are answered on one snapshot, which has `target` at least applied in each model.
 
-    `seen` is the lowest checkpoint of the models read, set before the future is.
+    `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
+    `keys` are those of the result cache, None where it is not asked.
     """
 
-    __slots__ = ("deadline", "future", "models", "queries", "seen")
+    __slots__ = ("deadline", "future", "keys", "models", "newest", "queries", "seen", "target")
 
-    def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float) -> None:
+    def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
         self.queries = queries
         self.models = {model.name: model for _, spec in queries for model in spec.models}
         self.deadline = deadline
+        self.target = target
         self.future: Reply[list[Any]] = Reply()
+        self.keys: list[bytes | None] | None = None
         self.seen = 0
+        self.newest = 0
 
     def answer(self, outcome: list[Any] | Exception) -> None:
         """Give the caller the results, or the error, unless it went away."""
@@ -72,17 +78,22 @@ class QueryActor(Worker):
         *,
         store: ReplicaStore,
         stats: QueryStats,
+        redirect: Callable[[QueryJob], None],
+        cache: ResultCache | None = None,
     ) -> None:
+        """`redirect` finds another replica for a job that this one turns out to be too old for."""
         super().__init__(name, mailbox, exited)
         self._store = store
         self._stats = stats
+        self._redirect = redirect
+        self._cache = cache
 
     def on_receive(self, message: Any) -> None:
         """Answer the job and those behind it."""
         if message.__class__ is not QueryJob:
             super().on_receive(message)
             return
-        jobs = [message, *self.mailbox.drain(MAX_BATCH, QueryJob)]
+        jobs = deque([message, *self.mailbox.drain(MAX_BATCH, QueryJob)])
         try:
             self._answer_all(jobs)
         finally:
@@ -91,24 +102,47 @@ class QueryActor(Worker):
                 if not job.future.done():
                     job.answer(QueryFailed("the query actor stopped in the middle; ask again"))
 
-    def _answer_all(self, jobs: list[QueryJob]) -> None:
+    def _answer_all(self, jobs: deque[QueryJob]) -> None:
         snapshot = self._store.snapshot()
         try:
-            for job in jobs:
+            while jobs:
+                job = jobs[0]
                 if time.monotonic() > job.deadline:
                     job.answer(
                         DeadlineExceeded("the query's time-out passed before its turn; it was not run")
                     )
-                    continue
-                view = View(snapshot, job.models)
-                try:
-                    job.seen = min(map(snapshot.checkpoint, job.models), default=0)
-                    job.answer([self._run(query, spec, view) for query, spec in job.queries])
-                except Exception as error:
-                    self._stats.failed += 1
-                    job.answer(error)
+                elif not job.future.cancelled():
+                    self._answer(job, snapshot)
+                jobs.popleft()
         finally:
             snapshot.close()
+
+    def _answer(self, job: QueryJob, snapshot: Snapshot) -> None:
+        try:
+            checkpoints = [snapshot.checkpoint(model) for model in job.models]
+            if checkpoints:
+                job.seen, job.newest = min(checkpoints), max(checkpoints)
+            if job.seen < job.target:
+                # The replica was begun anew after the job was given to it.
+                self._redirect(job)
+            elif job.keys is not None:
+                job.answer(self._run_and_keep(job, job.keys, snapshot))
+            else:
+                view = View(snapshot, job.models)
+                job.answer([self._run(query, spec, view) for query, spec in job.queries])
+        except Exception as error:
+            self._stats.failed += 1
+            job.answer(error)
+
+    def _run_and_keep(self, job: QueryJob, keys: list[bytes | None], snapshot: Snapshot) -> list[Any]:
+        """Run each query on a view of its own, and keep what the cache may: before the caller can change it."""
+        results = []
+        for (query, spec), key in zip(job.queries, keys, strict=True):
+            view = RecordingView(snapshot, job.models)
+            results.append(self._run(query, spec, view))
+            if key is not None and self._cache is not None:
+                self._cache.put(key, results[-1], spans_of(view, snapshot))
+        return results
 
     def _run(self, query: Any, spec: QuerySpec, view: View) -> Any:
         self._stats.activity = (spec.name, time.monotonic())

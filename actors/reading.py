@@ -14,6 +14,7 @@ from typing import Any
 from actors._arguments import checked_model, unknown
 from actors._specs import CompiledDomain, QuerySpec, check_message
 from actors.balancer import Balancer, Desk
+from actors.cache import Answer, ResultCache
 from actors.consistency import target_position
 from actors.errors import (
     ActorsError,
@@ -27,6 +28,7 @@ from actors.errors import (
 from actors.progress import Progress
 from actors.query_actor import QueryJob
 from actors.read_model import ReadModel
+from actors.token import Tokens
 from actors.view import View
 from actors.worker import refuse_in_actor
 from storage import ReplicaStore
@@ -34,23 +36,22 @@ from storage import ReplicaStore
 __all__ = ["ReadGateway"]
 
 TIMEOUT = 10.0
-"""Seconds that a caller waits unless it says otherwise."""
+"""Seconds that a caller waits unless it, or the query's class, says otherwise."""
 
 
 class _Dispatch:
     """A job that looks for a replica: now, and again each time that one may be fresh enough."""
 
-    def __init__(self, gateway: ReadGateway, job: QueryJob, target: int) -> None:
+    def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
         self._gateway = gateway
         self._job = job
         self._models = tuple(job.models)
-        self._target = target
         self.dispatched: Desk | None = None
 
     def look(self) -> None:
         """Hand the job to a query actor, or be called again. Any thread; never waits."""
         try:
-            names = self._gateway.fresh_or_call(self._models, self._target, self.look)
+            names = self._gateway.fresh_or_call(self._models, self._job.target, self.look)
         except ActorsError as error:
             self._job.answer(error)
             return
@@ -77,6 +78,8 @@ class ReadGateway:
         balancer: Balancer,
         stores: Mapping[str, ReplicaStore],
         max_waiting: int,
+        tokens: Tokens,
+        cache: ResultCache | None = None,
     ) -> None:
         self._domain = domain
         self._progress = progress
@@ -86,36 +89,64 @@ class ReadGateway:
         self._views_lock = threading.Lock()
         self._views: dict[int, View] = {}
         self.balancer = balancer
+        self.tokens = tokens
+        self._cache = cache
 
     # -- queries -----------------------------------------------------------------------------
-    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
-        """The results, all on one snapshot, and the position that it showed."""
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """The results, all on one snapshot, and what it showed."""
         refuse_in_actor("query")
-        timeout = options.pop("timeout", TIMEOUT)
-        dispatch, job = self._start(queries, timeout, options)
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
         try:
-            return job.future.result(timeout), job.seen
+            return Answer(job.future.result(timeout), job.seen, job.newest)
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
 
-    async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[list[Any], int]:
+    async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop."""
         refuse_in_actor("aquery")
-        timeout = options.pop("timeout", TIMEOUT)
-        dispatch, job = self._start(queries, timeout, options)
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(job.future), job.seen
+                return Answer(await asyncio.wrap_future(job.future), job.seen, job.newest)
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
+        except asyncio.CancelledError:
+            self._progress.forget(dispatch.look)
+            raise
 
-    def _start(
-        self, queries: Sequence[Any], timeout: float, level: dict[str, Any]
-    ) -> tuple[_Dispatch, QueryJob]:
-        job = QueryJob([(query, self._spec(query)) for query in queries], time.monotonic() + timeout)
-        dispatch = _Dispatch(self, job, target_position(self._progress, **level))
-        dispatch.look()
-        return dispatch, job
+    def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
+        """The queries with the position that they ask for, and the seconds that they may take."""
+        asked = [(query, self._spec(query)) for query in queries]
+        timeout = options.pop("timeout", None)
+        if timeout is None:
+            timeout = max(TIMEOUT if spec.timeout is None else spec.timeout for _, spec in asked)
+        target = target_position(self._progress, tokens=self.tokens, **options)
+        job = QueryJob(asked, time.monotonic() + timeout, target)
+        if self._cache is not None and any(spec.cache for _, spec in asked):
+            job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]
+        return job, timeout
+
+    def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
+        """What the cache has for a replica that may answer now; None leaves it to a query actor."""
+        known = [key for key in keys if key is not None]
+        if self._cache is None or len(known) != len(keys):
+            return None
+        names = self._able(tuple(job.models), job.target)
+        states = (self._stores[name].state for name in names)
+        return self._cache.answer(known, job.models, job.target, states)
+
+    def redirect(self, job: QueryJob) -> None:
+        """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        _Dispatch(self, job).look()
 
     def _spec(self, query: Any) -> QuerySpec:
         spec = self._domain.queries.get(type(query))
@@ -147,8 +178,7 @@ class ReadGateway:
         Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
         """
         progress = self._progress
-        # A replica that is being rebuilt is left out until it has what was there at the opening.
-        names = progress.fresh(models, max(target, self._opening))
+        names = self._able(models, target)
         if names:
             return names
         if progress.closed:
@@ -160,10 +190,15 @@ class ReadGateway:
                 "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
                 "the projection and open the system again"
             )
-        if target:
-            return progress.fresh_or_call(models, target, callback)
-        names = progress.most_advanced(models)
-        return names or progress.fresh_or_call(models, target, callback)
+        return progress.fresh_or_call(models, target, callback)
+
+    def _able(self, models: tuple[str, ...], target: int) -> list[str]:
+        """Replicas fresh enough now."""
+        # A replica that is being rebuilt is left out until it has what was there at the opening.
+        names = self._progress.fresh(models, max(target, self._opening))
+        if names or target > 0 or self._progress.closed:
+            return names
+        return self._progress.most_advanced(models)
 
     # -- views -------------------------------------------------------------------------------
     def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
@@ -173,18 +208,26 @@ class ReadGateway:
         opened = {model.name: model for model in models or self._domain.models.values()}
         names = tuple(opened)
         timeout = options.pop("timeout", TIMEOUT)
-        target = target_position(self._progress, **options)
+        target = target_position(self._progress, tokens=self.tokens, **options)
         end = time.monotonic() + timeout
         while True:
             again = threading.Event()
             replicas = self.fresh_or_call(names, target, again.set)
             if replicas:
-                break
-            if not again.wait(max(end - time.monotonic(), 0)):
+                view = self._open_view(self.balancer.next_replica(replicas), opened)
+                # Another one, where the replica was begun anew in between.
+                if view.position() >= target:
+                    return view
+                view.close()
+                late = time.monotonic() > end
+            else:
+                late = not again.wait(max(end - time.monotonic(), 0))
+            if late:
                 self._progress.forget(again.set)
                 raise self._not_fresh(names, timeout)
-        replica = self.balancer.next_replica(replicas)
-        view = View(self._stores[replica].snapshot(closed=ViewExpired), opened, replica, self._view_closed)
+
+    def _open_view(self, replica: str, models: Mapping[str, ReadModel]) -> View:
+        view = View(self._stores[replica].snapshot(closed=ViewExpired), models, replica, self._view_closed)
         with self._views_lock:
             self._views[id(view)] = view
         return view

@@ -31,6 +31,7 @@ def report(runtime: Runtime) -> Health:
         replicas,
         actors,
         problems,
+        None if runtime.cache is None else runtime.cache.health(),
     )
 
 

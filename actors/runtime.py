@@ -13,6 +13,7 @@ from typing import Any
 
 from actors._specs import CompiledDomain
 from actors.balancer import Balancer, Desk
+from actors.cache import ResultCache
 from actors.command_handler import CommandHandler
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
@@ -27,6 +28,7 @@ from actors.report import report
 from actors.settings import Settings
 from actors.supervisor import Child, Supervisor
 from actors.sync import Sync
+from actors.token import Tokens
 from actors.upkeep import Upkeep
 from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
@@ -84,7 +86,12 @@ class Runtime:
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
         self.balancer = Balancer(self.query_desks)
-        self.reads = ReadGateway(domain, self.progress, self.balancer, stores, QUERIES_WAITING)
+        cached = settings.result_cache and any(spec.cache for spec in domain.queries.values())
+        self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
+        tokens = Tokens(log.history_id, self.progress)
+        self.reads = ReadGateway(
+            domain, self.progress, self.balancer, stores, QUERIES_WAITING, tokens, self.cache
+        )
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
         self._add_children()
@@ -152,7 +159,13 @@ class Runtime:
                 desk.name,
                 desk.mailbox,
                 lambda child, desk=desk: QueryActor.start(
-                    child.name, child.mailbox, exited, store=self.stores[desk.replica], stats=desk.stats
+                    child.name,
+                    child.mailbox,
+                    exited,
+                    store=self.stores[desk.replica],
+                    stats=desk.stats,
+                    redirect=self.reads.redirect,
+                    cache=self.cache,
                 ),
             )
         self._add(

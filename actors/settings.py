@@ -22,6 +22,8 @@ class Settings:
     max_message_bytes: int
     decider_limit: float
     view_max_age: float
+    rebuild_share: float
+    result_cache: int
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -29,8 +31,19 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
                 raise ValueError(f"{name}= must be an int of at least 1{unit}, got {value!r}")
+        if (
+            isinstance(self.result_cache, bool)
+            or not isinstance(self.result_cache, int)
+            or self.result_cache < 0
+        ):
+            raise ValueError(
+                f"result_cache= must be a number of bytes, 0 for none, got {self.result_cache!r}"
+            )
         for name in SECONDS:
             value = getattr(self, name)
             # Not a number compares as false.
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{name}= must be a number of seconds above 0, got {value!r}")
+        share = self.rebuild_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {share!r}")

@@ -57,6 +57,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, CareCalls):
         max_message_bytes: int = 16 << 20,
         decider_limit: float = 5.0,
         view_max_age: float = 60.0,
+        rebuild_share: float = 0.5,
+        result_cache: int = 64 << 20,
     ) -> Self:
         """Open the store in directory `path`, making it when it is not there, and start all actors.
 
@@ -65,7 +67,10 @@ class System(CommandCalls, QueryCalls, LiveCalls, CareCalls):
         of applying. `mailbox_size` commands may wait before callers do. `map_size` bytes is the
         most that each environment may grow to; it is address space, not disk. `cache_states`
         aggregates stay in memory. Health reports a decider that runs for more than
-        `decider_limit` seconds; a view is closed after `view_max_age` seconds.
+        `decider_limit` seconds; a view is closed after `view_max_age` seconds. Results of queries
+        that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
+        A replica that serves spends no more than `rebuild_share` of its thread's time on filling
+        new builds of its models.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or
@@ -81,6 +86,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, CareCalls):
             max_message_bytes=max_message_bytes,
             decider_limit=decider_limit,
             view_max_age=view_max_age,
+            rebuild_share=rebuild_share,
+            result_cache=result_cache,
         )
         return cls(Runtime.open(place, domain, settings))
 

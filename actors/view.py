@@ -60,6 +60,10 @@ class View:
         names = list(self._models) if model is None else [model.name]
         return min(map(self._snapshot.checkpoint, names), default=0)
 
+    def newest(self) -> int:
+        """The last position that any model of the view had applied."""
+        return max(map(self._snapshot.checkpoint, self._models), default=0)
+
     @property
     def opened(self) -> float:
         """When it was opened, on the monotonic clock, in seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
@@ -10,6 +11,7 @@ from actors._arguments import several
 from actors.api.base import Calls, checked_options
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions
+from actors.worker import refuse_in_actor
 
 __all__ = ["CommandCalls"]
 
@@ -64,6 +66,20 @@ class CommandCalls(Calls):
                     outcome.outcomes = outcomes  # type: ignore[attr-defined]
                     raise outcome
         return outcomes
+
+    async def aexecute_many(
+        self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
+    ) -> list[Any]:
+        """As `execute_many`, for asyncio: a thread of the event loop's pool waits for them.
+
+        A task that is cancelled leaves them on their way.
+        """
+        commands = list(several(commands, "aexecute_many", "command"))
+        self._running()
+        refuse_in_actor("aexecute_many")
+        return await asyncio.to_thread(
+            self.execute_many, commands, return_exceptions=return_exceptions, **options
+        )
 
     def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
         """Write facts that come from outside, without a command: a sensor's, an import's.

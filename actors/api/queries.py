@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from actors import middleware
 from actors._arguments import several
 from actors.api.base import Calls, checked_options
+from actors.cache import Answer
 from actors.consistency import position_of
-from actors.messages import Receipt
-from actors.options import QueryOptions
+from actors.options import After, QueryOptions
 from actors.read_model import ReadModel
 from actors.session import Session
 from actors.view import View
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["QueryCalls"]
 
 
+def _as_given(options: QueryOptions) -> QueryOptions:
+    return options
+
+
+def _nobody(answer: Answer) -> None:
+    """Notes nothing."""
+
+
 class QueryCalls(Calls):
     """Queries, views and sessions."""
 
@@ -29,53 +37,35 @@ class QueryCalls(Calls):
 
         Options: `consistency`, `after`, `max_lag`, `timeout`; `QueryOptions` says what each does.
         Raises `ConsistencyTimeout`, `ModelStopped`, `QueryTimeout`, `QueryFailed`, `Overloaded`,
-        `InvalidMessage` or `UnknownMessage`.
+        `InvalidToken`, `InvalidMessage` or `UnknownMessage`.
         """
-        return self.query_at(query, **options)[0]
+        return self._answer(query, options).results[0]
 
     def query_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
         """As `query`, with the position that the answer shows."""
-        runtime = self._running()
-        given = checked_options(options, QueryOptions, "query")
-        chain = runtime.domain.query_middleware
-        if not chain:
-            results, seen = runtime.reads.query([query], given)
-            return results[0], seen
-        at = [0]
-
-        def terminal(call: middleware.Call) -> Any:
-            results, at[0] = runtime.reads.query([call.message], dict(call.options))
-            return results[0]
-
-        return middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal), at[0]
+        answer = self._answer(query, options)
+        return answer.results[0], answer.position
 
     async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
         """As `query`, for asyncio: the event loop goes on meanwhile."""
-        return (await self.aquery_at(query, **options))[0]
+        return (await self._aanswer(query, options)).results[0]
 
     async def aquery_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
         """As `query_at`, for asyncio."""
-        runtime = self._running()
-        at = [0]
-
-        async def terminal(call: middleware.Call) -> Any:
-            results, at[0] = await runtime.reads.aquery([call.message], dict(call.options))
-            return results[0]
-
-        call = middleware.Call(query, {}, checked_options(options, QueryOptions, "aquery"), "query")
-        return await middleware.arun(runtime.domain.query_middleware, call, terminal), at[0]
+        answer = await self._aanswer(query, options)
+        return answer.results[0], answer.position
 
     def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
         """Run several queries on one snapshot; their results in order. The first that fails is raised.
 
-        With query middleware each runs on its own, and then perhaps on another snapshot.
+        With query middleware each runs on its own, and then perhaps on another snapshot. Unless given, `timeout`
+        is the longest of theirs.
         """
-        runtime = self._running()
-        queries = list(several(queries, "query_many", "query"))
-        if runtime.domain.query_middleware:
-            return [self.query(query, **options) for query in queries]
-        given = checked_options(options, QueryOptions, "query_many")
-        return runtime.reads.query(queries, given)[0] if queries else []
+        return self._answer_many(queries, options)
+
+    async def aquery_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+        """As `query_many`, for asyncio."""
+        return await self._aanswer_many(queries, options)
 
     def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
         """A snapshot of these models (all, when none is given) on one replica, read in the caller's thread.
@@ -85,7 +75,92 @@ class QueryCalls(Calls):
         """
         return self._running().reads.view(models, checked_options(options, QueryOptions, "view"))
 
-    def session(self, position: Receipt | int = 0) -> Session:
-        """A session that reads its own writes and never goes back in time; `position` continues an earlier one."""
-        self._running()
-        return Session(cast("System", self), position_of(position, "position"))
+    def session(self, position: After = 0) -> Session:
+        """A session that reads its own writes and never goes back in time.
+
+        `position` continues an earlier one: its token or position, or a receipt. Raises `InvalidToken` for what is
+        no token, `ForeignToken` for one of another store or of a later state than this store was put back to.
+        """
+        return Session(cast("System", self), self._position_of(position, "position"))
+
+    # -- for these methods and for sessions --------------------------------------------------
+    def _position_of(self, after: After, option: str) -> int:
+        return position_of(after, option, self._running().reads.tokens)
+
+    def _answer(self, query: Any, options: QueryOptions) -> Answer:
+        runtime = self._running()
+        given = checked_options(options, QueryOptions, "query")
+        chain = runtime.domain.query_middleware
+        if not chain:
+            return runtime.reads.query([query], given)
+        # What a middleware answers by itself shows no position.
+        answer = Answer([], 0, 0)
+
+        def terminal(call: middleware.Call) -> Any:
+            nonlocal answer
+            answer = runtime.reads.query([call.message], dict(call.options))
+            return answer.results[0]
+
+        result = middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal)
+        return answer._replace(results=[result])
+
+    async def _aanswer(self, query: Any, options: QueryOptions) -> Answer:
+        runtime = self._running()
+        given = checked_options(options, QueryOptions, "aquery")
+        chain = runtime.domain.query_middleware
+        if not chain:
+            return await runtime.reads.aquery([query], given)
+        answer = Answer([], 0, 0)
+
+        async def terminal(call: middleware.Call) -> Any:
+            nonlocal answer
+            answer = await runtime.reads.aquery([call.message], dict(call.options))
+            return answer.results[0]
+
+        result = await middleware.arun(chain, middleware.Call(query, {}, given, "query"), terminal)
+        return answer._replace(results=[result])
+
+    def _answer_many(
+        self,
+        queries: Iterable[Any],
+        options: QueryOptions,
+        since: Callable[[QueryOptions], QueryOptions] = _as_given,
+        shown: Callable[[Answer], None] = _nobody,
+    ) -> list[Any]:
+        """The results of several queries; a session says `since` when, and notes what was `shown`."""
+        runtime = self._running()
+        asked = list(several(queries, "query_many", "query"))
+        checked_options(options, QueryOptions, "query_many")
+        results: list[Any] = []
+        if runtime.domain.query_middleware:
+            for query in asked:
+                answer = self._answer(query, since(options))
+                shown(answer)
+                results += answer.results
+        elif asked:
+            answer = runtime.reads.query(asked, dict(since(options)))
+            shown(answer)
+            results = answer.results
+        return results
+
+    async def _aanswer_many(
+        self,
+        queries: Iterable[Any],
+        options: QueryOptions,
+        since: Callable[[QueryOptions], QueryOptions] = _as_given,
+        shown: Callable[[Answer], None] = _nobody,
+    ) -> list[Any]:
+        runtime = self._running()
+        asked = list(several(queries, "aquery_many", "query"))
+        checked_options(options, QueryOptions, "aquery_many")
+        results: list[Any] = []
+        if runtime.domain.query_middleware:
+            for query in asked:
+                answer = await self._aanswer(query, since(options))
+                shown(answer)
+                results += answer.results
+        elif asked:
+            answer = await runtime.reads.aquery(asked, dict(since(options)))
+            shown(answer)
+            results = answer.results
+        return results

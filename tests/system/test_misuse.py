@@ -193,7 +193,7 @@ def test_an_unknown_replica_or_actor_is_refused_with_those_there_are(system):
 def test_a_session_goes_on_from_a_receipt_and_refuses_what_is_no_position(shared):
     receipt = shared.execute(Add("session", 3))
     assert shared.session(receipt).position == receipt.position
-    with pytest.raises(ValueError, match="position= takes a receipt or a position"):
-        shared.session("x")
+    with pytest.raises(ValueError, match="position= takes a receipt, a position"):
+        shared.session(1.5)
     with pytest.raises(ValueError, match="until= takes a receipt or a position"):
         shared.subscribe(until="x")

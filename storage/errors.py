@@ -84,6 +84,10 @@ class RowMissing(StorageError):
     """A row that was to be changed is not in its table."""
 
 
+class StatementRefused(StorageError):
+    """A read model gave SQLite a statement that is the engine's alone to give: a COMMIT, an ATTACH, a write in a query."""
+
+
 # -- encoding and decoding --------------------------------------------------------------------------------------
 class CodecError(StorageError):
     """A value could not be encoded, or stored bytes could not be decoded."""

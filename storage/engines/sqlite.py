@@ -1,0 +1,269 @@
+"""A build of a read model in a SQLite database of its own: SQL and full-text search.
+
+The replica's thread writes through one connection; queries read through pooled ones in WAL mode, so neither waits
+for the other. Commits do not wait for the disk, as those of the replica's tables do not: what a crash of the machine
+left behind is not to be trusted, and the replica's state file tells.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+from weakref import WeakSet
+
+from storage.codec import Codec
+from storage.engines.sqlite_guard import OURS, Guard, translate
+from storage.engines.sqlite_read import BEGIN, CHECKPOINT, COMMIT, ROLLBACK, SqliteSnapshot, open_reader
+from storage.engines.sqlite_script import check_script, run_script
+from storage.engines.sqlite_wal import WAL_BYTES, WriteAheadLog
+from storage.engines.sqlite_write import GuardedConnection, connect
+from storage.errors import DamagedStore, NewerFormat, SnapshotClosed, StorageError, StoreClosed
+from storage.table_schema import ModelSchema, Row
+from storage.translation import from_system
+
+__all__ = ["SqliteStore"]
+
+FILE = "model.sqlite"
+FORMAT = 1
+MAX_IDLE, MAX_OPEN = 16, 256
+"""Read connections that are kept for the next snapshot, and that are open at most."""
+
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA wal_autocheckpoint = 0",
+    f"PRAGMA journal_size_limit = {WAL_BYTES}",
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA busy_timeout = 0",
+)
+
+
+class SqliteStore:
+    """A `ModelStore`: see `storage.engines.base` for what each method promises."""
+
+    def __init__(self, directory: Path, schema: ModelSchema | None, db: GuardedConnection) -> None:
+        self.directory = directory
+        self._file = directory / FILE
+        self._wal = WriteAheadLog(directory / (FILE + "-wal"))
+        self._name = schema.name if schema is not None else directory.name.partition("@")[0]
+        self._frozen = schema is None
+        self._db = db
+        self._what = f"the database {self._file}"
+        [(checkpoint, changed)] = db.engine(CHECKPOINT)
+        self._checkpoint, self._changed = int(checkpoint), int(changed)
+        self._seen_changes = db.total_changes
+        self._lock = threading.Lock()
+        self._closed = False
+        self._idle: list[tuple[sqlite3.Connection, Guard]] = []
+        self._open: WeakSet[SqliteSnapshot] = WeakSet()
+
+    @classmethod
+    def open(cls, directory: Path, schema: ModelSchema | None, codec: Codec) -> SqliteStore:  # noqa: ARG003
+        """Open the database in `directory`, made by the model's script where there is none."""
+        what = f"opening the database in {directory}"
+        file = directory / FILE
+        if schema is not None and not file.exists():
+            check_script(schema.name, schema.script)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise from_system(error, what, directory) from error
+        db: GuardedConnection | None = None
+        try:
+            db = connect(file, Guard("projection", schema.name if schema else directory.name))
+            for setting in _SETTINGS:
+                db.engine(setting)
+            _prepare(db, schema, file)
+            return cls(directory, schema, db)
+        except BaseException as error:
+            if db is not None:
+                sqlite3.Connection.close(db)
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, what, file) from error
+            raise
+
+    @property
+    def checkpoint(self) -> int:
+        """The position that the last commit noted."""
+        return self._checkpoint
+
+    # -- applying ------------------------------------------------------------------------------------------------
+    def begin(self) -> GuardedConnection:
+        """Begin a transaction; returns the guarded connection."""
+        if self._closed:
+            raise self._is_closed()
+        if self._frozen:
+            raise StorageError(f"{self._what} is frozen: the code that filled it is gone")
+        db = self._db
+        try:
+            self._wal.keep_short(db)
+            db.engine(BEGIN)
+        except sqlite3.Error as error:
+            raise translate(error, f"beginning a transaction of {self._what}", self._file) from error
+        self._seen_changes = db.total_changes
+        db.batch = True
+        return db
+
+    def flush(self) -> None:
+        """Nothing is buffered; raises StorageError if a statement's conflict rolled the transaction back."""
+        if not self._db.in_transaction:
+            raise StorageError(
+                f"{self._what}: a statement ended the transaction (OR ROLLBACK, RAISE(ROLLBACK), or a full disk), "
+                "so nothing of the batch is left; use OR ABORT or OR IGNORE"
+            )
+
+    def commit(self, position: int) -> None:
+        """Commit the batch and its checkpoint."""
+        db = self._db
+        db.batch = False
+        self.flush()
+        changed = self._changed if db.total_changes == self._seen_changes else position
+        try:
+            db.engine("UPDATE onewriter_checkpoint SET position = ?, changed = ?", (position, changed))
+            db.engine(COMMIT)
+        except sqlite3.Error as error:
+            raise translate(error, f"a commit of {self._what}", self._file) from error
+        self._checkpoint, self._changed = position, changed
+
+    def abort(self) -> None:
+        """Roll the batch back."""
+        db = self._db
+        db.batch = False
+        if db.in_transaction:
+            try:
+                db.engine(ROLLBACK)
+            except sqlite3.Error as error:
+                raise translate(error, f"rolling back in {self._what}", self._file) from error
+
+    # -- reading -------------------------------------------------------------------------------------------------
+    def await_readable(self, timeout: float = 10.0) -> None:
+        """Returns at once: a batch is invisible until its commit."""
+
+    def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> SqliteSnapshot:
+        """Pin the database as it is now."""
+        with self._lock:
+            if self._closed:
+                raise self._is_closed()
+            if len(self._open) >= MAX_OPEN:
+                raise StorageError(f"{self._what} has {MAX_OPEN} snapshots open already; close some")
+            idle = self._idle.pop() if self._idle else None
+        db, guard = idle or open_reader(self._file, self._name)
+        try:
+            snapshot = SqliteSnapshot(db, guard, closed, self._give_back, f"the snapshot of {self._file}")
+        except sqlite3.Error as error:
+            db.close()
+            raise translate(error, f"taking a snapshot of {self._what}", self._file) from error
+        with self._lock:
+            self._open.add(snapshot)
+            late = bool(self._closed)
+        if late:
+            snapshot.close()
+            raise self._is_closed()
+        return snapshot
+
+    def _give_back(self, db: sqlite3.Connection, guard: Guard, snapshot: SqliteSnapshot) -> None:
+        with self._lock:
+            self._open.discard(snapshot)
+            if not self._closed and len(self._idle) < MAX_IDLE:
+                self._idle.append((db, guard))
+                return
+        db.close()
+
+    def changed(self, name: str = "") -> int:  # noqa: ARG002
+        """The position of the last batch that changed a row; SQLite does not tell for tables apart."""
+        return self._changed
+
+    def dump(self) -> dict[str, list[Row]]:
+        """All rows of the model's own tables, full-text tables included, in the order of their keys."""
+        with self.snapshot() as snapshot:
+            db = snapshot.target
+            listed = db.execute(
+                "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') "
+                "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+            )
+            tables = [(name, wr) for name, wr in listed.fetchall() if not name.startswith(OURS)]
+            return {
+                name: [
+                    dict(row)
+                    for row in db.execute(f"SELECT * FROM {_quoted(name)}{'' if wr else ' ORDER BY rowid'}")
+                ]
+                for name, wr in tables
+            }
+
+    def size_bytes(self) -> int:
+        """The database and its write-ahead log."""
+        return self._file.stat().st_size + self._wal.size()
+
+    # -- ending --------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """End all snapshots, close all connections, and bring the file to the disk."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+            open_now = list(self._open)
+        for snapshot in open_now:
+            snapshot.close()
+        for db, _ in idle:
+            db.close()
+        self.abort()
+        try:
+            self._db.engine("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.close()
+            file = os.open(self._file, os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except sqlite3.Error as error:
+            raise translate(error, f"closing {self._what}", self._file) from error
+        except OSError as error:
+            raise from_system(error, f"closing {self._what}", self._file) from error
+        finally:
+            self._db.close()
+
+    @classmethod
+    def delete(cls, directory: Path) -> None:
+        """Delete the database with its directory."""
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def _is_closed(self) -> StoreClosed:
+        return StoreClosed(f"{self._what} is closed; open it again")
+
+
+def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> None:
+    """Check the database that is there; make its tables, in one transaction, if there are none."""
+    tables = [name for (name,) in db.engine("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    [(version,)] = db.engine("PRAGMA user_version")
+    if version > FORMAT:
+        raise NewerFormat(f"{file} has format {version}, this program knows {FORMAT}; use a newer one")
+    if OURS + "checkpoint" in tables and version == FORMAT:
+        if not db.engine(CHECKPOINT):
+            raise DamagedStore(f"{file} has no checkpoint; it is built anew from the log")
+        return
+    if tables or schema is None:
+        raise DamagedStore(f"{file} is not a database of this engine; it is built anew from the log")
+    db.engine(BEGIN)
+    guard = Guard("schema", schema.name)
+    db.set_authorizer(guard)
+    db.batch = True
+    try:
+        run_script(db, guard, schema.script)
+    finally:
+        db.batch = False
+        db.set_authorizer(db.guard)
+    db.engine("CREATE TABLE onewriter_checkpoint (position INTEGER NOT NULL, changed INTEGER NOT NULL)")
+    db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0)")
+    db.engine(f"PRAGMA user_version = {FORMAT}")
+    db.engine(COMMIT)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

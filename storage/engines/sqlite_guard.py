@@ -1,0 +1,167 @@
+"""What read models may do with SQLite: an authorizer for each connection, and errors that say what to do.
+
+SQLite asks the authorizer while it compiles a statement, in the thread that runs it; one connection is used by one
+thread at a time.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from storage.errors import (
+    DamagedStore,
+    StatementRefused,
+    StorageError,
+    StoreFull,
+    StoreReadOnly,
+    UnencodableValue,
+)
+
+__all__ = ["OURS", "Guard", "translate"]
+
+OURS = "onewriter_"
+"""How the names of our own tables begin; a read model's may not."""
+
+_TRANSACTIONS = "the transaction is ended by the engine, together with the checkpoint"
+_TABLES = "the tables of a model are those of its schema=; put the statement there and raise version="
+_READS = "queries read only; change data in a projection"
+_FILES = "a model has one database, its own"
+_SETTINGS = "the engine sets the database up"
+_EXTENSIONS = "extensions are not loaded"
+
+_DENIED: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_TRANSACTION: ("end or begin a transaction", _TRANSACTIONS),
+    sqlite3.SQLITE_SAVEPOINT: ("use savepoints", _TRANSACTIONS),
+    sqlite3.SQLITE_ATTACH: ("attach a database", _FILES),
+    sqlite3.SQLITE_DETACH: ("detach a database", _FILES),
+    sqlite3.SQLITE_ALTER_TABLE: ("alter tables", _TABLES),
+    sqlite3.SQLITE_REINDEX: ("reindex", _TABLES),
+    sqlite3.SQLITE_ANALYZE: ("analyze", _SETTINGS),
+}
+_CREATE_OR_DROP = {
+    getattr(sqlite3, f"SQLITE_{verb}_{what}")
+    for verb in ("CREATE", "DROP")
+    for what in ("INDEX", "TABLE", "TEMP_INDEX", "TEMP_TABLE", "TEMP_TRIGGER", "TEMP_VIEW", "TRIGGER", "VIEW")
+} | {sqlite3.SQLITE_CREATE_VTABLE, sqlite3.SQLITE_DROP_VTABLE}
+_CHANGES = {
+    sqlite3.SQLITE_INSERT: "insert into",
+    sqlite3.SQLITE_UPDATE: "update",
+    sqlite3.SQLITE_DELETE: "delete from",
+}
+_TELLING = frozenset(
+    [
+        "collation_list",
+        "compile_options",
+        "data_version",
+        "foreign_key_list",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "module_list",
+        "pragma_list",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    ]
+)
+"""PRAGMAs that only tell something, whatever their argument."""
+_SETTABLE = frozenset(
+    ["encoding", "foreign_keys", "page_count", "page_size", "schema_version", "user_version"]
+)
+"""PRAGMAs that only tell something when they have no argument. FTS reads some of them."""
+
+_BINDING = re.compile(r"Error binding parameter (?P<which>\S+?):? (?:type '(?P<type>[^']+)'|-)")
+_HOW_TO_STORE = (
+    "SQLite has int, float, str, bytes and None: store a Decimal or a UUID as str(value), a date or time as "
+    "value.isoformat(), an enum as its name"
+)
+
+
+class Guard:
+    """One connection's authorizer. `role` is "schema", "projection" or "query"; `engine` lets our own statements pass."""
+
+    __slots__ = ("engine", "model", "refusal", "role")
+
+    def __init__(self, role: str, model: str) -> None:
+        self.role = role
+        self.model = model
+        self.engine = False
+        self.refusal = ""
+
+    def __call__(
+        self, action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
+    ) -> int:
+        if self.engine:
+            return sqlite3.SQLITE_OK
+        if (found := self._denied(action, first or "", second)) is None:
+            return sqlite3.SQLITE_OK
+        what, why = found
+        who = "its schema=" if self.role == "schema" else f"a {self.role}"
+        self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
+        return sqlite3.SQLITE_DENY
+
+    def _denied(self, action: int, first: str, second: str | None) -> tuple[str, str] | None:
+        """What is not allowed, and why; None for what is."""
+        if action == sqlite3.SQLITE_READ:
+            return None
+        if action == sqlite3.SQLITE_FUNCTION:
+            if second == "load_extension":
+                return "load extensions", _EXTENSIONS
+            return None
+        if action == sqlite3.SQLITE_PRAGMA:
+            if first.lower() in _TELLING or (second is None and first.lower() in _SETTABLE):
+                return None
+            return f"use PRAGMA {first}", _SETTINGS
+        if (
+            first == "sqlite_master"
+        ):  # asked when a virtual table is opened; SQLite itself lets nobody write to it
+            return None
+        if self.role == "query" and (action in _CHANGES or action in _CREATE_OR_DROP):
+            return (
+                f"{_CHANGES[action]} {first}" if action in _CHANGES else "create or drop anything"
+            ), _READS
+        if first.lower().startswith(OURS):
+            return f"touch {first}", f"names that begin with {OURS} are the engine's"
+        if self.role == "schema" and action in (sqlite3.SQLITE_ALTER_TABLE, sqlite3.SQLITE_REINDEX):
+            return None
+        if action in _CREATE_OR_DROP:
+            return None if self.role == "schema" else (f"create or drop {first}", _TABLES)
+        return _DENIED.get(action)
+
+    def explain(self, error: sqlite3.Error) -> Exception:
+        """The error to raise for one of SQLite's: a refusal's own message, or what `translate` makes of it."""
+        refusal, self.refusal = self.refusal, ""
+        if refusal:
+            return StatementRefused(refusal)
+        return translate(error, f"read model {self.model!r}: a statement of a {self.role}", None)
+
+
+def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
+    """Our error for one of SQLite that is about files, room or types; the error itself for all others.
+
+    A user's own mistakes and broken constraints stay `sqlite3` errors, which projections may catch.
+    """
+    text = str(error)
+    where = "" if path is None else f" of {path}"
+    binding = _BINDING.search(text)
+    if binding is not None:
+        kind = f"{binding['type']!r} " if binding["type"] else ""
+        return UnencodableValue(
+            f"{what} got a value that SQLite can't store, of type {kind}for parameter {binding['which']}; {_HOW_TO_STORE}"
+        )
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFull(f"{what}{where} failed: the disk is full; make room ({text})")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedStore(
+            f"{what}{where} failed: the file is damaged; it is built anew from the log ({text})"
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreReadOnly(f"{what}{where} failed: it cannot be written; check who owns it ({text})")
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
+    return error

@@ -1,0 +1,233 @@
+"""Snapshots of a SQLite build: a read-only connection at one position, given out as long as the snapshot lives.
+
+The connections are pooled, so what queries hold is never a connection itself: after the end of the snapshot every
+use of what it gave out raises. Any thread, one at a time; any thread may close.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+from weakref import WeakSet
+
+from storage.engines.sqlite_guard import Guard, translate
+from storage.errors import SnapshotClosed
+
+__all__ = ["ReadConnection", "ReadCursor", "SqliteSnapshot", "open_reader"]
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+CHECKPOINT = "SELECT position, changed FROM onewriter_checkpoint"
+BEGIN, COMMIT, ROLLBACK = (f"{verb} /* onewriter */" for verb in ("BEGIN", "COMMIT", "ROLLBACK"))
+"""With a comment, since a statement of the same text that is in sqlite3's cache is not shown to the authorizer again."""
+
+_CHUNK = 64
+"""Rows that an iteration takes under the lock at once."""
+
+_INTERRUPT_EVERY = 0.002
+"""Seconds between interrupts of a statement that is to end: one that comes before the statement has begun is lost."""
+
+_abandoned: list[sqlite3.Connection] = []
+"""Kept, since a connection that is collected is closed, which in a forked child takes the parent's locks away."""
+
+
+def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
+    """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
+    try:
+        db = sqlite3.connect(
+            f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        db.row_factory = sqlite3.Row
+        guard = Guard("query", model)
+        guard.engine = True
+        db.set_authorizer(guard)
+        return db, guard
+    except sqlite3.Error as error:
+        raise translate(error, f"opening the database of read model {model!r}", file) from error
+
+
+class SqliteSnapshot:
+    """A build at one position, pinned by a read transaction. `give_back` gets the connection when it ends."""
+
+    __slots__ = (
+        "_changed",
+        "_checkpoint",
+        "_closed",
+        "_cursors",
+        "_db",
+        "_ending",
+        "_give_back",
+        "_guard",
+        "_lock",
+        "_what",
+        "__weakref__",
+        "opened",
+    )
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        guard: Guard,
+        closed: type[SnapshotClosed],
+        give_back: Callable[[sqlite3.Connection, Guard, SqliteSnapshot], None],
+        what: str,
+    ) -> None:
+        self._db: sqlite3.Connection | None = db
+        self._guard = guard
+        self._closed = closed
+        self._give_back = give_back
+        self._what = what
+        self._lock = threading.Lock()
+        self._ending = False
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+        self.opened = time.monotonic()
+        guard.engine = True
+        try:
+            db.execute(BEGIN)
+            row = db.execute(CHECKPOINT).fetchone()
+            self._checkpoint, self._changed = int(row[0]), int(row[1])
+        finally:
+            guard.engine = False
+
+    @property
+    def target(self) -> ReadConnection:
+        """The connection for queries. Raises SnapshotClosed, or what was asked for, after the end."""
+        if self._ending:
+            raise self.expired()
+        return ReadConnection(self)
+
+    @property
+    def checkpoint(self) -> int:
+        """The position of the last event that it includes; known after its end too."""
+        return self._checkpoint
+
+    def changed(self, name: str = "") -> int:  # noqa: ARG002
+        """The position of the last batch of events that changed a row of the database."""
+        return self._changed
+
+    # -- for its connection and cursors --------------------------------------------------------------------------
+    def expired(self) -> SnapshotClosed:
+        """The error for a use after the end."""
+        return self._closed(f"{self._what} is closed and cannot be used any more; take a new one")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._ending
+
+    def execute(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
+        """Run a statement; the cursor is only to be used with `fetch`."""
+        with self._lock:
+            if self._db is None or self._ending:
+                raise self.expired()
+            cursor = self._db.cursor()
+            self._cursors.add(cursor)
+            try:
+                return cursor.execute(sql, parameters)
+            except sqlite3.Error as error:
+                explained = self.expired() if self._ending else self._guard.explain(error)
+                if explained is error:
+                    raise
+                raise explained from error
+
+    def fetch(self, cursor: sqlite3.Cursor, count: int | None) -> list[Any]:
+        """The next `count` rows of a cursor, all for None."""
+        with self._lock:
+            if self._db is None or self._ending:
+                raise self.expired()
+            try:
+                return cursor.fetchall() if count is None else cursor.fetchmany(count)
+            except sqlite3.Error as error:
+                explained = self.expired() if self._ending else self._guard.explain(error)
+                if explained is error:
+                    raise
+                raise explained from error
+
+    # -- ending --------------------------------------------------------------------------------------------------
+    def abandon(self) -> None:
+        """Forget the connection without closing it, and the lock, which a lost thread may hold."""
+        self._ending = True
+        self._lock = threading.Lock()
+        db, self._db = self._db, None
+        if db is not None:
+            _abandoned.append(db)
+
+    def close(self) -> None:
+        """End it, from any thread; a statement that is running is interrupted. The second call does nothing."""
+        self._ending = True
+        db = self._db
+        while not self._lock.acquire(timeout=_INTERRUPT_EVERY):
+            if db is not None and self._db is not None:
+                db.interrupt()
+        try:
+            db, self._db = self._db, None
+            if db is None:
+                return
+            for cursor in self._cursors:
+                cursor.close()
+            self._guard.engine = True
+            db.execute(ROLLBACK)
+        finally:
+            self._lock.release()
+        self._give_back(db, self._guard, self)
+
+    def __enter__(self) -> SqliteSnapshot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ReadCursor:
+    """The rows of one statement, with what `sqlite3.Cursor` has for reading them."""
+
+    __slots__ = ("_cursor", "_snapshot", "description")
+
+    def __init__(self, snapshot: SqliteSnapshot, cursor: sqlite3.Cursor) -> None:
+        self._snapshot = snapshot
+        self._cursor = cursor
+        self.description = cursor.description
+
+    def fetchone(self) -> Any:
+        """The next row, None at the end. Raises SnapshotClosed or ViewExpired after the end of the snapshot."""
+        rows = self._snapshot.fetch(self._cursor, 1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        """The next `size` rows; raises what `fetchone` does."""
+        return self._snapshot.fetch(self._cursor, size)
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left; raises what `fetchone` does."""
+        return self._snapshot.fetch(self._cursor, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        while rows := self._snapshot.fetch(self._cursor, _CHUNK):
+            for row in rows:
+                if self._snapshot.ended:
+                    raise self._snapshot.expired()
+                yield row
+
+
+class ReadConnection:
+    """What a query reads from: `execute` as a sqlite3.Connection has it, for statements that only read.
+
+    Rows are `sqlite3.Row`: by number and by name of column, `dict(row)` makes a dict of one. They may be kept.
+    """
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, snapshot: SqliteSnapshot) -> None:
+        self._snapshot = snapshot
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> ReadCursor:
+        """Run one statement and return its cursor.
+
+        Raises StatementRefused for a statement that does not only read, UnencodableValue for a parameter that SQLite
+        has no type for, SnapshotClosed or ViewExpired after the end, and sqlite3's own errors for mistakes in the SQL.
+        """
+        return ReadCursor(self._snapshot, self._snapshot.execute(sql, parameters))

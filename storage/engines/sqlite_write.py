@@ -1,0 +1,135 @@
+"""The connection that projections get: a sqlite3.Connection that refuses what belongs to the engine.
+
+The replica's thread uses it, within a batch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, NoReturn
+
+from storage.engines.sqlite_guard import Guard
+from storage.errors import StatementRefused
+
+__all__ = ["GuardedConnection", "GuardedCursor", "connect"]
+
+
+class GuardedCursor(sqlite3.Cursor):
+    """A cursor whose errors say which model they are of, and what to do."""
+
+    connection: GuardedConnection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> GuardedCursor:
+        """As `sqlite3.Cursor.execute`. Raises StatementRefused, UnencodableValue, StoreFull and sqlite3's errors."""
+        connection = self.connection
+        if not connection.batch:
+            raise connection.outside()
+        try:
+            super().execute(sql, parameters)
+        except sqlite3.Error as error:
+            explained = connection.guard.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+        return self
+
+    def executemany(self, sql: str, parameters: Any, /) -> GuardedCursor:
+        """As `sqlite3.Cursor.executemany`; raises what `execute` does."""
+        connection = self.connection
+        if not connection.batch:
+            raise connection.outside()
+        try:
+            super().executemany(sql, parameters)
+        except sqlite3.Error as error:
+            explained = connection.guard.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+        return self
+
+    def executescript(self, sql_script: str, /) -> NoReturn:  # noqa: ARG002
+        """Refused, for it would end the transaction."""
+        raise self.connection.refused(
+            "run a script", "it would end the transaction; use execute for each statement"
+        )
+
+
+class GuardedConnection(sqlite3.Connection):
+    """Within a batch, any statement that reads or changes the rows of the model's own tables."""
+
+    guard: Guard
+    batch = False
+
+    def refused(self, what: str, why: str) -> StatementRefused:
+        """The error for a method that projections may not call."""
+        return StatementRefused(f"read model {self.guard.model!r}: a projection may not {what}: {why}")
+
+    def outside(self) -> StatementRefused:
+        """The error for a use when no batch is open."""
+        return self.refused(
+            "use its connection outside of the event that it was called for", "keep no reference to it"
+        )
+
+    def cursor(self, factory: Any = None) -> GuardedCursor:  # type: ignore[override]
+        """A new cursor. Raises StatementRefused outside of a batch, and for a factory of another kind."""
+        if not self.batch:
+            raise self.outside()
+        if factory is not None:
+            raise self.refused("choose the class of its cursors", "errors are explained by ours")
+        return super().cursor(GuardedCursor)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> GuardedCursor:
+        """Run one statement; see `GuardedCursor.execute`."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> GuardedCursor:
+        """Run one statement for each of the parameters; see `GuardedCursor.execute`."""
+        return self.cursor().executemany(sql, parameters)
+
+    def commit(self) -> NoReturn:
+        """Refused."""
+        raise self.refused("commit", "the transaction is ended by the engine, together with the checkpoint")
+
+    def rollback(self) -> NoReturn:
+        """Refused."""
+        raise self.refused("roll back", "raise an error: the model then stops before this event")
+
+    def executescript(self, sql_script: str, /) -> NoReturn:  # noqa: ARG002
+        """Refused."""
+        raise self.refused("run a script", "it would end the transaction; use execute for each statement")
+
+    def __enter__(self) -> NoReturn:
+        raise self.refused("use its connection in a with statement", "that would end the transaction")
+
+    def close(self) -> None:
+        """Refused in a batch; else what the engine does at its end."""
+        if self.batch:
+            raise self.refused("close its connection", "it is the engine's")
+        super().close()
+
+    def blobopen(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused."""
+        raise self.refused("open a blob", "that goes past its guard; use SELECT and UPDATE")
+
+    def set_authorizer(self, callback: Any) -> None:
+        """Only once, by the engine: a guard that could be taken off were none."""
+        if self.batch:
+            raise self.refused("replace the authorizer", "it is the engine's")
+        super().set_authorizer(callback)
+
+    def engine(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """A statement of the engine itself, with all its rows."""
+        self.guard.engine = True
+        try:
+            return sqlite3.Connection.cursor(self).execute(sql, parameters).fetchall()
+        finally:
+            self.guard.engine = False
+
+
+def connect(file: Path, guard: Guard) -> GuardedConnection:
+    """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
+    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=GuardedConnection)
+    db.guard = guard
+    db.set_authorizer(guard)
+    return db

@@ -1,6 +1,6 @@
 # Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
 #   make demo [DATA=journey] [LIMIT=100000]   make repl [STORE=path]   make bench [BENCH=--quick]
-#   make test | lint | types | crash | soak | clean
+#   make test | lint | types | crash | soak | history | clean
 
 PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
 	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo repl bench test lint types crash soak clean
+.PHONY: demo repl bench test lint types crash soak history clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -39,6 +39,11 @@ crash: $(VENV)/.with-dev
 # The property tests of `make test`, with many more and longer examples.
 soak: $(VENV)/.with-dev
 	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m hypothesis -o faulthandler_timeout=0 $(TEST)
+
+# The history test of `make test`, with many more operations; SEED= has the clients do the same again.
+history: $(VENV)/.with-dev
+	ONEWRITER_HISTORY_OPERATIONS=$(or $(OPERATIONS),200000) $(if $(SEED),ONEWRITER_HISTORY_SEED=$(SEED)) \
+		$(RUN) -m pytest -s -k histories -o faulthandler_timeout=0 $(TEST)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,16 +1,17 @@
-"""A replica: the tables of the read models and their checkpoints, in an LMDB environment of its own.
+"""A replica: builds of the read models and their checkpoints, in an LMDB environment of its own and files beside it.
 
-Tables and checkpoint of a model change in one transaction, so a replica always knows how far it is. One thread
-writes; any thread takes snapshots. Commits do not wait for the disk, and whatever cannot be trusted when it is
-opened (another history, ahead of the log, a crash of the machine, damage) is begun anew, to be filled from the log.
+A build and its checkpoint change in one transaction, so a replica always knows how far it is. One thread writes; any
+thread takes snapshots, of the active builds. Commits do not wait for the disk, and whatever cannot be trusted when it
+is opened (another history, ahead of the log, a crash of the machine, damage) is begun anew, to be filled from the log.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,19 +19,22 @@ from types import TracebackType
 import lmdb
 
 from storage.arguments import checked_map_size, checked_path
+from storage.builds import Build, plan
 from storage.codec import Codec
+from storage.engines.base import ModelSnapshot, TryAgain
 from storage.environment import (
     DATA_FILE,
     DEFAULT_MAP_SIZE,
-    META_DB,
     StoreLock,
     check_directory,
     make_directory,
     translate,
 )
-from storage.errors import DamagedStore, InvalidSchema, SnapshotClosed, StorageError, StoreClosed
+from storage.errors import DamagedStore, SnapshotClosed, StorageError, StoreClosed
+from storage.holdings import Holdings, spare_databases
+from storage.moment import Moment
 from storage.replica_files import (
-    STATE_FILES,
+    BESIDE,
     ReplicaState,
     current_boot_id,
     delete_database,
@@ -38,18 +42,15 @@ from storage.replica_files import (
     reason_to_distrust,
     write_state,
 )
-from storage.replica_models import (
-    adopt_models,
-    database_names,
-    open_replica,
-    open_table,
-    reason_to_reset,
-)
-from storage.replica_views import Handles, Snapshot, WriteTransaction, handles_of
+from storage.replica_models import adopt_models, database_names, open_replica, reason_to_reset
+from storage.replica_views import Snapshot, WriteTransaction
 from storage.table_access import Access
 from storage.table_schema import ModelSchema, Row
 
 __all__ = ["ReplicaStore", "Snapshot", "WriteTransaction"]
+
+_PATIENCE = 10.0
+"""Seconds that a snapshot of several engines waits for the one that applies."""
 
 
 class ReplicaStore:
@@ -63,30 +64,25 @@ class ReplicaStore:
         path: Path,
         environment: lmdb.Environment,
         lock: StoreLock,
-        models: Sequence[ModelSchema],
+        held: Holdings,
         codec: Codec,
         reset_reason: str | None,
     ) -> None:
         self.path = path
-        self.reset_reason = reset_reason
+        self.reset_reason = reset_reason or held.begun_anew
         self._environment = environment
         self._file_lock = lock
+        self._held = held
         self._codec = codec
         self._gate = threading.Lock()  # no transaction begins while the store closes
         self._writing = threading.Lock()
+        # Taken before the gate; what changes more than LMDB's tables does so under it.
+        self._together = threading.Lock()
         self._closed = False
         self._condemned = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
+        self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
         self._snapshot_name = f"the snapshot of {path}"
-        try:
-            with environment.begin(write=True) as txn:
-                self._meta = environment.open_db(META_DB, txn=txn)
-                self._models: dict[str, Handles] = {
-                    model.name: {table: open_table(environment, txn, model, table) for table in model.tables}
-                    for model in models
-                }
-        except lmdb.Error as error:
-            raise translate(error, f"opening the tables of {path}", path) from error
 
     @classmethod
     def open(
@@ -104,21 +100,20 @@ class ReplicaStore:
 
         It is emptied if it belongs to another history, is ahead of the log, was running when the machine went
         down (`boot_id` is this run's, the system's own unless given), was condemned or is damaged; `reset_reason`
-        then says so. A model whose version or tables changed loses its tables alone and begins at checkpoint 0;
-        so does one that is not among `models` any more.
+        then says so. `models` may have several versions of one name: the newest is wanted. Where another build is
+        active it stays so, and goes on being updated if its schema is among `models`, until `activate` is called
+        with the wanted one; builds that are neither are dropped, and so are those of models not among `models`.
 
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
-        StoreReadOnly, StoreFull, InvalidSchema for two models of one name.
+        StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
         """
         path = checked_path(path)
         checked_map_size(map_size)
         boot_id = current_boot_id() if boot_id is None else boot_id
-        names = [model.name for model in models]
-        if len(set(names)) != len(names):
-            raise InvalidSchema(f"two read models have one name: {', '.join(sorted(names))}")
+        plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
         state = read_state(path)
         try:
-            exists = check_directory(path, beside=STATE_FILES)
+            exists = check_directory(path, beside=BESIDE)
         except DamagedStore:
             if state is None:
                 raise
@@ -141,75 +136,179 @@ class ReplicaStore:
             if reason is not None:
                 delete_database(path)
             write_state(path, ReplicaState("running", boot_id))
-            adopt_models(path, map_size, history_id, models)
-            databases = sum(len(database_names(model)) for model in models)
-            environment = open_replica(path, map_size, databases + 1)
             try:
-                return cls(path, environment, lock, models, codec, reason)
-            except BaseException:
-                environment.close()
-                raise
+                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+            except DamagedStore as error:
+                # A frozen build of another engine: its code is gone, so all that helps is to begin anew.
+                reason = str(error)
+                delete_database(path)
+                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+            return cls(path, environment, lock, held, codec, reason)
         except BaseException:
             lock.release()
             raise
 
-    # -- reading ------------------------------------------------------------------------------------------------
-    def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> Snapshot:
-        """All tables as they are now; `closed` is what using it after its end raises. Any thread.
+    # -- builds -------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> Moment:
+        """What the replica knows of itself after its last commit. Any thread."""
+        return self._held.state
 
-        Raises StoreClosed, StorageError for too many at once (2048).
+    def builds(self) -> list[Build]:
+        """The builds that it holds: of each model the active one and, where it is another, the wanted one. Any thread."""
+        return [opened.build for opened in self._held.builds.values()]
+
+    def active(self, model: str) -> Build:
+        """The build that snapshots read. Any thread. Raises InvalidSchema for an unknown model."""
+        return self._held.state.opened(model).build
+
+    def wanted(self, model: str) -> Build:
+        """The build that is to be active once it has caught up. Any thread. Raises InvalidSchema as `active`."""
+        self._held.state.opened(model)
+        return self._held.opened(self._held.wanted[model]).build
+
+    def checkpoints(self) -> dict[str, int]:
+        """The position up to which the active build of every model goes, 0 for none. Any thread."""
+        found = self.build_checkpoints()
+        return {model: found[opened.build.key] for model, opened in self._held.state.active.items()}
+
+    def build_checkpoints(self) -> dict[str, int]:
+        """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
+        self._check_open()
+        held = self._held
+        return {
+            key: held.state.marks[key].checkpoint if opened.store is None else opened.store.checkpoint
+            for key, opened in held.builds.items()
+        }
+
+    def start_build(self, model: str) -> Build:
+        """Begin a new build of the wanted schema beside the active one, giving up one that is being filled.
+
+        The thread that applies. Raises InvalidSchema, StoreFull, StorageError where all room for builds is used up.
         """
+        with self._writing:
+            self._check_open()
+            return self._held.start(model)
+
+    def activate(self, build: str) -> None:
+        """Have snapshots read this build from now on; those that are open go on with the former one.
+
+        The former one is then emptied. The thread that applies. Raises InvalidSchema, StoreFull.
+        """
+        with self._writing:
+            self._check_open()
+            self._held.switch(build, self._together)
+            self._sweep()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def snapshot(
+        self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
+    ) -> Snapshot:
+        """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
+
+        Any thread. Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
+        """
+        others = self._held.others
+        if not others or (models is not None and others.isdisjoint(models)):
+            return self._begin(closed, {})
+        end = time.monotonic() + _PATIENCE
+        while True:
+            taken: dict[str, ModelSnapshot] = {}
+            try:
+                with self._together:
+                    for model, opened in self._held.state.active.items():
+                        if opened.store is not None and (models is None or model in models):
+                            busy = opened.store
+                            taken[model] = busy.snapshot(closed=closed)
+                    snapshot = self._begin(closed, taken)
+                    self._mixed.add(snapshot)
+                    return snapshot
+            except BaseException as error:
+                for one in taken.values():
+                    one.close()
+                if not isinstance(error, TryAgain):
+                    raise
+            if time.monotonic() > end:
+                raise StorageError(
+                    f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
+                )
+            busy.await_readable()
+
+    def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
         with self._gate:
             if self._closed:
                 raise self._is_closed()
             try:
-                access = Access(self._environment.begin(), self._snapshot_name, closed)
+                txn, state = self._held.begin()
             except lmdb.Error as error:
                 raise translate(error, f"taking a snapshot of {self.path}") from error
+            access = Access(txn, self._snapshot_name, closed)
             self._open.add(access)
-        return Snapshot(access, self._models, self._meta, self._codec)
+        return Snapshot(access, state, self._codec, others)
 
-    def checkpoints(self) -> dict[str, int]:
-        """The position up to which every model's tables go, 0 for none. Any thread."""
-        with self.snapshot() as snapshot:
-            return {model: snapshot.checkpoint(model) for model in self._models}
+    def dump(self, build: str) -> dict[str, list[Row]]:
+        """All rows of a build's tables in key order, or the like of another engine, by name, for comparing.
 
-    def dump(self, model: str) -> dict[str, list[Row]]:
-        """All rows of a model's tables in key order, by table name, for comparing. Any thread; takes memory."""
-        with self.snapshot() as snapshot:
-            return {
-                schema.name: list(snapshot.table(model, schema).all())
-                for schema in handles_of(self._models, model)
-            }
+        `build` is a key, or the name of a model for its active build. Any thread; takes memory.
+        """
+        opened = self._held.opened(build)
+        if opened.store is not None:
+            return opened.store.dump()
+        with self._begin(SnapshotClosed, {}) as snapshot:
+            return snapshot.rows(opened)
 
     def size_bytes(self) -> int:
-        """The size of the database file in bytes. Any thread."""
-        return (self.path / DATA_FILE).stat().st_size
+        """The size of the files in bytes. Any thread."""
+        stores = [opened.store for opened in self._held.builds.values() if opened.store is not None]
+        return (self.path / DATA_FILE).stat().st_size + sum(store.size_bytes() for store in stores)
 
     # -- writing ------------------------------------------------------------------------------------------------
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
         """A write transaction: committed at the end of the block, aborted if it raises. One thread at a time.
 
-        Raises StoreClosed, StoreFull, and what `TableWriter.flush` does; nothing is changed then.
+        The builds of other engines that took part are committed first, each for itself. Raises StoreClosed,
+        StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
+        committed already, or went back: `build_checkpoints` tells.
         """
         with self._writing:
-            with self._gate:
-                if self._closed:
-                    raise self._is_closed()
-            what = f"the write transaction of {self.path}"
+            self._check_open()
+            held = self._held
+            if held.retired:
+                self._sweep()
+            access = held.write()
+            transaction = WriteTransaction(access, held, self._codec)
             try:
-                txn = self._environment.begin(write=True)
-            except lmdb.Error as error:
-                raise translate(error, f"beginning {what}", self.path) from error
-            access = Access(txn, what, path=self.path)
-            try:
-                transaction = WriteTransaction(access, self._models, self._meta, self._codec)
                 yield transaction
                 transaction.flush()
-                access.locked(lmdb.Transaction.commit)
+                if transaction.others:
+                    self._commit_several(access, transaction)
+                else:
+                    held.commit(access, transaction.marks())
             finally:
                 access.end()
+                if transaction.others:
+                    self._end_others(transaction)
+
+    def _commit_several(self, access: Access, transaction: WriteTransaction) -> None:
+        with self._together:
+            marks = transaction.marks()
+            for key, opened in transaction.others.items():
+                store = opened.store
+                assert store is not None
+                store.commit(transaction.positions.get(key, store.checkpoint))
+                marks[key] = opened.mark(0)
+            self._held.commit(access, marks)
+
+    def _end_others(self, transaction: WriteTransaction) -> None:
+        for opened in transaction.others.values():
+            assert opened.store is not None
+            opened.store.abort()
+        self._held.note(transaction.others)
+
+    def _sweep(self) -> None:
+        mixed = list(self._mixed)
+        self._held.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in mixed))
 
     # -- ending -------------------------------------------------------------------------------------------------
     def condemn(self, reason: str) -> None:
@@ -227,13 +326,14 @@ class ReplicaStore:
                 f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end it first"
             )
         try:
-            with self._gate:
+            with self._together, self._gate:
                 if self._closed:
                     return
                 self._closed = True
                 for access in list(self._open):
                     access.end()
             try:
+                self._held.close()
                 self._environment.sync(True)
                 self._environment.close()
                 if not self._condemned:
@@ -254,5 +354,24 @@ class ReplicaStore:
     ) -> None:
         self.close()
 
+    def _check_open(self) -> None:
+        with self._gate:
+            if self._closed:
+                raise self._is_closed()
+
     def _is_closed(self) -> StoreClosed:
         return StoreClosed(f"the replica {self.path} is closed; open it again")
+
+
+def _open_builds(
+    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], codec: Codec, log_head: int
+) -> tuple[lmdb.Environment, Holdings]:
+    """The environment with the builds that these models need."""
+    layout = adopt_models(path, map_size, history_id, models, log_head)
+    databases = sum(len(database_names(build)) for build in layout.builds.values())
+    environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+    try:
+        return environment, Holdings(path, environment, layout, codec, log_head)
+    except BaseException:
+        environment.close()
+        raise

@@ -9,6 +9,7 @@ The state file also marks the directory as a replica: without it, nothing is eve
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from storage.translation import from_system
 
 STATE_FILE = "running"
 STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
+ENGINES = "engines"
+"""The folder of the builds that other engines keep, a directory for each."""
+
+BESIDE = (*STATE_FILES, ENGINES)
+"""What a replica has beside the files of LMDB."""
+
 _TITLE = "onewriter replica"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -74,6 +81,7 @@ def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:
 
 
 def delete_database(path: Path) -> None:
-    """Delete the database files of a closed replica."""
+    """Delete the database files of a closed replica, those of other engines too."""
+    shutil.rmtree(path / ENGINES, ignore_errors=True)
     for name in (DATA_FILE, "lock.mdb"):
         (path / name).unlink(missing_ok=True)

@@ -1,8 +1,10 @@
-"""Which read models a replica holds, at which version and up to which position. The opener's thread.
+"""Which builds a replica holds, which is active, and how far each is, as stored. The opener's thread.
 
-Database `meta` holds the header and, for every model, `model/<name>` (its fingerprint and its databases, packed)
-and `checkpoint/<name>` (eight bytes, big-endian). A model's databases are `<name>@<version>/<table>` for the rows
-and `<name>@<version>/<table>/<index>` for the entries of an index.
+Database `meta` holds the header and `build/<key>` for every build (its description, packed), `active/<model>` (the
+key of the active build), `checkpoint/<key>` (eight bytes, big-endian) for builds in LMDB, and `gone/<key>` (the names
+of its databases, packed) for builds that were given up while the replica was open: their databases are emptied at
+once and removed when it is opened next. A build's databases are `<key>/<table>` for the rows and
+`<key>/<table>/<index>` for the entries of an index.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgpack
 
+from storage.builds import Build, Layout, pack_build, plan, unpack_build
 from storage.environment import (
     META_DB,
     Header,
@@ -22,23 +26,27 @@ from storage.environment import (
     translate,
     write_header,
 )
-from storage.replica_files import STATE_FILES
+from storage.replica_engines import delete_engines
+from storage.replica_files import BESIDE
 from storage.table_access import TableHandle
 from storage.table_schema import ModelSchema, TableSchema
 
-_MODEL = b"model/"
+_BUILD = b"build/"
+_ACTIVE = b"active/"
 _CHECKPOINT = b"checkpoint/"
-_MANY_DBS = 4096  # for the databases of models that are to go; each costs a little in every transaction
+_GONE = b"gone/"
+_MODEL = b"model/"  # as replicas were before there were builds
+_MANY_DBS = 4096  # for the databases of builds that are to go; each costs a little in every transaction
 
 
-def checkpoint_key(model: str) -> bytes:
-    """Where the checkpoint of a model is in `meta`."""
-    return _CHECKPOINT + model.encode()
+def checkpoint_key(build: str) -> bytes:
+    """Where the checkpoint of a build is in `meta`."""
+    return _CHECKPOINT + build.encode()
 
 
 def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
     """Open the environment of a replica, without fsync. Raises what `open_environment` does."""
-    return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=STATE_FILES)
+    return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=BESIDE)
 
 
 def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -> str | None:
@@ -53,76 +61,127 @@ def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -
             return None
         if header.history_id != history_id:
             return f"it belongs to history {header.history_id}, the log to {history_id}"
-        ahead = {name: at for name, at in _stored_checkpoints(environment).items() if at > log_head}
+        with environment.begin() as txn:
+            checkpoints = stored_checkpoints(txn, environment.open_db(META_DB, txn=txn, create=False))
+        ahead = {name: at for name, at in checkpoints.items() if at > log_head}
     except lmdb.Error as error:
         raise translate(error, f"reading {path}") from error
     finally:
         environment.close()
     if ahead:
-        name, at = max(ahead.items(), key=lambda item: item[1])
-        return f"its model {name!r} is at position {at}, ahead of the log, which ends at {log_head}"
+        key, at = max(ahead.items(), key=lambda item: item[1])
+        return f"its model {key.partition('@')[0]!r} is at position {at}, ahead of the log, which ends at {log_head}"
     return None
 
 
-def adopt_models(path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema]) -> None:
-    """Make the replica hold just these models: drop the tables of others and of those that were otherwise."""
+def adopt_models(
+    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], log_head: int
+) -> Layout:
+    """Make the replica hold the builds that these models need, and no others; returns them.
+
+    The records of new builds are written, their tables not yet made.
+    """
     environment = open_replica(path, map_size)
     try:
         with environment.begin(write=True) as txn:
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
                 write_header(txn, meta, Header.new("replica", history_id))
-            wanted = {model.name: model.fingerprint() for model in models}
-            for key, raw in _below(txn, meta, _MODEL):
-                name = key[len(_MODEL) :].decode()
-                fingerprint, databases = msgpack.unpackb(raw)
-                if wanted.get(name) == fingerprint:
-                    continue
-                for database in databases:
-                    txn.drop(environment.open_db(database.encode(), txn=txn))
-                txn.delete(key, b"", meta)
-                txn.delete(checkpoint_key(name), b"", meta)
-            for model in models:
-                record = [wanted[model.name], database_names(model)]
-                txn.put(_MODEL + model.name.encode(), msgpack.packb(record), db=meta)
+            records = {key[len(_BUILD) :].decode(): raw for key, raw in _below(txn, meta, _BUILD)}
+            active = {key[len(_ACTIVE) :].decode(): raw.decode() for key, raw in _below(txn, meta, _ACTIVE)}
+            checkpoints = stored_checkpoints(txn, meta)
+            stored = {key: build for key, raw in records.items() if (build := unpack_build(key, raw))}
+            empty = frozenset(
+                key
+                for key, build in stored.items()
+                if log_head == 0 or (build.kept.engine == "lmdb" and not checkpoints.get(key))
+            )
+            layout = plan(stored.values(), active, models, empty)
+            for prefix in (_MODEL, _GONE, _BUILD):
+                for key, raw in _below(txn, meta, prefix):
+                    name = key[len(prefix) :].decode()
+                    if prefix == _BUILD and name in layout.builds:
+                        continue
+                    for database in _databases(prefix, msgpack.unpackb(raw)):
+                        txn.drop(environment.open_db(database.encode(), txn=txn))
+                    txn.delete(key, b"", meta)
+                    txn.delete(checkpoint_key(name), b"", meta)
+            for build in layout.builds.values():
+                write_build(txn, meta, build)
+            for name in active.keys() - layout.active.keys():
+                txn.delete(_ACTIVE + name.encode(), b"", meta)
+            for name, build_key in layout.active.items():
+                write_active(txn, meta, name, build_key)
+        delete_engines(path, layout.builds.keys() & records.keys())
+        return layout
     except lmdb.Error as error:
         raise translate(error, f"preparing the tables of {path}", path) from error
     finally:
         environment.close()
 
 
-def database_names(model: ModelSchema) -> list[str]:
-    """The names of all databases of a model."""
+# -- records ------------------------------------------------------------------------------------------------------
+def write_build(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
+    """Note that the replica holds this build."""
+    txn.put(_BUILD + build.key.encode(), pack_build(build, database_names(build)), db=meta)
+
+
+def write_active(txn: lmdb.Transaction[bytes], meta: lmdb._Database, model: str, build: str) -> None:
+    """Note which build of a model is active."""
+    txn.put(_ACTIVE + model.encode(), build.encode(), db=meta)
+
+
+def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
+    """Note that a build was given up and its databases are to go."""
+    txn.delete(_BUILD + build.key.encode(), b"", meta)
+    txn.delete(checkpoint_key(build.key), b"", meta)
+    txn.put(_GONE + build.key.encode(), msgpack.packb(database_names(build)), db=meta)
+
+
+def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
+    """The checkpoints of the builds in LMDB that have one."""
+    return {
+        key[len(_CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in _below(txn, meta, _CHECKPOINT)
+    }
+
+
+# -- databases ----------------------------------------------------------------------------------------------------
+def database_names(build: Build) -> list[str]:
+    """The names of all databases of a build."""
     return [
-        name for table in model.tables for name in (_rows_name(model, table), *_index_names(model, table))
+        name
+        for table in build.kept.tables
+        for name in (_rows_name(build, table), *_index_names(build, table))
     ]
 
 
 def open_table(
-    environment: lmdb.Environment, txn: lmdb.Transaction[bytes], model: ModelSchema, table: TableSchema
+    environment: lmdb.Environment, txn: lmdb.Transaction[bytes], build: Build, table: TableSchema
 ) -> TableHandle:
     """Open the databases of a table, making those that are missing."""
     opened = [
         environment.open_db(name.encode(), txn=txn)
-        for name in (_rows_name(model, table), *_index_names(model, table))
+        for name in (_rows_name(build, table), *_index_names(build, table))
     ]
-    where = f"{model.name}.{table.name}"
+    where = f"{build.model}.{table.name}"
     return TableHandle(table, where, opened[0], dict(zip(table.indexes, opened[1:], strict=True)))
 
 
-def _rows_name(model: ModelSchema, table: TableSchema) -> str:
-    return f"{model.name}@{model.version}/{table.name}"
+def _databases(prefix: bytes, record: Any) -> list[str]:
+    """The databases that a record with this prefix names."""
+    if prefix == _MODEL:
+        record = record[1]
+    elif prefix == _BUILD:
+        record = record["databases"]
+    return list(record)
 
 
-def _index_names(model: ModelSchema, table: TableSchema) -> list[str]:
-    return [f"{_rows_name(model, table)}/{index.name}" for index in table.indexes]
+def _rows_name(build: Build, table: TableSchema) -> str:
+    return f"{build.key}/{table.name}"
 
 
-def _stored_checkpoints(environment: lmdb.Environment) -> dict[str, int]:
-    with environment.begin() as txn:
-        meta = environment.open_db(META_DB, txn=txn, create=False)
-        found = _below(txn, meta, _CHECKPOINT)
-    return {key[len(_CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in found}
+def _index_names(build: Build, table: TableSchema) -> list[str]:
+    return [f"{_rows_name(build, table)}/{index.name}" for index in table.indexes]
 
 
 def _below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> list[tuple[bytes, bytes]]:

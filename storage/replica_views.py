@@ -5,53 +5,83 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any
 
 import lmdb
 
 from storage.codec import Codec
+from storage.engines.base import ModelSnapshot
 from storage.errors import InvalidSchema
+from storage.holdings import Holdings
+from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_models import checkpoint_key
-from storage.table_access import Access, TableHandle
+from storage.table_access import Access
 from storage.table_reader import TableReader
-from storage.table_schema import TableSchema
+from storage.table_schema import Row, TableSchema
 from storage.table_writer import TableWriter
-
-Handles: TypeAlias = Mapping[TableSchema, TableHandle]
 
 
 class Snapshot:
-    """All tables of a replica as they were at one moment. Any thread; close it soon, for it pins old pages.
+    """The active builds of a replica as they were at one moment. Any thread; close it soon, for it pins old pages.
 
-    `opened` is the `time.monotonic()` of that moment. A context manager that closes itself at the end.
+    `opened` is the `time.monotonic()` of that moment, `state` what the replica knew of itself then. A context
+    manager that closes itself at the end.
     """
 
-    __slots__ = ("_access", "_models", "_meta", "_codec", "_readers", "opened")
+    __slots__ = ("__weakref__", "_access", "_codec", "_others", "_readers", "opened", "state")
 
     def __init__(
-        self, access: Access, models: Mapping[str, Handles], meta: lmdb._Database, codec: Codec
+        self, access: Access, state: Moment, codec: Codec, others: Mapping[str, ModelSnapshot]
     ) -> None:
         self._access = access
-        self._models = models
-        self._meta = meta
         self._codec = codec
+        self._others = others
         self._readers: dict[tuple[str, TableSchema], TableReader] = {}
+        self.state = state
         self.opened = time.monotonic()
 
     def table(self, model: str, schema: TableSchema) -> TableReader:
-        """A table of a model. Raises InvalidSchema if the replica has no such model, or the model no such table."""
+        """The table of this schema's name in the active build of a model, with the indexes that this build has.
+
+        Raises InvalidSchema if the replica has no such model, or the build no such table.
+        """
         try:
             return self._readers[model, schema]
         except KeyError:
-            handle = _handle_of(self._models, model, schema)
+            handle = self.state.table(model, schema)
             reader = self._readers[model, schema] = TableReader(self._access, handle, self._codec)
             return reader
 
+    def target(self, model: str) -> Any:
+        """What queries of a model get that another engine keeps: its read-only connection, or its objects.
+
+        Raises InvalidSchema for a model of tables, and for one that the snapshot was not taken for.
+        """
+        self._access.live()
+        try:
+            return self._others[model].target
+        except KeyError:
+            engine = self.state.opened(model).build.kept.engine
+            why = "it has tables" if engine == "lmdb" else "name it when the snapshot is taken"
+            raise InvalidSchema(
+                f"read model {model!r} is not open in this snapshot as a whole: {why}"
+            ) from None
+
     def checkpoint(self, model: str) -> int:
-        """The position of the last event that the model's tables include, 0 for none. Raises SnapshotClosed."""
-        handles_of(self._models, model)
-        raw = self._access.locked(lmdb.Transaction.get, checkpoint_key(model), None, self._meta)
-        return int.from_bytes(raw or b"")
+        """The position of the last event that the model's active build includes, 0 for none. Raises SnapshotClosed."""
+        if self._access.txn is None:
+            self._access.live()
+        other = self._others.get(model)
+        return self.state.checkpoint(model) if other is None else other.checkpoint
+
+    def changed(self, model: str, name: str = "") -> int:
+        """An upper bound of the position that last changed a table or object of the model, any of them for ""."""
+        other = self._others.get(model)
+        return self.state.changed(model, name) if other is None else other.changed(name)
+
+    def version(self, model: str) -> int:
+        """The version of the model's code that filled the active build."""
+        return self.state.version(model)
 
     @property
     def closed(self) -> bool:
@@ -59,12 +89,25 @@ class Snapshot:
         return self._access.txn is None
 
     def abandon(self) -> None:
-        """As `close`, but leave LMDB's transaction alone: in a forked child it is the parent's."""
+        """As `close`, but leave the files alone: in a forked child they are the parent's."""
         self._access.abandon()
+        for other in self._others.values():
+            other.abandon()
 
     def close(self) -> None:
         """End it, from any thread: a read that is under way in another thread ends first, later ones raise."""
         self._access.end()
+        for other in self._others.values():
+            other.close()
+
+    def rows(self, opened: OpenBuild) -> dict[str, list[Row]]:
+        """All rows of a build's tables in key order, by the table's name."""
+        readers = {name: TableReader(self._access, one, self._codec) for name, one in opened.by_name.items()}
+        return {name: list(reader.all()) for name, reader in readers.items()}
+
+    def reads(self, opened: OpenBuild) -> bool:
+        """Whether it is open and reads this build, which is kept by another engine."""
+        return not self.closed and self.state.active.get(opened.build.model) is opened
 
     def __enter__(self) -> Snapshot:
         return self
@@ -76,73 +119,113 @@ class Snapshot:
 
 
 class _Writers(dict[TableSchema, TableWriter]):
-    """The writers of a model's tables in one transaction, made when they are first asked for."""
+    """The writers of a build's tables in one transaction, made when they are first asked for."""
 
-    def __init__(self, access: Access, models: Mapping[str, Handles], model: str, codec: Codec) -> None:
+    def __init__(self, access: Access, opened: OpenBuild, codec: Codec) -> None:
         super().__init__()
-        self._access, self._models, self._model, self._codec = access, models, model, codec
+        self._access, self._opened, self._codec = access, opened, codec
 
     def __missing__(self, schema: TableSchema) -> TableWriter:
-        handle = _handle_of(self._models, self._model, schema)
+        try:
+            handle = self._opened.tables[schema]
+        except (KeyError, TypeError):
+            known = ", ".join(self._opened.by_name) or "none"
+            raise InvalidSchema(
+                f"read model {self._opened.build.model!r} has no table {schema!r}; it has: {known}"
+            ) from None
         writer = self[schema] = TableWriter(self._access, handle, self._codec)
         return writer
 
+    def changed(self) -> list[str]:
+        """The names of the tables in which rows were written."""
+        return [schema.name for schema, writer in self.items() if writer.changed]
+
 
 class WriteTransaction:
-    """Changes to tables and checkpoints that are committed together. The thread that began it only."""
+    """Changes to builds and their checkpoints that are committed together. The thread that began it only.
 
-    def __init__(
-        self, access: Access, models: Mapping[str, Handles], meta: lmdb._Database, codec: Codec
-    ) -> None:
+    A build is named by its key; a model's name stands for its active build.
+    """
+
+    __slots__ = ("_access", "_codec", "_held", "_targets", "_writers", "others", "positions")
+
+    def __init__(self, access: Access, held: Holdings, codec: Codec) -> None:
         self._access = access
-        self._models = models
-        self._meta = meta
+        self._held = held
         self._codec = codec
+        self._targets: dict[str, Any] = {}
         self._writers: dict[str, _Writers] = {}
+        self.positions: dict[str, int] = {}
+        """The checkpoints that were set, by key."""
+        self.others: dict[str, OpenBuild] = {}
+        """The builds of other engines that take part, by key."""
 
-    def tables(self, model: str) -> Mapping[TableSchema, TableWriter]:
-        """The tables of a model, by schema. Raises InvalidSchema for an unknown model, and later for a table."""
+    def target(self, build: str) -> Any:
+        """What projections of a build get: its tables by schema, or the connection or the objects of another engine.
+
+        Raises InvalidSchema for a build that is unknown or frozen, and later for a table; StorageError.
+        """
         try:
-            return self._writers[model]
+            return self._targets[build]
         except KeyError:
-            handles_of(self._models, model)
-            writers = self._writers[model] = _Writers(self._access, self._models, model, self._codec)
-            return writers
+            opened = self._held.opened(build)
+        key = opened.build.key
+        if key != build:
+            target = self._targets[build] = self.target(key)
+            return target
+        if opened.build.schema is None:
+            raise InvalidSchema(f"the code of build {key} is gone: nothing can be applied to it any more")
+        if opened.store is None:
+            target = self._writers[key] = _Writers(self._access, opened, self._codec)
+        else:
+            self._access.live()
+            target = opened.store.begin()
+            self.others[key] = opened
+        self._targets[key] = target
+        return target
 
-    def checkpoint(self, model: str) -> int:
-        """The checkpoint of a model as this transaction has it."""
-        handles_of(self._models, model)
-        raw = self._access.locked(lmdb.Transaction.get, checkpoint_key(model), None, self._meta)
-        return int.from_bytes(raw or b"")
+    def tables(self, build: str) -> Mapping[TableSchema, TableWriter]:
+        """The tables of a build in LMDB; as `target`."""
+        tables: Mapping[TableSchema, TableWriter] = self.target(build)
+        return tables
 
-    def set_checkpoint(self, model: str, position: int) -> None:
-        """Note that the model's tables include all events up to `position`."""
-        handles_of(self._models, model)
-        self._access.locked(_put, checkpoint_key(model), position.to_bytes(8), self._meta)
+    def checkpoint(self, build: str) -> int:
+        """The checkpoint of a build as this transaction has it."""
+        self._access.live()
+        key = self._held.opened(build).build.key
+        return self.positions.get(key, self._held.state.marks[key].checkpoint)
+
+    def set_checkpoint(self, build: str, position: int) -> None:
+        """Note that the build includes all events up to `position`."""
+        opened = self._held.opened(build)
+        key = opened.build.key
+        if opened.store is None:
+            self._access.locked(_put, checkpoint_key(key), position.to_bytes(8), self._held.meta)
+        else:
+            self.target(key)
+        self.positions[key] = position
 
     def flush(self) -> None:
         """Write out what the tables hold back, so that what cannot be encoded or indexed raises here and now."""
         for writers in self._writers.values():
             for writer in writers.values():
                 writer.flush()
+        for opened in self.others.values():
+            assert opened.store is not None
+            opened.store.flush()
 
-
-def handles_of(models: Mapping[str, Handles], model: str) -> Handles:
-    """The tables of a model; raises InvalidSchema if the replica has no such model."""
-    try:
-        return models[model]
-    except KeyError:
-        known = ", ".join(models) or "none"
-        raise InvalidSchema(f"the replica has no read model {model!r}; it has: {known}") from None
-
-
-def _handle_of(models: Mapping[str, Handles], model: str, schema: TableSchema) -> TableHandle:
-    handles = handles_of(models, model)
-    try:
-        return handles[schema]
-    except (KeyError, TypeError):
-        known = ", ".join(table.name for table in handles) or "none"
-        raise InvalidSchema(f"read model {model!r} has no table {schema!r}; it has: {known}") from None
+    def marks(self) -> dict[str, Mark]:
+        """The marks of the builds in LMDB as they will be after the commit."""
+        before = self._held.state.marks
+        marks = {
+            key: before[key].after(position, ())
+            for key, position in self.positions.items()
+            if key not in self.others
+        }
+        for key, writers in self._writers.items():
+            mark = marks.get(key) or before[key]
+            marks[key] = mark.after(mark.checkpoint, writers.changed())
+        return marks
 
 
 def _put(txn: lmdb.Transaction[bytes], key: bytes, value: bytes, db: lmdb._Database) -> None:

@@ -30,7 +30,7 @@ class TableWriter(TableReader):
     to rows while it goes on, unless another range or index read writes them out in between.
     """
 
-    __slots__ = ("_rows_changed", "_stored", "_key_columns")
+    __slots__ = ("_rows_changed", "_stored", "_key_columns", "changed")
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         super().__init__(access, handle, codec)
@@ -38,6 +38,8 @@ class TableWriter(TableReader):
         # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
         self._stored: dict[bytes, Row | None] = {}
         self._key_columns = frozenset(handle.schema.columns)
+        self.changed = False
+        """Whether rows were written out."""
 
     # -- changing -----------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
@@ -118,6 +120,7 @@ class TableWriter(TableReader):
         changed = sorted(self._rows_changed.items())
         stored = self._stored
         self._rows_changed, self._stored = {}, {}
+        self.changed = True
         self._access.locked(self._write, changed, stored)
 
     def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -423,7 +424,7 @@ def test_a_newer_replica_is_refused_and_kept(store_path: Path) -> None:
 
 
 # -- models that change -------------------------------------------------------------------------------------------
-def test_a_changed_model_loses_its_tables_and_no_others(store_path: Path) -> None:
+def test_a_changed_model_is_filled_anew_beside_its_old_tables_and_no_others_are(store_path: Path) -> None:
     for changed in (
         ModelSchema("catalog", 2, (PRODUCTS,)),
         ModelSchema("catalog", 1, (TableSchema("products", "sku", ["price", "name"]),)),
@@ -432,9 +433,16 @@ def test_a_changed_model_loses_its_tables_and_no_others(store_path: Path) -> Non
         filled(store_path).close()
         with opened(store_path, changed, REPORT) as store:
             assert store.reset_reason is None
-            assert store.checkpoints() == {"catalog": 0, "report": 5}
-            assert store.dump("catalog")["products"] == []
+            assert store.checkpoints() == {"catalog": 7, "report": 5}
+            assert store.dump("catalog") == {"products": [{"sku": "lamp", "price": 5}]}
+            assert store.active("catalog").schema is None
+            wanted = store.wanted("catalog")
+            assert wanted.schema is changed
+            assert store.build_checkpoints()[wanted.key] == 0
+            assert store.dump(wanted.key)["products"] == []
+            assert store.wanted("report") == store.active("report")
             assert store.dump("report") == {"sales": [{"day": 1, "total": 3}]}
+        shutil.rmtree(store_path)
 
 
 def test_a_model_that_is_gone_takes_its_tables_with_it(store_path: Path) -> None:
@@ -442,7 +450,7 @@ def test_a_model_that_is_gone_takes_its_tables_with_it(store_path: Path) -> None
     with opened(store_path, REPORT) as store:
         assert store.checkpoints() == {"report": 5}
         names = [bytes(name) for name, _ in store._environment.begin().cursor()]
-        assert names == [b"meta", b"report@1/sales"]
+        assert names == [b"meta", f"{store.active('report').key}/sales".encode()]
     with opened(store_path) as store:
         assert store.checkpoints() == {"catalog": 0, "report": 5}
         assert store.dump("catalog") == {"products": []}

@@ -138,7 +138,7 @@ def test_a_replica_whose_tables_can_not_be_made_is_closed_and_opens_later(
 
     leave_free(monkeypatch, 0)
     with monkeypatch.context() as patch:
-        patch.setattr("storage.replica.open_table", full)
+        patch.setattr("storage.holdings.open_table", full)
         with pytest.raises(StoreFull, match=f"opening the tables of {store_path} failed"):
             ReplicaStore.open(store_path, [SCHEMA], Codec(), **HISTORY)
     ReplicaStore.open(store_path, [SCHEMA], Codec(), **HISTORY).close()

@@ -1,0 +1,71 @@
+"""The builds of a replica that are kept by another engine than LMDB: opening them, and doing away with them.
+
+The opener's thread, and the one that applies.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from storage.builds import Build
+from storage.codec import Codec
+from storage.engines.base import ModelStore
+from storage.errors import DamagedStore
+from storage.replica_files import ENGINES
+
+
+def engine_directory(path: Path, build: str) -> Path:
+    """Where the build of this key is kept by its engine, in the replica at `path`."""
+    return path / ENGINES / build
+
+
+def engine_class(engine: str) -> type[ModelStore]:
+    """What keeps builds for this engine; imported when it is first needed."""
+    if engine == "sqlite":
+        from storage.engines.sqlite import SqliteStore
+
+        return SqliteStore
+    from storage.engines.memory import MemoryStore
+
+    return MemoryStore
+
+
+def open_store(path: Path, build: Build, codec: Codec, log_head: int) -> tuple[ModelStore, str | None]:
+    """Open a build's store in the replica at `path`, and say why it had to be begun anew, if it had.
+
+    Raises DamagedStore for one that is damaged and frozen, and what `ModelStore.open` does.
+    """
+    engine = engine_class(build.kept.engine)
+    directory = engine_directory(path, build.key)
+    directory.parent.mkdir(mode=0o700, exist_ok=True)
+    reason = None
+    try:
+        store = engine.open(directory, build.schema, codec)
+        if store.checkpoint <= log_head:
+            return store, None
+        reason = f"its model {build.model!r} is at position {store.checkpoint}, ahead of the log, which ends at {log_head}"
+        store.close()
+    except DamagedStore as error:
+        reason = str(error)
+    if build.schema is None:
+        raise DamagedStore(reason)
+    engine.delete(directory)
+    return engine.open(directory, build.schema, codec), reason
+
+
+def delete_store(path: Path, build: Build) -> None:
+    """Delete what a closed store of this build left."""
+    engine_class(build.kept.engine).delete(engine_directory(path, build.key))
+
+
+def delete_engines(path: Path, keep: Collection[str]) -> None:
+    """Delete the directories of all builds but those of the keys to keep."""
+    try:
+        found = list((path / ENGINES).iterdir())
+    except FileNotFoundError:
+        return
+    for directory in found:
+        if directory.name not in keep:
+            shutil.rmtree(directory, ignore_errors=True)

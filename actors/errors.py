@@ -202,8 +202,17 @@ class NotStopped(ActorsError, ValueError):
     """An event was to be skipped at which the model is not stopped; nothing was noted."""
 
 
+class ProcessStopped(ActorsError):
+    """A process manager is stopped at an input that it fails on; what comes after that is not handled."""
+
+
 class ViewExpired(ActorsError, SnapshotClosed):
     """A view was used after it was closed or had reached its maximum age."""
+
+
+# -- subscriptions --------------------------------------------------------------------------
+class ConsumerMismatch(ActorsError):
+    """A consumer of this name wants other events, began elsewhere, or is open with other settings."""
 
 
 # -- the system -----------------------------------------------------------------------------

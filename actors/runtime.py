@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from actors._specs import CompiledDomain
@@ -18,17 +19,23 @@ from actors.command_handler import CommandHandler
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
+from actors.home import ReplicaHome
+from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
+from actors.placement import check_queries, place_models
 from actors.progress import Progress
 from actors.projecting import Projector
 from actors.query_actor import QueryActor, QueryStats
-from actors.read_replica import ReadReplica
+from actors.read_model import ReadModel
+from actors.read_replica import BeginAnew, ReadReplica
 from actors.reading import ReadGateway
 from actors.report import report
 from actors.settings import Settings
+from actors.skipping import Skips
 from actors.supervisor import Child, Supervisor
 from actors.sync import Sync
 from actors.token import Tokens
+from actors.turns import Turns
 from actors.upkeep import Upkeep
 from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
@@ -54,7 +61,9 @@ class Runtime:
         domain: CompiledDomain,
         settings: Settings,
         log: EventLog,
-        stores: Mapping[str, ReplicaStore],
+        homes: dict[str, ReplicaHome],
+        stores: MutableMapping[str, ReplicaStore],
+        skips: Skips,
         files: ExitStack,
     ) -> None:
         self.path = path
@@ -62,7 +71,9 @@ class Runtime:
         self.domain = domain
         self.settings = settings
         self.log = log
+        self.homes = homes
         self.stores = stores
+        self.skips = skips
         self._files = files
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
@@ -70,14 +81,12 @@ class Runtime:
         self.committed_listeners: list[Callable[[int, int], None]] = []
         self.broadcast_listeners: list[Callable[[int, int], None]] = []
         self.applied_listeners: list[Callable[[str, int, float], None]] = []
-        self.progress = Progress(log.head, list(domain.models), list(stores))
+        placed = place_models(domain.models, list(homes))
+        self.progress = Progress(log.head, list(domain.models), list(homes), placed)
         self.desk = WriterDesk()
-        self.projectors: dict[str, Projector] = {
-            name: Projector(store, list(domain.models.values())) for name, store in stores.items()
-        }
-        for name, projector in self.projectors.items():
+        for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
-            self.progress.applied(name, projector.checkpoints())
+            self.progress.applied(name, home.projector.checkpoints())
         self.query_desks = [
             Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
             for name in stores
@@ -85,6 +94,7 @@ class Runtime:
         ]
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
+        self.consumers = Consumers(log, self.progress, self.writes)
         self.balancer = Balancer(self.query_desks)
         cached = settings.result_cache and any(spec.cache for spec in domain.queries.values())
         self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
@@ -101,24 +111,31 @@ class Runtime:
         """Open or make the files and start the actors; closes again whatever it opened when something fails."""
         domain = source.compile()
         domain.codec.max_bytes = settings.max_message_bytes
+        names = [f"replica-{number}" for number in range(1, settings.replicas + 1)]
+        placed = place_models(domain.models, names)
+        check_queries(domain, placed)
         with ExitStack() as files:
             log = files.enter_context(
                 EventLog.open(path, domain.codec, map_size=settings.map_size, beside=[REPLICAS])
             )
-            stores = {}
-            schemas = [model.schema for model in domain.models.values()]
-            for number in range(1, settings.replicas + 1):
-                name = f"replica-{number}"
-                stores[name] = store = ReplicaStore.open(
-                    os.path.join(path, REPLICAS, name),
-                    schemas,
-                    domain.codec,
-                    history_id=log.history_id,
-                    log_head=log.head,
-                    map_size=settings.map_size,
+            skips = Skips.read(log)
+            homes: dict[str, ReplicaHome] = {}
+            stores: dict[str, ReplicaStore] = {}
+            for name in names:
+                models = [
+                    version
+                    for model in domain.models.values()
+                    if name in placed[model.name]
+                    for version in (model, *domain.old_models.get(model.name, ()))
+                ]
+                homes[name] = home = ReplicaHome(
+                    name,
+                    partial(_open_store, os.path.join(path, REPLICAS, name), models, domain, log, settings),
+                    partial(Projector, models=models, skips=skips),
+                    stores,
                 )
-                files.callback(_close_store, store)
-            runtime = cls(path, source, domain, settings, log, stores, files)
+                files.callback(_close_home, home)
+            runtime = cls(path, source, domain, settings, log, homes, stores, skips, files)
             runtime._start()
             runtime._files = files.pop_all()
         return runtime
@@ -137,20 +154,23 @@ class Runtime:
     def _add_children(self) -> None:
         exited = self.supervisor.child_exited
         sync_mailbox = Mailbox()
-        replica_mailboxes = {name: Mailbox() for name in self.stores}
+        replica_mailboxes = {name: Mailbox() for name in self.homes}
+        turns = Turns()
 
-        for name in self.stores:
+        for name, home in self.homes.items():
             self._add(
                 name,
                 replica_mailboxes[name],
-                lambda child, name=name: ReadReplica.start(
+                lambda child, home=home: ReadReplica.start(
                     child.name,
                     child.mailbox,
                     self._replica_exited,
-                    projector=self.projectors[name],
+                    home=home,
                     log=self.log,
                     progress=self.progress,
                     sync=sync_mailbox,
+                    turns=turns,
+                    share=self.settings.rebuild_share,
                     listeners=self.applied_listeners,
                 ),
             )
@@ -162,9 +182,12 @@ class Runtime:
                     child.name,
                     child.mailbox,
                     exited,
-                    store=self.stores[desk.replica],
+                    replica=desk.replica,
+                    stores=self.stores,
                     stats=desk.stats,
                     redirect=self.reads.redirect,
+                    progress=self.progress,
+                    condemn=self.condemn,
                     cache=self.cache,
                 ),
             )
@@ -212,6 +235,7 @@ class Runtime:
     def close(self, timeout: float) -> None:
         """Stop writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
         end = time.monotonic() + timeout
+        self.consumers.close(timeout)
         self.supervisor.start_no_more()
         order = ["command-handler", "sync", *self.stores, *(desk.name for desk in self.query_desks)]
         stuck = []
@@ -236,7 +260,7 @@ class Runtime:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
         self.supervisor.child_exited(name, error)
         if self._closing_files:
-            _close_store(self.stores[name])
+            _close_home(self.homes[name])
 
     def _give_up_writer(self) -> None:
         """Answer what a writer that hangs, or that died just now, has in hand.
@@ -257,6 +281,12 @@ class Runtime:
         """In a forked child: what the parent opened is out of bounds. Takes no lock; a thread that is gone may hold it."""
         self.progress.forked = True
         self.reads.forked()
+
+    def condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
+        """Have a replica whose files are no good begun anew while the others serve. Any thread."""
+        if self.homes[name].condemn(store, reason):
+            self.progress.leave_out(name)
+            self.children[name].mailbox.put(BeginAnew())
 
     # -- asking ------------------------------------------------------------------------------
     def wait_applied(self, position: int, timeout: float) -> None:
@@ -284,9 +314,22 @@ class Runtime:
         return report(self)
 
 
-def _close_store(store: ReplicaStore) -> None:
+def _open_store(
+    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog, settings: Settings
+) -> ReplicaStore:
+    return ReplicaStore.open(
+        path,
+        [model.schema for model in models],
+        domain.codec,
+        history_id=log.history_id,
+        log_head=log.head,
+        map_size=settings.map_size,
+    )
+
+
+def _close_home(home: ReplicaHome) -> None:
     try:
-        store.close(timeout=1.0)
+        home.store.close(timeout=1.0)
     except StorageError as error:
         # A projection that does not return holds it; the replica's thread closes it if it ever comes back.
         logger.error("%s", error)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, Unpack
 
 from actors.api.base import Calls
 from actors.consistency import position_of
+from actors.live.callbacks import CallbackConsumer, checked_callback
+from actors.live.consumer import Consumer, Delivery
+from actors.live.consumers import ConsumerStatus, Parked
 from actors.live.filters import event_filter
+from actors.live.options import ConsumerOptions, Types, checked_opening, whole_number
+from actors.live.stored import checked_name
 from actors.live.subscription import Subscription
 from actors.live.waiting import seconds_of
 from actors.messages import Receipt
 
 __all__ = ["LiveCalls"]
 
-Types = type | str | Iterable[type | str]
-"""Event classes, or the names that they are stored under: one, or several."""
+MOST_WORKERS = 1_000
 
 
 class LiveCalls(Calls):
-    """Subscriptions."""
+    """Subscriptions, consumers and watched queries."""
 
     def subscribe(
         self,
@@ -51,3 +56,67 @@ class LiveCalls(Calls):
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
         )
+
+    def consumer(self, name: str, **options: Unpack[ConsumerOptions]) -> Consumer:
+        """A consumer of a persistent subscription: an iterator of `Delivery` that goes on where its name left off.
+
+        Each event is delivered at least once, until it is acknowledged: `for delivery in consumer: ...;
+        delivery.ack()`, or `async for`. Consumers of one name compete for the events; those of one stream are
+        delivered in order, the next one once the one before is acknowledged. What is not acknowledged in time, or is
+        refused with `nak()`, is delivered again, and after `max_deliveries` times parked, together with what follows
+        it in its stream. `ConsumerOptions` says what the options are.
+
+        Raises `ConsumerMismatch` where the name has another filter or start, or is open with other settings;
+        `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for its commit
+        and raises what that does.
+        """
+        runtime = self._running()
+        return runtime.consumers.open(checked_opening(runtime.domain, "consumer", name, options), 1)[0]
+
+    def consume(
+        self,
+        name: str,
+        callback: Callable[[Delivery], Any],
+        workers: int = 1,
+        **options: Unpack[ConsumerOptions],
+    ) -> CallbackConsumer:
+        """Have `callback(delivery)` called for every event, in `workers` threads that compete; otherwise as `consumer`.
+
+        Its return acknowledges the event, unless it settled it itself. Its exception refuses it: it is delivered again
+        after 0.1 seconds, then after twice as long each time, and parked after `max_deliveries`. The threads end with
+        the handle's `close()`, with the system, and where `consumer` ends.
+        """
+        runtime = self._running()
+        opening = checked_opening(runtime.domain, "consume", name, options)
+        checked_callback(callback)
+        consumers = runtime.consumers.open(opening, whole_number("workers", workers, MOST_WORKERS))
+        return runtime.consumers.callbacks(callback, consumers)
+
+    def consumers(self) -> list[ConsumerStatus]:
+        """The consumers that the store knows by name: where they are, what they have in hand, what is parked."""
+        return self._running().consumers.status()
+
+    def delete_consumer(self, name: str) -> None:
+        """Forget a consumer, its position and what it parked; those of it that run end. Raises `UnknownName`.
+
+        Waits for the commit, as the next three do.
+        """
+        self._running().consumers.delete(checked_name(name))
+
+    def parked(self, name: str) -> list[Parked]:
+        """The streams that a consumer parked, by position: where, why, and how many events wait behind. Raises `UnknownName`."""
+        return self._running().consumers.parked(checked_name(name))
+
+    def replay_parked(self, name: str, stream: str | None = None) -> int:
+        """Deliver what is parked again, of one stream or of all, in the order of each; returns how many streams.
+
+        Deliveries count from 1 again. Raises `UnknownName`, also for a stream that is not parked.
+        """
+        return self._running().consumers.replay(checked_name(name), stream)
+
+    def discard_parked(self, name: str, stream: str, *, following: bool = False) -> None:
+        """Give up the event that a stream is parked at, and go on with what follows it in its stream.
+
+        With `following`, all that waits behind it up to now is given up, too. Raises `UnknownName`.
+        """
+        self._running().consumers.discard(checked_name(name), stream, following)

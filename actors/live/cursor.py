@@ -18,11 +18,12 @@ BATCH = 500
 class LogCursor:
     """A place in the log. `position` is the last one looked at: everything wanted up to it was returned."""
 
-    def __init__(self, log: EventLog, wanted: EventFilter, after: int) -> None:
+    def __init__(self, log: EventLog, wanted: EventFilter, after: int, version: int | None = None) -> None:
+        """`version` is that of the stream wanted at the position `after`, where it is known."""
         self._log = log
         self._wanted = wanted
         self.position = after
-        self._version: int | None = None
+        self._version = version
 
     def read(self, head: int, limit: int = BATCH) -> list[RecordedEvent]:
         """The next events that are wanted, at most `limit`, none after `head`; moves `position`.

@@ -1,0 +1,118 @@
+"""The callback form of a consumer: threads that call a function for every delivery, and acknowledge what returns."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from actors.live.consumer import Consumer, Delivery
+
+__all__ = ["CallbackConsumer", "checked_callback"]
+
+logger = logging.getLogger("onewriter.consumers")
+
+BACKOFF = 0.1
+"""Seconds until what failed is delivered again; twice as long after each further time."""
+
+LONGEST_BACKOFF = 30.0
+
+
+def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
+    """The callback. Raises `TypeError` for what can't be called here."""
+    if inspect.iscoroutinefunction(callback):
+        raise TypeError(
+            f"consume() calls plain functions in threads of its own, and {callback!r:.80} is a coroutine function; "
+            "in an event loop write: async for delivery in system.consumer(name): ..."
+        )
+    if not callable(callback):
+        raise TypeError(f"consume(name, callback) takes a function of a delivery, not {callback!r:.80}")
+    return callback  # type: ignore[no-any-return]
+
+
+class CallbackConsumer:
+    """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by `close`."""
+
+    def __init__(self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer]) -> None:
+        """For `System.consume`; starts a thread for each of the consumers."""
+        self._callback = callback
+        self._consumers = consumers
+        self.failure: BaseException | None = None
+        """Why the events could not be read any more, or None."""
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(one,), name=f"onewriter-consumer-{one.name}-{number}", daemon=True
+            )
+            for number, one in enumerate(consumers, 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether any of its threads still runs."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until its threads ended: at `until=`, `timeout=` or a close; False where that took longer."""
+        end = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(None if end is None else max(end - time.monotonic(), 0.0))
+        return not any(
+            thread.is_alive() for thread in self._threads if thread is not threading.current_thread()
+        )
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Stop taking deliveries, wait for the callbacks that run, and end; False where they took too long.
+
+        What they have in hand then is delivered to others at once, and their acknowledgement still counts.
+        """
+        self.stop()
+        done = self.wait(timeout)
+        for consumer in self._consumers:
+            consumer.close()
+        return done
+
+    def stop(self) -> None:
+        """Take no further delivery."""
+        for consumer in self._consumers:
+            consumer.stop()
+
+    def _work(self, consumer: Consumer) -> None:
+        try:
+            for delivery in consumer:
+                self._handle(delivery)
+        except Exception as error:
+            self.failure = error
+            logger.exception("consumer %r can't read on and ends", consumer.name)
+        finally:
+            consumer.close()
+
+    def _handle(self, delivery: Delivery) -> None:
+        try:
+            self._callback(delivery)
+        except Exception as error:
+            logger.warning(
+                "the callback failed on position %d of %s, attempt %d",
+                delivery.position,
+                delivery.stream,
+                delivery.attempt,
+                exc_info=True,
+            )
+            delay = min(BACKOFF * 2 ** (delivery.attempt - 1), LONGEST_BACKOFF)
+            delivery.nak(delay, f"{type(error).__name__}: {error}")
+        else:
+            delivery.ack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

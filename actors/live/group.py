@@ -1,0 +1,334 @@
+"""A consumer group: all that compete under one name in this process, and what is stored of them.
+
+Its lock is held for moments only, never while the log is read; whoever finds nothing to deliver reads the next
+batch, in its own thread, and only as much as the window has room for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakSet
+
+from actors.live.cursor import BATCH, LogCursor
+from actors.live.saving import Saver
+from actors.live.stored import GroupState, behind_key, encode_behind, state_key
+from actors.live.window import Behind, Entry, Window
+from actors.progress import Progress
+from storage import EventLog, StoreClosed
+from storage.notes import Note
+
+__all__ = ["ConsumerGroup", "Policy"]
+
+STORE_AFTER = 10_000
+"""Positions looked at without an event that is wanted, after which that is stored, so as not to look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a group delivers, from `System.consumer`."""
+
+    max_deliveries: int = 5
+    ack_timeout: float = 30.0
+    in_flight: int = 200
+
+    def __str__(self) -> str:
+        """As it is written in a call."""
+        return f"max_deliveries={self.max_deliveries}, ack_timeout={self.ack_timeout:g}, in_flight={self.in_flight}"
+
+
+class ConsumerGroup:
+    """Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        name: str,
+        log: EventLog,
+        progress: Progress,
+        write: Callable[[Iterable[Note]], Future[Any]],
+        state: GroupState,
+        behind: dict[str, Behind],
+        policy: Policy,
+    ) -> None:
+        """Reads the open events from the log; raises what that does."""
+        self.name = name
+        self.wanted = state.wanted
+        self.start = state.start
+        self.policy = policy
+        self.progress = progress
+        self.closed = False
+        self.members: WeakSet[Any] = WeakSet()
+        self._log = log
+        self._lock = threading.Lock()
+        self._filling = threading.Lock()
+        self._waiting: list[Callable[[], None]] = []
+        self._window = Window(
+            state.through,
+            behind,
+            limit=policy.in_flight,
+            max_deliveries=policy.max_deliveries,
+            ack_timeout=policy.ack_timeout,
+        )
+        for position, attempts in state.open:
+            for recorded in log.read(position - 1, 1):
+                self._window.load(recorded, attempts)
+        self._stored_through = state.through
+        self._ahead = LogCursor(log, state.wanted, state.through)
+        self._replays: dict[str, LogCursor] = {}
+        self._to_read: deque[str] = deque()
+        for stream, one in behind.items():
+            if one.replaying:
+                self._begin_replay(stream)
+        self.saver = Saver(self._to_store, write, self._stored)
+
+    # -- asking ------------------------------------------------------------------------------
+    @property
+    def position(self) -> int:
+        """Everything up to here is acknowledged, or waits in a stream that fell behind."""
+        with self._lock:
+            return self._window.position
+
+    def counts(self) -> tuple[int, int, int]:
+        """Events in hand, streams parked, streams being replayed."""
+        with self._lock:
+            behind = list(self._window.behind.values())
+            replaying = sum(one.replaying for one in behind)
+            return len(self._window), len(behind) - replaying, replaying
+
+    def parked_streams(self) -> list[str]:
+        """The names of the parked streams."""
+        with self._lock:
+            return sorted(stream for stream, one in self._window.behind.items() if not one.replaying)
+
+    def parked(self) -> list[tuple[str, Behind, int]]:
+        """The parked streams by position, each with how many events wait behind the one that it is parked at."""
+        with self._lock:
+            found = [
+                (stream, replace(one)) for stream, one in self._window.behind.items() if not one.replaying
+            ]
+            through = self._window.through
+        found.sort(key=lambda one: one[1].first)
+        return [(stream, one, self._following(stream, one, through)) for stream, one in found]
+
+    def _following(self, stream: str, behind: Behind, through: int) -> int:
+        cursor = self._cursor(stream, behind)
+        waiting = 0
+        while cursor.position < through:
+            waiting += len(cursor.read(through))
+        return max(waiting - 1, 0)
+
+    def _cursor(self, stream: str, behind: Behind) -> LogCursor:
+        wanted = replace(self.wanted, stream=stream)
+        return LogCursor(self._log, wanted, behind.first - 1, behind.version - 1)
+
+    # -- members -----------------------------------------------------------------------------
+    def set_policy(self, policy: Policy) -> None:
+        """For those who open it next; nobody has it open."""
+        with self._lock:
+            self.policy = policy
+            window = self._window
+            window.limit, window.max_deliveries = policy.in_flight, policy.max_deliveries
+            window.ack_timeout = policy.ack_timeout
+
+    def release(self, holder: object) -> None:
+        """Let others have what a consumer that is gone had in hand."""
+        with self._lock:
+            self._window.release(holder)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have those that wait look again."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one()
+
+    def arm(self, wake: Callable[[], None]) -> bool:
+        """Have `wake` called when there may be something to deliver; False where one should look again at once."""
+        with self._lock:
+            self._waiting.append(wake)
+            changes = self._window.changes
+        if changes > self.saver.done:
+            # For what could not be written when it changed.
+            self.saver.save()
+        return self.progress.call_committed(self.progress.head + 1, wake)
+
+    def disarm(self, wake: Callable[[], None]) -> None:
+        """Undo `arm`."""
+        self.progress.forget_committed(wake)
+        with self._lock:
+            if wake in self._waiting:
+                self._waiting.remove(wake)
+
+    def next_due(self) -> float | None:
+        """Seconds until something may be delivered again for the time that passed; None where nothing waits so."""
+        with self._lock:
+            due = self._window.next_due()
+        return None if due is None else max(due - time.monotonic(), 0.0)
+
+    # -- delivering --------------------------------------------------------------------------
+    def take(self, until: int | None, holder: object) -> tuple[Entry | None, bool]:
+        """The next event to deliver; without one, whether the log was read, so that it is worth to ask again."""
+        entry = self._take(until, holder)
+        if entry is not None or not self._fill():
+            return entry, False
+        return self._take(until, holder), True
+
+    def _take(self, until: int | None, holder: object) -> Entry | None:
+        with self._lock:
+            return self._window.take(time.monotonic(), until, holder)
+
+    def _fill(self) -> bool:
+        """Read one batch, where there is room and nobody else does it; False where there is nothing to read now."""
+        if not self._filling.acquire(blocking=False):
+            return False
+        try:
+            return self._fill_replayed() or self._fill_ahead()
+        except StoreClosed:
+            if self.progress.closed or self.closed:
+                return False
+            raise
+        finally:
+            self._filling.release()
+
+    def _fill_ahead(self) -> bool:
+        with self._lock:
+            room = self._window.room
+        before = self._ahead.position
+        if room <= 0 or before >= self.progress.head:
+            return False
+        found = self._ahead.read(self.progress.head, min(room, BATCH))
+        with self._lock:
+            for recorded in found:
+                self._window.load(recorded)
+            self._window.looked(self._ahead.position)
+            if self._window.through - self._stored_through > STORE_AFTER:
+                self._window.changes += 1
+                self._stored_through = self._window.through
+                store = True
+            else:
+                store = False
+        if store:
+            self.saver.save()
+        if len(found) > 1:
+            self.wake()
+        return True
+
+    def _fill_replayed(self) -> bool:
+        with self._lock:
+            stream = self._to_read.popleft() if self._to_read and self._window.room > 0 else None
+            cursor = None if stream is None else self._replays.get(stream)
+            room, through = self._window.room, self._window.through
+        if stream is None or cursor is None:
+            return False
+        try:
+            found = cursor.read(through, min(room, BATCH))
+        except BaseException:
+            with self._lock:
+                self._to_read.append(stream)
+            raise
+        done = False
+        with self._lock:
+            if self._replays.get(stream) is not cursor:
+                return True  # It was parked again meanwhile.
+            for recorded in found:
+                self._window.load_replayed(recorded)
+            if cursor.position < self._window.through:
+                self._to_read.append(stream)
+            elif self._window.replayed(stream):
+                del self._replays[stream]
+                done = True
+        if done:
+            self.saver.save()
+        if len(found) > 1:
+            self.wake()
+        return True
+
+    # -- settling ----------------------------------------------------------------------------
+    def settle(self, stream: str, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
+        """Acknowledge, refuse or park: whether the change was made, and its number for the saver."""
+        with self._lock:
+            made = change(self._window, time.monotonic())
+            number = self._window.changes
+            if stream in self._replays:
+                self._look_at_replay(stream)
+            waiting = bool(self._waiting)
+        if made:
+            self.saver.save()
+            if waiting:
+                self.wake()
+        return made, number
+
+    def _look_at_replay(self, stream: str) -> None:
+        behind = self._window.behind.get(stream)
+        if behind is None or not behind.replaying:
+            del self._replays[stream]
+        elif not self._window.has(stream) and stream not in self._to_read:
+            # Read on, or find that this was the last one.
+            self._to_read.append(stream)
+
+    def _begin_replay(self, stream: str) -> None:
+        self._replays[stream] = self._cursor(stream, self._window.behind[stream])
+        self._to_read.append(stream)
+
+    def replay(self, stream: str | None) -> int:
+        """Deliver parked streams again, one or all; returns how many are."""
+        with self._lock:
+            begun = self._window.replay([*self._window.behind] if stream is None else [stream])
+            for one in begun:
+                self._begin_replay(one)
+        self.saver.save()
+        self.wake()
+        return len(begun)
+
+    def discard(self, stream: str, following: bool) -> bool:
+        """Give up what a stream is parked at; without `following`, what is behind it is replayed."""
+        with self._lock:
+            done = self._window.discard(stream, following)
+            if done and not following:
+                self._begin_replay(stream)
+        self.saver.save()
+        self.wake()
+        return done
+
+    def retire(self) -> Future[None]:
+        """Store nothing from now on; done once no write is under way any more."""
+        with self._lock:
+            self.closed = True
+            self._window.changes += 1
+            number = self._window.changes
+        self.wake()
+        return self.saver.wait(number)
+
+    def flush(self) -> Future[None]:
+        """Done once everything up to now is on disk."""
+        with self._lock:
+            number = self._window.changes
+        return self.saver.wait(number)
+
+    # -- storing -----------------------------------------------------------------------------
+    def _to_store(self) -> tuple[int, list[Note]]:
+        with self._lock:
+            window = self._window
+            state = GroupState(self.wanted, self.start, window.through, window.open())
+            self._stored_through = window.through
+            changed = [(stream, window.behind.get(stream)) for stream in window.changed]
+            number = window.changes
+            notes: list[Note] = [
+                (behind_key(self.name, stream), None if one is None else encode_behind(one))
+                for stream, one in changed
+            ]
+        if self.closed:
+            return number, []
+        return number, [(state_key(self.name), state.encode()), *notes]
+
+    def _stored(self, number: int) -> None:
+        with self._lock:
+            changed = self._window.changed
+            for stream in [stream for stream, last in changed.items() if last <= number]:
+                del changed[stream]

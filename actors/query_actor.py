@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import InvalidStateError
 from typing import Any
 
@@ -12,10 +12,12 @@ from actors._specs import QuerySpec
 from actors.cache import RecordingView, ResultCache, spans_of
 from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
 from actors.mailbox import Mailbox, Request
+from actors.progress import Progress
 from actors.reply import Reply
 from actors.view import View
 from actors.worker import Worker
-from storage import ReplicaStore, Snapshot
+from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
+from storage.damage import is_damage
 
 __all__ = ["QueryActor", "QueryJob", "QueryStats"]
 
@@ -40,6 +42,10 @@ class QueryJob(Request):
         self.keys: list[bytes | None] | None = None
         self.seen = 0
         self.newest = 0
+
+    def too_early(self) -> bool:
+        """Whether the snapshot lacks something that the caller asked for."""
+        return self.seen < self.target
 
     def answer(self, outcome: list[Any] | Exception) -> None:
         """Give the caller the results, or the error, unless it went away."""
@@ -76,15 +82,24 @@ class QueryActor(Worker):
         mailbox: Mailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        store: ReplicaStore,
+        replica: str,
+        stores: Mapping[str, ReplicaStore],
         stats: QueryStats,
+        progress: Progress,
         redirect: Callable[[QueryJob], None],
+        condemn: Callable[[str, ReplicaStore, str], None],
         cache: ResultCache | None = None,
     ) -> None:
-        """`redirect` finds another replica for a job that this one turns out to be too old for."""
+        """`redirect` finds another replica for a job that this one turns out to be no good for.
+
+        `condemn` has a damaged replica begun anew; `stores` has its store at each moment.
+        """
         super().__init__(name, mailbox, exited)
-        self._store = store
+        self._replica = replica
+        self._stores = stores
         self._stats = stats
+        self._progress = progress
+        self._condemn = condemn
         self._redirect = redirect
         self._cache = cache
 
@@ -103,7 +118,16 @@ class QueryActor(Worker):
                     job.answer(QueryFailed("the query actor stopped in the middle; ask again"))
 
     def _answer_all(self, jobs: deque[QueryJob]) -> None:
-        snapshot = self._store.snapshot()
+        store = self._stores[self._replica]
+        try:
+            snapshot = store.snapshot()
+        except StorageError as error:
+            # It was begun anew this moment, or has to be.
+            if not isinstance(error, StoreClosed) and not self._is_damage(store, error):
+                raise
+            while jobs:
+                self._redirect(jobs.popleft())
+            return
         try:
             while jobs:
                 job = jobs[0]
@@ -112,18 +136,26 @@ class QueryActor(Worker):
                         DeadlineExceeded("the query's time-out passed before its turn; it was not run")
                     )
                 elif not job.future.cancelled():
-                    self._answer(job, snapshot)
+                    self._answer(job, store, snapshot)
                 jobs.popleft()
         finally:
             snapshot.close()
 
-    def _answer(self, job: QueryJob, snapshot: Snapshot) -> None:
+    def _is_damage(self, store: ReplicaStore, error: BaseException) -> bool:
+        """Whether the error is the replica's fault, which is then left out and begun anew."""
+        damaged = is_damage(error)
+        if damaged:
+            self._condemn(self._replica, store, f"it is damaged: {error}")
+        return damaged
+
+    def _answer(self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot) -> None:
         try:
             checkpoints = [snapshot.checkpoint(model) for model in job.models]
             if checkpoints:
                 job.seen, job.newest = min(checkpoints), max(checkpoints)
-            if job.seen < job.target:
-                # The replica was begun anew after the job was given to it.
+            floor = self._progress.floor(self._replica, job.models)
+            if job.too_early() or job.seen < floor or job.seen != job.newest:
+                # The replica was begun anew after the job was given to it, or one of the models stopped.
                 self._redirect(job)
             elif job.keys is not None:
                 job.answer(self._run_and_keep(job, job.keys, snapshot))
@@ -131,6 +163,9 @@ class QueryActor(Worker):
                 view = View(snapshot, job.models)
                 job.answer([self._run(query, spec, view) for query, spec in job.queries])
         except Exception as error:
+            if self._is_damage(store, error):
+                self._redirect(job)
+                return
             self._stats.failed += 1
             job.answer(error)
 

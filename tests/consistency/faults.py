@@ -18,6 +18,7 @@ from actors.command_handler import CommandHandler
 from actors.messages import Submission
 from actors.progress import Progress
 from actors.projecting import Projector
+from actors.query_actor import QueryJob
 from tests.consistency import registers
 from tests.consistency.recorder import Pace
 
@@ -65,7 +66,7 @@ def _forgets_reads(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     def forgetful(self: Session, asked: Any, **options: Any) -> Any:
         before = self.position
         answer = query(self, asked, **options)
-        self.position = before
+        self._position = before
         return answer
 
     monkeypatch.setattr(Session, "query", forgetful)
@@ -74,6 +75,7 @@ def _forgets_reads(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
 # -- replicas that say what is not so -------------------------------------------------------------------------------
 def _all_are_fresh(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(Progress, "fresh", lambda self, models, position: list(self.replicas))
+    _believed(monkeypatch)
 
 
 def _ahead_of_itself(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
@@ -83,6 +85,12 @@ def _ahead_of_itself(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
         applied(self, replica, [(model, position + 10) for model, position in checkpoints])
 
     monkeypatch.setattr(Progress, "applied", boast)
+    _believed(monkeypatch)
+
+
+def _believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at the snapshot itself."""
+    monkeypatch.setattr(QueryJob, "too_early", lambda self: False)
 
 
 def _model_by_model(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:

@@ -6,24 +6,17 @@ It never fails for being slow: the exit code tells only whether every peer could
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import lmdb
-
 from benchmarks.harness import measure
+from benchmarks.machine import disk, machine
 from benchmarks.report import aims_table, promises, rates_table
 from benchmarks.suite import AIMS, COMMANDS, QUERIES, RANGES
 from benchmarks.workload import PRODUCTS
-
-PACKAGES = ("pykka", "lmdb", "msgpack", "eventsourcing", "umadb")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as name:
         folder = Path(name).resolve()
         print(f"{commands:,} commands and {queries:,} queries each, {PRODUCTS:,} products, rounds: {rounds}")
-        print(_machine())
-        print(_disk(folder), flush=True)
+        print(machine())
+        print(disk(folder), flush=True)
         results, sound = measure(chosen, folder=folder, rounds=rounds, commands=commands, queries=queries)
 
     tables = [
@@ -88,43 +81,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="a folder on the disk to measure (default: the current one)",
     )
     return parser.parse_args(arguments)
-
-
-def _machine() -> str:
-    versions = []
-    for package in PACKAGES:
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"no {package}")
-    engine = ".".join(str(part) for part in lmdb.version())
-    return (
-        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}; "
-        f"{', '.join(versions)} (LMDB {engine})"
-    )
-
-
-def _disk(folder: Path) -> str:
-    """How many appended pages a second this disk makes durable: the floor under one caller's figures."""
-    count = 200
-    with (folder / "fsync").open("wb", buffering=0) as file:
-        started = time.perf_counter()
-        for _ in range(count):
-            file.write(bytes(4096))
-            os.fsync(file.fileno())
-        rate = count / (time.perf_counter() - started)
-    kind = _file_system(folder)
-    warning = "; no disk: what is said of durability below does not hold here" if kind == "tmpfs" else ""
-    return f"Data on {kind}, {rate:,.0f} fsyncs of an appended 4 KiB page a second{warning}"
-
-
-def _file_system(folder: Path) -> str:
-    try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    except OSError:
-        return "an unknown file system"
-    inside = [(len(point), kind) for point, kind in mounts if folder.is_relative_to(point)]
-    return max(inside)[1] if inside else "an unknown file system"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""What a run was made on, for the head of its tables and for its file of results."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+PACKAGES = ("pykka", "lmdb", "msgpack", "eventsourcing", "umadb")
+
+
+def machine() -> str:
+    """Versions and processors, in one line."""
+    versions = []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"no {package}")
+    engine = ".".join(str(part) for part in lmdb.version())
+    return (
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}; "
+        f"{', '.join(versions)} (LMDB {engine})"
+    )
+
+
+def disk(folder: Path) -> str:
+    """How many appended pages a second this disk makes durable: the floor under one caller's figures."""
+    count = 200
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        started = time.perf_counter()
+        for _ in range(count):
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+        rate = count / (time.perf_counter() - started)
+    kind = _file_system(folder)
+    warning = "; no disk: what is said of durability below does not hold here" if kind == "tmpfs" else ""
+    return f"Data on {kind}, {rate:,.0f} fsyncs of an appended 4 KiB page a second{warning}"
+
+
+def _file_system(folder: Path) -> str:
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return "an unknown file system"
+    inside = [(len(point), kind) for point, kind in mounts if folder.is_relative_to(point)]
+    return max(inside)[1] if inside else "an unknown file system"
+
+
+def write_results(folder: Path, name: str, settings: Mapping[str, Any], figures: Any, table: str) -> Path:
+    """Write `name`.json and the Markdown table `name`.md into the folder, made if need be; returns the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(table + "\n")
+    path = folder / f"{name}.json"
+    content = {"machine": machine(), "settings": dict(settings), "figures": figures}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first are figures."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,136 @@
+"""Who replays: one contract, and the peers that are nothing but this library and the standard one.
+
+A peer is made for one measurement on an empty folder and is closed after it; all on the main thread.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from itertools import islice
+from pathlib import Path
+
+import msgpack
+
+from actors import System
+from benchmarks.domain import ListProduct, catalog, products, shop
+from benchmarks.peers.base import in_batches
+from benchmarks.replay.workload import history
+
+TIMEOUT = 600.0
+BATCH = 2_000
+
+
+class ReplayPeer(ABC):
+    """Fills a table of sku, name and price, with an index on the price, from a log on disk."""
+
+    keeps: str
+    """What is durable when: printed under the table."""
+
+    @abstractmethod
+    def fill(self, folder: Path, total: int) -> None:
+        """Write the history. Not timed."""
+
+    @abstractmethod
+    def replay(self) -> float:
+        """Apply all of it to an empty table; seconds."""
+
+    @abstractmethod
+    def found(self) -> tuple[int, int]:
+        """How many rows the table has, and the sum of their prices."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the store; also after a failure half-way."""
+
+
+class OneWriterReplay(ReplayPeer):
+    """A system with one replica that has lost its tables, from the opening until it has caught up."""
+
+    keeps = (
+        f"checkpoint and tables in one transaction for up to {BATCH:,} events, no fsync: the log has it all"
+    )
+    system: System | None = None
+
+    def fill(self, folder: Path, total: int) -> None:
+        self.path = folder / "shop"
+        with System.open(self.path, shop, replicas=1) as system:
+            for batch in in_batches(history(total), BATCH):
+                system.execute_many(batch, timeout=TIMEOUT)
+        shutil.rmtree(self.path / "replicas")
+
+    def replay(self) -> float:
+        started = time.perf_counter()
+        self.system = System.open(self.path, shop, replicas=1)
+        self.system.wait_applied(timeout=TIMEOUT)
+        return time.perf_counter() - started
+
+    def found(self) -> tuple[int, int]:
+        assert self.system is not None
+        with self.system.view(catalog) as view:
+            prices = [row["price"] for row in view[products].range("price")]
+        return len(prices), sum(prices)
+
+    def close(self) -> None:
+        if self.system is not None:
+            self.system.close()
+
+
+class SqliteLoop(ReplayPeer):
+    """A loop over an events table, with a transaction for as many events as a replica takes; no names, no order kept."""
+
+    keeps = f"checkpoint and table in one transaction for {BATCH:,} events, WAL, synchronous=OFF: no fsync"
+    connection: sqlite3.Connection | None = None
+
+    def fill(self, folder: Path, total: int) -> None:
+        self.connection = sqlite3.connect(folder / "shop.sqlite", isolation_level=None)
+        self.connection.executescript(
+            """
+            PRAGMA journal_mode = WAL;
+            PRAGMA synchronous = OFF;
+            CREATE TABLE events (position INTEGER PRIMARY KEY, type TEXT NOT NULL, data BLOB NOT NULL);
+            CREATE TABLE products (sku TEXT PRIMARY KEY, name TEXT NOT NULL, price INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE INDEX products_price ON products (price);
+            CREATE TABLE checkpoint (position INTEGER NOT NULL);
+            INSERT INTO checkpoint VALUES (0);
+            """
+        )
+        self.connection.execute("BEGIN")
+        for command in history(total):
+            listed = isinstance(command, ListProduct)
+            fields = {"sku": command.sku, "price": command.price}
+            if isinstance(command, ListProduct):
+                fields["name"] = command.name
+            self.connection.execute(
+                "INSERT INTO events (type, data) VALUES (?, ?)",
+                ("ProductListed" if listed else "PriceChanged", msgpack.packb(fields)),
+            )
+        self.connection.execute("COMMIT")
+
+    def replay(self) -> float:
+        assert self.connection is not None
+        run = self.connection.execute
+        started = time.perf_counter()
+        events = iter(run("SELECT position, type, data FROM events ORDER BY position"))
+        while batch := list(islice(events, BATCH)):
+            run("BEGIN")
+            for _, kind, data in batch:
+                fields = msgpack.unpackb(data)
+                if kind == "ProductListed":
+                    run("INSERT INTO products VALUES (:sku, :name, :price)", fields)
+                else:
+                    run("UPDATE products SET price = :price WHERE sku = :sku", fields)
+            run("UPDATE checkpoint SET position = ?", (batch[-1][0],))
+            run("COMMIT")
+        return time.perf_counter() - started
+
+    def found(self) -> tuple[int, int]:
+        assert self.connection is not None
+        count, total = self.connection.execute("SELECT count(*), sum(price) FROM products").fetchone()
+        return count, total
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()

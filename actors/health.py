@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["ActorHealth", "CacheHealth", "Health", "ModelHealth", "ReplicaHealth", "WriterHealth"]
+from actors.rebuilds import Rebuild
+
+__all__ = [
+    "ActorHealth",
+    "CacheHealth",
+    "Health",
+    "ModelHealth",
+    "ProcessHealth",
+    "ReplicaHealth",
+    "WriterHealth",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,8 @@ class WriterHealth:
 class ModelHealth:
     """One model on one replica; `failure` has the event and the traceback while it is stopped.
 
-    `full` says then that there was no room: it goes on by itself once there is.
+    `full` says then that there was no room: it goes on by itself once there is. `version` is the one that serves;
+    `frozen` says that its code is gone, so that it stands still until another build takes its place.
     """
 
     name: str
@@ -45,11 +56,16 @@ class ModelHealth:
     stopped_at: int | None
     failure: str | None
     full: bool = False
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaHealth:
-    """One replica: its lag in positions and seconds is that of its worst model."""
+    """One replica: its lag in positions and seconds is that of its worst model.
+
+    `reset_reason` says why it was begun anew, at opening or since; `left_out` that it is not asked before it has
+    caught up again.
+    """
 
     name: str
     lag: int
@@ -59,6 +75,7 @@ class ReplicaHealth:
     queries_failed: int
     events_applied: int
     reset_reason: str | None
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +92,35 @@ class CacheHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """One process manager; `position` is what it has handled, `lag` what it has not.
+
+    `effects` wait to be delivered, `parked` ones were given up; `rejections` found no handler since the opening.
+    `rebuilding` is the position that its states are being built up to, `stopped_at` the input that it fails on with
+    `failure`, a traceback, and `trouble` why a step is tried again.
+    """
+
+    name: str
+    version: int
+    position: int
+    lag: int
+    instances: int
+    timers: int
+    effects: int
+    parked: int
+    rejections: int
+    rebuilding: int | None
+    stopped_at: str | None
+    failure: str | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """The whole system. `problems` is empty when `status` is "ok"; each one is a sentence.
 
-    `cache` is None where no query has its results kept.
+    `rebuilds` are the builds that are filled beside those that serve, `skipped` counts the events that a model was
+    told to pass over; `cache` is None where no query has its results kept.
     """
 
     status: str
@@ -88,7 +130,10 @@ class Health:
     replicas: tuple[ReplicaHealth, ...]
     actors: tuple[ActorHealth, ...]
     problems: tuple[str, ...] = field(default=())
+    rebuilds: tuple[Rebuild, ...] = ()
+    skipped: int = 0
     cache: CacheHealth | None = None
+    processes: tuple[ProcessHealth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

@@ -126,6 +126,11 @@ class Progress:
                 entry.applied, entry.floor = 0, self.head
                 entry.stopped, entry.readable = None, True
 
+    def floor(self, replica: str, models: Iterable[str]) -> int:
+        """The position below which these models are not to be read there."""
+        entries = self.replicas[replica]
+        return max((entries[model].floor for model in models), default=0)
+
     def moved(self) -> None:
         """Have those who wait for a condition of their own look again."""
         with self._moved:
@@ -307,7 +312,7 @@ class Progress:
                     return name, model, entry.stopped
         return None
 
-    def wait_until(self, reached: Callable[[], bool], timeout: float) -> bool:
+    def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
         with self._moved:
             return self._moved.wait_for(reached, timeout)

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from actors.read_model import ReadModel
+from actors.rebuilds import Rate
+from actors.skipping import Skips
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
+from storage.builds import Build
+from storage.damage import is_damage
 
-__all__ = ["ModelRun", "ProjectionFailure", "Projector"]
+__all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 
 
 class ProjectionFailure:
@@ -29,14 +35,28 @@ class ProjectionFailure:
 
 
 class ModelRun:
-    """One model on one replica: its checkpoint, and its failure while it is stopped."""
+    """One build of a model on one replica: its checkpoint, and its failure while it is stopped.
 
-    __slots__ = ("checkpoint", "failure", "model")
+    `rate` is kept, and `waiting` says that it is not the replica's turn, while the build is one beside another.
+    """
 
-    def __init__(self, model: ReadModel, checkpoint: int) -> None:
+    __slots__ = ("checkpoint", "failure", "key", "model", "rate", "waiting")
+
+    def __init__(self, model: ReadModel, key: str, checkpoint: int) -> None:
         self.model = model
+        self.key = key
         self.checkpoint = checkpoint
         self.failure: ProjectionFailure | None = None
+        self.rate = Rate()
+        self.waiting = False
+
+
+class Frozen(NamedTuple):
+    """A build that serves although its code is gone: it stays where it is."""
+
+    name: str
+    version: int
+    checkpoint: int
 
 
 class _Stop(Exception):
@@ -49,32 +69,93 @@ class _Stop(Exception):
 
 
 class Projector:
-    """The models of one replica and their checkpoints."""
+    """The models of one replica: the builds that serve, the frozen ones, and those that are filled beside one.
 
-    def __init__(self, store: ReplicaStore, models: Sequence[ReadModel]) -> None:
+    The replica's thread changes it; each list is replaced, never changed, so any thread may look.
+    """
+
+    def __init__(self, store: ReplicaStore, models: Sequence[ReadModel], skips: Skips | None = None) -> None:
+        """`models` are all versions that are declared of the models that the replica has."""
         self._store = store
-        checkpoints = store.checkpoints()
-        self.runs = [ModelRun(model, checkpoints[model.name]) for model in models]
+        self._models = models
+        self._skips = Skips() if skips is None else skips
+        self.runs: list[ModelRun] = []
+        self.frozen: list[Frozen] = []
+        self.building: list[ModelRun] = []
         self.applied_events = 0
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the builds as the store has them, keeping what is known of those that were there."""
+        known = {run.key: run for run in (*self.runs, *self.building)}
+        checkpoints = self._store.build_checkpoints()
+
+        def run_of(build: Build) -> ModelRun:
+            run = known.get(build.key)
+            return run or ModelRun(self._code(build), build.key, checkpoints[build.key])
+
+        runs, frozen, building = [], [], []
+        for name in dict.fromkeys(model.name for model in self._models):
+            active, wanted = self._store.active(name), self._store.wanted(name)
+            if active.schema is None:
+                frozen.append(Frozen(name, active.version, checkpoints[active.key]))
+            else:
+                runs.append(run_of(active))
+            if wanted.key != active.key:
+                building.append(run_of(wanted))
+        self.runs, self.frozen, self.building = runs, frozen, building
+
+    def _code(self, build: Build) -> ReadModel:
+        return next(
+            model for model in self._models if (model.name, model.version) == (build.model, build.version)
+        )
 
     @property
     def position(self) -> int:
-        """What every running model has applied; the position to continue after."""
-        running = [run.checkpoint for run in self.runs if run.failure is None]
-        return min(running or [run.checkpoint for run in self.runs], default=0)
+        """The furthest that a running model has come; those behind it catch up by themselves."""
+        return max((run.checkpoint for run in self.running() or self.runs), default=0)
 
     def running(self) -> list[ModelRun]:
-        """The models that are not stopped."""
+        """The models that serve and are not stopped."""
         return [run for run in self.runs if run.failure is None]
 
     def checkpoints(self) -> list[tuple[str, int]]:
-        """The running models and what each has applied."""
-        return [(run.model.name, run.checkpoint) for run in self.running()]
+        """The models that are not stopped, the frozen ones too, and what each has applied."""
+        frozen = [(one.name, one.checkpoint) for one in self.frozen]
+        return [(run.model.name, run.checkpoint) for run in self.running()] + frozen
+
+    def serving(self, name: str) -> tuple[int, int, ProjectionFailure | None]:
+        """Version, checkpoint and failure of the build of a model that serves."""
+        for one in self.frozen:
+            if one.name == name:
+                return one.version, one.checkpoint, None
+        run = next(run for run in self.runs if run.model.name == name)
+        return run.model.version, run.checkpoint, run.failure
+
+    def start_build(self, name: str) -> None:
+        """Begin a new build of a model beside the one that serves; where there is one already, it goes on."""
+        if all(run.model.name != name for run in self.building):
+            self._store.start_build(name)
+            self._look()
+
+    def switch(self, run: ModelRun) -> None:
+        """Let a build serve from now on; the former one is done away with."""
+        self._store.activate(run.key)
+        run.failure = None
+        self._look()
 
     def stop(self, run: ModelRun, position: int, type_: str, error: BaseException) -> None:
         """Stop a model before the event at `position`."""
         attempts = run.failure.attempts + 1 if run.failure else 1
         run.failure = ProjectionFailure(position, type_, error, attempts)
+
+    def skips(self, run: ModelRun, position: int) -> bool:
+        """Whether an operator has the model pass this event over."""
+        return position in self._skips.of(run.model.name)
+
+    def pass_over(self, runs: Sequence[ModelRun], position: int) -> None:
+        """Move these models over an event without showing it to them."""
+        self._transaction((), runs, {}, position)
 
     def apply(
         self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
@@ -83,19 +164,21 @@ class Projector:
 
         A model that raises keeps what it had applied before that event; the others are not
         disturbed. Events that a model has applied already are passed over. Where the disk has no
-        room for an event, all that were to apply it stop before it.
+        room for an event, all that were to apply it stop before it. A damaged replica raises.
         """
         stopped: list[ModelRun] = []
-        limits: dict[str, int] = {}
+        limits: dict[ModelRun, int] = {}
         runs = self.running() if runs is None else runs
         while True:
             try:
-                self._transaction(events, runs, limits)
+                self._transaction(events, runs, limits, events[-1].position)
             except _Stop as stop:
-                limits[stop.run.model.name] = stop.recorded.position - 1
+                limits[stop.run] = stop.recorded.position - 1
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
                 stopped.append(stop.run)
             except StorageError as error:
+                if is_damage(error):
+                    raise
                 # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.
                 if len(events) > 1:
                     for one in events:
@@ -114,27 +197,43 @@ class Projector:
                 return stopped
 
     def _transaction(
-        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun], limits: dict[str, int]
+        self,
+        events: Sequence[RecordedEvent],
+        runs: Sequence[ModelRun],
+        limits: dict[ModelRun, int],
+        last: int,
     ) -> None:
-        last = events[-1].position
         reached: list[tuple[ModelRun, int]] = []
-        with self._store.write() as transaction:
-            for run in runs:
-                until = limits.get(run.model.name, last)
-                if until <= run.checkpoint:
-                    continue
-                self._project(run, transaction, events, until)
-                transaction.set_checkpoint(run.model.name, until)
-                reached.append((run, until))
+        first = events[0].position if events else last
+        try:
+            with self._store.write() as transaction:
+                for run in runs:
+                    until = limits.get(run, last)
+                    # One may have fallen back, in an engine that lost what it had: it has to read the log again.
+                    if not first - 1 <= run.checkpoint < until:
+                        continue
+                    self._project(run, transaction, events, until)
+                    transaction.set_checkpoint(run.key, until)
+                    reached.append((run, until))
+        except BaseException:
+            # Each engine commits on its own: some may have, before the one that could not; others fall back.
+            with suppress(StorageError):
+                at = self._store.build_checkpoints()
+                for run in runs:
+                    run.checkpoint = at[run.key]
+            raise
         for run, until in reached:
             run.checkpoint = until
 
     def _project(
         self, run: ModelRun, transaction: WriteTransaction, events: Sequence[RecordedEvent], until: int
     ) -> None:
-        tables = transaction.tables(run.model.name)
+        target = transaction.target(run.key)
         handlers = run.model.handlers
         after = run.checkpoint
+        skipped = self._skips.of(run.model.name)
+        if skipped:
+            events = [recorded for recorded in events if recorded.position not in skipped]
         for recorded in events:
             handler = handlers.get(recorded.event.__class__)
             if handler is None or recorded.position <= after:
@@ -143,10 +242,12 @@ class Projector:
                 return
             try:
                 if handler.wants_recorded:
-                    handler.fn(recorded.event, tables, recorded)
+                    handler.fn(recorded.event, target, recorded)
                 else:
-                    handler.fn(recorded.event, tables)
+                    handler.fn(recorded.event, target)
                 if len(events) == 1:
                     transaction.flush()
             except BaseException as error:
+                if is_damage(error):
+                    raise
                 raise _Stop(run, recorded, error) from error

@@ -1,43 +1,70 @@
 """A read replica: the actor that applies committed events to its own environment.
 
-One thread applies to one replica's tables. Queries read snapshots of them from other threads.
+One thread applies to one replica's tables, live events and what is filled from the log between them. Queries read
+snapshots of them from other threads.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors.mailbox import Mailbox, Request
+from actors.filling import Filling
+from actors.home import ReplicaHome
+from actors.mailbox import Mailbox, Request, Tick
 from actors.messages import Applied, Apply, CatchUp, Join
 from actors.progress import Progress
 from actors.projecting import ModelRun, Projector
+from actors.replay import read_events
+from actors.reply import Reply
+from actors.turns import Turns
 from actors.worker import Worker, tell
-from storage import CodecError, EventLog, RecordedEvent
+from storage import CodecError, EventLog, RecordedEvent, StorageError
+from storage.damage import is_damage
 
-__all__ = ["READ_BATCH", "ReadReplica", "RetryStopped"]
+__all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "RetryStopped", "StartBuild"]
 
 logger = logging.getLogger("onewriter.replica")
 
 READ_BATCH = 2_000
 """Events read from the log, or applied, in one transaction of a replica."""
 
-RETRY_FIRST, RETRY_LAST = 0.1, 30.0
-
-RETRY_FULL = 2.0
-"""Seconds after which at the latest a model that found no room tries again: that costs little."""
-
 
 class RetryStopped(Request):
-    """The supervisor to a replica: see whether a stopped model is due for another try."""
+    """To a replica: see whether a stopped model is due for another try; with `now` each of them is."""
+
+    __slots__ = ("now",)
+
+    def __init__(self, now: bool = False) -> None:
+        self.now = now
+
+
+class BeginAnew(Request):
+    """To a replica: your home is condemned."""
 
     __slots__ = ()
 
 
+class StartBuild(Request):
+    """To a replica: begin a new build of this model beside the one that serves."""
+
+    __slots__ = ("future", "model")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)
+
+
 class ReadReplica(Worker):
-    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`."""
+    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `BeginAnew`, `StartBuild`.
+
+    After each one, and when none comes, a slice is filled of what is behind or being built.
+    """
 
     def __init__(
         self,
@@ -45,40 +72,87 @@ class ReadReplica(Worker):
         mailbox: Mailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        projector: Projector,
+        home: ReplicaHome,
         log: EventLog,
         progress: Progress,
         sync: Mailbox,
+        turns: Turns,
+        share: float,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
     ) -> None:
         super().__init__(name, mailbox, exited)
-        self._projector = projector
+        self._home = home
         self._log = log
         self._progress = progress
         self._sync = sync
+        self._turns = turns
+        self._share = share
         self._listeners = listeners
-        self._position = projector.position
-        self._due: dict[str, float] = {}
+        self._settle_in()
+
+    def _settle_in(self) -> None:
+        """Take over what is open at home."""
+        self._projector: Projector = self._home.projector
+        self._position = self._projector.position
+        self._filling = Filling(
+            self.name,
+            self._projector,
+            self._log,
+            self._turns,
+            self._share,
+            wake=lambda: self.mailbox.put(RetryStopped()),
+            moved=lambda runs: self._publish(),  # noqa: ARG005
+            stopped=self._say_stopped,
+        )
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask sync for what they miss."""
-        self._publish()
-        self._sync.put(Applied(self.name, self._position, joining=True))
+        if self._home.condemned is not None:
+            self._begin_anew()
+        else:
+            self._publish()
+            self._join()
+        self.mailbox.tick = self._filling.wait(self._position)
 
     def on_receive(self, message: Any) -> None:
-        """Apply all that waits in one transaction, as far as it is one run of positions."""
+        """Handle one message, then fill a slice of what is due. A damaged home is left for a new one."""
+        try:
+            self._handle(message)
+            self._fill()
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self._home.condemn(self._home.store, f"it is damaged: {error}")
+            self._begin_anew()
+            self._fill()
+
+    def _handle(self, message: Any) -> None:
         kind = message.__class__
         if kind is Apply:
             self._apply(self._gather(message))
         elif kind is CatchUp:
             self._catch_up(message.until)
         elif kind is Join:
-            self._sync.put(Applied(self.name, self._position, joining=True))
+            self._join()
         elif kind is RetryStopped:
-            self._retry_stopped()
-        else:
+            if message.now:
+                self._filling.retry_now()
+        elif kind is StartBuild:
+            self._start_build(message)
+        elif kind is BeginAnew:
+            if self._home.condemned is not None:
+                self._begin_anew()
+        elif kind is not Tick:
             super().on_receive(message)
 
+    def _fill(self) -> None:
+        wait = self._filling.wait(self._position)
+        if wait is not None and wait <= 0:
+            self._filling.slice(self._position)
+            wait = self._filling.wait(self._position)
+        self.mailbox.tick = wait
+
+    # -- live events -------------------------------------------------------------------------
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
         waiting = self.mailbox.drain(64, Apply)
         if not waiting:
@@ -91,91 +165,91 @@ class ReadReplica(Worker):
             events += one.events
         return events
 
+    def _live(self) -> list[ModelRun]:
+        """The models that have all that the replica has had, and get what comes."""
+        position = self._position
+        return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
+
     def _apply(self, events: Sequence[RecordedEvent]) -> None:
         if events[0].position > self._position + 1:
             # Something was lost on the way, with an earlier incarnation: the log has it.
-            self._sync.put(Applied(self.name, self._position, joining=True))
+            self._join()
             return
         if events[-1].position > self._position:
             self._advance(events)
         self._sync.put(Applied(self.name, self._position))
 
     def _catch_up(self, until: int) -> None:
-        events, error = self._read(self._position, until)
+        if not self._live():
+            # Nobody here needs what lies before; those that stopped or are behind read it by themselves.
+            self._position = max(until, self._position)
+            self._sync.put(Applied(self.name, self._position))
+            return
+        events, error = read_events(self._log, self._position, READ_BATCH, until)
         if events:
             self._advance(events)
         elif error is not None:
             self._pass(until, error)
         self._sync.put(Applied(self.name, self._position))
 
-    def _read(self, after: int, until: int) -> tuple[Sequence[RecordedEvent], CodecError | None]:
-        """The next events, or those before one that can't be decoded; its error when there are none before it."""
-        try:
-            return self._log.read(after, READ_BATCH, until), None
-        except CodecError:
-            pass
-        events: list[RecordedEvent] = []
-        try:
-            while len(events) < READ_BATCH and after + len(events) < until:
-                events += self._log.read(after + len(events), 1, until)
-        except CodecError as error:
-            return events, None if events else error
-        return events, None
-
     def _pass(self, until: int, error: CodecError) -> None:
-        """Stop the models that need the next event, which can't be decoded, and go on with the others."""
-        for run in self._projector.running():
-            if run.checkpoint <= self._position:
-                self._stop_model(run, error)
-        # The stopped ones read what they miss by themselves; with none left, nobody needs what lies before `until`.
-        self._position = self._projector.position if self._projector.running() else until
-
-    def _stop_model(self, run: ModelRun, error: CodecError) -> None:
-        self._projector.stop(run, run.checkpoint + 1, "that can't be decoded", error)
-        self._report_stopped(run)
+        """Stop the models that need the next event, which can't be decoded; those that skip it go on."""
+        following = self._position + 1
+        live = self._live()
+        passing = [run for run in live if self._projector.skips(run, following)]
+        self._projector.pass_over(passing, following)
+        self._position = following if passing else until
+        for run in live:
+            if run not in passing:
+                self._projector.stop(run, following, "that can't be decoded", error)
+                self._filling.report(run)
+        self._publish()
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
-        for run in self._projector.apply(events):
-            self._report_stopped(run)
+        live = self._live()
+        stopped = self._projector.apply(events, live) if live else ()
         position = events[-1].position
         self._position = position
+        for run in stopped:
+            self._filling.report(run)
         self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(events[0].position - 1)
             tell(self._listeners, self.name, position, lag)
 
+    def _join(self) -> None:
+        self._sync.put(Applied(self.name, self._position, joining=True))
+
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())
 
-    # -- models that stopped -----------------------------------------------------------------
-    def _report_stopped(self, run: ModelRun) -> None:
+    def _say_stopped(self, run: ModelRun) -> None:
         failure = run.failure
         assert failure is not None
-        wait = min(RETRY_FIRST * 2 ** (failure.attempts - 1), RETRY_FULL if failure.full else RETRY_LAST)
-        self._due[run.model.name] = time.monotonic() + wait
+        if run in self._projector.building:
+            # What serves is not disturbed; but somebody may wait for the build.
+            self._progress.moved()
+            return
         why = f"{failure.error}; it then goes on by itself" if failure.full else failure.error
         self._progress.stopped(self.name, run.model.name, run.checkpoint, why, readable=failure.full)
-        logger.error(
-            "model %s on %s stopped at event %s at position %d: %s; tried again in %.1f s",
-            run.model.name,
-            self.name,
-            failure.type,
-            failure.position,
-            failure.error,
-            wait,
-        )
 
-    def _retry_stopped(self) -> None:
-        for run in self._projector.runs:
-            if run.failure is None or time.monotonic() < self._due.get(run.model.name, 0.0):
-                continue
-            events, error = self._read(run.checkpoint, self._position)
-            if error is not None:
-                self._stop_model(run, error)
-            elif events and self._projector.apply(events, [run]):
-                self._report_stopped(run)
-            elif run.checkpoint >= self._position:
-                run.failure = None
-                self._publish()
-            else:
-                self.mailbox.put(RetryStopped())
+    # -- builds and homes --------------------------------------------------------------------
+    def _start_build(self, order: StartBuild) -> None:
+        try:
+            self._projector.start_build(order.model)
+        except StorageError as error:
+            if is_damage(error):
+                self.mailbox.put(order)
+                raise
+            order.fail(error)
+            return
+        order.future.set_result(None)
+
+    def _begin_anew(self) -> None:
+        self._progress.leave_out(self.name)
+        self._turns.give_up(self.name)
+        self._home.begin_anew()
+        self._settle_in()
+        self._progress.begun_anew(self.name)
+        self._publish()
+        self._join()

@@ -19,6 +19,7 @@ from actors.consistency import target_position
 from actors.errors import (
     ActorsError,
     ConsistencyTimeout,
+    DomainError,
     ModelStopped,
     Overloaded,
     QueryTimeout,
@@ -31,7 +32,7 @@ from actors.read_model import ReadModel
 from actors.token import Tokens
 from actors.view import View
 from actors.worker import refuse_in_actor
-from storage import ReplicaStore
+from storage import ReplicaStore, StoreClosed
 
 __all__ = ["ReadGateway"]
 
@@ -183,6 +184,11 @@ class ReadGateway:
             return names
         if progress.closed:
             raise SystemClosed("the system is closed; the query was not run")
+        if not progress.holders(models):
+            raise DomainError(
+                f"no replica has all of {', '.join(models)}; read fewer of them together, or give them a replica in "
+                "common with replicas="
+            )
         stopped = progress.stopped_model(models)
         if stopped is not None:
             raise ModelStopped(
@@ -203,9 +209,8 @@ class ReadGateway:
     # -- views -------------------------------------------------------------------------------
     def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
         """A snapshot of a fresh enough replica, read in the caller's thread."""
-        for model in models:
-            checked_model(model, self._domain, "view")
-        opened = {model.name: model for model in models or self._domain.models.values()}
+        given = [checked_model(model, self._domain, "view") for model in models]
+        opened = {model.name: model for model in given or self._domain.models.values()}
         names = tuple(opened)
         timeout = options.pop("timeout", TIMEOUT)
         target = target_position(self._progress, tokens=self.tokens, **options)
@@ -214,11 +219,9 @@ class ReadGateway:
             again = threading.Event()
             replicas = self.fresh_or_call(names, target, again.set)
             if replicas:
-                view = self._open_view(self.balancer.next_replica(replicas), opened)
-                # Another one, where the replica was begun anew in between.
-                if view.position() >= target:
+                view = self._open_view(self.balancer.next_replica(replicas), opened, target)
+                if view is not None:
                     return view
-                view.close()
                 late = time.monotonic() > end
             else:
                 late = not again.wait(max(end - time.monotonic(), 0))
@@ -226,8 +229,17 @@ class ReadGateway:
                 self._progress.forget(again.set)
                 raise self._not_fresh(names, timeout)
 
-    def _open_view(self, replica: str, models: Mapping[str, ReadModel]) -> View:
-        view = View(self._stores[replica].snapshot(closed=ViewExpired), models, replica, self._view_closed)
+    def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """The view, unless the replica was begun anew in between, or one of the models stopped."""
+        try:
+            snapshot = self._stores[replica].snapshot(closed=ViewExpired)
+        except StoreClosed:
+            return None
+        view = View(snapshot, models, replica, self._view_closed)
+        needed = max(target, self._progress.floor(replica, models))
+        if not needed <= view.position() == view.newest():
+            view.close()
+            return None
         with self._views_lock:
             self._views[id(view)] = view
         return view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage import CodecError, EventLog, RecordedEvent
+from storage import CodecError, DamagedStore, EventLog, RecordedEvent, StorageError
 
 __all__ = ["read_events"]
 
@@ -12,11 +12,16 @@ __all__ = ["read_events"]
 def read_events(
     log: EventLog, after: int, limit: int, until: int
 ) -> tuple[Sequence[RecordedEvent], CodecError | None]:
-    """The next events, or those before one that can't be decoded; its error when there are none before it."""
+    """The next events, or those before one that can't be decoded; its error when there are none before it.
+
+    Raises `StorageError` where the log is damaged, and then not as `DamagedStore`: the replica is not to blame.
+    """
     try:
         return log.read(after, limit, until), None
     except CodecError:
         pass
+    except DamagedStore as error:
+        raise StorageError(str(error)) from None
     events: list[RecordedEvent] = []
     try:
         while len(events) < limit and after + len(events) < until:

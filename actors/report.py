@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.health import ActorHealth, Health, ModelHealth, ReplicaHealth, WriterHealth
+from actors.rebuilding import rebuilds
+from actors.rebuilds import Rebuild
 from actors.supervisor import Child
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ def report(runtime: Runtime) -> Health:
     writer = _writer(runtime)
     replicas = tuple(_replica(runtime, name) for name in runtime.stores)
     actors = tuple(_actor(child) for child in runtime.children.values())
-    problems = tuple(_problems(runtime, writer, replicas, actors))
+    building = rebuilds(runtime)
+    problems = tuple(_problems(runtime, writer, replicas, actors, building))
     return Health(
         "ok" if not problems else "degraded",
         runtime.path,
@@ -31,6 +34,8 @@ def report(runtime: Runtime) -> Health:
         replicas,
         actors,
         problems,
+        building,
+        len(runtime.skips),
         None if runtime.cache is None else runtime.cache.health(),
     )
 
@@ -46,15 +51,18 @@ def _writer(runtime: Runtime) -> WriterHealth:
 
 def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
     head = runtime.progress.head
-    projector = runtime.projectors[name]
+    home = runtime.homes[name]
+    projector = home.projector
     entries = runtime.progress.replicas[name]
+    frozen = {one.name for one in projector.frozen}
     models = []
-    for run in projector.runs:
-        applied, failure = entries[run.model.name].applied, run.failure
+    for model, entry in entries.items():
+        version, _, failure = projector.serving(model)
+        applied = entry.applied
         models.append(
             ModelHealth(
-                run.model.name,
-                run.model.version,
+                model,
+                version,
                 applied,
                 max(head - applied, 0),
                 None if failure is None else failure.position,
@@ -62,6 +70,7 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
                 if failure is None
                 else f"event {failure.type} at position {failure.position}: {failure.text}",
                 failure is not None and failure.full,
+                model in frozen,
             )
         )
     worst = min((model.applied for model in models), default=head)
@@ -74,7 +83,8 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
         sum(one.served for one in stats),
         sum(one.failed for one in stats),
         projector.applied_events,
-        runtime.stores[name].reset_reason,
+        home.reason or home.store.reset_reason,
+        any(entry.applied < entry.floor for entry in entries.values()),
     )
 
 
@@ -89,6 +99,7 @@ def _problems(
     writer: WriterHealth,
     replicas: tuple[ReplicaHealth, ...],
     actors: tuple[ActorHealth, ...],
+    building: tuple[Rebuild, ...],
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     if writer.busy_with is not None and writer.busy_with[2] > runtime.settings.decider_limit:
@@ -104,7 +115,14 @@ def _problems(
             found.append(
                 f"query {activity[0]} has been running on {desk.name} for more than {QUERY_LIMIT:g} s"
             )
+    for one in building:
+        if one.failure is not None:
+            found.append(
+                f"the rebuild of model {one.model} on {one.replica} is stopped after position {one.position}"
+            )
     for replica in replicas:
+        if replica.left_out:
+            found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
             if model.stopped_at is not None:
                 why = ": its disk or its map is full" if model.full else ""

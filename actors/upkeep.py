@@ -16,6 +16,7 @@ __all__ = ["Upkeep"]
 logger = logging.getLogger("onewriter.upkeep")
 
 READER_CHECK_EVERY = 60.0
+FILES_CHECK_EVERY = 1.0
 HELD_AT_MOST = 0.02
 
 OCCUPIED_AFTER = 0.5
@@ -27,19 +28,19 @@ class Upkeep:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._readers_checked = time.monotonic()
+        self._readers_checked = self._files_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
 
     def tick(self) -> None:
-        """Expire old views, retry stopped models, watch deciders and queries that hang, free dead readers' slots."""
+        """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
         runtime = self._runtime
         expired = runtime.reads.expire_views(runtime.settings.view_max_age)
         if expired:
             logger.warning(
                 "%d views were older than %g s and are closed", expired, runtime.settings.view_max_age
             )
-        for name, projector in runtime.projectors.items():
-            if any(run.failure is not None for run in projector.runs):
+        for name, home in runtime.homes.items():
+            if any(run.failure is not None for run in (*home.projector.runs, *home.projector.building)):
                 runtime.children[name].mailbox.put(RetryStopped())
         self._watch_decider()
         runtime.progress.set_occupied(runtime.balancer.occupied(OCCUPIED_AFTER))
@@ -47,6 +48,12 @@ class Upkeep:
         if now - self._readers_checked > READER_CHECK_EVERY:
             self._readers_checked = now
             runtime.log.reader_check()
+        if now - self._files_checked > FILES_CHECK_EVERY:
+            self._files_checked = now
+            for name, home in runtime.homes.items():
+                store = home.store
+                if home.condemned is None and (why := home.missing()) is not None:
+                    runtime.condemn(name, store, why)
 
     def _watch_decider(self) -> None:
         activity = self._runtime.desk.activity

@@ -21,5 +21,5 @@ def is_damage(error: BaseException | None) -> bool:
         if isinstance(error, (DamagedStore, *_DAMAGED)):
             return True
         seen.add(id(error))
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from actors import rebuilding, skipping
 from actors._arguments import checked_model
 from actors.api.base import Calls
 from actors.consistency import position_of
 from actors.domain import Domain
-from actors.errors import UnknownName
+from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health
 from actors.messages import Receipt
 from actors.read_model import ReadModel
+from actors.rebuilds import Rebuild
+from actors.skipping import Skipped
+from actors.worker import refuse_in_actor
 from storage import RecordedEvent
 
 __all__ = ["CareCalls"]
@@ -77,13 +81,57 @@ class CareCalls(Calls):
     def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
 
-        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names`, `UnknownMessage` for a
-        model of another domain.
+        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the model,
+        `UnknownMessage` for a model of another domain.
         """
         runtime = self._running()
         if replica not in list(runtime.stores):
             raise UnknownName("replica", replica, runtime.stores)
-        return runtime.stores[replica].dump(checked_model(model, runtime.domain, "dump").name)
+        name = checked_model(model, runtime.domain, "dump").name
+        if name not in runtime.progress.replicas[replica]:
+            raise UnknownName(f"model on {replica}", name, runtime.progress.replicas[replica])
+        return runtime.stores[replica].dump(name)
+
+    def rebuild(self, model: ReadModel, *, wait: bool = False, timeout: float | None = None) -> None:
+        """Fill a model anew from the log, beside what serves, and switch to it; a rebuild under way goes on.
+
+        For tables that a mended projection should have filled otherwise: a new `version=` needs no call. Replicas
+        build one after another; `rebuilds()` shows how far they are. Returns once all have begun, or with `wait`
+        once each replica serves its new build.
+
+        Raises `ConsistencyTimeout` when that takes more than `timeout` seconds (it goes on), `ModelStopped` when a
+        build stops at an event (what served before still does), `UnknownMessage`, `WrongThread`.
+        """
+        runtime = self._running()
+        refuse_in_actor("rebuild")
+        name = checked_model(model, runtime.domain, "rebuild").name
+        rebuilding.start_rebuild(runtime, name)
+        if wait and not rebuilding.wait_rebuilt(runtime, name, timeout):
+            raise ConsistencyTimeout(
+                f"model {name!r} was not rebuilt on every replica within {timeout:g} s; it goes on, see rebuilds()"
+            )
+
+    def rebuilds(self) -> tuple[Rebuild, ...]:
+        """The builds that are being filled beside those that serve, by replica; never waits."""
+        return rebuilding.rebuilds(self._running())
+
+    def skip(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
+        """Have a model pass over the event that it is stopped at, on every replica, in every version and rebuild.
+
+        The decision is written to the log with `reason` and the time, and can't be taken back; a model that is
+        stopped there goes on at once. Skipping it again does nothing.
+
+        Raises `NotStopped` where the model is stopped on no replica at that position, `ValueError` for one that is
+        not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
+        """
+        runtime = self._running()
+        refuse_in_actor("skip")
+        name = checked_model(model, runtime.domain, "skip").name
+        rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
+
+    def skipped(self) -> list[Skipped]:
+        """Every event that a model was told to skip, with the reason and the time, by model and position."""
+        return skipping.noted(self._running().log)
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""

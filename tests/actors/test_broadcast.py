@@ -12,6 +12,7 @@ from actors.messages import Applied, Apply, Committed
 from actors.progress import Progress
 from actors.read_replica import ReadReplica
 from actors.sync import Sync
+from actors.turns import Turns
 from storage import RecordedEvent
 
 
@@ -111,13 +112,21 @@ class Log:
 
 
 class Tables:
-    """A projector that notes what it applies, durably, or fails before that."""
+    """A projector of one model that notes what it applies, durably, or fails before that; it is its own home."""
+
+    condemned = None
+    building = ()
+    failure = None
 
     def __init__(self):
         self.applied = []
         self.fails = False
+        self.projector = self
+        self.runs = [self]
 
-    runs = ()
+    @property
+    def checkpoint(self):
+        return self.position
 
     @property
     def position(self):
@@ -126,7 +135,7 @@ class Tables:
     def checkpoints(self):
         return []
 
-    def apply(self, given):
+    def apply(self, given, runs):  # noqa: ARG002
         if self.fails:
             self.fails = False
             raise RuntimeError("the replica dies")
@@ -166,10 +175,12 @@ class Simulation:
             name,
             self.mailboxes[name],
             lambda *_: None,
-            projector=self.tables[name],
+            home=self.tables[name],
             log=self.log,
             progress=self.progress,
             sync=self.sync_mailbox,
+            turns=Turns(),
+            share=0.5,
         )
         self.replicas[name].on_start()
 

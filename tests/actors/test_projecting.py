@@ -204,14 +204,14 @@ def test_both_models_may_stop_at_different_events(replica):
     assert sorted(replica.apply([1, 2, POISON, 4])) == ["all", "sums"]
     assert (replica.kept, replica.sum) == ([1], 3)
     assert replica.store.checkpoints() == {"all": 1, "sums": 2}
-    assert replica.projector.position == 1
+    assert replica.projector.position == 2
 
 
 def test_a_new_projector_goes_on_from_the_checkpoints(replica):
     replica.apply([1, POISON, 3])
     again = Projector(replica.store, replica.models)
     assert {run.model.name: run.checkpoint for run in again.runs} == {"all": 3, "sums": 1}
-    assert again.position == 1
+    assert again.position == 3, "the model behind it catches up by itself"
     replica.domain.poison = lambda: None
     replica.domain.seen.clear()
     again.apply(replica.events([1, POISON, 3, 4]))

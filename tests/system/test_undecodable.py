@@ -19,8 +19,8 @@ GONE = 3
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped models are tried again at every tick of the supervisor."""
-    monkeypatch.setattr("actors.read_replica.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.read_replica.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.filling.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.filling.RETRY_LAST", 0.01)
 
 
 def generation(*, scrapped: bool = True, with_why: bool = True, names: bool = True) -> SimpleNamespace:
@@ -122,7 +122,7 @@ def models(system: System) -> list[Any]:
 
 def tried_again(system: System, times: int = 3) -> bool:
     """Whether every stopped model was tried that often."""
-    runs = [run for projector in system._runtime.projectors.values() for run in projector.runs]
+    runs = [run for home in system._runtime.homes.values() for run in home.projector.runs]
     return all(run.failure is None or run.failure.attempts >= times for run in runs)
 
 

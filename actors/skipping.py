@@ -1,0 +1,70 @@
+"""Events that an operator has a model pass over: noted in the log, and so the same for every replica and rebuild.
+
+The notes are the truth; what is in memory is read by the replicas' threads and replaced by callers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgpack
+
+from storage import EventLog
+
+__all__ = ["Skipped", "Skips", "skip_note"]
+
+PREFIX = b"skip/"
+
+
+class Skipped(NamedTuple):
+    """An event that a model does not get: where, why and since when."""
+
+    model: str
+    position: int
+    reason: str
+    time: datetime
+
+
+class Skips:
+    """The skipped positions by model. Any thread reads; whoever has written the note adds."""
+
+    def __init__(self, skipped: Mapping[str, frozenset[int]] | None = None) -> None:
+        self._positions = dict(skipped or {})
+
+    @classmethod
+    def read(cls, log: EventLog) -> Skips:
+        """Those that are noted in the log."""
+        skips = cls()
+        for one in noted(log):
+            skips.add(one.model, one.position)
+        return skips
+
+    def __len__(self) -> int:
+        return sum(map(len, self._positions.values()))
+
+    def of(self, model: str) -> frozenset[int]:
+        """The positions that this model, whatever its version, passes over."""
+        return self._positions.get(model, frozenset())
+
+    def add(self, model: str, position: int) -> None:
+        """From now on the model passes this position over."""
+        self._positions[model] = self.of(model) | {position}
+
+
+def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:
+    """The note that says so."""
+    value = {"reason": reason, "time": int(datetime.now(UTC).timestamp() * 1e6)}
+    return PREFIX + f"{model}/{position:020}".encode(), msgpack.packb(value)
+
+
+def noted(log: EventLog) -> list[Skipped]:
+    """Every skip in the log, by model and position."""
+    found = []
+    for key, raw in log.notes(PREFIX):
+        model, _, position = key[len(PREFIX) :].decode().rpartition("/")
+        value = msgpack.unpackb(raw)
+        time = datetime.fromtimestamp(value["time"] / 1e6, UTC)
+        found.append(Skipped(model, int(position), value["reason"], time))
+    return found

@@ -18,6 +18,8 @@ from storage.keys import KEY_FORMAT
 from storage.table_index import Component, Each, Index, IndexSpec, Words
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
 
+CHECKPOINT = b"checkpoint/"
+
 __all__ = ["Build", "Layout", "pack_build", "plan", "unpack_build"]
 
 
@@ -69,7 +71,9 @@ def plan(
     for schema in models:
         versions = code.setdefault(schema.name, {})
         if schema.version in versions:
-            raise InvalidSchema(f"two read models have one name and one version: {schema.name} {schema.version}")
+            raise InvalidSchema(
+                f"two read models have one name and one version: {schema.name} {schema.version}"
+            )
         versions[schema.version] = schema
     layout = Layout({}, {}, {})
     stored = list(stored)
@@ -93,6 +97,11 @@ def plan(
 def next_generation(builds: Iterable[Build]) -> int:
     """The number of a model's next build, given those that it has."""
     return max((build.generation + 1 for build in builds), default=0)
+
+
+def checkpoint_key(build: str) -> bytes:
+    """Where the checkpoint of a build in LMDB is stored."""
+    return CHECKPOINT + build.encode()
 
 
 # -- as stored ----------------------------------------------------------------------------------------------------

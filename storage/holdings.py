@@ -174,7 +174,7 @@ class Holdings:
             return
         access = self.write()
         try:
-            access.locked(write_active, self.meta, model, opened.build.key)
+            access.locked(write_active, self.meta, model, opened.key)
             access.locked(write_gone, self.meta, former.build)
             with together:
                 self.commit(access, {}, {**self.state.active, model: opened})
@@ -214,7 +214,7 @@ class Holdings:
         )
 
     def _retire(self, former: OpenBuild) -> None:
-        key = former.build.key
+        key = former.key
         self._hold({other: opened for other, opened in self.builds.items() if other != key})
         if former.store is not None:
             self.retired.append(former)

@@ -5,10 +5,10 @@ Made by the thread that applies, once a commit, and never changed afterwards; re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
-from storage.builds import Build
+from storage.builds import Build, checkpoint_key
 from storage.engines.base import ModelStore
 from storage.errors import InvalidSchema
 from storage.table_access import TableHandle
@@ -20,12 +20,14 @@ __all__ = ["Mark", "Moment", "OpenBuild"]
 class OpenBuild:
     """A build that is open: its LMDB tables, or the store of another engine."""
 
-    __slots__ = ("build", "by_name", "store", "tables")
+    __slots__ = ("build", "by_name", "checkpoint_key", "key", "store", "tables")
 
     def __init__(
         self, build: Build, tables: Mapping[TableSchema, TableHandle], store: ModelStore | None = None
     ) -> None:
         self.build = build
+        self.key = build.key
+        self.checkpoint_key = checkpoint_key(build.key)
         self.tables = tables
         self.by_name = {schema.name: handle for schema, handle in tables.items()}
         self.store = store
@@ -33,25 +35,15 @@ class OpenBuild:
     def mark(self, checkpoint: int) -> Mark:
         """Where it is now: at `checkpoint` for one in LMDB, another engine's store knows by itself."""
         if self.store is None:
-            return Mark(checkpoint, checkpoint, {})
+            return checkpoint, checkpoint, {}
         names = ["", *(one.name for one in self.build.kept.objects)]
         changed = {name: self.store.changed(name) for name in names}
-        return Mark(self.store.checkpoint, changed[""], changed)
+        return self.store.checkpoint, changed[""], changed
 
 
-class Mark(NamedTuple):
-    """How far a build is. A table that is not in `changed` last changed at `since` or before."""
-
-    checkpoint: int
-    since: int
-    changed: Mapping[str, int]
-
-    def after(self, position: int, tables: Iterable[str]) -> Mark:
-        """The mark after a commit up to `position` that changed these tables."""
-        changes = dict.fromkeys(tables, position)
-        if not changes:
-            return Mark(position, self.since, self.changed)
-        return Mark(position, self.since, {**self.changed, **changes, "": position})
+Mark: TypeAlias = tuple[int, int, Mapping[str, int]]
+"""How far a build is: its checkpoint, the checkpoint when it was opened, and the positions at which its tables last
+changed since then, by name, that of any of them under "". A plain tuple, since each commit makes one for each build."""
 
 
 class Moment:
@@ -66,14 +58,14 @@ class Moment:
 
     def checkpoint(self, model: str) -> int:
         """The position of the last event that the model's active build includes, 0 for none."""
-        return self.marks[self.opened(model).build.key].checkpoint
+        return self.marks[self.opened(model).key][0]
 
     def changed(self, model: str, name: str = "") -> int:
         """An upper bound of the position that last changed a table or object of the model, any of them for "".
 
         Of one build only: compare it together with `build`. After opening it is the checkpoint.
         """
-        _, since, changed = self.marks[self.opened(model).build.key]
+        _, since, changed = self.marks[self.opened(model).key]
         return changed.get(name, since)
 
     def version(self, model: str) -> int:
@@ -82,7 +74,7 @@ class Moment:
 
     def build(self, model: str) -> str:
         """The key of the model's active build."""
-        return self.opened(model).build.key
+        return self.opened(model).key
 
     def opened(self, model: str) -> OpenBuild:
         """The model's active build."""

@@ -32,7 +32,7 @@ from storage.environment import (
 )
 from storage.errors import DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.holdings import Holdings, spare_databases
-from storage.moment import Moment
+from storage.moment import Mark, Moment
 from storage.replica_files import (
     BESIDE,
     ReplicaState,
@@ -170,14 +170,14 @@ class ReplicaStore:
     def checkpoints(self) -> dict[str, int]:
         """The position up to which the active build of every model goes, 0 for none. Any thread."""
         found = self.build_checkpoints()
-        return {model: found[opened.build.key] for model, opened in self._held.state.active.items()}
+        return {model: found[opened.key] for model, opened in self._held.state.active.items()}
 
     def build_checkpoints(self) -> dict[str, int]:
         """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
         self._check_open()
         held = self._held
         return {
-            key: held.state.marks[key].checkpoint if opened.store is None else opened.store.checkpoint
+            key: held.state.marks[key][0] if opened.store is None else opened.store.checkpoint
             for key, opened in held.builds.items()
         }
 
@@ -280,19 +280,18 @@ class ReplicaStore:
             transaction = WriteTransaction(access, held, self._codec)
             try:
                 yield transaction
-                transaction.flush()
+                marks = transaction.settle()
                 if transaction.others:
-                    self._commit_several(access, transaction)
+                    self._commit_several(access, transaction, marks)
                 else:
-                    held.commit(access, transaction.marks())
+                    held.commit(access, marks)
             finally:
                 access.end()
                 if transaction.others:
                     self._end_others(transaction)
 
-    def _commit_several(self, access: Access, transaction: WriteTransaction) -> None:
+    def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
         with self._together:
-            marks = transaction.marks()
             for key, opened in transaction.others.items():
                 store = opened.store
                 assert store is not None

@@ -17,7 +17,7 @@ from typing import Any
 import lmdb
 import msgpack
 
-from storage.builds import Build, Layout, pack_build, plan, unpack_build
+from storage.builds import CHECKPOINT, Build, Layout, checkpoint_key, pack_build, plan, unpack_build
 from storage.environment import (
     META_DB,
     Header,
@@ -33,15 +33,9 @@ from storage.table_schema import ModelSchema, TableSchema
 
 _BUILD = b"build/"
 _ACTIVE = b"active/"
-_CHECKPOINT = b"checkpoint/"
 _GONE = b"gone/"
 _MODEL = b"model/"  # as replicas were before there were builds
 _MANY_DBS = 4096  # for the databases of builds that are to go; each costs a little in every transaction
-
-
-def checkpoint_key(build: str) -> bytes:
-    """Where the checkpoint of a build is in `meta`."""
-    return _CHECKPOINT + build.encode()
 
 
 def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
@@ -141,7 +135,7 @@ def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build)
 def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
     """The checkpoints of the builds in LMDB that have one."""
     return {
-        key[len(_CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in _below(txn, meta, _CHECKPOINT)
+        key[len(CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in _below(txn, meta, CHECKPOINT)
     }
 
 

@@ -14,7 +14,6 @@ from storage.engines.base import ModelSnapshot
 from storage.errors import InvalidSchema
 from storage.holdings import Holdings
 from storage.moment import Mark, Moment, OpenBuild
-from storage.replica_models import checkpoint_key
 from storage.table_access import Access
 from storage.table_reader import TableReader
 from storage.table_schema import Row, TableSchema
@@ -136,10 +135,6 @@ class _Writers(dict[TableSchema, TableWriter]):
         writer = self[schema] = TableWriter(self._access, handle, self._codec)
         return writer
 
-    def changed(self) -> list[str]:
-        """The names of the tables in which rows were written."""
-        return [schema.name for schema, writer in self.items() if writer.changed]
-
 
 class WriteTransaction:
     """Changes to builds and their checkpoints that are committed together. The thread that began it only.
@@ -169,19 +164,17 @@ class WriteTransaction:
             return self._targets[build]
         except KeyError:
             opened = self._held.opened(build)
-        key = opened.build.key
+        key = opened.key
         if key != build:
             target = self._targets[build] = self.target(key)
-            return target
-        if opened.build.schema is None:
+        elif opened.build.schema is None:
             raise InvalidSchema(f"the code of build {key} is gone: nothing can be applied to it any more")
-        if opened.store is None:
-            target = self._writers[key] = _Writers(self._access, opened, self._codec)
+        elif opened.store is None:
+            target = self._targets[key] = self._writers[key] = _Writers(self._access, opened, self._codec)
         else:
             self._access.live()
-            target = opened.store.begin()
+            target = self._targets[key] = opened.store.begin()
             self.others[key] = opened
-        self._targets[key] = target
         return target
 
     def tables(self, build: str) -> Mapping[TableSchema, TableWriter]:
@@ -192,18 +185,16 @@ class WriteTransaction:
     def checkpoint(self, build: str) -> int:
         """The checkpoint of a build as this transaction has it."""
         self._access.live()
-        key = self._held.opened(build).build.key
-        return self.positions.get(key, self._held.state.marks[key].checkpoint)
+        key = self._held.opened(build).key
+        return self.positions.get(key, self._held.state.marks[key][0])
 
     def set_checkpoint(self, build: str, position: int) -> None:
         """Note that the build includes all events up to `position`."""
+        self._access.live()
         opened = self._held.opened(build)
-        key = opened.build.key
-        if opened.store is None:
-            self._access.locked(_put, checkpoint_key(key), position.to_bytes(8), self._held.meta)
-        else:
-            self.target(key)
-        self.positions[key] = position
+        if opened.store is not None:
+            self.target(opened.key)
+        self.positions[opened.key] = position
 
     def flush(self) -> None:
         """Write out what the tables hold back, so that what cannot be encoded or indexed raises here and now."""
@@ -214,19 +205,28 @@ class WriteTransaction:
             assert opened.store is not None
             opened.store.flush()
 
-    def marks(self) -> dict[str, Mark]:
-        """The marks of the builds in LMDB as they will be after the commit."""
-        before = self._held.state.marks
-        marks = {
-            key: before[key].after(position, ())
-            for key, position in self.positions.items()
-            if key not in self.others
-        }
+    def settle(self) -> dict[str, Mark]:
+        """Flush, write the checkpoints in LMDB, and return the marks of its builds as the commit will leave them."""
+        self.flush()
+        held = self._held
+        before = held.state.marks
+        marks: dict[str, Mark] = {}
+        checkpoints: list[tuple[bytes, bytes]] = []
+        for key, position in self.positions.items():
+            if key not in self.others:
+                _, since, changed = before[key]
+                marks[key] = position, since, changed
+                checkpoints.append((held.builds[key].checkpoint_key, position.to_bytes(8)))
+        if checkpoints:
+            self._access.locked(_put, checkpoints, held.meta)
         for key, writers in self._writers.items():
-            mark = marks.get(key) or before[key]
-            marks[key] = mark.after(mark.checkpoint, writers.changed())
+            for schema, writer in writers.items():
+                if writer.changed:
+                    position, since, changed = marks.get(key) or before[key]
+                    marks[key] = position, since, {**changed, schema.name: position, "": position}
         return marks
 
 
-def _put(txn: lmdb.Transaction[bytes], key: bytes, value: bytes, db: lmdb._Database) -> None:
-    txn.put(key, value, db=db)
+def _put(txn: lmdb.Transaction[bytes], entries: list[tuple[bytes, bytes]], db: lmdb._Database) -> None:
+    for key, value in entries:
+        txn.put(key, value, db=db)

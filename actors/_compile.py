@@ -21,6 +21,7 @@ from actors._signatures import signature_problem
 from actors._specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
 from actors.domain import Around, Declared, Domain
 from actors.middleware import Middleware
+from actors.process.compiling import compile_processes
 from actors.read_model import ReadModel, name_of, place_of
 from storage.codec import Codec
 from storage.errors import CodecError
@@ -40,8 +41,8 @@ class _Compiler:
         self.problems = Problems()
         self.declared = {one.cls: one for one in domain.declared}
         counts = Counter(one.__name__ for one in self.declared)
-        localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
-        self.checks = FieldChecks(self.declared, localns)
+        self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
+        self.checks = FieldChecks(self.declared, self.localns)
         self.naming = Naming(self.checks, self.problems)
         self.states: dict[type, StateSpec] = {}
         self.commands: dict[type, CommandSpec] = {}
@@ -51,7 +52,7 @@ class _Compiler:
             domain=domain.name,
             problems=self.problems,
             declared=self.declared,
-            localns=localns,
+            localns=self.localns,
             states=self.states,
             commands=self.commands,
             events=self.events,
@@ -86,6 +87,9 @@ class _Compiler:
             queries_by_name={},
             command_middleware=self._middleware(self.domain.around_commands),
             query_middleware=self._middleware(self.domain.around_queries),
+            processes=compile_processes(
+                self.domain.processes, self.events, self.commands, self.localns, self.problems
+            ),
         )
         for one in self.declared.values():
             if one.kind == "query":

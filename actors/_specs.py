@@ -6,12 +6,13 @@ Made once, when the domain is compiled; read by all threads and never changed af
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors._templates import Template
 from actors.errors import ActorsError, InvalidMessage
 from actors.middleware import Middleware
+from actors.process.spec import ProcessSpec
 from actors.read_model import ReadModel
 from storage.codec import Codec
 
@@ -97,6 +98,7 @@ class CompiledDomain:
     queries_by_name: dict[str, type]
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
+    processes: dict[str, ProcessSpec] = field(default_factory=dict)
 
     def newest(self, model: object) -> ReadModel | None:
         """The newest version of a read model given by any of its objects; None for what is none of this domain's."""

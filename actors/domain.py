@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, dataclass_transform, over
 from actors._brackets import in_brackets
 from actors.errors import DomainError
 from actors.middleware import Middleware
+from actors.process.declaring import Key, ProcessManager
+from actors.process.spec import Start
 from actors.read_model import ReadModel, name_of, place_of_caller
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class Domain:
         self.deciders: list[Rule] = []
         self.evolvers: list[Rule] = []
         self.models: list[ReadModel] = []
+        self.processes: list[ProcessManager] = []
         self.around_commands: list[Around] = []
         self.around_queries: list[Around] = []
 
@@ -267,6 +270,19 @@ class Domain:
         )
         self.models.append(model)
         return model
+
+    def process_manager(
+        self, name: str, *, start: Start, key: Key | None = None, version: int = 1
+    ) -> ProcessManager:
+        """Declare a process manager: events in, commands out.
+
+        `start="beginning"` handles every event that there is, `"now"` those after its first opening. `key` is the
+        field of its events that tells their instance, unless a handler says its own. Raise `version` when what its
+        states hold changes: they are built anew from the events, without executing anything.
+        """
+        process = ProcessManager(self, name, key=key, start=start, version=version, place=place_of_caller())
+        self.processes.append(process)
+        return process
 
     @overload
     def around_command(self, fn: M, /) -> M: ...

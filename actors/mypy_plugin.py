@@ -25,7 +25,7 @@ from mypy.nodes import (
 )
 from mypy.plugin import ClassDefContext, Plugin
 
-KINDS = frozenset({"state", "event", "command", "query", "value"})
+KINDS = frozenset({"state", "event", "command", "query", "value", "timer"})
 
 
 @dataclass_transform(frozen_default=True)

@@ -23,6 +23,7 @@ from actors.home import ReplicaHome
 from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
 from actors.placement import check_queries, place_models
+from actors.process.processes import Processes
 from actors.progress import Progress
 from actors.projecting import Projector
 from actors.query_actor import QueryActor, QueryStats
@@ -95,6 +96,9 @@ class Runtime:
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
         self.consumers = Consumers(log, self.progress, self.writes)
+        self.processes = Processes(domain, log, self.writes, self.progress)
+        if self.processes.running:
+            self.committed_listeners.append(self.processes.wake)
         self.balancer = Balancer(self.query_desks)
         cached = settings.result_cache and any(spec.cache for spec in domain.queries.values())
         self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
@@ -219,6 +223,8 @@ class Runtime:
                 listeners=self.committed_listeners,
             ),
         )
+        for name, mailbox, start in self.processes.actors(exited):
+            self._add(name, mailbox, start)
 
     def _add(self, name: str, mailbox: Mailbox, start: Any) -> None:
         self.children[name] = Child(name, mailbox, start)
@@ -233,17 +239,25 @@ class Runtime:
 
     # -- closing -----------------------------------------------------------------------------
     def close(self, timeout: float) -> None:
-        """Stop writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
+        """Stop process managers, writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
         end = time.monotonic() + timeout
         self.consumers.close(timeout)
         self.supervisor.start_no_more()
-        order = ["command-handler", "sync", *self.stores, *(desk.name for desk in self.query_desks)]
+        order = [
+            *self.processes.names,
+            "command-handler",
+            "sync",
+            *self.stores,
+            *(desk.name for desk in self.query_desks),
+        ]
         stuck = []
         for name in order:
             child = self.children[name]
             if child.alive:
                 child.stop()
-                if not child.exited.wait(max(end - time.monotonic(), 0.01)):
+                left = end - time.monotonic()
+                # What an effect's handler does outside may take long; the writer is to have time, too.
+                if not child.exited.wait(max(left / 4 if name in self.processes.names else left, 0.01)):
                     stuck.append(name)
             child.mailbox.close(self._refusal)
             if name == "command-handler":

@@ -19,6 +19,7 @@ from actors._arguments import checked_place
 from actors.api.care import CareCalls
 from actors.api.commands import CommandCalls
 from actors.api.live import LiveCalls
+from actors.api.processes import ProcessCalls
 from actors.api.queries import QueryCalls
 from actors.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
@@ -31,7 +32,7 @@ __all__ = ["System"]
 _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
-class System(CommandCalls, QueryCalls, LiveCalls, CareCalls):
+class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
     """A running store. Make one with `System.open`; close it, or use it in a `with` block."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -1,0 +1,249 @@
+"""What a process manager does with one input: pure, and the same on every run. Any thread; no file.
+
+An input is an event, the rejection of a command, or a timer that fires. Its id names it for ever, and everything that
+it leads to has an id made from that: its third command is `fulfilment:17:2`, so a command that was done is never done
+again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
+from actors.process.spec import Handlers, ProcessSpec, Rejection
+from actors.read_model import name_of
+from storage import RecordedEvent
+
+__all__ = [
+    "NO_INSTANCE",
+    "Decision",
+    "Do",
+    "Input",
+    "Instance",
+    "Issued",
+    "Timer",
+    "decide",
+    "input_of_event",
+    "input_of_rejection",
+    "input_of_timer",
+]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_ID = 120
+"""Bytes of an id; what goes further, as after many rejections in a row, is put as its digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that is set: due at a wall-clock time in microseconds since 1970 UTC."""
+
+    due_us: int
+    id: str
+    message: Any
+    correlation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance: its state, None where there is none, and the timers that it has set."""
+
+    state: Any = None
+    timers: tuple[Timer, ...] = ()
+
+
+NO_INSTANCE = Instance()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What an instance is told. `time_us` is when it came about; `causation` and `correlation` are handed on."""
+
+    kind: str
+    id: str
+    key: str
+    message: Any
+    time_us: int
+    causation: str | None
+    correlation: str | None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A command or an effect that a handler asked for; effects have a name."""
+
+    id: str
+    message: Any
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Decision:
+    """What came of one input: the instance after it, and what is to be done."""
+
+    instance: Instance
+    commands: list[Issued] = field(default_factory=list)
+    effects: list[Issued] = field(default_factory=list)
+    timers_set: list[Timer] = field(default_factory=list)
+    timers_gone: list[Timer] = field(default_factory=list)
+
+
+def input_of_event(manager: str, key: str, recorded: RecordedEvent) -> Input:
+    """The input that an event is for the instance `key`."""
+    correlation = recorded.correlation_id or recorded.command_id
+    return Input(
+        "event",
+        f"{manager}:{recorded.position}",
+        key,
+        recorded.event,
+        recorded.time_us,
+        recorded.command_id,
+        correlation,
+        recorded.position,
+    )
+
+
+def input_of_timer(key: str, timer: Timer) -> Input:
+    """The input that a timer's firing is; its time is the one that it was due at."""
+    return Input("timer", timer.id, key, timer.message, timer.due_us, timer.id, timer.correlation)
+
+
+def input_of_rejection(
+    command_id: str, key: str, rejection: Rejection[Any], time_us: int, correlation: str | None
+) -> Input:
+    """The input that the rejection of a command is."""
+    return Input("rejection", f"{command_id}:r", key, rejection, time_us, command_id, correlation)
+
+
+class Do:
+    """What a handler asks for; nothing happens before the handler has returned, and then all of it or nothing."""
+
+    def __init__(self, spec: ProcessSpec, input: Input, instance: Instance) -> None:
+        """For `decide`."""
+        self._spec = spec
+        self._input = input
+        self._ends = False
+        self._decision = Decision(instance)
+        self._timers = list(instance.timers)
+
+    @property
+    def key(self) -> str:
+        """The instance's key."""
+        return self._input.key
+
+    @property
+    def now(self) -> datetime:
+        """When the input came about, in UTC: the event's time, or what the timer was due at."""
+        return EPOCH + timedelta(microseconds=self._input.time_us)
+
+    def execute(self, command: Any) -> None:
+        """Execute a command, once. If it is rejected, the `on_rejected` handler for it is the instance's next input."""
+        if type(command) not in self._spec.commands:
+            raise UnknownMessage(f"do.execute({command!r:.100}): that is not a command of this domain")
+        commands = self._decision.commands
+        commands.append(Issued(self._id(f"{len(commands)}"), command))
+
+    def effect(self, name: str, payload: Any = None) -> None:
+        """Have something done outside, at least once: `payload`, of values that a message may hold, goes to its handler."""
+        if name not in self._spec.effects:
+            known = ", ".join(self._spec.effects) or "none"
+            raise InvalidMessage(
+                f"do.effect({name!r}): no handler delivers that; write @{self._spec.name}.effect({name!r}); "
+                f"there are: {known}"
+            )
+        effects = self._decision.effects
+        effects.append(Issued(self._id(f"e{len(effects)}"), payload, name))
+
+    def after(self, delay: timedelta, timer: Any) -> None:
+        """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock."""
+        if type(timer) not in self._spec.timers:
+            raise UnknownMessage(
+                f"do.after(..., {timer!r:.100}): its class is not a timer; write @{self._spec.name}.timer above it"
+            )
+        if not isinstance(delay, timedelta):
+            raise InvalidMessage(f"do.after({delay!r}, ...) takes a timedelta first")
+        due = self._input.time_us + round(delay / timedelta(microseconds=1))
+        made = self._decision.timers_set
+        timer = Timer(max(due, 0), self._id(f"t{len(made)}"), timer, self._input.correlation)
+        made.append(timer)
+        self._timers.append(timer)
+
+    def cancel(self, timer: type) -> None:
+        """Forget the instance's timers of this class; none is fine."""
+        gone = [one for one in self._timers if type(one.message) is timer]
+        self._timers = [one for one in self._timers if type(one.message) is not timer]
+        self._gone(gone)
+
+    def end(self) -> None:
+        """End the instance: its state and its timers are forgotten. What else this handler asks for is done."""
+        self._ends = True
+
+    def _id(self, suffix: str) -> str:
+        id = f"{self._input.id}:{suffix}"
+        if len(id) > LONGEST_ID:
+            id = f"{self._spec.name}:{blake2b(id.encode(), digest_size=16).hexdigest()}"
+        return id
+
+    def _gone(self, gone: list[Timer]) -> None:
+        made = self._decision.timers_set
+        for timer in gone:
+            if timer in made:
+                made[made.index(timer)] = _DROPPED
+            else:
+                self._decision.timers_gone.append(timer)
+
+    def decided(self, state: Any) -> Decision:
+        """The whole decision, after the handler returned `state`; for `decide`."""
+        decision = self._decision
+        if self._ends:
+            self._gone(self._timers)
+            decision.instance = NO_INSTANCE
+        else:
+            after = decision.instance.state if state is None else state
+            if after is not None and type(after) not in self._spec.states:
+                raise DeciderFailed(
+                    f"it returned {after!r:.100}, which is not a state of process manager {self._spec.name!r}; return "
+                    "the new state, or None to leave it as it is"
+                )
+            if after is None:
+                self._gone(self._timers)
+                decision.instance = NO_INSTANCE
+            else:
+                decision.instance = Instance(after, tuple(self._timers))
+        decision.timers_set = [timer for timer in decision.timers_set if timer is not _DROPPED]
+        return decision
+
+
+_DROPPED = Timer(0, "", None, None)
+
+
+def decide(spec: ProcessSpec, instance: Instance, input: Input) -> Decision | None:
+    """What `spec` makes of an input; None where it has no handler for that in the instance's state.
+
+    Raises what the handler raises, and `DeciderFailed` where it returned something else than a state.
+    """
+    if input.kind == "timer":
+        timers = tuple(one for one in instance.timers if one.id != input.id)
+        instance = Instance(instance.state, timers)
+    handlers = _handlers(spec, input)
+    key = None if instance.state is None else type(instance.state)
+    handler = handlers.get(key)
+    if handler is None:
+        return Decision(instance) if input.kind == "timer" else None
+    do = Do(spec, input, instance)
+    state = handler(instance.state, input.message, do)
+    try:
+        return do.decided(state)
+    except DeciderFailed as error:
+        raise DeciderFailed(f"{name_of(handler)} failed on {type(input.message).__name__}: {error}") from None
+
+
+def _handlers(spec: ProcessSpec, input: Input) -> Handlers:
+    if input.kind == "event":
+        return spec.events[type(input.message)].handlers
+    if input.kind == "rejection":
+        return spec.rejections.get(type(input.message.command), {})
+    return spec.timers.get(type(input.message), {})

@@ -1,0 +1,217 @@
+"""How a process manager is kept in notes of the write store: their keys, and what their values hold. Pure.
+
+`pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began; `state/KEY`
+an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to be handled;
+`past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
+operator skipped. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up. Numbers
+are big-endian, so that they sort.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from actors.errors import InvalidMessage
+from actors.process.deciding import NO_INSTANCE, Input, Instance, Timer, input_of_rejection, input_of_timer
+from actors.process.spec import Rejection
+from storage.codec import Codec
+
+__all__ = ["About", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Values"]
+
+U64 = struct.Struct(">Q")
+ORDER = struct.Struct(">QI")
+PAST = struct.Struct(">QQI")
+MAX_KEY_BYTES = 300
+
+
+class Notes(Protocol):
+    """What is read of the write store; `storage.EventLog` is one, a test's dict another."""
+
+    def note(self, key: bytes) -> bytes | None: ...
+
+    def notes(
+        self, prefix: bytes, after: bytes = b"", limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]: ...
+
+
+class Place(NamedTuple):
+    """Up to which position everything is handled, the number of steps until then, and what there is now."""
+
+    position: int
+    step: int
+    instances: int = 0
+    timers: int = 0
+
+    def pack(self) -> bytes:
+        """The note's value; no two steps leave the same."""
+        return PLACE.pack(*self)
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Place:
+        """The place that a note's value tells."""
+        return cls(*PLACE.unpack(value))
+
+
+PLACE = struct.Struct(">QQQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """`version` filled the states, from the events after `start` on.
+
+    While they are built anew, that goes on to position `until`, and `clearing` says that states of the former
+    version are still there; `past` is the last of what was handled beside events that is handled again.
+    """
+
+    version: int
+    start: int
+    until: int | None = None
+    clearing: bool = False
+    past: bytes = b""
+
+    def pack(self, codec: Codec) -> bytes:
+        """The note's value."""
+        return codec.encode([self.version, self.start, self.until, self.clearing, self.past])
+
+    @classmethod
+    def unpack(cls, codec: Codec, value: bytes) -> About:
+        """What a note's value says."""
+        return cls(*codec.decode(value))
+
+    def done(self) -> About:
+        """The same once the states are built."""
+        return replace(self, until=None, clearing=False, past=b"")
+
+
+class Past(NamedTuple):
+    """A rejection or a firing that was handled after the event at `position`."""
+
+    position: int
+    input: Input
+
+
+class OutboxEntry(NamedTuple):
+    """An effect to deliver; `id` is the key that its handler gets. `reason` is why it was parked."""
+
+    id: str
+    key: str
+    name: str
+    payload: Any
+    time_us: int
+    correlation: str | None
+    reason: str = ""
+
+
+class Keys:
+    """The keys of one manager's notes."""
+
+    def __init__(self, name: str) -> None:
+        base = f"pm/{name}/".encode()
+        self.place = base + b"place"
+        self.about = base + b"about"
+        self.states = base + b"state/"
+        self.timers = base + b"timer/"
+        self.inputs = base + b"input/"
+        self.pasts = base + b"past/"
+        self.skips = base + b"skipped/"
+        self.due = f"outbox/{name}/due/".encode()
+        self.parked = f"outbox/{name}/parked/".encode()
+
+    def state(self, key: str) -> bytes:
+        """Of an instance; raises `InvalidMessage` for what can't tell one."""
+        data = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else b""
+        if not 0 < len(data) <= MAX_KEY_BYTES:
+            raise InvalidMessage(
+                f"an instance is told by a text of 1 to {MAX_KEY_BYTES} bytes in UTF-8, not {key!r:.80}"
+            )
+        return self.states + data
+
+    def timer(self, timer: Timer) -> bytes:
+        return self.timers + U64.pack(timer.due_us) + timer.id.encode()
+
+    def input(self, input: Input) -> bytes:
+        return self.inputs + U64.pack(input.time_us) + input.id.encode()
+
+    def past(self, position: int, step: int, number: int) -> bytes:
+        return self.pasts + PAST.pack(position, step, number)
+
+    def skip(self, id: str) -> bytes:
+        return self.skips + id.encode()
+
+    def effect(self, step: int, number: int) -> bytes:
+        return self.due + ORDER.pack(step, number)
+
+
+class Values:
+    """What the notes hold, to and from bytes."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def pack_instance(self, instance: Instance) -> bytes:
+        """Raises what the codec does for a state that can't be stored."""
+        timers = [[one.due_us, one.id, one.message, one.correlation] for one in instance.timers]
+        return self._codec.encode([instance.state, timers])
+
+    def instance(self, value: bytes | None) -> Instance:
+        if value is None:
+            return NO_INSTANCE
+        state, timers = self._codec.decode(value)
+        return Instance(state, tuple(Timer(*one) for one in timers))
+
+    def pack_input(self, input: Input) -> bytes:
+        """Of a rejection or a timer; details that can't be stored are left out."""
+        if input.kind == "timer":
+            return self._codec.encode(
+                ["timer", input.key, input.time_us, input.id, input.message, input.correlation]
+            )
+        said = input.message
+        for details in (dict(said.details), {}):
+            try:
+                return self._codec.encode(
+                    [
+                        "rejection",
+                        input.key,
+                        input.time_us,
+                        input.causation,
+                        [said.command, said.code, said.text, details],
+                        input.correlation,
+                    ]
+                )
+            except Exception:
+                if not details:
+                    raise
+        raise AssertionError("unreachable")
+
+    def input(self, value: bytes) -> Input:
+        kind, key, time_us, id, message, correlation = self._codec.decode(value)
+        if kind == "timer":
+            return input_of_timer(key, Timer(time_us, id, message, correlation))
+        return input_of_rejection(id, key, Rejection(*message), time_us, correlation)
+
+    def past(self, key: bytes, value: bytes) -> Past:
+        position, _step, _number = PAST.unpack(key[-PAST.size :])
+        return Past(position, self.input(value))
+
+    def pack_entry(self, entry: OutboxEntry) -> bytes:
+        return self._codec.encode(list(entry))
+
+    def entry(self, value: bytes) -> OutboxEntry:
+        return OutboxEntry(*self._codec.decode(value))
+
+    def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
+        return self._codec.encode([reason, text, time_us])
+
+
+def timer_of(key: bytes, prefix: bytes) -> tuple[int, str]:
+    """When a timer is due and its id, of the key of its note."""
+    rest = key[len(prefix) :]
+    return U64.unpack(rest[: U64.size])[0], rest[U64.size :].decode()
+
+
+def ids_of(notes: Iterable[tuple[bytes, bytes]], prefix: bytes) -> set[str]:
+    """The ids at the end of the keys of these notes."""
+    return {key[len(prefix) :].decode() for key, _ in notes}

@@ -1,0 +1,271 @@
+"""The actor that delivers one manager's effects, in a thread of its own, after the commit that asked for them.
+
+At least once: an effect leaves the outbox with a step after its handler returned, and what the handler returned, a
+command or several, is executed in that step, once. The effects of one instance are delivered in order; one that fails
+is tried again with backoff, holds up those behind it, and is parked in the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from actors._specs import CompiledDomain
+from actors.errors import InvalidMessage, Overloaded, Rejected
+from actors.mailbox import Mailbox, Request, Tick
+from actors.process.deciding import Input, Issued
+from actors.process.desk import Desk
+from actors.process.notes import Keys, OutboxEntry, Place, Values
+from actors.process.plan import CommandsFailed, Plan
+from actors.process.spec import ProcessSpec
+from actors.steps import Outcomes, StepSuperseded
+from actors.worker import Worker
+from actors.writing import WriteGateway
+from storage import EventLog, OnewriterError
+
+__all__ = ["Deliver", "OutboxActor"]
+
+logger = logging.getLogger("onewriter.process")
+
+LOADED = 1_000
+"""Effects that are in memory at once; the others wait in their notes."""
+TURN = 0.05
+"""Seconds of delivering after which the mailbox is looked at, and what is delivered is taken from the outbox."""
+ROOM = 1.0
+RETRY_FIRST, RETRY_LAST = 0.1, 60.0
+
+
+class Deliver(Request):
+    """There may be effects to deliver; with `again` all of the outbox is looked at anew."""
+
+    __slots__ = ("again",)
+
+    def __init__(self, again: bool = False) -> None:
+        self.again = again
+
+
+class Removed(Request):
+    """The writer's answer to a step that takes effects from the outbox."""
+
+    __slots__ = ("future", "plan", "taken")
+
+    def __init__(self, taken: dict[bytes, Waiting], plan: Plan, future: Future[Outcomes]) -> None:
+        self.taken = taken
+        self.plan = plan
+        self.future = future
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One effect: due at a monotonic time, `results` once it is delivered, `leaving` while its removal is on its way."""
+
+    entry: OutboxEntry
+    value: bytes
+    due: float = 0.0
+    attempts: int = 0
+    results: list[Any] | None = None
+    leaving: bool = False
+    said: str = ""
+
+
+class OutboxActor(Worker):
+    """Messages: `Deliver`, `Removed`."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        spec: ProcessSpec,
+        domain: CompiledDomain,
+        log: EventLog,
+        writes: WriteGateway,
+        desk: Desk,
+        left: Callable[[], None],
+    ) -> None:
+        """`left()` tells the manager of a rejection."""
+        super().__init__(name, mailbox, exited)
+        self._spec = spec
+        self._log = log
+        self._writes = writes
+        self._desk = desk
+        self._left = left
+        self._keys = Keys(spec.name)
+        self._values = Values(domain.codec)
+        self._waiting: dict[bytes, Waiting] = {}
+        self._after = b""
+
+    def on_start(self) -> None:
+        """Deliver what an earlier incarnation, or process, left."""
+        self._go()
+
+    def on_receive(self, message: Any) -> None:
+        """Deliver what is due."""
+        kind = message.__class__
+        if kind is Removed:
+            self._removed(message)
+        elif kind is Deliver:
+            if message.again:
+                self._after = b""
+        elif kind is not Tick:
+            super().on_receive(message)
+            return
+        self._go()
+
+    # -- delivering ---------------------------------------------------------------------------
+    def _go(self) -> None:
+        self.mailbox.tick = None
+        if self._desk.status.rebuilding is not None:
+            return  # The manager tells when it is done.
+        self._load()
+        done: dict[bytes, Waiting] = {}
+        held: set[str] = set()
+        end = time.monotonic() + TURN
+        next_due: float | None = None
+        for key, waiting in list(self._waiting.items()):
+            if waiting.leaving or waiting.entry.key in held:
+                continue
+            now = time.monotonic()
+            if now > end:
+                self.mailbox.put(Deliver())
+                break
+            if waiting.due > now:
+                held.add(waiting.entry.key)
+                next_due = waiting.due if next_due is None else min(next_due, waiting.due)
+            elif waiting.results is None and not self._send(key, waiting):
+                held.add(waiting.entry.key)
+                if not waiting.leaving:
+                    next_due = waiting.due if next_due is None else min(next_due, waiting.due)
+            elif waiting.results:
+                self._finish(key, waiting)
+                held.add(waiting.entry.key)
+            else:
+                done[key] = waiting
+        if done:
+            notes: dict[bytes, bytes | None] = dict.fromkeys(done)
+            self._hand_over(done, Plan(b"", Place(0, 0), 0, notes=notes), None)
+        if next_due is not None:
+            self.mailbox.tick = max(next_due - time.monotonic(), 0.001)
+
+    def _load(self) -> None:
+        if len(self._waiting) > LOADED // 2:
+            return
+        found = self._log.notes(self._keys.due, self._after, LOADED)
+        for key, value in found:
+            self._after = key
+            if key not in self._waiting:
+                self._waiting[key] = Waiting(self._values.entry(value), value)
+
+    def _send(self, key: bytes, waiting: Waiting) -> bool:
+        """Run the handler; False when it failed."""
+        entry = waiting.entry
+        effect = self._spec.effects.get(entry.name)
+        try:
+            if effect is None:
+                raise InvalidMessage(
+                    f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
+                )
+            waiting.results = self._commands(effect.send(entry.payload, entry.id), entry)
+        except BaseException as error:
+            self._failed(key, waiting, error, 1 if effect is None else effect.attempts)
+            return False
+        return True
+
+    def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:
+        commands = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+        for command in commands:
+            if type(command) not in self._spec.commands:
+                raise InvalidMessage(
+                    f"the handler of effect {entry.name!r} returned {command!r:.100}, which is not a command of this "
+                    "domain; return a command, a list of them, or None"
+                )
+        return commands
+
+    def _failed(self, key: bytes, waiting: Waiting, error: BaseException, most: int) -> None:
+        waiting.attempts += 1
+        waiting.said = "".join(traceback.format_exception(error))
+        entry = waiting.entry
+        logger.warning(
+            "effect %r %s of process manager %r failed (attempt %d of %d): %s: %s",
+            entry.name,
+            entry.id,
+            self._spec.name,
+            waiting.attempts,
+            most,
+            type(error).__name__,
+            error,
+        )
+        if waiting.attempts < most:
+            waiting.due = time.monotonic() + min(RETRY_FIRST * 2 ** (waiting.attempts - 1), RETRY_LAST)
+            return
+        parked = self._keys.parked + key[len(self._keys.due) :]
+        value = self._values.pack_entry(entry._replace(reason=waiting.said))
+        plan = Plan(b"", Place(0, 0), 0, notes={key: None, parked: value})
+        self._hand_over({key: waiting}, plan, (key, waiting.value))
+
+    # -- leaving the outbox -------------------------------------------------------------------
+    def _finish(self, key: bytes, waiting: Waiting) -> None:
+        """Execute what the handler returned, and take the effect from the outbox, in one step."""
+        entry = waiting.entry
+        input = Input("effect", entry.id, entry.key, None, entry.time_us, entry.id, entry.correlation)
+        plan = Plan(b"", Place(0, 0), time.time_ns() // 1000, notes={key: None})
+        for number, command in enumerate(waiting.results or ()):
+            issued = Issued(f"{entry.id}:{number}", command)
+            try:
+                submission = self._writes.submission(
+                    command,
+                    command_id=issued.id,
+                    causation_id=entry.id,
+                    correlation_id=entry.correlation,
+                )
+            except Rejected as refusal:
+                plan.refused.append((input, issued, refusal))
+            except OnewriterError as error:
+                self._failed(key, waiting, error, self._spec.effects[entry.name].attempts)
+                return
+            else:
+                plan.issued.append((input, issued))
+                plan.submissions.append(submission)
+        self._hand_over({key: waiting}, plan, (key, waiting.value))
+
+    def _hand_over(
+        self, taken: dict[bytes, Waiting], plan: Plan, guard: tuple[bytes, bytes | None] | None
+    ) -> None:
+        keys, values = self._keys, self._values
+        try:
+            future = self._writes.step(
+                plan.submissions,
+                lambda outcomes: list(plan.notes_for(keys, values, outcomes).items()),
+                guard,
+                timeout=ROOM,
+            )
+        except Overloaded as error:
+            future = Future()
+            future.set_exception(error)
+        for waiting in taken.values():
+            waiting.leaving = True
+        future.add_done_callback(lambda done: self.mailbox.put(Removed(taken, plan, done)))
+
+    def _removed(self, message: Removed) -> None:
+        error = message.future.exception()
+        if error is None or isinstance(error, StepSuperseded):
+            # Superseded: an earlier incarnation's step took it.
+            for key, waiting in message.taken.items():
+                if self._waiting.get(key) is waiting:
+                    del self._waiting[key]
+            if message.plan.rejected:
+                self._left()
+            self._desk.moved()
+            return
+        for key, waiting in message.taken.items():
+            waiting.leaving = False
+            waiting.due = time.monotonic() + RETRY_FIRST
+            if isinstance(error, CommandsFailed):
+                # It is delivered: only the commands are tried again.
+                self._failed(key, waiting, error.error, self._spec.effects[waiting.entry.name].attempts)

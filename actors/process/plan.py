@@ -1,0 +1,99 @@
+"""The plan of one step: what is to be put on disk together, and what is left to find out from its outcome. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from actors.errors import Rejected
+from actors.messages import Receipt, Submission
+from actors.process.deciding import Input, Issued, input_of_rejection
+from actors.process.notes import Keys, Place, Values
+from actors.process.spec import Rejection
+from storage import RecordedEvent
+
+__all__ = ["CommandsFailed", "Feed", "InputFailed", "Make", "Plan", "describe"]
+
+Make = Callable[[Issued, Input], Submission]
+
+
+class InputFailed(Exception):
+    """A handler raised, asked for something that can't be, or the event can't be decoded."""
+
+    def __init__(self, id: str, what: str, error: BaseException, position: int | None = None) -> None:
+        self.id = id
+        self.what = what
+        self.error = error
+        self.position = position
+        super().__init__(f"{what}: {type(error).__name__}: {error}")
+
+
+class CommandsFailed(Exception):
+    """A command of a step failed otherwise than by a rejection: nothing of the step was written."""
+
+    def __init__(self, input: Input, command: Any, error: Exception) -> None:
+        self.input = input
+        self.command = command
+        self.error = error
+        super().__init__(f"{type(command).__name__}: {type(error).__name__}: {error}")
+
+
+class Feed(Protocol):
+    """Gives the events of the log after a position."""
+
+    def peek(self, after: int) -> RecordedEvent | None:
+        """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step: `submissions` and `notes`, to be done if the place is still as `guard` says."""
+
+    guard: bytes
+    place: Place
+    now_us: int
+    inputs: list[Input] = field(default_factory=list)
+    issued: list[tuple[Input, Issued]] = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
+    notes: dict[bytes, bytes | None] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+    refused: list[tuple[Input, Issued, Rejected]] = field(default_factory=list)
+    rejected: list[Input] = field(default_factory=list)
+    effects: int = 0
+    pasts: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    def notes_for(
+        self, keys: Keys, values: Values, outcomes: list[Receipt | Exception]
+    ) -> dict[bytes, bytes | None]:
+        """The notes to write, rejections among them; the writer's thread. Raises `CommandsFailed`."""
+        refusals = list(self.refused)
+        for (input, issued), outcome in zip(self.issued, outcomes, strict=True):
+            if isinstance(outcome, Rejected):
+                refusals.append((input, issued, outcome))
+            elif isinstance(outcome, Exception):
+                raise CommandsFailed(input, issued.message, outcome) from outcome
+        self.rejected = [
+            input_of_rejection(
+                issued.id,
+                input.key,
+                Rejection(issued.message, refusal.code, refusal.message, refusal.details),
+                self.now_us,
+                input.correlation,
+            )
+            for input, issued, refusal in refusals
+        ]
+        notes = dict(self.notes)
+        for rejection in self.rejected:
+            notes[keys.input(rejection)] = values.pack_input(rejection)
+        return notes
+
+
+def describe(input: Input) -> str:
+    """What an input is, for messages."""
+    if input.kind == "event":
+        return f"event {type(input.message).__name__} at position {input.position}"
+    if input.kind == "rejection":
+        return f"the rejection of {type(input.message.command).__name__} {input.causation}"
+    return f"timer {type(input.message).__name__} {input.id}"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from actors.health import CacheHealth
 from actors.read_model import ReadModel
 from actors.view import View
-from storage import CodecError, Snapshot, TableReader, TableSchema
+from storage import CodecError, Snapshot
 from storage.codec import Codec
 
 __all__ = ["Answer", "RecordingView", "ResultCache", "Span", "States", "spans_of"]
@@ -108,30 +108,45 @@ class ResultCache:
     def answer(
         self, keys: Sequence[bytes], models: Collection[str], target: int, states: Iterable[States]
     ) -> Answer | None:
-        """The results of these queries at one of these states that has applied `target` in each of `models`.
-
-        Counted as one hit, or one miss, for each query.
-        """
+        """The results of these queries at one of these states that has applied `target` in each of `models`."""
         with self._lock:
             entries = [self._entries.get(key) for key in keys]
         if None not in entries:
             for state in states:
                 checkpoints = [state.checkpoint(model) for model in models]
                 lowest = min(checkpoints, default=0)
-                if lowest >= target and all(entry.holds(state) for entry in entries if entry is not None):
-                    return Answer(self._hit(keys, entries), lowest, max(checkpoints, default=0))
-        with self._lock:
-            self._misses += len(keys)
+                # Several models have to be at one position, as they are in a snapshot that is answered from.
+                together = lowest == max(checkpoints, default=0)
+                if (
+                    together
+                    and lowest >= target
+                    and all(entry.holds(state) for entry in entries if entry is not None)
+                ):
+                    self._hit(keys)
+                    results = [self._codec.unpack(entry.result) for entry in entries if entry is not None]
+                    return Answer(results, lowest, max(checkpoints, default=0))
         return None
 
-    def _hit(self, keys: Sequence[bytes], entries: Sequence[_Entry | None]) -> list[Any]:
+    def find(self, key: bytes, snapshot: States) -> tuple[Any] | None:
+        """The result of one query on a snapshot, alone in a tuple; None, counted as a miss, has it run there.
+
+        A caller that had to wait for a replica did not look then, and others may have asked the same meanwhile.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or not entry.holds(snapshot):
+                self._misses += 1
+                return None
+        self._hit([key])
+        return (self._codec.unpack(entry.result),)
+
+    def _hit(self, keys: Sequence[bytes]) -> None:
         with self._lock:
             self._hits += len(keys)
             for key in keys:
-                # Dropped meanwhile by another thread, perhaps.
+                # Another thread may have dropped it meanwhile.
                 if key in self._entries:
                     self._entries.move_to_end(key)
-        return [self._codec.unpack(entry.result) for entry in entries if entry is not None]
 
     def put(self, key: bytes, result: Any, spans: tuple[Span, ...] | None) -> None:
         """Keep a result that was found on these tables; None, what can't be encoded and what is too large are not."""
@@ -194,13 +209,17 @@ class RecordingView(View):
         super().__init__(snapshot, models)
         self.touched: set[tuple[str, str]] | None = set()
 
-    def _open(self, table: TableSchema) -> TableReader:
-        reader = super()._open(table)
+    def _open(self, key: Any) -> Any:
+        opened = super()._open(key)
         if self.touched is not None:
-            self.touched.update(
-                (model.name, table.name) for model in self._models.values() if table in model.tables
-            )
-        return reader
+            self.touched.add(self._place(key))
+        return opened
+
+    def version(self, model: ReadModel) -> int:
+        """As `View.version`; another build makes the result stale."""
+        if self.touched is not None:
+            self.touched.add((model.name, ""))
+        return super().version(model)
 
     def position(self, model: ReadModel | None = None) -> int:
         """As `View.position`; the position moves with every event, so the result is not kept."""
@@ -208,17 +227,11 @@ class RecordingView(View):
         return super().position(model)
 
 
-def spans_of(view: RecordingView, snapshot: Snapshot) -> tuple[Span, ...] | None:
+def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:
     """The spans of what a query touched on a snapshot; None where its result is not to be kept."""
     if view.touched is None:
         return None
     return tuple(
-        Span(
-            model,
-            name,
-            snapshot.state.build(model),
-            snapshot.changed(model, name),
-            snapshot.checkpoint(model),
-        )
+        Span(model, name, snapshot.build(model), snapshot.changed(model, name), snapshot.checkpoint(model))
         for model, name in view.touched
     )

@@ -120,7 +120,7 @@ class QueryActor(Worker):
     def _answer_all(self, jobs: deque[QueryJob]) -> None:
         store = self._stores[self._replica]
         try:
-            snapshot = store.snapshot()
+            snapshot = store.snapshot({model for job in jobs for model in job.models})
         except StorageError as error:
             # It was begun anew this moment, or has to be.
             if not isinstance(error, StoreClosed) and not self._is_damage(store, error):
@@ -170,13 +170,19 @@ class QueryActor(Worker):
             job.answer(error)
 
     def _run_and_keep(self, job: QueryJob, keys: list[bytes | None], snapshot: Snapshot) -> list[Any]:
-        """Run each query on a view of its own, and keep what the cache may: before the caller can change it."""
+        """Each result from the cache, or found on a view of its own and kept: before the caller can change it."""
+        cache = self._cache
+        assert cache is not None
         results = []
         for (query, spec), key in zip(job.queries, keys, strict=True):
+            known = None if key is None else cache.find(key, snapshot)
+            if known is not None:
+                results.append(known[0])
+                continue
             view = RecordingView(snapshot, job.models)
             results.append(self._run(query, spec, view))
-            if key is not None and self._cache is not None:
-                self._cache.put(key, results[-1], spans_of(view, snapshot))
+            if key is not None:
+                cache.put(key, results[-1], spans_of(view, snapshot))
         return results
 
     def _run(self, query: Any, spec: QuerySpec, view: View) -> Any:

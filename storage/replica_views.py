@@ -82,6 +82,10 @@ class Snapshot:
         """The version of the model's code that filled the active build."""
         return self.state.version(model)
 
+    def build(self, model: str) -> str:
+        """The key of the build that was active."""
+        return self.state.build(model)
+
     @property
     def closed(self) -> bool:
         """Whether it was closed, by `close` or together with the store."""

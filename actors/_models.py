@@ -44,6 +44,8 @@ def compile_models(
         name: [found[version] for version in sorted(found, reverse=True)] for name, found in versions.items()
     }
     newest = {name: models[0] for name, models in ordered.items()}
+    for versions_of_one in ordered.values():
+        versions_of_one[0].older = tuple(versions_of_one[1:])
     return newest, {name: models[1:] for name, models in ordered.items() if len(models) > 1}
 
 

@@ -41,7 +41,7 @@ class Projection:
 class ReadModel:
     """Tables or objects derived from events. Made by ``Domain.read_model``; used as a key for views and queries.
 
-    ``handlers`` and ``code`` are filled when the domain is compiled. Raise ``version`` when what the projections
+    ``handlers``, ``code`` and ``older`` (earlier versions) are filled when the domain is compiled. Raise ``version`` when what the projections
     write changes: a new build is then filled from the log beside the old one.
     """
 
@@ -70,6 +70,7 @@ class ReadModel:
         self.projections: list[Projection] = []
         self.handlers: dict[type, Handler] = {}
         self.code = ""
+        self.older: tuple[ReadModel, ...] = ()
         self.mistakes: list[str] = []
 
     def __repr__(self) -> str:

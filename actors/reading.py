@@ -232,7 +232,7 @@ class ReadGateway:
     def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
         """The view, unless the replica was begun anew in between, or one of the models stopped."""
         try:
-            snapshot = self._stores[replica].snapshot(closed=ViewExpired)
+            snapshot = self._stores[replica].snapshot(models, closed=ViewExpired)
         except StoreClosed:
             return None
         view = View(snapshot, models, replica, self._view_closed)

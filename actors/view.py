@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any, overload
 
 from actors.errors import QueryFailed
 from actors.read_model import ReadModel
-from storage import Snapshot, TableReader, TableSchema
+from storage import ObjectSchema, Snapshot, TableReader, TableSchema
 
 __all__ = ["View"]
 
 
 class View:
-    """Tables as they were at one moment, on one replica; rows are copies.
+    """Read models as they were at one moment, on one replica; rows are copies.
 
-    `view[table]` gives the reader of a table. A view pins its snapshot, so it has a maximum
-    age, after which every use raises `ViewExpired`. Any thread may use it, one at a time.
+    `view[table]` gives the reader of a table, `view[model]` the connection to a model that SQLite keeps, and
+    `view[object]` an object of a model that is in memory. What was declared for any version of a model stands for
+    that of its name in the version that serves. A view pins its snapshot, so it has a maximum age, after which
+    every use raises `ViewExpired`. Any thread may use it, one at a time.
     """
 
-    __slots__ = ("_closed", "_models", "_readers", "_snapshot", "replica")
+    __slots__ = ("_closed", "_models", "_opened", "_snapshot", "replica")
 
     def __init__(
         self,
@@ -30,30 +33,55 @@ class View:
     ) -> None:
         self._snapshot = snapshot
         self._models = models
-        self._readers: dict[int, TableReader] = {}
+        self._opened: dict[int, Any] = {}
         self._closed = closed
         self.replica = replica
 
-    def __getitem__(self, table: TableSchema) -> TableReader:
-        """The reader of one table; `QueryFailed` for a table of a model that is not open here."""
-        reader = self._readers.get(id(table))
-        if reader is None:
-            reader = self._readers[id(table)] = self._open(table)
-        return reader
+    @overload
+    def __getitem__(self, key: TableSchema) -> TableReader: ...
+    @overload
+    def __getitem__(self, key: ReadModel | ObjectSchema) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        """What was declared as `key`, to be read; `QueryFailed` for what belongs to no model that is open here."""
+        found = self._opened.get(id(key))
+        if found is None:
+            found = self._opened[id(key)] = self._open(key)
+        return found
 
-    def _open(self, table: TableSchema) -> TableReader:
-        for model in self._models.values():
-            if any(table is one for one in model.tables):
-                return self._snapshot.table(model.name, table)
-        if not isinstance(table, TableSchema):
-            raise QueryFailed(
-                f"view[...] takes a table, not {table!r:.80}; give the object that model.table(...) returned"
-            )
+    def _open(self, key: Any) -> Any:
+        model, name = self._place(key)
+        if isinstance(key, TableSchema):
+            return self._snapshot.table(model, key)
+        target = self._snapshot.target(model)
+        return target[key] if name else target
+
+    def _place(self, key: Any) -> tuple[str, str]:
+        """The model that a table or object belongs to, and its name; "" for the model itself."""
+        for name, model in self._models.items():
+            for version in (model, *model.older):
+                if any(key is one for one in (*version.tables, *version.objects)):
+                    return name, key.name
+                if key is version and version.engine != "lmdb":
+                    return name, ""
         opened = ", ".join(sorted(self._models)) or "none"
+        if isinstance(key, TableSchema | ObjectSchema):
+            what = "table" if isinstance(key, TableSchema) else "object"
+            raise QueryFailed(
+                f"{what} {key.name!r} belongs to none of the models open here ({opened}); "
+                "add its model to the query's reads= or to view(...)"
+            )
+        if isinstance(key, ReadModel) and key.name not in self._models:
+            raise QueryFailed(
+                f"read model {key.name!r} is not open here, which {opened} are; add it to the query's reads= or to "
+                "view(...)"
+            )
         raise QueryFailed(
-            f"table {table.name!r} belongs to none of the models open here ({opened}); "
-            "add its model to the query's reads= or to view(...)"
+            f"view[...] takes a table, not {key!r:.80}; give the object that model.table(...) returned"
         )
+
+    def version(self, model: ReadModel) -> int:
+        """The version of `model` that serves here: an older one until the replica has built the newest."""
+        return self._snapshot.version(model.name)
 
     def position(self, model: ReadModel | None = None) -> int:
         """The last position that `model`, or each model of the view, had applied."""

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from actors.api.base import Calls
+from actors._arguments import unknown
+from actors._specs import check_message
+from actors.api.base import Calls, checked_options
 from actors.consistency import position_of
 from actors.live.callbacks import CallbackConsumer, checked_callback
 from actors.live.consumer import Consumer, Delivery
 from actors.live.consumers import ConsumerStatus, Parked
 from actors.live.filters import event_filter
-from actors.live.options import ConsumerOptions, Types, checked_opening, whole_number
+from actors.live.options import ConsumerOptions, Types, WatchOptions, checked_opening, whole_number
 from actors.live.stored import checked_name
 from actors.live.subscription import Subscription
 from actors.live.waiting import seconds_of
+from actors.live.watch import Watch
 from actors.messages import Receipt
+
+if TYPE_CHECKING:
+    from actors.system import System
 
 __all__ = ["LiveCalls"]
 
@@ -120,3 +126,36 @@ class LiveCalls(Calls):
         With `following`, all that waits behind it up to now is given up, too. Raises `UnknownName`.
         """
         self._running().consumers.discard(checked_name(name), stream, following)
+
+    # -- queries that are watched --------------------------------------------------------------
+    def watch(
+        self,
+        query: Any,
+        *,
+        until: Receipt | int | None = None,
+        timeout: float | timedelta | None = None,
+        **options: Unpack[WatchOptions],
+    ) -> Watch:
+        """A query's result, and then every result that differs from the one before, as the replicas apply events.
+
+        To be iterated over with `for` or `async for`; for one thread or task at a time. The query is run again when
+        the next result is asked for and one of its models changed: who is slow gets the latest, never a backlog.
+        Ends once a result holds for `until`, at its `close()`, when the system closes, and when no other result came
+        for `timeout` seconds. Options: `consistency`, `after` and `max_lag`, as for `query`.
+
+        Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the query does.
+        """
+        runtime = self._running()
+        spec = runtime.domain.queries.get(type(query))
+        if spec is None:
+            raise unknown(query, "query", runtime.domain)
+        check_message(spec, query)
+        return Watch(
+            cast("System", self),
+            runtime,
+            query,
+            tuple(model.name for model in spec.models),
+            checked_options(options, WatchOptions, "watch"),
+            None if until is None else position_of(until, "until"),
+            None if timeout is None else seconds_of(timeout, "timeout"),
+        )

@@ -14,8 +14,9 @@ from actors.live.group import Policy
 from actors.live.stored import checked_name
 from actors.live.waiting import seconds_of
 from actors.messages import Receipt
+from actors.options import After, Consistency, MaxLag
 
-__all__ = ["ConsumerOptions", "Opening", "Start", "Types", "checked_opening", "whole_number"]
+__all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 
 MOST_IN_FLIGHT = 100_000
 
@@ -50,6 +51,14 @@ class ConsumerOptions(TypedDict, total=False):
     max_deliveries: int
     ack_timeout: float | timedelta
     in_flight: int
+
+
+class WatchOptions(TypedDict, total=False):
+    """Options of `watch` beside its own: how fresh each result has to be, as for `query`."""
+
+    consistency: Consistency
+    after: After | None
+    max_lag: MaxLag | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 from actors._specs import CompiledDomain
 from actors.deciding import Overlay
 from actors.errors import SystemClosed
+from actors.inline import InlineModels
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.progress import Progress
@@ -34,7 +35,6 @@ MAX_BATCH = 1_000
 """Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
 
 REQUESTS = (Submission, Bulk, Step)
-
 MAX_ATTEMPTS = 3
 
 LINGER = 0.0002
@@ -71,6 +71,7 @@ class CommandHandler(Worker):
         self._unannounced: Committed | None = None
         self._last_batch = 0.0
         self._states = StateCache(domain, log, cache_states)
+        self._inline = InlineModels(domain)
 
     def on_start(self) -> None:
         """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
@@ -160,7 +161,10 @@ class CommandHandler(Worker):
     def _handle(self, batch: list[Submission | Step]) -> None:
         try:
             overlay, outcomes = self._decide(batch)
-            self._commit(overlay)
+            try:
+                self._commit(overlay)
+            finally:
+                overlay.close()
         except CommitFailed as error:
             self._recover(batch, overlay, error)
         except (StorageError, OverflowError, MemoryError) as error:
@@ -172,7 +176,8 @@ class CommandHandler(Worker):
             self._reply(outcomes)
 
     def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Outcome]]:
-        overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event)
+        inline = self._inline.begin(self._log.inline_batch())
+        overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
         outcomes: list[Outcome] = []
         desk = self._desk
         for request in batch:
@@ -205,6 +210,7 @@ class CommandHandler(Worker):
                 encoded=overlay.encoded,
                 written=self._before_fsync,
                 notes=overlay.notes.items(),
+                inline=None if overlay.inline is None else overlay.inline.batch,
             )
             self._desk.trouble = None
 

@@ -20,6 +20,7 @@ from actors.errors import (
     DeciderFailed,
     InvalidMessage,
 )
+from actors.inline import InlineRun
 from actors.messages import Receipt, Submission
 from actors.reader import Reader
 from actors.receipts import receipt_of
@@ -38,9 +39,15 @@ class Overlay:
     """What one batch has decided and the log does not have yet."""
 
     def __init__(
-        self, domain: CompiledDomain, states: StateCache, history: History, encode: Any = None
+        self,
+        domain: CompiledDomain,
+        states: StateCache,
+        history: History,
+        encode: Any = None,
+        inline: InlineRun | None = None,
     ) -> None:
-        """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone."""
+        """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone; so are
+        the projections of `inline`, where the domain has inline models."""
         self.domain = domain
         self.events: list[RecordedEvent] = []
         self.encoded: list[bytes] = []
@@ -49,6 +56,7 @@ class Overlay:
         self.changed: dict[str, tuple[Any, int]] = {}
         self.notes: dict[bytes, bytes | None] = {}
         self.position = history.head
+        self.inline = inline
         self._states = states
         self._history = history
         self._encode = encode
@@ -80,7 +88,8 @@ class Overlay:
 
     def step(self, step: Step, show: Callable[[Submission], None]) -> Outcomes | Exception:
         """Do a step, or nothing of it; `show` is called with each of its commands before it is decided."""
-        mark = self.position, len(self.commands), len(self.snapshots)
+        tables = 0 if self.inline is None else self.inline.batch.mark()
+        mark = self.position, len(self.commands), len(self.snapshots), tables
         self._undo = []
         try:
             if step.guard is not None:
@@ -94,7 +103,7 @@ class Overlay:
                 outcomes.append(self.decide(submission))
             self.notes.update(checked_notes(step.notes(outcomes)))
         except BaseException as error:
-            self._back_to(*mark, self._undo)
+            self._back_to(*mark)
             if isinstance(error, Exception):
                 return error
             failure = DeciderFailed(f"the notes of a step failed with {error!r}; nothing of it was written")
@@ -104,20 +113,20 @@ class Overlay:
             self._undo = None
         return outcomes
 
-    def _back_to(
-        self, position: int, commands: int, snapshots: int, undo: list[tuple[str, tuple[Any, int] | None]]
-    ) -> None:
+    def _back_to(self, position: int, commands: int, snapshots: int, tables: int) -> None:
         kept = len(self.events) - (self.position - position)
         del self.events[kept:], self.encoded[kept:], self.snapshots[snapshots:]
         for record in self.commands[commands:]:
             del self._receipts[record.command_id]
         del self.commands[commands:]
         self.position = position
-        for stream, entry in reversed(undo):
+        for stream, entry in reversed(self._undo or ()):
             if entry is None:
                 del self.changed[stream]
             else:
                 self.changed[stream] = entry
+        if self.inline is not None:
+            self.inline.batch.back_to(tables)
 
     def decide(self, submission: Submission) -> Receipt | Exception:
         """Decide one command on what the ones before it left; a failing one leaves no trace."""
@@ -176,6 +185,10 @@ class Overlay:
     def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt:
         recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
         encoded = [self._encode(one) for one in recorded] if self._encode is not None else []
+        if self.inline is not None:
+            if self._undo is None:
+                self.inline.batch.settle()
+            self.inline.project(recorded)
         stream = submission.stream
         own = self._own
         if stream in own:
@@ -280,3 +293,8 @@ class Overlay:
         """Make the batch's states the committed ones; called after the commit."""
         for stream, entry in self.changed.items():
             self._states.put(stream, entry)
+
+    def close(self) -> None:
+        """Let go of what it read from; called in every case."""
+        if self.inline is not None:
+            self.inline.batch.close()

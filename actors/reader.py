@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import DeciderFailed
+from actors.inline import not_inline
+from storage import TableReader, TableSchema
 
 if TYPE_CHECKING:
     from actors.deciding import Overlay
@@ -13,7 +15,7 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """A decider's third parameter: other streams' states, as the batch so far leaves them.
+    """A decider's third parameter: other streams' states and inline tables, as the batch so far leaves them.
 
     One writer decides everything in order, so what is read here can't change before the
     commit. Use it only while the decider runs, in its thread.
@@ -33,6 +35,13 @@ class Reader:
     def tagged(self, tag: str) -> list[Any]:
         """All events with this tag, in order, the batch's earlier commands included."""
         return self._overlay.tagged(tag)
+
+    def __getitem__(self, table: TableSchema) -> TableReader:
+        """A table of a model declared with `inline=True`, the batch's earlier commands included: `read[names]`."""
+        inline = self._overlay.inline
+        if inline is None:
+            raise not_inline(table)
+        return inline.read(table)
 
     def _entry(self, state: type, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
         spec = self._overlay.domain.states.get(state)

@@ -20,6 +20,7 @@ from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
 from actors.home import ReplicaHome
+from actors.inline import fill
 from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
 from actors.placement import check_queries, place_models
@@ -120,9 +121,16 @@ class Runtime:
         check_queries(domain, placed)
         with ExitStack() as files:
             log = files.enter_context(
-                EventLog.open(path, domain.codec, map_size=settings.map_size, beside=[REPLICAS])
+                EventLog.open(
+                    path,
+                    domain.codec,
+                    map_size=settings.map_size,
+                    beside=[REPLICAS],
+                    inline=[model.schema for model in domain.models.values() if model.inline],
+                )
             )
             skips = Skips.read(log)
+            fill(log, domain, skips)
             homes: dict[str, ReplicaHome] = {}
             stores: dict[str, ReplicaStore] = {}
             for name in names:

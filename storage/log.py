@@ -24,12 +24,14 @@ from storage.codec import Codec
 from storage.environment import DEFAULT_MAP_SIZE, Header, open_environment
 from storage.errors import CommitFailed, OutOfOrder, StoreClosed
 from storage.gate import Gate
+from storage.inline import InlineBatch, max_databases
 from storage.log_reader import LogReader
 from storage.notes import Note, write_notes
 from storage.records import U64, CommandRecord, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
-from storage.translation import error_number, translate
+from storage.table_schema import ModelSchema
+from storage.translation import commit_failed, translate
 
 REMEMBERED_STREAMS = 10_000
 """Streams whose last version is remembered, so that the next event of one needs no look into the index."""
@@ -52,9 +54,10 @@ class EventLog(LogReader):
         map_size: int,
         durable: bool,
         beside: Collection[str] = (),
+        inline: Sequence[ModelSchema] | None = None,
     ) -> None:
         """For `open`, which says what the arguments mean."""
-        super().__init__(codec, Gate(f"the log in {path}"))
+        super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._lock = lock
         self._header = header
@@ -78,18 +81,26 @@ class EventLog(LogReader):
         create: bool = True,
         durable: bool = True,
         beside: Collection[str] = (),
+        inline: Sequence[ModelSchema] | None = None,
     ) -> Self:
         """Open the log in the directory `path`, making it if it is missing and `create` is true.
 
         `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
         disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
-        what else may stand in the directory.
+        what else may stand in the directory. `inline` are the models whose tables `inline_batch` changes within
+        `append`; tables of others are dropped, unless it is None.
 
         Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
         StoreFull where the disk has no room; once it has, the next open works.
         """
         lock, environment, header = open_store(
-            path, Header.new("log"), map_size=map_size, create=create, sync=durable, beside=beside
+            path,
+            Header.new("log"),
+            map_size=map_size,
+            create=create,
+            sync=durable,
+            beside=beside,
+            max_dbs=max_databases(inline),
         )
         try:
             return cls(
@@ -101,6 +112,7 @@ class EventLog(LogReader):
                 map_size=map_size,
                 durable=durable,
                 beside=beside,
+                inline=inline,
             )
         except BaseException:
             environment.close()
@@ -131,12 +143,14 @@ class EventLog(LogReader):
         encoded: Sequence[bytes] | None = None,
         written: Callable[[], None] | None = None,
         notes: Iterable[Note] = (),
+        inline: InlineBatch | None = None,
     ) -> None:
         """Commit events, command records, snapshots and notes together; on return they are on disk.
 
         Positions continue at head + 1 and versions at their stream's; command ids are new. `encoded` holds what
         `encode_event` gave for each event, if that was called before. `written` is called when only the wait for the
-        disk is left. Each of `notes` is a key and its new value, None to delete it; the last of a key counts.
+        disk is left. Each of `notes` is a key and its new value, None to delete it; the last of a key counts. `inline` is
+        what `inline_batch` gave, with the changes that follow from the events.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
         CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
@@ -147,6 +161,8 @@ class EventLog(LogReader):
             transaction = self._begin()
             try:
                 self._write(transaction, batch)
+                if self._inline is not None:
+                    self._inline.write(transaction, inline, events[-1].position if events else None)
                 if written is not None:
                     written()
             except lmdb.Error as error:
@@ -167,7 +183,7 @@ class EventLog(LogReader):
                 self._uncertain = True
                 if not isinstance(error, Exception):
                     raise
-                raise self._commit_failed(error) from error
+                raise commit_failed(error, f"the log in {self.path}") from error
             self._head += len(events)
             if len(self._last_versions) > REMEMBERED_STREAMS:
                 self._last_versions.clear()
@@ -190,7 +206,12 @@ class EventLog(LogReader):
                 self._map_size = map_size or self._map_size
                 self._leave()
                 environment = open_environment(
-                    self.path, map_size=self._map_size, sync=self._durable, create=False, beside=self._beside
+                    self.path,
+                    map_size=self._map_size,
+                    max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
+                    sync=self._durable,
+                    create=False,
+                    beside=self._beside,
                 )
                 self._use(environment)
                 self._uncertain = False
@@ -267,16 +288,6 @@ class EventLog(LogReader):
             transaction.put(key, value, db=databases["snapshots"])
         if batch.notes:
             write_notes(transaction, databases["notes"], batch.notes)
-
-    def _commit_failed(self, error: Exception) -> CommitFailed:
-        number = error_number(error)
-        detail = f"{os.strerror(number)}, errno {number}" if number else "no errno"
-        reason = f"a commit to the log in {self.path} failed ({detail}: {error})"
-        return CommitFailed(
-            f"{reason}; it may or may not be on disk: call reopen() and look whether head has moved",
-            number,
-            reason,
-        )
 
     def _commit(self, transaction: lmdb.Transaction) -> None:
         """Commit; a method of its own so that a test may put a fault before, in place of or after it."""

@@ -6,15 +6,16 @@ Nothing behind `head` is shown: what a failed commit may have left is not there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 
 import lmdb
 
 from storage.codec import Codec
-from storage.errors import CodecError, DamagedStore, StoreClosed
+from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
+from storage.inline import InlineBatch, InlineSnapshot, InlineTables
 from storage.notes import note_key, read_notes
 from storage.records import (
     MAX_ID_BYTES,
@@ -25,6 +26,7 @@ from storage.records import (
     decode_event,
     name_key,
 )
+from storage.table_schema import ModelSchema
 from storage.translation import translate
 
 DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
@@ -39,9 +41,13 @@ AFTER_ALL_VERSIONS = b"\x01"
 class LogReader:
     """Reads an open log; `EventLog` adds the writing."""
 
-    def __init__(self, codec: Codec, gate: Gate) -> None:
+    def __init__(self, codec: Codec, gate: Gate, inline: Sequence[ModelSchema] | None, what: str) -> None:
+        """`inline` are the models whose tables are kept beside the log, None to leave alone what there is."""
         self._codec = codec
         self._gate = gate
+        self._inline = (
+            None if inline is None else InlineTables(inline, codec, what, gate, lambda: self._opened())
+        )
         self._environment: lmdb.Environment | None = None
         self._databases: dict[str, lmdb._Database] = {}
         self._head = 0
@@ -169,6 +175,31 @@ class LogReader:
         with self._reading() as transaction:
             return read_notes(transaction, self._databases["notes"], prefix, after, limit)
 
+    # -- inline models --------------------------------------------------------------------------------------------
+    def inline_positions(self) -> dict[str, int]:
+        """Return how far each inline model is; one that is new, or was otherwise, begins at 0."""
+        if self._inline is None or not self._inline.models:
+            return {}
+        with self._reading() as transaction:
+            return self._inline.positions(transaction)
+
+    def inline_batch(self) -> InlineBatch | None:
+        """Return the inline tables for changes that go into the next `append`; None where there are none.
+
+        For the writer's thread.
+        """
+        return None if self._inline is None or not self._inline.models else self._inline.batch()
+
+    def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
+        """Return the inline tables as they are committed; `closed` is what using them after their end raises.
+
+        Raises StoreClosed; StorageError if the log was opened without inline models, or with too many readers.
+        """
+        if self._inline is None or not self._inline.models:
+            raise StorageError("the log was opened without inline models; name them when it is opened")
+        return self._inline.snapshot(closed)
+
+    # -- the whole ------------------------------------------------------------------------------------------------
     def stats(self) -> dict[str, int]:
         """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
         with self._reading() as transaction:
@@ -200,6 +231,8 @@ class LogReader:
                 }
                 with transaction.cursor(self._databases["events"]) as cursor:
                     self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
+            if self._inline is not None:
+                self._inline.use(environment)
         except lmdb.Error as error:
             path = environment.path()
             environment.close()
@@ -208,6 +241,8 @@ class LogReader:
 
     def _leave(self) -> None:
         """Close the environment, within the shut gate."""
+        if self._inline is not None:
+            self._inline.leave()
         if self._environment is not None:
             self._environment.close()
             self._environment = None

@@ -30,6 +30,7 @@ def open_store(
     create: bool = True,
     sync: bool = True,
     beside: Collection[str] = (),
+    max_dbs: int = 64,
 ) -> tuple[StoreLock, lmdb.Environment, Header]:
     """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
 
@@ -51,7 +52,7 @@ def open_store(
         if exists:
             peek_header(path, new_header.kind)
         lock.sign()
-        environment = open_environment(path, map_size=map_size, sync=sync, beside=beside)
+        environment = open_environment(path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs)
         try:
             header = read_header(environment, new_header.kind)
             if header is None:

@@ -12,9 +12,17 @@ from pathlib import Path
 
 import lmdb
 
-from storage.errors import DamagedStore, InvalidKey, NewerFormat, StorageError, StoreFull, StoreReadOnly
+from storage.errors import (
+    CommitFailed,
+    DamagedStore,
+    InvalidKey,
+    NewerFormat,
+    StorageError,
+    StoreFull,
+    StoreReadOnly,
+)
 
-__all__ = ["NEARLY_NO_ROOM", "error_number", "from_system", "full_disk", "translate"]
+__all__ = ["NEARLY_NO_ROOM", "commit_failed", "error_number", "from_system", "full_disk", "translate"]
 
 NEARLY_NO_ROOM = 1 << 20
 """Free bytes under which a failed write is put down to a full disk: what is left may be reserved, or in crumbs."""
@@ -86,6 +94,18 @@ def translate(error: lmdb.Error, what: str, path: str | os.PathLike[str] | None 
         if isinstance(error, lmdb_kind):
             return kind(f"{what} failed: {advice} ({error})")
     return StorageError(f"{what} failed: {error}")
+
+
+def commit_failed(error: Exception, what: str) -> CommitFailed:
+    """Return the error for a commit that was begun and not reported done; `what` is the store."""
+    number = error_number(error)
+    detail = f"{os.strerror(number)}, errno {number}" if number else "no errno"
+    reason = f"a commit to {what} failed ({detail}: {error})"
+    return CommitFailed(
+        f"{reason}; it may or may not be on disk: call reopen() and look whether head has moved",
+        number,
+        reason,
+    )
 
 
 def from_system(error: OSError, what: str, path: str | os.PathLike[str], advice: str = "") -> StorageError:

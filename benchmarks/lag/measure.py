@@ -1,0 +1,108 @@
+"""Sends commands at a fixed rate, whatever becomes of them, and notes when each position is committed and applied.
+
+Commands are sent by the calling thread, at moments that were fixed beforehand: one that is late makes none of the
+others later, so a system that stands still for a while is charged for all that should have come meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from actors import System
+from benchmarks.domain import ChangePrice, shop
+from benchmarks.lag.figures import Lag, Step, lag_of, lags
+from benchmarks.workload import PRODUCTS, listing, sku
+
+TIMEOUT = 120.0
+WARM_UP = 0.1
+"""The first part of each measurement, which is not counted."""
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What one rate gave: `rate` is what was asked for, `sent` what was sent, `late` how late the latest command was."""
+
+    rate: float
+    sent: float
+    late: float
+    lag: Lag
+
+
+class Bench:
+    """A system with its products listed, and what it does from then on."""
+
+    def __init__(self, folder: Path, replicas: int) -> None:
+        self._commits: list[Step] = []
+        self._applied: dict[str, list[Step]] = defaultdict(list)
+        self._system = System.open(folder / "shop", shop, replicas=replicas)
+        self._commands = _reprices()
+        self._system.on_committed(lambda _first, last: self._commits.append((time.perf_counter(), last)))
+        self._system.on_applied(
+            lambda replica, position, _lag: self._applied[replica].append((time.perf_counter(), position))
+        )
+        self._system.execute_many([listing(number) for number in range(PRODUCTS)])
+        self._system.wait_applied(timeout=TIMEOUT)
+
+    def highest_rate(self, commands: int) -> float:
+        """Commands a second, sent without waiting, until every replica has applied the last."""
+        submit = self._system.submit
+        sent = [next(self._commands) for _ in range(commands)]
+        started = time.perf_counter()
+        futures = [submit(command) for command in sent]
+        _all_accepted(futures)
+        self._system.wait_applied(timeout=TIMEOUT)
+        return commands / (time.perf_counter() - started)
+
+    def steady(self, rate: float, seconds: float) -> Steady:
+        """The lags of `seconds` at `rate` commands a second."""
+        self._commits.clear()
+        self._applied.clear()
+        commands = [next(self._commands) for _ in range(int(rate * seconds))]
+        begun_at = self._system.position
+        futures, late, took = _send(self._system, commands, rate)
+        _all_accepted(futures)
+        self._system.wait_applied(timeout=TIMEOUT)
+        after = begun_at + int(len(commands) * WARM_UP)
+        weighted = [
+            one
+            for name in self._system.replica_names
+            for one in lags(self._commits, self._applied[name], after)
+        ]
+        return Steady(rate, len(commands) / took, late, lag_of(weighted))
+
+    def close(self) -> None:
+        """Close the system."""
+        self._system.close()
+
+
+def _reprices() -> Iterator[ChangePrice]:
+    for number in count():
+        yield ChangePrice(sku(number % PRODUCTS), 5_000 + number)
+
+
+def _send(system: System, commands: list[Any], rate: float) -> tuple[list[Future[Any]], float, float]:
+    """The futures, how late the latest command was, and how long sending took, both in seconds."""
+    submit, clock, sleep = system.submit, time.perf_counter, time.sleep
+    futures: list[Future[Any]] = []
+    late = 0.0
+    started = clock()
+    for number, command in enumerate(commands):
+        behind = clock() - started - number / rate
+        if behind < 0:
+            sleep(-behind)
+        else:
+            late = max(late, behind)
+        futures.append(submit(command, timeout=TIMEOUT))
+    return futures, late, clock() - started
+
+
+def _all_accepted(futures: list[Future[Any]]) -> None:
+    for future in futures:
+        future.result(timeout=TIMEOUT)

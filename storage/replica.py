@@ -285,10 +285,11 @@ class ReplicaStore:
                     self._commit_several(access, transaction, marks)
                 else:
                     held.commit(access, marks)
+            except BaseException:
+                self._undo_others(transaction)
+                raise
             finally:
                 access.end()
-                if transaction.others:
-                    self._end_others(transaction)
 
     def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
         with self._together:
@@ -299,11 +300,12 @@ class ReplicaStore:
                 marks[key] = opened.mark(0)
             self._held.commit(access, marks)
 
-    def _end_others(self, transaction: WriteTransaction) -> None:
+    def _undo_others(self, transaction: WriteTransaction) -> None:
         for opened in transaction.others.values():
             assert opened.store is not None
             opened.store.abort()
-        self._held.note(transaction.others)
+        if transaction.others:
+            self._held.note(transaction.others)
 
     def _sweep(self) -> None:
         mixed = list(self._mixed)

@@ -23,6 +23,7 @@ from actors.errors import (
     MiddlewareFailed,
     ModelStopped,
     Overloaded,
+    ProcessStopped,
     QueryFailed,
     QueryTimeout,
     Rejected,
@@ -35,6 +36,9 @@ from actors.errors import (
 from actors.health import Health
 from actors.messages import Receipt
 from actors.middleware import Call
+from actors.process.deciding import Do
+from actors.process.declaring import ProcessManager
+from actors.process.spec import Rejection
 from actors.read_model import ReadModel, each, words
 from actors.reader import Reader
 from actors.session import Session
@@ -64,6 +68,7 @@ __all__ = [
     "DamagedStore",
     "DeadlineExceeded",
     "DeciderFailed",
+    "Do",
     "Domain",
     "DomainError",
     "ForeignToken",
@@ -78,6 +83,8 @@ __all__ = [
     "NotAStore",
     "OnewriterError",
     "Overloaded",
+    "ProcessManager",
+    "ProcessStopped",
     "QueryFailed",
     "QueryTimeout",
     "ReadModel",
@@ -85,6 +92,7 @@ __all__ = [
     "Receipt",
     "RecordedEvent",
     "Rejected",
+    "Rejection",
     "Session",
     "StorageError",
     "StoreFull",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from actors.health import ActorHealth, Health, ModelHealth, ReplicaHealth, WriterHealth
+from actors.health import ActorHealth, Health, ModelHealth, ProcessHealth, ReplicaHealth, WriterHealth
 from actors.rebuilding import rebuilds
 from actors.rebuilds import Rebuild
 from actors.supervisor import Child
@@ -25,7 +26,11 @@ def report(runtime: Runtime) -> Health:
     replicas = tuple(_replica(runtime, name) for name in runtime.stores)
     actors = tuple(_actor(child) for child in runtime.children.values())
     building = rebuilds(runtime)
-    problems = tuple(_problems(runtime, writer, replicas, actors, building))
+    processes = runtime.processes.health()
+    problems = (
+        *_problems(runtime, writer, replicas, actors, building),
+        *_process_problems(processes),
+    )
     return Health(
         "ok" if not problems else "degraded",
         runtime.path,
@@ -37,6 +42,7 @@ def report(runtime: Runtime) -> Health:
         building,
         len(runtime.skips),
         None if runtime.cache is None else runtime.cache.health(),
+        processes,
     )
 
 
@@ -130,3 +136,13 @@ def _problems(
                     f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}{why}"
                 )
     return found
+
+
+def _process_problems(processes: Iterable[ProcessHealth]) -> Iterator[str]:
+    for one in processes:
+        if one.stopped_at is not None:
+            yield f"process manager {one.name} is stopped at {one.stopped_at}"
+        if one.trouble is not None:
+            yield f"process manager {one.name} tries a step again: {one.trouble}"
+        if one.parked:
+            yield f"process manager {one.name} has {one.parked} parked effects"

@@ -6,11 +6,13 @@ Runs on the caller's thread while the system is open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from actors import ReadModel, System
-from storage import DamagedStore, RecordedEvent, TableSchema
+from storage import DamagedStore, ObjectSchema, RecordedEvent, TableSchema
+from storage.engines.sqlite_read import all_rows
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -41,16 +43,38 @@ class PlainTable:
 
 
 class PlainModel:
-    """A read model folded into plain tables."""
+    """A read model folded into plain tables, into an SQLite database in memory, or into objects."""
 
     def __init__(self, model: ReadModel) -> None:
         self.tables = {table: PlainTable(table) for table in model.tables}
+        self.objects: dict[ObjectSchema, Any] = {one: one.factory() for one in model.objects}
+        self.db: sqlite3.Connection | None = None
+        if model.engine == "sqlite":
+            self.db = sqlite3.connect(":memory:")
+            self.db.executescript(model.script)
+        self._target = self.db or self.objects or self.tables
         self._handlers = model.handlers
 
     def apply_event(self, event: object) -> None:
         handler = self._handlers.get(type(event))
         if handler is not None:
-            handler.fn(event, self.tables)
+            handler.fn(event, self._target)
+
+    def compare(self, dumped: Mapping[str, Sequence[Row]]) -> list[tuple[str, int, list[str]]]:
+        """Each table of the model, or object: its name, its rows according to the log, and what differs."""
+        found = [
+            (schema.name, len(table.rows), differences(table, dumped[schema.name]))
+            for schema, table in self.tables.items()
+        ]
+        others = all_rows(self.db) if self.db is not None else {}
+        others |= {one.name: [{"value": value}] for one, value in self.objects.items()}
+        for name, rows in others.items():
+            found.append((name, len(rows), unlike(rows, dumped[name])))
+        return found
+
+    def close(self) -> None:
+        if self.db is not None:
+            self.db.close()
 
 
 class Compared(NamedTuple):
@@ -92,6 +116,18 @@ def differences(expected: PlainTable, actual: Iterable[Row]) -> list[str]:
     return found
 
 
+def unlike(expected: Sequence[Row], actual: Sequence[Row]) -> list[str]:
+    """The rows that are not the same in the same place; empty when all are equal."""
+    found = [
+        f"row {number}: the replica has {row}, the log says {wanted}"
+        for number, (wanted, row) in enumerate(zip(expected, actual, strict=False), 1)
+        if wanted != row
+    ]
+    if len(expected) != len(actual):
+        found.append(f"the replica has {len(actual)} rows, the log says {len(expected)}")
+    return found
+
+
 def verify(system: System, models: Sequence[ReadModel]) -> tuple[list[Compared], list[str]]:
     """Compare every table of every replica with the fold of the log up to now.
 
@@ -102,9 +138,9 @@ def verify(system: System, models: Sequence[ReadModel]) -> tuple[list[Compared],
     compared, wrong = [], []
     for replica in system.replica_names:
         for model, plain in zip(models, folded, strict=True):
-            dumped = system.dump(replica, model)
-            for schema, table in plain.tables.items():
-                found = differences(table, dumped[schema.name])
-                compared.append(Compared(replica, model.name, schema.name, len(table.rows), len(found)))
-                wrong += [f"{replica}, {model.name}/{schema.name}: {line}" for line in found]
+            for name, rows, found in plain.compare(system.dump(replica, model)):
+                compared.append(Compared(replica, model.name, name, rows, len(found)))
+                wrong += [f"{replica}, {model.name}/{name}: {line}" for line in found]
+    for plain in folded:
+        plain.close()
     return compared, wrong

@@ -16,7 +16,15 @@ from weakref import WeakSet
 
 from storage.codec import Codec
 from storage.engines.sqlite_guard import OURS, Guard, translate
-from storage.engines.sqlite_read import BEGIN, CHECKPOINT, COMMIT, ROLLBACK, SqliteSnapshot, open_reader
+from storage.engines.sqlite_read import (
+    BEGIN,
+    CHECKPOINT,
+    COMMIT,
+    ROLLBACK,
+    SqliteSnapshot,
+    all_rows,
+    open_reader,
+)
 from storage.engines.sqlite_script import check_script, run_script
 from storage.engines.sqlite_wal import WAL_BYTES, WriteAheadLog
 from storage.engines.sqlite_write import GuardedConnection, connect
@@ -182,19 +190,7 @@ class SqliteStore:
     def dump(self) -> dict[str, list[Row]]:
         """All rows of the model's own tables, full-text tables included, in the order of their keys."""
         with self.snapshot() as snapshot:
-            db = snapshot.target
-            listed = db.execute(
-                "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') "
-                "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-            )
-            tables = [(name, wr) for name, wr in listed.fetchall() if not name.startswith(OURS)]
-            return {
-                name: [
-                    dict(row)
-                    for row in db.execute(f"SELECT * FROM {_quoted(name)}{'' if wr else ' ORDER BY rowid'}")
-                ]
-                for name, wr in tables
-            }
+            return all_rows(snapshot.target)
 
     def size_bytes(self) -> int:
         """The database and its write-ahead log."""
@@ -263,7 +259,3 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
     db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0)")
     db.engine(f"PRAGMA user_version = {FORMAT}")
     db.engine(COMMIT)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

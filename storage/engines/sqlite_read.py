@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from storage.engines.sqlite_guard import Guard, translate
+from storage.engines.sqlite_guard import OURS, Guard, translate
 from storage.errors import SnapshotClosed
+from storage.table_schema import Row
 
-__all__ = ["ReadConnection", "ReadCursor", "SqliteSnapshot", "open_reader"]
+__all__ = ["ReadConnection", "ReadCursor", "SqliteSnapshot", "all_rows", "open_reader"]
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -231,3 +232,19 @@ class ReadConnection:
         has no type for, SnapshotClosed or ViewExpired after the end, and sqlite3's own errors for mistakes in the SQL.
         """
         return ReadCursor(self._snapshot, self._snapshot.execute(sql, parameters))
+
+
+def all_rows(db: ReadConnection | sqlite3.Connection) -> dict[str, list[Row]]:
+    """All rows of a model's own tables, full-text tables included, in the order of their keys."""
+    listed = db.execute(
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') ORDER BY name"
+    ).fetchall()
+    tables = {}
+    for name, without_rowid in listed:
+        if name.startswith(("sqlite_", OURS)):
+            continue
+        quoted = '"' + name.replace('"', '""') + '"'
+        cursor = db.execute(f"SELECT * FROM {quoted}" + ("" if without_rowid else " ORDER BY rowid"))
+        columns = [column[0] for column in cursor.description]
+        tables[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return tables

@@ -18,6 +18,7 @@ from actors.demo.shop import (
     DescribeProduct,
     DiscontinueProduct,
     DiscountProduct,
+    FindProducts,
     ListProduct,
     OrderLine,
     OrderStatus,
@@ -29,6 +30,7 @@ from actors.demo.shop import (
     SalesByCategory,
     SearchProducts,
     StockAlerts,
+    Takings,
     shop,
 )
 
@@ -156,3 +158,42 @@ def test_a_customer_sees_the_latest_order_first(ask):
         ("o3", OrderStatus.PLACED, 2 * 19990 + 3990),
     ]
     assert found[0]["placed_at"] == NOON + timedelta(days=3)
+
+
+def test_full_text_search_ranks_names_above_descriptions_and_shows_what_it_found(ask):
+    found = ask(FindProducts("heavy oak"))
+    assert found == [
+        {
+            "sku": "table",
+            "name": "Marble table, [oak] legs",
+            "category": "tables",
+            "price": 17991,
+            "excerpt": "[Heavy].",
+            "score": found[0]["score"],
+        }
+    ]
+    assert found[0]["score"] > 0
+    assert sorted(skus(ask(FindProducts("oak")))) == ["bench", "desk", "lamp", "table"]
+    assert len(ask(FindProducts("oak", limit=2))) == 2
+    assert ask(FindProducts("oak", limit=-1)) == []
+
+
+def test_full_text_search_finds_beginnings_and_follows_names(ask):
+    assert skus(ask(FindProducts("oak writ"))) == ["desk"]
+    assert skus(ask(FindProducts("marb"))) == ["table"]
+    assert ask(FindProducts("side")) == []
+    assert ask(FindProducts("stool")) == []
+
+
+@pytest.mark.parametrize("text", ["", '"', "oak AND", "NEAR(", "*", "name:", "-oak OR (", "\0"])
+def test_whatever_is_typed_into_the_search_is_an_answer(ask, text):
+    assert isinstance(ask(FindProducts(text)), list)
+
+
+def test_takings_are_those_of_the_orders_that_stand(ask):
+    assert ask(Takings()) == {
+        "orders": 3,
+        "cancelled": 1,
+        "items": 7,
+        "revenue": 34990 + 2 * 19990 + 4 * 3990,
+    }

@@ -147,7 +147,7 @@ def test_replicas_lag_and_health_are_shown(store_path: Path) -> None:
     assert "2 replicas of a log of 1 events" in lines
     assert [line.split()[:2] for line in lines if line.startswith("replica-2 ")] == [
         ["replica-2", "0"],
-        *(["replica-2", model] for model in ("catalogue", "stock", "sales", "orders")),
+        *(["replica-2", model] for model in ("catalogue", "stock", "sales", "orders", "search", "takings")),
         ["replica-2", "runs"],
     ]
     assert any(line.startswith("ok: ") for line in lines)

@@ -1,7 +1,8 @@
 """A shop: products, carts, orders that reserve stock, and the tables its questions are answered from.
 
 The write side is in `products`, `carts` and `orders` (state, commands, events, rules), the read side in
-`models` (tables) and `queries` (questions). Importing this package registers all of them with `shop`.
+`models` (tables) and `queries` (questions), with `search` in SQLite and `takings` in memory. Importing this package
+registers all of them with `shop`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from actors.demo.shop.queries import (
     SearchProducts,
     StockAlerts,
 )
+from actors.demo.shop.search import FindProducts
+from actors.demo.shop.takings import Takings
 
 __all__ = [
     "AbandonCart",
@@ -40,6 +43,7 @@ __all__ = [
     "DescribeProduct",
     "DiscontinueProduct",
     "DiscountProduct",
+    "FindProducts",
     "ListProduct",
     "OrderLine",
     "OrderStatus",
@@ -53,5 +57,6 @@ __all__ = [
     "SalesByCategory",
     "SearchProducts",
     "StockAlerts",
+    "Takings",
     "shop",
 ]

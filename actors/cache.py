@@ -124,7 +124,7 @@ class ResultCache:
                 ):
                     self._hit(keys)
                     results = [self._codec.unpack(entry.result) for entry in entries if entry is not None]
-                    return Answer(results, lowest, max(checkpoints, default=0))
+                    return Answer(results, lowest, lowest)
         return None
 
     def find(self, key: bytes, snapshot: States) -> tuple[Any] | None:
@@ -225,6 +225,11 @@ class RecordingView(View):
         """As `View.position`; the position moves with every event, so the result is not kept."""
         self.touched = None
         return super().position(model)
+
+    def newest(self) -> int:
+        """As `View.newest`; as with `position`."""
+        self.touched = None
+        return super().newest()
 
 
 def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:

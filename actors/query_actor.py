@@ -43,9 +43,9 @@ class QueryJob(Request):
         self.seen = 0
         self.newest = 0
 
-    def too_early(self) -> bool:
-        """Whether the snapshot lacks something that the caller asked for."""
-        return self.seen < self.target
+    def unfit(self, floor: int) -> bool:
+        """Whether the snapshot lacks what the caller asked for, or the replica's `floor`, or shows several moments."""
+        return self.seen < self.target or self.seen < floor or self.seen != self.newest
 
     def answer(self, outcome: list[Any] | Exception) -> None:
         """Give the caller the results, or the error, unless it went away."""
@@ -154,7 +154,7 @@ class QueryActor(Worker):
             if checkpoints:
                 job.seen, job.newest = min(checkpoints), max(checkpoints)
             floor = self._progress.floor(self._replica, job.models)
-            if job.too_early() or job.seen < floor or job.seen != job.newest:
+            if job.unfit(floor):
                 # The replica was begun anew after the job was given to it, or one of the models stopped.
                 self._redirect(job)
             elif job.keys is not None:

@@ -141,9 +141,14 @@ class ReadGateway:
         known = [key for key in keys if key is not None]
         if self._cache is None or len(known) != len(keys):
             return None
-        names = self._able(tuple(job.models), job.target)
-        states = (self._stores[name].state for name in names)
-        return self._cache.answer(known, job.models, job.target, states)
+        models = tuple(job.models)
+        # One that was begun anew this moment is no longer as far as it was said to be.
+        able = (
+            (self._stores[name].state, self._progress.floor(name, models))
+            for name in self._able(models, job.target)
+        )
+        states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
+        return self._cache.answer(known, models, job.target, states)
 
     def redirect(self, job: QueryJob) -> None:
         """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""

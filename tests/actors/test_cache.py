@@ -170,3 +170,13 @@ def test_hits_and_misses_are_counted_by_query(cache):
     assert cache.find(b"k", State(3, {"t": 2})) is None
     health = cache.health()
     assert (health.hits, health.misses, health.hit_ratio) == (3, 2, 0.6)
+
+
+def test_a_state_whose_models_are_apart_answers_nothing(cache):
+    class Apart(State):
+        def checkpoint(self, model: str) -> int:
+            return self._checkpoint - (model == "n")
+
+    cache.put(b"k", "rows", spans(State(10, {"t": 7}), "t"))
+    states = [Apart(12, {"t": 7}), State(11, {"t": 7})]
+    assert cache.answer([b"k"], ["m", "n"], 0, states) == (["rows"], 11, 11)

@@ -17,8 +17,8 @@ from actors import Session
 from actors.command_handler import CommandHandler
 from actors.messages import Submission
 from actors.progress import Progress
-from actors.projecting import Projector
 from actors.query_actor import QueryJob
+from storage import ReplicaStore, Snapshot
 from tests.consistency import registers
 from tests.consistency.recorder import Pace
 
@@ -90,20 +90,33 @@ def _ahead_of_itself(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
 
 def _believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the snapshot itself."""
-    monkeypatch.setattr(QueryJob, "too_early", lambda self: False)
+    monkeypatch.setattr(QueryJob, "unfit", lambda self, floor: False)
 
 
-def _model_by_model(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-    apply = Projector.apply
+def _two_snapshots(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
+    take, table, close = ReplicaStore.snapshot, Snapshot.table, Snapshot.close
+    earlier: dict[int, Snapshot] = {}
 
-    def one_by_one(self: Projector, events: Any, runs: Any = None) -> Any:
-        stopped = []
-        for run in self.running() if runs is None else runs:
-            stopped += apply(self, events, [run])
-            pace.wait_for(3, MOMENT)
-        return stopped
+    def taken_twice(self: ReplicaStore, models: Any = None, **options: Any) -> Snapshot:
+        if models is None or len(set(models)) < 2:
+            return take(self, models, **options)
+        first = take(self, models, **options)
+        pace.wait_for(3, MOMENT)
+        second = take(self, models, **options)
+        earlier[id(second)] = first
+        return second
 
-    monkeypatch.setattr(Projector, "apply", one_by_one)
+    def from_either(self: Snapshot, model: str, schema: Any) -> Any:
+        return table(earlier.get(id(self), self) if model == "mirror" else self, model, schema)
+
+    def close_both(self: Snapshot) -> None:
+        close(self)
+        if (first := earlier.pop(id(self), None)) is not None:
+            close(first)
+
+    monkeypatch.setattr(ReplicaStore, "snapshot", taken_twice)
+    monkeypatch.setattr(Snapshot, "table", from_either)
+    monkeypatch.setattr(Snapshot, "close", close_both)
 
 
 # -- events that are not applied once and in order ------------------------------------------------------------------
@@ -174,7 +187,7 @@ FAULTS: dict[str, tuple[Fault, set[str]]] = {
         _ahead_of_itself,
         {"strong", "linearizable", "after"},
     ),
-    "each model has a transaction of its own": (_model_by_model, {"one snapshot", "sums"}),
+    "two models are read from two snapshots": (_two_snapshots, {"one snapshot", "sums"}),
     "an event is lost": (_loses_an_event, {"strong", "linearizable", "position told"}),
     "two events change places": (_out_of_order, {"strong", "linearizable", "position told"}),
     "an event is applied twice": (_twice, {"committed only"}),

@@ -205,8 +205,8 @@ class RecordingView(View):
 
     __slots__ = ("touched",)
 
-    def __init__(self, snapshot: Snapshot, models: Mapping[str, ReadModel]) -> None:
-        super().__init__(snapshot, models)
+    def __init__(self, snapshot: Snapshot, models: Mapping[str, ReadModel], *, lend: bool = False) -> None:
+        super().__init__(snapshot, models, lend=lend)
         self.touched: set[tuple[str, str]] | None = set()
 
     def _open(self, key: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -160,7 +161,7 @@ class QueryActor(Worker):
             elif job.keys is not None:
                 job.answer(self._run_and_keep(job, job.keys, snapshot))
             else:
-                view = View(snapshot, job.models)
+                view = View(snapshot, job.models, lend=True)
                 job.answer([self._run(query, spec, view) for query, spec in job.queries])
         except Exception as error:
             if self._is_damage(store, error):
@@ -179,7 +180,7 @@ class QueryActor(Worker):
             if known is not None:
                 results.append(known[0])
                 continue
-            view = RecordingView(snapshot, job.models)
+            view = RecordingView(snapshot, job.models, lend=True)
             results.append(self._run(query, spec, view))
             if key is not None:
                 cache.put(key, results[-1], spans_of(view, snapshot))
@@ -192,6 +193,8 @@ class QueryActor(Worker):
             # A lazy result would read from a snapshot that is closed by then.
             if isinstance(result, Iterator):
                 result = list(result)
+            if view.lent:
+                result = copy.deepcopy(result)
         except ActorsError:
             raise
         except BaseException as error:

@@ -22,7 +22,7 @@ class View:
     every use raises `ViewExpired`. Any thread may use it, one at a time.
     """
 
-    __slots__ = ("_closed", "_models", "_opened", "_snapshot", "replica")
+    __slots__ = ("_closed", "_lend", "_models", "_opened", "_snapshot", "lent", "replica")
 
     def __init__(
         self,
@@ -30,12 +30,17 @@ class View:
         models: Mapping[str, ReadModel],
         replica: str = "",
         closed: Callable[[View], None] | None = None,
+        *,
+        lend: bool = False,
     ) -> None:
+        """With `lend`, objects in memory are not copied; `lent` says that some were given, so that a result has to be."""
         self._snapshot = snapshot
         self._models = models
         self._opened: dict[int, Any] = {}
         self._closed = closed
         self.replica = replica
+        self._lend = lend
+        self.lent = False
 
     @overload
     def __getitem__(self, key: TableSchema) -> TableReader: ...
@@ -53,7 +58,10 @@ class View:
         if isinstance(key, TableSchema):
             return self._snapshot.table(model, key)
         target = self._snapshot.target(model)
-        return target[key] if name else target
+        if not name:
+            return target
+        self.lent = self._lend
+        return target.lend(key) if self._lend else target[key]
 
     def _place(self, key: Any) -> tuple[str, str]:
         """The model that a table or object belongs to, and its name; "" for the model itself."""

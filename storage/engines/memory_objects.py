@@ -113,29 +113,30 @@ class WriteObjects(_Objects):
 
 
 class ReadObjects(_Objects):
-    """What queries get: `objects[totals]`, as it was at the snapshot.
-
-    `shared` gives the objects themselves, which stay as they are until the snapshot closes and must not be changed:
-    for a query whose result is copied before. Without it every object is copied when it is first asked for.
-    """
+    """What queries get: `objects[totals]` is a copy of the object, made when it is first asked for."""
 
     __slots__ = ("_copies", "_snapshot")
 
-    def __init__(self, snapshot: MemorySnapshot, values: dict[str, Any], what: str, *, shared: bool) -> None:
+    def __init__(self, snapshot: MemorySnapshot, values: dict[str, Any], what: str) -> None:
         super().__init__(values, what)
         self._snapshot = snapshot
-        self._copies: dict[str, Any] | None = None if shared else {}
+        self._copies: dict[str, Any] = {}
 
     def __getitem__(self, schema: ObjectSchema) -> Any:
-        """The object, or its copy. Raises InvalidSchema, and what the snapshot's end raises."""
+        """The copy. Raises InvalidSchema if the build has no such object, and what the snapshot's end raises."""
         with self._snapshot.using():
             name = self._name(schema)
-            copies = self._copies
-            if copies is None:
-                return self._values[name]
-            if name not in copies:
-                copies[name] = copy.deepcopy(self._values[name])
-            return copies[name]
+            if name not in self._copies:
+                self._copies[name] = copy.deepcopy(self._values[name])
+            return self._copies[name]
+
+    def lend(self, schema: ObjectSchema) -> Any:
+        """The object itself, which stays as it is until the snapshot closes and must not be changed.
+
+        For queries whose results are copied before that. Raises what `objects[schema]` does.
+        """
+        with self._snapshot.using():
+            return self._values[self._name(schema)]
 
 
 class MemorySnapshot:
@@ -167,17 +168,9 @@ class MemorySnapshot:
 
     @property
     def target(self) -> ReadObjects:
-        """Copies of the objects, each made when it is first asked for. Raises SnapshotClosed after the end."""
-        return self._read(shared=False)
-
-    @property
-    def shared(self) -> ReadObjects:
-        """The objects themselves, for a query whose result is copied before the snapshot closes."""
-        return self._read(shared=True)
-
-    def _read(self, *, shared: bool) -> ReadObjects:
+        """The objects as queries get them. Raises SnapshotClosed, or what was asked for, after the end."""
         with self.using() as bundle:
-            return ReadObjects(self, bundle.values, self._what, shared=shared)
+            return ReadObjects(self, bundle.values, self._what)
 
     @property
     def checkpoint(self) -> int:

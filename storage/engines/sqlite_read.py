@@ -18,7 +18,7 @@ from storage.engines.sqlite_guard import OURS, Guard, translate
 from storage.errors import SnapshotClosed
 from storage.table_schema import Row
 
-__all__ = ["ReadConnection", "ReadCursor", "SqliteSnapshot", "all_rows", "open_reader"]
+__all__ = ["ReadConnection", "ReadCursor", "SqlRow", "SqliteSnapshot", "all_rows", "open_reader"]
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -36,13 +36,25 @@ _abandoned: list[sqlite3.Connection] = []
 """Kept, since a connection that is collected is closed, which in a forked child takes the parent's locks away."""
 
 
+class SqlRow(sqlite3.Row):
+    """A `sqlite3.Row` that shows what it holds, and is its own copy, since it never changes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"SqlRow({', '.join(f'{name}={self[name]!r}' for name in self.keys())})"
+
+    def __deepcopy__(self, memo: Any) -> SqlRow:
+        return self
+
+
 def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
     """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
     try:
         db = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
-        db.row_factory = sqlite3.Row
+        db.row_factory = SqlRow
         guard = Guard("query", model)
         guard.engine = True
         db.set_authorizer(guard)
@@ -217,7 +229,7 @@ class ReadCursor:
 class ReadConnection:
     """What a query reads from: `execute` as a sqlite3.Connection has it, for statements that only read.
 
-    Rows are `sqlite3.Row`: by number and by name of column, `dict(row)` makes a dict of one. They may be kept.
+    Rows are a kind of `sqlite3.Row`: by number and by name of column, `dict(row)` makes a dict of one. They may be kept.
     """
 
     __slots__ = ("_snapshot",)

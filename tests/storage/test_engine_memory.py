@@ -218,14 +218,14 @@ def test_a_snapshot_gives_copies_and_they_may_be_kept(store):
     assert mine == {"a": 1, "mine": 1}
 
 
-def test_shared_objects_stay_as_they_are_until_the_snapshot_closes(store):
+def test_objects_that_are_lent_stay_as_they_are_until_the_snapshot_closes(store):
     add(store, 1)
     with store.snapshot() as snapshot:
-        shared = snapshot.shared[totals]
+        lent = snapshot.target.lend(totals)
         add(store, 2)  # waits, then goes on with a copy
-        assert shared == {"a": 1}
-        assert snapshot.shared[totals] is shared
-        assert (snapshot.checkpoint, snapshot.shared[latest]) == (1, 1)
+        assert lent == {"a": 1}
+        assert snapshot.target.lend(totals) is lent
+        assert (snapshot.checkpoint, snapshot.target[latest]) == (1, 1)
     assert values(store) == ({"a": 2}, 2, 2)
 
 
@@ -306,10 +306,10 @@ def test_a_promise_that_is_not_taken_holds_a_batch_up_only_once(store):
 
 def test_all_that_a_snapshot_gave_out_ends_with_it(store):
     snapshot = store.snapshot(closed=Expired)
-    target, shared = snapshot.target, snapshot.shared
+    target = snapshot.target
     snapshot.close()
     snapshot.close()
-    for use in (lambda: target[totals], lambda: shared[totals], lambda: snapshot.target):
+    for use in (lambda: target[totals], lambda: target.lend(totals), lambda: snapshot.target):
         with pytest.raises(Expired, match="closed"):
             use()
     assert store._current.readers == 0

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.lag.figures import Lag
 from benchmarks.lag.measure import Bench, Steady
 from benchmarks.lag.plot import plot
 from benchmarks.machine import disk, machine, markdown, write_results
+from benchmarks.quantiles import Spread
 
 LOADS = (25, 50, 80)
 REPLICAS = (1, 3, 8)
@@ -65,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def summary(found: Mapping[int, Mapping[int, Sequence[Steady]]]) -> dict[int, dict[int, Lag]]:
+def summary(found: Mapping[int, Mapping[int, Sequence[Steady]]]) -> dict[int, dict[int, Spread]]:
     """The lags by replicas and load: medians over the rounds, but for the maximum."""
     return {
         replicas: {
-            load: Lag(
+            load: Spread(
                 statistics.median(steady.lag.p50 for steady in runs),
                 statistics.median(steady.lag.p99 for steady in runs),
                 max(steady.lag.max for steady in runs),

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 Step = tuple[float, int]
 """At this moment, in seconds, everything up to this position was done."""
-
-
-@dataclass(frozen=True)
-class Lag:
-    """Seconds from a position's commit until a replica had applied it: over all positions and replicas."""
-
-    p50: float
-    p99: float
-    max: float
 
 
 def lags(commits: Sequence[Step], applied: Sequence[Step], after: int) -> Iterator[tuple[float, int]]:
@@ -36,21 +26,3 @@ def lags(commits: Sequence[Step], applied: Sequence[Step], after: int) -> Iterat
             # A replica may have been told of a commit before the benchmark was.
             yield max(moment - committed, 0.0), until - after
             after = until
-
-
-def lag_of(weighted: Iterable[tuple[float, int]]) -> Lag:
-    """Median, 99th percentile and maximum of weighted lags, by nearest rank."""
-    ordered = sorted(weighted)
-    total = sum(weight for _, weight in ordered)
-    if not total:
-        raise ValueError("no position was measured; give it more seconds")
-    return Lag(_ranked(ordered, total, 0.50), _ranked(ordered, total, 0.99), ordered[-1][0])
-
-
-def _ranked(ordered: Sequence[tuple[float, int]], total: int, share: float) -> float:
-    passed = 0
-    for lag, weight in ordered:
-        passed += weight
-        if passed >= share * total:
-            return lag
-    return ordered[-1][0]

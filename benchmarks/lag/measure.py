@@ -17,7 +17,8 @@ from typing import Any
 
 from actors import System
 from benchmarks.domain import ChangePrice, shop
-from benchmarks.lag.figures import Lag, Step, lag_of, lags
+from benchmarks.lag.figures import Step, lags
+from benchmarks.quantiles import Spread, spread_of
 from benchmarks.workload import PRODUCTS, listing, sku
 
 TIMEOUT = 120.0
@@ -32,7 +33,7 @@ class Steady:
     rate: float
     sent: float
     late: float
-    lag: Lag
+    lag: Spread
 
 
 class Bench:
@@ -75,7 +76,7 @@ class Bench:
             for name in self._system.replica_names
             for one in lags(self._commits, self._applied[name], after)
         ]
-        return Steady(rate, len(commands) / took, late, lag_of(weighted))
+        return Steady(rate, len(commands) / took, late, spread_of(weighted))
 
     def close(self) -> None:
         """Close the system."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.lag.figures import Lag
+from benchmarks.quantiles import Spread
 
 QUANTILES = {"p50": "-", "p99": "--", "max": ":"}
 
 
-def plot(path: Path, loads: Sequence[int], lags: Mapping[int, Mapping[int, Lag]]) -> None:
+def plot(path: Path, loads: Sequence[int], lags: Mapping[int, Mapping[int, Spread]]) -> None:
     """Draw lag over load into `path`, an SVG: a colour for each number of replicas, a stroke for each quantile.
 
     `lags` are by replicas and load in percent.

@@ -43,6 +43,10 @@ class Threads:
         thread.start()
         return thread
 
+    def failed(self) -> bool:
+        """Whether one of them has ended with an error."""
+        return bool(self._errors)
+
     def join(self) -> None:
         """Wait for all of them; raise the first error."""
         for thread in self._threads:

@@ -156,7 +156,8 @@ class OutboxActor(Worker):
     def _load(self) -> None:
         if len(self._waiting) > LOADED // 2:
             return
-        found = self._log.notes(self._keys.due, self._after, LOADED)
+        # With nothing here a look at all of it costs no more than one at what is new.
+        found = self._log.notes(self._keys.due, self._after if self._waiting else b"", LOADED)
         for key, value in found:
             self._after = key
             if key not in self._waiting:

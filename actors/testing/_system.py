@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
@@ -64,6 +65,10 @@ class TestSystem(System):
     def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
         """As `System.view`, strong by default."""
         return super().view(*models, **_strong(options))
+
+    def advance(self, by: timedelta) -> None:
+        """Put the clock that process managers' timers go by forward; `wait_processes` waits for what fires then."""
+        self._running().processes.advance(by // timedelta(microseconds=1))
 
     def recorded_events(self, after: Receipt | int = 0) -> list[RecordedEvent]:
         """Everything that is committed after a position, in order."""

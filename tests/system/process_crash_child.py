@@ -1,0 +1,116 @@
+"""The process that test_process_crash kills: threads place and cancel orders, a process manager does the rest.
+
+Run as `python -m tests.system.process_crash_child STORE LEDGER ROUND [broken]`. With "broken" the process manager is
+robbed of what makes it exactly once, so that the test can show that it would notice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from actors import Rejected, System
+from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, use_gateway
+from actors.process.deciding import Do
+from actors.writing import WriteGateway
+
+THREADS = 6
+SKUS = 5
+
+
+class Ledger:
+    """The payment provider: a file to append to, a line for each call, and answers that depend on the order alone.
+
+    With `unreliable` the answer gets lost now and then after the money was taken, and never comes for some orders.
+    """
+
+    def __init__(self, path: str, unreliable: bool) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._unreliable = unreliable
+        self._dice = random.Random()
+
+    def charge(self, key: str, order_id: str, amount: int) -> str | None:
+        dice = random.Random(order_id).random()
+        if self._unreliable and dice < 0.05:
+            raise ConnectionError("no answer")
+        if dice > 0.9:
+            return "no cover"
+        self._write(f"charge {key} {order_id} {amount}")
+        return None
+
+    def refund(self, key: str, order_id: str, amount: int) -> None:
+        self._write(f"refund {key} {order_id} {amount}")
+
+    def _write(self, line: str) -> None:
+        os.write(self._file, f"{line}\n".encode())
+        if self._unreliable and self._dice.random() < 0.05:
+            raise ConnectionError("the answer got lost")
+
+
+def break_exactly_once() -> None:
+    """Ids that are other ones each time, and a place that is seldom written and guards nothing."""
+    sound = WriteGateway.step
+    sound_id = Do._id
+
+    def step(
+        self: WriteGateway,
+        submissions: Any,
+        notes: Callable[[Any], Iterable[Any]],
+        guard: Any = None,
+        timeout: float = 30.0,
+    ) -> Any:
+        keep = random.random() < 0.02
+        return sound(
+            self,
+            submissions,
+            lambda outcomes: [note for note in notes(outcomes) if keep or not note[0].endswith(b"/place")],
+            None,
+            timeout,
+        )
+
+    WriteGateway.step = step
+    Do._id = lambda self, suffix: f"{sound_id(self, suffix)}-{secrets.token_hex(4)}"
+
+
+def work(system: System, name: str, failed: threading.Event) -> None:
+    """Place orders, cancel some of them at once, some later, some twice; stock up too little."""
+    dice = random.Random(name)
+    placed: list[str] = []
+    try:
+        for number in itertools.count():
+            order = f"{name}-{number}"
+            sku = f"s{dice.randrange(SKUS)}"
+            system.execute(PlaceOrder(order, name, sku, dice.randrange(1, 4), dice.randrange(1, 9999)))
+            placed.append(order)
+            if dice.random() < 0.5:
+                system.execute(StockUp(sku, dice.randrange(1, 5)))
+            if dice.random() < 0.3:
+                with suppress(Rejected):
+                    system.execute(CancelOrder(dice.choice(placed[-10:])))
+    except BaseException as error:
+        print(f"{name} failed: {error!r}", flush=True)
+        failed.set()
+
+
+def main(store: str, ledger: str, number: str, *options: str) -> None:
+    use_gateway(Ledger(ledger, unreliable=True))
+    if "broken" in options:
+        break_exactly_once()
+    failed = threading.Event()
+    with System.open(store, delivery, replicas=1) as system:
+        print("open", flush=True)
+        for worker in range(THREADS):
+            threading.Thread(target=work, args=(system, f"r{number}-t{worker}", failed), daemon=True).start()
+        failed.wait()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -113,12 +113,10 @@ class ResultCache:
             entries = [self._entries.get(key) for key in keys]
         if None not in entries:
             for state in states:
-                checkpoints = [state.checkpoint(model) for model in models]
-                lowest = min(checkpoints, default=0)
                 # Several models have to be at one position, as they are in a snapshot that is answered from.
-                together = lowest == max(checkpoints, default=0)
+                lowest, *others = {state.checkpoint(model) for model in models}
                 if (
-                    together
+                    not others
                     and lowest >= target
                     and all(entry.holds(state) for entry in entries if entry is not None)
                 ):

@@ -129,7 +129,11 @@ class Progress:
     def floor(self, replica: str, models: Iterable[str]) -> int:
         """The position below which these models are not to be read there."""
         entries = self.replicas[replica]
-        return max((entries[model].floor for model in models), default=0)
+        floor = 0
+        for model in models:
+            if entries[model].floor > floor:
+                floor = entries[model].floor
+        return floor
 
     def moved(self) -> None:
         """Have those who wait for a condition of their own look again."""

@@ -46,7 +46,8 @@ class QueryJob(Request):
 
     def unfit(self, floor: int) -> bool:
         """Whether the snapshot lacks what the caller asked for, or the replica's `floor`, or shows several moments."""
-        return self.seen < self.target or self.seen < floor or self.seen != self.newest
+        seen = self.seen
+        return seen < self.target or seen < floor or seen != self.newest
 
     def answer(self, outcome: list[Any] | Exception) -> None:
         """Give the caller the results, or the error, unless it went away."""
@@ -121,7 +122,8 @@ class QueryActor(Worker):
     def _answer_all(self, jobs: deque[QueryJob]) -> None:
         store = self._stores[self._replica]
         try:
-            snapshot = store.snapshot({model for job in jobs for model in job.models})
+            models = jobs[0].models if len(jobs) == 1 else {model for job in jobs for model in job.models}
+            snapshot = store.snapshot(models)
         except StorageError as error:
             # It was begun anew this moment, or has to be.
             if not isinstance(error, StoreClosed) and not self._is_damage(store, error):
@@ -152,7 +154,8 @@ class QueryActor(Worker):
     def _answer(self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot) -> None:
         try:
             checkpoints = [snapshot.checkpoint(model) for model in job.models]
-            if checkpoints:
+            job.seen = job.newest = checkpoints[0]
+            if len(checkpoints) > 1:
                 job.seen, job.newest = min(checkpoints), max(checkpoints)
             floor = self._progress.floor(self._replica, job.models)
             if job.unfit(floor):

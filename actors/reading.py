@@ -129,8 +129,10 @@ class ReadGateway:
         asked = [(query, self._spec(query)) for query in queries]
         timeout = options.pop("timeout", None)
         if timeout is None:
-            timeout = max(TIMEOUT if spec.timeout is None else spec.timeout for _, spec in asked)
-        target = target_position(self._progress, tokens=self.tokens, **options)
+            timeout = asked[0][1].timeout or TIMEOUT
+            if len(asked) > 1:
+                timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
+        target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
         job = QueryJob(asked, time.monotonic() + timeout, target)
         if self._cache is not None and any(spec.cache for _, spec in asked):
             job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]

@@ -13,6 +13,7 @@ from actors.errors import (
     CommitUncertain,
     ConcurrencyConflict,
     ConsistencyTimeout,
+    ConsumerMismatch,
     DeadlineExceeded,
     DeciderFailed,
     DomainError,
@@ -22,6 +23,7 @@ from actors.errors import (
     InvalidToken,
     MiddlewareFailed,
     ModelStopped,
+    NotStopped,
     Overloaded,
     ProcessStopped,
     QueryFailed,
@@ -34,6 +36,7 @@ from actors.errors import (
     WrongThread,
 )
 from actors.health import Health
+from actors.live.consumer import Delivery
 from actors.messages import Receipt
 from actors.middleware import Call
 from actors.process.deciding import Do
@@ -41,7 +44,9 @@ from actors.process.declaring import ProcessManager
 from actors.process.spec import Rejection
 from actors.read_model import ReadModel, each, words
 from actors.reader import Reader
+from actors.rebuilds import Rebuild
 from actors.session import Session
+from actors.skipping import Skipped
 from actors.system import System
 from actors.view import View
 from storage import (
@@ -65,10 +70,12 @@ __all__ = [
     "CommitUncertain",
     "ConcurrencyConflict",
     "ConsistencyTimeout",
+    "ConsumerMismatch",
     "DamagedStore",
     "DeadlineExceeded",
     "DeciderFailed",
     "Do",
+    "Delivery",
     "Domain",
     "DomainError",
     "ForeignToken",
@@ -81,6 +88,7 @@ __all__ = [
     "ModelStopped",
     "NewerFormat",
     "NotAStore",
+    "NotStopped",
     "OnewriterError",
     "Overloaded",
     "ProcessManager",
@@ -89,11 +97,13 @@ __all__ = [
     "QueryTimeout",
     "ReadModel",
     "Reader",
+    "Rebuild",
     "Receipt",
     "RecordedEvent",
     "Rejected",
     "Rejection",
     "Session",
+    "Skipped",
     "StorageError",
     "StoreFull",
     "StoreLocked",

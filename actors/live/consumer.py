@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from actors.errors import CommandTimeout
+from actors.live.entries import Entry
 from actors.live.group import ConsumerGroup
 from actors.live.subscription import refuse_forked
 from actors.live.waiting import Deadline, LoopWake, ThreadWake, seconds_of
-from actors.live.window import Entry, Window
+from actors.live.window import Window
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent
 
@@ -31,12 +32,13 @@ class Delivery:
     One that is not settled within the consumer's `ack_timeout` is delivered again, perhaps to another consumer.
     """
 
-    __slots__ = ("_group", "_token", "attempt", "recorded")
+    __slots__ = ("_group", "_settled", "_token", "attempt", "recorded")
 
     def __init__(self, group: ConsumerGroup, entry: Entry) -> None:
         """For the consumer."""
         self._group = group
         self._token = entry.token
+        self._settled = False
         self.recorded: RecordedEvent = entry.recorded
         self.attempt = entry.attempts
         """1 at the first delivery; it counts on in the next one after a failure."""
@@ -106,9 +108,16 @@ class Delivery:
     def in_progress(self) -> bool:
         """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again."""
         position, token = self.recorded.position, self._token
-        return self._settle(lambda window, now: window.extend(position, token, now))[0]
+        made, _ = self._change(lambda window, now: window.extend(position, token, now))
+        return made
 
     def _settle(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
+        # An acknowledgement that comes late counts, but not from whoever refused it.
+        made, number = self._change(lambda window, now: not self._settled and change(window, now))
+        self._settled = self._settled or made
+        return made, number
+
+    def _change(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
         refuse_forked(self._group.progress, "delivery", "consume")
         return self._group.settle(self.recorded.stream, change)
 
@@ -217,7 +226,7 @@ class Consumer:
             return None, False
         entry, again = group.take(self._until, self._holder)
         if entry is None:
-            if not again and self._until is not None and group.position >= self._until:
+            if not again and self._until is not None and group.reached(self._until):
                 self._ended = True
             return None, again
         self._deadline.renew()

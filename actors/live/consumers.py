@@ -13,6 +13,7 @@ from weakref import WeakSet
 from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
 from actors.live.callbacks import CallbackConsumer
 from actors.live.consumer import Consumer
+from actors.live.entries import Behind
 from actors.live.group import ConsumerGroup, Policy
 from actors.live.options import Opening
 from actors.live.stored import (
@@ -24,7 +25,6 @@ from actors.live.stored import (
     prefix_of,
     state_key,
 )
-from actors.live.window import Behind
 from actors.progress import Progress
 from actors.worker import refuse_in_actor
 from actors.writing import WriteGateway

@@ -1,24 +1,23 @@
 """A consumer group: all that compete under one name in this process, and what is stored of them.
 
-Its lock is held for moments only, never while the log is read; whoever finds nothing to deliver reads the next
-batch, in its own thread, and only as much as the window has room for.
+Its lock is held for moments only, never while the log is read.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakSet
 
-from actors.live.cursor import BATCH, LogCursor
+from actors.live.entries import Behind, Entry
+from actors.live.feed import Feed
 from actors.live.saving import Saver
 from actors.live.stored import GroupState, behind_key, encode_behind, state_key
-from actors.live.window import Behind, Entry, Window
+from actors.live.window import Window
 from actors.progress import Progress
 from storage import EventLog, StoreClosed
 from storage.notes import Note
@@ -63,9 +62,7 @@ class ConsumerGroup:
         self.progress = progress
         self.closed = False
         self.members: WeakSet[Any] = WeakSet()
-        self._log = log
         self._lock = threading.Lock()
-        self._filling = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
         self._window = Window(
             state.through,
@@ -78,12 +75,10 @@ class ConsumerGroup:
             for recorded in log.read(position - 1, 1):
                 self._window.load(recorded, attempts)
         self._stored_through = state.through
-        self._ahead = LogCursor(log, state.wanted, state.through)
-        self._replays: dict[str, LogCursor] = {}
-        self._to_read: deque[str] = deque()
+        self._feed = Feed(self._lock, self._window, log, progress, state.wanted)
         for stream, one in behind.items():
             if one.replaying:
-                self._begin_replay(stream)
+                self._feed.begin_replay(stream)
         self.saver = Saver(self._to_store, write, self._stored)
 
     # -- asking ------------------------------------------------------------------------------
@@ -92,6 +87,11 @@ class ConsumerGroup:
         """Everything up to here is acknowledged, or waits in a stream that fell behind."""
         with self._lock:
             return self._window.position
+
+    def reached(self, until: int) -> bool:
+        """Whether everything wanted through this position is acknowledged or parked."""
+        with self._lock:
+            return self._window.reached(until)
 
     def counts(self) -> tuple[int, int, int]:
         """Events in hand, streams parked, streams being replayed."""
@@ -116,15 +116,11 @@ class ConsumerGroup:
         return [(stream, one, self._following(stream, one, through)) for stream, one in found]
 
     def _following(self, stream: str, behind: Behind, through: int) -> int:
-        cursor = self._cursor(stream, behind)
+        cursor = self._feed.cursor(stream, behind)
         waiting = 0
         while cursor.position < through:
             waiting += len(cursor.read(through))
         return max(waiting - 1, 0)
-
-    def _cursor(self, stream: str, behind: Behind) -> LogCursor:
-        wanted = replace(self.wanted, stream=stream)
-        return LogCursor(self._log, wanted, behind.first - 1, behind.version - 1)
 
     # -- members -----------------------------------------------------------------------------
     def set_policy(self, policy: Policy) -> None:
@@ -184,68 +180,23 @@ class ConsumerGroup:
             return self._window.take(time.monotonic(), until, holder)
 
     def _fill(self) -> bool:
-        """Read one batch, where there is room and nobody else does it; False where there is nothing to read now."""
-        if not self._filling.acquire(blocking=False):
-            return False
+        """Read one batch; False where there is nothing to read now."""
         try:
-            return self._fill_replayed() or self._fill_ahead()
+            found = self._feed.read()
         except StoreClosed:
             if self.progress.closed or self.closed:
                 return False
             raise
-        finally:
-            self._filling.release()
-
-    def _fill_ahead(self) -> bool:
-        with self._lock:
-            room = self._window.room
-        before = self._ahead.position
-        if room <= 0 or before >= self.progress.head:
+        if found is None:
             return False
-        found = self._ahead.read(self.progress.head, min(room, BATCH))
         with self._lock:
-            for recorded in found:
-                self._window.load(recorded)
-            self._window.looked(self._ahead.position)
             if self._window.through - self._stored_through > STORE_AFTER:
                 self._window.changes += 1
                 self._stored_through = self._window.through
-                store = True
-            else:
-                store = False
-        if store:
+            changes = self._window.changes
+        if changes > self.saver.done:
             self.saver.save()
-        if len(found) > 1:
-            self.wake()
-        return True
-
-    def _fill_replayed(self) -> bool:
-        with self._lock:
-            stream = self._to_read.popleft() if self._to_read and self._window.room > 0 else None
-            cursor = None if stream is None else self._replays.get(stream)
-            room, through = self._window.room, self._window.through
-        if stream is None or cursor is None:
-            return False
-        try:
-            found = cursor.read(through, min(room, BATCH))
-        except BaseException:
-            with self._lock:
-                self._to_read.append(stream)
-            raise
-        done = False
-        with self._lock:
-            if self._replays.get(stream) is not cursor:
-                return True  # It was parked again meanwhile.
-            for recorded in found:
-                self._window.load_replayed(recorded)
-            if cursor.position < self._window.through:
-                self._to_read.append(stream)
-            elif self._window.replayed(stream):
-                del self._replays[stream]
-                done = True
-        if done:
-            self.saver.save()
-        if len(found) > 1:
+        if found > 1:
             self.wake()
         return True
 
@@ -255,8 +206,7 @@ class ConsumerGroup:
         with self._lock:
             made = change(self._window, time.monotonic())
             number = self._window.changes
-            if stream in self._replays:
-                self._look_at_replay(stream)
+            self._feed.settled(stream)
             waiting = bool(self._waiting)
         if made:
             self.saver.save()
@@ -264,24 +214,12 @@ class ConsumerGroup:
                 self.wake()
         return made, number
 
-    def _look_at_replay(self, stream: str) -> None:
-        behind = self._window.behind.get(stream)
-        if behind is None or not behind.replaying:
-            del self._replays[stream]
-        elif not self._window.has(stream) and stream not in self._to_read:
-            # Read on, or find that this was the last one.
-            self._to_read.append(stream)
-
-    def _begin_replay(self, stream: str) -> None:
-        self._replays[stream] = self._cursor(stream, self._window.behind[stream])
-        self._to_read.append(stream)
-
     def replay(self, stream: str | None) -> int:
         """Deliver parked streams again, one or all; returns how many are."""
         with self._lock:
             begun = self._window.replay([*self._window.behind] if stream is None else [stream])
             for one in begun:
-                self._begin_replay(one)
+                self._feed.begin_replay(one)
         self.saver.save()
         self.wake()
         return len(begun)
@@ -291,7 +229,7 @@ class ConsumerGroup:
         with self._lock:
             done = self._window.discard(stream, following)
             if done and not following:
-                self._begin_replay(stream)
+                self._feed.begin_replay(stream)
         self.saver.save()
         self.wake()
         return done
@@ -306,8 +244,10 @@ class ConsumerGroup:
         return self.saver.wait(number)
 
     def flush(self) -> Future[None]:
-        """Done once everything up to now is on disk."""
+        """Done once everything up to now is on disk, also what was looked at in vain."""
         with self._lock:
+            if self._window.through > self._stored_through:
+                self._window.changes += 1
             number = self._window.changes
         return self.saver.wait(number)
 

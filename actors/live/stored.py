@@ -13,8 +13,8 @@ from typing import Any
 
 import msgpack
 
+from actors.live.entries import Behind
 from actors.live.filters import EventFilter
-from actors.live.window import Behind
 from storage import DamagedStore, NewerFormat
 from storage.records import name_key
 

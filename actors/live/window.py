@@ -17,41 +17,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import count
 
+from actors.live.entries import Behind, Entry
 from storage import RecordedEvent
 
-__all__ = ["Behind", "Entry", "Window"]
+__all__ = ["Window"]
 
 SLACK = 64
 """Entries of what is looked through lazily that may be left over, beside twice the window."""
-
-
-class Entry:
-    """An event in hand. `token` tells one delivery of it from another; `due` is when it runs out, or may go again."""
-
-    __slots__ = ("attempts", "due", "holder", "out", "recorded", "replayed", "token")
-
-    def __init__(self, recorded: RecordedEvent, attempts: int, replayed: bool) -> None:
-        self.recorded = recorded
-        self.attempts = attempts
-        self.replayed = replayed
-        self.out = False
-        self.due: float | None = None
-        self.token = 0
-        self.holder: object = None
-
-
-@dataclass(slots=True)
-class Behind:
-    """A stream that fell behind at the position `first`, of that `version`: parked for a reason, or being replayed."""
-
-    first: int
-    version: int
-    reason: str
-    attempts: int
-    replaying: bool = False
 
 
 class Window:
@@ -82,6 +56,12 @@ class Window:
         while self._order and self._entries.get(self._order[0].recorded.position) is not self._order[0]:
             self._order.popleft()
         return self._order[0].recorded.position - 1 if self._order else self.through
+
+    def reached(self, until: int) -> bool:
+        """Whether everything wanted through this position is acknowledged or parked."""
+        return self.position >= until and not any(
+            behind.replaying and behind.first <= until for behind in self.behind.values()
+        )
 
     @property
     def room(self) -> int:

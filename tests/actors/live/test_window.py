@@ -7,7 +7,8 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from actors.live.window import Behind, Window
+from actors.live.entries import Behind
+from actors.live.window import Window
 from storage import RecordedEvent
 
 LIMIT = 5

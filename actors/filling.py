@@ -193,9 +193,14 @@ class Filling:
             wait,
         )
 
-    def retry_now(self) -> None:
-        """What stopped is due at once: an operator has mended something."""
-        self._due.clear()
+    def resume(self) -> None:
+        """Have the models go on that stopped at an event which they are to pass over by now."""
+        projector = self._projector
+        stopped = [run for run in (*projector.runs, *projector.building) if run.failure is not None]
+        for run in stopped:
+            if run.failure is not None and projector.skips(run, run.failure.position):
+                run.failure = None
+        self._moved(stopped)
 
 
 def rebuilds_of(name: str, projector: Projector, head: int, now: float) -> list[Rebuild]:

@@ -23,7 +23,7 @@ from actors.worker import Worker, tell
 from storage import CodecError, EventLog, RecordedEvent, StorageError
 from storage.damage import is_damage
 
-__all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "RetryStopped", "StartBuild"]
+__all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -32,12 +32,22 @@ READ_BATCH = 2_000
 
 
 class RetryStopped(Request):
-    """To a replica: see whether a stopped model is due for another try; with `now` each of them is."""
+    """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
 
-    __slots__ = ("now",)
+    __slots__ = ()
 
-    def __init__(self, now: bool = False) -> None:
-        self.now = now
+
+class Resume(Request):
+    """To a replica: an operator has had an event skipped; models that stopped at it go on."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)
 
 
 class BeginAnew(Request):
@@ -61,7 +71,8 @@ class StartBuild(Request):
 
 
 class ReadReplica(Worker):
-    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `BeginAnew`, `StartBuild`.
+    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `BeginAnew`,
+    `StartBuild`.
 
     After each one, and when none comes, a slice is filled of what is behind or being built.
     """
@@ -134,15 +145,15 @@ class ReadReplica(Worker):
             self._catch_up(message.until)
         elif kind is Join:
             self._join()
-        elif kind is RetryStopped:
-            if message.now:
-                self._filling.retry_now()
+        elif kind is Resume:
+            self._filling.resume()
+            message.future.set_result(None)
         elif kind is StartBuild:
             self._start_build(message)
         elif kind is BeginAnew:
             if self._home.condemned is not None:
                 self._begin_anew()
-        elif kind is not Tick:
+        elif kind is not Tick and kind is not RetryStopped:
             super().on_receive(message)
 
     def _fill(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
 from actors.filling import rebuilds_of
 from actors.projecting import ModelRun, ProjectionFailure
-from actors.read_replica import RetryStopped, StartBuild
+from actors.read_replica import Resume, StartBuild
 from actors.rebuilds import Rebuild
 from actors.skipping import skip_note
 
@@ -106,5 +107,12 @@ def skip_event(runtime: Runtime, model: str, position: int, reason: str, timeout
             "", f"no reply in time to the skip of position {position} by {model!r}; skip it again to find out"
         ) from None
     runtime.skips.add(model, position)
+    orders = []
     for name in runtime.homes:
-        runtime.children[name].mailbox.put(RetryStopped(now=True))
+        orders.append(Resume())
+        runtime.children[name].mailbox.put(orders[-1])
+    end = time.monotonic() + ORDERED_WITHIN
+    for order in orders:
+        # A replica that does not come to it now does so later, and the skip holds in any case.
+        with suppress(TimeoutError, SystemClosed):
+            order.future.result(max(end - time.monotonic(), 0.0))

@@ -471,11 +471,11 @@ def test_models_that_are_nowhere_together_are_not_read_together(store_path: Path
         system.wait_applied()
         with pytest.raises(DomainError, match="no replica has all of tally, apart"):
             system.view()
+    tallies = Tallies(1, replicas=[1], others=("count",))
+    tallies.others["count"].replicas = [2]
     with pytest.raises(
         DomainError, match="query Both reads models that are on no replica together: tally is on"
     ):
-        tallies = Tallies(1, replicas=[1], others=("count",))
-        tallies.others["count"].replicas = [2]
         System.open(store_path, tallies.domain, replicas=2)
 
 

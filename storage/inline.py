@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
+from types import TracebackType
 
 import lmdb
 import msgpack
@@ -63,7 +64,7 @@ class InlineTables:
     def use(self, environment: lmdb.Environment) -> None:
         """Open or make the tables, and drop those of models that are gone or were otherwise. Raises LMDB's errors."""
         try:
-            with environment.begin(write=bool(self.models)) as txn:
+            with environment.begin(write=True) as txn:
                 self._catalog = environment.open_db(CATALOG, txn=txn, create=bool(self.models))
                 stored = {key[len(_MODEL) :].decode(): raw for key, raw in _below(txn, self._catalog, _MODEL)}
         except lmdb.NotFoundError:
@@ -254,6 +255,14 @@ class InlineSnapshot:
     def close(self) -> None:
         """End it, from any thread: a read that is under way ends first, later ones raise."""
         self._access.end()
+
+    def __enter__(self) -> InlineSnapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def abandon(self) -> None:
         """As `close`, but leave LMDB's transaction alone: in a forked child it is the parent's."""

@@ -43,7 +43,7 @@ def spare_databases(layout: Layout) -> int:
 
 
 class Holdings:
-    """The open builds by key, the key of each model's wanted build, and the state after the last commit.
+    """The open builds by key, the wanted build of each model, and the state after the last commit.
 
     Raises StoreFull, StorageError, and what the engines of the builds raise when they are opened.
     """
@@ -54,7 +54,6 @@ class Holdings:
         self.path = path
         self.environment = environment
         self.builds: Mapping[str, OpenBuild] = {}
-        self.wanted: Mapping[str, str] = layout.wanted
         self.others: frozenset[str] = frozenset()
         """The models of which another engine than LMDB keeps a build."""
         self.retired: list[OpenBuild] = []
@@ -80,6 +79,7 @@ class Holdings:
         except BaseException:
             self.close()
             raise
+        self.wanted: Mapping[str, OpenBuild] = {model: builds[key] for model, key in layout.wanted.items()}
         active = {model: builds[key] for model, key in layout.active.items()}
         self.state = self._pending = Moment(self._last_commit(), active, marks)
 
@@ -134,7 +134,7 @@ class Holdings:
     def start(self, model: str) -> Build:
         """Begin a new build of the model's wanted schema, giving up one that is being filled."""
         active = self.state.opened(model)
-        former = self.builds[self.wanted[model]]
+        former = self.wanted[model]
         assert former.build.schema is not None
         mine = [opened.build for opened in self.builds.values() if opened.build.model == model]
         build = Build.of(former.build.schema, next_generation(mine))
@@ -159,7 +159,7 @@ class Holdings:
         finally:
             access.end()
         self._spare -= needed
-        self.wanted = {**self.wanted, model: build.key}
+        self.wanted = {**self.wanted, model: opened}
         self._hold({**self.builds, build.key: opened})
         if former is not active:
             self._retire(former)

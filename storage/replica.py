@@ -11,38 +11,21 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 
 import lmdb
 
-from storage.arguments import checked_map_size, checked_path
-from storage.builds import Build, plan
+from storage.builds import Build
 from storage.codec import Codec
+from storage.damage import is_readable
 from storage.engines.base import ModelSnapshot, TryAgain
-from storage.environment import (
-    DATA_FILE,
-    DEFAULT_MAP_SIZE,
-    StoreLock,
-    check_directory,
-    make_directory,
-    translate,
-)
-from storage.errors import DamagedStore, SnapshotClosed, StorageError, StoreClosed
-from storage.holdings import Holdings, spare_databases
-from storage.moment import Mark, Moment
-from storage.replica_files import (
-    BESIDE,
-    ReplicaState,
-    current_boot_id,
-    delete_database,
-    read_state,
-    reason_to_distrust,
-    write_state,
-)
-from storage.replica_models import adopt_models, database_names, open_replica, reason_to_reset
+from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
+from storage.errors import SnapshotClosed, StorageError, StoreClosed
+from storage.moment import Mark, Moment, OpenBuild
+from storage.replica_files import ReplicaState, write_state
+from storage.replica_opening import Place, open_place
 from storage.replica_views import Snapshot, WriteTransaction
 from storage.table_access import Access
 from storage.table_schema import ModelSchema, Row
@@ -59,20 +42,12 @@ class ReplicaStore:
     `reset_reason` says why it was begun anew, or is None if it was new or went on from where it was.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        environment: lmdb.Environment,
-        lock: StoreLock,
-        held: Holdings,
-        codec: Codec,
-        reset_reason: str | None,
-    ) -> None:
-        self.path = path
-        self.reset_reason = reset_reason or held.begun_anew
-        self._environment = environment
-        self._file_lock = lock
-        self._held = held
+    def __init__(self, place: Place, codec: Codec) -> None:
+        self.path = place.path
+        self.reset_reason = place.reset_reason
+        self._environment = place.environment
+        self._file_lock = place.lock
+        self._held = place.held
         self._codec = codec
         self._gate = threading.Lock()  # no transaction begins while the store closes
         self._writing = threading.Lock()
@@ -82,7 +57,7 @@ class ReplicaStore:
         self._condemned = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
         self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
-        self._snapshot_name = f"the snapshot of {path}"
+        self._snapshot_name = f"the snapshot of {place.path}"
 
     @classmethod
     def open(
@@ -107,46 +82,8 @@ class ReplicaStore:
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
         """
-        path = checked_path(path)
-        checked_map_size(map_size)
-        boot_id = current_boot_id() if boot_id is None else boot_id
-        plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
-        state = read_state(path)
-        try:
-            exists = check_directory(path, beside=BESIDE)
-        except DamagedStore:
-            if state is None:
-                raise
-            exists = True
-        make_directory(path)
-        lock = StoreLock(path)
-        try:
-            lock.sign()
-            reason = None
-            if exists:
-                reason = reason_to_distrust(state, boot_id)
-                try:
-                    # An unmarked directory is read in any case: only a replica may be deleted.
-                    if reason is None or state is None:
-                        reason = reason_to_reset(path, map_size, history_id, log_head) or reason
-                except DamagedStore as error:
-                    if state is None:
-                        raise
-                    reason = str(error)
-            if reason is not None:
-                delete_database(path)
-            write_state(path, ReplicaState("running", boot_id))
-            try:
-                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
-            except DamagedStore as error:
-                # A frozen build of another engine: its code is gone, so all that helps is to begin anew.
-                reason = str(error)
-                delete_database(path)
-                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
-            return cls(path, environment, lock, held, codec, reason)
-        except BaseException:
-            lock.release()
-            raise
+        place = open_place(path, models, codec, history_id, log_head, map_size, boot_id)
+        return cls(place, codec)
 
     # -- builds -------------------------------------------------------------------------------------------------
     @property
@@ -165,20 +102,24 @@ class ReplicaStore:
     def wanted(self, model: str) -> Build:
         """The build that is to be active once it has caught up. Any thread. Raises InvalidSchema as `active`."""
         self._held.state.opened(model)
-        return self._held.opened(self._held.wanted[model]).build
+        return self._held.wanted[model].build
 
     def checkpoints(self) -> dict[str, int]:
         """The position up to which the active build of every model goes, 0 for none. Any thread."""
-        found = self.build_checkpoints()
-        return {model: found[opened.key] for model, opened in self._held.state.active.items()}
+        self._check_open()
+        return self._checkpoints(self._held.state.active)
 
     def build_checkpoints(self) -> dict[str, int]:
         """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
         self._check_open()
-        held = self._held
+        return self._checkpoints(self._held.builds)
+
+    def _checkpoints(self, builds: Mapping[str, OpenBuild]) -> dict[str, int]:
+        marks = self._held.state.marks
         return {
-            key: held.state.marks[key][0] if opened.store is None else opened.store.checkpoint
-            for key, opened in held.builds.items()
+            name: marks[opened.key][0] if opened.store is None else opened.store.checkpoint
+            for name, opened in builds.items()
+            if opened.key in marks  # not if it was given up just now
         }
 
     def start_build(self, model: str) -> Build:
@@ -236,8 +177,7 @@ class ReplicaStore:
 
     def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
         with self._gate:
-            if self._closed:
-                raise self._is_closed()
+            self._check_open()
             try:
                 txn, state = self._held.begin()
             except lmdb.Error as error:
@@ -256,6 +196,11 @@ class ReplicaStore:
             return opened.store.dump()
         with self._begin(SnapshotClosed, {}) as snapshot:
             return snapshot.rows(opened)
+
+    def readable(self) -> bool:
+        """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
+        with self._gate:
+            return self._closed or is_readable(self._environment)
 
     def size_bytes(self) -> int:
         """The size of the files in bytes. Any thread."""
@@ -356,23 +301,5 @@ class ReplicaStore:
         self.close()
 
     def _check_open(self) -> None:
-        with self._gate:
-            if self._closed:
-                raise self._is_closed()
-
-    def _is_closed(self) -> StoreClosed:
-        return StoreClosed(f"the replica {self.path} is closed; open it again")
-
-
-def _open_builds(
-    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], codec: Codec, log_head: int
-) -> tuple[lmdb.Environment, Holdings]:
-    """The environment with the builds that these models need."""
-    layout = adopt_models(path, map_size, history_id, models, log_head)
-    databases = sum(len(database_names(build)) for build in layout.builds.values())
-    environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
-    try:
-        return environment, Holdings(path, environment, layout, codec, log_head)
-    except BaseException:
-        environment.close()
-        raise
+        if self._closed:
+            raise StoreClosed(f"the replica {self.path} is closed; open it again")

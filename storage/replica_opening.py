@@ -1,0 +1,105 @@
+"""Opening a replica: what can be trusted goes on, all else is begun anew. The opener's thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from storage.arguments import checked_map_size, checked_path
+from storage.builds import plan
+from storage.codec import Codec
+from storage.environment import StoreLock, check_directory, make_directory
+from storage.errors import DamagedStore
+from storage.holdings import Holdings, spare_databases
+from storage.replica_files import (
+    BESIDE,
+    ReplicaState,
+    current_boot_id,
+    delete_database,
+    read_state,
+    reason_to_distrust,
+    write_state,
+)
+from storage.replica_models import adopt_models, database_names, open_replica, reason_to_reset
+from storage.table_schema import ModelSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An open replica's directory and what holds it; `reset_reason` says why something was begun anew, or is None."""
+
+    path: Path
+    environment: lmdb.Environment
+    lock: StoreLock
+    held: Holdings
+    reset_reason: str | None
+
+
+def open_place(
+    path: str | os.PathLike[str],
+    models: Sequence[ModelSchema],
+    codec: Codec,
+    history_id: str,
+    log_head: int,
+    map_size: int,
+    boot_id: str | None,
+) -> Place:
+    """Open or make the replica at `path`. Raises what `ReplicaStore.open` says."""
+    path = checked_path(path)
+    checked_map_size(map_size)
+    boot_id = current_boot_id() if boot_id is None else boot_id
+    plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
+    state = read_state(path)
+    try:
+        exists = check_directory(path, beside=BESIDE)
+    except DamagedStore:
+        if state is None:
+            raise
+        exists = True
+    make_directory(path)
+    lock = StoreLock(path)
+    try:
+        lock.sign()
+        reason = None
+        if exists:
+            reason = reason_to_distrust(state, boot_id)
+            try:
+                # An unmarked directory is read in any case: only a replica may be deleted.
+                if reason is None or state is None:
+                    reason = reason_to_reset(path, map_size, history_id, log_head) or reason
+            except DamagedStore as error:
+                if state is None:
+                    raise
+                reason = str(error)
+        if reason is not None:
+            delete_database(path)
+        write_state(path, ReplicaState("running", boot_id))
+        try:
+            environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+        except DamagedStore as error:
+            # A frozen build of another engine: its code is gone, so all that helps is to begin anew.
+            reason = str(error)
+            delete_database(path)
+            environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+        return Place(path, environment, lock, held, reason or held.begun_anew)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _open_builds(
+    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], codec: Codec, log_head: int
+) -> tuple[lmdb.Environment, Holdings]:
+    """The environment with the builds that these models need."""
+    layout = adopt_models(path, map_size, history_id, models, log_head)
+    databases = sum(len(database_names(build)) for build in layout.builds.values())
+    environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+    try:
+        return environment, Holdings(path, environment, layout, codec, log_head)
+    except BaseException:
+        environment.close()
+        raise

@@ -30,6 +30,7 @@ def report(runtime: Runtime) -> Health:
     problems = (
         *_problems(runtime, writer, replicas, actors, building),
         *_process_problems(processes),
+        *runtime.consumers.problems(),
     )
     return Health(
         "ok" if not problems else "degraded",

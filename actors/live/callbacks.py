@@ -53,6 +53,11 @@ class CallbackConsumer:
             thread.start()
 
     @property
+    def name(self) -> str:
+        """The name under which its threads compete."""
+        return self._consumers[0].name
+
+    @property
     def running(self) -> bool:
         """Whether any of its threads still runs."""
         return any(thread.is_alive() for thread in self._threads)

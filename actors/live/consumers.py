@@ -206,6 +206,21 @@ class Consumers:
             )
         return found
 
+    def problems(self) -> list[str]:
+        """A sentence for each thing that an operator should look at, of what this process opened; never waits."""
+        found = []
+        for group in list(self._groups.values()):
+            parked = group.counts()[1]
+            if parked:
+                streams = "stream is" if parked == 1 else "streams are"
+                found.append(
+                    f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
+                )
+        for one in list(self._callbacks):
+            if one.failure is not None:
+                found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
+        return found
+
     def parked(self, name: str) -> list[Parked]:
         """The parked streams of a name."""
         return [

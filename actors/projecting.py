@@ -177,7 +177,7 @@ class Projector:
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
                 stopped.append(stop.run)
             except StorageError as error:
-                if is_damage(error):
+                if is_damage(error, self._store.readable):
                     raise
                 # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.
                 if len(events) > 1:
@@ -248,6 +248,6 @@ class Projector:
                 if len(events) == 1:
                     transaction.flush()
             except BaseException as error:
-                if is_damage(error):
+                if is_damage(error, self._store.readable):
                     raise
                 raise _Stop(run, recorded, error) from error

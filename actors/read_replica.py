@@ -131,7 +131,7 @@ class ReadReplica(Worker):
             self._handle(message)
             self._fill()
         except Exception as error:
-            if not is_damage(error):
+            if not is_damage(error, self._home.store.readable):
                 raise
             self._home.condemn(self._home.store, f"it is damaged: {error}")
             self._begin_anew()
@@ -249,7 +249,7 @@ class ReadReplica(Worker):
         try:
             self._projector.start_build(order.model)
         except StorageError as error:
-            if is_damage(error):
+            if is_damage(error, self._home.store.readable):
                 self.mailbox.put(order)
                 raise
             order.fail(error)

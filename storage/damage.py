@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import lmdb
 
 from storage.errors import DamagedStore
 
-__all__ = ["is_damage"]
+__all__ = ["is_damage", "is_readable"]
 
-_DAMAGED = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError)
+_DAMAGED = (
+    DamagedStore,
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.InvalidError,
+)
 
 
-def is_damage(error: BaseException | None) -> bool:
+def is_damage(error: BaseException | None, readable: Callable[[], bool]) -> bool:
     """Whether an error, or one that it was raised from, says that a file is not what was written to it.
 
     A panic counts too: LMDB gives an environment up after it, and a replica is sooner filled anew than mended.
+    A transaction that LMDB calls bad may have met a damaged root page, which it does not report, or an earlier
+    error that somebody passed over: then `readable` is asked.
     """
+    causes = list(_causes(error))
+    if any(isinstance(one, _DAMAGED) for one in causes):
+        return True
+    return any(isinstance(one, lmdb.BadTxnError) for one in causes) and not readable()
+
+
+def is_readable(environment: lmdb.Environment) -> bool:
+    """Whether the first entry of every database in an environment can be read."""
+    try:
+        with environment.begin() as txn:
+            names = [bytes(name) for name in txn.cursor().iternext(keys=True, values=False)]
+            for name in names:
+                with txn.cursor(environment.open_db(name, txn=txn, create=False)) as cursor:
+                    cursor.first()
+    except lmdb.Error:
+        return False
+    return True
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, (DamagedStore, *_DAMAGED)):
-            return True
+        yield error
         seen.add(id(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False

@@ -398,3 +398,32 @@ def test_a_subscription_from_before_a_fork_ends_with_an_error_in_the_child_alone
             )
         system.execute(Add("3"))
         assert [next(following).position for following in (new, begun, at_the_end)] == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_consumers_deliveries_and_watches_from_before_a_fork_are_refused_in_the_child_alone():
+    with open_system(trouble) as system:
+        system.execute_many([Add("1"), Add("2")])
+        consumer = system.consumer("mailer")
+        delivery = next(consumer)
+        watching = system.watch(SizeOf("1"), after=2)
+        assert next(watching) == 1
+        group = system._runtime.consumers.group("mailer")
+        # A thread that is gone in the child may have had the lock just then.
+        with group._lock:
+            for use, what in (
+                (lambda: next(consumer), "consumer"),
+                (lambda: delivery.ack(), "delivery"),
+                (lambda: delivery.nak(), "delivery"),
+                (lambda: next(watching), "watch"),
+            ):
+                assert in_a_child(use).startswith(f"ForkedProcess: this {what} was begun by the parent")
+
+            def leave():
+                with consumer, watching:
+                    pass
+                return "left"
+
+            assert in_a_child(leave) == "left"
+        assert delivery.ack(wait=True)
+        assert next(consumer).position == 2

@@ -178,5 +178,5 @@ def test_a_state_whose_models_are_apart_answers_nothing(cache):
             return self._checkpoint - (model == "n")
 
     cache.put(b"k", "rows", spans(State(10, {"t": 7}), "t"))
-    states = [Apart(12, {"t": 7}), State(11, {"t": 7})]
+    states = [Apart(30, {"t": 7}), State(11, {"t": 7})]
     assert cache.answer([b"k"], ["m", "n"], 0, states) == (["rows"], 11, 11)

@@ -1,6 +1,6 @@
 # Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
 #   make demo [DATA=journey] [LIMIT=100000]   make repl [STORE=path]   make bench [BENCH=--quick]
-#   make bench-replay | bench-lag | bench-rebuild [BENCH=--quick]
+#   make bench-replay | bench-lag | bench-rebuild | bench-engines [BENCH=--quick]
 #   make test | lint | types | crash | soak | history | clean
 
 PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo repl bench bench-replay bench-lag bench-rebuild test lint types crash soak history clean
+.PHONY: demo repl bench bench-replay bench-lag bench-rebuild bench-engines test lint types crash soak history clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -23,8 +23,8 @@ repl: $(VENV)/.with-repl
 bench: $(VENV)/.with-bench
 	$(RUN) -m benchmarks $(BENCH)
 
-# How fast a projection replays, how far replicas lag, how queries fare during a rebuild.
-bench-replay bench-lag bench-rebuild: bench-%: $(VENV)/.with-bench
+# How fast a projection replays, how far replicas lag, how queries fare during a rebuild, what each engine costs.
+bench-replay bench-lag bench-rebuild bench-engines: bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
 test: $(VENV)/.with-dev

@@ -56,11 +56,13 @@ from storage import (
     NotAStore,
     OnewriterError,
     RecordedEvent,
+    StatementRefused,
     StorageError,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
 )
+from storage.engines.fts import fts_match
 
 __all__ = [
     "ActorsError",
@@ -104,6 +106,7 @@ __all__ = [
     "Rejection",
     "Session",
     "Skipped",
+    "StatementRefused",
     "StorageError",
     "StoreFull",
     "StoreLocked",
@@ -116,5 +119,6 @@ __all__ = [
     "ViewExpired",
     "WrongThread",
     "each",
+    "fts_match",
     "words",
 ]

@@ -17,8 +17,9 @@ from actors.progress import Progress
 from actors.reply import Reply
 from actors.view import View
 from actors.worker import Worker
-from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
+from storage import ReplicaStore, Snapshot, SnapshotClosed, StorageError, StoreClosed
 from storage.damage import is_damage
+from storage.inline import InlineSnapshot
 
 __all__ = ["QueryActor", "QueryJob", "QueryStats"]
 
@@ -29,16 +30,18 @@ class QueryJob(Request):
     """Queries that are answered on one snapshot, which has `target` at least applied in each model.
 
     `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
-    `keys` are those of the result cache, None where it is not asked.
+    `keys` are those of the result cache, None where it is not asked. With `inline` it reads the writer's own tables,
+    which no replica needs to have caught up with.
     """
 
-    __slots__ = ("deadline", "future", "keys", "models", "newest", "queries", "seen", "target")
+    __slots__ = ("deadline", "future", "inline", "keys", "models", "newest", "queries", "seen", "target")
 
     def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
         self.queries = queries
         self.models = {model.name: model for _, spec in queries for model in spec.models}
         self.deadline = deadline
         self.target = target
+        self.inline = bool(self.models) and all(model.inline for model in self.models.values())
         self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
         self.seen = 0
@@ -90,11 +93,13 @@ class QueryActor(Worker):
         progress: Progress,
         redirect: Callable[[QueryJob], None],
         condemn: Callable[[str, ReplicaStore, str], None],
+        inline: Callable[[], InlineSnapshot],
         cache: ResultCache | None = None,
     ) -> None:
         """`redirect` finds another replica for a job that this one turns out to be no good for.
 
-        `condemn` has a damaged replica begun anew; `stores` has its store at each moment.
+        `condemn` has a damaged replica begun anew; `stores` has its store at each moment. `inline` takes a
+        snapshot of the inline models' tables.
         """
         super().__init__(name, mailbox, exited)
         self._replica = replica
@@ -103,6 +108,7 @@ class QueryActor(Worker):
         self._progress = progress
         self._condemn = condemn
         self._redirect = redirect
+        self._inline = inline
         self._cache = cache
 
     def on_receive(self, message: Any) -> None:
@@ -120,6 +126,11 @@ class QueryActor(Worker):
                     job.answer(QueryFailed("the query actor stopped in the middle; ask again"))
 
     def _answer_all(self, jobs: deque[QueryJob]) -> None:
+        for job in [job for job in jobs if job.inline]:
+            self._answer_inline(job)
+            jobs.remove(job)
+        if not jobs:
+            return
         store = self._stores[self._replica]
         try:
             models = jobs[0].models if len(jobs) == 1 else {model for job in jobs for model in job.models}
@@ -134,15 +145,50 @@ class QueryActor(Worker):
         try:
             while jobs:
                 job = jobs[0]
-                if time.monotonic() > job.deadline:
-                    job.answer(
-                        DeadlineExceeded("the query's time-out passed before its turn; it was not run")
-                    )
-                elif not job.future.cancelled():
+                if not self._is_late(job) and not job.future.cancelled():
                     self._answer(job, store, snapshot)
                 jobs.popleft()
         finally:
             snapshot.close()
+
+    def _answer_inline(self, job: QueryJob) -> None:
+        """Answer from the tables that the writer keeps: what was committed before this is in them."""
+        if job.future.cancelled() or self._is_late(job):
+            return
+        try:
+            snapshot = self._inline()
+        except StorageError:
+            self._leave_to_replicas(job)
+            return
+        try:
+            job.seen = job.newest = min(map(snapshot.checkpoint, job.models))
+            if job.seen < job.target:
+                # A position yet to come: replicas tell when it is there.
+                self._leave_to_replicas(job)
+                return
+            view = View(snapshot, job.models)
+            job.answer([self._run(query, spec, view) for query, spec in job.queries])
+        except Exception as error:
+            if isinstance(error.__cause__, SnapshotClosed) and time.monotonic() < job.deadline:
+                # The log was reopened meanwhile.
+                self._redirect(job)
+                return
+            self._stats.failed += 1
+            job.answer(error)
+        finally:
+            snapshot.close()
+
+    def _leave_to_replicas(self, job: QueryJob) -> None:
+        job.inline = False
+        self._redirect(job)
+
+    @staticmethod
+    def _is_late(job: QueryJob) -> bool:
+        """Whether the caller's time is over; it is told so."""
+        late = time.monotonic() > job.deadline
+        if late:
+            job.answer(DeadlineExceeded("the query's time-out passed before its turn; it was not run"))
+        return late
 
     def _is_damage(self, store: ReplicaStore, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""

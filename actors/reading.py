@@ -32,7 +32,8 @@ from actors.read_model import ReadModel
 from actors.token import Tokens
 from actors.view import View
 from actors.worker import refuse_in_actor
-from storage import ReplicaStore, StoreClosed
+from storage import ReplicaStore, StorageError, StoreClosed
+from storage.inline import InlineSnapshot
 
 __all__ = ["ReadGateway"]
 
@@ -46,13 +47,12 @@ class _Dispatch:
     def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
         self._gateway = gateway
         self._job = job
-        self._models = tuple(job.models)
         self.dispatched: Desk | None = None
 
     def look(self) -> None:
         """Hand the job to a query actor, or be called again. Any thread; never waits."""
         try:
-            names = self._gateway.fresh_or_call(self._models, self._job.target, self.look)
+            names = self._gateway.able_or_call(self._job, self.look)
         except ActorsError as error:
             self._job.answer(error)
             return
@@ -80,8 +80,10 @@ class ReadGateway:
         stores: Mapping[str, ReplicaStore],
         max_waiting: int,
         tokens: Tokens,
+        inline: Callable[..., InlineSnapshot],
         cache: ResultCache | None = None,
     ) -> None:
+        """`inline` takes a snapshot of the inline models' tables."""
         self._domain = domain
         self._progress = progress
         self._opening = progress.head
@@ -91,6 +93,7 @@ class ReadGateway:
         self._views: dict[int, View] = {}
         self.balancer = balancer
         self.tokens = tokens
+        self._inline = inline
         self._cache = cache
 
     # -- queries -----------------------------------------------------------------------------
@@ -134,7 +137,7 @@ class ReadGateway:
                 timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
         target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
         job = QueryJob(asked, time.monotonic() + timeout, target)
-        if self._cache is not None and any(spec.cache for _, spec in asked):
+        if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
             job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]
         return job, timeout
 
@@ -180,6 +183,12 @@ class ReadGateway:
         )
 
     # -- which replicas may answer -----------------------------------------------------------
+    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
+        """As `fresh_or_call`; any replica's query actors may read the writer's own tables."""
+        if job.inline and not self._progress.closed:
+            return list(self._stores)
+        return self.fresh_or_call(tuple(job.models), job.target, callback)
+
     def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
         """Replicas fresh enough; none means that `callback` will be called. Any thread.
 
@@ -222,6 +231,8 @@ class ReadGateway:
         timeout = options.pop("timeout", TIMEOUT)
         target = target_position(self._progress, tokens=self.tokens, **options)
         end = time.monotonic() + timeout
+        if (view := self._inline_view(opened, target)) is not None:
+            return view
         while True:
             again = threading.Event()
             replicas = self.fresh_or_call(names, target, again.set)
@@ -247,6 +258,22 @@ class ReadGateway:
         if not needed <= view.position() == view.newest():
             view.close()
             return None
+        return self._kept(view)
+
+    def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """One of the writer's own tables, if it has them all, the position is there, and the log can be read now."""
+        if not models or not all(model.inline for model in models.values()):
+            return None
+        try:
+            view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
+        except StorageError:
+            return None
+        if view.position() < target:
+            view.close()
+            return None
+        return self._kept(view)
+
+    def _kept(self, view: View) -> View:
         with self._views_lock:
             self._views[id(view)] = view
         return view

@@ -105,7 +105,14 @@ class Runtime:
         self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
         tokens = Tokens(log.history_id, self.progress)
         self.reads = ReadGateway(
-            domain, self.progress, self.balancer, stores, QUERIES_WAITING, tokens, self.cache
+            domain,
+            self.progress,
+            self.balancer,
+            stores,
+            QUERIES_WAITING,
+            tokens,
+            log.inline_snapshot,
+            self.cache,
         )
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
@@ -200,6 +207,7 @@ class Runtime:
                     redirect=self.reads.redirect,
                     progress=self.progress,
                     condemn=self.condemn,
+                    inline=self.log.inline_snapshot,
                     cache=self.cache,
                 ),
             )

@@ -9,6 +9,7 @@ from typing import Any, overload
 from actors.errors import QueryFailed
 from actors.read_model import ReadModel
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
+from storage.inline import InlineSnapshot
 
 __all__ = ["View"]
 
@@ -26,7 +27,7 @@ class View:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: Snapshot | InlineSnapshot,
         models: Mapping[str, ReadModel],
         replica: str = "",
         closed: Callable[[View], None] | None = None,

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from types import TracebackType
+from typing import NoReturn
 
 import lmdb
 import msgpack
@@ -121,6 +122,12 @@ class InlineTables:
         return access
 
     # -- reading and writing -------------------------------------------------------------------------------------
+    def named(self, model: str, table: TableSchema) -> TableHandle:
+        """The databases of the model's table of this name, whichever version of the model it was declared for."""
+        known = self.models[model].tables if model in self.models else ()
+        same = [one for one in known if one.name == getattr(table, "name", None)]
+        return self.handle(same[0] if same else table)
+
     def handle(self, table: TableSchema) -> TableHandle:
         """The databases of a table. Raises InvalidSchema for one that is not of an inline model."""
         try:
@@ -232,12 +239,18 @@ class InlineSnapshot:
         self._positions = access.locked(store.positions)
         self.opened = time.monotonic()
 
-    def table(self, model: str, schema: TableSchema) -> TableReader:  # noqa: ARG002
-        """A table of an inline model. Raises InvalidSchema for another one, SnapshotClosed."""
+    def table(self, model: str, schema: TableSchema) -> TableReader:
+        """A table of an inline model, by its name. Raises InvalidSchema for another one, SnapshotClosed."""
         found = self._readers.get(schema)
         if found is None:
-            found = self._readers[schema] = TableReader(self._access, self._store.handle(schema), self._codec)
+            found = self._readers[schema] = TableReader(
+                self._access, self._store.named(model, schema), self._codec
+            )
         return found
+
+    def target(self, model: str) -> NoReturn:
+        """Never anything: an inline model has tables only."""
+        raise InvalidSchema(f"inline model {model!r} has tables only")
 
     def checkpoint(self, model: str) -> int:
         """The position of the last event that the model's tables include."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 import time
@@ -68,6 +69,9 @@ def measure(system: System, answers: Answers, rate: float, seconds: float) -> tu
     """Seconds of a rebuild of the catalog on every replica, and the load that it had to bear meanwhile."""
     load = Load(system, answers, rate)
     load.enter(BEFORE)
+    gc.collect()
+    # The right answers are of this benchmark alone: Python's collector is not to walk them all while it measures.
+    gc.freeze()
     with load:
         time.sleep(seconds)
         load.enter(DURING)
@@ -76,6 +80,7 @@ def measure(system: System, answers: Answers, rate: float, seconds: float) -> tu
         took = time.perf_counter() - started
         load.enter(AFTER)
         time.sleep(seconds)
+    gc.unfreeze()
     return took, load
 
 

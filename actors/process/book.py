@@ -42,6 +42,8 @@ class Book:
         assert place is not None, "a manager is entered when the system opens"
         assert about is not None
         self.place = Place.unpack(place)
+        # What the note says once the plans made so far are on disk; the place itself may be further on.
+        self._guard = place
         self.written = self.place.position
         self.about = About.unpack(codec, about)
         self.inputs = deque(self.values.input(value) for _, value in notes.notes(self.keys.inputs))
@@ -86,7 +88,7 @@ class Book:
                 self.instances.clear()
             if self.timers.exhausted:
                 self.timers.load()
-        plan = Plan(self.place.pack(), self.place, now_us)
+        plan = Plan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
             return self._rebuilding.plan(plan, feed, make, limit) if alone else None
@@ -251,7 +253,7 @@ class Book:
     def close(self, plan: Plan) -> Plan:
         self.place = self.place._replace(step=self.place.step + 1)
         plan.place = self.place
-        plan.notes[self.keys.place] = self.place.pack()
+        plan.notes[self.keys.place] = self._guard = self.place.pack()
         self.written = self.place.position
         self._busy.update(plan.busy)
         return plan
@@ -272,7 +274,7 @@ class Book:
         """A step that writes the place alone, or None where it is written."""
         if self.written == self.place.position or self.rebuilding:
             return None
-        return self.close(Plan(self.place.pack(), self.place, 0))
+        return self.close(Plan(self._guard, self.place, 0))
 
     def refresh_inputs(self) -> None:
         """Read again which rejections wait, since another step than this manager's left one; none of its own in flight."""

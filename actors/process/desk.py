@@ -63,6 +63,8 @@ class Desk:
     def __init__(self, moved: threading.Condition) -> None:
         """`moved` is shared by the desks of one system."""
         self.status = Status(0)
+        self.delivering = False
+        """Whether the outbox has effects in hand, those among them whose removal is not answered yet; its thread's."""
         self._moved = moved
 
     def show(self, status: Status) -> None:

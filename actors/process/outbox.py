@@ -158,6 +158,7 @@ class OutboxActor(Worker):
             return
         # With nothing here a look at all of it costs no more than one at what is new.
         found = self._log.notes(self._keys.due, self._after if self._waiting else b"", LOADED)
+        self._desk.delivering = bool(found or self._waiting)
         for key, value in found:
             self._after = key
             if key not in self._waiting:
@@ -262,6 +263,7 @@ class OutboxActor(Worker):
                     del self._waiting[key]
             if message.plan.rejected:
                 self._left()
+            self._desk.delivering = bool(self._waiting)
             self._desk.moved()
             return
         for key, waiting in message.taken.items():

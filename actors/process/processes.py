@@ -192,10 +192,9 @@ class Processes:
         end = time.monotonic() + timeout
 
         def quiet() -> bool:
-            head = self._progress.head
-            now = self.clock.now_us()
             return self._stopped() is not None or all(
-                _quiet(running.desk.status, head, now) and not self._log.notes(running.keys.due, limit=1)
+                self._delivered(running)
+                and _quiet(running.desk.status, self._progress.head, self.clock.now_us())
                 for running in self.running.values()
             )
 
@@ -211,6 +210,15 @@ class Processes:
                 f"the process managers did not come to rest within {timeout:g} s; look at processes()"
             )
         return self._progress.head
+
+    def _delivered(self, running: Running) -> bool:
+        # In this order: what is not in the outbox any more is in hand, and what came of it is in the inputs.
+        keys = running.keys
+        return not (
+            self._log.notes(keys.due, limit=1)
+            or running.desk.delivering
+            or self._log.notes(keys.inputs, limit=1)
+        )
 
     def _stopped(self) -> str | None:
         for running in self.running.values():

@@ -1,0 +1,548 @@
+"""Process managers in a running system: exactly once whatever dies, timers, compensation, effects, other versions."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from actors import (
+    ConsistencyTimeout,
+    Domain,
+    InvalidMessage,
+    ProcessStopped,
+    StoreFull,
+    UnknownName,
+)
+from actors.process.book import Book
+from actors.process.manager import ManagerActor
+from actors.process.outbox import OutboxActor
+from actors.testing import TestSystem
+from storage import EventLog
+from tests.helpers import wait_until
+from tests.system.jobs import DELAY, Begin, Newer, Nudge, Old, Undone, Work, Worked, World, jobs_of
+from tests.system.test_faults import put_fault
+
+LATER = DELAY + timedelta(seconds=30)
+
+
+@contextmanager
+def opened(path: Path, domain: Domain, **settings: Any) -> Iterator[TestSystem]:
+    with TestSystem.open(path, domain, **{"replicas": 1, **settings}) as system:
+        yield system
+
+
+def events_of(system: TestSystem, kind: type) -> list[Any]:
+    return [one.event for one in system.recorded_events() if type(one.event) is kind]
+
+
+def works(system: TestSystem) -> Counter[str]:
+    return Counter(event.job for event in events_of(system, Worked))
+
+
+# -- events in, commands out ---------------------------------------------------------------------
+def test_an_event_leads_to_its_command_once_and_hands_on_its_correlation(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a"), command_id="mine", correlation_id="all of it")
+        system.wait_processes()
+        system.execute(Begin("b"), command_id="another")
+        assert system.wait_processes() == 4
+        [_, first, _, second] = system.recorded_events()
+        assert (first.command_id, first.causation_id, first.correlation_id) == (
+            "worker:1:0",
+            "mine",
+            "all of it",
+        )
+        assert (second.command_id, second.correlation_id) == ("worker:3:0", "another")
+        assert system.process_state("worker", "a") == Old("a", 1)
+        assert system.process_state("worker", "nobody") is None
+        assert [key for key, _ in system.process_states("worker")] == ["a", "b"]
+        assert [key for key, _ in system.process_states("worker", after="a")] == ["b"]
+
+
+def test_many_events_are_handled_in_few_commits_and_none_is_left_out(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute_many([Begin(f"j{number}") for number in range(1_000)])
+        system.wait_processes(30)
+        assert works(system) == {f"j{number}": 1 for number in range(1_000)}
+        assert system.health().writer.batches < 500
+        [manager] = system.processes()
+        assert (manager.instances, manager.timers, manager.lag) == (1_000, 1_000, 0)
+
+
+def test_an_instance_hears_of_a_rejection_before_its_next_event(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute_many([Begin("a", "refused"), Nudge("a"), Begin("b"), Nudge("b")])
+        system.wait_processes()
+        notes = {event.job: event.note for event in events_of(system, Worked) if event.note != "first"}
+        assert notes["a"] == "nudged after 0work.refused"
+        assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
+
+
+def test_a_command_that_its_own_validate_refuses_is_rejected_like_any_other(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a", "invalid"))
+        system.wait_processes()
+        assert events_of(system, Undone) == [Undone("a", "work.invalid: not valid")]
+
+
+def test_what_does_not_concern_the_manager_is_passed_over_and_not_looked_at_again(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a", "idle"))
+        system.wait_processes()
+        batches = system.health().writer.batches
+        for _ in range(5):
+            system.execute(Work("b"))
+        system.wait_processes()
+        assert system.health().writer.batches <= batches + 5
+    with EventLog.open(store_path, jobs_of().compile().codec, beside=["replicas"]) as log:
+        assert (
+            Book(jobs_of().compile().processes["worker"], jobs_of().compile().codec, log).place.position == 6
+        )
+
+
+# -- where it starts -----------------------------------------------------------------------------
+def test_start_now_begins_at_the_first_opening_and_remembers_that(store_path: Path) -> None:
+    with opened(store_path, jobs_of(manager=False)) as system:
+        system.execute(Begin("before"))
+    with opened(store_path, jobs_of(start="now")) as system:
+        system.execute(Begin("first"))
+        system.wait_processes()
+    with opened(store_path, jobs_of(manager=False)) as system:
+        system.execute(Begin("meanwhile"))
+    with opened(store_path, jobs_of(start="now")) as system:
+        system.wait_processes()
+        assert works(system) == {"first": 1, "meanwhile": 1}
+
+
+def test_start_beginning_handles_what_was_there_already(store_path: Path) -> None:
+    with opened(store_path, jobs_of(manager=False)) as system:
+        system.execute(Begin("before"))
+    with opened(store_path, jobs_of()) as system:
+        system.wait_processes()
+        assert works(system) == {"before": 1}
+
+
+# -- exactly once --------------------------------------------------------------------------------
+@pytest.mark.parametrize("victim", ["process-worker", "outbox-worker", "command-handler"])
+def test_actors_that_die_again_and_again_leave_nothing_out_and_do_nothing_twice(
+    store_path: Path, victim: str
+) -> None:
+    world = World()
+    with opened(store_path, jobs_of(world)) as system:
+        for number in range(10):
+            system.execute_many([Begin(f"{number}-{job}") for job in range(30)])
+            assert system.kill(victim)
+        system.wait_processes(30)
+        assert works(system) == {f"{number}-{job}": 1 for number in range(10) for job in range(30)}
+        assert len({key for _, key in world.sent}) == 300
+        assert {key for _, key in world.sent} == {
+            f"worker:{one.position}:e0" for one in system.recorded_events() if type(one.event) is Worked
+        }
+
+
+def test_a_step_that_an_earlier_incarnation_left_in_the_mailbox_is_done_once(store_path: Path) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold(_first: int, _last: int) -> None:
+        entered.set()
+        gate.wait(20)
+
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a"))
+        system.wait_processes()
+        system.on_committed(hold)
+        future = system.submit(Begin("b"))
+        assert entered.wait(20)
+        mailbox = system._runtime.writes.mailbox
+        for incarnation in range(1, 4):
+            # The writer stands still: each incarnation hands over the same step.
+            wait_until(lambda count=incarnation: len(mailbox) >= count)
+            assert system.kill("process-worker")
+        gate.set()
+        future.result(20)
+        system.wait_processes()
+        assert works(system) == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_commit_that_fails_half_way_is_looked_up_and_the_step_is_not_repeated(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a", "idle"))
+        system.wait_processes()
+        failed = put_fault(
+            monkeypatch,
+            EventLog,
+            "_commit",
+            lambda: lmdb.DiskError("commit"),
+            after=after,
+            only=lambda *_: (
+                bool(system._runtime.desk.in_flight) and hasattr(system._runtime.desk.in_flight[0], "guard")
+            ),
+        )
+        system.execute(Begin("b"))
+        system.wait_processes()
+        system.execute(Begin("c"))
+        system.wait_processes()
+        assert failed() == 1
+        assert works(system) == {"b": 1, "c": 1}
+        assert system.processes()[0].trouble is None
+
+
+def test_a_full_store_delays_the_step_and_is_shown(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = threading.Event()
+
+    def no_room(_log: Any, _transaction: Any, batch: Any) -> bool:
+        return bool(batch.notes) and not room.is_set()
+
+    with opened(store_path, jobs_of()) as system:
+        put_fault(monkeypatch, EventLog, "_write", lambda: StoreFull("no room"), times=1 << 30, only=no_room)
+        system.execute(Begin("a"))
+        wait_until(lambda: system.processes()[0].trouble)
+        assert any("tries a step again" in problem for problem in system.health().problems)
+        room.set()
+        system.wait_processes()
+        assert works(system) == {"a": 1}
+
+
+def test_a_writer_whose_mailbox_is_full_delays_the_manager_only(store_path: Path) -> None:
+    with opened(store_path, jobs_of(), mailbox_size=2) as system:
+        futures = [system.submit(Begin(f"j{number}")) for number in range(200)]
+        for future in futures:
+            future.result(20)
+        system.wait_processes(30)
+        assert len(works(system)) == 200
+        assert set(works(system).values()) == {1}
+
+
+# -- bugs ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["decider", "handler"])
+def test_a_bug_stops_the_manager_at_that_input_until_it_is_mended(store_path: Path, kind: str) -> None:
+    world = World(bugs={kind})
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute_many([Begin("a"), Begin("b", kind), Begin("c")])
+        with pytest.raises(ProcessStopped, match="position 2"):
+            system.wait_processes()
+        wait_until(lambda: works(system) == {"a": 1})
+        [manager] = system.processes()
+        assert manager.position < 2 or "position 2" in manager.stopped_at
+        assert f"a bug in the {kind}" in manager.failure
+        assert system.health().status == "degraded"
+        world.bugs.clear()
+        wait_until(lambda: system.processes()[0].stopped_at is None)
+        system.wait_processes()
+        assert works(system) == {"a": 1, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("kind", ["decider", "handler"])
+def test_an_operator_passes_over_the_input_and_that_is_remembered(store_path: Path, kind: str) -> None:
+    world = World(bugs={kind})
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute_many([Begin("a"), Begin("b", kind), Begin("c")])
+        wait_until(lambda: system.processes()[0].stopped_at)
+        assert system.skip_process("worker", "not ours") == "worker:2"
+        system.wait_processes()
+        with pytest.raises(InvalidMessage, match="not stopped"):
+            system.skip_process("worker")
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute(Begin("d"))
+        system.wait_processes()
+        assert works(system) == {"a": 1, "c": 1, "d": 1}
+        assert system.process_state("worker", "b") is None
+
+
+def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = [0]
+    sound = Book.plan
+
+    def counted(*args: Any) -> Any:
+        plans[0] += 1
+        return sound(*args)
+
+    world = World(bugs={"handler"})
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute(Begin("a", "handler"))
+        wait_until(lambda: system._runtime.processes.running["worker"].desk.status.failure)
+        monkeypatch.setattr(Book, "plan", counted)
+        status = system._runtime.processes.running["worker"].desk
+        wait_until(lambda: status.status.failure.attempts >= 3)
+        # It wakes up for each commit, and does not try for that.
+        for number in range(50):
+            system.execute(Work(f"x{number}"))
+        assert plans[0] <= 6
+
+
+def test_an_event_that_cannot_be_decoded_stops_the_manager_and_can_be_passed_over(store_path: Path) -> None:
+    extra = jobs_of(manager=False)
+
+    @extra.event(state=None)
+    class Gone:
+        what: int
+
+    with opened(store_path, extra) as system:
+        system.append("gone", [Gone(1)])
+        system.execute(Begin("a"))
+    with opened(store_path, jobs_of()) as system:
+        with pytest.raises(ProcessStopped, match="the event at position 1"):
+            system.wait_processes()
+        assert system.skip_process("worker") == "worker:1"
+        wait_until(lambda: works_after(system, 1) == {"a": 1})
+
+
+def works_after(system: TestSystem, position: int) -> Counter[str]:
+    events = [one.event for one in system.recorded_events(position)]
+    return Counter(event.job for event in events if type(event) is Worked)
+
+
+# -- timers --------------------------------------------------------------------------------------
+def test_a_timer_fires_when_it_is_due_and_not_before(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a", "idle"))
+        system.wait_processes()
+        system.advance(DELAY - timedelta(minutes=1))
+        system.wait_processes()
+        assert events_of(system, Undone) == []
+        system.advance(timedelta(minutes=2))
+        system.wait_processes()
+        assert events_of(system, Undone) == [Undone("a", "late")]
+        [fired] = [one for one in system.recorded_events() if type(one.event) is Undone]
+        assert (fired.command_id, fired.causation_id) == ("worker:1:t0:0", "worker:1:t0")
+        assert system.processes()[0].timers == 0
+        assert system.process_state("worker", "a") is None
+
+
+def test_timers_survive_a_restart_and_those_overdue_fire_in_order(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        for job in ("c", "a", "b"):
+            system.execute(Begin(job, "idle"))
+        system.wait_processes()
+    with opened(store_path, jobs_of()) as system:
+        assert system.processes()[0].timers == 3
+        system.advance(LATER)
+        system.wait_processes()
+        assert [event.job for event in events_of(system, Undone)] == ["c", "a", "b"]
+    with opened(store_path, jobs_of()) as system:
+        system.advance(LATER)
+        system.wait_processes()
+        assert len(events_of(system, Undone)) == 3
+
+
+def test_a_real_clock_wakes_the_manager_for_its_timer(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.system.jobs.DELAY", timedelta(milliseconds=50))
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("a", "idle"))
+        wait_until(lambda: events_of(system, Undone))
+
+
+# -- effects -------------------------------------------------------------------------------------
+def test_an_effect_is_delivered_after_the_commit_and_leaves_the_outbox(store_path: Path) -> None:
+    world = World()
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute(Begin("a"))
+        system.wait_processes()
+        assert world.sent == [(["a", "first"], "worker:2:e0")]
+        assert system.effects("worker") == []
+    with opened(store_path, jobs_of(world)) as system:
+        system.wait_processes()
+        assert len(world.sent) == 1
+
+
+def test_an_effect_that_fails_is_tried_again_with_its_key_then_parked_and_can_be_released(
+    store_path: Path,
+) -> None:
+    world = World()
+    broken = {"a"}
+
+    def send(payload: Any, _key: str) -> None:
+        if payload[0] in broken:
+            raise ConnectionError("nobody answers")
+
+    world.send = send
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute_many([Begin("a"), Begin("b")])
+        [parked] = wait_until(lambda: [one for one in system.effects("worker") if one.parked])
+        assert (parked.name, parked.instance, parked.payload) == ("tell", "a", ["a", "first"])
+        assert "nobody answers" in parked.parked
+        assert [key for payload, key in world.sent if payload[0] == "a"] == [parked.key] * 3
+        assert any("1 parked effect" in problem for problem in system.health().problems)
+        broken.clear()
+        system.retry_effect("worker", parked.key)
+        system.wait_processes()
+        assert [key for payload, key in world.sent if payload[0] == "a"] == [parked.key] * 4
+        assert system.effects("worker") == []
+        with pytest.raises(InvalidMessage, match="no parked effect"):
+            system.drop_effect("worker", parked.key)
+
+
+def test_a_parked_effect_may_be_dropped(store_path: Path) -> None:
+    world = World(send=lambda _payload, _key: 1 / 0)
+    with opened(store_path, jobs_of(world, attempts=1)) as system:
+        system.execute(Begin("a"))
+        [parked] = wait_until(lambda: [one for one in system.effects("worker") if one.parked])
+        system.drop_effect("worker", parked.key)
+        assert system.effects("worker") == []
+        assert len(world.sent) == 1
+
+
+def test_what_an_effect_s_handler_returns_is_executed_once_even_if_it_is_delivered_again(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(send=lambda payload, _key: Work(payload[0], "", "paid") if payload[1] == "first" else None)
+    with opened(store_path, jobs_of(world)) as system:
+        died = put_fault(monkeypatch, OutboxActor, "_hand_over", after=True, times=2)
+        system.execute_many([Begin("a"), Begin("b")])
+        system.wait_processes()
+        assert died() == 2
+        assert works(system) == {"a": 2, "b": 2}
+        assert len({key for payload, key in world.sent if payload[1] == "first"}) == 2
+
+
+def test_a_rejection_of_what_an_effect_s_handler_returned_comes_to_the_instance(store_path: Path) -> None:
+    world = World(send=lambda payload, _key: [Work(payload[0], "refused")])
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute(Begin("a"))
+        system.wait_processes()
+        assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
+
+
+def test_the_effects_of_an_instance_keep_their_order_while_others_go_on(store_path: Path) -> None:
+    failing = {"a": 2}
+
+    def send(payload: Any, _key: str) -> None:
+        if failing.get(payload[0], 0):
+            failing[payload[0]] -= 1
+            raise ConnectionError
+
+    world = World(send=send)
+    with opened(store_path, jobs_of(world, attempts=5)) as system:
+        system.execute_many([Begin("a"), Begin("b")])
+        wait_until(lambda: len(works(system)) == 2)
+        system.execute_many([Nudge("a"), Nudge("b")])
+        system.wait_processes()
+        told = [payload[1] for payload, _ in world.sent if payload[0] == "a"]
+        assert told == ["first", "first", "first", "nudged after 1"]
+
+
+# -- other versions ------------------------------------------------------------------------------
+def run_first_version(path: Path, world: World) -> int:
+    """A store that the first version has worked on: one job worked, one refused, one late, one under way."""
+    with opened(path, jobs_of(world)) as system:
+        system.execute(Begin("late", "idle"))
+        system.wait_processes()
+        system.advance(LATER)
+        system.wait_processes()
+    with opened(path, jobs_of(world)) as system:
+        system.execute_many([Begin("good"), Begin("bad", "refused"), Begin("idle", "idle")])
+        system.wait_processes()
+        system.execute(Nudge("good"))
+        system.wait_processes()
+        return system.position
+
+
+def test_a_raised_version_builds_its_states_from_the_events_and_does_nothing_meanwhile(
+    store_path: Path,
+) -> None:
+    world = World()
+    position = run_first_version(store_path, world)
+    sent = list(world.sent)
+    with opened(store_path, jobs_of(world, version=2)) as system:
+        system.wait_processes()
+        assert (system.position, world.sent) == (position, sent)
+        assert dict(system.process_states("worker")) == {
+            "good": Newer("good", ("begun", "worked", "nudged", "worked")),
+            "bad": Newer("bad", ("begun", "work.refused", "undone")),
+            "idle": Newer("idle", ("begun",)),
+        }
+        [manager] = system.processes()
+        assert (manager.version, manager.instances, manager.timers) == (2, 3, 3)
+        system.execute(Begin("new"))
+        system.wait_processes()
+        assert world.sent[len(sent) :] == [("begun", f"worker:{position + 1}:e0")]
+        system.advance(LATER)
+        system.wait_processes()
+        assert {event.job for event in events_of(system, Undone) if event.why == "late"} == {
+            "late",
+            "good",
+            "bad",
+            "idle",
+            "new",
+        }
+
+
+def test_a_rebuild_of_the_states_survives_that_its_actors_die(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.process.manager.INPUTS", 3)
+    monkeypatch.setattr("actors.process.rebuilding.CHUNK", 4)
+    with opened(store_path, jobs_of()) as system:
+        system.execute_many(
+            [Begin(f"j{number}", ("", "refused", "idle")[number % 3]) for number in range(60)]
+        )
+        system.wait_processes(30)
+        position = system.position
+    died = put_fault(monkeypatch, ManagerActor, "_succeeded", times=7)
+    with opened(store_path, jobs_of(version=2)) as system:
+        system.wait_processes(30)
+        assert died() == 7
+        assert system.position == position
+        heard = Counter(state.heard for _, state in system.process_states("worker"))
+        assert heard == {
+            ("begun", "worked"): 20,
+            ("begun", "work.refused", "undone"): 20,
+            ("begun",): 20,
+        }
+
+
+def test_a_program_older_than_the_store_is_stopped_with_the_reason(store_path: Path) -> None:
+    with opened(store_path, jobs_of(version=2)) as system:
+        system.execute(Begin("a", "idle"))
+        system.wait_processes()
+    with opened(store_path, jobs_of(version=1)) as system:
+        with pytest.raises(ProcessStopped, match="version 2"):
+            system.wait_processes()
+        with pytest.raises(InvalidMessage, match="can't be skipped"):
+            system.skip_process("worker")
+
+
+# -- asking --------------------------------------------------------------------------------------
+def test_names_that_are_not_declared_are_refused_with_those_that_are(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        for call in (
+            lambda: system.process_state("walker", "a"),
+            lambda: system.skip_process("walker"),
+            lambda: system.effects("walker"),
+        ):
+            with pytest.raises(UnknownName, match="there are: worker"):
+                call()
+
+
+def test_waiting_for_managers_that_do_not_come_to_rest_ends_with_its_time_out(store_path: Path) -> None:
+    gate = threading.Event()
+    world = World(send=lambda _payload, _key: gate.wait(20) and None)
+    with opened(store_path, jobs_of(world)) as system:
+        system.execute(Begin("a"))
+        with pytest.raises(ConsistencyTimeout):
+            system.wait_processes(timeout=0.2)
+        gate.set()
+        system.wait_processes()
+
+
+def test_a_system_without_managers_has_none_and_waits_for_none(store_path: Path) -> None:
+    with opened(store_path, jobs_of(manager=False)) as system:
+        system.execute(Begin("a"))
+        assert system.processes() == []
+        assert system.wait_processes() == 1
+        assert system.health().processes == ()

@@ -10,6 +10,8 @@ from actors._code import fingerprint
 from actors._problems import Problems
 from actors._rules import RuleMatcher
 from actors.read_model import ReadModel
+from storage.engines.sqlite_script import check_script
+from storage.errors import InvalidSchema
 from storage.table_schema import ENGINES
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ def _mistakes(model: Any) -> Iterator[str]:
         yield f"schema must be the SQL that makes the tables, as one text, got {model.script!r:.80}"
     elif model.engine == "sqlite" and not model.script.strip():
         yield 'engine "sqlite" needs the SQL that makes its tables: schema="CREATE TABLE ..."'
+    elif model.engine == "sqlite":
+        try:
+            check_script(model.name, model.script)
+        except InvalidSchema as error:
+            yield str(error).removeprefix(f"read model {model.name!r}: ")
     elif model.script and model.engine in ("lmdb", "memory"):
         instead = "table(...)" if model.engine == "lmdb" else "object(...)"
         yield f'schema= is for engine "sqlite"; declare what engine {model.engine!r} keeps with {instead}'

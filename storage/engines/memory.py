@@ -8,6 +8,7 @@ objects that are being read are left to their readers. What applies is one threa
 from __future__ import annotations
 
 import copy
+import logging
 import shutil
 import threading
 import time
@@ -24,8 +25,13 @@ from storage.translation import from_system
 
 __all__ = ["MemoryStore"]
 
+logger = logging.getLogger("onewriter.memory")
+
 PATIENCE = 0.05
 """Seconds that a batch waits for readers before it goes on with a copy."""
+
+LONG_PATIENCE = 10.0
+"""Seconds that a batch waits for readers of objects that cannot be copied."""
 
 SAVE_EVERY = 10_000
 """Events after which the objects are saved, or more: one for each `BYTES_AN_EVENT` of the saved file."""
@@ -55,6 +61,7 @@ class MemoryStore:
         self._shut = False  # a batch is about to begin: only promised readers still enter
         self._refill_to = 0  # after an abort: readers have seen this position, and must not see less
         self._careful = 0
+        self._copyable = True
         self._waiting = self._promised = self._turns = 0
         self._open: WeakSet[MemorySnapshot] = WeakSet()
 
@@ -101,11 +108,39 @@ class MemoryStore:
                 self._shut = False
                 self._admit()
         if not in_place:
-            working = self._current.copied(self._what)
+            working = self._copied() or self._waited_for()
         with self._turn:
             self._working = working
         self._target = WriteObjects(working.values, self._what)
         return self._target
+
+    def _copied(self) -> Bundle | None:
+        if not self._copyable:
+            return None
+        try:
+            return self._current.copied()
+        except Exception as error:
+            self._copyable = False
+            logger.warning(
+                "%s cannot be copied (%s: %s), so each batch of events waits until nobody reads them; keep in them "
+                "only what copy.deepcopy copies",
+                self._what,
+                type(error).__name__,
+                error,
+            )
+            return None
+
+    def _waited_for(self) -> Bundle:
+        with self._turn:
+            self._shut = True
+            if not self._turn.wait_for(lambda: not self._current.readers, LONG_PATIENCE):
+                self._shut = False
+                self._admit()
+                raise StorageError(
+                    f"{self._what} have been read for {LONG_PATIENCE:g} s and cannot be copied, so no event can be "
+                    "applied; keep in them only what copy.deepcopy copies, and close views"
+                )
+            return self._current
 
     def flush(self) -> None:
         """Nothing is buffered."""

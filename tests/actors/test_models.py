@@ -129,6 +129,16 @@ def test_tables_and_objects_belong_to_their_engines(domain: Domain) -> None:
     ]
 
 
+def test_mistakes_in_the_sql_of_a_schema_are_found_with_their_places(domain: Domain) -> None:
+    domain.read_model("a", engine="sqlite", schema="CREATE TABEL rows (id)")
+    domain.read_model("b", engine="sqlite", schema="CREATE TABLE rows (id); COMMIT;")
+    assert mistakes(domain) == [
+        "read model 'a': in its schema=, 'CREATE TABEL rows (id);': near \"TABEL\": syntax error",
+        "read model 'b': its schema= may not end or begin a transaction: the transaction is ended by the engine, "
+        "together with the checkpoint",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "factory", "text"),
     [

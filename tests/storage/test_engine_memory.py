@@ -392,11 +392,20 @@ def test_a_reader_that_waits_for_the_refill_gets_its_turn_after_it(store):
     assert seen == [({"a": 2}, 2, 2)]
 
 
-def test_objects_that_cannot_be_copied_are_told(store):
+def test_objects_that_cannot_be_copied_are_changed_when_nobody_reads_them(store, monkeypatch, caplog):
     objects = store.begin()
     objects[totals]["lock"] = threading.Lock()
     store.commit(1)
+    snapshot = store.snapshot()
+    with Threads() as threads:
+        threads.start(add, store, 2)
+        wait_until(lambda: not store._copyable and store._shut)
+        snapshot.close()
+    assert store.checkpoint == 2
+    monkeypatch.setattr(memory, "LONG_PATIENCE", 0.01)
     with store.snapshot(), pytest.raises(StorageError, match=r"copy\.deepcopy"):
         store.begin()
     store.abort()
-    assert store.checkpoint == 1
+    add(store, 3)
+    assert store.checkpoint == 3
+    assert len([record for record in caplog.records if "cannot be copied" in record.getMessage()]) == 1

@@ -268,6 +268,28 @@ def test_a_damaged_database_is_begun_anew_when_it_is_opened(tmp_path):
         assert check(system) == 20
 
 
+def spoil(file: Path) -> None:
+    """Overwrite all pages of a database but the first, whose damage would be found at opening."""
+    with file.open("r+b") as opened:
+        opened.seek(4096)
+        opened.write(b"\xff" * (file.stat().st_size - 4096))
+
+
+@pytest.mark.parametrize("found_by", ["a query", "a projection"])
+def test_a_database_that_is_damaged_while_it_serves_is_begun_anew(tmp_path, found_by):
+    with System.open(tmp_path / "store", ledger, replicas=1) as system:
+        system.execute_many([Deposit(f"a{number}", 1) for number in range(3000)])
+        check(system)
+    with System.open(tmp_path / "store", ledger, replicas=1) as system:
+        [file] = tmp_path.glob(f"store/**/{FILE}")
+        spoil(file)
+        if found_by == "a query":
+            assert len(system.query(InSqlite(), consistency="strong", timeout=PATIENCE)) == 3000
+        else:
+            system.execute_many([Deposit(f"a{number}", 1) for number in range(0, 3000, 10)])
+        assert check(system) in (3000, 3300)
+
+
 def test_files_of_engines_that_are_gone_are_filled_from_the_log(tmp_path):
     with System.open(tmp_path / "store", ledger, replicas=1) as system:
         system.execute_many([Deposit("a", 1) for _ in range(20)])

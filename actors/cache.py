@@ -190,10 +190,6 @@ class ResultCache:
                 self._uncacheable,
             )
 
-    def forked(self) -> None:
-        """In a forked child: a thread that is gone may hold the lock."""
-        self._lock = threading.Lock()
-
 
 class RecordingView(View):
     """A view that notes which tables one query touches. The thread that runs the query.

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from actors import ConcurrencyConflict, ConsistencyTimeout, ForeignToken, InvalidToken, Rejected, System
+from actors import (
+    ConcurrencyConflict,
+    ConsistencyTimeout,
+    Domain,
+    ForeignToken,
+    InvalidToken,
+    Rejected,
+    System,
+)
 from actors.errors import CommandTimeout
 from tests.helpers import PATIENCE, Threads
 from tests.system.depot import (
@@ -316,3 +324,75 @@ def test_a_token_of_another_store_or_of_a_later_state_is_refused(store_path: Pat
                 system.session(text)
             with pytest.raises(ValueError, match="is not a session token"):
                 system.view(tally, after=text)
+
+
+# -- middleware -------------------------------------------------------------------------------
+def test_with_query_middleware_each_query_of_several_is_no_older_than_the_one_before(
+    store_path: Path, held: Held
+) -> None:
+    domain = Domain("watched")
+    seen: list[str] = []
+
+    @domain.event(state=None, stream="things")
+    class Added:
+        name: str
+
+    model = domain.read_model("model")
+    rows = model.table("rows", key="name")
+
+    @model.on(Added)
+    def on_added(event, tables):
+        tables[rows].put({"name": event.name})
+
+    @domain.query(reads=[model])
+    class Count:
+        of: str = ""
+
+        def run(self, view):
+            return len(view[rows])
+
+    @domain.around_query
+    def watch(call):
+        seen.append(call.kind)
+        if call.message.of == "nothing":
+            return 0
+        outcome = yield
+        return outcome + 100
+
+    with System.open(store_path, domain, replicas=2) as system:
+        held.hold("replica-1")
+        receipt = system.append("things", [Added("a")])
+        session = system.session()
+        assert session.query(Count("nothing")) == 0
+        assert session.position == 0
+        assert session.query_many([Count()], after=receipt, timeout=PATIENCE) == [101]
+        assert session.position == 1
+        assert session.query_many([Count()] * 4) == [101] * 4
+        assert asyncio.run(session.aquery_many([Count()] * 4)) == [101] * 4
+        assert session.query(Count()) == 101
+        assert len(seen) == 11
+        with pytest.raises(TypeError, match="has no option 'fresh'"):
+            session.query_many([Count()], fresh=True)
+        held.release()
+
+
+# -- many commands from a task ----------------------------------------------------------------
+def test_a_task_executes_many_commands_and_the_loop_goes_on_meanwhile(system: System) -> None:
+    async def work() -> None:
+        ticks = 0
+        task = asyncio.create_task(
+            system.aexecute_many([Increment("a"), Stock("s", 0), Increment("a")], return_exceptions=True)
+        )
+        while not task.done():
+            ticks += 1
+            await asyncio.sleep(0)
+        first, refused, last = await task
+        assert (first.position, last.position, refused.code) == (1, 2, "stock.nothing")
+        assert ticks > 1
+        with pytest.raises(Rejected) as caught:
+            await system.aexecute_many([Stock("s", 0), Increment("a")])
+        assert caught.value.outcomes[1].position == 3
+        with pytest.raises(TypeError, match=r"aexecute_many\(\) takes a list"):
+            await system.aexecute_many(Increment("a"))
+
+    asyncio.run(work())

@@ -258,9 +258,10 @@ class Consumers:
         with self._lock:
             group = self.group(name)
             self._finish(group.retire(), f"deleting consumer {name!r}")
+            # What fails below leaves what is stored, which is read again when the name is asked for.
+            del self._groups[name]
             keys = [key for key, _ in self._log.notes(prefix_of(name))]
             self._finish(self._write([(key, None) for key in keys]), f"deleting consumer {name!r}")
-            del self._groups[name]
 
     @staticmethod
     def _finish(future: Future[Any], what: str) -> None:

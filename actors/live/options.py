@@ -18,7 +18,8 @@ from actors.options import After, Consistency, MaxLag
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 
-MOST_IN_FLIGHT = 100_000
+MOST_IN_FLIGHT = 10_000
+"""They are written with each commit of acknowledgements."""
 
 Start = Literal["beginning", "now"] | Receipt | int
 """Where a new consumer begins: before all events, after those there are, or after this position."""

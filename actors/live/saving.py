@@ -94,6 +94,8 @@ class Saver:
         else:
             logger.warning("acknowledgements could not be stored, and will be with the next ones: %s", error)
         for future in told:
+            if not future.set_running_or_notify_cancel():
+                continue
             if error is None:
                 future.set_result(None)
             else:

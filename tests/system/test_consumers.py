@@ -245,6 +245,16 @@ def test_after_max_deliveries_the_stream_is_parked_and_the_others_go_on(store_pa
         assert status(system, "mailer").position == 10
 
 
+def test_health_names_the_consumers_with_parked_streams(system):
+    parked_at_four(system)
+    health = system.health()
+    assert health.status == "degraded"
+    assert health.problems == ("2 streams are parked by consumer 'mailer': see parked('mailer')",)
+    system.discard_parked("mailer", "counter-c0", following=True)
+    system.replay_parked("mailer")
+    assert system.health().problems == ()
+
+
 def parked_at_four(system) -> None:
     """Streams c0 and c1 are parked at 4 and 5, with 7, 10 and 8, 11 behind them."""
     fill(system, 12)
@@ -498,7 +508,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
         ("a", {"start": "end"}, ValueError, "start= is 'beginning', 'now', or"),
         ("a", {"start": -1}, ValueError, "start= takes a receipt or a position"),
         ("a", {"max_deliveries": 0}, ValueError, "max_deliveries= is a whole number from 1"),
-        ("a", {"in_flight": "many"}, ValueError, "in_flight= is a whole number from 1 to 100000"),
+        ("a", {"in_flight": "many"}, ValueError, "in_flight= is a whole number from 1 to 10000"),
         ("a", {"ack_timeout": 0}, ValueError, "ack_timeout=0 would deliver"),
         ("a", {"ack_timeout": "x"}, ValueError, "ack_timeout= takes seconds"),
         ("a", {"timeout": "x"}, ValueError, "timeout= takes seconds"),

@@ -202,7 +202,7 @@ def test_a_watch_in_an_event_loop_ends_when_its_task_is_cancelled_and_at_its_tim
                 await anext(watching)
         system.execute(Increment("a"))
         assert await anext(watching) == 1
-        assert [one async for one in system.watch(TotalOf("a"), timeout=0.02)] == [1]
+        assert [one async for one in system.watch(TotalOf("a"), after=1, timeout=0.02)] == [1]
 
     asyncio.run(main())
 

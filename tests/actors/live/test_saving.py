@@ -78,3 +78,15 @@ def test_a_write_that_fails_tells_those_who_wait_and_the_next_call_tries_again(r
     disk.saver.save()
     disk.writes[-1][1].set_result(None)
     assert disk.saver.done == disk.number
+
+
+def test_one_who_gave_up_waiting_holds_up_nothing():
+    disk = Disk()
+    given_up = disk.saver.wait(disk.change())
+    waiting = disk.saver.wait(1)
+    assert given_up.cancel()
+    disk.writes[0][1].set_result(None)
+    assert waiting.done()
+    disk.writes[1][1].set_result(None)
+    disk.change()
+    assert [number for number, _ in disk.writes] == [1, 1, 2]

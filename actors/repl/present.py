@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -47,12 +48,14 @@ def cell(value: Any, vocabulary: Vocabulary) -> str:
 
 def rows_table(result: Any, vocabulary: Vocabulary) -> Table | None:
     """What a query returned as a table, or None when it has no rows or fields."""
+    if isinstance(result, sqlite3.Row):
+        result = dict(result)
     if isinstance(result, Mapping) or dataclasses.is_dataclass(result):
         shown = tuple((str(name), cell(value, vocabulary)) for name, value in _fields(result).items())
         return Table(("field", "value"), shown) if shown else None
     if not isinstance(result, list | tuple | frozenset) or not result:
         return None
-    items = list(result)
+    items = [dict(item) if isinstance(item, sqlite3.Row) else item for item in result]
     if not all(isinstance(item, Mapping) or dataclasses.is_dataclass(item) for item in items):
         return _table(("value",), [[item] for item in items], vocabulary)
     rows = [_fields(item) for item in items]

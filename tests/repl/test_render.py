@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,15 @@ def test_rows_of_dicts_are_a_table_with_figures_to_the_right() -> None:
         "a        5",
         "bcd   1999  none",
     ]
+
+
+def test_rows_of_sqlite_are_shown_as_dicts_are() -> None:
+    db = sqlite3.connect(":memory:")
+    db.row_factory = sqlite3.Row
+    rows = db.execute("SELECT 'a' AS sku, 5 AS price UNION SELECT 'bcd', 1999 ORDER BY price").fetchall()
+    db.close()
+    assert plain(rows) == ["sku  price", "---  -----", "a        5", "bcd   1999"]
+    assert plain(rows[0]) == ["field  value", "-----  -----", "sku    a", "price  5"]
 
 
 def test_one_row_is_shown_field_by_field() -> None:

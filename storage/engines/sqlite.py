@@ -84,7 +84,7 @@ class SqliteStore:
             raise from_system(error, what, directory) from error
         db: GuardedConnection | None = None
         try:
-            db = connect(file, Guard("projection", schema.name if schema else directory.name))
+            db = connect(file, Guard("projection", schema.name if schema else directory.name, file))
             for setting in _SETTINGS:
                 db.engine(setting)
             _prepare(db, schema, file)
@@ -247,7 +247,7 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
     if tables or schema is None:
         raise DamagedStore(f"{file} is not a database of this engine; it is built anew from the log")
     db.engine(BEGIN)
-    guard = Guard("schema", schema.name)
+    guard = Guard("schema", schema.name, file)
     db.set_authorizer(guard)
     db.batch = True
     try:

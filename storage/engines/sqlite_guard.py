@@ -6,6 +6,7 @@ thread at a time.
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 from pathlib import Path
@@ -18,6 +19,7 @@ from storage.errors import (
     StoreReadOnly,
     UnencodableValue,
 )
+from storage.translation import full_disk
 
 __all__ = ["OURS", "Guard", "translate"]
 
@@ -81,13 +83,17 @@ _HOW_TO_STORE = (
 
 
 class Guard:
-    """One connection's authorizer. `role` is "schema", "projection" or "query"; `engine` lets our own statements pass."""
+    """One connection's authorizer. `role` is "schema", "projection" or "query"; `engine` lets our own statements pass.
 
-    __slots__ = ("engine", "model", "refusal", "role")
+    `file` is the database, for errors; None for one in memory.
+    """
 
-    def __init__(self, role: str, model: str) -> None:
+    __slots__ = ("engine", "file", "model", "refusal", "role")
+
+    def __init__(self, role: str, model: str, file: Path | None = None) -> None:
         self.role = role
         self.model = model
+        self.file = file
         self.engine = False
         self.refusal = ""
 
@@ -136,7 +142,7 @@ class Guard:
         refusal, self.refusal = self.refusal, ""
         if refusal:
             return StatementRefused(refusal)
-        return translate(error, f"read model {self.model!r}: a statement of a {self.role}", None)
+        return translate(error, f"read model {self.model!r}: a statement of a {self.role}", self.file)
 
 
 def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
@@ -145,7 +151,7 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     A user's own mistakes and broken constraints stay `sqlite3` errors, which projections may catch.
     """
     text = str(error)
-    where = "" if path is None else f" of {path}"
+    where = "" if path is None else f", in {path},"
     binding = _BINDING.search(text)
     if binding is not None:
         kind = f"{binding['type']!r} " if binding["type"] else ""
@@ -163,5 +169,7 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreReadOnly(f"{what}{where} failed: it cannot be written; check who owns it ({text})")
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        if path is not None and (full := full_disk(path, errno.EIO)) is not None:
+            return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
     return error

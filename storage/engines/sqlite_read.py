@@ -55,7 +55,7 @@ def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
             f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
         db.row_factory = SqlRow
-        guard = Guard("query", model)
+        guard = Guard("query", model, file)
         guard.engine = True
         db.set_authorizer(guard)
         return db, guard

@@ -16,7 +16,9 @@ import pytest
 
 from actors import CommitUncertain, ModelStopped, StoreFull, System
 from actors.health import ModelHealth
-from storage import EventLog
+from storage import Codec, EventLog, ModelSchema, ObjectSchema, StorageError
+from storage.engines.memory import MemoryStore
+from storage.engines.sqlite import SqliteStore
 from storage.table_access import Access
 from tests.helpers import PATIENCE, wait_until
 from tests.system.checks import check_all
@@ -69,6 +71,61 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         pytest.skip("no file system can be mounted here")
     yield Disk(path)
     subprocess.run(["umount", str(path)], check=True)
+
+
+def fill_until_full(store: SqliteStore) -> BaseException:
+    for _ in range(10_000):
+        position = store.checkpoint + 1
+        try:
+            store.begin().execute("INSERT INTO notes VALUES (?, ?)", (position, "x" * 2000))
+            store.commit(position)
+        except StorageError as error:
+            store.abort()
+            return error
+    raise AssertionError("it never was full")
+
+
+def test_a_sqlite_model_on_a_full_disk_tells_stays_readable_and_goes_on_with_room(disk):
+    schema = ModelSchema(
+        "notes", 1, engine="sqlite", script="CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)"
+    )
+    disk.leave(PAGE)
+    with pytest.raises(StoreFull, match="make room"):
+        SqliteStore.open(disk.path / "none", schema, Codec())
+    disk.make_room()
+    store = SqliteStore.open(disk.path / "notes", schema, Codec())
+    disk.leave(1 << 20)
+    error = fill_until_full(store)
+    assert type(error) is StoreFull
+    assert str(store.directory) in str(error)
+    before = store.checkpoint
+    with store.snapshot() as snapshot:
+        assert snapshot.checkpoint == before
+        assert snapshot.target.execute("SELECT count(*) FROM notes").fetchone()[0] == before
+    assert type(fill_until_full(store)) is StoreFull
+    disk.make_room()
+    store.begin().execute("INSERT INTO notes VALUES (?, 'there is room')", (store.checkpoint + 1,))
+    store.commit(store.checkpoint + 1)
+    assert len(store.dump()["notes"]) == store.checkpoint
+    store.close()
+
+
+def test_objects_that_find_no_room_are_saved_another_time(disk, caplog):
+    sums = ObjectSchema("sums", dict)
+    schema = ModelSchema("sums", 1, engine="memory", objects=(sums,))
+    store = MemoryStore.open(disk.path / "sums", schema, Codec())
+    store.begin()[sums]["text"] = "x" * 100_000
+    store.commit(1)
+    store.close()
+    store = MemoryStore.open(disk.path / "sums", schema, Codec())
+    disk.leave(PAGE)
+    store.begin()[sums]["more"] = "x" * 100_000
+    store.commit(2)
+    store.close()
+    assert "cannot be saved" in caplog.text
+    store = MemoryStore.open(disk.path / "sums", schema, Codec())
+    assert store.checkpoint == 1
+    store.close()
 
 
 def write_until_full(system: System, make: Callable[[int], object]) -> tuple[int, BaseException]:

@@ -1,13 +1,16 @@
 """The process that test_consumers kills: it writes events, and consumes them with workers that compete.
 
 Run as `python -m tests.system.consumer_child STORE NOTES`. Notes are lines `got P`, before an event is acknowledged,
-and `acked P` once that is on disk; every third event is acknowledged without waiting, and every fifth fails once.
+and `acked P` once that is on disk; every third event is acknowledged without waiting, every fifth fails once, and now
+and then one is parked. Each process begins with a replay of what those before it parked.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import random
 import sys
 import threading
 
@@ -17,6 +20,8 @@ from tests.system.depot import Increment, depot
 
 WORKERS = 4
 STREAMS = 7
+PARKED = ("counter-c0", "counter-c1")
+"""The streams that are; the others go on."""
 
 
 def main(store: str, notes: str) -> None:
@@ -29,12 +34,16 @@ def main(store: str, notes: str) -> None:
         note(f"got {delivery.position}")
         if delivery.position % 5 == 0 and delivery.attempt == 1:
             raise RuntimeError("fails once")
-        if delivery.position % 3:
+        if delivery.stream in PARKED and random.random() < 0.02:
+            delivery.park("now and then")
+        elif delivery.position % 3:
             delivery.ack(wait=True)
             note(f"acked {delivery.position}")
 
+    logging.getLogger("onewriter").setLevel(logging.ERROR)
     with System.open(store, depot, replicas=1) as system:
         system.consume("mailer", handle, workers=WORKERS, in_flight=20, category="counter")
+        system.replay_parked("mailer")
         print("open", flush=True)
 
         def write(worker: int) -> None:

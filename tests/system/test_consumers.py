@@ -600,6 +600,8 @@ def test_a_killed_process_loses_no_event_and_repeats_none_whose_acknowledgement_
             finally:
                 process.kill()
     with open_at(store) as system:
+        parked = system.replay_parked("mailer")
+        print(f"{parked} streams parked at the end")
         with open(notes, "a") as file:
             for delivery in system.consumer(
                 "mailer", category="counter", until=system.position, timeout=PATIENCE

@@ -1,4 +1,4 @@
-"""`python -m actors demo ...` and `python -m actors repl ...`; `--help` after either tells its own options."""
+"""`python -m actors demo|rebuild|repl ...`; `--help` after one of them tells its own options."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import import_module
 
 PROGRAMS = {
     "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
+    "rebuild": ("actors.rebuild_program", "fill a read model anew, and watch how far it is"),
     "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
 }
 

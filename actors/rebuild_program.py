@@ -45,16 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Opening makes what is missing, and here nothing is to be made.
         if not os.path.isfile(os.path.join(options.store, DATA_FILE)):
             raise ReplError(f"{options.store} is not a store; give the directory that System.open was given")
-        replicas = options.replicas or _replicas(options.store)
+        replicas = _replicas(options.store) if options.replicas is None else options.replicas
         if replicas < 1:
             raise ReplError(f"--replicas must be at least 1, not {replicas}")
     except ReplError as error:
         print(error, file=sys.stderr)
         return BAD_USE
     try:
+        began = time.monotonic()
         # Nobody asks this system anything, so there is nothing to be slow for.
         with System.open(options.store, domain, replicas=replicas, rebuild_share=1.0) as system:
-            _rebuild(system, options.model)
+            _rebuild(system, options.model, began)
     except (OnewriterError, OSError, ValueError) as error:
         print(describe(error), file=sys.stderr)
         return FAILED
@@ -75,18 +76,17 @@ def _replicas(store: str) -> int:
     return len(found) or 3
 
 
-def _rebuild(system: System, model: str) -> None:
+def _rebuild(system: System, model: str, began: float) -> None:
     runtime = system._runtime
-    began = time.monotonic()
     replicas = runtime.progress.holders([model])
     start_rebuild(runtime, model)
-    events = sum(max(one.head - one.position, 0) for one in system.rebuilds() if one.model == model)
     while not wait_rebuilt(runtime, model, EVERY):
         for one in system.rebuilds():
             if one.model == model and one.state == "building":
                 print(_line(one), flush=True)
     system.wait_applied(timeout=60.0)
     seconds = time.monotonic() - began
+    events = sum(home.projector.applied_events for home in runtime.homes.values())
     print(
         f"{model} version {system.domain.compile().models[model].version} is rebuilt on "
         f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''} up to position {system.position:,}: "

@@ -6,12 +6,13 @@ import shutil
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors import ConsistencyTimeout, System
 from actors.filling import Filling
-from storage import ReplicaStore, StorageError
+from storage import DamagedStore, ReplicaStore, StorageError
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Tallies
 
@@ -148,11 +149,28 @@ def test_an_only_replica_answers_nothing_of_half_a_model_meanwhile(store_path: P
         assert answers == [1]
 
 
+class Damaged:
+    """Damage that the next transaction of a replica meets: pages can't be overwritten while LMDB is at them."""
+
+    def __init__(self, monkeypatch: Patch) -> None:
+        self.name = ""
+        write = ReplicaStore.write
+
+        def meeting(store: ReplicaStore) -> Any:
+            if store.path.name == self.name:
+                self.name = ""
+                raise DamagedStore(f"page 7 of {store.path} is not what was written to it")
+            return write(store)
+
+        monkeypatch.setattr(ReplicaStore, "write", meeting)
+
+
 def replaced(system: System, name: str, store: ReplicaStore, threads: Threads) -> bool:
     return threads.failed() or system._runtime.stores[name] is not store
 
 
-def test_under_load_nobody_notices(store_path: Path) -> None:
+def test_under_load_nobody_notices(store_path: Path, monkeypatch: Patch) -> None:
+    damaged = Damaged(monkeypatch)
     tallies = Tallies(1)
     done = threading.Event()
     with System.open(store_path, tallies.domain, replicas=3) as system, Threads() as threads:
@@ -181,7 +199,7 @@ def test_under_load_nobody_notices(store_path: Path) -> None:
                 if round_ % 2:
                     shutil.rmtree(before.path)
                 else:
-                    damage(system, name)
+                    damaged.name = name
                 wait_until(partial(replaced, system, name, before, threads))
                 wait_until(lambda: threads.failed() or system.health().status == "ok")
         finally:

@@ -132,8 +132,9 @@ class _Compiler:
         for message in messages:
             if message not in known:
                 word = WORDS[rule.kind]
+                article = "an" if word == "event" else "a"
                 self.problems.add(
-                    place, f"{what}: {name_of(message)} is not a {word} of this domain or manager"
+                    place, f"{what}: {name_of(message)} is not {article} {word} of this domain or manager"
                 )
                 continue
             self._claim(self._handlers(rule, message, what, place), keys, fn, what, place, message)

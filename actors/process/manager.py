@@ -286,10 +286,6 @@ class ManagerActor(Worker):
             self._failure = None
         if any(input.id == self._suspect for input in plan.inputs):
             self._suspect = None
-        for id in plan.skipped:
-            request = self._skips.pop(id, None)
-            if request is not None and not request.future.done():
-                request.future.set_result(id)
         for rejection in plan.rejected:
             if type(rejection.message.command) not in self._spec.rejections:
                 self._rejections += 1
@@ -308,6 +304,13 @@ class ManagerActor(Worker):
                 self._rebuilding = self._book.rebuilding
                 self._show(False)
                 self._deliver()
+        if plan.skipped:
+            # Whoever waits for the skip finds the manager going on.
+            self._show(False)
+        for id in plan.skipped:
+            request = self._skips.pop(id, None)
+            if request is not None and not request.future.done():
+                request.future.set_result(id)
 
     def _went_wrong(self, plan: Plan, error: BaseException) -> None:
         """What to do about a step that was not done, or perhaps not; nothing of it is known to be on disk."""

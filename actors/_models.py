@@ -10,7 +10,6 @@ from actors._code import fingerprint
 from actors._problems import Problems
 from actors._rules import RuleMatcher
 from actors.read_model import ReadModel
-from storage.engines.sqlite_script import check_script
 from storage.errors import InvalidSchema
 from storage.table_schema import ENGINES
 
@@ -73,6 +72,8 @@ def _mistakes(model: Any) -> Iterator[str]:
     elif model.engine == "sqlite" and not model.script.strip():
         yield 'engine "sqlite" needs the SQL that makes its tables: schema="CREATE TABLE ..."'
     elif model.engine == "sqlite":
+        from storage.engines.sqlite_script import check_script
+
         try:
             check_script(model.name, model.script)
         except InvalidSchema as error:

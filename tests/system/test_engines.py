@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from actors import ModelStopped, QueryFailed, System, ViewExpired
+from actors import Domain, ModelStopped, QueryFailed, System, ViewExpired
 from actors.testing import open_system
 from storage.engines.sqlite import FILE
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -34,6 +34,7 @@ from tests.system.ledger import (
     ledger,
 )
 from tests.system.ledger_child import KILLED
+from tests.system.test_closing import in_a_child
 
 ROOT = Path(__file__).parents[2]
 
@@ -181,8 +182,6 @@ def test_a_mistake_in_a_querys_sql_is_told_with_the_query():
 
 
 def ledger_with_a_broken_query() -> Any:
-    from actors import Domain
-
     domain = Domain("broken")
     model = domain.read_model("model", version=1, engine="sqlite", schema="CREATE TABLE here (a)")
 
@@ -298,3 +297,92 @@ def test_files_of_engines_that_are_gone_are_filled_from_the_log(tmp_path):
         shutil.rmtree(directory)
     with System.open(tmp_path / "store", ledger, replicas=1) as system:
         assert check(system) == 20
+
+
+# -- forks and new versions ---------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_what_a_forked_child_inherits_is_out_of_bounds_and_the_parent_goes_on():
+    with open_system(ledger, replicas=1) as system:
+        receipt = system.execute(Deposit("a", 1))
+        view = system.view(*MODELS, after=receipt)
+        rows = view[in_sqlite].execute("SELECT * FROM accounts")
+
+        def read_and_close() -> str:
+            told = [outcome(rows.fetchone), outcome(lambda: Everywhere().run(view))]
+            view.close()
+            return " ".join(told)
+
+        assert in_a_child(read_and_close) == "ViewExpired ViewExpired"
+        assert [tuple(row) for row in rows] == [("a", 1, 1)]
+        view.close()
+        system.execute_many([Deposit("a", 1) for _ in range(10)])
+        assert check(system) == 11
+
+
+def outcome(use: Any) -> str:
+    try:
+        return str(use())
+    except Exception as error:
+        return type(error).__name__
+
+
+def counting(version: int, engine: str, step: int, older: int = 0) -> tuple[Domain, type, list[Any]]:
+    """A domain whose model adds `step` for each event; `older` is a version beside it that adds one."""
+    domain = Domain("counting")
+    declared: list[Any] = []
+
+    @domain.event(state=None)
+    class Happened:
+        number: int
+
+    def declare(version: int, step: int) -> Any:
+        schema = "CREATE TABLE sums (id INTEGER PRIMARY KEY, sum INTEGER); INSERT INTO sums VALUES (1, 0)"
+        model = domain.read_model(
+            "sums", version=version, engine=engine, schema=schema if engine == "sqlite" else ""
+        )
+        key: Any = model if engine == "sqlite" else model.object("sums", lambda: [0])
+
+        @model.on(Happened)
+        def add(event: Any, target: Any) -> None:
+            if engine == "sqlite":
+                target.execute("UPDATE sums SET sum = sum + ?", (step,))
+            else:
+                target[key][0] += step
+
+        declared.append(model)
+        return key
+
+    if older:
+        declare(older, 1)
+    key = declare(version, step)
+
+    @domain.query(reads=[declared[-1]])
+    class Sum:
+        def run(self, view: Any) -> tuple[int, int]:
+            found = view[key].execute("SELECT sum FROM sums").fetchone() if engine == "sqlite" else view[key]
+            return view.version(declared[-1]), found[0]
+
+    declared.insert(0, Happened)
+    return domain, Sum, declared
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "memory"])
+@pytest.mark.parametrize("older", [0, 1], ids=["the old code is gone", "the old code is there"])
+def test_a_new_version_takes_over_and_the_files_of_the_old_one_go(tmp_path, engine, older):
+    domain, sums, (happened, _) = counting(1, engine, 1)
+    with System.open(tmp_path / "store", domain, replicas=2) as system:
+        system.append("all", [happened(number) for number in range(100)])
+        assert system.query(sums(), consistency="strong") == (1, 100)
+    domain, sums, (happened, *_) = counting(2, engine, 2, older)
+    with System.open(tmp_path / "store", domain, replicas=2) as system:
+        assert system.query(sums()) in ((1, 100), (2, 200))
+        system.append("all", [happened(100)])
+        wait_until(lambda: not system.rebuilds())
+        assert system.query(sums(), consistency="strong") == (2, 202)
+    with System.open(tmp_path / "store", domain, replicas=2) as system:
+        assert system.query(sums(), consistency="strong") == (2, 202)
+        assert left_over(tmp_path) == ["sums@2", "sums@2"]
+
+
+def left_over(folder: Path) -> list[str]:
+    return sorted(path.name.partition(".")[0] for path in folder.glob("store/**/engines/*"))

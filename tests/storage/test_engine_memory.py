@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
@@ -390,6 +391,45 @@ def test_a_reader_that_waits_for_the_refill_gets_its_turn_after_it(store):
         assert not seen
         add(store, 2)
     assert seen == [({"a": 2}, 2, 2)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readers_never_go_back_nor_see_half_a_batch_while_batches_fail_at_random(store, monkeypatch, seed):
+    monkeypatch.setattr(memory, "SAVE_EVERY", 40)
+    monkeypatch.setattr(memory, "PATIENCE", 0.001)
+    chance = random.Random(seed)
+    ending = threading.Event()
+
+    def apply() -> None:
+        try:
+            while store.checkpoint < 400:
+                objects, position = store.begin(), store.checkpoint + chance.randint(1, 5)
+                objects[totals]["a"] = position
+                if chance.random() < 0.1:
+                    objects[totals]["half"] = position
+                    store.abort()
+                    continue
+                objects[latest] = position
+                store.commit(position)
+        finally:
+            ending.set()
+
+    def read() -> None:
+        last = 0
+        while not ending.is_set():
+            with store._pinned() as snapshot:
+                lent = snapshot.target.lend(totals)
+                before = dict(lent)
+                assert "half" not in before
+                assert before.get("a", 0) == snapshot.target[latest] == snapshot.checkpoint >= last
+                assert before == lent
+                last = snapshot.checkpoint
+
+    with Threads() as threads:
+        threads.start(apply)
+        for _ in range(3):
+            threads.start(read)
+    assert store.checkpoint >= 400
 
 
 def test_objects_that_cannot_be_copied_are_changed_when_nobody_reads_them(store, monkeypatch, caplog):

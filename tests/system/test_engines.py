@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from actors import Domain, ModelStopped, QueryFailed, System, ViewExpired
-from actors.testing import open_system
+from actors.testing import given, open_system
 from storage.engines.sqlite import FILE
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.ledger import (
     EACH,
     MODELS,
     Deposit,
+    Deposited,
     Everywhere,
     InMemory,
     InSqlite,
@@ -386,3 +387,15 @@ def test_a_new_version_takes_over_and_the_files_of_the_old_one_go(tmp_path, engi
 
 def left_over(folder: Path) -> list[str]:
     return sorted(path.name.partition(".")[0] for path in folder.glob("store/**/engines/*"))
+
+
+# -- the test kit -------------------------------------------------------------------------------
+def test_the_test_kit_fills_models_of_every_engine():
+    happened = given(ledger, Deposited("a", 3), Deposited("b", 4))
+    expected = {"a": (1, 3), "b": (1, 4)}
+    assert happened.query(Everywhere()) == (expected, expected, expected)
+    with happened.view(*MODELS) as view:
+        assert Everywhere().run(view) == (expected, expected, expected)
+    failing.add("in_memory")
+    with pytest.raises(AssertionError, match="in_memory failed on event 1"):
+        given(ledger, Deposited("a", 13)).query(InMemory())

@@ -60,7 +60,7 @@ class ProcessManager:
         self.timers: list[type] = []
         self.rules: list[ProcessRule] = []
         self.effects: list[EffectRule] = []
-        self._domain = domain
+        self.domain = domain
 
     def __repr__(self) -> str:
         return f"<ProcessManager {self.name} version {self.version}>"
@@ -89,7 +89,7 @@ class ProcessManager:
 
     def _register(self, classes: list[type], cls: Any, name: str | None, place: str) -> Any:
         def register(cls: C) -> C:
-            made: C = self._domain._register("value", cls, name, place)
+            made: C = self.domain._register("value", cls, name, place)
             classes.append(made)
             return made
 

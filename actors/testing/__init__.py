@@ -13,12 +13,15 @@
     def test_the_catalogue_shows_the_price():
         given(shop, ProductListed("lamp", "Desk lamp", 1999)).then_rows(products, [{"sku": "lamp", ...}])
 
+    def test_a_declined_payment_cancels_the_order():
+        given_process(fulfilment, OrderPlaced("1", 1999)).when(PaymentDeclined("1")).then(CancelOrder("1"))
+
     def test_the_shop_as_a_whole():
         with open_system(shop) as system:
             system.execute(ListProduct("lamp", "Desk lamp", 1999))
             assert system.query(Cheapest(1)) == [...]
 
-`given` runs the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
+`given` and `given_process` run the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
 `open_system` runs everything. What does not hold raises an `AssertionError` that shows the difference.
 """
 
@@ -27,6 +30,7 @@ from __future__ import annotations
 from actors.testing._given import Given, given
 from actors.testing._history import Happened, happened
 from actors.testing._outcome import Asked, Outcome
+from actors.testing._process import ProcessGiven, ProcessOutcome, given_process
 from actors.testing._projected import Projected
 from actors.testing._system import TestSystem, open_system
 
@@ -35,9 +39,12 @@ __all__ = [
     "Given",
     "Happened",
     "Outcome",
+    "ProcessGiven",
+    "ProcessOutcome",
     "Projected",
     "TestSystem",
     "given",
+    "given_process",
     "happened",
     "open_system",
 ]

@@ -1,0 +1,111 @@
+"""Given / when / then for a process manager: its handlers run as in the system, in the test's thread, and do nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from actors.errors import UnknownMessage
+from actors.process.deciding import (
+    NO_INSTANCE,
+    Decision,
+    Input,
+    Instance,
+    decide,
+    input_of_rejection,
+    input_of_timer,
+)
+from actors.process.declaring import ProcessManager
+from actors.process.spec import ProcessSpec, Rejection
+from actors.testing._difference import compare
+from actors.testing._history import flattened
+
+__all__ = ["ProcessGiven", "ProcessOutcome", "given_process"]
+
+
+def given_process(manager: ProcessManager, *inputs: Any) -> ProcessGiven:
+    """What one instance of a process manager was told before: events, `Rejection`s and timers, in order.
+
+    Raises `DomainError` for a mistake in the domain, `UnknownMessage` for what the manager does not handle, and
+    `AssertionError` for a timer that was not set.
+    """
+    spec = manager.domain.compile().processes[manager.name]
+    given = ProcessGiven(spec, NO_INSTANCE, "", 0)
+    for one in flattened(inputs):
+        given = given.when(one).after
+    return given
+
+
+class ProcessGiven:
+    """One instance as its inputs left it. Made by `given_process`."""
+
+    def __init__(self, spec: ProcessSpec, instance: Instance, key: str, told: int) -> None:
+        self._spec = spec
+        self._instance = instance
+        self._key = key
+        self._told = told
+
+    @property
+    def state(self) -> Any:
+        """The instance's state, None where there is none."""
+        return self._instance.state
+
+    @property
+    def timers(self) -> list[Any]:
+        """The timers that are set, the earliest first."""
+        return [one.message for one in sorted(self._instance.timers, key=lambda one: one.due_us)]
+
+    def when(self, input: Any) -> ProcessOutcome:
+        """Tell the instance of an event, of a `Rejection`, or that a timer that it has set fires."""
+        made = self._input(input)
+        decision = decide(self._spec, self._instance, made) or Decision(self._instance)
+        after = ProcessGiven(self._spec, decision.instance, made.key, self._told + 1)
+        return ProcessOutcome(after, input, decision)
+
+    def _input(self, input: Any) -> Input:
+        number, now = self._told + 1, time.time_ns() // 1000
+        name = self._spec.name
+        if type(input) in self._spec.events:
+            key = self._spec.events[type(input)].key_of(input)
+            if key is None or (self._key and key != self._key):
+                raise AssertionError(f"{input!r} is for the instance {key!r}, not for {self._key!r}")
+            return Input("event", f"{name}:{number}", key, input, now, None, None, number)
+        if isinstance(input, Rejection):
+            return input_of_rejection(f"{name}:{number}:0", self._key, input, now, None)
+        for timer in self._instance.timers:
+            if timer.message == input and type(timer.message) is type(input):
+                return input_of_timer(self._key, timer)
+        if type(input) in self._spec.timers:
+            raise AssertionError(f"{input!r} is not set; set are: {self.timers}")
+        raise UnknownMessage(f"process manager {name!r} handles no {type(input).__name__}")
+
+
+class ProcessOutcome:
+    """What an input led to; each claim returns this outcome, `after` is the instance then."""
+
+    def __init__(self, after: ProcessGiven, input: Any, decision: Decision) -> None:
+        self.after = after
+        self._input = input
+        self._decision = decision
+
+    def then(self, *commands: Any) -> ProcessOutcome:
+        """Exactly these commands are executed, in this order; none when none is given."""
+        asked = [one.message for one in self._decision.commands]
+        compare(f"{self._input!r} leads to other commands", flattened(commands), asked)
+        return self
+
+    def then_effects(self, *effects: tuple[str, Any]) -> ProcessOutcome:
+        """Exactly these effects are asked for, each a name and a payload."""
+        asked = [(one.name, one.message) for one in self._decision.effects]
+        compare(f"{self._input!r} leads to other effects", effects, asked)
+        return self
+
+    def then_timers(self, *timers: Any) -> ProcessOutcome:
+        """Exactly these timers are set from then on, the earliest first."""
+        compare(f"after {self._input!r} other timers are set", timers, self.after.timers)
+        return self
+
+    def then_state(self, state: Any) -> ProcessOutcome:
+        """The instance has this state then; None for an instance that has ended."""
+        compare(f"{self._input!r} leads to another state", [state], [self.after.state])
+        return self

@@ -106,7 +106,18 @@ class CareCalls(Calls):
         refuse_in_actor("rebuild")
         name = checked_model(model, runtime.domain, "rebuild").name
         rebuilding.start_rebuild(runtime, name)
-        if wait and not rebuilding.wait_rebuilt(runtime, name, timeout):
+        if wait:
+            self.wait_rebuilt(model, timeout)
+
+    def wait_rebuilt(self, model: ReadModel, timeout: float | None = None) -> None:
+        """Wait until each replica serves the newest build of a model: a new version's after opening, or a forced one.
+
+        Raises as `rebuild` does.
+        """
+        runtime = self._running()
+        refuse_in_actor("wait_rebuilt")
+        name = checked_model(model, runtime.domain, "wait_rebuilt").name
+        if not rebuilding.wait_rebuilt(runtime, name, timeout):
             raise ConsistencyTimeout(
                 f"model {name!r} was not rebuilt on every replica within {timeout:g} s; it goes on, see rebuilds()"
             )

@@ -278,6 +278,7 @@ def test_every_public_method_says_that_the_system_is_closed(store_path):
         "kill": lambda: system.kill("sync"),
         "dump": lambda: system.dump("replica-1", sizes),
         "rebuild": lambda: system.rebuild(sizes),
+        "wait_rebuilt": lambda: system.wait_rebuilt(sizes),
         "rebuilds": lambda: system.rebuilds(),
         "skip": lambda: system.skip(sizes, 1),
         "skipped": lambda: system.skipped(),

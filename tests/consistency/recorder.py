@@ -6,12 +6,15 @@ the test, but for the listeners, which note commits in the writer's thread and h
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +29,19 @@ from actors import (
     System,
 )
 from tests.consistency.history import Commit, History, Level, Read, Timeline, Write
-from tests.consistency.registers import ACCOUNTS, REGISTERS, SUMS, Everything, Move, One, Put, changes
+from tests.consistency.registers import (
+    ACCOUNTS,
+    REGISTERS,
+    SUMS,
+    Engines,
+    Everything,
+    Kept,
+    Move,
+    One,
+    Put,
+    changes,
+    mirror,
+)
 from tests.helpers import PATIENCE
 
 __all__ = ["LEVELS", "Recorder"]
@@ -36,6 +51,9 @@ LEVELS = ("strong", "eventual", "session", "after", "positions", "seconds")
 UNKNOWN = (CommandTimeout, CommitUncertain)
 UNANSWERED = (ConsistencyTimeout, QueryTimeout, DeadlineExceeded)
 MID_QUERY = "the query actor stopped in the middle"
+
+REBUILDS = 3
+"""At most: an open replica has room for a number of builds."""
 
 STALL = 2.0
 """Seconds after which a replica goes on in any case, should too few operations be left to wait for."""
@@ -100,6 +118,7 @@ class Recorder:
     stall_length: int = 30
     kill_every: int = 40
     levels: tuple[str, ...] = LEVELS
+    hand_on: float = 0.02
     query_timeout: float = 10.0
     pace: Pace = field(default_factory=Pace)
     writes: list[Write] = field(default_factory=list)
@@ -137,6 +156,9 @@ class Recorder:
         askers = [actor.name for actor in self.system.health().actors if ".query-" in actor.name]
         names = [*replicas, *replicas, *askers, "sync", "command-handler"]
         while self.kill_every and self.pace.wait_for(dice.randrange(1, 2 * self.kill_every)):
+            if dice.random() < 0.1 and self.met["rebuilds"] < REBUILDS:
+                self.system.rebuild(mirror)
+                self.met["rebuilds"] += 1
             name = dice.choice(names)
             assert self.system.kill(name, PATIENCE), f"{name} did not come back"
             self.met["killed " + re.sub(r"-\d+", "", name)] += 1
@@ -145,14 +167,22 @@ class Recorder:
     def _client(self, client: int, operations: int) -> None:
         dice = random.Random(f"{self.seed}-{client}")
         session = self.system.session()
-        try:
+        with asyncio.Runner() as runner, self._failing_ends():
             for number in range(operations):
+                if dice.random() < self.hand_on:
+                    # Another process goes on with it.
+                    session = self.system.session(session.token)
                 by = session if dice.random() < 0.5 else None
                 if dice.random() < 0.4:
                     self._write(client, number, dice, by)
                 else:
-                    self._read(client, dice, session)
+                    self._read(client, dice, session, runner)
                 self.pace.one_more()
+
+    @contextmanager
+    def _failing_ends(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             # Nobody is to wait for what this client would have done.
             self.pace.end()
@@ -193,9 +223,11 @@ class Recorder:
             )
         )
 
-    def _read(self, client: int, dice: random.Random, session: Session) -> None:
-        query = One(dice.choice(REGISTERS)) if dice.random() < 0.5 else Everything()
+    def _read(self, client: int, dice: random.Random, session: Session, runner: asyncio.Runner) -> None:
+        kind = dice.choice([One, Kept, Everything, Engines])
+        query = kind(dice.choice(REGISTERS)) if kind in (One, Kept) else kind()
         name = dice.choice(self.levels)
+        by_loop = dice.random() < 0.1
         hurry = dice.random() < 0.02
         options: dict[str, Any] = {"timeout": 0.0002 if hurry else self.query_timeout}
         level = Level()
@@ -217,8 +249,14 @@ class Recorder:
         invoked = time.monotonic_ns()
         try:
             if name == "session":
-                cells = session.query(query, **options)
+                cells = (
+                    runner.run(session.aquery(query, **options))
+                    if by_loop
+                    else session.query(query, **options)
+                )
                 seen = session.position
+            elif by_loop:
+                cells, seen = runner.run(self.system.aquery_at(query, **options))
             else:
                 cells, seen = self.system.query_at(query, **options)
         except UNANSWERED as error:

@@ -87,6 +87,19 @@ copies = mirror.table("copies", key="name")
 received = mirror.table("received", key="owner")
 
 
+ledger = registers.read_model(
+    "ledger",
+    engine="sqlite",
+    schema="""
+        CREATE TABLE kept (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+        CREATE TABLE received (owner TEXT PRIMARY KEY, amount INTEGER, times INTEGER) WITHOUT ROWID;
+    """,
+)
+
+notebook = registers.read_model("notebook", engine="memory")
+noted = notebook.object("noted", dict)
+
+
 def set_register(table: Any, name: str, value: int) -> None:
     """What a projection does with a value; called by name, so that a test may have it done wrongly."""
     table.put({"name": name, "value": value})
@@ -114,6 +127,23 @@ def copy(event: Written | Moved, tables: Any) -> None:
         add_amount(tables[received], event.to, event.amount)
 
 
+@ledger.on
+def keep(event: Written | Moved, db: Any) -> None:
+    if isinstance(event, Written):
+        db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (event.name, event.value))
+    else:
+        db.execute("INSERT OR IGNORE INTO received VALUES (?, 0, 0)", (event.to,))
+        db.execute(
+            "UPDATE received SET amount = amount + ?, times = times + 1 WHERE owner = ?",
+            (event.amount, event.to),
+        )
+
+
+@notebook.on
+def note(event: Written, objects: Any) -> None:
+    objects[noted][event.name] = event.value
+
+
 # -- queries --------------------------------------------------------------------------------------------------------
 Cells = list[tuple[str, Any]]
 
@@ -128,6 +158,30 @@ class One:
         return [_register(view[values], self.name)]
 
 
+@registers.query(reads=[board], cache=True)
+class Kept:
+    """As `One`, with the result kept until the table changes."""
+
+    name: str
+
+    def run(self, view: Any) -> Cells:
+        return [_register(view[values], self.name)]
+
+
+@registers.query(reads=[board, ledger, notebook])
+class Engines:
+    """Every register from a model of each engine, and every account from two of them."""
+
+    def run(self, view: Any) -> Cells:
+        cells = [_register(view[values], name) for name in REGISTERS]
+        kept = dict(view[ledger].execute("SELECT name, value FROM kept").fetchall())
+        for found in (kept, view[noted]):
+            cells += [(f"register/{name}", found.get(name)) for name in REGISTERS]
+        amounts = {row[0]: (row[1], row[2]) for row in view[ledger].execute("SELECT * FROM received")}
+        cells += [(f"received/{owner}", amounts.get(owner)) for owner in ACCOUNTS]
+        return cells + [_account("spent", view[spent], owner) for owner in ACCOUNTS]
+
+
 @registers.query(reads=[board, mirror])
 class Everything:
     """Every register from both models, and every account."""
@@ -135,15 +189,18 @@ class Everything:
     def run(self, view: Any) -> Cells:
         cells = [_register(view[table], name) for table in (values, copies) for name in REGISTERS]
         for prefix, table in (("spent", spent), ("received", received)):
-            for owner in ACCOUNTS:
-                row = view[table].get(owner)
-                cells.append((f"{prefix}/{owner}", row and (row["amount"], row["times"])))
+            cells += [_account(prefix, view[table], owner) for owner in ACCOUNTS]
         return cells
 
 
 def _register(table: Any, name: str) -> tuple[str, Any]:
     row = table.get(name)
     return f"register/{name}", row and row["value"]
+
+
+def _account(prefix: str, table: Any, owner: str) -> tuple[str, Any]:
+    row = table.get(owner)
+    return f"{prefix}/{owner}", row and (row["amount"], row["times"])
 
 
 # -- the log --------------------------------------------------------------------------------------------------------

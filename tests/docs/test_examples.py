@@ -154,7 +154,7 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
 
 
 def test_every_guide_is_in_the_readme() -> None:
-    linked = set(re.findall(r"\]\((docs/\w+\.md)\)", text_of("README.md")))
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", text_of("README.md")))
     assert linked == set(PAGES) - {"README.md"}
 
 

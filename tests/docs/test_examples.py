@@ -123,7 +123,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                 for name, _, value in (variable.partition("=") for variable in variables):
                     assert f"$({name})" in makefile, f"{page}: {line}"
                     if name == "BENCH":
-                        check_options(line, ("benchmarks",), shlex.split(value))
+                        module = target.replace("bench", "benchmarks").replace("-", ".")
+                        check_options(line, (module,), shlex.split(value))
             case ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)

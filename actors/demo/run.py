@@ -1,4 +1,4 @@
-"""The demo: follow one update, replay a shopping history under questions, and check every replica.
+"""The demo: follow one update, deliver some orders, replay a shopping history under questions, and check every replica.
 
 `python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--path DIR]`. The main thread replays;
 three more ask questions at the same time.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors import System
+from actors.demo.delivering import show_delivery
 from actors.demo.figures import (
     show_answers,
     show_check,
@@ -75,13 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def demonstrate(options: argparse.Namespace, report: Report) -> int:
-    """Both parts of the demo in a folder of their own; returns the exit code."""
+    """All parts of the demo in a folder of their own; returns the exit code."""
     try:
         with tempfile.TemporaryDirectory(prefix="onewriter-demo-") as folder:
             path = options.path or Path(folder) / "store"
             source = open_source(options.data, options.limit)
             require_empty(path)
             show_update(report, Path(folder) / "followed", options.replicas)
+            report.heading("Orders on their way")
+            show_delivery(report, Path(folder) / "delivered")
             return show_history(report, path, options.replicas, source)
     except (DemoError, JourneyMissing) as error:
         report.bad(str(error))
@@ -142,7 +145,7 @@ def show_update(report: Report, path: Path, replicas: int) -> None:
 
 
 def show_history(report: Report, path: Path, replicas: int, source: Source) -> int:
-    """The second part: replay under questions, figures, check. Returns the exit code."""
+    """The third part: replay under questions, figures, check. Returns the exit code."""
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
     report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile,")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.repl.errors import Quit, UsageError, short
-from actors.repl.present import actors_table, events_table, lag_table, replicas_table
+from actors.repl.present import (
+    Table,
+    actors_table,
+    cell,
+    events_table,
+    lag_table,
+    processes_table,
+    replicas_table,
+)
 from actors.repl.registry import arguments, meta
 from actors.repl.syntax import Call
 from actors.repl.vocabulary import did_you_mean
@@ -13,7 +21,7 @@ from actors.repl.vocabulary import did_you_mean
 if TYPE_CHECKING:
     from actors.repl.shell import Shell
 
-__all__ = ["health", "kill", "lag", "leave", "log", "replicas", "stream"]
+__all__ = ["health", "kill", "lag", "leave", "log", "processes", "replicas", "stream"]
 
 EVENTS = 20
 """How many events `:log` and `:stream` show unless told otherwise."""
@@ -35,6 +43,31 @@ def lag(shell: Shell, call: Call) -> None:
     arguments(shell, call, ())
     health = shell.system.health()
     shell.output.table(lag_table(health), f"committed up to position {health.position}")
+
+
+@meta(":processes [NAME] [LIMIT]")
+def processes(shell: Shell, call: Call) -> None:
+    """The process managers and what keeps them, or the instances of one."""
+    name, limit = arguments(shell, call, (("NAME", str, None), ("LIMIT", int, EVENTS)))
+    managers = shell.system.processes()
+    known = [one.name for one in managers]
+    if name is None:
+        if not managers:
+            shell.output.say("this domain has no process managers")
+            return
+        shell.output.table(processes_table(managers), f"{len(managers)} process managers")
+        for one in managers:
+            if one.failure is not None:
+                shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
+        return
+    if name not in known:
+        raise UsageError(f"there is no process manager {short(name)}{did_you_mean(name, known)}")
+    found = shell.system.process_states(name, limit)
+    if not found:
+        shell.output.say(f"{name} has no instances now")
+        return
+    rows = tuple((key, cell(state, shell.vocabulary)) for key, state in found)
+    shell.output.table(Table(("instance", "state"), rows), f"{len(found)} instances of {name}")
 
 
 @meta(":log [AFTER] [LIMIT]")

@@ -12,10 +12,20 @@ from typing import Any
 from uuid import UUID
 
 from actors import Health, RecordedEvent
+from actors.health import ProcessHealth
 from actors.repl.literal import duration, number
 from actors.repl.vocabulary import Vocabulary
 
-__all__ = ["Table", "actors_table", "cell", "events_table", "lag_table", "replicas_table", "rows_table"]
+__all__ = [
+    "Table",
+    "actors_table",
+    "cell",
+    "events_table",
+    "lag_table",
+    "processes_table",
+    "replicas_table",
+    "rows_table",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,3 +153,36 @@ def actors_table(health: Health) -> Table:
         for one in health.actors
     ]
     return Table(("actor", "state", "restarts", "waiting", "last error"), tuple(rows), frozenset({2, 3}))
+
+
+def processes_table(managers: Sequence[ProcessHealth]) -> Table:
+    """Where each process manager is, and how many of what it has."""
+    columns = ("manager", "version", "position", "lag", "instances", "timers", "effects", "parked", "state")
+    rows = tuple(
+        (
+            one.name,
+            *(
+                number(figure)
+                for figure in (
+                    one.version,
+                    one.position,
+                    one.lag,
+                    one.instances,
+                    one.timers,
+                    one.effects,
+                    one.parked,
+                )
+            ),
+            _process_state(one),
+        )
+        for one in managers
+    )
+    return Table(columns, rows, frozenset(range(1, 8)))
+
+
+def _process_state(one: ProcessHealth) -> str:
+    if one.stopped_at is not None:
+        return "stopped"
+    if one.rebuilding is not None:
+        return f"rebuilding up to {number(one.rebuilding)}"
+    return "tries again" if one.trouble is not None else "runs"

@@ -1,4 +1,7 @@
-"""A replica's place on disk, and the store and projector that are open there: replaced when it is begun anew."""
+"""A replica's place on disk, and the store and projector that are open there: replaced when it is begun anew.
+
+Opened and closed in callers' threads, replaced in the replica's own.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,20 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
+from actors._specs import CompiledDomain
 from actors.projecting import Projector
-from storage import ReplicaStore, StorageError
+from actors.read_model import ReadModel
+from actors.settings import Settings
+from actors.skipping import Skips
+from storage import EventLog, ReplicaStore, StorageError
 from storage.environment import DATA_FILE
 
-__all__ = ["ReplicaHome"]
+__all__ = ["ReplicaHome", "close_home", "open_homes"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -88,3 +96,53 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def open_homes(
+    folder: str,
+    placed: Mapping[str, Sequence[str]],
+    domain: CompiledDomain,
+    log: EventLog,
+    settings: Settings,
+    skips: Skips,
+    stores: MutableMapping[str, ReplicaStore],
+    files: ExitStack,
+) -> dict[str, ReplicaHome]:
+    """The homes of all replicas, below `folder`, each with the models that are `placed` there; `files` closes them."""
+    homes = {}
+    for name in settings.replica_names:
+        models = [
+            version
+            for model in domain.models.values()
+            if name in placed[model.name]
+            for version in (model, *domain.old_models.get(model.name, ()))
+        ]
+        homes[name] = home = ReplicaHome(
+            name,
+            partial(_open_store, os.path.join(folder, name), models, domain, log, settings),
+            partial(Projector, models=models, skips=skips),
+            stores,
+        )
+        files.callback(close_home, home)
+    return homes
+
+
+def _open_store(
+    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog, settings: Settings
+) -> ReplicaStore:
+    return ReplicaStore.open(
+        path,
+        [model.schema for model in models],
+        domain.codec,
+        history_id=log.history_id,
+        log_head=log.head,
+        map_size=settings.map_size,
+    )
+
+
+def close_home(home: ReplicaHome) -> None:
+    """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
+    try:
+        home.store.close(timeout=1.0)
+    except StorageError as error:
+        logger.error("%s", error)

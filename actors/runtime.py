@@ -6,10 +6,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from actors._specs import CompiledDomain
@@ -19,16 +18,14 @@ from actors.command_handler import CommandHandler
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
-from actors.home import ReplicaHome
+from actors.home import ReplicaHome, close_home, open_homes
 from actors.inline import fill
 from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
 from actors.placement import check_queries, place_models
 from actors.process.processes import Processes
 from actors.progress import Progress
-from actors.projecting import Projector
 from actors.query_actor import QueryActor, QueryStats
-from actors.read_model import ReadModel
 from actors.read_replica import BeginAnew, ReadReplica
 from actors.reading import ReadGateway
 from actors.report import report
@@ -41,7 +38,7 @@ from actors.turns import Turns
 from actors.upkeep import Upkeep
 from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
-from storage import EventLog, ReplicaStore, StorageError
+from storage import EventLog, ReplicaStore
 
 __all__ = ["Runtime"]
 
@@ -123,8 +120,7 @@ class Runtime:
         """Open or make the files and start the actors; closes again whatever it opened when something fails."""
         domain = source.compile()
         domain.codec.max_bytes = settings.max_message_bytes
-        names = [f"replica-{number}" for number in range(1, settings.replicas + 1)]
-        placed = place_models(domain.models, names)
+        placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
         with ExitStack() as files:
             log = files.enter_context(
@@ -138,22 +134,10 @@ class Runtime:
             )
             skips = Skips.read(log)
             fill(log, domain, skips)
-            homes: dict[str, ReplicaHome] = {}
             stores: dict[str, ReplicaStore] = {}
-            for name in names:
-                models = [
-                    version
-                    for model in domain.models.values()
-                    if name in placed[model.name]
-                    for version in (model, *domain.old_models.get(model.name, ()))
-                ]
-                homes[name] = home = ReplicaHome(
-                    name,
-                    partial(_open_store, os.path.join(path, REPLICAS, name), models, domain, log, settings),
-                    partial(Projector, models=models, skips=skips),
-                    stores,
-                )
-                files.callback(_close_home, home)
+            homes = open_homes(
+                os.path.join(path, REPLICAS), placed, domain, log, settings, skips, stores, files
+            )
             runtime = cls(path, source, domain, settings, log, homes, stores, skips, files)
             runtime._start()
             runtime._files = files.pop_all()
@@ -290,7 +274,7 @@ class Runtime:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
         self.supervisor.child_exited(name, error)
         if self._closing_files:
-            _close_home(self.homes[name])
+            close_home(self.homes[name])
 
     def _give_up_writer(self) -> None:
         """Answer what a writer that hangs, or that died just now, has in hand.
@@ -342,24 +326,3 @@ class Runtime:
     def health(self) -> Health:
         """How everything is, now."""
         return report(self)
-
-
-def _open_store(
-    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog, settings: Settings
-) -> ReplicaStore:
-    return ReplicaStore.open(
-        path,
-        [model.schema for model in models],
-        domain.codec,
-        history_id=log.history_id,
-        log_head=log.head,
-        map_size=settings.map_size,
-    )
-
-
-def _close_home(home: ReplicaHome) -> None:
-    try:
-        home.store.close(timeout=1.0)
-    except StorageError as error:
-        # A projection that does not return holds it; the replica's thread closes it if it ever comes back.
-        logger.error("%s", error)

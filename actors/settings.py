@@ -47,3 +47,8 @@ class Settings:
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {share!r}")
+
+    @property
+    def replica_names(self) -> list[str]:
+        """The replicas' names, which are those of their actors and directories."""
+        return [f"replica-{number}" for number in range(1, self.replicas + 1)]

@@ -8,36 +8,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import threading
-import time
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+from actors.commit_times import CommitTimes
+from actors.model_progress import NEVER, ModelProgress
+
 __all__ = ["ModelProgress", "Progress"]
-
-REMEMBERED_COMMITS = 20_000
-
-
-NEVER = 1 << 64
-"""A position that no model reaches."""
-
-
-class ModelProgress:
-    """One model on one replica. `stopped` tells why its projection stopped, or is None.
-
-    With `readable` what it has applied may be read meanwhile. Below `floor` nobody reads it: it is being filled
-    again, and its readers have seen more than it has.
-    """
-
-    __slots__ = ("applied", "floor", "readable", "stopped")
-
-    def __init__(self, applied: int) -> None:
-        self.applied = applied
-        self.floor = 0
-        self.stopped: str | None = None
-        self.readable = True
 
 
 class Progress:
@@ -63,8 +40,7 @@ class Progress:
             for name in replicas
         }
         self.occupied: frozenset[str] = frozenset()
-        self._commits: deque[tuple[float, int]] = deque([(-math.inf, head)], REMEMBERED_COMMITS)
-        self._opened = time.monotonic()
+        self._commits = CommitTimes(head)
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
@@ -76,7 +52,7 @@ class Progress:
         """The writer: everything up to `last` is on disk."""
         with self._moved:
             self.head = last
-            self._commits.append((time.monotonic(), last))
+            self._commits.note(last)
             self._moved.notify_all()
             waiting, self._at_commit = self._at_commit, []
         for callback in waiting:
@@ -263,28 +239,13 @@ class Progress:
 
         Commits of before this process opened the store count as old.
         """
-        limit = time.monotonic() - seconds
         with self._lock:
-            index = bisect_left(self._commits, (limit, 1 << 64))
-            # Before the oldest one remembered: its position asks for more than was promised, never for less.
-            return self._commits[max(index - 1, 0)][1]
+            return self._commits.position_before(seconds)
 
     def lag_seconds(self, position: int) -> float:
         """Seconds since the commit of the oldest event after `position`; 0.0 when there is none."""
         with self._lock:
-            if position >= self.head:
-                return 0.0
-            commits = self._commits
-            low, high = 0, len(commits)
-            while low < high:
-                middle = (low + high) // 2
-                if commits[middle][1] <= position:
-                    low = middle + 1
-                else:
-                    high = middle
-            committed = commits[min(low, len(commits) - 1)][0]
-            # What was committed before this process began counts from the opening.
-            return time.monotonic() - max(committed, self._opened)
+            return 0.0 if position >= self.head else self._commits.seconds_since(position)
 
     def wait_committed(self, position: int, timeout: float | None) -> bool:
         """Wait until `position` is on disk or the system closes; False when neither came in `timeout` seconds."""

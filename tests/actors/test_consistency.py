@@ -93,7 +93,7 @@ def test_a_token_stands_for_its_position_where_tokens_are_taken(progress):
 
 def test_seconds_of_lag_count_from_the_commit_of_the_oldest_event_that_is_missing(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("actors.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.commit_times.time.monotonic", lambda: now[0])
     progress = Progress(10, ["m"], ["a"])
     for position in (11, 12, 13):
         now[0] += 10

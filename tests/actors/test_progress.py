@@ -243,7 +243,7 @@ def test_the_position_of_some_seconds_ago_is_the_last_one_committed_by_then(monk
 
 
 def test_a_long_history_of_commits_is_forgotten_on_the_strict_side(monkeypatch):
-    monkeypatch.setattr("actors.progress.REMEMBERED_COMMITS", 3)
+    monkeypatch.setattr("actors.commit_times.REMEMBERED_COMMITS", 3)
     progress = Progress(0, ["m"], ["a"])
     for position in range(1, 11):
         progress.committed(position)

@@ -121,12 +121,15 @@ class Tables:
     def __init__(self):
         self.applied = []
         self.fails = False
-        self.projector = self
+        self.projector = self.store = self
         self.runs = [self]
 
     @property
     def checkpoint(self):
         return self.position
+
+    def readable(self):
+        return True
 
     @property
     def position(self):

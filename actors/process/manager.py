@@ -33,8 +33,8 @@ __all__ = ["InputLeft", "ManagerActor", "SkipInput", "Wake"]
 
 logger = logging.getLogger("onewriter.process")
 
-AHEAD = 4
-"""Steps that may be on their way at once."""
+AHEAD = 2
+"""Steps that may be on their way at once: one is decided while the disk has the other. More bring nothing."""
 INPUTS = 200
 """Inputs in one step, about; its commands are decided and committed together."""
 READ = 500

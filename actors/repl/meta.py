@@ -55,7 +55,9 @@ def processes(shell: Shell, call: Call) -> None:
         if not managers:
             shell.output.say("this domain has no process managers")
             return
-        shell.output.table(processes_table(managers), f"{len(managers)} process managers")
+        shell.output.table(
+            processes_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
+        )
         for one in managers:
             if one.failure is not None:
                 shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
@@ -67,7 +69,9 @@ def processes(shell: Shell, call: Call) -> None:
         shell.output.say(f"{name} has no instances now")
         return
     rows = tuple((key, cell(state, shell.vocabulary)) for key, state in found)
-    shell.output.table(Table(("instance", "state"), rows), f"{len(found)} instances of {name}")
+    shell.output.table(
+        Table(("instance", "state"), rows), f"{len(found)} instance{'s' * (len(found) != 1)} of {name}"
+    )
 
 
 @meta(":log [AFTER] [LIMIT]")

@@ -436,6 +436,15 @@ def test_the_effects_of_an_instance_keep_their_order_while_others_go_on(store_pa
         assert told == ["first", "first", "first", "nudged after 1"]
 
 
+def test_an_effect_s_handler_that_executes_by_itself_is_told_to_return_the_command(store_path: Path) -> None:
+    world = World()
+    with opened(store_path, jobs_of(world, attempts=1)) as system:
+        world.send = lambda payload, _key: system.execute(Work(payload[0]))
+        system.execute(Begin("a"))
+        [parked] = wait_until(lambda: [one for one in system.effects("worker") if one.parked])
+        assert "WrongThread" in parked.parked
+
+
 # -- other versions ------------------------------------------------------------------------------
 def run_first_version(path: Path, world: World) -> int:
     """A store that the first version has worked on: one job worked, one refused, one late, one under way."""

@@ -1,0 +1,71 @@
+"""`:processes`: the process managers and the instances of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import pytest
+
+from actors import System
+from actors.demo.shop import shop
+from actors.repl import program
+from actors.repl.render import PlainOutput
+from actors.repl.shell import Shell
+from tests.helpers import wait_until
+from tests.system.jobs import Begin, World, jobs_of
+
+
+@pytest.fixture
+def world() -> World:
+    return World(bugs={"handler"})
+
+
+@pytest.fixture
+def system(store_path: Path, world: World) -> Iterator[System]:
+    with System.open(store_path, jobs_of(world), replicas=1) as opened:
+        yield opened
+
+
+def shown(system: System, text: str) -> tuple[str, str]:
+    output, errors = StringIO(), StringIO()
+    program.run_lines(Shell(system, PlainOutput(output, errors)), BytesIO(text.encode()))
+    return output.getvalue(), errors.getvalue()
+
+
+def test_managers_are_shown_with_what_they_have(system: System) -> None:
+    system.execute(Begin("a", "idle"))
+    system.wait_processes()
+    output, errors = shown(system, ":processes\n")
+    assert errors == ""
+    assert output.splitlines()[0] == "1 process manager"
+    assert output.splitlines()[-1].split() == ["worker", "1", "1", "0", "1", "1", "0", "0", "runs"]
+
+
+def test_the_instances_of_a_manager_are_shown_with_their_states(system: System) -> None:
+    assert "worker has no instances now" in shown(system, ":processes worker\n")[0]
+    system.execute(Begin("a", "idle"))
+    system.wait_processes()
+    output, _ = shown(system, ":processes worker\n")
+    assert output.splitlines()[0] == "1 instance of worker"
+    assert 'job="a"' in output.splitlines()[-1]
+
+
+def test_a_stopped_manager_is_shown_with_its_traceback(system: System) -> None:
+    system.execute(Begin("a", "handler"))
+    wait_until(lambda: system.processes()[0].stopped_at)
+    output, _ = shown(system, ":processes\n")
+    assert "stopped" in output
+    assert "a bug in the handler" in output
+
+
+def test_a_name_that_is_misspelt_is_corrected(system: System) -> None:
+    _, errors = shown(system, ":processes walker\n")
+    assert "there is no process manager walker" in errors
+    assert "worker" in errors
+
+
+def test_a_domain_without_managers_says_so(store_path: Path) -> None:
+    with System.open(store_path, shop, replicas=1) as system:
+        assert "this domain has no process managers" in shown(system, ":processes\n")[0]

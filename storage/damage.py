@@ -18,6 +18,8 @@ _DAMAGED = (
     lmdb.InvalidError,
 )
 
+_SQLITE_CORRUPT, _SQLITE_NOTADB = 11, 26
+
 
 def is_damage(error: BaseException | None, readable: Callable[[], bool]) -> bool:
     """Whether an error, or one that it was raised from, says that a file is not what was written to it.
@@ -27,7 +29,9 @@ def is_damage(error: BaseException | None, readable: Callable[[], bool]) -> bool
     error that somebody passed over: then `readable` is asked.
     """
     causes = list(_causes(error))
-    if any(isinstance(one, _DAMAGED) for one in causes):
+    if any(
+        isinstance(one, _DAMAGED) or _sqlite_code(one) in (_SQLITE_CORRUPT, _SQLITE_NOTADB) for one in causes
+    ):
         return True
     return any(isinstance(one, lmdb.BadTxnError) for one in causes) and not readable()
 
@@ -43,6 +47,12 @@ def is_readable(environment: lmdb.Environment) -> bool:
     except lmdb.Error:
         return False
     return True
+
+
+def _sqlite_code(error: BaseException) -> int:
+    """The primary result code in an error of SQLite, whose queries users run themselves; else 0."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF if isinstance(code, int) else 0
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

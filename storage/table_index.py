@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -101,6 +101,7 @@ def each(column: str) -> Each:
 
 Component: TypeAlias = str | Words | Each
 IndexSpec: TypeAlias = Component | tuple[Component, ...]
+Values: TypeAlias = Mapping[str, Any]
 
 
 _PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
@@ -154,17 +155,56 @@ class Index:
 
     def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
         """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, with the place."""
-        if self._single is None:
-            entries = [value + row_key for value in self._combinations(row)]
-        else:
-            try:
-                entries = [encode_component(row.get(self._single)) + row_key]
-            except InvalidKey as error:
-                raise self._placed(error, self._single) from None
+        if self._single is not None:
+            return [self._entry(row, row_key)]
+        entries = [value + row_key for value in self._combinations(row)]
         for entry in entries:
             if len(entry) > MAX_KEY_BYTES:
                 raise self._placed(too_long(len(entry)), "value and key of the row")
         return entries
+
+    def _entry(self, row: Mapping[str, Any], row_key: bytes) -> bytes:
+        """The only entry in an index of one column."""
+        column = self._single
+        assert column is not None
+        try:
+            entry = encode_component(row.get(column)) + row_key
+        except InvalidKey as error:
+            raise self._placed(error, column) from None
+        if len(entry) > MAX_KEY_BYTES:
+            raise self._placed(too_long(len(entry)), "value and key of the row")
+        return entry
+
+    def moves(
+        self, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
+    ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+        """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
+
+        None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, with the place.
+        """
+        gone: list[bytes] = []
+        added: list[tuple[bytes, bytes]] = []
+        for key, row in changed:
+            old = stored.get(key)
+            if row is not None and old is not None and self.unchanged(old, row):
+                continue
+            if self._single is not None:
+                # Nearly all are such, and lists of one cost more than what is in them.
+                former = None if old is None else self._entry(old, key)
+                entry = None if row is None else self._entry(row, key)
+                if entry != former:
+                    if former is not None:
+                        gone.append(former)
+                    if entry is not None:
+                        added.append((entry, key))
+                continue
+            before = [] if old is None else self.entries(old, key)
+            after = [] if row is None else self.entries(row, key)
+            gone += [entry for entry in before if entry not in after]
+            added += [(entry, key) for entry in after if entry not in before]
+        gone.sort()
+        added.sort()
+        return gone, added
 
     def _combinations(self, row: Mapping[str, Any]) -> list[bytes]:
         heads = [b""]

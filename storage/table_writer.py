@@ -61,7 +61,7 @@ class TableWriter(TableReader):
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {key!r}: delete it and put another"
             )
-        row.update(_copied(changes))
+        row.update(changes if _CONTAINERS.isdisjoint(map(type, changes.values())) else _copied(changes))
         self._rows_changed[raw_key] = row
 
     def delete(self, key: Any) -> bool:
@@ -130,36 +130,22 @@ class TableWriter(TableReader):
         stored: dict[bytes, Row | None],
     ) -> None:
         indexes = self._handle.indexes
-        if indexes:
-            unread = [key for key, _ in changed if key not in stored]
+        unread = [key for key, _ in changed if key not in stored] if indexes else []
+        if unread:
             stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+        encode = self._encode
         written: Entries = []
         for key, row in changed:
             if row is None:
                 txn.delete(key, b"", self._db)
             else:
-                written.append((key, self._encode(row)))
+                written.append((key, encode(row)))
         with txn.cursor(self._db) as cursor:
             cursor.putmulti(written)
-        if not indexes:
-            return
         for index, db in indexes.items():
-            added: Entries = []
-            for key, row in changed:
-                old_row = stored.get(key)
-                if row is not None and old_row is not None and index.unchanged(old_row, row):
-                    continue
-                entries = () if row is None else index.entries(row, key)
-                if old_row is None:
-                    added += [(entry, key) for entry in entries]
-                    continue
-                old_entries = index.entries(old_row, key)
-                if entries != old_entries:
-                    for entry in old_entries:
-                        if entry not in entries:
-                            txn.delete(entry, b"", db)
-                    added += [(entry, key) for entry in entries if entry not in old_entries]
-            added.sort()
+            gone, added = index.moves(changed, stored)
+            for entry in gone:
+                txn.delete(entry, b"", db)
             with txn.cursor(db) as cursor:
                 cursor.putmulti(added)
 

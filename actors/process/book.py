@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from actors.errors import Rejected
-from actors.messages import Submission
-from actors.process.deciding import Decision, Input, Instance, Issued, decide, input_of_event
-from actors.process.notes import About, Keys, Notes, OutboxEntry, Place, Values, ids_of
-from actors.process.plan import Feed, InputFailed, Make, Plan, describe
+from actors.process.deciding import Decision, Input, Instance, decide, input_of_event
+from actors.process.notes import About, Keys, Notes, Place, Values, ids_of
+from actors.process.plan import Feed, InputFailed, Make, Plan, describe, effects_of, submissions_of
 from actors.process.rebuilding import Rebuilding
 from actors.process.spec import ProcessSpec
 from actors.process.timers import TimerQueue
@@ -160,8 +158,12 @@ class Book:
             if decision is None and input.kind == "event":
                 self.place = self.place._replace(position=input.position)
                 return True
-            submissions, refused = self._submissions(decision, input, make) if live else ([], [])
-            effects = self._effects(decision, input, plan) if live else {}
+            submissions, refused = submissions_of(decision, input, make) if live else ([], [])
+            entries = effects_of(decision, input, plan.now_us) if live else []
+            effects = {
+                self.keys.effect(self.place.step, number): self.values.pack_entry(entry)
+                for number, entry in enumerate(entries, plan.effects)
+            }
             instance = decision.instance if decision else self.instance(input.key)
             state = None if instance.state is None else self.values.pack_instance(instance)
         except Exception as error:
@@ -178,27 +180,6 @@ class Book:
             self._keep(plan, input.key, decision, state)
         self._consume(plan, input, decision)
         return True
-
-    def _submissions(
-        self, decision: Decision | None, input: Input, make: Make
-    ) -> tuple[list[tuple[Submission, Issued]], list[tuple[Issued, Rejected]]]:
-        made: list[tuple[Submission, Issued]] = []
-        refused: list[tuple[Issued, Rejected]] = []
-        for issued in decision.commands if decision else ():
-            try:
-                made.append((make(issued, input), issued))
-            except Rejected as refusal:
-                refused.append((issued, refusal))
-        return made, refused
-
-    def _effects(self, decision: Decision | None, input: Input, plan: Plan) -> dict[bytes, bytes | None]:
-        effects: dict[bytes, bytes | None] = {}
-        for number, issued in enumerate(decision.effects if decision else (), plan.effects):
-            entry = OutboxEntry(
-                issued.id, input.key, issued.name, issued.message, plan.now_us, input.correlation
-            )
-            effects[self.keys.effect(self.place.step, number)] = self.values.pack_entry(entry)
-        return effects
 
     def _keep(self, plan: Plan, key: str, decision: Decision, state: bytes | None) -> None:
         before = self.instance(key)

@@ -8,12 +8,21 @@ from typing import Any, Protocol
 
 from actors.errors import Rejected
 from actors.messages import Receipt, Submission
-from actors.process.deciding import Input, Issued, input_of_rejection
-from actors.process.notes import Keys, Place, Values
+from actors.process.deciding import Decision, Input, Issued, input_of_rejection
+from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.spec import Rejection
 from storage import RecordedEvent
 
-__all__ = ["CommandsFailed", "Feed", "InputFailed", "Make", "Plan", "describe"]
+__all__ = [
+    "CommandsFailed",
+    "Feed",
+    "InputFailed",
+    "Make",
+    "Plan",
+    "describe",
+    "effects_of",
+    "submissions_of",
+]
 
 Make = Callable[[Issued, Input], Submission]
 
@@ -97,3 +106,25 @@ def describe(input: Input) -> str:
     if input.kind == "rejection":
         return f"the rejection of {type(input.message.command).__name__} {input.causation}"
     return f"timer {type(input.message).__name__} {input.id}"
+
+
+def submissions_of(
+    decision: Decision | None, input: Input, make: Make
+) -> tuple[list[tuple[Submission, Issued]], list[tuple[Issued, Rejected]]]:
+    """The submissions of a decision's commands, and those that their own `validate` refuses; raises what `make` does."""
+    made: list[tuple[Submission, Issued]] = []
+    refused: list[tuple[Issued, Rejected]] = []
+    for issued in decision.commands if decision else ():
+        try:
+            made.append((make(issued, input), issued))
+        except Rejected as refusal:
+            refused.append((issued, refusal))
+    return made, refused
+
+
+def effects_of(decision: Decision | None, input: Input, now_us: int) -> list[OutboxEntry]:
+    """What a decision puts into the outbox."""
+    return [
+        OutboxEntry(issued.id, input.key, issued.name, issued.message, now_us, input.correlation)
+        for issued in (decision.effects if decision else ())
+    ]

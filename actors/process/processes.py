@@ -19,9 +19,10 @@ from actors.errors import (
 from actors.health import ProcessHealth
 from actors.mailbox import Mailbox
 from actors.process.desk import Clock, Desk, Status
-from actors.process.manager import InputLeft, ManagerActor, SkipInput, Wake
+from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
 from actors.process.outbox import Deliver, OutboxActor
+from actors.process.requests import InputLeft, SkipInput, Wake
 from actors.process.spec import ProcessSpec
 from actors.progress import Progress
 from actors.writing import WriteGateway

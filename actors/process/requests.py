@@ -1,0 +1,53 @@
+"""What the actor of a process manager is told, and what it answers. The small values that threads pass to each other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from actors.mailbox import Request
+from actors.process.plan import Plan
+from actors.steps import Outcomes
+
+__all__ = ["InputLeft", "SkipInput", "StepDone", "Wake"]
+
+
+class Wake(Request):
+    """There may be something to do."""
+
+    __slots__ = ()
+
+
+class InputLeft(Request):
+    """The outbox left a rejection for the manager."""
+
+    __slots__ = ()
+
+
+class StepDone(Request):
+    """The writer's answer to a step, in the writer's thread."""
+
+    __slots__ = ("future", "plan")
+
+    def __init__(self, plan: Plan, future: Future[Outcomes]) -> None:
+        self.plan = plan
+        self.future = future
+
+
+class SkipInput(Request):
+    """An operator: pass over the input that the manager is stopped at. `future` has its id once that is on disk."""
+
+    __slots__ = ("future", "reason")
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.future: Future[str] = Future()
+
+    def done(self, id: str) -> None:
+        """It is on disk."""
+        if not self.future.done():
+            self.future.set_result(id)
+
+    def fail(self, error: Exception) -> None:
+        """It is not done, and will not be."""
+        if not self.future.done():
+            self.future.set_exception(error)

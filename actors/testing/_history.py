@@ -11,8 +11,10 @@ from typing import Any
 from actors._specs import CompiledDomain, StateSpec
 from actors.deciding import Overlay
 from actors.errors import InvalidMessage, UnknownMessage
+from actors.inline import InlineRun
 from actors.messages import Receipt, Submission
 from actors.states import StateCache
+from actors.testing._inline import inline_tables
 from storage import CommandRecord, RecordedEvent
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
@@ -50,6 +52,7 @@ class MemoryHistory:
         self._commands: dict[str, CommandRecord] = {}
         self._notes: dict[bytes, bytes | None] = {}
         self._states = StateCache(domain, self, 1 << 20)
+        self._inline: InlineRun | None = None
 
     def copy(self) -> MemoryHistory:
         """The same once more, to go on from without changing this one."""
@@ -107,13 +110,21 @@ class MemoryHistory:
         def encode(recorded: RecordedEvent) -> bytes:
             return codec.encode([recorded.event, recorded.metadata])
 
-        overlay = Overlay(self.domain, self._states, self, encode)
+        overlay = Overlay(self.domain, self._states, self, encode, self._inline_tables())
         outcome = overlay.decide(submission)
         overlay.merge()
         self.events += overlay.events
         self._commands.update((record.command_id, record) for record in overlay.commands)
         self._notes.update(overlay.notes)
         return outcome
+
+    def _inline_tables(self) -> InlineRun | None:
+        """What the inline models have made of the events so far."""
+        if self._inline is None:
+            self._inline = inline_tables(self.domain)
+            if self._inline is not None:
+                self._inline.project(self.events)
+        return self._inline
 
     def add(self, event: Any) -> None:
         """Let an event have happened, or a `Happened`; raises what refuses it."""
@@ -139,6 +150,8 @@ class MemoryHistory:
             raise outcome
         when = given.time
         self.events[-1].time_us = time.time_ns() // 1000 if when is None else round(when.timestamp() * 1e6)
+        if when is not None:
+            self._inline = None  # Its projections have seen another time.
 
 
 def flattened(events: Iterable[Any]) -> Iterator[Any]:

@@ -1,0 +1,70 @@
+"""Inline tables of a test without files: as the writer has them within one batch that never ends. The test's thread."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from actors._specs import CompiledDomain
+from actors.inline import InlineModels, InlineRun
+from storage import TableSchema
+from storage.inline import InlineBatch
+from storage.pending import PendingTable
+from storage.table_access import Access, Entries, TableHandle
+from storage.table_index import Index
+from storage.table_schema import Row
+
+__all__ = ["inline_tables"]
+
+_NO_FILE: Any = object()
+
+
+def inline_tables(domain: CompiledDomain) -> InlineRun | None:
+    """The inline models' tables, empty; None where the domain has no such models."""
+    models = InlineModels(domain)
+    return InlineRun(models, _MemoryBatch(domain)) if models.models else None
+
+
+class _MemoryBatch(InlineBatch):
+    """Tables beneath which nothing is stored."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, domain: CompiledDomain) -> None:
+        super().__init__(cast(Any, None), lambda: Access(_NO_FILE, "the tables of a test"), domain.codec)
+        self._where = {
+            table: f"{model.name}.{table.name}" for model in domain.models.values() for table in model.tables
+        }
+
+    def table(self, table: TableSchema) -> PendingTable:
+        """A table for writing."""
+        found = self._tables.get(table)
+        if found is None:
+            handle = TableHandle(table, self._where[table], _NO_FILE, dict.fromkeys(table.indexes, _NO_FILE))
+            found = self._tables[table] = _MemoryTable(self._begin(), handle, self._codec, self._undo)
+        return found
+
+
+class _MemoryTable(PendingTable):
+    """A table of which nothing is stored; every row is a changed one."""
+
+    __slots__ = ()
+
+    def _on_disk(self, raw_key: bytes) -> Row | None:  # noqa: ARG002
+        return None
+
+    def _stored_count(self) -> int:
+        return 0
+
+    def _stored_rows(self, row_keys: list[bytes]) -> Entries:  # noqa: ARG002
+        return []
+
+    def _stored_chunk(
+        self,
+        index: Index,  # noqa: ARG002
+        low: bytes,  # noqa: ARG002
+        high: bytes | None,  # noqa: ARG002
+        reverse: bool,  # noqa: ARG002
+        after: bytes | None,  # noqa: ARG002
+        size: int,  # noqa: ARG002
+    ) -> Entries:
+        return []

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors._specs import CompiledDomain
-from actors.errors import InvalidMessage, Overloaded, SystemClosed
+from actors.errors import InvalidMessage, SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Submission
 from actors.process.book import Book
@@ -38,8 +38,6 @@ AHEAD = 2
 """Steps that may be on their way at once: one is decided while the disk has the other. More bring nothing."""
 INPUTS = 200
 """Inputs in one step, about; its commands are decided and committed together."""
-ROOM = 1.0
-"""Seconds to wait for room in the writer's mailbox."""
 LOOK = 30.0
 """Seconds after which a timer's time is compared with the wall clock again, which may have been set."""
 
@@ -132,8 +130,7 @@ class ManagerActor(Worker):
                     troubles.failure = None
                 break
             self._desk.busy()
-            if not self._hand_over(book, plan):
-                break
+            self._hand_over(book, plan)
         self._show(quiet)
         self._set_tick()
 
@@ -162,23 +159,13 @@ class ManagerActor(Worker):
             correlation_id=input.correlation,
         )
 
-    def _hand_over(self, book: Book, plan: Plan) -> bool:
-        keys, values = book.keys, book.values
-        try:
-            future = self._writes.step(
-                plan.submissions,
-                lambda outcomes: list(plan.notes_for(keys, values, outcomes).items()),
-                (keys.place, plan.guard),
-                timeout=ROOM,
-            )
-        except Overloaded as error:
-            self._flight.append(plan)
-            self._settle(plan, error)
-            return False
+    def _hand_over(self, book: Book, plan: Plan) -> None:
+        step = plan.step(book.keys, book.values, (book.keys.place, plan.guard))
         self._flight.append(plan)
         # Called in the writer's thread, or at once in this one.
-        future.add_done_callback(lambda done: self.mailbox.put(StepDone(plan, done)))
-        return True
+        step.future.add_done_callback(lambda done: self.mailbox.put(StepDone(plan, done)))
+        # Its bound is for callers, who can wait; no more than AHEAD of these are ever in there.
+        self._writes.mailbox.put(step)
 
     def _done(self, message: StepDone) -> None:
         if not any(plan is message.plan for plan in self._flight):

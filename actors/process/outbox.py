@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors._specs import CompiledDomain
-from actors.errors import InvalidMessage, Overloaded, Rejected
+from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Request, Tick
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
@@ -36,7 +36,6 @@ LOADED = 1_000
 """Effects that are in memory at once; the others wait in their notes."""
 TURN = 0.05
 """Seconds of delivering after which the mailbox is looked at, and what is delivered is taken from the outbox."""
-ROOM = 1.0
 RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
@@ -239,20 +238,11 @@ class OutboxActor(Worker):
     def _hand_over(
         self, taken: dict[bytes, Waiting], plan: Plan, guard: tuple[bytes, bytes | None] | None
     ) -> None:
-        keys, values = self._keys, self._values
-        try:
-            future = self._writes.step(
-                plan.submissions,
-                lambda outcomes: list(plan.notes_for(keys, values, outcomes).items()),
-                guard,
-                timeout=ROOM,
-            )
-        except Overloaded as error:
-            future = Future()
-            future.set_exception(error)
         for waiting in taken.values():
             waiting.leaving = True
-        future.add_done_callback(lambda done: self.mailbox.put(Removed(taken, plan, done)))
+        step = plan.step(self._keys, self._values, guard)
+        step.future.add_done_callback(lambda done: self.mailbox.put(Removed(taken, plan, done)))
+        self._writes.mailbox.put(step)
 
     def _removed(self, message: Removed) -> None:
         error = message.future.exception()

@@ -11,6 +11,7 @@ from actors.messages import Receipt, Submission
 from actors.process.deciding import Decision, Input, Issued, input_of_rejection
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.spec import Rejection
+from actors.steps import Step
 from storage import RecordedEvent
 
 __all__ = [
@@ -72,6 +73,10 @@ class Plan:
     effects: int = 0
     pasts: int = 0
     skipped: list[str] = field(default_factory=list)
+
+    def step(self, keys: Keys, values: Values, guard: tuple[bytes, bytes | None] | None) -> Step:
+        """What to hand to the writer."""
+        return Step(self.submissions, lambda outcomes: self.notes_for(keys, values, outcomes).items(), guard)
 
     def notes_for(
         self, keys: Keys, values: Values, outcomes: list[Receipt | Exception]

@@ -12,14 +12,13 @@ import random
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from actors import Rejected, System
 from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, use_gateway
 from actors.process.deciding import Do
-from actors.writing import WriteGateway
+from actors.process.plan import Plan
 
 THREADS = 6
 SKUS = 5
@@ -56,26 +55,17 @@ class Ledger:
 
 def break_exactly_once() -> None:
     """Ids that are other ones each time, and a place that is seldom written and guards nothing."""
-    sound = WriteGateway.step
+    sound = Plan.notes_for
+    sound_step = Plan.step
     sound_id = Do._id
 
-    def step(
-        self: WriteGateway,
-        submissions: Any,
-        notes: Callable[[Any], Iterable[Any]],
-        guard: Any = None,
-        timeout: float = 30.0,
-    ) -> Any:
+    def notes_for(plan: Plan, *args: Any) -> dict[bytes, bytes | None]:
+        notes = sound(plan, *args)
         keep = random.random() < 0.02
-        return sound(
-            self,
-            submissions,
-            lambda outcomes: [note for note in notes(outcomes) if keep or not note[0].endswith(b"/place")],
-            None,
-            timeout,
-        )
+        return {key: value for key, value in notes.items() if keep or not key.endswith(b"/place")}
 
-    WriteGateway.step = step
+    Plan.notes_for = notes_for
+    Plan.step = lambda plan, keys, values, _guard: sound_step(plan, keys, values, None)
     Do._id = lambda self, suffix: f"{sound_id(self, suffix)}-{secrets.token_hex(4)}"
 
 

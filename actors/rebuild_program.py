@@ -88,7 +88,7 @@ def _rebuild(system: System, model: str, began: float) -> None:
     seconds = time.monotonic() - began
     events = sum(home.projector.applied_events for home in runtime.homes.values())
     print(
-        f"{model} version {system.domain.compile().models[model].version} is rebuilt on "
+        f"{model} version {runtime.domain.models[model].version} is rebuilt on "
         f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''} up to position {system.position:,}: "
         f"{events:,} events applied in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second"
     )

@@ -138,7 +138,7 @@ class Tables:
     def checkpoints(self):
         return []
 
-    def apply(self, given, runs):  # noqa: ARG002
+    def apply(self, given, runs):
         if self.fails:
             self.fails = False
             raise RuntimeError("the replica dies")

@@ -65,7 +65,7 @@ def test_the_old_version_serves_and_is_updated_until_the_new_one_has_caught_up(
             assert view[tallies.models[2].tables[0]].get("all")["count"] == 32
         gate.let(system, 2)
         assert tallies.ask(system, after=tallies.note(system, 33)) == 1
-        with pytest.raises(ConsistencyTimeout, match="was not rebuilt on every replica within 0.01 s"):
+        with pytest.raises(ConsistencyTimeout, match="was not rebuilt on every replica"):
             system.wait_rebuilt(tallies.model, timeout=0.01)
         gate.open(system)
         assert system.wait_rebuilt(tallies.model, timeout=PATIENCE) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import statistics
 import sys
 import tempfile
@@ -42,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         for load in LOADS:
                             # Anew for each, since machines drift.
                             highest = bench.highest_rate(trial)
-                            gc.collect()
                             found[replicas][load].append(bench.steady(highest * load / 100, seconds))
                     finally:
                         bench.close()

@@ -23,6 +23,7 @@ from actors.api.processes import ProcessCalls
 from actors.api.queries import QueryCalls
 from actors.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
+from actors.options import MOST_SECONDS
 from actors.runtime import Runtime
 from actors.settings import Settings
 from actors.worker import refuse_in_actor
@@ -40,7 +41,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         self._runtime = runtime
         self._refusal: Callable[[], Exception] | None = None
         self._closing = threading.Lock()
-        self._closed = threading.Event()
+        self._closed = False
         _open_systems.add(self)
 
     # -- opening and closing -----------------------------------------------------------------
@@ -74,8 +75,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         new builds of its models.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
-        in the domain, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or
-        `DamagedStore`.
+        in the domain, `ModelStopped` for an inline model whose projection fails while it is filled, and for the
+        place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
         """
         place = checked_place(path, domain)
         settings = Settings(
@@ -96,23 +97,30 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
 
         What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
-        another thread closes it, this waits for that. Raises `WrongThread` in a decider, a query or a callback.
+        another thread closes it, this waits for that. Interrupted by Ctrl-C, it can be called again to go on.
+        Raises `WrongThread` in a decider, a query or a callback.
         """
         if self._refusal is _forked:
             raise _forked()
         refuse_in_actor("close")
-        with self._closing:
-            first = self._refusal is None
-            if first:
-                self._refusal = _closed
-        if not first:
-            # Another thread is at it, or was: the files are closed once it is done.
-            self._closed.wait(timeout)
+        self._refusal = _closed
+        timeout = min(max(timeout, 0.0), MOST_SECONDS)
+        # Another thread is at it, or was: the files are closed once it is done.
+        if not self._closing.acquire(timeout=timeout):
             return
         try:
-            self._runtime.close(timeout)
+            if not self._closed:
+                self._close(timeout)
         finally:
-            self._closed.set()
+            self._closing.release()
+
+    def _close(self, timeout: float) -> None:
+        try:
+            self._runtime.close(timeout)
+        except Exception:
+            self._closed = True
+            raise
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +152,7 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     # Daemon threads would be cut off in the middle of what they do.
     for system in list(_open_systems):
-        if system._refusal is None:
+        if not system._closed and system._refusal is not _forked:
             system.close(timeout=10.0)
 
 

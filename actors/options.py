@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -12,6 +11,7 @@ from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
 
 __all__ = [
+    "MOST_SECONDS",
     "After",
     "AppendOptions",
     "CommandOptions",
@@ -27,6 +27,9 @@ OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
 Consistency = Literal["eventual", "strong"]
 MaxLag = int | float | timedelta
 After = Receipt | int | str
+
+MOST_SECONDS = 1e9
+"""The longest time-out, some thirty years: clocks and locks take no more than a few of those."""
 
 
 class ManyOptions(TypedDict, total=False):
@@ -93,8 +96,10 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
             known = ", ".join(sorted(kind.__annotations__))
             raise TypeError(f"{method}() has no option {name!r}; its options are {known}")
     timeout = options.get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < math.inf:
-        raise ValueError(f"{method}(timeout=) is a number of seconds from 0 on, not {timeout!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= MOST_SECONDS:
+        raise ValueError(
+            f"{method}(timeout=) is a number of seconds from 0 to {MOST_SECONDS:,.0f}, not {timeout!r:.80}"
+        )
     metadata = options.get("metadata")
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)

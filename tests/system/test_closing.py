@@ -162,6 +162,35 @@ def test_closing_twice_and_from_two_threads_is_harmless(store_path):
         again.close()
 
 
+@pytest.mark.parametrize("part", ["consumers.close", "supervisor.end", "reads.expire_views"])
+def test_a_close_that_is_interrupted_goes_on_when_it_is_called_again(store_path, monkeypatch, part):
+    before = set(threading.enumerate())
+    system = open_at(store_path)
+    still_serves(system)
+    owner, method = part.split(".")
+
+    def ctrl_c(*_arguments):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(getattr(system._runtime, owner), method, ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        system.close()
+    with pytest.raises(SystemClosed):
+        system.query(SizeOf("a"))
+    system.close()
+    assert set(threading.enumerate()) <= before
+    with open_at(store_path) as again:
+        still_serves(again, "after")
+
+
+@pytest.mark.parametrize("timeout", [-5, 1e30, float("inf")])
+def test_closing_takes_any_time_limit(store_path, timeout):
+    with open_at(store_path) as system:
+        system.close(timeout)
+    open_at(store_path).close()
+
+
 def test_no_thread_of_a_closed_system_stays_and_none_failed(store_path, caplog):
     before = set(threading.enumerate())
     with open_at(store_path, replicas=2) as system:

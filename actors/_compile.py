@@ -6,7 +6,6 @@ Runs once, on the thread that opens the system. The result is read by all thread
 from __future__ import annotations
 
 import inspect
-import math
 import typing
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from actors._signatures import signature_problem
 from actors._specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
 from actors.domain import Around, Declared, Domain
 from actors.middleware import Middleware
+from actors.options import MOST_SECONDS
 from actors.process.compiling import compile_processes
 from actors.read_model import ReadModel, name_of, place_of
 from storage.codec import Codec
@@ -224,11 +224,12 @@ class _Compiler:
                     f"name one that {self.domain.name}.read_model(...) returned",
                 )
         if one.timeout is not None and (
-            type(one.timeout) not in (int, float) or not 0 < one.timeout < math.inf
+            type(one.timeout) not in (int, float) or not 0 < one.timeout <= MOST_SECONDS
         ):
             self.problems.add(
                 one.place,
-                f"query {one.name}: timeout must be a number of seconds above 0, got {one.timeout!r}",
+                f"query {one.name}: timeout must be a number of seconds above 0, at most {MOST_SECONDS:,.0f}, "
+                f"got {one.timeout!r}",
             )
         if type(one.cache) is not bool:
             self.problems.add(one.place, f"query {one.name}: cache must be True or False, got {one.cache!r}")

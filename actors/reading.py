@@ -109,6 +109,9 @@ class ReadGateway:
             return Answer(job.future.result(timeout), job.seen, job.newest)
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
+        except KeyboardInterrupt:
+            self._progress.forget(dispatch.look)
+            raise
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop."""
@@ -242,7 +245,11 @@ class ReadGateway:
                     return view
                 late = time.monotonic() > end
             else:
-                late = not again.wait(max(end - time.monotonic(), 0))
+                try:
+                    late = not again.wait(max(end - time.monotonic(), 0))
+                except KeyboardInterrupt:
+                    self._progress.forget(again.set)
+                    raise
             if late:
                 self._progress.forget(again.set)
                 raise self._not_fresh(names, timeout)

@@ -6,12 +6,13 @@ A wake-up is called by whoever has news, in its thread; it does nothing but set 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+
+from actors.options import MOST_SECONDS
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
 
@@ -22,11 +23,11 @@ def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
-        or not math.isfinite(seconds)
-        or seconds < least
+        or not least <= seconds <= MOST_SECONDS
     ):
         raise ValueError(
-            f"{option}= takes seconds (a number or a timedelta) from {least:g} on, not {value!r:.80}"
+            f"{option}= takes seconds (a number or a timedelta) from {least:g} to {MOST_SECONDS:,.0f}, "
+            f"not {value!r:.80}"
         )
     return float(seconds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,7 +16,7 @@ import pytest
 from actors import ConsistencyTimeout, Domain, System
 from actors.progress import Progress
 from actors.read_replica import ReadReplica
-from tests.helpers import PATIENCE, wait_until
+from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import EntryCount, Increment, TotalOf, counters, depot, tally
 from tests.system.held import Held
@@ -199,3 +200,23 @@ def test_who_gives_up_waiting_for_a_replica_leaves_nothing_behind(store_path: Pa
             with pytest.raises(ConsistencyTimeout):
                 ask()
         assert not progress._waiters
+
+
+def test_ctrl_c_while_waiting_for_a_replica_leaves_nothing_behind(store_path: Path, held: Held) -> None:
+    with System.open(store_path, depot, replicas=2) as system:
+        progress: Progress = system._runtime.progress
+        waiting = threading.get_ident()
+
+        def interrupt() -> None:
+            wait_until(lambda: progress._waiters)
+            signal.pthread_kill(waiting, signal.SIGINT)
+
+        for ask in (
+            lambda: system.query(TotalOf("a"), after=5, timeout=PATIENCE),
+            lambda: system.view(tally, after=5, timeout=PATIENCE),
+        ):
+            with Threads() as threads:
+                threads.start(interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    ask()
+            assert not progress._waiters

@@ -160,6 +160,19 @@ def test_metadata_that_can_not_be_stored_is_refused_by_its_place(system):
         system.execute(Add("a"), metadata={"user": ["ann", object()]})
 
 
+@pytest.mark.parametrize("timeout", [-1, 1e30, float("nan"), float("inf"), "5", True])
+def test_what_is_no_time_limit_is_refused(system, timeout):
+    for call in (
+        lambda: system.execute(Add("a"), timeout=timeout),
+        lambda: system.query(SizeOf("a"), timeout=timeout),
+        lambda: system.view(sizes, timeout=timeout),
+    ):
+        with pytest.raises(
+            ValueError, match=r"\(timeout=\) is a number of seconds from 0 to 1,000,000,000, not "
+        ):
+            call()
+
+
 # -- reading and looking after it -------------------------------------------------------------
 @pytest.mark.parametrize("model", ["sizes", things, [sizes], balances, None], ids=repr)
 def test_what_is_no_model_of_the_domain_is_refused(system, model):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from actors._arguments import unknown
 from actors._specs import check_message
 from actors.api.base import Calls, checked_options
-from actors.consistency import position_of
+from actors.consistency import position_of, target_position
 from actors.live.callbacks import CallbackConsumer, checked_callback
 from actors.live.consumer import Consumer, Delivery
 from actors.live.consumers import ConsumerStatus, Parked
@@ -150,12 +150,15 @@ class LiveCalls(Calls):
         if spec is None:
             raise unknown(query, "query", runtime.domain)
         check_message(spec, query)
+        given = checked_options(options, WatchOptions, "watch")
+        # Each result asks for its own; what is no such thing is told here.
+        target_position(runtime.progress, tokens=runtime.reads.tokens, **given)
         return Watch(
             cast("System", self),
             runtime,
             query,
             tuple(model.name for model in spec.models),
-            checked_options(options, WatchOptions, "watch"),
+            given,
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
         )

@@ -13,8 +13,11 @@ def fts_match(text: str, *, prefix: bool = False, any_word: bool = False) -> str
     """An FTS5 query for the words of `text`: all of them in any order, or at least one with `any_word`.
 
     With `prefix` the last word may be the beginning of one, as while somebody types. Quotes, stars, colons, AND and
-    the like are words or nothing, never syntax. A text without a word gives a query that finds nothing.
+    the like are words or nothing, never syntax. A text without a word gives a query that finds nothing. Raises
+    `TypeError` for what is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"fts_match() takes text, not {text!r:.80}")
     text = text.encode(errors="replace").decode()  # SQLite takes no lone surrogates
     words = [word for word in _BLANK_OR_NUL.split(text) if any(map(str.isalnum, word))]
     quoted = ['"' + word.replace('"', '""') + '"' for word in words]

@@ -500,6 +500,12 @@ def test_the_last_word_may_be_the_beginning_of_one_and_one_word_may_do(store):
     assert search(store, fts_match("pine lamp", any_word=True)) == ["lamp"]
 
 
+def test_a_search_for_no_text_is_refused():
+    words: Any = None
+    with pytest.raises(TypeError, match=r"fts_match\(\) takes text, not None"):
+        fts_match(words)
+
+
 def test_a_dump_has_every_table_of_the_model_and_none_of_the_engine(store):
     db = store.begin()
     db.execute("INSERT INTO texts VALUES ('lamp', 'Oak')")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from actors import Domain, InvalidMessage, QueryFailed, System, UnknownMessage, WrongThread
+from actors import Domain, InvalidMessage, InvalidToken, QueryFailed, System, UnknownMessage, WrongThread
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.depot import Increment, Stock, StockOf, TotalOf, depot
 
@@ -230,6 +230,10 @@ def test_bad_arguments_of_a_watch_are_refused_at_once(system):
         system.watch(TotalOf("a"), timeout="x")
     with pytest.raises(ValueError, match=r"until= takes a receipt or a position"):
         system.watch(TotalOf("a"), until="x")
+    with pytest.raises(ValueError, match=r"consistency= is 'eventual' or 'strong'"):
+        system.watch(TotalOf("a"), consistency="fresh")
+    with pytest.raises(InvalidToken):
+        system.watch(TotalOf("a"), after="no token")
 
 
 def test_a_watch_that_would_wait_in_an_actors_thread_is_refused(system):

@@ -101,7 +101,9 @@ class CallbackConsumer:
     def _handle(self, delivery: Delivery) -> None:
         try:
             self._callback(delivery)
-        except Exception as error:
+        except (
+            BaseException
+        ) as error:  # A sys.exit() or a cancelled task in it must not end the thread silently.
             logger.warning(
                 "the callback failed on position %d of %s, attempt %d",
                 delivery.position,
@@ -110,7 +112,7 @@ class CallbackConsumer:
                 exc_info=True,
             )
             delay = min(BACKOFF * 2 ** (delivery.attempt - 1), LONGEST_BACKOFF)
-            delivery.nak(delay, f"{type(error).__name__}: {error}")
+            delivery.nak(delay, _reason(error))
         else:
             delivery.ack()
 
@@ -121,3 +123,11 @@ class CallbackConsumer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _reason(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # An error of the user's, whose text fails in turn.
+        return f"{name}, which could not say more"

@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from actors.errors import CommandTimeout
+from actors.errors import CommandTimeout, SystemClosed
 from actors.live.entries import Entry
 from actors.live.group import ConsumerGroup
 from actors.live.subscription import refuse_forked
@@ -63,12 +63,14 @@ class Delivery:
 
         What is acknowledged is stored with the next commit, without waiting for it; a crash before that delivers
         it again. With `wait` this returns once it is on disk; then it never comes again. Raises `CommandTimeout`
-        where that took 30 seconds, or the error of the write: it may come again.
+        where that took 30 seconds, or the error of the write: it may come again. Once the system is closed nothing
+        can be settled: this returns False, and with `wait` raises `SystemClosed`.
         """
         if wait:
             refuse_in_actor("ack")
         made, stored = self._ack()
         if wait:
+            self._require_open()
             try:
                 self._group.saver.wait(stored).result(ACK_TIMEOUT)
             except TimeoutError:
@@ -78,6 +80,7 @@ class Delivery:
     async def aack(self) -> bool:
         """As `ack(wait=True)`, for asyncio: the event loop goes on meanwhile."""
         made, stored = self._ack()
+        self._require_open()
         try:
             async with asyncio.timeout(ACK_TIMEOUT):
                 await asyncio.wrap_future(self._group.saver.wait(stored))
@@ -112,6 +115,8 @@ class Delivery:
         return made
 
     def _settle(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
+        if self._group.over:
+            return False, 0
         # An acknowledgement that comes late counts, but not from whoever refused it.
         made, number = self._change(lambda window, now: not self._settled and change(window, now))
         self._settled = self._settled or made
@@ -120,6 +125,13 @@ class Delivery:
     def _change(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
         refuse_forked(self._group.progress, "delivery", "consume")
         return self._group.settle(self.recorded.stream, change)
+
+    def _require_open(self) -> None:
+        if self._group.progress.closed:
+            raise SystemClosed(
+                f"the system was closed before position {self.recorded.position} was acknowledged to consumer "
+                f"{self._group.name!r}; it is delivered again when the system is open, unless it was settled before"
+            )
 
     def _not_stored(self) -> CommandTimeout:
         return CommandTimeout(

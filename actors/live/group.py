@@ -83,6 +83,11 @@ class ConsumerGroup:
 
     # -- asking ------------------------------------------------------------------------------
     @property
+    def over(self) -> bool:
+        """Whether nothing is stored any more: the system is closed, or the name deleted."""
+        return self.closed or self.progress.closed
+
+    @property
     def position(self) -> int:
         """Everything up to here is acknowledged, or waits in a stream that fell behind."""
         with self._lock:

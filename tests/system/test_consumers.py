@@ -389,6 +389,29 @@ def test_a_callback_may_execute_and_settle_by_itself(system):
     assert [one.reason for one in system.parked("mailer")] == ["not today"]
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, Speechless])
+def test_whatever_a_callback_raises_refuses_its_delivery_and_ends_no_worker(system, error):
+    fill(system, 2, streams=2)
+    seen = []
+
+    def handle(delivery):
+        if delivery.position == 1:
+            raise error("out")
+        seen.append(delivery.position)
+
+    handle = system.consume("mailer", handle, until=2, max_deliveries=1)
+    assert handle.wait(PATIENCE)
+    assert handle.failure is None
+    assert seen == [2]
+    said = ", which could not say more" if error is Speechless else ": out"
+    assert [one.reason for one in system.parked("mailer")] == [f"{error.__name__}{said}"]
+
+
 def test_closing_the_system_waits_for_the_callback_that_runs_and_keeps_its_acknowledgement(store_path):
     entered, release = threading.Event(), threading.Event()
 
@@ -461,9 +484,12 @@ def test_an_acknowledgement_after_the_close_is_not_kept_and_the_event_comes_agai
     fill(system, 1)
     delivery = next(system.consumer("mailer"))
     system.close()
-    delivery.ack()
-    with pytest.raises(SystemClosed):
+    assert not delivery.ack()
+    assert not delivery.nak()
+    with pytest.raises(SystemClosed, match="before position 1 was acknowledged to consumer 'mailer'"):
         delivery.ack(wait=True)
+    with pytest.raises(SystemClosed, match="delivered again"):
+        asyncio.run(delivery.aack())
     with open_at(store_path) as system:
         assert drain(system, "mailer") == [1]
 
@@ -512,6 +538,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
         ("a", {"ack_timeout": 0}, ValueError, "ack_timeout=0 would deliver"),
         ("a", {"ack_timeout": "x"}, ValueError, "ack_timeout= takes seconds"),
         ("a", {"timeout": "x"}, ValueError, "timeout= takes seconds"),
+        ("a", {"ack_timeout": 1e10}, ValueError, "ack_timeout= takes seconds .* to 1,000,000,000, not"),
         ("a", {"until": "x"}, ValueError, "until= takes a receipt or a position"),
         ("a", {"types": "Nothing"}, UnknownMessage, "no event of domain"),
         (

@@ -45,7 +45,7 @@ class Progress:
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
         self._number = itertools.count()
-        self._at_commit: list[Callable[[], None]] = []
+        self._at_commit: dict[Callable[[], None], None] = {}
 
     # -- publishing --------------------------------------------------------------------------
     def committed(self, last: int) -> None:
@@ -54,7 +54,7 @@ class Progress:
             self.head = last
             self._commits.note(last)
             self._moved.notify_all()
-            waiting, self._at_commit = self._at_commit, []
+            waiting, self._at_commit = self._at_commit, {}
         for callback in waiting:
             callback()
 
@@ -260,14 +260,13 @@ class Progress:
         with self._lock:
             if self.head >= position or self.closed:
                 return False
-            self._at_commit.append(callback)
+            self._at_commit[callback] = None
             return True
 
     def forget_committed(self, callback: Callable[[], None]) -> None:
         """Drop a callback that was not called yet."""
         with self._lock:
-            if callback in self._at_commit:
-                self._at_commit.remove(callback)
+            self._at_commit.pop(callback, None)
 
     def any_stopped(self) -> tuple[str, str, str] | None:
         """A (replica, model, reason) that is stopped, or None."""
@@ -290,6 +289,6 @@ class Progress:
             waiting = [waiter[3] for waiter in self._waiters]
             self._waiters = []
             waiting += self._at_commit
-            self._at_commit = []
+            self._at_commit = {}
         for callback in waiting:
             callback()

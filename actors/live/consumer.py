@@ -98,6 +98,7 @@ class Delivery:
         After `max_deliveries` it is parked instead, with this reason.
         """
         position, token, seconds = self.recorded.position, self._token, seconds_of(delay, "delay")
+        reason = _text(reason)
         return self._settle(lambda window, now: window.nak(position, token, now, seconds, reason))[0]
 
     def park(self, reason: str) -> bool:
@@ -105,7 +106,7 @@ class Delivery:
 
         `System.parked` lists it with the reason, until `replay_parked` or `discard_parked`.
         """
-        position, token = self.recorded.position, self._token
+        position, token, reason = self.recorded.position, self._token, _text(reason)
         return self._settle(lambda window, _now: window.park(position, token, reason))[0]
 
     def in_progress(self) -> bool:
@@ -117,10 +118,15 @@ class Delivery:
     def _settle(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
         if self._group.over:
             return False, 0
-        # An acknowledgement that comes late counts, but not from whoever refused it.
-        made, number = self._change(lambda window, now: not self._settled and change(window, now))
-        self._settled = self._settled or made
-        return made, number
+
+        def once(window: Window, now: float) -> bool:
+            # An acknowledgement that comes late counts, but not from whoever refused it.
+            if not self._settled and change(window, now):
+                self._settled = True
+                return True
+            return False
+
+        return self._change(once)
 
     def _change(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
         refuse_forked(self._group.progress, "delivery", "consume")
@@ -160,7 +166,7 @@ class Consumer:
         self._stopped = False
         self._ended = False
         self._wake: Callable[[], None] | None = None
-        group.members.add(self)
+        group.join(self)
 
     @property
     def name(self) -> str:
@@ -170,9 +176,8 @@ class Consumer:
     def close(self) -> None:
         """End it: what it was given and has not settled is delivered to others. Any thread; twice is harmless."""
         self.stop()
-        self._group.members.discard(self)
         if not self._group.progress.forked:
-            self._group.release(self._holder)
+            self._group.leave(self, self._holder)
 
     def stop(self) -> None:
         """End the iteration, and leave the time to settle what was given."""
@@ -272,3 +277,10 @@ class Consumer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _text(reason: str) -> str:
+    """The reason as it can be stored: messages of errors may name files whose names are no UTF-8."""
+    if not isinstance(reason, str):
+        raise TypeError(f"reason= is text, not {reason!r:.80}; give str(error) for an error")
+    return reason.encode(errors="backslashreplace").decode()

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
 from actors.live.callbacks import CallbackConsumer
@@ -85,7 +84,7 @@ class Consumers:
         # Held while a group is opened, which may wait for a commit.
         self._lock = threading.RLock()
         self._groups: dict[str, ConsumerGroup] = {}
-        self._callbacks: WeakSet[CallbackConsumer] = WeakSet()
+        self._callbacks: list[CallbackConsumer] = []  # replaced, never changed, so any thread may look
         self._closed = False
 
     def _write(self, notes: Iterable[Note]) -> Future[Any]:
@@ -102,7 +101,7 @@ class Consumers:
                 group = self._make(opening)
             self._compare(group, opening)
             if group.policy != policy:
-                if group.members:
+                if group.members():
                     raise ConsumerMismatch(
                         f"consumer {name!r} is open with {group.policy}, and can't be opened with {policy} beside that; "
                         "give all consumers of a name the same"
@@ -115,7 +114,9 @@ class Consumers:
         with self._lock:
             self._require_open()
             made = CallbackConsumer(callback, consumers)
-            self._callbacks.add(made)
+            # One that failed is told of until the name has callbacks again.
+            kept = [one for one in self._callbacks if one.running or (one.failure and one.name != made.name)]
+            self._callbacks = [*kept, made]
             return made
 
     def _require_open(self) -> None:
@@ -188,7 +189,7 @@ class Consumers:
             group = groups.get(name)
             if group is not None:
                 state: GroupState | ConsumerGroup = group
-                (in_hand, parked, replaying), members = group.counts(), len(group.members)
+                (in_hand, parked, replaying), members = group.counts(), len(group.members())
             else:
                 data = self._log.note(state_key(name))
                 if data is None:
@@ -216,7 +217,7 @@ class Consumers:
                 found.append(
                     f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
                 )
-        for one in list(self._callbacks):
+        for one in self._callbacks:
             if one.failure is not None:
                 found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
         return found
@@ -280,9 +281,9 @@ class Consumers:
         self._closed = True
         groups = list(self._groups.values())
         for group in groups:
-            for consumer in list(group.members):
+            for consumer in group.members():
                 consumer.stop()
-        for callback in list(self._callbacks):
+        for callback in self._callbacks:
             callback.wait(max(end - time.monotonic(), 0.0))
         for future in [group.flush() for group in groups]:
             try:

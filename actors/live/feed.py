@@ -32,6 +32,7 @@ class Feed:
         self._progress = progress
         self._wanted = wanted
         self._reading = threading.Lock()
+        self._turned_away = False
         self._ahead = LogCursor(log, wanted, window.through)
         self._replays: dict[str, LogCursor] = {}
         self._to_read: deque[str] = deque()
@@ -45,15 +46,29 @@ class Feed:
     def read(self) -> int | None:
         """Read one batch, and return how many events of it are wanted; None where there is nothing to read now.
 
-        Nor is there where another thread reads, which tells those that wait. Raises what reading the log does.
+        Nor is there where another thread reads, which asks `turned_away` afterwards. Raises what reading the log does.
         """
-        if not self._reading.acquire(blocking=False):
+        if self._idle():
             return None
+        if not self._reading.acquire(blocking=False):
+            self._turned_away = True
+            # The reader that ended in between did not see this.
+            if not self._reading.acquire(blocking=False):
+                return None
         try:
             found = self._read_replayed()
             return self._read_ahead() if found is None else found
         finally:
             self._reading.release()
+
+    def _idle(self) -> bool:
+        # Without the lock: those who only look do not turn each other away.
+        return not (self._reading.locked() or self._to_read or self._ahead.position < self._progress.head)
+
+    def turned_away(self) -> bool:
+        """Whether somebody came while another thread read; asked after each `read`, and told once."""
+        told, self._turned_away = self._turned_away, False
+        return told
 
     def _read_ahead(self) -> int | None:
         with self._lock:

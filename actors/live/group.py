@@ -61,7 +61,7 @@ class ConsumerGroup:
         self.policy = policy
         self.progress = progress
         self.closed = False
-        self.members: WeakSet[Any] = WeakSet()
+        self._members: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
         self._window = Window(
@@ -128,6 +128,23 @@ class ConsumerGroup:
         return max(waiting - 1, 0)
 
     # -- members -----------------------------------------------------------------------------
+    def members(self) -> list[Any]:
+        """The consumers of it that are open."""
+        with self._lock:
+            return list(self._members)
+
+    def join(self, consumer: Any) -> None:
+        """This consumer competes from now on."""
+        with self._lock:
+            self._members.add(consumer)
+
+    def leave(self, consumer: Any, holder: object) -> None:
+        """It is gone: let others have what it had in hand."""
+        with self._lock:
+            self._members.discard(consumer)
+            self._window.release(holder)
+        self.wake()
+
     def set_policy(self, policy: Policy) -> None:
         """For those who open it next; nobody has it open."""
         with self._lock:
@@ -135,12 +152,6 @@ class ConsumerGroup:
             window = self._window
             window.limit, window.max_deliveries = policy.in_flight, policy.max_deliveries
             window.ack_timeout = policy.ack_timeout
-
-    def release(self, holder: object) -> None:
-        """Let others have what a consumer that is gone had in hand."""
-        with self._lock:
-            self._window.release(holder)
-        self.wake()
 
     def wake(self) -> None:
         """Have those that wait look again."""
@@ -192,6 +203,10 @@ class ConsumerGroup:
             if self.progress.closed or self.closed:
                 return False
             raise
+        finally:
+            # It went to wait: but this reader may not want what it read, or may not come back.
+            if self._feed.turned_away():
+                self.wake()
         if found is None:
             return False
         with self._lock:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from storage import OnewriterError
 from storage.notes import Note
 
 __all__ = ["Saver"]
@@ -69,10 +68,11 @@ class Saver:
         return future
 
     def _begin(self) -> None:
-        number, notes = self._take()
+        number = 0
         try:
+            number, notes = self._take()
             future = self._write(notes)
-        except OnewriterError as error:
+        except Exception as error:  # Whatever it is, the next change has to be able to try again.
             self._ended(number, error)
         else:
             future.add_done_callback(lambda done: self._ended(number, done.exception()))

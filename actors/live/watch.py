@@ -57,6 +57,7 @@ class Watch:
         self._builds: dict[str, tuple[str, ...]] = {}
         self._ended = False
         self._closed = False
+        self._armed = False
         self._wake: Callable[[], None] | None = None
 
     @property
@@ -83,6 +84,7 @@ class Watch:
                 if not ready and not self._ended:
                     refuse_in_actor("watch")
                     self._ended = not wake.wait(self._deadline.left())
+                    self._armed = self._ended or self._closed
             finally:
                 self._disarm(wake)
             if ready:
@@ -105,6 +107,7 @@ class Watch:
                 ready = self._arm(wake)
                 if not ready and not self._ended:
                     self._ended = not await wake.wait(self._deadline.left())
+                    self._armed = self._ended or self._closed
             finally:
                 self._disarm(wake)
             if ready:
@@ -140,6 +143,7 @@ class Watch:
                 self._failed(error)
                 break
             if not fresh:
+                self._armed = True
                 return False
             if self._changed(fresh):
                 # At least as far as the news: another replica may not have applied it yet.
@@ -170,7 +174,10 @@ class Watch:
 
     def _disarm(self, wake: Callable[[], None]) -> None:
         self._wake = None
-        self._runtime.progress.forget(wake)
+        # One that was woken is forgotten already, and looking for it among many would cost each of them.
+        if self._armed:
+            self._armed = False
+            self._runtime.progress.forget(wake)
 
     def _failed(self, error: ActorsError) -> None:
         """End it; at the close of the system that is all."""

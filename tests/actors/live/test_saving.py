@@ -90,3 +90,19 @@ def test_one_who_gave_up_waiting_holds_up_nothing():
     disk.writes[1][1].set_result(None)
     disk.change()
     assert [number for number, _ in disk.writes] == [1, 1, 2]
+
+
+def test_what_cannot_be_put_into_notes_is_told_to_who_waits_and_ends_no_later_write():
+    disk = Disk()
+    take = disk.saver._take
+
+    def broken() -> Any:
+        raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+
+    disk.saver._take = broken
+    with pytest.raises(UnicodeEncodeError):
+        disk.saver.wait(1).result(0)
+    disk.saver._take = take
+    waiting = disk.saver.wait(disk.change())
+    disk.writes[0][1].set_result(None)
+    assert waiting.result(0) is None

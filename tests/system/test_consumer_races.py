@@ -1,0 +1,118 @@
+"""Consumers of one name that get in each other's way, and what goes wrong behind their backs."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+
+from actors import System
+from actors.live.cursor import LogCursor
+from actors.live.waiting import ThreadWake
+from storage import StorageError
+from tests.helpers import PATIENCE, Threads, wait_until
+from tests.system.depot import Increment, depot
+
+
+@pytest.fixture
+def system(store_path):
+    with System.open(store_path, depot, replicas=1) as system:
+        yield system
+
+
+def status(system: System, name: str):
+    (found,) = [one for one in system.consumers() if one.name == name]
+    return found
+
+
+def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(system, monkeypatch):
+    system.execute(Increment("a", 1))
+    choosy, waiting = system.consumer("mailer", until=1), system.consumer("mailer")
+    assert next(choosy).position == 1
+    reading, gate, asleep = threading.Event(), threading.Event(), threading.Event()
+    read, wait = LogCursor.read, ThreadWake.wait
+    got: list[int] = []
+    reader: list[threading.Thread] = []
+
+    def read_all() -> None:
+        reader.append(threading.current_thread())
+        list(choosy)
+
+    def held(cursor, *limits):
+        if threading.current_thread() in reader:
+            reading.set()
+            assert gate.wait(PATIENCE)
+        return read(cursor, *limits)
+
+    def told(wake, seconds):
+        if threading.current_thread() not in reader:
+            asleep.set()
+        return wait(wake, seconds)
+
+    monkeypatch.setattr(LogCursor, "read", held)
+    monkeypatch.setattr(ThreadWake, "wait", told)
+    with Threads() as threads:
+        threads.start(read_all)
+        assert wait_until(lambda: reader)
+        system.execute(Increment("b", 1))
+        assert reading.wait(PATIENCE)
+        threads.start(lambda: got.append(next(waiting).position))
+        assert asleep.wait(PATIENCE)
+        gate.set()
+        wait_until(lambda: got)
+        choosy.close()
+    assert got == [2]
+
+
+def test_a_reason_with_names_that_are_no_text_is_stored_and_ends_nothing(system):
+    system.execute_many([Increment("a", 1), Increment("b", 2)])
+
+    def fail_for_a(delivery):
+        if delivery.stream.endswith("a"):
+            raise OSError("no such file: \udcff")
+
+    with system.consume("mailer", fail_for_a, until=2, max_deliveries=1) as consumer:
+        assert consumer.wait(PATIENCE)
+    (parked,) = system.parked("mailer")
+    assert parked.reason == "OSError: no such file: \\udcff"
+    assert wait_until(lambda: status(system, "mailer").position == 2)
+    system.replay_parked("mailer")
+
+
+def test_a_reason_is_text(system):
+    system.execute(Increment("a", 1))
+    delivery = next(system.consumer("mailer"))
+    for refuse in (delivery.park, lambda reason: delivery.nak(0.0, reason)):
+        with pytest.raises(TypeError, match=r"give str\(error\)"):
+            refuse(ValueError("wrong"))
+    assert delivery.ack(wait=True)
+
+
+def test_callbacks_that_ended_for_an_error_are_told_of_although_nobody_keeps_their_handle(
+    system, monkeypatch
+):
+    def broken(cursor, *limits):
+        raise StorageError("the log can't be read")
+
+    monkeypatch.setattr(LogCursor, "read", broken)
+    system.execute(Increment("a", 1))
+    system.consume("mailer", lambda delivery: None).wait(PATIENCE)
+    gc.collect()
+    assert any("'mailer' ended: the log can't be read" in one for one in system._runtime.consumers.problems())
+
+
+def test_of_two_threads_that_settle_one_delivery_one_does(system):
+    system.execute(Increment("a", 1))
+    delivery = next(system.consumer("mailer"))
+    made: list[bool] = []
+    both = threading.Barrier(2)
+
+    def settle(how):
+        both.wait(PATIENCE)
+        made.append(how())
+
+    with Threads() as threads:
+        threads.start(settle, delivery.nak)
+        threads.start(settle, delivery.ack)
+    assert sorted(made) == [False, True]

@@ -37,7 +37,7 @@ class View:
         """With `lend`, objects in memory are not copied; `lent` says that some were given, so that a result has to be."""
         self._snapshot = snapshot
         self._models = models
-        self._opened: dict[int, Any] = {}
+        self._opened: dict[int | str, Any] = {}
         self._closed = closed
         self.replica = replica
         self._lend = lend
@@ -51,18 +51,25 @@ class View:
         """What was declared as `key`, to be read; `QueryFailed` for what belongs to no model that is open here."""
         found = self._opened.get(id(key))
         if found is None:
-            found = self._opened[id(key)] = self._open(key)
+            found = self._open(key)
+            # A copy of an object knows of no end of the view: the snapshot has it, and is asked each time.
+            if self._lend or not isinstance(key, ObjectSchema):
+                self._opened[id(key)] = found
         return found
 
     def _open(self, key: Any) -> Any:
         model, name = self._place(key)
         if isinstance(key, TableSchema):
             return self._snapshot.table(model, key)
-        target = self._snapshot.target(model)
         if not name:
-            return target
-        self.lent = self._lend
-        return target.lend(key) if self._lend else target[key]
+            return self._snapshot.target(model)
+        if self._lend:
+            self.lent = True
+            return self._snapshot.target(model).lend(key)
+        objects = self._opened.get(model)
+        if objects is None:
+            objects = self._opened[model] = self._snapshot.target(model)
+        return objects[key]
 
     def _place(self, key: Any) -> tuple[str, str]:
         """The model that a table or object belongs to, and its name; "" for the model itself."""

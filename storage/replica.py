@@ -253,7 +253,8 @@ class ReplicaStore:
             self._held.note(transaction.others)
 
     def _sweep(self) -> None:
-        mixed = list(self._mixed)
+        with self._together:
+            mixed = list(self._mixed)
         self._held.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in mixed))
 
     # -- ending -------------------------------------------------------------------------------------------------

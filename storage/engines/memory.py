@@ -102,15 +102,13 @@ class MemoryStore:
             self._turn.wait_for(self._unread, PATIENCE)
             self._promised = 0
             in_place = not self._current.readers and (not self._careful or self._refill_to > 0)
-            if in_place:
-                working = self._current
-            else:
+            if not in_place:
                 self._shut = False
                 self._admit()
-        if not in_place:
-            working = self._copied() or self._waited_for()
-        with self._turn:
-            self._working = working
+            # At once: who was promised a turn may enter as long as no batch has the objects.
+            self._working = self._current if in_place else None
+        working = self._working or self._copied() or self._waited_for()
+        self._working = working
         self._target = WriteObjects(working.values, self._what)
         return self._target
 
@@ -140,6 +138,7 @@ class MemoryStore:
                     f"{self._what} have been read for {LONG_PATIENCE:g} s and cannot be copied, so no event can be "
                     "applied; keep in them only what copy.deepcopy copies, and close views"
                 )
+            self._working = self._current
             return self._current
 
     def flush(self) -> None:

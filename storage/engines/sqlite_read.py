@@ -70,6 +70,7 @@ class SqliteSnapshot:
         "_changed",
         "_checkpoint",
         "_closed",
+        "_closing",
         "_cursors",
         "_db",
         "_ending",
@@ -95,6 +96,7 @@ class SqliteSnapshot:
         self._give_back = give_back
         self._what = what
         self._lock = threading.Lock()
+        self._closing = threading.Lock()
         self._ending = False
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
         self.opened = time.monotonic()
@@ -165,6 +167,7 @@ class SqliteSnapshot:
         """Forget the connection without closing it, and the lock, which a lost thread may hold."""
         self._ending = True
         self._lock = threading.Lock()
+        self._closing = threading.Lock()
         db, self._db = self._db, None
         if db is not None:
             _abandoned.append(db)
@@ -172,20 +175,21 @@ class SqliteSnapshot:
     def close(self) -> None:
         """End it, from any thread; a statement that is running is interrupted. The second call does nothing."""
         self._ending = True
-        db = self._db
-        while not self._lock.acquire(timeout=_INTERRUPT_EVERY):
-            if db is not None and self._db is not None:
-                db.interrupt()
-        try:
-            db, self._db = self._db, None
+        # One at a time: an interrupt that comes late would meet whoever has the connection by then.
+        with self._closing:
+            db = self._db
             if db is None:
                 return
-            for cursor in self._cursors:
-                cursor.close()
-            self._guard.engine = True
-            db.execute(ROLLBACK)
-        finally:
-            self._lock.release()
+            while not self._lock.acquire(timeout=_INTERRUPT_EVERY):
+                db.interrupt()
+            try:
+                self._db = None
+                for cursor in self._cursors:
+                    cursor.close()
+                self._guard.engine = True
+                db.execute(ROLLBACK)
+            finally:
+                self._lock.release()
         self._give_back(db, self._guard, self)
 
     def __enter__(self) -> SqliteSnapshot:

@@ -449,3 +449,23 @@ def test_objects_that_cannot_be_copied_are_changed_when_nobody_reads_them(store,
     add(store, 3)
     assert store.checkpoint == 3
     assert len([record for record in caplog.records if "cannot be copied" in record.getMessage()]) == 1
+
+
+def test_nobody_enters_on_a_promise_once_a_batch_has_objects_that_cannot_be_copied(store, monkeypatch):
+    add(store, 1)
+    held = store.snapshot()
+    waited_for = store._waited_for
+
+    def leave_and_enter() -> Any:
+        held.close()
+        store._promised = 1  # as it is for who waited while the batch before this one was made
+        working = waited_for()
+        with pytest.raises(TryAgain):
+            store.snapshot()
+        return working
+
+    monkeypatch.setattr(memory, "PATIENCE", 0.0)
+    monkeypatch.setattr(store, "_copied", lambda: None)
+    monkeypatch.setattr(store, "_waited_for", leave_and_enter)
+    add(store, 2)
+    assert values(store) == ({"a": 2}, 2, 2)

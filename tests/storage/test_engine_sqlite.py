@@ -28,7 +28,7 @@ from storage.engines.fts import fts_match
 from storage.engines.sqlite import FILE, MAX_OPEN, SqliteStore
 from storage.engines.sqlite_script import check_script, statements
 from storage.errors import StatementRefused, UnencodableValue
-from tests.helpers import Threads, wait_until
+from tests.helpers import PATIENCE, Threads, wait_until
 
 SCRIPT = """
 -- products; and what is searched
@@ -184,6 +184,7 @@ def test_a_projection_is_told_what_it_may_not_do_and_why(store, sql, why):
         lambda db: db.cursor().executescript("SELECT 1"),
         lambda db: db.set_authorizer(None),
         lambda db: db.blobopen("products", "note", 1),
+        lambda db: db.set_progress_handler(None, 1),
         lambda db: db.cursor(sqlite3.Cursor),
     ],
 )
@@ -202,6 +203,23 @@ def test_a_connection_that_was_kept_is_of_no_use_after_the_batch(store):
     for use in (lambda: db.execute("SELECT 1"), lambda: cursor.execute("SELECT 1")):
         with pytest.raises(StatementRefused, match="keep no reference"):
             use()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
+def test_a_statement_that_a_projection_leaves_half_read_locks_nothing(store, tmp_path, fails):
+    put(store, 1, "lamp", "desk")
+    db = store.begin()
+    half_read = db.execute("SELECT sku FROM products")
+    assert half_read.fetchone()
+    if fails:
+        store.abort()
+    else:
+        store.commit(2)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+        half_read.fetchall()
+    put(store, 3, "chair")
+    store.close()
+    assert not list(tmp_path.rglob("*-wal"))
 
 
 @pytest.mark.parametrize("value", [Decimal("1.5"), uuid4(), object(), ["a"]])
@@ -512,3 +530,28 @@ def test_a_dump_has_every_table_of_the_model_and_none_of_the_engine(store):
     store.commit(1)
     assert store.dump() == {"products": [], "texts": [{"sku": "lamp", "name": "Oak"}]}
     assert store.size_bytes() > 0
+
+
+def test_an_interrupt_for_a_snapshot_that_is_closed_twice_at_once_never_meets_the_next_one(store):
+    snapshot = store.snapshot()
+    given_back, interrupting = threading.Event(), threading.Event()
+    too_early: list[bool] = []
+
+    class Connection:
+        def interrupt(self) -> None:
+            if not interrupting.is_set():
+                interrupting.set()
+                too_early.append(given_back.wait(0.2))
+
+        def execute(self, sql: str) -> None:
+            pass
+
+    connection, snapshot._db = snapshot._db, Connection()
+    snapshot._give_back = lambda *_: given_back.set()
+    with Threads() as threads, snapshot._lock:  # as a statement that runs holds it
+        threads.start(snapshot.close)
+        threads.start(snapshot.close)
+        assert interrupting.wait(PATIENCE)
+    assert given_back.is_set()
+    assert too_early == [False]
+    connection.close()

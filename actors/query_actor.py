@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from concurrent.futures import InvalidStateError
 from typing import Any
 
@@ -137,10 +137,14 @@ class QueryActor(Worker):
             snapshot = store.snapshot(models)
         except StorageError as error:
             # It was begun anew this moment, or has to be.
-            if not isinstance(error, StoreClosed) and not self._is_damage(store, error):
-                raise
+            elsewhere = isinstance(error, StoreClosed) or self._is_damage(store, error)
             while jobs:
-                self._redirect(jobs.popleft())
+                job = jobs.popleft()
+                if elsewhere:
+                    self._redirect(job)
+                else:
+                    self._stats.failed += 1
+                    job.answer(error)
             return
         try:
             while jobs:
@@ -243,6 +247,9 @@ class QueryActor(Worker):
             if isinstance(result, Iterator):
                 result = list(result)
             if view.lent:
+                # The views of a dict can't be copied.
+                if isinstance(result, ItemsView | KeysView | ValuesView):
+                    result = list(result)
                 result = copy.deepcopy(result)
         except ActorsError:
             raise

@@ -1,6 +1,6 @@
 """Session tokens: how far a caller has seen, as text that another request or process may go on from.
 
-Pure; any thread. A token is the store's history id and a position, with a checksum, so that one that was cut or
+Any thread. A token is the store's history id and a position, with a checksum, so that one that was cut or
 altered, and one of another store, are recognised. It is no secret, and no proof of who had it: it tells how many
 events the store held.
 """
@@ -15,6 +15,9 @@ from actors.errors import ForeignToken, InvalidToken
 from actors.progress import Progress
 
 __all__ = ["Tokens", "decode_token", "encode_token"]
+
+PUBLISHED_WITHIN = 0.2
+"""Seconds that a token waits at most for its position to be the log's for everybody."""
 
 _FORMAT = b"\x01"
 _HISTORY, _POSITION, _CHECK = 16, 8, 5
@@ -64,6 +67,8 @@ class Tokens:
 
     def issue(self, position: int) -> str:
         """The token for everything up to `position`."""
+        # A query of inline models may show a commit a moment before the writer has published it.
+        self._progress.wait_committed(position, PUBLISHED_WITHIN)
         return encode_token(self._history_id, position)
 
     def position(self, token: str) -> int:

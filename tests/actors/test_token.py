@@ -62,3 +62,16 @@ def test_a_token_ahead_of_the_log_is_foreign_and_one_at_its_head_is_not():
         tokens.position(tokens.issue(8))
     progress.committed(8)
     assert tokens.position(tokens.issue(8)) == 8
+
+
+def test_a_token_waits_for_a_commit_that_was_seen_a_moment_before_it_was_published(monkeypatch):
+    progress = Progress(7, ["m"], ["a"])
+    tokens = Tokens(HISTORY, progress)
+    wait = progress.wait_committed
+
+    def publish_while_it_waits(position, timeout):
+        progress.committed(8)
+        return wait(position, timeout)
+
+    monkeypatch.setattr(progress, "wait_committed", publish_while_it_waits)
+    assert tokens.position(tokens.issue(8)) == 8

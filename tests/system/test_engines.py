@@ -15,6 +15,7 @@ import pytest
 
 from actors import Domain, ModelStopped, QueryFailed, System, ViewExpired
 from actors.testing import given, open_system
+from storage import StorageError
 from storage.engines.sqlite import FILE
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.ledger import (
@@ -147,7 +148,36 @@ def test_a_view_gives_copies_of_objects_and_a_connection_that_only_reads():
             db.execute("SELECT 1")
         with pytest.raises(ViewExpired):
             view[in_sqlite].execute("SELECT 1")
+        with pytest.raises(ViewExpired):
+            view[by_name]
         assert system.query(InMemory()) == {"a": (1, 1)}
+
+
+def test_an_object_of_a_view_is_copied_once():
+    with open_system(ledger) as system:
+        system.execute(Deposit("a", 1))
+        with system.view(in_memory, consistency="strong") as view:
+            assert view[by_name] is view[by_name]
+
+
+def test_an_answer_may_be_a_view_of_a_dict_in_memory(monkeypatch):
+    monkeypatch.setattr(Lent, "run", lambda query, view: view[by_name].items())
+    with open_system(ledger) as system:
+        system.execute(Deposit("a", 1))
+        assert system.query(Lent(), consistency="strong") == [("a", {"deposits": 1, "total": 1})]
+
+
+def test_a_snapshot_that_cannot_be_had_is_the_callers_error_and_no_query_actor_dies_of_it(monkeypatch):
+    monkeypatch.setattr("storage.engines.sqlite.MAX_OPEN", 1)
+    with open_system(ledger) as system:
+        system.execute(Deposit("a", 1))
+        with system.view(in_sqlite, consistency="strong"):
+            for _ in range(3):
+                with pytest.raises(StorageError, match="1 snapshots open already"):
+                    system.query(InSqlite())
+            assert system.query(InTables()) == {"a": (1, 1)}
+        assert system.query(InSqlite()) == {"a": (1, 1)}
+        assert all(child.starts == 1 for child in system._runtime.children.values())
 
 
 def test_a_view_that_is_kept_too_long_expires_and_holds_nothing_up():

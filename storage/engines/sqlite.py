@@ -129,7 +129,7 @@ class SqliteStore:
     def commit(self, position: int) -> None:
         """Commit the batch and its checkpoint."""
         db = self._db
-        db.batch = False
+        db.end_batch()
         self.flush()
         changed = self._changed if db.total_changes == self._seen_changes else position
         try:
@@ -142,7 +142,7 @@ class SqliteStore:
     def abort(self) -> None:
         """Roll the batch back."""
         db = self._db
-        db.batch = False
+        db.end_batch()
         if db.in_transaction:
             try:
                 db.engine(ROLLBACK)

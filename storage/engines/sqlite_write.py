@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any, NoReturn
+from weakref import ref
 
 from storage.engines.sqlite_guard import Guard
 from storage.errors import StatementRefused
@@ -32,6 +33,8 @@ class GuardedCursor(sqlite3.Cursor):
             if explained is error:
                 raise
             raise explained from error
+        if self.description is not None:
+            connection.reading.append(ref(self))
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> GuardedCursor:
@@ -60,6 +63,16 @@ class GuardedConnection(sqlite3.Connection):
 
     guard: Guard
     batch = False
+    reading: list[ref[GuardedCursor]]
+
+    def end_batch(self) -> None:
+        """No statement of a projection runs any more: one that somebody holds half-read would lock the database."""
+        self.batch = False
+        for one in self.reading:
+            cursor = one()
+            if cursor is not None:
+                cursor.close()
+        self.reading.clear()
 
     def refused(self, what: str, why: str) -> StatementRefused:
         """The error for a method that projections may not call."""
@@ -112,6 +125,10 @@ class GuardedConnection(sqlite3.Connection):
         """Refused."""
         raise self.refused("open a blob", "that goes past its guard; use SELECT and UPDATE")
 
+    def set_progress_handler(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused."""
+        raise self.refused("set a progress handler", "it would interrupt the engine, too")
+
     def set_authorizer(self, callback: Any) -> None:
         """Only once, by the engine: a guard that could be taken off were none."""
         if self.batch:
@@ -131,5 +148,6 @@ def connect(file: Path, guard: Guard) -> GuardedConnection:
     """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
     db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=GuardedConnection)
     db.guard = guard
+    db.reading = []
     db.set_authorizer(guard)
     return db

@@ -185,6 +185,7 @@ def test_a_projection_is_told_what_it_may_not_do_and_why(store, sql, why):
         lambda db: db.set_authorizer(None),
         lambda db: db.blobopen("products", "note", 1),
         lambda db: db.set_progress_handler(None, 1),
+        lambda db: db.set_progress_handler(None, 1),
         lambda db: db.cursor(sqlite3.Cursor),
     ],
 )
@@ -203,6 +204,23 @@ def test_a_connection_that_was_kept_is_of_no_use_after_the_batch(store):
     for use in (lambda: db.execute("SELECT 1"), lambda: cursor.execute("SELECT 1")):
         with pytest.raises(StatementRefused, match="keep no reference"):
             use()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
+def test_a_statement_that_a_projection_leaves_half_read_locks_nothing(store, tmp_path, fails):
+    put(store, 1, "lamp", "desk")
+    db = store.begin()
+    half_read = db.execute("SELECT sku FROM products")
+    assert half_read.fetchone()
+    if fails:
+        store.abort()
+    else:
+        store.commit(2)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+        half_read.fetchall()
+    put(store, 3, "chair")
+    store.close()
+    assert not list(tmp_path.rglob("*-wal"))
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])

@@ -76,7 +76,7 @@ class Saver:
         if not self.possible:
             return
         try:
-            plain = {name: _wrapped(value) for name, value in values.items()}
+            plain = {name: self._wrapped(name, value) for name, value in values.items()}
             payload = self._codec.pack([self._build, checkpoint, plain])
         except CodecError as error:
             self.possible = False
@@ -102,12 +102,26 @@ class Saver:
             return
         self.size = len(payload)
 
+    def _wrapped(self, name: str, value: Any) -> Any:
+        """What is saved of a value. Raises `CodecError` where that would come back as something else."""
+        made = self._objects[name].factory()
+        if not _is_wrapped(made) and not _is_wrapped(value):
+            return value
+        if type(value) is type(made):
+            if getattr(value, "maxlen", None) == getattr(made, "maxlen", None) and not getattr(
+                value, "__dict__", None
+            ):
+                return _form(value)(value)
+        elif not _is_wrapped(value) and type(value) is not _form(made):
+            return value
+        raise CodecError(f"{name!r} is now another {type(value).__name__} than what its factory makes")
+
     def _unwrapped(self, name: str, value: Any) -> Any:
         schema = self._objects.get(name)
         if schema is None:
             return value
         made = schema.factory()
-        if type(made) is type(value) or not isinstance(made, _WRAPPED):
+        if not _is_wrapped(made) or type(value) is not _form(made):
             return value
         if isinstance(made, dict | set):
             made.update(value)
@@ -116,8 +130,9 @@ class Saver:
         return made
 
 
-def _wrapped(value: Any) -> Any:
-    kind = type(value)
-    if kind in (dict, list) or not isinstance(value, _WRAPPED):
-        return value
-    return dict(value) if isinstance(value, dict) else list(value)
+def _is_wrapped(value: Any) -> bool:
+    return isinstance(value, _WRAPPED) and type(value) not in (dict, list)
+
+
+def _form(value: Any) -> type[dict[Any, Any]] | type[list[Any]]:
+    return dict if isinstance(value, dict) else list

@@ -147,6 +147,55 @@ def test_collections_come_back_as_what_their_factories_make(directory):
     again.close()
 
 
+class Tagged(dict[str, int]):
+    """Has more than its items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tag = ""
+
+
+@pytest.mark.parametrize(
+    ("factory", "value"),
+    [
+        (dict, Counter("aab")),
+        (Counter, {"a": 2}),
+        (list, {1, 2}),
+        (set, [1, 2]),
+        (lambda: None, deque([1])),
+        (lambda: deque(maxlen=2), deque([1, 2, 3])),
+        (Tagged, Tagged()),
+    ],
+    ids=repr,
+)
+def test_what_would_come_back_as_something_else_is_filled_from_the_log(directory, caplog, factory, value):
+    one = ObjectSchema("one", factory)
+    schema = ModelSchema("kinds", 1, engine="memory", objects=(one,))
+    store = MemoryStore.open(directory, schema, Codec())
+    store.begin()[one] = value
+    store.commit(1)
+    store.close()
+    assert "than what its factory makes" in caplog.text
+    again = MemoryStore.open(directory, schema, Codec())
+    assert again.checkpoint == 0
+    again.close()
+
+
+@pytest.mark.parametrize("value", ["text", None, 5])
+def test_what_is_no_collection_takes_the_place_of_one_and_comes_back(directory, value):
+    one = ObjectSchema("one", set)
+    schema = ModelSchema("kinds", 1, engine="memory", objects=(one,))
+    store = MemoryStore.open(directory, schema, Codec())
+    store.begin()[one] = value
+    store.commit(1)
+    store.close()
+    again = MemoryStore.open(directory, schema, Codec())
+    with again.snapshot() as snapshot:
+        assert snapshot.target[one] == value
+    assert again.checkpoint == 1
+    again.close()
+
+
 def test_what_the_codec_cannot_encode_is_said_once_and_not_saved(store, directory, caplog):
     objects = store.begin()
     objects[totals]["bad"] = object()

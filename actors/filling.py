@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from actors.backoff import backoff
 from actors.projecting import ModelRun, Projector
 from actors.rebuilds import Rebuild
 from actors.replay import read_events
@@ -179,7 +180,7 @@ class Filling:
         """Say that a model stopped, and when it is tried again."""
         failure = run.failure
         assert failure is not None
-        wait = min(RETRY_FIRST * 2 ** (failure.attempts - 1), RETRY_FULL if failure.full else RETRY_LAST)
+        wait = backoff(RETRY_FIRST, RETRY_FULL if failure.full else RETRY_LAST, failure.attempts - 1)
         self._due[run.key] = self._clock() + wait
         self._stopped(run)
         logger.error(

@@ -16,6 +16,7 @@ import pykka
 from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
+from actors.backoff import backoff
 from actors.errors import UnknownName
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Exited
@@ -72,7 +73,7 @@ class Child:
             self.last_error = f"{type(error).__name__}: {error}"
         if now - self._since > STEADY:
             self._attempts = 0
-        self.due = now + min(BACKOFF_FIRST * 2**self._attempts, BACKOFF_LAST)
+        self.due = now + backoff(BACKOFF_FIRST, BACKOFF_LAST, self._attempts)
         # One that was asked to die has no fault that a longer wait could mend.
         if not isinstance(error, ActorKilled):
             self._attempts += 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from actors.backoff import backoff
 from actors.live.consumer import Consumer, Delivery
 
 __all__ = ["CallbackConsumer", "checked_callback"]
@@ -111,7 +112,7 @@ class CallbackConsumer:
                 delivery.attempt,
                 exc_info=True,
             )
-            delay = min(BACKOFF * 2 ** (delivery.attempt - 1), LONGEST_BACKOFF)
+            delay = backoff(BACKOFF, LONGEST_BACKOFF, delivery.attempt - 1)
             delivery.nak(delay, _reason(error))
         else:
             delivery.ack()

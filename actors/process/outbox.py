@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors._specs import CompiledDomain
+from actors.backoff import backoff
 from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Request, Tick
 from actors.process.deciding import Input, Issued
@@ -203,7 +204,7 @@ class OutboxActor(Worker):
             error,
         )
         if waiting.attempts < most:
-            waiting.due = time.monotonic() + min(RETRY_FIRST * 2 ** (waiting.attempts - 1), RETRY_LAST)
+            waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, waiting.attempts - 1)
             return
         parked = self._keys.parked + key[len(self._keys.due) :]
         value = self._values.pack_entry(entry._replace(reason=waiting.said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
+from actors.backoff import backoff
 from actors.errors import DomainError, InvalidMessage
 from actors.process.deciding import Input
 from actors.process.desk import Failure
@@ -45,14 +46,14 @@ class Troubles:
         attempts = self.failure.attempts + 1 if self.failure is not None and again else 1
         text = "".join(traceback.format_exception(error))
         self.failure = Failure(id, what, f"{type(error).__name__}: {error}", text, attempts)
-        self.retry_at = now + min(RETRY_FIRST * 2**attempts, RETRY_LAST)
+        self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
         return not again
 
     def later(self, why: str, now: float) -> None:
         """A step could not be done, for no fault of its own: try it again after a while."""
         self.why = why
         self._attempts += 1
-        self.retry_at = now + min(RETRY_FIRST * 2**self._attempts, RETRY_LAST)
+        self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, self._attempts)
 
     def superseded(self, why: str, now: float) -> None:
         """Another step came first, as after a new beginning: go on at once, unless it happens again and again."""

@@ -234,6 +234,19 @@ def test_a_model_that_stopped_is_tried_again_after_growing_pauses():
     assert run.failure.attempts == len(tries)
 
 
+def test_a_model_that_failed_for_days_is_still_tried_again():
+    run = Run("m", 10)
+    replica = Replica([run])
+    replica.projector.poison = 11
+    run.failure = ProjectionFailure(11, "E", RuntimeError("poison"), 5_000)
+    replica.slice()
+    assert run.failure.attempts == 5_001
+    replica.projector.poison = None
+    replica.clock.now += 31.0
+    replica.slice()
+    assert run.failure is None
+
+
 def test_a_build_that_is_behind_frozen_tables_does_not_take_their_place():
     build = Run("m", 0, version=2)
     replica = Replica([Run("m", 900)], [build], position=300, share=1.0)

@@ -1,0 +1,37 @@
+"""Pauses grow up to their limit, however often something fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.backoff import backoff
+from actors.mailbox import Mailbox
+from actors.process.troubles import Troubles
+from actors.supervisor import BACKOFF_LAST, Child
+
+
+@pytest.mark.parametrize(
+    ("doublings", "seconds"), [(0, 0.1), (1, 0.2), (4, 1.6), (9, 30.0), (1_100, 30.0), (10**9, 30.0)]
+)
+def test_each_pause_is_twice_the_one_before_up_to_a_limit(doublings: int, seconds: float) -> None:
+    assert backoff(0.1, 30.0, doublings) == pytest.approx(seconds)
+
+
+def test_an_actor_that_failed_for_hours_is_started_again() -> None:
+    child = Child("writer", Mailbox(), lambda _child: None)
+    for _ in range(1_200):
+        child.has_exited(OSError("no space left"))
+    assert child.due is not None
+    child.start()
+    child.has_exited(OSError("no space left"))
+    assert child.due is not None
+    assert child.due - child._since <= BACKOFF_LAST + 1.0
+
+
+def test_a_manager_that_failed_for_days_is_tried_again() -> None:
+    troubles = Troubles("worker")
+    for _ in range(1_200):
+        troubles.halt("worker:1", "an event", RuntimeError("bug"), 100.0)
+        troubles.later("no room", 100.0)
+    assert troubles.waits(159.0)
+    assert not troubles.waits(160.0)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from actors.backoff import backoff
 from actors.projecting import ModelRun, Projector
 from actors.rebuilds import Rebuild
-from actors.replay import read_events
+from actors.replay import read_commands
 from actors.turns import Turns
 from storage import EventLog
 
@@ -26,7 +26,8 @@ SLICE = 0.015
 """Seconds that one slice should take."""
 
 FEWEST, MOST = 20, 5_000
-"""Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed."""
+"""Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
+rest of the last command."""
 
 RETRY_FIRST, RETRY_LAST = 0.1, 30.0
 
@@ -149,17 +150,8 @@ class Filling:
             return
         began = self._clock()
         after = min(run.checkpoint for run in runs)
-        events, error = read_events(self._log, after, self._limit, until)
-        stopped = []
-        if events:
-            stopped = self._projector.apply(events, runs)
-        elif error is not None:
-            at = [run for run in runs if run.checkpoint == after]
-            passing = [run for run in at if self._projector.skips(run, after + 1)]
-            self._projector.pass_over(passing, after + 1)
-            stopped = [run for run in at if run not in passing]
-            for run in stopped:
-                self._projector.stop(run, after + 1, "that can't be decoded", error)
+        events = read_commands(self._log, after, self._limit, until)
+        stopped = self._projector.apply(events, runs) if events else []
         for run in runs:
             # It has come past the event that it stopped at.
             if run not in stopped and run.failure is not None and run.checkpoint >= run.failure.position:
@@ -172,7 +164,7 @@ class Filling:
     def _adapt(self, took: float, events: int) -> None:
         if took > SLICE:
             self._limit = max(int(self._limit * max(SLICE / took, 0.25)), FEWEST)
-        elif took < SLICE / 2 and events == self._limit:
+        elif took < SLICE / 2 and events >= self._limit:
             self._limit = min(self._limit * 2, MOST)
 
     # -- models that stopped -----------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Applying events to the tables of one replica: which model takes which event, and what a failure stops.
 
+Whole commands only, so that no query sees half of one: a model that fails at an event stops before its command.
 No thread and no mailbox: the read replica's thread calls it, and tests do without one.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from actors.read_model import ReadModel
@@ -16,12 +19,13 @@ from actors.skipping import Skips
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.builds import Build
 from storage.damage import is_damage
+from storage.records import Undecodable
 
 __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 
 
 class ProjectionFailure:
-    """Where and why a model stopped."""
+    """The event at which a model stopped, and why; it has nothing of the command that this event is of."""
 
     __slots__ = ("attempts", "error", "full", "position", "text", "type")
 
@@ -57,6 +61,9 @@ class Frozen(NamedTuple):
     name: str
     version: int
     checkpoint: int
+
+
+_COMMAND_ID = attrgetter("command_id")
 
 
 class _Stop(Exception):
@@ -145,7 +152,7 @@ class Projector:
         self._look()
 
     def stop(self, run: ModelRun, position: int, type_: str, error: BaseException) -> None:
-        """Stop a model before the event at `position`."""
+        """Stop a model because of the event at `position`."""
         attempts = run.failure.attempts + 1 if run.failure else 1
         run.failure = ProjectionFailure(position, type_, error, attempts)
 
@@ -153,42 +160,44 @@ class Projector:
         """Whether an operator has the model pass this event over."""
         return position in self._skips.of(run.model.name)
 
-    def pass_over(self, runs: Sequence[ModelRun], position: int) -> None:
-        """Move these models over an event without showing it to them."""
-        self._transaction((), runs, {}, position)
-
     def apply(
         self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
     ) -> list[ModelRun]:
-        """Apply consecutive events to each running model in one transaction; returns the models that stopped.
+        """Apply the events of consecutive commands to each running model in one transaction; returns the models that stopped.
 
-        A model that raises keeps what it had applied before that event; the others are not
-        disturbed. Events that a model has applied already are passed over. Where the disk has no
-        room for an event, all that were to apply it stop before it. A damaged replica raises.
+        A model that raises, or meets what can't be decoded, keeps what it had applied before that command; the
+        others are not disturbed. Events that a model has applied already are passed over. Where the disk has no
+        room for a command, all that were to apply it stop before it. A damaged replica raises.
         """
         stopped: list[ModelRun] = []
         limits: dict[ModelRun, int] = {}
         runs = self.running() if runs is None else runs
+        one_by_one = False
         while True:
             try:
-                self._transaction(events, runs, limits, events[-1].position)
+                self._transaction(events, runs, limits, one_by_one)
             except _Stop as stop:
-                limits[stop.run] = stop.recorded.position - 1
+                limits[stop.run] = _before_command(events, stop.recorded)
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
                 stopped.append(stop.run)
             except StorageError as error:
                 if is_damage(error, self._store.readable):
                     raise
-                # The tables refused what was buffered, or have no room for it: go event by event to find whose it was.
-                if len(events) > 1:
-                    for one in events:
-                        stopped += self.apply([one], [run for run in runs if run not in stopped])
+                # The tables refused what was buffered, or have no room for it: go command by command, and event by
+                # event within the one, to find whose it was.
+                commands = [list(command) for _, command in groupby(events, _COMMAND_ID)]
+                if len(commands) > 1:
+                    for one in commands:
+                        stopped += self.apply(one, [run for run in runs if run not in stopped])
                     return stopped
+                if not one_by_one:
+                    one_by_one = True
+                    continue
                 if not isinstance(error, StoreFull):
                     raise
-                [event] = events
+                event = events[0]
                 for run in runs:
-                    if run not in stopped and run.checkpoint < event.position:
+                    if run not in stopped and run.checkpoint < events[-1].position:
                         self.stop(run, event.position, event.type, error)
                         stopped.append(run)
                 return stopped
@@ -201,10 +210,10 @@ class Projector:
         events: Sequence[RecordedEvent],
         runs: Sequence[ModelRun],
         limits: dict[ModelRun, int],
-        last: int,
+        one_by_one: bool,
     ) -> None:
         reached: list[tuple[ModelRun, int]] = []
-        first = events[0].position if events else last
+        first, last = events[0].position, events[-1].position
         try:
             with self._store.write() as transaction:
                 for run in runs:
@@ -212,7 +221,7 @@ class Projector:
                     # One may have fallen back, in an engine that lost what it had: it has to read the log again.
                     if not first - 1 <= run.checkpoint < until:
                         continue
-                    self._project(run, transaction, events, until)
+                    self._project(run, transaction, events, until, one_by_one)
                     transaction.set_checkpoint(run.key, until)
                     reached.append((run, until))
         except BaseException:
@@ -226,7 +235,12 @@ class Projector:
             run.checkpoint = until
 
     def _project(
-        self, run: ModelRun, transaction: WriteTransaction, events: Sequence[RecordedEvent], until: int
+        self,
+        run: ModelRun,
+        transaction: WriteTransaction,
+        events: Sequence[RecordedEvent],
+        until: int,
+        one_by_one: bool,
     ) -> None:
         target = transaction.target(run.key)
         handlers = run.model.handlers
@@ -235,19 +249,30 @@ class Projector:
         if skipped:
             events = [recorded for recorded in events if recorded.position not in skipped]
         for recorded in events:
-            handler = handlers.get(recorded.event.__class__)
-            if handler is None or recorded.position <= after:
+            kind = recorded.event.__class__
+            handler = handlers.get(kind)
+            if (handler is None and kind is not Undecodable) or recorded.position <= after:
                 continue
             if recorded.position > until:
                 return
+            if handler is None:
+                raise _Stop(run, recorded, recorded.event.error)
             try:
                 if handler.wants_recorded:
                     handler.fn(recorded.event, target, recorded)
                 else:
                     handler.fn(recorded.event, target)
-                if len(events) == 1:
+                if one_by_one:
                     transaction.flush()
             except BaseException as error:
                 if is_damage(error, self._store.readable):
                     raise
                 raise _Stop(run, recorded, error) from error
+
+
+def _before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:
+    """The position before the first event of the command that this one is of."""
+    place = recorded.position - events[0].position
+    while place and events[place - 1].command_id == recorded.command_id:
+        place -= 1
+    return events[place].position - 1

@@ -16,11 +16,11 @@ from actors.mailbox import Mailbox, Request, Tick
 from actors.messages import Applied, Apply, CatchUp, Join
 from actors.progress import Progress
 from actors.projecting import ModelRun, Projector
-from actors.replay import read_events
+from actors.replay import read_commands
 from actors.reply import Reply
 from actors.turns import Turns
 from actors.worker import Worker, tell
-from storage import CodecError, EventLog, RecordedEvent, StorageError
+from storage import EventLog, RecordedEvent, StorageError
 from storage.damage import is_damage
 
 __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
@@ -28,7 +28,7 @@ __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "
 logger = logging.getLogger("onewriter.replica")
 
 READ_BATCH = 2_000
-"""Events read from the log, or applied, in one transaction of a replica."""
+"""Events read from the log, or applied, in one transaction of a replica; the last command's to the end."""
 
 
 class RetryStopped(Request):
@@ -196,25 +196,10 @@ class ReadReplica(Worker):
             self._position = max(until, self._position)
             self._sync.put(Applied(self.name, self._position))
             return
-        events, error = read_events(self._log, self._position, READ_BATCH, until)
+        events = read_commands(self._log, self._position, READ_BATCH, until)
         if events:
             self._advance(events)
-        elif error is not None:
-            self._pass(until, error)
         self._sync.put(Applied(self.name, self._position))
-
-    def _pass(self, until: int, error: CodecError) -> None:
-        """Stop the models that need the next event, which can't be decoded; those that skip it go on."""
-        following = self._position + 1
-        live = self._live()
-        passing = [run for run in live if self._projector.skips(run, following)]
-        self._projector.pass_over(passing, following)
-        self._position = following if passing else until
-        for run in live:
-            if run not in passing:
-                self._projector.stop(run, following, "that can't be decoded", error)
-                self._filling.report(run)
-        self._publish()
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         live = self._live()

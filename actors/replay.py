@@ -1,4 +1,4 @@
-"""Reading the log for a replica: batches, as far as they can be decoded. The replica's thread."""
+"""Reading the log for what is filled from it: whole commands, or as far as it can be decoded. The thread that fills."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 from storage import CodecError, DamagedStore, EventLog, RecordedEvent, StorageError
 
-__all__ = ["read_events"]
+__all__ = ["read_commands", "read_events"]
+
+
+def read_commands(log: EventLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
+    """The next `limit` events or so, with all of the last one's command: no query is to see half of what that did.
+
+    An event that can't be decoded is an `Undecodable`. Raises `StorageError` as `read_events`.
+    """
+    try:
+        return log.read_commands(after, limit, until)
+    except DamagedStore as error:
+        raise StorageError(str(error)) from None
 
 
 def read_events(

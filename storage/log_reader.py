@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import islice, takewhile
 
 import lmdb
 
@@ -22,8 +22,10 @@ from storage.records import (
     U64,
     CommandRecord,
     RecordedEvent,
+    command_of,
     decode_command,
     decode_event,
+    decode_event_or_why,
     name_key,
 )
 from storage.table_schema import ModelSchema
@@ -65,23 +67,47 @@ class LogReader:
 
         Raises UnknownType or CodecError for an event that cannot be decoded, StoreClosed.
         """
-        last = self._head if until is None else min(until, self._head)
-        count = min(limit, last - after)
+        codec = self._codec
+        values = self._values(after, limit, until)
+        return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
+
+    def read_commands(self, after: int, limit: int, until: int) -> list[RecordedEvent]:
+        """As `read`, but go on beyond `limit`, `until` and 64 MiB to the last event of the command that they are in.
+
+        An event that can't be decoded is there too, an `Undecodable` in its place.
+        """
+        codec = self._codec
+        values = self._values(after, limit, until, whole=True)
+        try:
+            return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
+        except CodecError:
+            return [
+                decode_event_or_why(codec, position, value)
+                for position, value in enumerate(values, after + 1)
+            ]
+
+    def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
+        head = self._head
+        count = min(limit, (head if until is None else min(until, head)) - after)
         values: list[bytes] = []
         if count <= 0:
-            return []
+            return values
         first = after + 1
         size = 0
         with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
             if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
                 raise DamagedStore(f"position {first} is missing from the log; restore a backup")
-            for value in islice(cursor.iternext(keys=False), count):
+            following = cursor.iternext(keys=False)
+            for value in islice(following, count):
                 values.append(value)
                 size += len(value)
                 if size > READ_BYTES:
                     break
-        codec = self._codec
-        return [decode_event(codec, position, value) for position, value in enumerate(values, first)]
+            more = head - after - len(values)
+            if whole and more:
+                command = command_of(values[-1])
+                values += takewhile(lambda value: command_of(value) == command, islice(following, more))
+        return values
 
     def read_stream(
         self, stream: str, after_version: int = 0, limit: int | None = None

@@ -11,6 +11,8 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgpack import Unpacker, unpackb
+
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
 
@@ -21,6 +23,8 @@ MAX_ID_BYTES = 200
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 U64 = struct.Struct(">Q")
+
+_COMMAND_ID = 5  # the place of the command id in a stored event
 
 
 class RecordedEvent:
@@ -88,6 +92,15 @@ class RecordedEvent:
 
     def __repr__(self) -> str:
         return f"RecordedEvent({self.position}, {self.stream!r}, {self.version}, {self.event!r})"
+
+
+class Undecodable:
+    """Stands in a `RecordedEvent` for an event that can't be decoded, and says why."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: CodecError) -> None:
+        self.error = error
 
 
 class CommandRecord:
@@ -221,6 +234,32 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
         raise DamagedStore(
             f"the record at position {position} is no event ({error}); restore a backup"
         ) from error
+
+
+def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent:
+    """As `decode_event`, but an event that can't be decoded is an `Undecodable`; its metadata is left out."""
+    try:
+        return decode_event(codec, position, data)
+    except CodecError as error:
+        try:
+            stream, version, type_name, _, time_us, command_id, *_ = unpackb(data, strict_map_key=False)
+        except Exception:
+            raise error from None
+        return RecordedEvent(position, stream, version, Undecodable(error), type_name, time_us, command_id)
+
+
+def command_of(data: bytes) -> str:
+    """The id of the command that an event in stored bytes is of; nothing else is decoded. Raises DamagedStore."""
+    unpacker = Unpacker(read_size=len(data), max_buffer_size=len(data))
+    unpacker.feed(data)
+    try:
+        unpacker.read_array_header()
+        for _ in range(_COMMAND_ID):
+            unpacker.skip()
+        command_id: str = unpacker.unpack()
+    except Exception as error:
+        raise DamagedStore(f"a record of the log is no event ({error}); restore a backup") from error
+    return command_id
 
 
 def encode_command(codec: Codec, record: CommandRecord) -> bytes:

@@ -29,9 +29,9 @@ class Run:
 class Log:
     """A log of a thousand events."""
 
-    def read(self, after, limit, until):
+    def read_commands(self, after, limit, until):
         last = min(after + limit, until, 1000)
-        return [RecordedEvent(at, "s", at, None, "E", 0, "c") for at in range(after + 1, last + 1)]
+        return [RecordedEvent(at, "s", at, None, "E", 0, f"c-{at}") for at in range(after + 1, last + 1)]
 
 
 class Projector:

@@ -6,7 +6,9 @@ import pytest
 
 from actors import Domain
 from actors.projecting import Projector
-from storage import RecordedEvent, ReplicaStore
+from storage import RecordedEvent, ReplicaStore, StoreFull, UnknownType
+from storage.holdings import Holdings
+from storage.records import Undecodable
 
 POISON = 13
 
@@ -73,9 +75,16 @@ class Replica:
 
     def events(self, numbers, first=1):
         return [
-            RecordedEvent(position, "s", position, self.domain.counted(number), "Counted", 0, "c")
+            RecordedEvent(position, "s", position, self.domain.counted(number), "Counted", 0, f"c-{position}")
             for position, number in enumerate(numbers, first)
         ]
+
+    def command(self, numbers, first=1):
+        """The events of one command."""
+        events = self.events(numbers, first)
+        for event in events:
+            event.command_id = f"command-{first}"
+        return events
 
     def apply(self, numbers, first=1, runs=None):
         return [run.model.name for run in self.projector.apply(self.events(numbers, first), runs)]
@@ -190,6 +199,80 @@ def test_a_row_that_the_tables_refuse_stops_its_model_at_its_event(replica, bad)
     assert (replica.kept, replica.sum) == ([1, 2, POISON, 4], 3)
     assert replica.store.checkpoints() == {"all": 4, "sums": 2}
     assert replica.run_of("sums").failure.position == 3
+
+
+# -- commands of several events ---------------------------------------------------------------
+def names(runs):
+    return [run.model.name for run in runs]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2], ids=["first", "middle", "last"])
+def test_a_model_that_stops_has_nothing_of_the_command(replica, at):
+    numbers = [3, 4, 5]
+    numbers[at] = POISON
+    events = [*replica.events([1, 2]), *replica.command(numbers, first=3), *replica.events([6], first=6)]
+    assert names(replica.projector.apply(events)) == ["sums"]
+    assert replica.kept == [1, 2, *numbers, 6]
+    assert replica.sum == 3
+    assert replica.store.checkpoints() == {"all": 6, "sums": 2}
+    assert replica.run_of("sums").failure.position == 3 + at
+    replica.domain.poison = lambda: None
+    assert replica.projector.apply(events, [replica.run_of("sums")]) == []
+    assert replica.sum == 3 + sum(numbers) + 6
+
+
+def test_what_the_tables_refuse_is_found_within_its_command(replica):
+    [add] = replica.domain.sums.handlers.values()
+    totals = replica.domain.sums.tables[0]
+
+    def put(event, tables):
+        if event.number == POISON:
+            tables[totals].put({"name": "bad", "total": object()})
+        else:
+            add.fn(event, tables)
+
+    replica.domain.sums.handlers[replica.domain.counted] = type(add)(put, wants_recorded=False)
+    events = [
+        *replica.command([1, 2]),
+        *replica.command([3, POISON, 5], first=3),
+        *replica.command([6, 7], first=6),
+    ]
+    assert names(replica.projector.apply(events)) == ["sums"]
+    assert replica.kept == [1, 2, 3, POISON, 5, 6, 7]
+    assert replica.sum == 3
+    assert replica.run_of("sums").failure.position == 4
+
+
+def test_what_can_not_be_decoded_stops_the_models_that_do_not_skip_it(replica, monkeypatch):
+    error = UnknownType("no such class")
+    events = [*replica.events([1]), *replica.command([2, 3, 4], first=2)]
+    events[2].event = Undecodable(error)
+    monkeypatch.setattr(replica.projector._skips, "of", lambda name: {3} if name == "all" else ())
+    assert names(replica.projector.apply(events)) == ["sums"]
+    assert replica.kept == [1, 2, 4]
+    assert replica.sum == 1
+    assert replica.run_of("sums").failure.position == 3
+    assert replica.run_of("sums").failure.error == "UnknownType: no such class"
+
+
+def test_a_command_that_there_is_no_room_for_is_not_there_in_part(replica, monkeypatch):
+    events = [*replica.command([1, 2]), *replica.command([3, 4, 5], first=3), *replica.events([6], first=6)]
+    commit = Holdings.commit
+
+    def full(held, access, marks, active=None):
+        if any(mark[0] > 2 for mark in marks.values()):
+            raise StoreFull("no room")
+        commit(held, access, marks, active)
+
+    monkeypatch.setattr(Holdings, "commit", full)
+    assert names(replica.projector.apply(events)) == ["all", "sums"]
+    assert (replica.kept, replica.sum) == ([1, 2], 3)
+    assert replica.store.checkpoints() == {"all": 2, "sums": 2}
+    failure = replica.run_of("sums").failure
+    assert (failure.position, failure.full) == (3, True)
+    monkeypatch.undo()
+    assert replica.projector.apply(events, replica.projector.runs) == []
+    assert (replica.kept, replica.sum) == ([1, 2, 3, 4, 5, 6], 21)
 
 
 def test_both_models_may_stop_at_different_events(replica):

@@ -10,11 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lmdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage import gate, log_reader
 from storage.codec import Codec
@@ -34,7 +38,7 @@ from storage.errors import (
     UnregisteredType,
 )
 from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent
+from storage.records import CommandRecord, RecordedEvent, Undecodable
 
 NOON = int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp() * 1_000_000)
 
@@ -139,6 +143,58 @@ def test_one_read_copies_no_more_than_its_share(log: EventLog, monkeypatch: pyte
     assert [found.position for found in log.read()] == [1, 2, 3]
     monkeypatch.setattr(log_reader, "READ_BYTES", 10)
     assert [found.position for found in log.read(after=9)] == [10]
+
+
+def of_commands(sizes: Sequence[int]) -> list[RecordedEvent]:
+    """Events of commands of so many events each."""
+    found = []
+    for number, size in enumerate(sizes):
+        for _ in range(size):
+            one = event(len(found) + 1)
+            one.command_id = f"command-{number}"
+            found.append(one)
+    return found
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=12), st.integers(1, 15), st.data())
+def test_commands_are_read_whole_however_large_they_are(
+    sizes: list[int], limit: int, data: st.DataObject
+) -> None:
+    ends = [0, *accumulate(sizes)]
+    with TemporaryDirectory() as path, EventLog.open(path, make_codec(), durable=False) as log:
+        all_events = of_commands(sizes)
+        log.append(all_events)
+        until = data.draw(st.sampled_from(ends), "until")
+        after = data.draw(st.sampled_from(ends), "after")
+        while after < until:
+            found = log.read_commands(after, limit, until)
+            last = found[-1].position
+            assert found == all_events[after:last]
+            assert last == min(end for end in ends if end >= min(after + limit, until))
+            after = last
+
+
+def test_a_command_is_read_whole_beyond_the_share_of_one_read(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(of_commands([1, 50, 1]))
+    monkeypatch.setattr(log_reader, "READ_BYTES", 200)
+    assert [len(log.read_commands(after, 100, 52)) for after in (0, 1, 51)] == [51, 50, 1]
+
+
+def test_a_command_is_read_whole_with_what_can_not_be_decoded_in_it(log: EventLog) -> None:
+    log.append(of_commands([2, 3, 2]))
+    poor = Codec()
+    poor.register(Total)
+    log._codec = poor
+    found = log.read_commands(0, 3, 7)
+    assert [(one.position, one.type, one.stream, one.command_id) for one in found] == [
+        (position, "Counted", "a", f"command-{int(position > 2)}") for position in range(1, 6)
+    ]
+    for one in found:
+        assert isinstance(one.event, Undecodable)
+        assert isinstance(one.event.error, UnknownType)
+        assert one.event.error.__notes__ == [f"in the event at position {one.position}"]
 
 
 def test_a_stream_is_read_by_version(log: EventLog) -> None:

@@ -89,8 +89,8 @@ class Tallies:
         return model
 
     def note(self, system: System, *numbers: int) -> Any:
-        """Have these numbers written."""
-        return system.append("numbers", [self.Noted(number) for number in numbers])
+        """Have these numbers written, each by itself, so that a slice may end at any of them."""
+        return [system.append("numbers", [self.Noted(number)]) for number in numbers][-1]
 
     def check(self, rows: dict[str, dict[str, Any]], position: int) -> int:
         """These rows are what one version makes of the numbers 1, 2, ... up to a position; returns the version."""

@@ -143,9 +143,10 @@ class ManagerActor(Worker):
                 self._book = None
                 raise InputFailed(self._troubles.stored, "what it has stored", error) from error
             self._rebuilding = self._book.rebuilding
-            failure = self._troubles.failure
-            for id, request in self._skips.items():
-                self._book.skip(id, request.reason, failure.text if failure else "")
+            self._skip_again(self._book)
+            # A step whose outcome nobody heard may have put effects into the outbox.
+            self._show(False)
+            self._deliver()
         if self._stale:
             self._stale = False
             self._book.refresh_inputs()
@@ -169,7 +170,8 @@ class ManagerActor(Worker):
 
     def _done(self, message: StepDone) -> None:
         if not any(plan is message.plan for plan in self._flight):
-            return  # An earlier incarnation's.
+            self._deliver()  # An earlier incarnation's: nobody has told of its effects.
+            return
         self._settle(message.plan, message.future.exception())
 
     def _settle(self, plan: Plan, error: BaseException | None) -> None:
@@ -250,6 +252,16 @@ class ManagerActor(Worker):
         if self._book is not None:
             self._book.skip(failure.id, request.reason, failure.text)
         self._troubles.retry_at = None
+
+    def _skip_again(self, book: Book) -> None:
+        """Have a book that was read anew pass over what it was to, unless that is on disk already."""
+        failure = self._troubles.failure
+        for id, request in list(self._skips.items()):
+            if id in book.skipped:
+                self._troubles.passed(id)
+                self._skips.pop(id).done(id)
+            else:
+                book.skip(id, request.reason, failure.text if failure else "")
 
     # -- showing ------------------------------------------------------------------------------
     def _show(self, quiet: bool) -> None:

@@ -248,11 +248,11 @@ class OutboxActor(Worker):
     def _removed(self, message: Removed) -> None:
         error = message.future.exception()
         if error is None or isinstance(error, StepSuperseded):
-            # Superseded: an earlier incarnation's step took it.
+            # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown, with a rejection perhaps.
             for key, waiting in message.taken.items():
                 if self._waiting.get(key) is waiting:
                     del self._waiting[key]
-            if message.plan.rejected:
+            if message.plan.rejected or error is not None:
                 self._left()
             self._desk.delivering = bool(self._waiting)
             self._desk.moved()

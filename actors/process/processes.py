@@ -116,7 +116,7 @@ class Processes:
             writes=self._writes,
             desk=running.desk,
             clock=self.clock,
-            deliver=lambda: running.outbox.put(Deliver()),
+            deliver=lambda: running.outbox.put(Deliver()) if running.spec.effects else None,
         )
 
     def _outbox(self, running: Running, exited: Exited) -> Start:

@@ -71,6 +71,11 @@ class Troubles:
         if self.suspect in ids:
             self.suspect = None
 
+    def passed(self, id: str) -> None:
+        """An input that it was stopped at is behind it."""
+        if self.failure is not None and self.failure.id == id:
+            self.failure = None
+
     def skippable(self) -> Failure:
         """The failure whose input an operator may skip; raises `InvalidMessage` where there is none."""
         failure = self.failure

@@ -1,0 +1,80 @@
+"""Process managers whose actors die, or whose steps' outcomes stay unknown, at the moments that matter: nothing is
+left lying about until something else happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+
+from actors.process.manager import ManagerActor
+from storage import EventLog
+from tests.system.jobs import Begin, Undone, Work, World, jobs_of
+from tests.system.test_faults import put_fault
+from tests.system.test_process_managers import events_of, opened, works
+
+Patch = pytest.MonkeyPatch
+
+
+def commit_is_uncertain(monkeypatch: Patch, prefix: bytes) -> Any:
+    """The first commit that leaves a note with this prefix reaches the disk, and says that it failed."""
+
+    def leaves_one(log: EventLog, transaction: lmdb.Transaction[bytes]) -> bool:
+        with transaction.cursor(log._databases["notes"]) as cursor:
+            return cursor.set_range(prefix) and cursor.key().startswith(prefix)
+
+    return put_fault(monkeypatch, EventLog, "_commit", lambda: lmdb.Error("EIO"), after=True, only=leaves_one)
+
+
+def test_the_effect_of_a_step_whose_commit_was_uncertain_is_delivered(
+    store_path: Path, monkeypatch: Patch
+) -> None:
+    world = World()
+    with opened(store_path, jobs_of(world)) as system:
+        failed = commit_is_uncertain(monkeypatch, b"outbox/worker/due/")
+        system.execute(Begin("a"))
+        system.wait_processes()
+        assert failed() == 1
+        assert world.sent == [(["a", "first"], "worker:2:e0")]
+
+
+@pytest.mark.parametrize("method", ["_done", "_succeeded"])
+def test_the_effect_of_a_step_that_the_manager_died_on_is_delivered(
+    store_path: Path, monkeypatch: Patch, method: str
+) -> None:
+    def with_effects(_manager: Any, message: Any) -> bool:
+        return bool(getattr(message, "plan", message).effects)
+
+    world = World()
+    with opened(store_path, jobs_of(world)) as system:
+        died = put_fault(monkeypatch, ManagerActor, method, only=with_effects)
+        system.execute(Begin("a"))
+        system.wait_processes()
+        assert died() == 1
+        assert world.sent == [(["a", "first"], "worker:2:e0")]
+
+
+def test_the_rejection_of_what_an_effect_led_to_is_heard_after_an_uncertain_commit(
+    store_path: Path, monkeypatch: Patch
+) -> None:
+    world = World(send=lambda payload, _key: Work(payload[0], "refused"))
+    with opened(store_path, jobs_of(world)) as system:
+        failed = commit_is_uncertain(monkeypatch, b"pm/worker/input/")
+        system.execute(Begin("a"))
+        system.wait_processes()
+        assert failed() == 1
+        assert works(system) == {"a": 1}
+        assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
+
+
+def test_a_skip_whose_commit_was_uncertain_is_answered(store_path: Path, monkeypatch: Patch) -> None:
+    world = World(bugs={"handler"})
+    with opened(store_path, jobs_of(world)) as system:
+        failed = commit_is_uncertain(monkeypatch, b"pm/worker/skipped/")
+        system.execute(Begin("a", "handler"))
+        with pytest.raises(Exception, match="position 1"):
+            system.wait_processes()
+        assert system.skip_process("worker", timeout=10) == "worker:1"
+        assert failed() == 1

@@ -259,10 +259,10 @@ def test_a_command_that_there_is_no_room_for_is_not_there_in_part(replica, monke
     events = [*replica.command([1, 2]), *replica.command([3, 4, 5], first=3), *replica.events([6], first=6)]
     commit = Holdings.commit
 
-    def full(held, access, marks, active=None):
+    def full(held, access, marks, *others):
         if any(mark[0] > 2 for mark in marks.values()):
             raise StoreFull("no room")
-        commit(held, access, marks, active)
+        commit(held, access, marks, *others)
 
     monkeypatch.setattr(Holdings, "commit", full)
     assert names(replica.projector.apply(events)) == ["all", "sums"]

@@ -84,6 +84,14 @@ def _of_one_answer(history: History, read: Read, window: Window) -> Iterator[Vio
             f"position {window.low} was seen before it was on disk",
             read,
         )
+    for shown in (window, Window(read.seen, read.seen + 1)):
+        if not history.timeline.whole_command(shown):
+            yield Violation(
+                "whole commands",
+                f"the answer is of positions {shown.low} to {shown.high}, where part of a command is there",
+                read,
+            )
+            break
     if not window.low <= read.seen < window.high:
         yield Violation(
             "position told",

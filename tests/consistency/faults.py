@@ -17,6 +17,7 @@ from actors import Session
 from actors.command_handler import CommandHandler
 from actors.messages import Submission
 from actors.progress import Progress
+from actors.projecting import Projector
 from actors.query_actor import QueryJob
 from storage import ReplicaStore, Snapshot
 from tests.consistency import registers
@@ -159,6 +160,19 @@ def _twice(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(registers, "add_amount", doubling)
 
 
+def _one_by_one(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
+    apply = Projector.apply
+
+    def piecemeal(self: Projector, events: Sequence[Any], runs: Any = None) -> Any:
+        stopped: list[Any] = []
+        for event in events:
+            stopped += apply(self, [event], runs)
+            pace.wait_for(1, MOMENT / 10)
+        return stopped
+
+    monkeypatch.setattr(Projector, "apply", piecemeal)
+
+
 # -- a writer in too much of a hurry --------------------------------------------------------------------------------
 def _replies_early(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     decide = CommandHandler._decide
@@ -191,6 +205,7 @@ FAULTS: dict[str, tuple[Fault, set[str]]] = {
     "an event is lost": (_loses_an_event, {"strong", "linearizable", "position told"}),
     "two events change places": (_out_of_order, {"strong", "linearizable", "position told"}),
     "an event is applied twice": (_twice, {"committed only"}),
+    "events are applied one by one": (_one_by_one, {"whole commands"}),
     "replies come before the commit": (_replies_early, {"strong", "linearizable"}),
 }
 """By name: how to install the fault, and the promises that the checker must find broken."""

@@ -30,7 +30,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A command. `cell` and `value` are what it sets, for one that sets a register.
+    """A command. `cell` and `value` are what it sets, for one that sets a register; one that sets several is several.
 
     `returned` and `position` are None where the outcome is unknown: it may take effect at any later time, or never.
     """
@@ -80,8 +80,17 @@ class Window(NamedTuple):
 class Timeline:
     """What every cell held at every position, and when every position was committed. Made once the run is over."""
 
-    def __init__(self, changes: Iterable[tuple[int, str, Value]], commits: Sequence[Commit]) -> None:
-        """`changes` are (position, cell, value) in the order of positions; a cell holds None before its first."""
+    def __init__(
+        self,
+        changes: Iterable[tuple[int, str, Value]],
+        commits: Sequence[Commit],
+        ends: Sequence[int] | None = None,
+    ) -> None:
+        """`changes` are (position, cell, value) in the order of positions; a cell holds None before its first.
+
+        `ends` are the positions at which a command's events end, in order; all of them where it is not given.
+        """
+        self._ends = None if ends is None else [0, *ends]
         self._changes: dict[str, list[tuple[int, Value]]] = defaultdict(lambda: [(0, None)])
         self._where: dict[tuple[str, Value], list[int]] = defaultdict(list)
         for position, cell, value in changes:
@@ -104,6 +113,13 @@ class Timeline:
         changes = self._changes[cell]
         end = changes[place + 1][0] if place + 1 < len(changes) else float("inf")
         return Window(changes[place][0], end)
+
+    def whole_command(self, window: Window) -> bool:
+        """Whether a command ends at one of these positions, so that none is there in part."""
+        if self._ends is None:
+            return True
+        index = bisect_left(self._ends, window.low)
+        return index < len(self._ends) and self._ends[index] < window.high
 
     def committed(self, time: int) -> int:
         """What was on disk for certain at that time: no answer needs more."""

@@ -39,7 +39,9 @@ from tests.consistency.registers import (
     Move,
     One,
     Put,
+    PutAll,
     changes,
+    command_ends,
     mirror,
 )
 from tests.helpers import PATIENCE
@@ -146,8 +148,9 @@ class Recorder:
                 thread.result()
         self.met["stalls"] = stalls.count
         head = self.system.position
-        events = self.system.subscribe(until=head) if head else ()
-        return History(Timeline(changes(events), commits), self.writes, self.reads, SUMS)
+        events = list(self.system.subscribe(until=head)) if head else []
+        timeline = Timeline(changes(events), commits, command_ends(events))
+        return History(timeline, self.writes, self.reads, SUMS)
 
     # -- trouble ----------------------------------------------------------------------------------------------
     def _kill(self) -> None:
@@ -189,11 +192,13 @@ class Recorder:
             raise
 
     def _write(self, client: int, number: int, dice: random.Random, session: Session | None) -> None:
-        cell, value = None, None
-        command: Put | Move
-        if dice.random() < 0.7:
-            name, value = dice.choice(REGISTERS), number * self.clients + client
-            cell, command = f"register/{name}", Put(name, value)
+        names: tuple[str, ...] = ()
+        value = number * self.clients + client
+        command: Put | PutAll | Move
+        chance = dice.random()
+        if chance < 0.7:
+            names = tuple(dice.sample(REGISTERS, 1 if chance < 0.5 else dice.randrange(2, len(REGISTERS))))
+            command = Put(names[0], value) if chance < 0.5 else PutAll(names[0], names, value)
         else:
             owner, to = dice.sample(ACCOUNTS, 2)
             command = Move(owner, to, dice.randrange(1, 100))
@@ -210,18 +215,18 @@ class Recorder:
                     raise
                 receipt = execute(command, command_id=error.command_id, timeout=PATIENCE)
         except UNKNOWN:
-            self.writes.append(
-                Write(client, invoked, None, None, cell, value, None if session is None else client)
-            )
-            return
-        returned = time.monotonic_ns()
-        # What another client was told of: its own next query may ask for it.
-        self._latest = receipt.position
-        self.writes.append(
-            Write(
-                client, invoked, returned, receipt.position, cell, value, None if session is None else client
-            )
-        )
+            position = None
+            returned = None
+        else:
+            returned = time.monotonic_ns()
+            # What another client was told of: its own next query may ask for it.
+            self._latest = position = receipt.position
+        by = None if session is None else client
+        if not names:
+            self.writes.append(Write(client, invoked, returned, position, None, None, by))
+        for after, name in enumerate(reversed(names)):
+            at = None if position is None else position - after
+            self.writes.append(Write(client, invoked, returned, at, f"register/{name}", value, by))
 
     def _read(self, client: int, dice: random.Random, session: Session, runner: asyncio.Runner) -> None:
         kind = dice.choice([One, Kept, Everything, Engines])

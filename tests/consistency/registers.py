@@ -6,7 +6,7 @@ model and received in another, so that only a query that sees both at one positi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from actors import Domain, RecordedEvent
@@ -50,6 +50,15 @@ class Put:
     value: int
 
 
+@registers.command(Register)
+class PutAll:
+    """One value into several registers, an event each; `name` is the first of `names`."""
+
+    name: str
+    names: tuple[str, ...]
+    value: int
+
+
 @registers.command(Ledger)
 class Move:
     owner: str
@@ -60,6 +69,11 @@ class Move:
 @registers.decide
 def put(register: Register | None, command: Put) -> Written:
     return Written(command.name, command.value)
+
+
+@registers.decide
+def put_all(register: Register | None, command: PutAll) -> Iterable[Written]:
+    return [Written(name, command.value) for name in command.names]
 
 
 @registers.decide
@@ -204,6 +218,14 @@ def _account(prefix: str, table: Any, owner: str) -> tuple[str, Any]:
 
 
 # -- the log --------------------------------------------------------------------------------------------------------
+def command_ends(events: Sequence[RecordedEvent]) -> list[int]:
+    """The positions of the last events of commands."""
+    following = [event.command_id for event in events[1:]] + [""]
+    return [
+        event.position for event, after in zip(events, following, strict=True) if event.command_id != after
+    ]
+
+
 def changes(events: Iterable[RecordedEvent]) -> Iterable[tuple[int, str, Any]]:
     """Each cell's values with their positions, from the log alone: nothing is shared with the projections."""
     totals: dict[str, tuple[int, int]] = {}

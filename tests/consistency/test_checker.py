@@ -73,6 +73,23 @@ def test_a_broken_promise_is_named(name: str) -> None:
     assert broken(read) == promises
 
 
+def test_an_answer_that_shows_a_part_of_a_command_is_found() -> None:
+    # Positions 1 and 2 are of one command.
+    timeline = Timeline(CHANGES, COMMITS, [2, 3])
+    reads = [
+        answer({"x": None, "y": None}, 0),
+        answer({"x": 10, "y": None}, 1),
+        answer({"x": 10}, 1),
+        answer({"x": 10}, 2),
+        answer({"x": 20, "y": 11}, 3),
+    ]
+    found = check(History(timeline, [], reads))
+    assert [(violation.promise, violation.read) for violation in found] == [
+        ("whole commands", reads[1]),
+        ("whole commands", reads[2]),
+    ]
+
+
 def test_strong_sees_what_a_caller_had_a_receipt_of_even_if_nobody_noted_the_commit() -> None:
     write = Write(1, 20, 30, 1, "x", 10)
     assert broken(answer({"x": None}, 0, at=30, strong=True), writes=[write]) == []

@@ -199,7 +199,7 @@ class ModelStopped(ActorsError):
 
 
 class NotStopped(ActorsError, ValueError):
-    """An event was to be skipped at which the model is not stopped; nothing was noted."""
+    """What was to be skipped is not what the model, or the process manager, is stopped at; nothing was noted."""
 
 
 class ProcessStopped(ActorsError):

@@ -21,6 +21,7 @@ __all__ = [
     "OnConflict",
     "QueryOptions",
     "checked",
+    "checked_timeout",
 ]
 
 OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
@@ -95,13 +96,17 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
         if name not in kind.__annotations__:
             known = ", ".join(sorted(kind.__annotations__))
             raise TypeError(f"{method}() has no option {name!r}; its options are {known}")
-    timeout = options.get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= MOST_SECONDS:
-        raise ValueError(
-            f"{method}(timeout=) is a number of seconds from 0 to {MOST_SECONDS:,.0f}, not {timeout!r:.80}"
-        )
+    checked_timeout(options.get("timeout", 0), method)
     metadata = options.get("metadata")
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
     ):
         raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {metadata!r:.80}")
+
+
+def checked_timeout(timeout: Any, method: str) -> None:
+    """Raise `ValueError` for what is no number of seconds that `method` could wait."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= MOST_SECONDS:
+        raise ValueError(
+            f"{method}(timeout=) is a number of seconds from 0 to {MOST_SECONDS:,.0f}, not {timeout!r:.80}"
+        )

@@ -13,6 +13,7 @@ from actors.domain import Domain
 from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health
 from actors.messages import Receipt
+from actors.options import checked_timeout
 from actors.read_model import ReadModel
 from actors.rebuilds import Rebuild
 from actors.skipping import Skipped
@@ -67,6 +68,7 @@ class CareCalls(Calls):
         Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
         """
         runtime = self._running()
+        checked_timeout(timeout, "wait_applied")
         target = runtime.progress.head if after is None else position_of(after)
         runtime.wait_applied(target, timeout)
         return target
@@ -76,7 +78,9 @@ class CareCalls(Calls):
 
         Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
         """
-        return self._running().supervisor.kill(name, timeout)
+        runtime = self._running()
+        checked_timeout(timeout, "kill")
+        return runtime.supervisor.kill(name, timeout)
 
     def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
@@ -104,6 +108,8 @@ class CareCalls(Calls):
         """
         runtime = self._running()
         refuse_in_actor("rebuild")
+        if timeout is not None:
+            checked_timeout(timeout, "rebuild")
         name = checked_model(model, runtime.domain, "rebuild").name
         rebuilding.start_rebuild(runtime, name)
         if wait:
@@ -116,6 +122,8 @@ class CareCalls(Calls):
         """
         runtime = self._running()
         refuse_in_actor("wait_rebuilt")
+        if timeout is not None:
+            checked_timeout(timeout, "wait_rebuilt")
         name = checked_model(model, runtime.domain, "wait_rebuilt").name
         if not rebuilding.wait_rebuilt(runtime, name, timeout):
             raise ConsistencyTimeout(
@@ -138,6 +146,9 @@ class CareCalls(Calls):
         runtime = self._running()
         refuse_in_actor("skip")
         name = checked_model(model, runtime.domain, "skip").name
+        checked_timeout(timeout, "skip")
+        if not isinstance(reason, str):
+            raise TypeError(f"skip(reason=) is a text, not {reason!r:.80}")
         rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
 
     def skipped(self) -> list[Skipped]:

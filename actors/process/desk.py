@@ -35,6 +35,7 @@ class Failure:
     error: str
     text: str
     attempts: int
+    skippable: bool
 
 
 @dataclass(frozen=True, slots=True)

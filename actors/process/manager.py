@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors._specs import CompiledDomain
-from actors.errors import InvalidMessage, SystemClosed
+from actors.errors import NotStopped, SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Submission
 from actors.process.book import Book
@@ -245,7 +245,7 @@ class ManagerActor(Worker):
     def _skip(self, request: SkipInput) -> None:
         try:
             failure = self._troubles.skippable()
-        except InvalidMessage as error:
+        except NotStopped as error:
             request.fail(error)
             return
         self._skips[failure.id] = request

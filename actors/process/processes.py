@@ -12,7 +12,6 @@ from typing import Any
 from actors._specs import CompiledDomain
 from actors.errors import (
     ConsistencyTimeout,
-    InvalidMessage,
     ProcessStopped,
     UnknownName,
 )
@@ -208,7 +207,7 @@ class Processes:
             raise ProcessStopped(stopped)
         if not quiet():
             raise ConsistencyTimeout(
-                f"the process managers did not come to rest within {timeout:g} s; look at processes()"
+                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at processes()"
             )
         return self._progress.head
 
@@ -221,14 +220,27 @@ class Processes:
             or self._log.notes(keys.inputs, limit=1)
         )
 
+    def _left(self) -> str:
+        """What keeps those who wait waiting."""
+        texts = []
+        for one in self.health():
+            if one.lag:
+                texts.append(f"{one.name!r} is {one.lag} behind")
+            if one.effects:
+                texts.append(f"{one.name!r} has effects to deliver, or to try again: {one.effects}")
+            if one.trouble:
+                texts.append(f"{one.name!r} waits: {one.trouble}")
+        return ", ".join(texts) or "there was always something new"
+
     def _stopped(self) -> str | None:
         for running in self.running.values():
             failure = running.desk.status.failure
             if failure is not None:
-                return (
-                    f"process manager {running.spec.name!r} is stopped at {failure.what}: {failure.error}; mend it, or "
-                    f"pass over it with skip_process({running.spec.name!r})"
+                name = running.spec.name
+                advice = (
+                    f"; mend it, or pass over it with skip_process({name!r})" if failure.skippable else ""
                 )
+                return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
         return None
 
     # -- what an operator does ----------------------------------------------------------------
@@ -254,12 +266,14 @@ class Processes:
     def release(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
         running = self._of(name)
+        known = []
         for parked, value in self._log.notes(running.keys.parked):
             entry = self._values.entry(value)
             if entry.id == key:
                 self._move(running, parked, value, None if drop else entry, timeout)
                 return
-        raise InvalidMessage(f"process manager {name!r} has no parked effect {key!r}; effects() lists them")
+            known.append(entry.id)
+        raise UnknownName(f"parked effect of process manager {name!r}", key, known)
 
     def _move(
         self, running: Running, parked: bytes, value: bytes, entry: OutboxEntry | None, timeout: float

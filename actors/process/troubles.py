@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from actors.backoff import backoff
-from actors.errors import DomainError, InvalidMessage
+from actors.errors import DomainError, NotStopped
 from actors.process.deciding import Input
 from actors.process.desk import Failure
 
@@ -45,7 +45,9 @@ class Troubles:
         again = self.failure is not None and self.failure.id == id
         attempts = self.failure.attempts + 1 if self.failure is not None and again else 1
         text = "".join(traceback.format_exception(error))
-        self.failure = Failure(id, what, f"{type(error).__name__}: {error}", text, attempts)
+        self.failure = Failure(
+            id, what, f"{type(error).__name__}: {error}", text, attempts, id != self.stored
+        )
         self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
         return not again
 
@@ -77,14 +79,14 @@ class Troubles:
             self.failure = None
 
     def skippable(self) -> Failure:
-        """The failure whose input an operator may skip; raises `InvalidMessage` where there is none."""
+        """The failure whose input an operator may skip; raises `NotStopped` where there is none."""
         failure = self.failure
         if failure is None:
-            raise InvalidMessage(f"process manager {self._name!r} is not stopped: there is nothing to skip")
-        if failure.id == self.stored:
-            raise InvalidMessage(
-                f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: raise its "
-                "version to have its states built anew"
+            raise NotStopped(f"process manager {self._name!r} is not stopped: there is nothing to skip")
+        if not failure.skippable:
+            raise NotStopped(
+                f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: "
+                f"{failure.error}; where its notes are at fault, raise its version to have its states built anew"
             )
         return failure
 

@@ -16,7 +16,7 @@ import pytest
 from actors import (
     ConsistencyTimeout,
     Domain,
-    InvalidMessage,
+    NotStopped,
     ProcessStopped,
     StoreFull,
     UnknownName,
@@ -251,7 +251,7 @@ def test_an_operator_passes_over_the_input_and_that_is_remembered(store_path: Pa
         wait_until(lambda: system.processes()[0].stopped_at)
         assert system.skip_process("worker", "not ours") == "worker:2"
         system.wait_processes()
-        with pytest.raises(InvalidMessage, match="not stopped"):
+        with pytest.raises(NotStopped, match="not stopped"):
             system.skip_process("worker")
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("d"))
@@ -383,7 +383,7 @@ def test_an_effect_that_fails_is_tried_again_with_its_key_then_parked_and_can_be
         system.wait_processes()
         assert [key for payload, key in world.sent if payload[0] == "a"] == [parked.key] * 4
         assert system.effects("worker") == []
-        with pytest.raises(InvalidMessage, match="no parked effect"):
+        with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
             system.drop_effect("worker", parked.key)
 
 
@@ -520,9 +520,9 @@ def test_a_program_older_than_the_store_is_stopped_with_the_reason(store_path: P
         system.execute(Begin("a", "idle"))
         system.wait_processes()
     with opened(store_path, jobs_of(version=1)) as system:
-        with pytest.raises(ProcessStopped, match="version 2"):
+        with pytest.raises(ProcessStopped, match=r"version 2.* or raise the version$"):
             system.wait_processes()
-        with pytest.raises(InvalidMessage, match="can't be skipped"):
+        with pytest.raises(NotStopped, match=r"can't be skipped: .*version 2"):
             system.skip_process("worker")
 
 
@@ -538,12 +538,45 @@ def test_names_that_are_not_declared_are_refused_with_those_that_are(store_path:
                 call()
 
 
+@pytest.mark.parametrize("timeout", [None, "x", -1, True, float("nan"), float("inf")])
+def test_what_is_no_number_of_seconds_is_refused_before_anything_is_done(
+    store_path: Path, timeout: object
+) -> None:
+    with opened(store_path, jobs_of()) as system:
+        for call in (
+            lambda: system.wait_processes(timeout=timeout),
+            lambda: system.skip_process("worker", timeout=timeout),
+            lambda: system.retry_effect("worker", "x", timeout=timeout),
+            lambda: system.drop_effect("worker", "x", timeout=timeout),
+            lambda: system.wait_applied(timeout=timeout),
+            lambda: system.kill("replica-1", timeout=timeout),
+        ):
+            with pytest.raises(ValueError, match="number of seconds"):
+                call()
+
+
+def test_a_page_of_instances_takes_a_number_and_a_key(store_path: Path) -> None:
+    with opened(store_path, jobs_of()) as system:
+        system.execute_many([Begin("a", "idle"), Begin("b", "idle"), Begin("c", "idle")])
+        system.wait_processes()
+        assert [key for key, _ in system.process_states("worker", 1, "a")] == ["b"]
+        for limit in (-1, "x", True, None):
+            with pytest.raises(ValueError, match="limit="):
+                system.process_states("worker", limit)
+        for call in (
+            lambda: system.process_states("worker", after=5),
+            lambda: system.skip_process("worker", 5),
+        ):
+            with pytest.raises(TypeError, match="a text, not 5"):
+                call()
+
+
 def test_waiting_for_managers_that_do_not_come_to_rest_ends_with_its_time_out(store_path: Path) -> None:
     gate = threading.Event()
     world = World(send=lambda _payload, _key: gate.wait(20) and None)
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a"))
-        with pytest.raises(ConsistencyTimeout):
+        with pytest.raises(ConsistencyTimeout, match="'worker' has effects to deliver, or to try again: 1"):
             system.wait_processes(timeout=0.2)
         gate.set()
         system.wait_processes()

@@ -81,18 +81,17 @@ class Book:
 
         `alone`: no step is in flight. Raises `InputFailed` when the next input can't be handled.
         """
-        if alone:
-            if len(self.instances) > CACHED:
-                self.instances.clear()
-            if self.timers.exhausted:
-                self.timers.load()
+        if len(self.instances) > CACHED:
+            if not alone:
+                return None
+            self.instances.clear()
         plan = Plan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
             return self._rebuilding.plan(plan, feed, make, limit) if alone else None
         while len(plan.inputs) < limit and len(plan.submissions) < limit:
             try:
-                input = self._next(feed, now_us)
+                input = self._next(feed, now_us, alone and not plan.inputs)
                 if input is None or not self.handle(plan, input, make):
                     break
             except InputFailed as error:
@@ -105,13 +104,21 @@ class Book:
             return None
         return self.close(plan)
 
-    def _next(self, feed: Feed, now_us: int) -> Input | None:
-        """The next input: rejections first, then timers and events in the order of their times."""
+    def _next(self, feed: Feed, now_us: int, written: bool) -> Input | None:
+        """The next input: rejections first, then timers and events in the order of their times.
+
+        `written`: all that was planned is on disk, so more timers may be read.
+        """
         if self.inputs:
             return self.inputs[0]
         while True:
             recorded = feed.peek(self.place.position)
             due = self.next_due()
+            if self.timers.exhausted:
+                if not written:
+                    return None
+                self.timers.load()
+                continue
             if due is not None and due <= now_us and (recorded is None or due <= recorded.time_us):
                 first = self.timers.first()
                 assert first is not None

@@ -13,7 +13,7 @@ LOADED = 10_000
 
 
 class TimerQueue:
-    """At most about `LOADED` timers in the order in which they are due, cancelled ones among them."""
+    """At most twice `LOADED` timers in the order in which they are due, cancelled ones among them."""
 
     def __init__(self, keys: Keys, notes: Notes) -> None:
         self._keys = keys
@@ -31,13 +31,16 @@ class TimerQueue:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there are more in the notes and none here: `load` is due."""
+        """Whether there may be more in the notes and there are none here: `load` is due."""
         return not self._heap and self._horizon is not None
 
     def add(self, timer: Timer, key: str) -> None:
         """A timer was set by the instance `key`."""
         if self._horizon is None or (timer.due_us, timer.id) < self._horizon:
             heapq.heappush(self._heap, (timer.due_us, timer.id, key))
+            if len(self._heap) > 2 * LOADED:
+                self._heap = heapq.nsmallest(LOADED, self._heap)
+                self._horizon = self._heap[-1][:2]
 
     def first(self) -> tuple[int, str, str] | None:
         """When the next one is due, its id and its instance's key; None when there is none here."""

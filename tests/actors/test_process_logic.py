@@ -15,7 +15,20 @@ from actors.process.notes import About, Keys, Place
 from actors.process.plan import CommandsFailed, InputFailed, Plan
 from actors.process.timers import TimerQueue
 from storage import RecordedEvent
-from tests.system.jobs import DELAY, Begin, Begun, Later, Nudged, Old, Undo, Work, Worked, World, jobs_of
+from tests.system.jobs import (
+    DELAY,
+    Begin,
+    Begun,
+    Later,
+    Nudged,
+    Old,
+    Undo,
+    Undone,
+    Work,
+    Worked,
+    World,
+    jobs_of,
+)
 
 
 # -- declaring -----------------------------------------------------------------------------------
@@ -360,6 +373,61 @@ def test_more_timers_than_fit_are_loaded_in_portions(monkeypatch: pytest.MonkeyP
         assert memory.write(book, plan)
     assert fired == 10
     assert memory.notes(memory.keys.timers) == []
+
+
+def test_timers_behind_many_that_were_cancelled_are_found_without_another_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.process.timers.LOADED", 3)
+    memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(6)))
+    book = memory.book()
+    memory.write(book, memory.plan(book))
+    book = memory.book()
+    for number in range(3):  # Those that are in memory.
+        memory.events.append(recorded(Undone(f"j{number}", "late"), len(memory.events) + 1))
+    assert memory.write(book, memory.plan(book))
+    assert memory.plan(book) is None
+    assert book.next_due() is not None
+    memory.now += 2 * DELAY // timedelta(microseconds=1)
+    assert len(ids(memory.plan(book))) == 3
+
+
+def test_timers_in_memory_are_bounded_while_more_are_set_and_all_fire_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.process.timers.LOADED", 3)
+    memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(40)))
+    book = memory.book()
+    while (plan := memory.plan(book, limit=5)) is not None:
+        assert memory.write(book, plan)
+    assert len(book.timers._heap) <= 6
+    memory.now += 2 * DELAY // timedelta(microseconds=1)
+    fired: list[str] = []
+    while (plan := memory.plan(book, limit=2)) is not None:
+        fired += ids(plan)
+        assert memory.write(book, plan)
+    assert fired == sorted(f"worker:{number}:t0" for number in range(1, 41))
+
+
+def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.process.book.CACHED", 10)
+    memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(100)))
+    book = memory.book()
+    flight = [memory.plan(book, limit=4)]
+    handled = 0
+    while flight:
+        assert len(book.instances) <= 10 + 2 * 4
+        # As the manager does: another step while one is on its way.
+        following = memory.plan(book, limit=4, alone=False)
+        done = flight.pop()
+        assert done is not None
+        handled += len(done.inputs)
+        assert memory.write(book, done)
+        following = following or memory.plan(book, limit=4)
+        flight = [following] if following else []
+    assert handled == 100
 
 
 def test_a_key_that_tells_no_instance_stops_at_the_event() -> None:

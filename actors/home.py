@@ -52,12 +52,16 @@ class ReplicaHome:
         self.store = self._stores[self.name] = store
         self._file = _identity(store.path)
 
-    def condemn(self, store: ReplicaStore, reason: str) -> bool:
-        """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread."""
+    def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
+        """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
+
+        `leave_out` is called before the replica's thread can have begun anew: it must not undo what that says.
+        """
         with self._lock:
             if self.store is not store or self.condemned is not None:
                 return False
             self.condemned = self.reason = " ".join(reason.split())
+            leave_out()
         logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
         return True
 

@@ -298,8 +298,7 @@ class Runtime:
 
     def condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
         """Have a replica whose files are no good begun anew while the others serve. Any thread."""
-        if self.homes[name].condemn(store, reason):
-            self.progress.leave_out(name)
+        if self.homes[name].condemn(store, reason, lambda: self.progress.leave_out(name)):
             self.children[name].mailbox.put(BeginAnew())
 
     # -- asking ------------------------------------------------------------------------------

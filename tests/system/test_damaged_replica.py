@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 
 from actors import ConsistencyTimeout, System
 from actors.filling import Filling
+from actors.read_replica import BeginAnew
 from storage import DamagedStore, ReplicaStore, StorageError
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Tallies
@@ -97,6 +99,33 @@ def test_a_directory_that_is_removed_while_it_is_in_use_is_made_anew(store_path:
     with System.open(store_path, Tallies(1).domain, replicas=2) as system:
         assert reasons(system) == [None, None]
         system.wait_applied()
+
+
+def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves_again(
+    store_path: Path,
+) -> None:
+    tallies = Tallies(1)
+    logger = logging.getLogger("onewriter.replica")
+    with System.open(store_path, tallies.domain, replicas=2) as system:
+        tallies.note(system, *range(1, 101))
+        system.wait_applied()
+        home = system._runtime.homes["replica-1"]
+        mailbox = system._runtime.children["replica-1"].mailbox
+
+        class Slow(logging.Handler):
+            """Whoever says that it is damaged is slow to say so; the replica's own thread was told meanwhile."""
+
+            def emit(self, record: logging.LogRecord) -> None:
+                logger.removeHandler(self)
+                mailbox.put(BeginAnew())
+                wait_until(lambda: home.condemned is None)
+
+        logger.addHandler(Slow())
+        system._runtime.condemn("replica-1", home.store, "it is damaged")
+        tallies.note(system, 101)
+        wait_until(lambda: whole(system))
+        first, second = tallies.dumps(system)
+        assert first == second
 
 
 def test_it_is_left_out_until_it_has_what_was_committed_when_it_was_begun_anew(

@@ -27,7 +27,8 @@ __all__ = ["Build", "Layout", "pack_build", "plan", "unpack_build"]
 class Build:
     """One build of a model. `schema` is None where its code is gone; `kept` describes what it holds in any case.
 
-    `generation` counts all builds of the model, so no two of them ever have one key.
+    `generation` counts all builds of the model, so no two of them ever have one key. `places` are the names of its
+    databases that were another build's and emptied, each after the name that it would have had.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Build:
     schema: ModelSchema | None
     kept: ModelSchema
     fingerprint: str
+    places: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, schema: ModelSchema, generation: int) -> Build:
@@ -44,6 +46,10 @@ class Build:
         fingerprint = schema.fingerprint()
         key = f"{schema.name}@{schema.version}.{fingerprint[:8]}.{generation}"
         return cls(key, schema.name, schema.version, generation, schema, schema, fingerprint)
+
+    def placed(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
+        """The same build with its databases of these names in emptied ones, as far as there are any."""
+        return replace(self, places=tuple(zip(names, emptied, strict=False)))
 
     def with_code(self, schema: ModelSchema | None) -> Build:
         """The same build with the schema that the code has for it, or frozen with None."""
@@ -115,6 +121,7 @@ def pack_build(build: Build, databases: Sequence[str]) -> bytes:
         "fingerprint": build.fingerprint,
         "keys": KEY_FORMAT,
         "databases": databases,
+        "places": build.places,
         "engine": kept.engine,
         "script": kept.script,
         "objects": [one.name for one in kept.objects],
@@ -144,7 +151,14 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
         tuple(ObjectSchema(name, dict) for name in fields["objects"]),
     )
     return Build(
-        key, kept.name, kept.version, fields["generation"], None, kept, fingerprint=fields["fingerprint"]
+        key,
+        kept.name,
+        kept.version,
+        fields["generation"],
+        None,
+        kept,
+        fields["fingerprint"],
+        tuple((name, place) for name, place in fields.get("places", ())),
     )
 
 

@@ -27,13 +27,15 @@ from storage.replica_models import (
     write_active,
     write_build,
     write_gone,
+    write_reused,
 )
 from storage.table_access import Access
 
 __all__ = ["Holdings", "spare_databases"]
 
 SPARE_GENERATIONS = 3
-"""So many further builds of all models find room while a replica is open; each database costs a little in memory."""
+"""So many further builds of all models find room at a time; each database costs a little in memory. Further ones use
+the databases of those before that were given up: what still reads such a build is in LMDB's past, where it is whole."""
 
 
 def spare_databases(layout: Layout) -> int:
@@ -63,6 +65,7 @@ class Holdings:
         self._codec = codec
         self._log_head = log_head
         self._spare = spare_databases(layout)
+        self._emptied: list[str] = []
         try:
             with environment.begin(write=True) as txn:
                 self.meta = environment.open_db(META_DB, txn=txn)
@@ -138,7 +141,10 @@ class Holdings:
         assert former.build.schema is not None
         mine = [opened.build for opened in self.builds.values() if opened.build.model == model]
         build = Build.of(former.build.schema, next_generation(mine))
-        needed = len(database_names(build))
+        names = database_names(build)
+        emptied = self._emptied[: len(names)]
+        needed = len(names) - len(emptied)
+        build = build.placed(names, emptied)
         if needed > self._spare:
             raise StorageError(
                 f"there is no room for another build of read model {model!r} in {self.path}: "
@@ -147,6 +153,7 @@ class Holdings:
         access = self.write()
         try:
             access.locked(write_build, self.meta, build)
+            access.locked(write_reused, self.meta, emptied)
             if former is not active:
                 access.locked(write_gone, self.meta, former.build)
             opened = access.locked(self._open, build)
@@ -159,6 +166,7 @@ class Holdings:
         finally:
             access.end()
         self._spare -= needed
+        del self._emptied[: len(emptied)]
         self.wanted = {**self.wanted, model: opened}
         self._hold({**self.builds, build.key: opened})
         if former is not active:
@@ -222,9 +230,11 @@ class Holdings:
         marks = {other: mark for other, mark in state.marks.items() if other != key}
         # What finds no room now is removed when the replica is opened next.
         with suppress(StoreFull):
-            for handle in former.tables.values():
-                for database in (handle.rows, *handle.indexes.values()):
-                    self._empty(database)
+            tables = former.tables.values()
+            databases = [one for table in tables for one in (table.rows, *table.indexes.values())]
+            for name, database in zip(database_names(former.build), databases, strict=True):
+                self._empty(database)
+                self._emptied.append(name)
         self.state = Moment(self.state.txn_id, self.state.active, marks)
 
     def _empty(self, database: lmdb._Database) -> None:

@@ -195,7 +195,8 @@ class ReplicaStore:
         if opened.store is not None:
             return opened.store.dump()
         with self._begin(SnapshotClosed, {}) as snapshot:
-            return snapshot.rows(opened)
+            state = snapshot.state  # what has been given up since may be another build's databases by now
+            return snapshot.rows(opened if build in state.marks else state.opened(build))
 
     def readable(self) -> bool:
         """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""

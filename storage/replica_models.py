@@ -3,13 +3,13 @@
 Database `meta` holds the header and `build/<key>` for every build (its description, packed), `active/<model>` (the
 key of the active build), `checkpoint/<key>` (eight bytes, big-endian) for builds in LMDB, and `gone/<key>` (the names
 of its databases, packed) for builds that were given up while the replica was open: their databases are emptied at
-once and removed when it is opened next. A build's databases are `<key>/<table>` for the rows and
-`<key>/<table>/<index>` for the entries of an index.
+once, and used for further builds or removed when it is opened next. A build's databases are `<key>/<table>` for the
+rows and `<key>/<table>/<index>` for the entries of an index, or emptied ones that its description tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,16 @@ def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build)
     txn.put(_GONE + build.key.encode(), msgpack.packb(database_names(build)), db=meta)
 
 
+def write_reused(txn: lmdb.Transaction[bytes], meta: lmdb._Database, databases: Collection[str]) -> None:
+    """Note that these databases of builds that were given up are another build's now."""
+    for key, raw in _below(txn, meta, _GONE):
+        left = [name for name in msgpack.unpackb(raw) if name not in databases]
+        if left:
+            txn.put(key, msgpack.packb(left), db=meta)
+        else:
+            txn.delete(key, b"", meta)
+
+
 def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
     """The checkpoints of the builds in LMDB that have one."""
     return {
@@ -142,21 +152,14 @@ def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> di
 # -- databases ----------------------------------------------------------------------------------------------------
 def database_names(build: Build) -> list[str]:
     """The names of all databases of a build."""
-    return [
-        name
-        for table in build.kept.tables
-        for name in (_rows_name(build, table), *_index_names(build, table))
-    ]
+    return [name for table in build.kept.tables for name in _names(build, table)]
 
 
 def open_table(
     environment: lmdb.Environment, txn: lmdb.Transaction[bytes], build: Build, table: TableSchema
 ) -> TableHandle:
     """Open the databases of a table, making those that are missing."""
-    opened = [
-        environment.open_db(name.encode(), txn=txn)
-        for name in (_rows_name(build, table), *_index_names(build, table))
-    ]
+    opened = [environment.open_db(name.encode(), txn=txn) for name in _names(build, table)]
     where = f"{build.model}.{table.name}"
     return TableHandle(table, where, opened[0], dict(zip(table.indexes, opened[1:], strict=True)))
 
@@ -170,12 +173,12 @@ def _databases(prefix: bytes, record: Any) -> list[str]:
     return list(record)
 
 
-def _rows_name(build: Build, table: TableSchema) -> str:
-    return f"{build.key}/{table.name}"
-
-
-def _index_names(build: Build, table: TableSchema) -> list[str]:
-    return [f"{_rows_name(build, table)}/{index.name}" for index in table.indexes]
+def _names(build: Build, table: TableSchema) -> list[str]:
+    """Where the rows of a table are, and the entries of its indexes."""
+    rows = f"{build.key}/{table.name}"
+    places = dict(build.places)
+    names = [rows, *(f"{rows}/{index.name}" for index in table.indexes)]
+    return [places.get(name, name) for name in names]
 
 
 def _below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> list[tuple[bytes, bytes]]:

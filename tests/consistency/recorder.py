@@ -54,9 +54,6 @@ UNKNOWN = (CommandTimeout, CommitUncertain)
 UNANSWERED = (ConsistencyTimeout, QueryTimeout, DeadlineExceeded)
 MID_QUERY = "the query actor stopped in the middle"
 
-REBUILDS = 3
-"""At most: an open replica has room for a number of builds."""
-
 STALL = 2.0
 """Seconds after which a replica goes on in any case, should too few operations be left to wait for."""
 
@@ -159,7 +156,7 @@ class Recorder:
         askers = [actor.name for actor in self.system.health().actors if ".query-" in actor.name]
         names = [*replicas, *replicas, *askers, "sync", "command-handler"]
         while self.kill_every and self.pace.wait_for(dice.randrange(1, 2 * self.kill_every)):
-            if dice.random() < 0.1 and self.met["rebuilds"] < REBUILDS:
+            if dice.random() < 0.1:
                 self.system.rebuild(mirror)
                 self.met["rebuilds"] += 1
             name = dice.choice(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -292,24 +293,131 @@ def test_beginning_again_gives_up_what_was_filled_so_far(store_path: Path) -> No
         assert not any(name.startswith(first.key) for name in databases(store))
 
 
-def test_room_for_builds_that_is_used_up_comes_back_with_the_next_opening(store_path: Path) -> None:
-    def rebuild(store: ReplicaStore) -> tuple[int, str]:
-        for count in range(100):
-            try:
-                store.activate(store.start_build("model").key)
-            except StorageError as error:
-                return count, str(error)
-        raise AssertionError("room for ever")
+def rebuild(store: ReplicaStore, model: str = "model") -> Build:
+    build = store.start_build(model)
+    store.activate(build.key)
+    return build
 
+
+def test_builds_without_end_find_room_in_the_databases_of_those_before(store_path: Path) -> None:
+    rows = [{"id": number, "number": number % 7, "text": "x" * 500} for number in range(200)]
+
+    def filled(store: ReplicaStore, times: int) -> int:
+        for _ in range(times):
+            build = store.start_build("model")
+            with store.write() as transaction:
+                for row in rows:
+                    transaction.target(build.key)[NEW_ITEMS].put(row)
+                transaction.set_checkpoint(build.key, 9)
+            store.activate(build.key)
+            assert store.dump("model") == {"items": rows, "extra": []}
+        return store.size_bytes()
+
+    with opened(store_path, NEW, OTHER) as store:
+        put(store, "other", OTHER_ITEMS, 5)
+        few = filled(store, 5)
+        there = databases(store)
+        assert filled(store, 100) <= few * 1.1
+        assert databases(store) == there
+    with opened(store_path, NEW, OTHER) as store:
+        assert store.dump("model") == {"items": rows, "extra": []}
+        assert store.dump("other") == {"items": [{"id": 1, "number": 5}]}
+        assert store.checkpoints() == {"model": 9, "other": 5}
+        with store.snapshot() as snapshot:
+            found = snapshot.table("model", NEW_ITEMS).find("number", 3)
+            assert [row["id"] for row in found] == list(range(3, 200, 7))
+        assert len(databases(store)) == 1 + len(database_names(store.active("model"))) + 1
+        filled(store, 10)
+    # Code that is older, and has no index, reads what stands in databases that were another build's.
+    with opened(store_path, OTHER, ModelSchema("model", 3, (OTHER_ITEMS,))) as store:
+        assert store.dump(store.active("model").key) == {"items": rows, "extra": []}
+
+
+def test_an_old_snapshot_reads_its_build_whatever_the_databases_are_used_for_since(store_path: Path) -> None:
     with opened(store_path, NEW) as store:
-        count, text = rebuild(store)
-        assert count >= 3
-        assert "no room for another build of read model 'model'" in text
-        assert "open it again" in text
+        put(store, "model", NEW_ITEMS, 1, text="build 0")
+        held = [(0, store.snapshot())]
+        for number in range(1, 30):
+            build = store.start_build("model")
+            put(store, build.key, NEW_ITEMS, number + 1, text=f"build {number}")
+            store.activate(build.key)
+            held.append((number, store.snapshot()))
+            for which, snapshot in held:
+                expected = {"id": 1, "number": which + 1, "text": f"build {which}"}
+                assert row_of(snapshot) == expected
+                assert list(snapshot.table("model", NEW_ITEMS).find("number", which + 1)) == [expected]
+                assert list(snapshot.table("model", NEW_ITEMS).all()) == [expected]
+                assert snapshot.checkpoint("model") == which + 1
+        # Some had not been read before: they find their tables only now.
+        late = store.snapshot()
+        rebuild(store)
+        rebuild(store)
+        put(store, "model", NEW_ITEMS, 99, text="after it")
+        assert row_of(late) == {"id": 1, "number": 30, "text": "build 29"}
+
+
+def test_several_models_share_the_room_of_builds_that_were_given_up(store_path: Path) -> None:
+    with opened(store_path, NEW, OTHER) as store:
+        for number in range(1, 40):
+            for name, table in (("model", NEW_ITEMS), ("other", OTHER_ITEMS)):
+                store.start_build(name)
+                build = store.start_build(name)
+                put(store, build.key, table, number)
+                store.activate(build.key)
+                for other in ("model", "other"):
+                    at = number if other <= name else number - 1
+                    rows = [{"id": 1, "number": at}] if at else []
+                    assert store.dump(other)["items"] == rows
+        used = [name for build in store.builds() for name in database_names(build)]
+        assert len(used) == len(set(used))
+
+
+def test_a_process_that_dies_between_builds_leaves_the_ones_that_are_whole(
+    store_path: Path, tmp_path: Path
+) -> None:
+    with opened(store_path, NEW, OTHER) as store:
+        for number in range(1, 8):
+            put(store, rebuild(store).key, NEW_ITEMS, number)
+            store.start_build("model")
+            # Its files as they are now, while it is open.
+            copy = tmp_path / f"copy-{number}"
+            store._environment.sync(True)
+            shutil.copytree(store_path, copy)
+            with opened(copy, NEW, OTHER) as again:
+                assert again.reset_reason is None
+                assert again.dump("model")["items"] == [{"id": 1, "number": number}]
+                wanted = again.wanted("model")
+                assert wanted != again.active("model")
+                assert entries(again, wanted) == 0
+                put(again, wanted.key, NEW_ITEMS, 50)
+                again.activate(wanted.key)
+                assert again.dump("model")["items"] == [{"id": 1, "number": 50}]
+
+
+def test_room_for_builds_that_is_used_up_comes_back_with_the_next_opening(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise StoreFull("no room to empty anything")
+
+    def rebuilds(store: ReplicaStore) -> int:
+        """How many there is room for."""
+        count = 0
+        with pytest.raises(
+            StorageError, match="no room for another build of read model 'model'.* open it again"
+        ):
+            while count < 100:
+                rebuild(store)
+                count += 1
+        return count
+
+    monkeypatch.setattr("storage.holdings._drop", full)
+    with opened(store_path, NEW) as store:
+        assert rebuilds(store) >= 3
         put(store, "model", NEW_ITEMS, 1)
     with opened(store_path, NEW) as store:
         assert store.checkpoints() == {"model": 1}
-        assert rebuild(store)[0] >= 3
+        assert rebuilds(store) >= 3
 
 
 # -- what goes wrong on the way -----------------------------------------------------------------------------------
@@ -565,3 +673,16 @@ def test_emptying_a_former_build_holds_no_snapshot_up(
         finally:
             go_on.set()
             threads.join()
+
+
+def test_a_snapshot_knows_its_moment_after_commits_of_nothing_and_of_the_same_again(tmp_path: Path) -> None:
+    with opened(tmp_path / "replica", NEW) as store:
+        for position in (1, 1, 2):
+            with store.write() as transaction:
+                transaction.set_checkpoint("model", position)
+            with store.write():
+                pass
+            with store.snapshot() as snapshot:
+                assert snapshot.state is store.state
+                assert snapshot.checkpoints(["model"]) == (position, position)
+        assert store.state.txn_id == store._environment.info()["last_txnid"]

@@ -47,6 +47,16 @@ def switched(system: System) -> bool:
     return not system.rebuilds()
 
 
+def test_a_model_can_be_rebuilt_as_often_as_one_likes(store_path: Path) -> None:
+    tallies = Tallies(1)
+    with System.open(store_path, tallies.domain, replicas=1) as system:
+        for number in range(1, 51):
+            tallies.note(system, number)
+            system.rebuild(tallies.model, wait=True)
+            assert tallies.ask(system, consistency="strong") == 1
+        assert system.health().replicas[0].models[0].applied == 50
+
+
 # -- the switch -------------------------------------------------------------------------------
 def test_the_old_version_serves_and_is_updated_until_the_new_one_has_caught_up(
     store_path: Path, gate: Gate

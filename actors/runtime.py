@@ -262,6 +262,8 @@ class Runtime:
             child.mailbox.close(self._refusal)
             if name == "command-handler":
                 self._give_up_writer()
+        if stuck:
+            logger.error("closing %s: given up within %g s: %s", self.path, timeout, ", ".join(stuck))
         self.progress.close()
         self.supervisor.end(max(end - time.monotonic(), 1.0))
         if self._pool is not None:

@@ -5,6 +5,7 @@ The notes are the truth; what is in memory is read by the replicas' threads and 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -32,6 +33,7 @@ class Skips:
 
     def __init__(self, skipped: Mapping[str, frozenset[int]] | None = None) -> None:
         self._positions = dict(skipped or {})
+        self._adding = threading.Lock()
 
     @classmethod
     def read(cls, log: EventLog) -> Skips:
@@ -50,7 +52,8 @@ class Skips:
 
     def add(self, model: str, position: int) -> None:
         """From now on the model passes this position over."""
-        self._positions[model] = self.of(model) | {position}
+        with self._adding:
+            self._positions[model] = self.of(model) | {position}
 
 
 def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:

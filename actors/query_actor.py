@@ -14,6 +14,7 @@ from actors.cache import RecordingView, ResultCache, spans_of
 from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
 from actors.mailbox import Mailbox, Request
 from actors.progress import Progress
+from actors.read_model import ReadModel
 from actors.reply import Reply
 from actors.view import View
 from actors.worker import Worker
@@ -21,9 +22,17 @@ from storage import ReplicaStore, Snapshot, SnapshotClosed, StorageError, StoreC
 from storage.damage import is_damage
 from storage.inline import InlineSnapshot
 
-__all__ = ["QueryActor", "QueryJob", "QueryStats"]
+__all__ = ["QueryActor", "QueryJob", "QueryStats", "all_inline"]
 
 MAX_BATCH = 64
+
+
+def all_inline(models: Mapping[str, ReadModel]) -> bool:
+    """Whether the writer keeps all of these models itself."""
+    for model in models.values():  # A plain loop: each query and view asks.
+        if not model.inline:
+            return False
+    return bool(models)
 
 
 class QueryJob(Request):
@@ -41,7 +50,7 @@ class QueryJob(Request):
         self.models = {model.name: model for _, spec in queries for model in spec.models}
         self.deadline = deadline
         self.target = target
-        self.inline = bool(self.models) and all(model.inline for model in self.models.values())
+        self.inline = all_inline(self.models)
         self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
         self.seen = 0
@@ -203,10 +212,7 @@ class QueryActor(Worker):
 
     def _answer(self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot) -> None:
         try:
-            checkpoints = [snapshot.checkpoint(model) for model in job.models]
-            job.seen = job.newest = checkpoints[0]
-            if len(checkpoints) > 1:
-                job.seen, job.newest = min(checkpoints), max(checkpoints)
+            job.seen, job.newest = snapshot.checkpoints(job.models)
             floor = self._progress.floor(self._replica, job.models)
             if job.unfit(floor):
                 # The replica was begun anew after the job was given to it, or one of the models stopped.

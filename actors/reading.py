@@ -27,7 +27,7 @@ from actors.errors import (
     ViewExpired,
 )
 from actors.progress import Progress
-from actors.query_actor import QueryJob
+from actors.query_actor import QueryJob, all_inline
 from actors.read_model import ReadModel
 from actors.token import Tokens
 from actors.view import View
@@ -39,6 +39,7 @@ __all__ = ["ReadGateway"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
+MOMENT = 0.001
 
 
 class _Dispatch:
@@ -234,25 +235,26 @@ class ReadGateway:
         timeout = options.pop("timeout", TIMEOUT)
         target = target_position(self._progress, tokens=self.tokens, **options)
         end = time.monotonic() + timeout
-        if (view := self._inline_view(opened, target)) is not None:
+        if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
             return view
+        replicas = self._able(names, target)  # nearly always: then nothing has to be made that could wait
         while True:
-            again = threading.Event()
-            replicas = self.fresh_or_call(names, target, again.set)
             if replicas:
                 view = self._open_view(self.balancer.next_replica(replicas), opened, target)
                 if view is not None:
                     return view
-                late = time.monotonic() > end
-            else:
-                try:
-                    late = not again.wait(max(end - time.monotonic(), 0))
-                except KeyboardInterrupt:
-                    self._progress.forget(again.set)
-                    raise
-            if late:
+                if self._progress.closed:
+                    raise SystemClosed("the system is closed; no view was opened")
+            again = threading.Event()
+            try:
+                # A replica that is not what was said of it gets a moment, until that is said, too.
+                late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
+                replicas = self.fresh_or_call(names, target, again.set)
+                if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
+                    raise self._not_fresh(names, timeout)
+            except BaseException:
                 self._progress.forget(again.set)
-                raise self._not_fresh(names, timeout)
+                raise
 
     def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
         """The view, unless the replica was begun anew in between, or one of the models stopped."""
@@ -260,17 +262,14 @@ class ReadGateway:
             snapshot = self._stores[replica].snapshot(models, closed=ViewExpired)
         except StoreClosed:
             return None
-        view = View(snapshot, models, replica, self._view_closed)
-        needed = max(target, self._progress.floor(replica, models))
-        if not needed <= view.position() == view.newest():
-            view.close()
+        lowest, highest = snapshot.checkpoints(models)
+        if lowest != highest or lowest < target or lowest < self._progress.floor(replica, models):
+            snapshot.close()
             return None
-        return self._kept(view)
+        return self._kept(View(snapshot, models, replica, self._view_closed))
 
     def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
-        """One of the writer's own tables, if it has them all, the position is there, and the log can be read now."""
-        if not models or not all(model.inline for model in models.values()):
-            return None
+        """One of the writer's own tables, if the position is there and the log can be read now."""
         try:
             view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
         except StorageError:

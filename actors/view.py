@@ -58,6 +58,11 @@ class View:
         return found
 
     def _open(self, key: Any) -> Any:
+        if key.__class__ is TableSchema:
+            for name, one in self._models.items():
+                for table in one.tables:
+                    if table is key:
+                        return self._snapshot.table(name, key)
         model, name = self._place(key)
         if isinstance(key, TableSchema):
             return self._snapshot.table(model, key)

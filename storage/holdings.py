@@ -7,7 +7,7 @@ The thread that applies changes them; any thread may read `state` and begin a re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,12 @@ class Holdings:
     def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
         """A read transaction, and the moment that it shows."""
         while True:
-            before = self.state
+            state = self.state
             txn = self.environment.begin()
             number = txn.id()
-            for state in (before, self._pending, self.state):
+            if state.txn_id == number:
+                return txn, state
+            for state in (self._pending, self.state):
                 if state.txn_id == number:
                     return txn, state
             txn.abort()  # two commits came in between
@@ -113,19 +115,27 @@ class Holdings:
         return Access(txn, what, path=self.path)
 
     def commit(
-        self, access: Access, marks: Mapping[str, Mark], active: Mapping[str, OpenBuild] | None = None
+        self,
+        access: Access,
+        marks: Mapping[str, Mark],
+        active: Mapping[str, OpenBuild] | None = None,
+        entries: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        """Commit LMDB's transaction; from then on the builds of these keys have these marks, and these are active."""
+        """Commit LMDB's transaction; from then on the builds of these keys have these marks, and these are active.
+
+        `entries` go into the database `meta` before.
+        """
         state = self.state
         after = Moment(access.live().id(), active or state.active, {**state.marks, **marks})
         self._pending = after
         try:
-            access.locked(lmdb.Transaction.commit)
+            access.locked(_commit, entries, self.meta)
         except BaseException:
             if self._last_commit() == after.txn_id:
                 self.state = after
             raise
-        after.txn_id = self._last_commit()  # it is the one before where there was nothing to write
+        if not entries:
+            after.txn_id = self._last_commit()  # it is the one before where there was nothing to write
         self.state = after
 
     def note(self, builds: Mapping[str, OpenBuild]) -> None:
@@ -253,6 +263,12 @@ class Holdings:
 
     def _last_commit(self) -> int:
         return int(self.environment.info()["last_txnid"])
+
+
+def _commit(txn: lmdb.Transaction[bytes], entries: Sequence[tuple[bytes, bytes]], db: lmdb._Database) -> None:
+    for key, value in entries:
+        txn.put(key, value, db=db)
+    txn.commit()
 
 
 def _drop(txn: lmdb.Transaction[bytes], database: lmdb._Database) -> Any:

@@ -58,7 +58,10 @@ class Moment:
 
     def checkpoint(self, model: str) -> int:
         """The position of the last event that the model's active build includes, 0 for none."""
-        return self.marks[self.opened(model).key][0]
+        try:
+            return self.marks[self.active[model].key][0]
+        except (KeyError, TypeError):
+            return self.marks[self.opened(model).key][0]
 
     def changed(self, model: str, name: str = "") -> int:
         """An upper bound of the position that last changed a table or object of the model, any of them for "".

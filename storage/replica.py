@@ -13,7 +13,6 @@ import time
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 
 import lmdb
 
@@ -159,8 +158,7 @@ class ReplicaStore:
                 with self._together:
                     for model, opened in self._held.state.active.items():
                         if opened.store is not None and (models is None or model in models):
-                            busy = opened.store
-                            taken[model] = busy.snapshot(closed=closed)
+                            taken[model] = (busy := opened.store).snapshot(closed=closed)
                     snapshot = self._begin(closed, taken)
                     self._mixed.add(snapshot)
                     return snapshot
@@ -230,7 +228,7 @@ class ReplicaStore:
                 if transaction.others:
                     self._commit_several(access, transaction, marks)
                 else:
-                    held.commit(access, marks)
+                    held.commit(access, marks, None, transaction.checkpoints)
             except BaseException:
                 self._undo_others(transaction)
                 raise
@@ -244,7 +242,7 @@ class ReplicaStore:
                 assert store is not None
                 store.commit(transaction.positions.get(key, store.checkpoint))
                 marks[key] = opened.mark(0)
-            self._held.commit(access, marks)
+            self._held.commit(access, marks, None, transaction.checkpoints)
 
     def _undo_others(self, transaction: WriteTransaction) -> None:
         for opened in transaction.others.values():
@@ -297,9 +295,7 @@ class ReplicaStore:
     def __enter__(self) -> ReplicaStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check_open(self) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
-
-import lmdb
 
 from storage.codec import Codec
 from storage.engines.base import ModelSnapshot
@@ -44,12 +42,11 @@ class Snapshot:
 
         Raises InvalidSchema if the replica has no such model, or the build no such table.
         """
-        try:
-            return self._readers[model, schema]
-        except KeyError:
+        reader = self._readers.get((model, schema))
+        if reader is None:
             handle = self.state.table(model, schema)
             reader = self._readers[model, schema] = TableReader(self._access, handle, self._codec)
-            return reader
+        return reader
 
     def target(self, model: str) -> Any:
         """What queries of a model get that another engine keeps: its read-only connection, or its objects.
@@ -70,8 +67,16 @@ class Snapshot:
         """The position of the last event that the model's active build includes, 0 for none. Raises SnapshotClosed."""
         if self._access.txn is None:
             self._access.live()
-        other = self._others.get(model)
-        return self.state.checkpoint(model) if other is None else other.checkpoint
+        if model in self._others:
+            return self._others[model].checkpoint
+        return self.state.checkpoint(model)
+
+    def checkpoints(self, models: Collection[str]) -> tuple[int, int]:
+        """The lowest and the highest checkpoint of these models, 0 of none; as `checkpoint`."""
+        found = [self.checkpoint(model) for model in models]
+        if len(found) == 1:
+            return found[0], found[0]
+        return min(found, default=0), max(found, default=0)
 
     def changed(self, model: str, name: str = "") -> int:
         """An upper bound of the position that last changed a table or object of the model, any of them for ""."""
@@ -146,7 +151,7 @@ class WriteTransaction:
     A build is named by its key; a model's name stands for its active build.
     """
 
-    __slots__ = ("_access", "_codec", "_held", "_targets", "_writers", "others", "positions")
+    __slots__ = ("_access", "_codec", "_held", "_targets", "_writers", "checkpoints", "others", "positions")
 
     def __init__(self, access: Access, held: Holdings, codec: Codec) -> None:
         self._access = access
@@ -156,6 +161,8 @@ class WriteTransaction:
         self._writers: dict[str, _Writers] = {}
         self.positions: dict[str, int] = {}
         """The checkpoints that were set, by key."""
+        self.checkpoints: list[tuple[bytes, bytes]] = []
+        """What is stored of those of LMDB's builds, to be written by the commit."""
         self.others: dict[str, OpenBuild] = {}
         """The builds of other engines that take part, by key."""
 
@@ -194,7 +201,11 @@ class WriteTransaction:
 
     def set_checkpoint(self, build: str, position: int) -> None:
         """Note that the build includes all events up to `position`."""
-        self._access.live()
+        if self._access.txn is None:
+            self._access.live()
+        if build in self._writers:  # nearly always: by the key of one that events were applied to
+            self.positions[build] = position
+            return
         opened = self._held.opened(build)
         if opened.store is not None:
             self.target(opened.key)
@@ -210,27 +221,19 @@ class WriteTransaction:
             opened.store.flush()
 
     def settle(self) -> dict[str, Mark]:
-        """Flush, write the checkpoints in LMDB, and return the marks of its builds as the commit will leave them."""
+        """Flush, put `checkpoints` together, and return the marks of LMDB's builds as the commit will leave them."""
         self.flush()
         held = self._held
         before = held.state.marks
         marks: dict[str, Mark] = {}
-        checkpoints: list[tuple[bytes, bytes]] = []
         for key, position in self.positions.items():
             if key not in self.others:
                 _, since, changed = before[key]
                 marks[key] = position, since, changed
-                checkpoints.append((held.builds[key].checkpoint_key, position.to_bytes(8)))
-        if checkpoints:
-            self._access.locked(_put, checkpoints, held.meta)
+                self.checkpoints.append((held.builds[key].checkpoint_key, position.to_bytes(8)))
         for key, writers in self._writers.items():
             for schema, writer in writers.items():
                 if writer.changed:
                     position, since, changed = marks.get(key) or before[key]
                     marks[key] = position, since, {**changed, schema.name: position, "": position}
         return marks
-
-
-def _put(txn: lmdb.Transaction[bytes], entries: list[tuple[bytes, bytes]], db: lmdb._Database) -> None:
-    for key, value in entries:
-        txn.put(key, value, db=db)

@@ -16,6 +16,7 @@ import pytest
 from actors import CommitUncertain, QueryFailed, System, SystemClosed, ViewExpired
 from actors.read_model import Handler
 from actors.testing import open_system
+from storage import StoreClosed
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.trouble import (
     Add,
@@ -35,6 +36,24 @@ THREADS = 8
 
 def open_at(path, **settings):
     return System.open(path, trouble, **{"replicas": 1, **settings})
+
+
+def test_a_view_that_was_asked_for_before_the_close_is_refused_at_once(store_path, monkeypatch):
+    with open_at(store_path) as system:
+        system.execute(Add("a"))
+        system.wait_applied()
+        runtime = system._runtime
+        tried = []
+
+        def closed(*_, **__):
+            tried.append(1)
+            raise StoreClosed("closed")
+
+        monkeypatch.setattr(runtime.stores["replica-1"], "snapshot", closed)
+        runtime.progress.close()
+        with pytest.raises(SystemClosed, match="no view was opened"):
+            system.view(sizes)
+        assert tried == [1]
 
 
 # -- close() during load ----------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 
 from actors import CommitUncertain, ModelStopped, StoreFull, System
 from actors.health import ModelHealth
-from storage import Codec, EventLog, ModelSchema, ObjectSchema, StorageError
+from storage import Codec, EventLog, ModelSchema, ObjectSchema, StorageError, holdings
 from storage.engines.memory import MemoryStore
 from storage.engines.sqlite import SqliteStore
 from storage.table_access import Access
@@ -269,11 +269,11 @@ def test_models_that_find_no_room_to_commit_stop_and_come_back(system: System, m
     full = [True]
     original = Access.locked
 
-    def fail(_txn: Any) -> None:
+    def fail(_txn: Any, *_: Any) -> None:
         raise cut_short()
 
     def locked(self: Access, read: Any, *args: Any, **named: Any) -> Any:
-        return original(self, fail if full[0] and read is lmdb.Transaction.commit else read, *args, **named)
+        return original(self, fail if full[0] and read is holdings._commit else read, *args, **named)
 
     monkeypatch.setattr(Access, "locked", locked)
     system.execute_many([Increment("a"), Stock("lamp", 1), Increment("a")])

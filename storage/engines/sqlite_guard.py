@@ -7,6 +7,7 @@ thread at a time.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -151,7 +152,7 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     A user's own mistakes and broken constraints stay `sqlite3` errors, which projections may catch.
     """
     text = str(error)
-    where = "" if path is None else f", in {path},"
+    where = "" if path is None or str(path) in what else f", in {path},"
     binding = _BINDING.search(text)
     if binding is not None:
         kind = f"{binding['type']!r} " if binding["type"] else ""
@@ -171,5 +172,18 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         if path is not None and (full := full_disk(path, errno.EIO)) is not None:
             return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
+        if _no_file_can_be_opened():
+            return StorageError(
+                f"{what}{where} failed: the process has as many files open as it may; close views and connections, "
+                f"or raise the limit (ulimit -n) ({text})"
+            )
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
     return error
+
+
+def _no_file_can_be_opened() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -185,7 +188,6 @@ def test_a_projection_is_told_what_it_may_not_do_and_why(store, sql, why):
         lambda db: db.set_authorizer(None),
         lambda db: db.blobopen("products", "note", 1),
         lambda db: db.set_progress_handler(None, 1),
-        lambda db: db.set_progress_handler(None, 1),
         lambda db: db.cursor(sqlite3.Cursor),
     ],
 )
@@ -204,23 +206,6 @@ def test_a_connection_that_was_kept_is_of_no_use_after_the_batch(store):
     for use in (lambda: db.execute("SELECT 1"), lambda: cursor.execute("SELECT 1")):
         with pytest.raises(StatementRefused, match="keep no reference"):
             use()
-
-
-@pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
-def test_a_statement_that_a_projection_leaves_half_read_locks_nothing(store, tmp_path, fails):
-    put(store, 1, "lamp", "desk")
-    db = store.begin()
-    half_read = db.execute("SELECT sku FROM products")
-    assert half_read.fetchone()
-    if fails:
-        store.abort()
-    else:
-        store.commit(2)
-    with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
-        half_read.fetchall()
-    put(store, 3, "chair")
-    store.close()
-    assert not list(tmp_path.rglob("*-wal"))
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
@@ -260,6 +245,27 @@ def test_what_the_documentation_says_of_values_comes_back(store):
         found = {row["sku"] for row in snapshot.target.execute("SELECT sku FROM products")}
     assert when in [datetime.fromisoformat(text) for text in found if "T" in text]
     assert {str(number), str(key)} < found
+
+
+def test_when_no_more_files_can_be_opened_the_error_says_so(store):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, limit[1]))
+    try:
+        with ExitStack() as snapshots:
+
+            def take_them() -> None:
+                while True:
+                    snapshots.enter_context(store.snapshot())
+
+            with pytest.raises(StorageError) as caught:
+                take_them()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert "as many files open as it may" in str(caught.value)
+    assert str(caught.value).count(FILE) == 1
+    put(store, 1, "lamp")
+    assert count(store) == 1
 
 
 # -- the schema --------------------------------------------------------------------------------

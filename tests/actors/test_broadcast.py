@@ -107,7 +107,7 @@ class Log:
     def __init__(self):
         self.events = []
 
-    def read(self, after, limit, until):
+    def read_commands(self, after, limit, until):
         return self.events[after : min(until, after + min(limit, 3))]
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from actors._declared import Around, Declared
 from actors._fieldcheck import FieldChecks
 from actors._models import compile_models
 from actors._naming import Naming
@@ -18,7 +19,7 @@ from actors._problems import Problems
 from actors._rules import RuleMatcher
 from actors._signatures import signature_problem
 from actors._specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
-from actors.domain import Around, Declared, Domain
+from actors.domain import Domain
 from actors.middleware import Middleware
 from actors.options import MOST_SECONDS
 from actors.process.compiling import compile_processes

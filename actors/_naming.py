@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from actors._declared import Declared
 from actors._fieldcheck import FieldChecks
 from actors._problems import Problems
 from actors._templates import Template, called_tags, misfit, template_tags
-from actors.domain import Declared
 
 
 class Naming:

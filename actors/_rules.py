@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors._annotations import resolve, union_members
+from actors._declared import UNSET, Declared, Rule
 from actors._problems import Problems
 from actors._signatures import signature_problem
 from actors._specs import CommandSpec, Decider, EventSpec, StateKey, StateSpec
-from actors.domain import UNSET, Declared, Rule
 from actors.read_model import Handler, ReadModel, name_of, place_of
 
 

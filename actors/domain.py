@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
 
 from actors._brackets import in_brackets
+from actors._declared import UNSET, Around, Declared, Rule, Tags, Unset, frozen
 from actors.errors import DomainError
 from actors.middleware import Middleware
 from actors.process.declaring import Key, ProcessManager
@@ -25,52 +25,6 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Middleware)
-Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
-
-
-class Unset(Enum):
-    """Tells "not given" from None."""
-
-    UNSET = "unset"
-
-
-UNSET: Final = Unset.UNSET
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Declared:
-    """A registered class: ``kind`` is state, event, command, query or value; ``place`` its file and line."""
-
-    kind: str
-    cls: type
-    name: str
-    place: str
-    owner: type | None = None
-    template: str | None = None
-    snapshot_every: int = 0
-    snapshot_version: int = 1
-    tags: Tags | None = None
-    stateless: bool = False
-    reads: tuple[Any, ...] = ()
-    timeout: Any = None
-    cache: Any = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rule:
-    """A decider or evolver; what is not given here is in its annotations."""
-
-    fn: Callable[..., Any]
-    messages: tuple[Any, ...]
-    state: Any
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Around:
-    """A middleware function; a lower ``order`` is further out."""
-
-    fn: Middleware
-    order: int
 
 
 class Domain:
@@ -302,7 +256,7 @@ class Domain:
 
     # -- registering ------------------------------------------------------------------------
     def _register(self, kind: str, cls: C, name: str | None, place: str, **said: Any) -> C:
-        made: C = _frozen(cls, kind, place)
+        made: C = frozen(cls, kind, place)
         self.declared.append(Declared(kind, made, cls.__name__ if name is None else name, place, **said))
         return made
 
@@ -316,26 +270,6 @@ class Domain:
                 f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "
                 f"@{self.name}.state that the {kind} belongs to"
             )
-
-
-def _frozen(cls: Any, kind: str, place: str) -> Any:
-    """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
-    if not isinstance(cls, type):
-        raise DomainError(f"{place}: {kind} {cls!r} must be a class")
-    if issubclass(cls, Enum):
-        if kind != "value":
-            raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")
-        return cls
-    if "__dataclass_fields__" in cls.__dict__:
-        if not vars(cls)["__dataclass_params__"].frozen:
-            raise DomainError(
-                f"{place}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
-            )
-        return cls
-    try:
-        return dataclasses.dataclass(frozen=True, slots=True)(cls)
-    except (TypeError, ValueError) as error:
-        raise DomainError(f"{place}: {kind} {cls.__name__}: {error}") from error
 
 
 def _around(chain: list[Around], fn: Any, order: int) -> Any:

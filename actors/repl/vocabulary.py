@@ -13,7 +13,8 @@ from enum import Enum
 from typing import Any
 
 from actors._annotations import hint_text, resolve
-from actors.domain import Declared, Domain
+from actors._declared import Declared
+from actors.domain import Domain
 from actors.repl.literal import literal
 
 __all__ = ["Field", "Form", "Vocabulary", "did_you_mean"]

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
 from actors._specs import CompiledDomain
 from actors.balancer import Balancer, Desk
 from actors.cache import ResultCache
-from actors.command_handler import CommandHandler
+from actors.cast import children_of
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
@@ -25,16 +24,14 @@ from actors.mailbox import Mailbox
 from actors.placement import check_queries, place_models
 from actors.process.processes import Processes
 from actors.progress import Progress
-from actors.query_actor import QueryActor, QueryStats
-from actors.read_replica import BeginAnew, ReadReplica
+from actors.query_actor import QueryStats
+from actors.read_replica import BeginAnew
 from actors.reading import ReadGateway
 from actors.report import report
 from actors.settings import Settings
 from actors.skipping import Skips
 from actors.supervisor import Child, Supervisor
-from actors.sync import Sync
 from actors.token import Tokens
-from actors.turns import Turns
 from actors.upkeep import Upkeep
 from actors.writer_desk import WriterDesk
 from actors.writing import WriteGateway
@@ -113,7 +110,7 @@ class Runtime:
         )
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
-        self._add_children()
+        self.children.update(children_of(self, self._replica_exited))
 
     @classmethod
     def open(cls, path: str, source: Domain, settings: Settings) -> Runtime:
@@ -154,81 +151,6 @@ class Runtime:
             return self._pool
 
     # -- actors ------------------------------------------------------------------------------
-    def _add_children(self) -> None:
-        exited = self.supervisor.child_exited
-        sync_mailbox = Mailbox()
-        replica_mailboxes = {name: Mailbox() for name in self.homes}
-        turns = Turns()
-
-        for name, home in self.homes.items():
-            self._add(
-                name,
-                replica_mailboxes[name],
-                lambda child, home=home: ReadReplica.start(
-                    child.name,
-                    child.mailbox,
-                    self._replica_exited,
-                    home=home,
-                    log=self.log,
-                    progress=self.progress,
-                    sync=sync_mailbox,
-                    turns=turns,
-                    share=self.settings.rebuild_share,
-                    listeners=self.applied_listeners,
-                ),
-            )
-        for desk in self.query_desks:
-            self._add(
-                desk.name,
-                desk.mailbox,
-                lambda child, desk=desk: QueryActor.start(
-                    child.name,
-                    child.mailbox,
-                    exited,
-                    replica=desk.replica,
-                    stores=self.stores,
-                    stats=desk.stats,
-                    redirect=self.reads.redirect,
-                    progress=self.progress,
-                    condemn=self.condemn,
-                    inline=self.log.inline_snapshot,
-                    cache=self.cache,
-                ),
-            )
-        self._add(
-            "sync",
-            sync_mailbox,
-            lambda child: Sync.start(
-                child.name,
-                child.mailbox,
-                exited,
-                replicas=replica_mailboxes,
-                progress=self.progress,
-                listeners=self.broadcast_listeners,
-            ),
-        )
-        self._add(
-            "command-handler",
-            self.writes.mailbox,
-            lambda child: CommandHandler.start(
-                child.name,
-                child.mailbox,
-                exited,
-                domain=self.domain,
-                log=self.log,
-                desk=self.desk,
-                progress=self.progress,
-                announce=sync_mailbox.put,
-                cache_states=self.settings.cache_states,
-                listeners=self.committed_listeners,
-            ),
-        )
-        for name, mailbox, start in self.processes.actors(exited):
-            self._add(name, mailbox, start)
-
-    def _add(self, name: str, mailbox: Mailbox, start: Any) -> None:
-        self.children[name] = Child(name, mailbox, start)
-
     def _start(self) -> None:
         self.supervisor.begin()
         if not self.supervisor.wait_started(START_TIMEOUT):

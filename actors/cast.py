@@ -1,0 +1,100 @@
+"""The actors of one system, and who is given what. The opener's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from actors.command_handler import CommandHandler
+from actors.mailbox import Mailbox
+from actors.query_actor import QueryActor
+from actors.read_replica import ReadReplica
+from actors.supervisor import Child
+from actors.sync import Sync
+from actors.turns import Turns
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+__all__ = ["children_of"]
+
+
+def children_of(
+    runtime: Runtime, replica_exited: Callable[[str, BaseException | None], None]
+) -> dict[str, Child]:
+    """The actors by name, not yet started, each with its mailbox and how an incarnation of it is started."""
+    children: dict[str, Child] = {}
+    exited = runtime.supervisor.child_exited
+    sync_mailbox = Mailbox()
+    replica_mailboxes = {name: Mailbox() for name in runtime.homes}
+    turns = Turns()
+
+    def add(name: str, mailbox: Mailbox, start: Any) -> None:
+        children[name] = Child(name, mailbox, start)
+
+    for name, home in runtime.homes.items():
+        add(
+            name,
+            replica_mailboxes[name],
+            lambda child, home=home: ReadReplica.start(
+                child.name,
+                child.mailbox,
+                replica_exited,
+                home=home,
+                log=runtime.log,
+                progress=runtime.progress,
+                sync=sync_mailbox,
+                turns=turns,
+                share=runtime.settings.rebuild_share,
+                listeners=runtime.applied_listeners,
+            ),
+        )
+    for desk in runtime.query_desks:
+        add(
+            desk.name,
+            desk.mailbox,
+            lambda child, desk=desk: QueryActor.start(
+                child.name,
+                child.mailbox,
+                exited,
+                replica=desk.replica,
+                stores=runtime.stores,
+                stats=desk.stats,
+                redirect=runtime.reads.redirect,
+                progress=runtime.progress,
+                condemn=runtime.condemn,
+                inline=runtime.log.inline_snapshot,
+                cache=runtime.cache,
+            ),
+        )
+    add(
+        "sync",
+        sync_mailbox,
+        lambda child: Sync.start(
+            child.name,
+            child.mailbox,
+            exited,
+            replicas=replica_mailboxes,
+            progress=runtime.progress,
+            listeners=runtime.broadcast_listeners,
+        ),
+    )
+    add(
+        "command-handler",
+        runtime.writes.mailbox,
+        lambda child: CommandHandler.start(
+            child.name,
+            child.mailbox,
+            exited,
+            domain=runtime.domain,
+            log=runtime.log,
+            desk=runtime.desk,
+            progress=runtime.progress,
+            announce=sync_mailbox.put,
+            cache_states=runtime.settings.cache_states,
+            listeners=runtime.committed_listeners,
+        ),
+    )
+    for name, mailbox, start in runtime.processes.actors(exited):
+        add(name, mailbox, start)
+    return children

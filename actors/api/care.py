@@ -68,6 +68,7 @@ class CareCalls(Calls):
         Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
         """
         runtime = self._running()
+        refuse_in_actor("wait_applied")
         checked_timeout(timeout, "wait_applied")
         target = runtime.progress.head if after is None else position_of(after)
         runtime.wait_applied(target, timeout)
@@ -79,6 +80,7 @@ class CareCalls(Calls):
         Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
         """
         runtime = self._running()
+        refuse_in_actor("kill")
         checked_timeout(timeout, "kill")
         return runtime.supervisor.kill(name, timeout)
 

@@ -147,7 +147,7 @@ class Book:
             if key is None:
                 return None
             self.keys.state(key)
-        except Exception as error:
+        except BaseException as error:  # Also sys.exit(): it must not take the manager along.
             raise InputFailed(id, _what(recorded), error, recorded.position) from error
         return input_of_event(self.spec.name, key, recorded)
 
@@ -173,7 +173,7 @@ class Book:
             }
             instance = decision.instance if decision else self.instance(input.key)
             state = None if instance.state is None else self.values.pack_instance(instance)
-        except Exception as error:
+        except BaseException as error:
             raise InputFailed(input.id, describe(input), error, input.position or None) from error
         # From here on nothing can fail.
         plan.submissions += [submission for submission, _ in submissions]

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 LONGEST_ID = 120
 """Bytes of an id; what goes further, as after many rejections in a row, is put as its digest."""
 
@@ -165,7 +166,9 @@ class Do:
             )
         if not isinstance(delay, timedelta):
             raise InvalidMessage(f"do.after({delay!r}, ...) takes a timedelta first")
-        due = self._input.time_us + round(delay / timedelta(microseconds=1))
+        due = self._input.time_us + delay // timedelta(microseconds=1)
+        if due > LATEST:
+            raise InvalidMessage(f"do.after({delay!r}, ...) is due after the year 9999; give a shorter time")
         made = self._decision.timers_set
         timer = Timer(max(due, 0), self._id(f"t{len(made)}"), timer, self._input.correlation)
         made.append(timer)
@@ -173,6 +176,11 @@ class Do:
 
     def cancel(self, timer: type) -> None:
         """Forget the instance's timers of this class; none is fine."""
+        if not isinstance(timer, type) or timer not in self._spec.timers:
+            known = ", ".join(one.__name__ for one in self._spec.timers) or "none"
+            raise UnknownMessage(
+                f"do.cancel({timer!r:.100}): that is not a class of a timer; there are: {known}"
+            )
         gone = [one for one in self._timers if type(one.message) is timer]
         self._timers = [one for one in self._timers if type(one.message) is not timer]
         self._gone(gone)

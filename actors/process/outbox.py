@@ -27,7 +27,7 @@ from actors.process.spec import ProcessSpec
 from actors.steps import Outcomes, StepSuperseded
 from actors.worker import Worker
 from actors.writing import WriteGateway
-from storage import EventLog, OnewriterError
+from storage import EventLog
 
 __all__ = ["Deliver", "OutboxActor"]
 
@@ -145,6 +145,8 @@ class OutboxActor(Worker):
             elif waiting.results:
                 self._finish(key, waiting)
                 held.add(waiting.entry.key)
+                if not waiting.leaving:
+                    next_due = waiting.due if next_due is None else min(next_due, waiting.due)
             else:
                 done[key] = waiting
         if done:
@@ -228,7 +230,7 @@ class OutboxActor(Worker):
                 )
             except Rejected as refusal:
                 plan.refused.append((input, issued, refusal))
-            except OnewriterError as error:
+            except BaseException as error:
                 self._failed(key, waiting, error, self._spec.effects[entry.name].attempts)
                 return
             else:

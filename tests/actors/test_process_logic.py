@@ -173,6 +173,9 @@ def make_do(handler: Any) -> Any:
         (lambda do: do.effect("shout"), InvalidMessage, "there are: tell"),
         (lambda do: do.after(timedelta(1), Old("a")), UnknownMessage, "not a timer"),
         (lambda do: do.after(60, Later("a")), InvalidMessage, "takes a timedelta"),
+        (lambda do: do.after(timedelta.max, Later("a")), InvalidMessage, "after the year 9999"),
+        (lambda do: do.cancel(Old), UnknownMessage, "not a class of a timer; there are: Later"),
+        (lambda do: do.cancel([]), UnknownMessage, "not a class of a timer"),
     ],
 )
 def test_what_can_not_be_done_is_refused_where_it_is_asked_for(ask: Any, error: type, text: str) -> None:

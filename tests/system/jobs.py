@@ -72,6 +72,8 @@ class Work:
     def validate(self) -> None:
         if self.kind == "invalid":
             raise Rejected("not valid", code="work.invalid")
+        if self.kind == "broken":
+            raise RuntimeError("a bug in validate")
 
 
 @first.command(Job)
@@ -178,7 +180,7 @@ def declare_first(domain: Domain, world: World, version: int, start: Any, attemp
     @worker.on
     def on_begun(state: None, event: Begun, do: Do) -> Progress:
         if event.kind in world.bugs and event.kind.startswith("handler"):
-            raise RuntimeError("a bug in the handler")
+            raise (SystemExit if event.kind == "handler exits" else RuntimeError)("a bug in the handler")
         if event.kind != "idle":
             do.execute(Work(event.job, event.kind, "first"))
         do.after(DELAY, Later(event.job))

@@ -225,7 +225,7 @@ def test_a_writer_whose_mailbox_is_full_delays_the_manager_only(store_path: Path
 
 
 # -- bugs ----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["decider", "handler"])
+@pytest.mark.parametrize("kind", ["decider", "handler", "handler exits"])
 def test_a_bug_stops_the_manager_at_that_input_until_it_is_mended(store_path: Path, kind: str) -> None:
     world = World(bugs={kind})
     with opened(store_path, jobs_of(world)) as system:
@@ -235,7 +235,7 @@ def test_a_bug_stops_the_manager_at_that_input_until_it_is_mended(store_path: Pa
         wait_until(lambda: works(system) == {"a": 1})
         [manager] = system.processes()
         assert manager.position < 2 or "position 2" in manager.stopped_at
-        assert f"a bug in the {kind}" in manager.failure
+        assert f"a bug in the {kind.split()[0]}" in manager.failure
         assert system.health().status == "degraded"
         world.bugs.clear()
         wait_until(lambda: system.processes()[0].stopped_at is None)
@@ -408,6 +408,20 @@ def test_what_an_effect_s_handler_returns_is_executed_once_even_if_it_is_deliver
         assert died() == 2
         assert works(system) == {"a": 2, "b": 2}
         assert len({key for payload, key in world.sent if payload[1] == "first"}) == 2
+
+
+@pytest.mark.parametrize("wrong", [Work(5), Work("a", "broken")], ids=["a field", "validate"])  # type: ignore[arg-type]
+def test_what_an_effect_s_handler_returned_and_cannot_be_a_command_is_parked_after_its_attempts(
+    store_path: Path, wrong: Work
+) -> None:
+    world = World(send=lambda _payload, _key: wrong)
+    with opened(store_path, jobs_of(world, attempts=2)) as system:
+        system.execute(Begin("a"))
+        wait_until(lambda: system.processes()[0].parked)
+        system.wait_processes()
+        assert len(world.sent) == 1
+        [parked] = system.effects("worker")
+        assert "a bug in validate" in parked.parked or "Work.job must be str" in parked.parked
 
 
 def test_a_rejection_of_what_an_effect_s_handler_returned_comes_to_the_instance(store_path: Path) -> None:

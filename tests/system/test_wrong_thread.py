@@ -78,6 +78,8 @@ def lab(store_path: Path):
         ("aexecute", lambda lab: asyncio.run(lab.system.aexecute(lab.grow("inner")))),
         ("query", lambda lab: lab.system.query(lab.query())),
         ("close", lambda lab: lab.system.close()),
+        ("kill", lambda lab: lab.system.kill("command-handler")),
+        ("wait_applied", lambda lab: lab.system.wait_applied()),
     ],
 )
 def test_a_decider_that_calls_the_system_is_refused_at_once(

@@ -50,7 +50,7 @@ class ReplicaHome:
     def _use(self, store: ReplicaStore) -> None:
         self.projector = self._project(store)
         self.store = self._stores[self.name] = store
-        self._file = _identity(store.path)
+        self._file = file_identity(store.path)
 
     def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
         """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
@@ -67,7 +67,7 @@ class ReplicaHome:
 
     def missing(self) -> str | None:
         """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
-        now = _identity(self.store.path)
+        now = file_identity(self.store.path)
         if now == self._file:
             return None
         return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
@@ -94,7 +94,8 @@ class ReplicaHome:
             self.condemned = None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file of the database in this directory from another one, None where there is none."""
     try:
         status = os.stat(path / DATA_FILE)
     except OSError:
@@ -114,6 +115,9 @@ def open_homes(
 ) -> dict[str, ReplicaHome]:
     """The homes of all replicas, below `folder`, each with the models that are `placed` there; `files` closes them."""
     homes = {}
+    folder = os.path.abspath(
+        folder
+    )  # A replica is opened again while the system runs, perhaps from another directory.
     for name in settings.replica_names:
         models = [
             version

@@ -214,7 +214,7 @@ class ReadGateway:
             raise ModelStopped(
                 f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
                 "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
-                "the projection and open the system again"
+                "the projection and open the system again, or skip the event"
             )
         return progress.fresh_or_call(models, target, callback)
 

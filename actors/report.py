@@ -109,6 +109,8 @@ def _problems(
     building: tuple[Rebuild, ...],
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
+    if runtime.upkeep.log_gone is not None:
+        found.append(runtime.upkeep.log_gone)
     if writer.busy_with is not None and writer.busy_with[2] > runtime.settings.decider_limit:
         command, stream, seconds = writer.busy_with
         found.append(

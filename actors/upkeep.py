@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.home import file_identity
 from actors.read_replica import RetryStopped
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class Upkeep:
         self._runtime = runtime
         self._readers_checked = self._files_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
+        self._log_place = Path(runtime.path).absolute()
+        self._log_file = file_identity(self._log_place)
+        self.log_gone: str | None = None
+        """Set once the log's file is not the one on disk any more: what is committed from then on is lost."""
 
     def tick(self) -> None:
         """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
@@ -54,6 +60,16 @@ class Upkeep:
                 store = home.store
                 if home.condemned is None and (why := home.missing()) is not None:
                     runtime.condemn(name, store, why)
+            self._watch_log()
+
+    def _watch_log(self) -> None:
+        now = file_identity(self._log_place)
+        if self.log_gone is None and now != self._log_file:
+            self.log_gone = (
+                f"the log in {self._runtime.path} was {'removed' if now is None else 'replaced'} while it was in use: what is committed "
+                "is lost when the system is closed; save what subscribe() and the queries still give, and restore a backup"
+            )
+            logger.critical("%s", self.log_gone)
 
     def _watch_decider(self) -> None:
         activity = self._runtime.desk.activity

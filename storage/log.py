@@ -59,6 +59,7 @@ class EventLog(LogReader):
         """For `open`, which says what the arguments mean."""
         super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
+        self._place = path.absolute()  # the program may change its directory
         self._lock = lock
         self._header = header
         self._map_size = map_size
@@ -206,7 +207,7 @@ class EventLog(LogReader):
                 self._map_size = map_size or self._map_size
                 self._leave()
                 environment = open_environment(
-                    self.path,
+                    self._place,
                     map_size=self._map_size,
                     max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
                     sync=self._durable,

@@ -84,6 +84,42 @@ def test_damage_that_applying_meets_is_mended_while_others_serve(store_path: Pat
         assert not restarts["replica-1"], "the actor itself has no fault"
 
 
+def test_a_log_that_is_removed_while_it_is_in_use_is_told_of(store_path: Path) -> None:
+    tallies = Tallies(1)
+    with System.open(store_path, tallies.domain, replicas=1) as system:
+        tallies.note(system, 1)
+        assert system.health().problems == ()
+        (store_path / "data.mdb").unlink()
+        wait_until(lambda: system.health().problems)
+        [problem] = system.health().problems
+        assert "was removed while it was in use: what is committed is lost" in problem
+        assert tallies.ask(system, consistency="strong") == 1  # what is there can still be saved
+
+
+def test_a_program_may_change_its_directory_while_a_store_with_a_relative_path_is_open(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    tallies = Tallies(1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with System.open("store", tallies.domain, replicas=2) as system:
+        tallies.note(system, 1)
+        monkeypatch.chdir(elsewhere)
+        assert [home.missing() for home in system._runtime.homes.values()] == [None, None]
+        system._runtime.upkeep.tick()
+        assert system.health().problems == ()
+        system._runtime.log.reopen()
+        tallies.note(system, 2)
+        system.rebuild(tallies.model, wait=True, timeout=PATIENCE)
+        shutil.rmtree(tmp_path / "store" / "replicas" / "replica-2")
+        wait_until(lambda: reasons(system)[1] is not None)
+        wait_until(lambda: whole(system))
+        assert tallies.ask(system, consistency="strong") == 1
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "store" / "replicas" / "replica-2").is_dir()
+
+
 def test_a_directory_that_is_removed_while_it_is_in_use_is_made_anew(store_path: Path) -> None:
     tallies = Tallies(1)
     with System.open(store_path, tallies.domain, replicas=2) as system:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors._templates import Template
-from actors.errors import ActorsError, InvalidMessage
+from actors.errors import ActorsError, InvalidMessage, described
 from actors.middleware import Middleware
 from actors.process.spec import ProcessSpec
 from actors.read_model import ReadModel
@@ -122,4 +122,4 @@ def check_message(spec: CommandSpec | QuerySpec, message: Any) -> None:
     except ActorsError:
         raise
     except Exception as error:
-        raise InvalidMessage(f"{spec.name}.validate failed with {type(error).__name__}: {error}") from error
+        raise InvalidMessage(f"{spec.name}.validate failed with {described(error)}") from error

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from actors._specs import CommandSpec, CompiledDomain, Decider
-from actors.errors import ActorsError, DeciderFailed, InvalidMessage, Rejected
+from actors.errors import ActorsError, DeciderFailed, InvalidMessage, Rejected, described
 from actors.messages import Submission
 from actors.reader import Reader
 
@@ -42,7 +42,7 @@ def ask(domain: CompiledDomain, submission: Submission, state: Any, reader: Read
     except ActorsError as error:
         # It is about another call than the caller's own, whose id it may carry.
         raise DeciderFailed(
-            f"the decider of {spec.name} failed with {type(error).__name__}: {error}; nothing was written"
+            f"the decider of {spec.name} failed with {described(error)}; nothing was written"
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
+from actors.errors import ForeignToken, InvalidToken
 from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
 from actors.progress import Progress
@@ -21,7 +22,12 @@ def position_of(after: After, option: str = "after", tokens: Tokens | None = Non
     if isinstance(after, Receipt):
         return after.position
     if tokens is not None and isinstance(after, str):
-        return tokens.position(after)
+        try:
+            return tokens.position(after)
+        except ForeignToken:
+            raise
+        except InvalidToken as error:
+            raise InvalidToken(f"{option}={error}") from None
     if isinstance(after, bool) or not isinstance(after, int) or after < 0:
         kinds = "a receipt or a position from 0 on"
         if tokens is not None:

@@ -19,6 +19,7 @@ from actors.errors import (
     DeadlineExceeded,
     DeciderFailed,
     InvalidMessage,
+    described,
 )
 from actors.inline import InlineRun
 from actors.messages import Receipt, Submission
@@ -137,7 +138,7 @@ class Overlay:
         except BaseException as error:  # Also sys.exit() in a decider: it must not take the writer along.
             failure = DeciderFailed(
                 f"{self._what(submission)} on stream {submission.stream!r} failed with "
-                f"{type(error).__name__}: {error}; nothing was written"
+                f"{described(error)}; nothing was written"
             )
             failure.__cause__ = error
             return failure

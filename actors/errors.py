@@ -16,6 +16,14 @@ class ActorsError(OnewriterError):
     """What the running system raises; errors of the files themselves are ``StorageError``."""
 
 
+def described(error: BaseException) -> str:
+    """The class and the text of an error of somebody's code, also where its `__str__` fails."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__} (whose text can't be had)"
+
+
 # -- the definition -------------------------------------------------------------------------
 class DomainError(ActorsError):
     """A domain is defined wrongly. ``problems`` lists every mistake found, each with its place."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actors._specs import CompiledDomain
-from actors.errors import DeciderFailed, ModelStopped, Rejected
+from actors.errors import DeciderFailed, ModelStopped, Rejected, described
 from actors.read_model import Handler, ReadModel
 from actors.replay import read_events
 from actors.skipping import Skips
@@ -94,7 +94,7 @@ class InlineRun:
                     except BaseException as error:
                         raise DeciderFailed(
                             f"inline model {model.name!r} failed on event {recorded.type} of stream "
-                            f"{recorded.stream!r} with {type(error).__name__}: {error}; nothing was written; "
+                            f"{recorded.stream!r} with {described(error)}; nothing was written; "
                             "mend its projection"
                         ) from error
         except BaseException:
@@ -175,7 +175,7 @@ def _fill_batch(
                 batch.close()
                 raise ModelStopped(
                     f"inline model {model.name!r} could not be filled: its projection failed on event "
-                    f"{recorded.type} at position {position} with {type(failure).__name__}: {failure}; mend it, or "
+                    f"{recorded.type} at position {position} with {described(failure)}; mend it, or "
                     "leave inline= out, and open the system again"
                 ) from failure
             batch.settle()

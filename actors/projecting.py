@@ -13,6 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from actors.errors import described
 from actors.read_model import ReadModel
 from actors.rebuilds import Rate
 from actors.skipping import Skips
@@ -33,7 +34,7 @@ class ProjectionFailure:
         self.position = position
         self.type = type_
         self.full = isinstance(error, StoreFull)
-        self.error = f"{type(error).__name__}: {error}"
+        self.error = described(error)
         self.text = "".join(traceback.format_exception(error))
         self.attempts = attempts
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors._specs import QuerySpec
 from actors.cache import RecordingView, ResultCache, spans_of
-from actors.errors import ActorsError, DeadlineExceeded, QueryFailed
+from actors.errors import ActorsError, DeadlineExceeded, QueryFailed, described
 from actors.mailbox import Mailbox, Request
 from actors.progress import Progress
 from actors.read_model import ReadModel
@@ -260,6 +260,6 @@ class QueryActor(Worker):
         except ActorsError:
             raise
         except BaseException as error:
-            raise QueryFailed(f"query {spec.name} failed with {type(error).__name__}: {error}") from error
+            raise QueryFailed(f"query {spec.name} failed with {described(error)}") from error
         self._stats.served += 1
         return result

@@ -45,6 +45,8 @@ REPLICAS = "replicas"
 """The folder of the replicas' environments, in the store's directory beside the log."""
 QUERIES_WAITING = 10_000
 START_TIMEOUT = 30.0
+CLOSE_TIMEOUT = 5.0
+"""Seconds that the actors of a system that could not be opened have to end."""
 
 
 class Runtime:
@@ -136,7 +138,12 @@ class Runtime:
                 os.path.join(path, REPLICAS), placed, domain, log, settings, skips, stores, files
             )
             runtime = cls(path, source, domain, settings, log, homes, stores, skips, files)
-            runtime._start()
+            try:
+                runtime._start()
+            except BaseException:
+                # Ctrl-C comes here, too: no actor may go on with files that are closed.
+                runtime.close(CLOSE_TIMEOUT)
+                raise
             runtime._files = files.pop_all()
         return runtime
 
@@ -154,7 +161,6 @@ class Runtime:
     def _start(self) -> None:
         self.supervisor.begin()
         if not self.supervisor.wait_started(START_TIMEOUT):
-            self.close(1.0)
             raise SystemClosed(
                 f"the actors of {self.path} did not start within {START_TIMEOUT:g} s; see the log"
             )

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from actors._specs import CompiledDomain, StateSpec
-from actors.errors import DeciderFailed
+from actors.errors import DeciderFailed, described
 from actors.read_model import name_of, place_of
 from storage import CommandRecord, RecordedEvent
 
@@ -67,7 +67,7 @@ def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
     except Exception as error:
         raise DeciderFailed(
             f"evolver {name_of(evolver)} ({place_of(evolver)}) failed on event {spec.name} with "
-            f"{type(error).__name__}: {error}; an evolver must never fail"
+            f"{described(error)}; an evolver must never fail"
         ) from error
     if spec.state is not None and after.__class__ not in spec.state.classes:
         wanted = " or ".join(cls.__name__ for cls in spec.state.classes)

@@ -17,7 +17,7 @@ from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
 from actors.backoff import backoff
-from actors.errors import UnknownName
+from actors.errors import UnknownName, described
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Exited
 from actors.worker import ActorKilled, Kill, Worker
@@ -70,7 +70,7 @@ class Child:
         now = time.monotonic()
         self.alive = False
         if error is not None:
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = described(error)
         if now - self._since > STEADY:
             self._attempts = 0
         self.due = now + backoff(BACKOFF_FIRST, BACKOFF_LAST, self._attempts)

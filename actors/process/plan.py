@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from actors.errors import Rejected
+from actors.errors import Rejected, described
 from actors.messages import Receipt, Submission
 from actors.process.deciding import Decision, Input, Issued, input_of_rejection
 from actors.process.notes import Keys, OutboxEntry, Place, Values
@@ -36,7 +36,7 @@ class InputFailed(Exception):
         self.what = what
         self.error = error
         self.position = position
-        super().__init__(f"{what}: {type(error).__name__}: {error}")
+        super().__init__(f"{what}: {described(error)}")
 
 
 class CommandsFailed(Exception):
@@ -46,7 +46,7 @@ class CommandsFailed(Exception):
         self.input = input
         self.command = command
         self.error = error
-        super().__init__(f"{type(command).__name__}: {type(error).__name__}: {error}")
+        super().__init__(f"{type(command).__name__}: {described(error)}")
 
 
 class Feed(Protocol):

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from actors.backoff import backoff
-from actors.errors import DomainError, NotStopped
+from actors.errors import DomainError, NotStopped, described
 from actors.process.deciding import Input
 from actors.process.desk import Failure
 
@@ -45,9 +45,7 @@ class Troubles:
         again = self.failure is not None and self.failure.id == id
         attempts = self.failure.attempts + 1 if self.failure is not None and again else 1
         text = "".join(traceback.format_exception(error))
-        self.failure = Failure(
-            id, what, f"{type(error).__name__}: {error}", text, attempts, id != self.stored
-        )
+        self.failure = Failure(id, what, described(error), text, attempts, id != self.stored)
         self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
         return not again
 

@@ -42,13 +42,13 @@ from actors.middleware import Call
 from actors.process.deciding import Do
 from actors.process.declaring import ProcessManager
 from actors.process.spec import Rejection
+from actors.queries.session import Session
+from actors.queries.view import View
 from actors.read_model import ReadModel, each, words
-from actors.reader import Reader
-from actors.rebuilds import Rebuild
-from actors.session import Session
-from actors.skipping import Skipped
+from actors.replicas.rebuilds import Rebuild
+from actors.replicas.skipping import Skipped
 from actors.system import System
-from actors.view import View
+from actors.writer.reader import Reader
 from storage import (
     DamagedStore,
     MessageTooLarge,

@@ -9,7 +9,7 @@ from importlib import import_module
 
 PROGRAMS = {
     "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
-    "rebuild": ("actors.rebuild_program", "fill a read model anew, and watch how far it is"),
+    "rebuild": ("actors.replicas.rebuild_program", "fill a read model anew, and watch how far it is"),
     "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
 }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.command_handler import CommandHandler
 from actors.mailbox import Mailbox
-from actors.query_actor import QueryActor
-from actors.read_replica import ReadReplica
+from actors.queries.query_actor import QueryActor
+from actors.replicas.read_replica import ReadReplica
+from actors.replicas.sync import Sync
+from actors.replicas.turns import Turns
 from actors.supervisor import Child
-from actors.sync import Sync
-from actors.turns import Turns
+from actors.writer.command_handler import CommandHandler
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime

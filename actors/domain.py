@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
 
-from actors._brackets import in_brackets
-from actors._declared import UNSET, Around, Declared, Rule, Tags, Unset, frozen
+from actors.definition.brackets import in_brackets
+from actors.definition.declared import UNSET, Around, Declared, Rule, Tags, Unset, frozen
 from actors.errors import DomainError
 from actors.middleware import Middleware
 from actors.process.declaring import Key, ProcessManager
@@ -20,7 +20,7 @@ from actors.process.spec import Start
 from actors.read_model import ReadModel, name_of, place_of_caller
 
 if TYPE_CHECKING:
-    from actors._specs import CompiledDomain
+    from actors.definition.specs import CompiledDomain
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ class Domain:
 
     def compile(self) -> CompiledDomain:
         """Check the whole definition. Raises ``DomainError`` that lists every mistake with its place."""
-        from actors._compile import compile_domain
+        from actors.definition.compile import compile_domain
 
         return compile_domain(self)
 

@@ -7,7 +7,7 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from actors._specs import CommandSpec
+from actors.definition.specs import CommandSpec
 from actors.errors import CommitUncertain
 from actors.mailbox import Request
 from actors.reply import Reply

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from actors.health import ActorHealth, Health, ModelHealth, ProcessHealth, ReplicaHealth, WriterHealth
-from actors.rebuilding import rebuilds
-from actors.rebuilds import Rebuild
+from actors.replicas.rebuilding import rebuilds
+from actors.replicas.rebuilds import Rebuild
 from actors.supervisor import Child
 
 if TYPE_CHECKING:

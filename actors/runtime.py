@@ -10,31 +10,31 @@ from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from actors._specs import CompiledDomain
-from actors.balancer import Balancer, Desk
-from actors.cache import ResultCache
 from actors.cast import children_of
+from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
-from actors.home import ReplicaHome, close_home, open_homes
-from actors.inline import fill
 from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
-from actors.placement import check_queries, place_models
 from actors.process.processes import Processes
-from actors.progress import Progress
-from actors.query_actor import QueryStats
-from actors.read_replica import BeginAnew
-from actors.reading import ReadGateway
+from actors.queries.balancer import Balancer, Desk
+from actors.queries.cache import ResultCache
+from actors.queries.query_actor import QueryStats
+from actors.queries.reading import ReadGateway
+from actors.queries.token import Tokens
+from actors.replicas.home import ReplicaHome, close_home, open_homes
+from actors.replicas.placement import check_queries, place_models
+from actors.replicas.progress import Progress
+from actors.replicas.read_replica import BeginAnew
+from actors.replicas.skipping import Skips
 from actors.report import report
 from actors.settings import Settings
-from actors.skipping import Skips
 from actors.supervisor import Child, Supervisor
-from actors.token import Tokens
 from actors.upkeep import Upkeep
-from actors.writer_desk import WriterDesk
-from actors.writing import WriteGateway
+from actors.writer.inline import fill
+from actors.writer.writer_desk import WriterDesk
+from actors.writer.writing import WriteGateway
 from storage import EventLog, ReplicaStore
 
 __all__ = ["Runtime"]

@@ -15,12 +15,12 @@ from os import PathLike
 from types import TracebackType
 from typing import Self
 
-from actors._arguments import checked_place
 from actors.api.care import CareCalls
 from actors.api.commands import CommandCalls
 from actors.api.live import LiveCalls
 from actors.api.processes import ProcessCalls
 from actors.api.queries import QueryCalls
+from actors.definition.arguments import checked_place
 from actors.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
 from actors.options import MOST_SECONDS

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.home import file_identity
-from actors.read_replica import RetryStopped
+from actors.replicas.home import file_identity
+from actors.replicas.read_replica import RetryStopped
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors import rebuilding, skipping
-from actors._arguments import checked_model
 from actors.api.base import Calls
-from actors.consistency import position_of
+from actors.definition.arguments import checked_model
 from actors.domain import Domain
 from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health
 from actors.messages import Receipt
 from actors.options import checked_timeout
+from actors.queries.consistency import position_of
 from actors.read_model import ReadModel
-from actors.rebuilds import Rebuild
-from actors.skipping import Skipped
+from actors.replicas import rebuilding, skipping
+from actors.replicas.rebuilds import Rebuild
+from actors.replicas.skipping import Skipped
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
 
-from actors._arguments import several
 from actors.api.base import Calls, checked_options
+from actors.definition.arguments import several
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions
 from actors.worker import refuse_in_actor

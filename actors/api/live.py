@@ -6,10 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from actors._arguments import unknown
-from actors._specs import check_message
 from actors.api.base import Calls, checked_options
-from actors.consistency import position_of, target_position
+from actors.definition.arguments import unknown
+from actors.definition.specs import check_message
 from actors.live.callbacks import CallbackConsumer, checked_callback
 from actors.live.consumer import Consumer, Delivery
 from actors.live.consumers import ConsumerStatus, Parked
@@ -20,6 +19,7 @@ from actors.live.subscription import Subscription
 from actors.live.waiting import seconds_of
 from actors.live.watch import Watch
 from actors.messages import Receipt
+from actors.queries.consistency import position_of, target_position
 
 if TYPE_CHECKING:
     from actors.system import System

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from actors import middleware
-from actors._arguments import several
 from actors.api.base import Calls, checked_options
-from actors.cache import Answer
-from actors.consistency import position_of
+from actors.definition.arguments import several
 from actors.options import After, QueryOptions
+from actors.queries.cache import Answer
+from actors.queries.consistency import position_of
+from actors.queries.session import Session
+from actors.queries.view import View
 from actors.read_model import ReadModel
-from actors.session import Session
-from actors.view import View
 
 if TYPE_CHECKING:
     from actors.system import System

@@ -24,9 +24,9 @@ from actors.live.stored import (
     prefix_of,
     state_key,
 )
-from actors.progress import Progress
+from actors.replicas.progress import Progress
 from actors.worker import refuse_in_actor
-from actors.writing import WriteGateway
+from actors.writer.writing import WriteGateway
 from storage import EventLog
 from storage.notes import Note
 

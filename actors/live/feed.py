@@ -14,7 +14,7 @@ from actors.live.cursor import BATCH, LogCursor
 from actors.live.entries import Behind
 from actors.live.filters import EventFilter
 from actors.live.window import Window
-from actors.progress import Progress
+from actors.replicas.progress import Progress
 from storage import EventLog
 
 __all__ = ["Feed"]

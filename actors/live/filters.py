@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors._specs import CompiledDomain
+from actors.definition.specs import CompiledDomain
 from actors.errors import UnknownMessage
 from storage import RecordedEvent
 from storage.records import name_key

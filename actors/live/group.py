@@ -18,7 +18,7 @@ from actors.live.feed import Feed
 from actors.live.saving import Saver
 from actors.live.stored import GroupState, behind_key, encode_behind, state_key
 from actors.live.window import Window
-from actors.progress import Progress
+from actors.replicas.progress import Progress
 from storage import EventLog, StoreClosed
 from storage.notes import Note
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
-from actors._specs import CompiledDomain
-from actors.consistency import position_of
+from actors.definition.specs import CompiledDomain
 from actors.live.filters import EventFilter, event_filter
 from actors.live.group import Policy
 from actors.live.stored import checked_name
 from actors.live.waiting import seconds_of
 from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
+from actors.queries.consistency import position_of
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 

@@ -16,7 +16,7 @@ from actors.errors import ForkedProcess
 from actors.live.cursor import LogCursor
 from actors.live.filters import EventFilter
 from actors.live.waiting import Deadline, LoopWake, ThreadWake
-from actors.progress import Progress
+from actors.replicas.progress import Progress
 from actors.worker import refuse_in_actor
 from storage import EventLog, RecordedEvent, StoreClosed
 

@@ -13,9 +13,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from actors._annotations import resolve, union_members
-from actors._problems import Problems
-from actors._signatures import signature_problem
+from actors.definition.annotations import resolve, union_members
+from actors.definition.problems import Problems
+from actors.definition.signatures import signature_problem
 from actors.process.declaring import Key, ProcessManager, ProcessRule
 from actors.process.spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
 from actors.read_model import name_of, place_of

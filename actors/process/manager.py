@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actors._specs import CompiledDomain
+from actors.definition.specs import CompiledDomain
 from actors.errors import NotStopped, SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Submission
@@ -25,9 +25,9 @@ from actors.process.plan import CommandsFailed, InputFailed, Plan, describe
 from actors.process.requests import InputLeft, SkipInput, StepDone, Wake
 from actors.process.spec import ProcessSpec
 from actors.process.troubles import Troubles
-from actors.steps import StepSuperseded
 from actors.worker import Worker
-from actors.writing import WriteGateway
+from actors.writer.steps import StepSuperseded
+from actors.writer.writing import WriteGateway
 from storage import EventLog, OnewriterError
 
 __all__ = ["ManagerActor"]

@@ -15,8 +15,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from actors._specs import CompiledDomain
 from actors.backoff import backoff
+from actors.definition.specs import CompiledDomain
 from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Request, Tick
 from actors.process.deciding import Input, Issued
@@ -24,9 +24,9 @@ from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
-from actors.steps import Outcomes, StepSuperseded
 from actors.worker import Worker
-from actors.writing import WriteGateway
+from actors.writer.steps import Outcomes, StepSuperseded
+from actors.writer.writing import WriteGateway
 from storage import EventLog
 
 __all__ = ["Deliver", "OutboxActor"]

@@ -11,7 +11,7 @@ from actors.messages import Receipt, Submission
 from actors.process.deciding import Decision, Input, Issued, input_of_rejection
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.spec import Rejection
-from actors.steps import Step
+from actors.writer.steps import Step
 from storage import RecordedEvent
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Any
 
-from actors._specs import CompiledDomain
+from actors.definition.specs import CompiledDomain
 from actors.errors import (
     ConsistencyTimeout,
     ProcessStopped,
@@ -23,8 +23,8 @@ from actors.process.notes import About, Keys, OutboxEntry, Place, Values
 from actors.process.outbox import Deliver, OutboxActor
 from actors.process.requests import InputLeft, SkipInput, Wake
 from actors.process.spec import ProcessSpec
-from actors.progress import Progress
-from actors.writing import WriteGateway
+from actors.replicas.progress import Progress
+from actors.writer.writing import WriteGateway
 from storage import EventLog
 
 __all__ = ["PendingEffect", "Processes"]

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 from actors.mailbox import Request
 from actors.process.plan import Plan
-from actors.steps import Outcomes
+from actors.writer.steps import Outcomes
 
 __all__ = ["InputLeft", "SkipInput", "StepDone", "Wake"]
 

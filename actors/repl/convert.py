@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from actors._annotations import hint_text, union_members
+from actors.definition.annotations import hint_text, union_members
 from actors.errors import InvalidMessage
 from actors.repl.errors import SHOWN, UsageError, short
 from actors.repl.scalars import READERS, natural

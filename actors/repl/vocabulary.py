@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from actors._annotations import hint_text, resolve
-from actors._declared import Declared
+from actors.definition.annotations import hint_text, resolve
+from actors.definition.declared import Declared
 from actors.domain import Domain
 from actors.repl.literal import literal
 

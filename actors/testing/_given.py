@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors._specs import CompiledDomain
+from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
 from actors.read_model import ReadModel
-from actors.submissions import SubmissionMaker
 from actors.testing._difference import compare
 from actors.testing._history import MemoryHistory, flattened
 from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
+from actors.writer.submissions import SubmissionMaker
 from storage import OnewriterError, RecordedEvent, TableSchema
 
 __all__ = ["Given", "given"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from actors._specs import CompiledDomain, StateSpec
-from actors.deciding import Overlay
+from actors.definition.specs import CompiledDomain, StateSpec
 from actors.errors import InvalidMessage, UnknownMessage
-from actors.inline import InlineRun
 from actors.messages import Receipt, Submission
-from actors.states import StateCache
 from actors.testing._inline import inline_tables
+from actors.writer.deciding import Overlay
+from actors.writer.inline import InlineRun
+from actors.writer.states import StateCache
 from storage import CommandRecord, RecordedEvent
 
 __all__ = ["Happened", "MemoryHistory", "happened"]

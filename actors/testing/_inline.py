@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from actors._specs import CompiledDomain
-from actors.inline import InlineModels, InlineRun
+from actors.definition.specs import CompiledDomain
+from actors.writer.inline import InlineModels, InlineRun
 from storage import TableSchema
 from storage.inline import InlineBatch
 from storage.pending import PendingTable

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from actors._specs import CompiledDomain
-from actors.projecting import Projector
+from actors.definition.specs import CompiledDomain
+from actors.queries.view import View
 from actors.read_model import ReadModel
-from actors.view import View
+from actors.replicas.projecting import Projector
 from storage import RecordedEvent, ReplicaStore
 
 __all__ = ["Projected"]

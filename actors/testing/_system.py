@@ -10,11 +10,11 @@ from typing import Any, Unpack
 from actors.domain import Domain
 from actors.messages import Receipt
 from actors.options import QueryOptions
+from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
-from actors.view import View
 from storage import RecordedEvent
 
 __all__ = ["TestSystem", "open_system"]

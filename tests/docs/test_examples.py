@@ -18,10 +18,10 @@ import actors
 import actors.errors
 import storage.errors
 from actors import System
-from actors.broadcast import WINDOW
-from actors.command_handler import LINGER, MAX_BATCH
-from actors.read_replica import READ_BATCH
 from actors.repl.shell import META
+from actors.replicas.broadcast import WINDOW
+from actors.replicas.read_replica import READ_BATCH
+from actors.writer.command_handler import LINGER, MAX_BATCH
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
 from tests.docs.run_page import blocks_of, examples_of, run

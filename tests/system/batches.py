@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import System
-from actors.command_handler import CommandHandler
+from actors.writer.command_handler import CommandHandler
 from tests.helpers import PATIENCE
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors import RecordedEvent
-from actors.inline import fill
-from actors.skipping import Skips
+from actors.replicas.skipping import Skips
+from actors.writer.inline import fill
 from storage import EventLog
 from tests.system.club import (
     SEATS,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, System
-from actors.filling import Filling
-from actors.read_replica import BeginAnew
+from actors.replicas.filling import Filling
+from actors.replicas.read_replica import BeginAnew
 from storage import DamagedStore, ReplicaStore, StorageError
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Tallies

@@ -30,14 +30,14 @@ from actors import (
     System,
     SystemClosed,
 )
-from actors.command_handler import MAX_ATTEMPTS, CommandHandler
-from actors.deciding import Overlay
 from actors.messages import Submission
-from actors.progress import Progress
-from actors.query_actor import QueryActor
-from actors.read_replica import ReadReplica
+from actors.queries.query_actor import QueryActor
+from actors.replicas.progress import Progress
+from actors.replicas.read_replica import ReadReplica
+from actors.replicas.sync import Sync
 from actors.supervisor import Supervisor
-from actors.sync import Sync
+from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
+from actors.writer.deciding import Overlay
 from storage import EventLog, WriteTransaction
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log

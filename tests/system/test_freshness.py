@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, Domain, System
-from actors.progress import Progress
-from actors.read_replica import ReadReplica
+from actors.replicas.progress import Progress
+from actors.replicas.read_replica import ReadReplica
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import EntryCount, Increment, TotalOf, counters, depot, tally

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors import CommitUncertain, DeciderFailed, Receipt, Rejected, System
-from actors.command_handler import CommandHandler
+from actors.writer.command_handler import CommandHandler
 from storage import EventLog
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch

@@ -26,8 +26,8 @@ from tests.system.trouble import (
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """Stopped models are tried again at every tick of the supervisor."""
-    monkeypatch.setattr("actors.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.filling.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.01)
 
 
 def fragile_health(system):

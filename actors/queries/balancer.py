@@ -1,0 +1,72 @@
+"""Choosing the query actor that answers: pure, called in the caller's thread."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Sequence
+
+from actors.mailbox import Mailbox
+from actors.queries.query_actor import QueryStats
+
+__all__ = ["Balancer", "Desk"]
+
+
+class Desk:
+    """One query actor as the balancer sees it."""
+
+    __slots__ = ("mailbox", "name", "replica", "stats")
+
+    def __init__(self, name: str, replica: str, mailbox: Mailbox, stats: QueryStats) -> None:
+        self.name = name
+        self.replica = replica
+        self.mailbox = mailbox
+        self.stats = stats
+
+    def load(self) -> int:
+        """Queries in hand and waiting."""
+        return len(self.mailbox) + (self.stats.activity is not None)
+
+
+class Balancer:
+    """The least loaded among the given replicas' query actors; equals take turns."""
+
+    def __init__(self, desks: Sequence[Desk]) -> None:
+        self._desks: dict[str, list[Desk]] = {}
+        for desk in desks:
+            self._desks.setdefault(desk.replica, []).append(desk)
+        self._turn = itertools.count()
+
+    def pick(self, replicas: Iterable[str]) -> Desk:
+        """A query actor on one of these replicas, of which there is at least one."""
+        desks = [desk for name in replicas for desk in self._desks[name]]
+        if len(desks) == 1:
+            return desks[0]
+        turn = next(self._turn) % len(desks)
+        best = desks[turn]
+        lowest = best.load()
+        if lowest:
+            for desk in desks[turn + 1 :] + desks[:turn]:
+                load = desk.load()
+                if load < lowest:
+                    best, lowest = desk, load
+                    if not load:
+                        break
+        return best
+
+    def occupied(self, seconds: float) -> list[str]:
+        """The replicas none of whose query actors has been done with a query for so long. The supervisor's thread."""
+        limit = time.monotonic() - seconds
+        return [
+            replica for replica, desks in self._desks.items() if all(_since(desk) < limit for desk in desks)
+        ]
+
+    def next_replica(self, replicas: Sequence[str]) -> str:
+        """A replica for a view, in turn."""
+        return replicas[next(self._turn) % len(replicas)]
+
+
+def _since(desk: Desk) -> float:
+    activity = desk.stats.activity
+    return math.inf if activity is None else activity[1]

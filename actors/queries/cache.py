@@ -1,0 +1,236 @@
+"""The result cache: answers of queries, kept for as long as the tables that they came from do not change.
+
+Shared by all replicas of a process. Looked up in callers' threads, filled in query actors'.
+
+Why an entry of one replica may answer for another, however far each is: projections are deterministic, so what
+a table of one build holds is a function of the position that its model has applied. A snapshot with the
+checkpoint `c` that says a table was last changed at `u` or earlier shows a table that is the same at every
+position from `u` to `c`. An entry keeps that span for each table that its query touched, and every state of a
+replica has such a span of its own. If the two overlap (`u <= c'` and `u' <= c`), there is a position at which both
+hold the table, so both hold the same rows. If they overlap for every touched table, the query run on that state
+would see what it saw then, and give the same. So neither has to be the newer one, and `u` may be any upper bound
+of the true change that is not above `c`: one that is too high makes the span shorter and costs hits, never
+truth. Two builds of a model share nothing, so the build is compared first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from actors.health import CacheHealth
+from actors.queries.view import View
+from actors.read_model import ReadModel
+from storage import CodecError, Snapshot
+from storage.codec import Codec
+
+__all__ = ["Answer", "RecordingView", "ResultCache", "Span", "States", "spans_of"]
+
+OVERHEAD = 600
+"""Bytes that an entry takes beside its key and result, for bounding: its objects and its place in the dict."""
+
+
+class Answer(NamedTuple):
+    """Results, all on one snapshot, and the lowest and highest position of the models that they were read from."""
+
+    results: list[Any]
+    position: int
+    newest: int
+
+
+class States(Protocol):
+    """What is known of a replica's tables at one moment, or of those of a snapshot."""
+
+    def build(self, model: str) -> str:
+        """Which of the model's builds it is."""
+
+    def checkpoint(self, model: str) -> int:
+        """The position up to which the model goes."""
+
+    def changed(self, model: str, name: str = "") -> int:
+        """The position that last changed a table, or anything of the model, or a later one."""
+
+
+class Span(NamedTuple):
+    """From where to where a table that a query touched is known to be the same; `name` is "" for all of the model."""
+
+    model: str
+    name: str
+    build: str
+    changed: int
+    checkpoint: int
+
+    def holds(self, state: States) -> bool:
+        """Whether the table is the same in `state`."""
+        model = self.model
+        return (
+            self.changed <= state.checkpoint(model)
+            and state.changed(model, self.name) <= self.checkpoint
+            and state.build(model) == self.build
+        )
+
+
+class _Entry(NamedTuple):
+    result: bytes
+    spans: tuple[Span, ...]
+    size: int
+
+    def holds(self, state: States) -> bool:
+        return all(span.holds(state) for span in self.spans)
+
+    def newest(self) -> int:
+        return max((span.checkpoint for span in self.spans), default=0)
+
+
+class ResultCache:
+    """Encoded results by encoded query, the least recently used dropped beyond `max_bytes`. Any thread."""
+
+    def __init__(self, codec: Codec, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._codec = codec
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._hits = 0
+        self._misses = 0
+        self._uncacheable = 0
+        self._lock = threading.Lock()
+
+    def key(self, query: Any) -> bytes | None:
+        """What a query is found by: its class and fields, encoded. None, and counted, where they can't be."""
+        try:
+            return self._codec.pack(query)
+        except CodecError:
+            self._refuse()
+            return None
+
+    def answer(
+        self, keys: Sequence[bytes], models: Collection[str], target: int, states: Iterable[States]
+    ) -> Answer | None:
+        """The results of these queries at one of these states that has applied `target` in each of `models`."""
+        with self._lock:
+            entries = [self._entries.get(key) for key in keys]
+        if None not in entries:
+            for state in states:
+                # Several models have to be at one position, as they are in a snapshot that is answered from.
+                lowest, *others = {state.checkpoint(model) for model in models}
+                if (
+                    not others
+                    and lowest >= target
+                    and all(entry.holds(state) for entry in entries if entry is not None)
+                ):
+                    self._hit(keys)
+                    results = [self._codec.unpack(entry.result) for entry in entries if entry is not None]
+                    return Answer(results, lowest, lowest)
+        return None
+
+    def find(self, key: bytes, snapshot: States) -> tuple[Any] | None:
+        """The result of one query on a snapshot, alone in a tuple; None, counted as a miss, has it run there.
+
+        A caller that had to wait for a replica did not look then, and others may have asked the same meanwhile.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or not entry.holds(snapshot):
+                self._misses += 1
+                return None
+        self._hit([key])
+        return (self._codec.unpack(entry.result),)
+
+    def _hit(self, keys: Sequence[bytes]) -> None:
+        with self._lock:
+            self._hits += len(keys)
+            for key in keys:
+                # Another thread may have dropped it meanwhile.
+                if key in self._entries:
+                    self._entries.move_to_end(key)
+
+    def put(self, key: bytes, result: Any, spans: tuple[Span, ...] | None) -> None:
+        """Keep a result that was found on these tables; None, what can't be encoded and what is too large are not."""
+        try:
+            encoded = None if spans is None else self._codec.pack(result)
+        except CodecError:
+            encoded = None
+        if encoded is None or spans is None:
+            self._refuse()
+            return
+        size = len(key) + len(encoded) + OVERHEAD
+        if size > self.max_bytes:
+            self._refuse()
+            return
+        entry = _Entry(encoded, spans, size)
+        with self._lock:
+            before = self._entries.get(key)
+            # A replica that is behind does not drive out what the others can use.
+            if before is not None and before.newest() > entry.newest():
+                return
+            self._bytes += size - (0 if before is None else before.size)
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+            while self._bytes > self.max_bytes:
+                _, dropped = self._entries.popitem(last=False)
+                self._bytes -= dropped.size
+
+    def _refuse(self) -> None:
+        with self._lock:
+            self._uncacheable += 1
+
+    def health(self) -> CacheHealth:
+        """What it holds, and how often it was of use."""
+        with self._lock:
+            asked = self._hits + self._misses
+            return CacheHealth(
+                self._hits,
+                self._misses,
+                round(self._hits / asked, 4) if asked else 0.0,
+                len(self._entries),
+                self._bytes,
+                self.max_bytes,
+                self._uncacheable,
+            )
+
+
+class RecordingView(View):
+    """A view that notes which tables one query touches. The thread that runs the query.
+
+    `touched` is None once the query asked for something else that its answer may depend on, such as its position.
+    """
+
+    __slots__ = ("touched",)
+
+    def __init__(self, snapshot: Snapshot, models: Mapping[str, ReadModel], *, lend: bool = False) -> None:
+        super().__init__(snapshot, models, lend=lend)
+        self.touched: set[tuple[str, str]] | None = set()
+
+    def _open(self, key: Any) -> Any:
+        opened = super()._open(key)
+        if self.touched is not None:
+            self.touched.add(self._place(key))
+        return opened
+
+    def version(self, model: ReadModel) -> int:
+        """As `View.version`; another build makes the result stale."""
+        if self.touched is not None:
+            self.touched.add((model.name, ""))
+        return super().version(model)
+
+    def position(self, model: ReadModel | None = None) -> int:
+        """As `View.position`; the position moves with every event, so the result is not kept."""
+        self.touched = None
+        return super().position(model)
+
+    def newest(self) -> int:
+        """As `View.newest`; as with `position`."""
+        self.touched = None
+        return super().newest()
+
+
+def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:
+    """The spans of what a query touched on a snapshot; None where its result is not to be kept."""
+    if view.touched is None:
+        return None
+    return tuple(
+        Span(model, name, snapshot.build(model), snapshot.changed(model, name), snapshot.checkpoint(model))
+        for model, name in view.touched
+    )

@@ -1,0 +1,71 @@
+"""How fresh a read has to be: pure translation of `consistency=`, `after=` and `max_lag=` into one position."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from actors.errors import ForeignToken, InvalidToken
+from actors.messages import Receipt
+from actors.options import After, Consistency, MaxLag
+from actors.queries.token import Tokens
+from actors.replicas.progress import Progress
+
+__all__ = ["position_of", "target_position"]
+
+
+def position_of(after: After, option: str = "after", tokens: Tokens | None = None) -> int:
+    """The position that a receipt, a position itself, or a token where there are `tokens`, stands for.
+
+    Raises `ValueError` that names the `option`, and what `Tokens.position` does.
+    """
+    if isinstance(after, Receipt):
+        return after.position
+    if tokens is not None and isinstance(after, str):
+        try:
+            return tokens.position(after)
+        except ForeignToken:
+            raise
+        except InvalidToken as error:
+            raise InvalidToken(f"{option}={error}") from None
+    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+        kinds = "a receipt or a position from 0 on"
+        if tokens is not None:
+            kinds = "a receipt, a position from 0 on or a session token"
+        raise ValueError(f"{option}= takes {kinds}, got {after!r:.80}")
+    return after
+
+
+def target_position(
+    progress: Progress,
+    consistency: Consistency = "eventual",
+    after: After | None = None,
+    max_lag: MaxLag | None = None,
+    tokens: Tokens | None = None,
+) -> int:
+    """The position that each model read has to have applied; 0 or less where any will do.
+
+    `strong` is everything committed before this call; `max_lag` is positions when it is an
+    int, and seconds since the commit of the oldest event not applied when it is a float or
+    a timedelta, both as of this call. Given together, the strictest holds.
+    """
+    target = 0
+    if consistency == "strong":
+        target = progress.head
+    elif consistency != "eventual":
+        raise ValueError(f"consistency= is 'eventual' or 'strong', got {consistency!r:.80}")
+    if after is not None:
+        target = max(target, position_of(after, "after", tokens))
+    if max_lag is not None:
+        if isinstance(max_lag, timedelta):
+            max_lag = max_lag.total_seconds()
+        # Not a number compares as false.
+        if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or not max_lag >= 0:
+            raise ValueError(
+                f"max_lag= is positions (int) or seconds (float, timedelta), not {max_lag!r:.80}"
+            )
+        if isinstance(max_lag, int):
+            target = max(target, progress.head - max_lag)
+        elif max_lag < math.inf:
+            target = max(target, progress.position_before(max_lag))
+    return target

@@ -1,0 +1,304 @@
+"""The callers' side of the read path: picks a replica that is fresh enough, or waits until one is.
+
+Runs in callers' threads and event loops; the query itself runs in a query actor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.definition.arguments import checked_model, unknown
+from actors.definition.specs import CompiledDomain, QuerySpec, check_message
+from actors.errors import (
+    ActorsError,
+    ConsistencyTimeout,
+    DomainError,
+    ModelStopped,
+    Overloaded,
+    QueryTimeout,
+    SystemClosed,
+    ViewExpired,
+)
+from actors.queries.balancer import Balancer, Desk
+from actors.queries.cache import Answer, ResultCache
+from actors.queries.consistency import target_position
+from actors.queries.query_actor import QueryJob, all_inline
+from actors.queries.token import Tokens
+from actors.queries.view import View
+from actors.read_model import ReadModel
+from actors.replicas.progress import Progress
+from actors.worker import refuse_in_actor
+from storage import ReplicaStore, StorageError, StoreClosed
+from storage.inline import InlineSnapshot
+
+__all__ = ["ReadGateway"]
+
+TIMEOUT = 10.0
+"""Seconds that a caller waits unless it, or the query's class, says otherwise."""
+MOMENT = 0.001
+
+
+class _Dispatch:
+    """A job that looks for a replica: now, and again each time that one may be fresh enough."""
+
+    def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
+        self._gateway = gateway
+        self._job = job
+        self.dispatched: Desk | None = None
+
+    def look(self) -> None:
+        """Hand the job to a query actor, or be called again. Any thread; never waits."""
+        try:
+            names = self._gateway.able_or_call(self._job, self.look)
+        except ActorsError as error:
+            self._job.answer(error)
+            return
+        if names:
+            self.dispatched = desk = self._gateway.balancer.pick(names)
+            if len(desk.mailbox) >= self._gateway.max_waiting:
+                self._job.answer(
+                    Overloaded(
+                        f"{len(desk.mailbox)} queries wait at {desk.name}, the least loaded query actor; "
+                        "the query was not run; try again later, or open the system with more replicas"
+                    )
+                )
+                return
+            desk.mailbox.put(self._job)
+
+
+class ReadGateway:
+    """What `System` does for queries and views."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        progress: Progress,
+        balancer: Balancer,
+        stores: Mapping[str, ReplicaStore],
+        max_waiting: int,
+        tokens: Tokens,
+        inline: Callable[..., InlineSnapshot],
+        cache: ResultCache | None = None,
+    ) -> None:
+        """`inline` takes a snapshot of the inline models' tables."""
+        self._domain = domain
+        self._progress = progress
+        self._opening = progress.head
+        self._stores = stores
+        self.max_waiting = max_waiting
+        self._views_lock = threading.Lock()
+        self._views: dict[int, View] = {}
+        self.balancer = balancer
+        self.tokens = tokens
+        self._inline = inline
+        self._cache = cache
+
+    # -- queries -----------------------------------------------------------------------------
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """The results, all on one snapshot, and what it showed."""
+        refuse_in_actor("query")
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
+        try:
+            return Answer(job.future.result(timeout), job.seen, job.newest)
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except KeyboardInterrupt:
+            self._progress.forget(dispatch.look)
+            raise
+
+    async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """As `query`, without holding up the event loop."""
+        refuse_in_actor("aquery")
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
+        try:
+            async with asyncio.timeout(timeout):
+                return Answer(await asyncio.wrap_future(job.future), job.seen, job.newest)
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except asyncio.CancelledError:
+            self._progress.forget(dispatch.look)
+            raise
+
+    def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
+        """The queries with the position that they ask for, and the seconds that they may take."""
+        asked = [(query, self._spec(query)) for query in queries]
+        timeout = options.pop("timeout", None)
+        if timeout is None:
+            timeout = asked[0][1].timeout or TIMEOUT
+            if len(asked) > 1:
+                timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
+        target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
+        job = QueryJob(asked, time.monotonic() + timeout, target)
+        if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
+            job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]
+        return job, timeout
+
+    def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
+        """What the cache has for a replica that may answer now; None leaves it to a query actor."""
+        known = [key for key in keys if key is not None]
+        if self._cache is None or len(known) != len(keys):
+            return None
+        models = tuple(job.models)
+        # One that was begun anew this moment is no longer as far as it was said to be.
+        able = (
+            (self._stores[name].state, self._progress.floor(name, models))
+            for name in self._able(models, job.target)
+        )
+        states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
+        return self._cache.answer(known, models, job.target, states)
+
+    def redirect(self, job: QueryJob) -> None:
+        """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        _Dispatch(self, job).look()
+
+    def _spec(self, query: Any) -> QuerySpec:
+        spec = self._domain.queries.get(type(query))
+        if spec is None:
+            raise unknown(query, "query", self._domain)
+        check_message(spec, query)
+        return spec
+
+    def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
+        self._progress.forget(dispatch.look)
+        job.future.cancel()
+        if dispatch.dispatched is not None:
+            return QueryTimeout(
+                f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
+                "ask for less, or give a longer timeout="
+            )
+        return self._not_fresh(tuple(job.models), timeout)
+
+    def _not_fresh(self, models: tuple[str, ...], timeout: float) -> ConsistencyTimeout:
+        return ConsistencyTimeout(
+            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s; no stale answer was given; "
+            "give a longer timeout=, a weaker consistency, or look at health()"
+        )
+
+    # -- which replicas may answer -----------------------------------------------------------
+    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
+        """As `fresh_or_call`; any replica's query actors may read the writer's own tables."""
+        if job.inline and not self._progress.closed:
+            return list(self._stores)
+        return self.fresh_or_call(tuple(job.models), job.target, callback)
+
+    def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
+        """Replicas fresh enough; none means that `callback` will be called. Any thread.
+
+        Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
+        """
+        progress = self._progress
+        names = self._able(models, target)
+        if names:
+            return names
+        if progress.closed:
+            raise SystemClosed("the system is closed; the query was not run")
+        if not progress.holders(models):
+            raise DomainError(
+                f"no replica has all of {', '.join(models)}; read fewer of them together, or give them a replica in "
+                "common with replicas="
+            )
+        stopped = progress.stopped_model(models)
+        if stopped is not None:
+            raise ModelStopped(
+                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
+                "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
+                "the projection and open the system again, or skip the event"
+            )
+        return progress.fresh_or_call(models, target, callback)
+
+    def _able(self, models: tuple[str, ...], target: int) -> list[str]:
+        """Replicas fresh enough now."""
+        # A replica that is being rebuilt is left out until it has what was there at the opening.
+        names = self._progress.fresh(models, max(target, self._opening))
+        if names or target > 0 or self._progress.closed:
+            return names
+        return self._progress.most_advanced(models)
+
+    # -- views -------------------------------------------------------------------------------
+    def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
+        """A snapshot of a fresh enough replica, read in the caller's thread."""
+        given = [checked_model(model, self._domain, "view") for model in models]
+        opened = {model.name: model for model in given or self._domain.models.values()}
+        names = tuple(opened)
+        timeout = options.pop("timeout", TIMEOUT)
+        target = target_position(self._progress, tokens=self.tokens, **options)
+        end = time.monotonic() + timeout
+        if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
+            return view
+        replicas = self._able(names, target)  # nearly always: then nothing has to be made that could wait
+        while True:
+            if replicas:
+                view = self._open_view(self.balancer.next_replica(replicas), opened, target)
+                if view is not None:
+                    return view
+                if self._progress.closed:
+                    raise SystemClosed("the system is closed; no view was opened")
+            again = threading.Event()
+            try:
+                # A replica that is not what was said of it gets a moment, until that is said, too.
+                late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
+                replicas = self.fresh_or_call(names, target, again.set)
+                if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
+                    raise self._not_fresh(names, timeout)
+            except BaseException:
+                self._progress.forget(again.set)
+                raise
+
+    def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """The view, unless the replica was begun anew in between, or one of the models stopped."""
+        try:
+            snapshot = self._stores[replica].snapshot(models, closed=ViewExpired)
+        except StoreClosed:
+            return None
+        lowest, highest = snapshot.checkpoints(models)
+        if lowest != highest or lowest < target or lowest < self._progress.floor(replica, models):
+            snapshot.close()
+            return None
+        return self._kept(View(snapshot, models, replica, self._view_closed))
+
+    def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """One of the writer's own tables, if the position is there and the log can be read now."""
+        try:
+            view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
+        except StorageError:
+            return None
+        if view.position() < target:
+            view.close()
+            return None
+        return self._kept(view)
+
+    def _kept(self, view: View) -> View:
+        with self._views_lock:
+            self._views[id(view)] = view
+        return view
+
+    def _view_closed(self, view: View) -> None:
+        with self._views_lock:
+            self._views.pop(id(view), None)
+
+    def forked(self) -> None:
+        """In a forked child: views that were open before it raise `ViewExpired` from now on."""
+        self._views_lock = threading.Lock()
+        for view in list(self._views.values()):
+            view.abandon()
+
+    def expire_views(self, max_age: float) -> int:
+        """Close the views older than `max_age` seconds; returns how many. The supervisor's thread."""
+        limit = time.monotonic() - max_age
+        with self._views_lock:
+            old = [view for view in self._views.values() if view.opened < limit]
+        for view in old:
+            view.close()
+        return len(old)

@@ -1,0 +1,225 @@
+"""What a replica fills from the log between live batches: models that are behind, and builds beside those that serve.
+
+The replica's thread calls it, a slice at a time, so that live events and queries never wait for long. What has
+nobody else to serve it is filled at once; a build beside one that serves waits for the replica's turn, and pauses
+after each slice so that only `share` of the time goes into it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from actors.backoff import backoff
+from actors.replicas.projecting import ModelRun, Projector
+from actors.replicas.rebuilds import Rebuild
+from actors.replicas.replay import read_commands
+from actors.replicas.turns import Turns
+from storage import EventLog
+
+__all__ = ["SLICE", "Filling", "rebuilds_of"]
+
+logger = logging.getLogger("onewriter.replica")
+
+SLICE = 0.015
+"""Seconds that one slice should take."""
+
+FEWEST, MOST = 20, 5_000
+"""Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
+rest of the last command."""
+
+RETRY_FIRST, RETRY_LAST = 0.1, 30.0
+
+RETRY_FULL = 2.0
+"""Seconds after which at the latest a model that found no room tries again: that costs little."""
+
+
+class Filling:
+    """The filling of one replica. `stopped` is called for a model that stops, `moved` after each slice."""
+
+    def __init__(
+        self,
+        name: str,
+        projector: Projector,
+        log: EventLog,
+        turns: Turns,
+        share: float,
+        *,
+        wake: Callable[[], None],
+        moved: Callable[[Sequence[ModelRun]], None],
+        stopped: Callable[[ModelRun], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._projector = projector
+        self._log = log
+        self._turns = turns
+        self._share = share
+        self._wake = wake
+        self._moved = moved
+        self._stopped = stopped
+        self._clock = clock
+        self._limit = 200
+        self._pause_until = 0.0
+        self._due: dict[str, float] = {}
+
+    # -- what there is to do -----------------------------------------------------------------
+    def wait(self, position: int) -> float | None:
+        """Seconds until the next slice is due, None while there is nothing to fill."""
+        if self._behind(position):
+            return 0.0
+        if not self._projector.building:
+            return None
+        if self._alone():
+            return 0.0
+        if self._beside():
+            return max(self._pause_until - self._clock(), 0.0)
+        return None
+
+    def _ready(self, run: ModelRun) -> bool:
+        return run.failure is None or self._due.get(run.key, 0.0) <= self._clock()
+
+    def _behind(self, position: int) -> list[ModelRun]:
+        """The models that serve and lack events which the replica has had; those that stopped once they are due."""
+        return [run for run in self._projector.runs if run.checkpoint < position and self._ready(run)]
+
+    def _throttled(self, run: ModelRun) -> bool:
+        """Whether something answers for the model meanwhile."""
+        _, applied, failure = self._projector.serving(run.model.name)
+        return applied > 0 and (failure is None or failure.full)
+
+    def _alone(self) -> list[ModelRun]:
+        return [run for run in self._projector.building if self._ready(run) and not self._throttled(run)]
+
+    def _beside(self) -> list[ModelRun]:
+        """The builds beside one that serves, when it is this replica's turn."""
+        builds = [run for run in self._projector.building if self._throttled(run)]
+        ready = [run for run in builds if self._ready(run)]
+        if not ready:
+            # A build that stopped gives its turn up until it is tried again.
+            self._turns.give_up(self._name)
+            return []
+        mine = self._turns.take(self._name, self._wake)
+        for run in builds:
+            run.waiting = not mine
+        return ready if mine else []
+
+    # -- doing it ----------------------------------------------------------------------------
+    def slice(self, position: int) -> None:
+        """Fill for about `SLICE` seconds what is due; `position` is what the replica has had."""
+        behind = self._behind(position)
+        if behind:
+            self._fill(behind, position)
+            return
+        runs = self._alone()
+        pause = not runs
+        runs = runs or self._beside()
+        if not runs or (pause and self._clock() < self._pause_until):
+            return
+        began = self._clock()
+        # What serves may be ahead, where its code is gone: nobody goes back behind that.
+        target = max(position, *(self._projector.serving(run.model.name)[1] for run in runs))
+        self._fill([run for run in runs if run.checkpoint < target], target)
+        for run in runs:
+            run.rate.at(self._clock(), run.checkpoint)
+            if run.checkpoint >= target and run.failure is None:
+                self._switch(run)
+        if pause:
+            took = self._clock() - began
+            self._pause_until = self._clock() + took * (1 - self._share) / self._share
+
+    def _switch(self, run: ModelRun) -> None:
+        former = self._projector.serving(run.model.name)[0]
+        self._projector.switch(run)
+        logger.info(
+            "model %s on %s: version %d serves now instead of %d, at position %d",
+            run.model.name,
+            self._name,
+            run.model.version,
+            former,
+            run.checkpoint,
+        )
+        if not self._projector.building:
+            self._turns.give_up(self._name)
+        self._moved([run])
+
+    def _fill(self, runs: Sequence[ModelRun], until: int) -> None:
+        """Apply the next events to those of `runs` that lack them."""
+        if not runs:
+            return
+        began = self._clock()
+        after = min(run.checkpoint for run in runs)
+        events = read_commands(self._log, after, self._limit, until)
+        stopped = self._projector.apply(events, runs) if events else []
+        for run in runs:
+            # It has come past the event that it stopped at.
+            if run not in stopped and run.failure is not None and run.checkpoint >= run.failure.position:
+                run.failure = None
+        for run in stopped:
+            self.report(run)
+        self._adapt(self._clock() - began, len(events))
+        self._moved(runs)
+
+    def _adapt(self, took: float, events: int) -> None:
+        if took > SLICE:
+            self._limit = max(int(self._limit * max(SLICE / took, 0.25)), FEWEST)
+        elif took < SLICE / 2 and events >= self._limit:
+            self._limit = min(self._limit * 2, MOST)
+
+    # -- models that stopped -----------------------------------------------------------------
+    def report(self, run: ModelRun) -> None:
+        """Say that a model stopped, and when it is tried again."""
+        failure = run.failure
+        assert failure is not None
+        wait = backoff(RETRY_FIRST, RETRY_FULL if failure.full else RETRY_LAST, failure.attempts - 1)
+        self._due[run.key] = self._clock() + wait
+        self._stopped(run)
+        logger.error(
+            "%s %s on %s stopped at event %s at position %d: %s; tried again in %.1f s",
+            "the new build of model" if run in self._projector.building else "model",
+            run.model.name,
+            self._name,
+            failure.type,
+            failure.position,
+            failure.error,
+            wait,
+        )
+
+    def resume(self) -> None:
+        """Have the models go on that stopped at an event which they are to pass over by now."""
+        projector = self._projector
+        stopped = [run for run in (*projector.runs, *projector.building) if run.failure is not None]
+        for run in stopped:
+            if run.failure is not None and projector.skips(run, run.failure.position):
+                run.failure = None
+        self._moved(stopped)
+
+
+def rebuilds_of(name: str, projector: Projector, head: int, now: float) -> list[Rebuild]:
+    """The builds that a replica fills beside others, as anybody may see them. Any thread."""
+    frozen = {one.name for one in projector.frozen}
+    found = []
+    for run in projector.building:
+        failure = run.failure
+        version = projector.serving(run.model.name)[0]
+        rate = run.rate.per_second(run.checkpoint, now)
+        state = "stopped" if failure else "waiting" if run.waiting else "building"
+        found.append(
+            Rebuild(
+                run.model.name,
+                name,
+                version,
+                run.model.version,
+                run.model.name in frozen,
+                state,
+                run.checkpoint,
+                head,
+                rate,
+                max(head - run.checkpoint, 0) / rate if rate and state == "building" else None,
+                None
+                if failure is None
+                else f"event {failure.type} at position {failure.position}: {failure.text}",
+            )
+        )
+    return found

@@ -1,0 +1,156 @@
+"""A replica's place on disk, and the store and projector that are open there: replaced when it is begun anew.
+
+Opened and closed in callers' threads, replaced in the replica's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+from actors.definition.specs import CompiledDomain
+from actors.read_model import ReadModel
+from actors.replicas.projecting import Projector
+from actors.replicas.skipping import Skips
+from actors.settings import Settings
+from storage import EventLog, ReplicaStore, StorageError
+from storage.environment import DATA_FILE
+
+__all__ = ["ReplicaHome", "close_home", "open_homes"]
+
+logger = logging.getLogger("onewriter.replica")
+
+
+class ReplicaHome:
+    """What the replica's own thread replaces and others only look at; whoever reads asks for the store each time."""
+
+    def __init__(
+        self,
+        name: str,
+        open_store: Callable[[], ReplicaStore],
+        project: Callable[[ReplicaStore], Projector],
+        stores: MutableMapping[str, ReplicaStore],
+    ) -> None:
+        """Opens the store; `stores` is told of it, and of each that replaces it. Raises what opening does."""
+        self.name = name
+        self.condemned: str | None = None
+        self.reason: str | None = None
+        self._open_store = open_store
+        self._project = project
+        self._stores = stores
+        self._lock = threading.Lock()
+        self._use(open_store())
+
+    def _use(self, store: ReplicaStore) -> None:
+        self.projector = self._project(store)
+        self.store = self._stores[self.name] = store
+        self._file = file_identity(store.path)
+
+    def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
+        """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
+
+        `leave_out` is called before the replica's thread can have begun anew: it must not undo what that says.
+        """
+        with self._lock:
+            if self.store is not store or self.condemned is not None:
+                return False
+            self.condemned = self.reason = " ".join(reason.split())
+            leave_out()
+        logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
+        return True
+
+    def missing(self) -> str | None:
+        """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
+        now = file_identity(self.store.path)
+        if now == self._file:
+            return None
+        return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
+
+    def begin_anew(self) -> None:
+        """Close the condemned store, and open one with nothing in it. The replica's thread.
+
+        Raises what opening does; the store stays condemned then, and the next incarnation tries again.
+        """
+        store = self.store
+        try:
+            store.condemn(self.condemned or "")
+            noted = True
+        except StorageError:
+            noted = False
+        with suppress(StorageError):
+            store.close()
+        if not noted:
+            # Without the note its files would be taken for good ones.
+            shutil.rmtree(store.path, ignore_errors=True)
+        fresh = self._open_store()
+        with self._lock:
+            self._use(fresh)
+            self.condemned = None
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file of the database in this directory from another one, None where there is none."""
+    try:
+        status = os.stat(path / DATA_FILE)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def open_homes(
+    folder: str,
+    placed: Mapping[str, Sequence[str]],
+    domain: CompiledDomain,
+    log: EventLog,
+    settings: Settings,
+    skips: Skips,
+    stores: MutableMapping[str, ReplicaStore],
+    files: ExitStack,
+) -> dict[str, ReplicaHome]:
+    """The homes of all replicas, below `folder`, each with the models that are `placed` there; `files` closes them."""
+    homes = {}
+    folder = os.path.abspath(
+        folder
+    )  # A replica is opened again while the system runs, perhaps from another directory.
+    for name in settings.replica_names:
+        models = [
+            version
+            for model in domain.models.values()
+            if name in placed[model.name]
+            for version in (model, *domain.old_models.get(model.name, ()))
+        ]
+        homes[name] = home = ReplicaHome(
+            name,
+            partial(_open_store, os.path.join(folder, name), models, domain, log, settings),
+            partial(Projector, models=models, skips=skips),
+            stores,
+        )
+        files.callback(close_home, home)
+    return homes
+
+
+def _open_store(
+    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog, settings: Settings
+) -> ReplicaStore:
+    return ReplicaStore.open(
+        path,
+        [model.schema for model in models],
+        domain.codec,
+        history_id=log.history_id,
+        log_head=log.head,
+        map_size=settings.map_size,
+    )
+
+
+def close_home(home: ReplicaHome) -> None:
+    """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
+    try:
+        home.store.close(timeout=1.0)
+    except StorageError as error:
+        logger.error("%s", error)

@@ -1,0 +1,279 @@
+"""Applying events to the tables of one replica: which model takes which event, and what a failure stops.
+
+Whole commands only, so that no query sees half of one: a model that fails at an event stops before its command.
+No thread and no mailbox: the read replica's thread calls it, and tests do without one.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from actors.errors import described
+from actors.read_model import ReadModel
+from actors.replicas.rebuilds import Rate
+from actors.replicas.skipping import Skips
+from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
+from storage.builds import Build
+from storage.damage import is_damage
+from storage.records import Undecodable
+
+__all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
+
+
+class ProjectionFailure:
+    """The event at which a model stopped, and why; it has nothing of the command that this event is of."""
+
+    __slots__ = ("attempts", "error", "full", "position", "text", "type")
+
+    def __init__(self, position: int, type_: str, error: BaseException, attempts: int) -> None:
+        self.position = position
+        self.type = type_
+        self.full = isinstance(error, StoreFull)
+        self.error = described(error)
+        self.text = "".join(traceback.format_exception(error))
+        self.attempts = attempts
+
+
+class ModelRun:
+    """One build of a model on one replica: its checkpoint, and its failure while it is stopped.
+
+    `rate` is kept, and `waiting` says that it is not the replica's turn, while the build is one beside another.
+    """
+
+    __slots__ = ("checkpoint", "failure", "key", "model", "rate", "waiting")
+
+    def __init__(self, model: ReadModel, key: str, checkpoint: int) -> None:
+        self.model = model
+        self.key = key
+        self.checkpoint = checkpoint
+        self.failure: ProjectionFailure | None = None
+        self.rate = Rate()
+        self.waiting = False
+
+
+class Frozen(NamedTuple):
+    """A build that serves although its code is gone: it stays where it is."""
+
+    name: str
+    version: int
+    checkpoint: int
+
+
+_COMMAND_ID = attrgetter("command_id")
+
+
+class _Stop(Exception):
+    """A projection failed on one event; the transaction has to be done again without it."""
+
+    def __init__(self, run: ModelRun, recorded: RecordedEvent, error: BaseException) -> None:
+        self.run = run
+        self.recorded = recorded
+        self.error = error
+
+
+class Projector:
+    """The models of one replica: the builds that serve, the frozen ones, and those that are filled beside one.
+
+    The replica's thread changes it; each list is replaced, never changed, so any thread may look.
+    """
+
+    def __init__(self, store: ReplicaStore, models: Sequence[ReadModel], skips: Skips | None = None) -> None:
+        """`models` are all versions that are declared of the models that the replica has."""
+        self._store = store
+        self._models = models
+        self._skips = Skips() if skips is None else skips
+        self.runs: list[ModelRun] = []
+        self.frozen: list[Frozen] = []
+        self.building: list[ModelRun] = []
+        self.applied_events = 0
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the builds as the store has them, keeping what is known of those that were there."""
+        known = {run.key: run for run in (*self.runs, *self.building)}
+        checkpoints = self._store.build_checkpoints()
+
+        def run_of(build: Build) -> ModelRun:
+            run = known.get(build.key)
+            return run or ModelRun(self._code(build), build.key, checkpoints[build.key])
+
+        runs, frozen, building = [], [], []
+        for name in dict.fromkeys(model.name for model in self._models):
+            active, wanted = self._store.active(name), self._store.wanted(name)
+            if active.schema is None:
+                frozen.append(Frozen(name, active.version, checkpoints[active.key]))
+            else:
+                runs.append(run_of(active))
+            if wanted.key != active.key:
+                building.append(run_of(wanted))
+        self.runs, self.frozen, self.building = runs, frozen, building
+
+    def _code(self, build: Build) -> ReadModel:
+        return next(
+            model for model in self._models if (model.name, model.version) == (build.model, build.version)
+        )
+
+    @property
+    def position(self) -> int:
+        """The furthest that a running model has come; those behind it catch up by themselves."""
+        return max((run.checkpoint for run in self.running() or self.runs), default=0)
+
+    def running(self) -> list[ModelRun]:
+        """The models that serve and are not stopped."""
+        return [run for run in self.runs if run.failure is None]
+
+    def checkpoints(self) -> list[tuple[str, int]]:
+        """The models that are not stopped, the frozen ones too, and what each has applied."""
+        frozen = [(one.name, one.checkpoint) for one in self.frozen]
+        return [(run.model.name, run.checkpoint) for run in self.running()] + frozen
+
+    def serving(self, name: str) -> tuple[int, int, ProjectionFailure | None]:
+        """Version, checkpoint and failure of the build of a model that serves."""
+        for one in self.frozen:
+            if one.name == name:
+                return one.version, one.checkpoint, None
+        run = next(run for run in self.runs if run.model.name == name)
+        return run.model.version, run.checkpoint, run.failure
+
+    def start_build(self, name: str) -> None:
+        """Begin a new build of a model beside the one that serves; where there is one already, it goes on."""
+        if all(run.model.name != name for run in self.building):
+            self._store.start_build(name)
+            self._look()
+
+    def switch(self, run: ModelRun) -> None:
+        """Let a build serve from now on; the former one is done away with."""
+        self._store.activate(run.key)
+        run.failure = None
+        self._look()
+
+    def stop(self, run: ModelRun, position: int, type_: str, error: BaseException) -> None:
+        """Stop a model because of the event at `position`."""
+        attempts = run.failure.attempts + 1 if run.failure else 1
+        run.failure = ProjectionFailure(position, type_, error, attempts)
+
+    def skips(self, run: ModelRun, position: int) -> bool:
+        """Whether an operator has the model pass this event over."""
+        return position in self._skips.of(run.model.name)
+
+    def apply(
+        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
+    ) -> list[ModelRun]:
+        """Apply the events of consecutive commands to each running model in one transaction; returns the models that stopped.
+
+        A model that raises, or meets what can't be decoded, keeps what it had applied before that command; the
+        others are not disturbed. Events that a model has applied already are passed over. Where the disk has no
+        room for a command, all that were to apply it stop before it. A damaged replica raises.
+        """
+        stopped: list[ModelRun] = []
+        limits: dict[ModelRun, int] = {}
+        runs = self.running() if runs is None else runs
+        one_by_one = False
+        while True:
+            try:
+                self._transaction(events, runs, limits, one_by_one)
+            except _Stop as stop:
+                limits[stop.run] = _before_command(events, stop.recorded)
+                self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
+                stopped.append(stop.run)
+            except StorageError as error:
+                if is_damage(error, self._store.readable):
+                    raise
+                # The tables refused what was buffered, or have no room for it: go command by command, and event by
+                # event within the one, to find whose it was.
+                commands = [list(command) for _, command in groupby(events, _COMMAND_ID)]
+                if len(commands) > 1:
+                    for one in commands:
+                        stopped += self.apply(one, [run for run in runs if run not in stopped])
+                    return stopped
+                if not one_by_one:
+                    one_by_one = True
+                    continue
+                if not isinstance(error, StoreFull):
+                    raise
+                event = events[0]
+                for run in runs:
+                    if run not in stopped and run.checkpoint < events[-1].position:
+                        self.stop(run, event.position, event.type, error)
+                        stopped.append(run)
+                return stopped
+            else:
+                self.applied_events += len(events)
+                return stopped
+
+    def _transaction(
+        self,
+        events: Sequence[RecordedEvent],
+        runs: Sequence[ModelRun],
+        limits: dict[ModelRun, int],
+        one_by_one: bool,
+    ) -> None:
+        reached: list[tuple[ModelRun, int]] = []
+        first, last = events[0].position, events[-1].position
+        try:
+            with self._store.write() as transaction:
+                for run in runs:
+                    until = limits.get(run, last)
+                    # One may have fallen back, in an engine that lost what it had: it has to read the log again.
+                    if not first - 1 <= run.checkpoint < until:
+                        continue
+                    self._project(run, transaction, events, until, one_by_one)
+                    transaction.set_checkpoint(run.key, until)
+                    reached.append((run, until))
+        except BaseException:
+            # Each engine commits on its own: some may have, before the one that could not; others fall back.
+            with suppress(StorageError):
+                at = self._store.build_checkpoints()
+                for run in runs:
+                    run.checkpoint = at[run.key]
+            raise
+        for run, until in reached:
+            run.checkpoint = until
+
+    def _project(
+        self,
+        run: ModelRun,
+        transaction: WriteTransaction,
+        events: Sequence[RecordedEvent],
+        until: int,
+        one_by_one: bool,
+    ) -> None:
+        target = transaction.target(run.key)
+        handlers = run.model.handlers
+        after = run.checkpoint
+        skipped = self._skips.of(run.model.name)
+        if skipped:
+            events = [recorded for recorded in events if recorded.position not in skipped]
+        for recorded in events:
+            kind = recorded.event.__class__
+            handler = handlers.get(kind)
+            if (handler is None and kind is not Undecodable) or recorded.position <= after:
+                continue
+            if recorded.position > until:
+                return
+            if handler is None:
+                raise _Stop(run, recorded, recorded.event.error)
+            try:
+                if handler.wants_recorded:
+                    handler.fn(recorded.event, target, recorded)
+                else:
+                    handler.fn(recorded.event, target)
+                if one_by_one:
+                    transaction.flush()
+            except BaseException as error:
+                if is_damage(error, self._store.readable):
+                    raise
+                raise _Stop(run, recorded, error) from error
+
+
+def _before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:
+    """The position before the first event of the command that this one is of."""
+    place = recorded.position - events[0].position
+    while place and events[place - 1].command_id == recorded.command_id:
+        place -= 1
+    return events[place].position - 1

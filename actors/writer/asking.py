@@ -1,0 +1,71 @@
+"""Asking a decider: which one a command has, and what it gives for an answer. The writer's thread, or a test's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from actors.definition.specs import CommandSpec, CompiledDomain, Decider
+from actors.errors import ActorsError, DeciderFailed, InvalidMessage, Rejected, described
+from actors.messages import Submission
+from actors.writer.reader import Reader
+
+__all__ = ["MAX_EVENTS", "ask"]
+
+MAX_EVENTS = 100_000
+"""Events that one command may give; a decider that yields without end is stopped there."""
+
+
+def ask(domain: CompiledDomain, submission: Submission, state: Any, reader: Reader) -> Iterable[Any]:
+    """The events that the decider for this command and state gives.
+
+    Raises Rejected where there is none for the state, and what the decider raises: as DeciderFailed what is not
+    about the command itself.
+    """
+    spec = submission.spec
+    assert spec is not None
+    decider = spec.deciders.get(None if state is None else type(state))
+    if decider is None:
+        if state is None:
+            raise Rejected(
+                f"{spec.name} needs stream {submission.stream!r}, which does not exist",
+                code="stream.missing",
+            )
+        raise Rejected(
+            f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"
+        )
+    try:
+        return _events_of(domain, spec, decider, state, submission.command, reader)
+    except (Rejected, InvalidMessage, DeciderFailed):
+        raise
+    except ActorsError as error:
+        # It is about another call than the caller's own, whose id it may carry.
+        raise DeciderFailed(
+            f"the decider of {spec.name} failed with {described(error)}; nothing was written"
+        ) from error
+
+
+def _events_of(
+    domain: CompiledDomain, spec: CommandSpec, decider: Decider, state: Any, command: Any, reader: Reader
+) -> Iterable[Any]:
+    given = decider.fn(state, command, reader) if decider.wants_read else decider.fn(state, command)
+    if given is None:
+        return ()
+    if type(given) in domain.events:
+        return (given,)
+    try:
+        events = list(islice(given, MAX_EVENTS + 1))
+    except TypeError as error:
+        if hasattr(given, "__iter__"):
+            raise
+        raise DeciderFailed(
+            f"the decider of {spec.name} returned {given!r}, which is neither an event nor several; "
+            "yield events, return one, or return None"
+        ) from error
+    if len(events) > MAX_EVENTS:
+        raise DeciderFailed(
+            f"the decider of {spec.name} gave more than {MAX_EVENTS} events for one command; "
+            "nothing was written; split the command"
+        )
+    return events

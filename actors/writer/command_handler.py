@@ -1,0 +1,300 @@
+"""The command handler: the one actor that owns the write environment.
+
+It runs in one thread. Whatever waits in its mailbox when it looks is one batch: decided in
+order, committed in one transaction with one fsync, and answered after it. The more callers
+wait, the larger the batch, and an idle system commits each command at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.definition.specs import CompiledDomain
+from actors.errors import SystemClosed
+from actors.mailbox import Mailbox, Tick
+from actors.messages import Bulk, Committed, Submission
+from actors.replicas.progress import Progress
+from actors.worker import Worker, tell
+from actors.writer.deciding import Overlay
+from actors.writer.inline import InlineModels
+from actors.writer.states import StateCache
+from actors.writer.steps import Step
+from actors.writer.writer_desk import Outcome, WriterDesk
+from storage import CommitFailed, EventLog, StorageError, StoreFull
+from storage.translation import full_disk
+
+__all__ = ["MAX_BATCH", "CommandHandler"]
+
+logger = logging.getLogger("onewriter.writer")
+
+MAX_BATCH = 1_000
+"""Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
+
+REQUESTS = (Submission, Bulk, Step)
+MAX_ATTEMPTS = 3
+
+LINGER = 0.0002
+"""Seconds for which news for the replicas is held back while callers come in quick succession."""
+
+QUICK = 0.002
+"""Seconds between two batches up to which callers count as coming in quick succession."""
+
+
+class CommandHandler(Worker):
+    """Decides, commits, answers. Messages: `Submission`, `Bulk` and `Step`."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        domain: CompiledDomain,
+        log: EventLog,
+        desk: WriterDesk,
+        progress: Progress,
+        announce: Callable[[Committed], None],
+        cache_states: int,
+        listeners: Sequence[Callable[[int, int], None]] = (),
+    ) -> None:
+        super().__init__(name, mailbox, exited)
+        self._domain = domain
+        self._log = log
+        self._desk = desk
+        self._progress = progress
+        self._announce = announce
+        self._listeners = listeners
+        self._unannounced: Committed | None = None
+        self._last_batch = 0.0
+        self._states = StateCache(domain, log, cache_states)
+        self._inline = InlineModels(domain)
+
+    def on_start(self) -> None:
+        """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
+        desk = self._desk
+        desk.release()
+        if desk.must_reopen:
+            self._log.reopen()
+            desk.must_reopen = False
+        # Whatever an earlier handler committed and did not tell, sync is told now; it passes over what it knows.
+        self._publish(Committed(self._progress.head + 1, self._log.head, None))
+        self._tell_sync()
+        left = [request for request in desk.in_flight if not request.settled]
+        # It stays in hand: this incarnation may fail on it as well.
+        desk.in_flight = left
+        desk.activity = None
+        if left:
+            self._handle_again(left)
+        desk.in_flight = []
+        desk.attempts = 0
+
+    def _handle_again(self, left: list[Submission | Step]) -> None:
+        """Try a batch that an earlier incarnation died of: once whole, then one by one, the one that kills given up."""
+        desk = self._desk
+        for request in left:
+            for submission in request.submissions if isinstance(request, Step) else (request,):
+                submission.fresh = False
+        desk.attempts += 1
+        if desk.attempts == 1:
+            self._handle(left)
+            return
+        if desk.attempts >= MAX_ATTEMPTS:
+            self._answer_uncertain(left[:1], "the writer failed on it repeatedly")
+            left = left[1:]
+        for index, request in enumerate(left):
+            desk.in_flight = left[index:]
+            self._handle([request])
+
+    def on_stop(self) -> None:
+        """Leave nothing held."""
+        self._desk.release()
+        self._tell_sync()
+
+    def _handle_failure(self, *failure: Any) -> None:
+        super()._handle_failure(*failure)
+        # What they are about is on disk; callers and replicas need not wait for the next incarnation.
+        self._desk.release()
+        self._tell_sync()
+
+    def on_receive(self, message: Any) -> None:
+        """Make a batch of the message and of all that wait behind it."""
+        if message.__class__ is Tick:
+            self._tell_sync()
+            return
+        if message.__class__ not in REQUESTS:
+            super().on_receive(message)
+            return
+        batch: list[Submission | Step] = []
+        for one in (message, *self.mailbox.drain(MAX_BATCH - 1, *REQUESTS)):
+            if one.__class__ is Bulk:
+                batch += one.submissions
+            else:
+                batch.append(one)
+        for start in range(0, len(batch), MAX_BATCH):
+            self._desk.in_flight = batch[start:]
+            self._handle(batch[start : start + MAX_BATCH])
+            self._desk.attempts = 0
+        self._desk.in_flight = []
+        self._linger()
+
+    def _linger(self) -> None:
+        """Hold the news for the replicas until the next fsync, or briefly, when another command is about to come.
+
+        They then work while this thread waits for the disk, and not while it or its callers want the interpreter.
+        """
+        now = time.monotonic()
+        quick, self._last_batch = now - self._last_batch < QUICK, now
+        if not quick:
+            self._tell_sync()
+
+    def _tell_sync(self) -> None:
+        committed, self._unannounced = self._unannounced, None
+        self.mailbox.tick = None
+        if committed is not None:
+            self._announce(committed)
+
+    # -- one batch ---------------------------------------------------------------------------
+    def _handle(self, batch: list[Submission | Step]) -> None:
+        try:
+            overlay, outcomes = self._decide(batch)
+            try:
+                self._commit(overlay)
+            finally:
+                overlay.close()
+        except CommitFailed as error:
+            self._recover(batch, overlay, error)
+        except (StorageError, OverflowError, MemoryError) as error:
+            self._retry_alone(batch, error)
+        else:
+            overlay.merge()
+            if overlay.events:
+                self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
+            self._reply(outcomes)
+
+    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Outcome]]:
+        inline = self._inline.begin(self._log.inline_batch())
+        overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
+        outcomes: list[Outcome] = []
+        desk = self._desk
+        for request in batch:
+            future = request.future
+            if request.settled or (future is not None and not future.begin()):
+                continue
+            if isinstance(request, Step):
+                outcomes.append((request, overlay.step(request, self._show)))
+                continue
+            self._show(request)
+            outcomes.append((request, overlay.decide(request)))
+        desk.activity = None
+        return overlay, outcomes
+
+    def _show(self, submission: Submission) -> None:
+        name = submission.spec.name if submission.spec else "append"
+        self._desk.activity = (name, submission.stream, time.monotonic())
+
+    def _commit(self, overlay: Overlay) -> None:
+        """Put the batch on disk; a batch of refusals alone needs no transaction."""
+        if not overlay.commands and not overlay.notes:
+            self._before_fsync()
+        else:
+            if self._desk.closing:
+                raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
+            self._log.append(
+                overlay.events,
+                overlay.commands,
+                overlay.snapshots,
+                encoded=overlay.encoded,
+                written=self._before_fsync,
+                notes=overlay.notes.items(),
+                inline=None if overlay.inline is None else overlay.inline.batch,
+            )
+            self._desk.trouble = None
+
+    def _before_fsync(self) -> None:
+        """Let the batch before this one go: its callers and the replicas work while the disk does.
+
+        While this thread decides and writes, they would only contend for the interpreter, which LMDB lets go of
+        at each of its calls.
+        """
+        self._desk.release()
+        self._tell_sync()
+
+    def _publish(self, committed: Committed) -> None:
+        """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
+        self._tell_sync()
+        self._unannounced = committed
+        self.mailbox.tick = LINGER
+        if committed.first <= committed.last:
+            self._progress.committed(committed.last)
+            tell(self._listeners, committed.first, committed.last)
+
+    def _reply(self, outcomes: list[Outcome]) -> None:
+        """Give the replies: now, or before the next batch's fsync where one is waiting already."""
+        desk = self._desk
+        desk.hold(outcomes)
+        desk.batches += 1
+        desk.commands += len(outcomes)
+        for _, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                desk.refused += 1
+            elif outcome.__class__ is list:
+                desk.commands += len(outcome) - 1
+                desk.refused += sum(isinstance(one, Exception) for one in outcome)
+        if self.mailbox.empty():
+            desk.release()
+
+    # -- when the disk says no ---------------------------------------------------------------
+    def _retry_alone(self, batch: list[Submission | Step], error: Exception) -> None:
+        """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
+        self._desk.release()
+        if len(batch) == 1:
+            self._desk.trouble = str(error) if isinstance(error, StoreFull) else None
+            batch[0].settle(error)
+            return
+        logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)
+        for request in batch:
+            self._handle([request])
+
+    def _recover(self, batch: list[Submission | Step], overlay: Overlay, error: CommitFailed) -> None:
+        """The commit failed: open the environment again and look up what is there before going on."""
+        if error.errno == errno.ECANCELED:
+            for request in batch:
+                request.settle(SystemClosed(f"{error}; nothing was written"))
+            return
+        self._desk.release()
+        # Asked at once: the room may be there again a moment later.
+        full = full_disk(self._log.path, error.errno)
+        self._desk.trouble = full or error.reason
+        logger.error("%s%s", error.reason, f": {full}" if full else "")
+        head = self._log.head
+        self._states.clear()
+        self._desk.must_reopen = True
+        try:
+            self._log.reopen()
+        except Exception:
+            self._answer_uncertain(batch, error.reason)
+            raise
+        self._desk.must_reopen = False
+        now = self._log.head
+        if now > head:
+            self._publish(Committed(head + 1, now, None))
+        if full is not None and now == head and not self._is_known(overlay):
+            self._desk.trouble = f"{full}; nothing was written; make room there and try again"
+            for request in batch:
+                request.settle(StoreFull(self._desk.trouble))
+        else:
+            self._answer_uncertain(batch, error.reason)
+
+    def _is_known(self, overlay: Overlay) -> bool:
+        # Commands without events do not move the head. The batch is on disk as a whole or not at all.
+        if overlay.commands:
+            return self._log.command(overlay.commands[0].command_id) is not None
+        return all(self._log.note(key) == value for key, value in overlay.notes.items())
+
+    def _answer_uncertain(self, batch: list[Submission | Step], why: str) -> None:
+        for request in batch:
+            request.settle(request.uncertain(why))

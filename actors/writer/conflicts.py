@@ -1,0 +1,49 @@
+"""What happens on a `ConcurrencyConflict`: the innermost middleware, in the caller's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from actors.errors import ConcurrencyConflict
+from actors.middleware import Call, Middleware
+from actors.options import OnConflict
+from actors.writer.states import History
+
+__all__ = ["resolving"]
+
+
+def resolving(on_conflict: OnConflict, history: History) -> Middleware:
+    """A middleware that retries on the version found, or has a function merge the command with what came between.
+
+    Raises `ValueError` for anything but a number of retries or a function.
+    """
+    if not callable(on_conflict) and (isinstance(on_conflict, bool) or not isinstance(on_conflict, int)):
+        raise ValueError(f"on_conflict= is 'raise', a number of retries, or a function, not {on_conflict!r}")
+
+    def resolve(call: Call) -> Generator[None, Any, Any]:
+        left = on_conflict if isinstance(on_conflict, int) else 0
+        while True:
+            try:
+                return (yield)
+            except ConcurrencyConflict as conflict:
+                if callable(on_conflict):
+                    conflict.command = call.message
+                    between = max(conflict.actual - conflict.expected, 0)
+                    conflict.events = [
+                        recorded.event
+                        for recorded in history.read_stream(conflict.stream, conflict.expected, between)
+                    ]
+                    merged = on_conflict(conflict)
+                    if merged is None:
+                        raise
+                    # The id stands for what the caller sent, not for what became of it.
+                    call.options.setdefault("sent", call.message)
+                    call.message = merged
+                elif left > 0:
+                    left -= 1
+                else:
+                    raise
+                call.options["expected_version"] = conflict.actual
+
+    return resolve

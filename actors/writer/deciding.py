@@ -1,0 +1,301 @@
+"""Deciding a batch of commands: pure but for reading the log; knows no thread and writes nothing.
+
+Everything that a batch changes (states, versions, ids, positions) lives in an `Overlay` until
+its commit, and is dropped with it when the commit fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
+from actors.errors import (
+    CommandIdReused,
+    ConcurrencyConflict,
+    DeadlineExceeded,
+    DeciderFailed,
+    InvalidMessage,
+    described,
+)
+from actors.messages import Receipt, Submission
+from actors.writer.asking import ask
+from actors.writer.inline import InlineRun
+from actors.writer.reader import Reader
+from actors.writer.receipts import receipt_of
+from actors.writer.states import UNLOADED, History, StateCache, evolve
+from actors.writer.steps import Outcomes, Step, StepSuperseded
+from storage import CommandRecord, OnewriterError, RecordedEvent
+from storage.notes import checked_notes
+from storage.records import name_key
+
+__all__ = ["Overlay"]
+
+logger = logging.getLogger("onewriter.deciding")
+
+
+class Overlay:
+    """What one batch has decided and the log does not have yet."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        states: StateCache,
+        history: History,
+        encode: Any = None,
+        inline: InlineRun | None = None,
+    ) -> None:
+        """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone; so are
+        the projections of `inline`, where the domain has inline models."""
+        self.domain = domain
+        self.events: list[RecordedEvent] = []
+        self.encoded: list[bytes] = []
+        self.commands: list[CommandRecord] = []
+        self.snapshots: list[tuple[str, int, str, Any]] = []
+        self.changed: dict[str, tuple[Any, int]] = {}
+        self.notes: dict[bytes, bytes | None] = {}
+        self.position = history.head
+        self.inline = inline
+        self._states = states
+        self._history = history
+        self._encode = encode
+        self._receipts: dict[str, tuple[bytes, Receipt]] = {}
+        self._own: dict[str, tuple[Any, int]] = {}
+        self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
+        self._reader = Reader(self)
+        self._now = time.time_ns() // 1000
+
+    def entry(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
+        """A stream's (state, version) after everything decided so far."""
+        entry = self._own.get(stream) or self.changed.get(stream)
+        if entry is None:
+            return self._states.get(stream, spec)
+        if entry[0] is UNLOADED and spec is not None:
+            # What the batch added so far belongs to no state, and left it as the log has it.
+            return self._states.get(stream, spec)[0], entry[1]
+        return entry
+
+    def tagged(self, tag: str) -> list[Any]:
+        """A tag's events, committed ones first, then the batch's."""
+        found = [recorded.event for recorded in self._history.read_tag(tag)]
+        found += [recorded.event for recorded in self.events if tag in recorded.tags]
+        return found
+
+    def note(self, key: bytes) -> bytes | None:
+        """A note's value after every step so far."""
+        return self.notes[key] if key in self.notes else self._history.note(key)
+
+    def step(self, step: Step, show: Callable[[Submission], None]) -> Outcomes | Exception:
+        """Do a step, or nothing of it; `show` is called with each of its commands before it is decided."""
+        tables = 0 if self.inline is None else self.inline.batch.mark()
+        mark = self.position, len(self.commands), len(self.snapshots), tables
+        self._undo = []
+        try:
+            if step.guard is not None:
+                key, expected = step.guard
+                actual = self.note(key)
+                if actual != expected:
+                    return StepSuperseded(key, expected, actual)
+            outcomes: Outcomes = []
+            for submission in step.submissions:
+                show(submission)
+                outcomes.append(self.decide(submission))
+            self.notes.update(checked_notes(step.notes(outcomes)))
+        except BaseException as error:
+            self._back_to(*mark)
+            if isinstance(error, Exception):
+                return error
+            failure = DeciderFailed(f"the notes of a step failed with {error!r}; nothing of it was written")
+            failure.__cause__ = error
+            return failure
+        finally:
+            self._undo = None
+        return outcomes
+
+    def _back_to(self, position: int, commands: int, snapshots: int, tables: int) -> None:
+        kept = len(self.events) - (self.position - position)
+        del self.events[kept:], self.encoded[kept:], self.snapshots[snapshots:]
+        for record in self.commands[commands:]:
+            del self._receipts[record.command_id]
+        del self.commands[commands:]
+        self.position = position
+        for stream, entry in reversed(self._undo or ()):
+            if entry is None:
+                del self.changed[stream]
+            else:
+                self.changed[stream] = entry
+        if self.inline is not None:
+            self.inline.batch.back_to(tables)
+
+    def decide(self, submission: Submission) -> Receipt | Exception:
+        """Decide one command on what the ones before it left; a failing one leaves no trace."""
+        try:
+            return self._decide(submission)
+        except OnewriterError as error:
+            return error
+        except BaseException as error:  # Also sys.exit() in a decider: it must not take the writer along.
+            failure = DeciderFailed(
+                f"{self._what(submission)} on stream {submission.stream!r} failed with "
+                f"{described(error)}; nothing was written"
+            )
+            failure.__cause__ = error
+            return failure
+        finally:
+            self._own = {}
+
+    def _decide(self, submission: Submission) -> Receipt:
+        if submission.deadline is not None and time.monotonic() > submission.deadline:
+            raise DeadlineExceeded(
+                f"{self._what(submission)} {submission.command_id} was not executed: its deadline passed "
+                "while it waited; send it again with a later one"
+            )
+        earlier = self._earlier(submission)
+        if earlier is not None:
+            return earlier
+        spec = submission.spec
+        state_spec = None if spec is None else spec.state
+        stream = submission.stream
+        state, version = self.entry(stream, state_spec) if spec else (None, self._version(submission))
+        expected = submission.expected_version
+        if expected is not None and expected != version:
+            raise ConcurrencyConflict(stream, expected, version)
+        events = submission.events if spec is None else ask(self.domain, submission, state, self._reader)
+        return self._accept(submission, events, version)
+
+    def _version(self, submission: Submission) -> int:
+        for event in submission.events:
+            return self.entry(submission.stream, self.domain.events[type(event)].state)[1]
+        return self.entry(submission.stream, None)[1]
+
+    def _earlier(self, submission: Submission) -> Receipt | None:
+        command_id = submission.command_id
+        known = self._receipts.get(command_id)
+        if known is None:
+            if submission.fresh:
+                return None
+            record = self._history.command(command_id)
+            if record is None:
+                return None
+            known = record.digest, receipt_of(record, self._history)
+        if known[0] != submission.digest:
+            raise CommandIdReused(command_id)
+        return known[1]
+
+    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt:
+        recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
+        encoded = [self._encode(one) for one in recorded] if self._encode is not None else []
+        if self.inline is not None:
+            if self._undo is None:
+                self.inline.batch.settle()
+            self.inline.project(recorded)
+        stream = submission.stream
+        own = self._own
+        if stream in own:
+            version = own[stream][1]
+        first, last = (recorded[0].position, recorded[-1].position) if recorded else (0, 0)
+        receipt = Receipt(
+            submission.command_id,
+            first,
+            last,
+            last or self.position,
+            stream,
+            version,
+            {one.stream: one.version for one in recorded},
+            tuple(one.event for one in recorded),
+        )
+        # From here on nothing can fail: the command is part of the batch.
+        self.position += len(recorded)
+        self.events += recorded
+        self.encoded += encoded
+        self.commands.append(
+            CommandRecord(
+                submission.command_id,
+                first or self.position,
+                len(recorded),
+                submission.digest,
+                stream,
+                version,
+            )
+        )
+        self._receipts[submission.command_id] = submission.digest, receipt
+        for name, entry in own.items():
+            self._snapshot(name, entry)
+            if self._undo is not None:
+                self._undo.append((name, self.changed.get(name)))
+            self.changed[name] = entry
+        return receipt
+
+    def _record(self, submission: Submission, event: Any, position: int) -> RecordedEvent:
+        spec = self.domain.events.get(type(event))
+        if spec is None:
+            raise DeciderFailed(
+                f"{self._what(submission)} gave {event!r}, which is not an event of {self.domain.name}; "
+                "nothing was written"
+            )
+        spec.check(event)
+        stream = self._stream_of(submission, spec, event)
+        state, version = self.entry(stream, spec.state)
+        version += 1
+        self._own[stream] = evolve(self.domain, state, event), version
+        command = submission.spec
+        tags = () if spec.tags_of is None else spec.tags_of(event)
+        if self._undo is not None:
+            # The log refuses a batch with such a name; a step must go on without the command.
+            for name in (stream, *tags):
+                name_key("stream or tag", name)
+        return RecordedEvent(
+            position,
+            stream,
+            version,
+            event,
+            spec.name,
+            self._now,
+            submission.command_id,
+            None if command is None else command.name,
+            submission.causation_id,
+            submission.correlation_id,
+            tags,
+            submission.metadata,
+        )
+
+    def _stream_of(self, submission: Submission, spec: EventSpec, event: Any) -> str:
+        if spec.stream_of is None:
+            return submission.stream
+        stream = spec.stream_of(event)
+        if submission.spec is None and stream != submission.stream:
+            raise InvalidMessage(
+                f"{spec.name} belongs to stream {stream!r}, it can't be appended to {submission.stream!r}; "
+                "append it to its own stream"
+            )
+        return stream
+
+    def _snapshot(self, stream: str, entry: tuple[Any, int]) -> None:
+        state, version = entry
+        if state is None:
+            return
+        spec = self.domain.states.get(type(state))
+        if spec is None or not spec.snapshot_every:
+            return
+        before = self.changed.get(stream) or self._states.get(stream, spec)
+        if version // spec.snapshot_every > before[1] // spec.snapshot_every:
+            try:
+                self.domain.codec.pack(state)
+            except OnewriterError as error:
+                logger.warning("no snapshot of stream %r at version %d: %s", stream, version, error)
+            else:
+                self.snapshots.append((stream, version, spec.fingerprint, state))
+
+    def _what(self, submission: Submission) -> str:
+        return "append" if submission.spec is None else submission.spec.name
+
+    def merge(self) -> None:
+        """Make the batch's states the committed ones; called after the commit."""
+        for stream, entry in self.changed.items():
+            self._states.put(stream, entry)
+
+    def close(self) -> None:
+        """Let go of what it read from; called in every case."""
+        if self.inline is not None:
+            self.inline.batch.close()

@@ -1,0 +1,115 @@
+"""Making a submission out of a command or of facts: checked, named and digested in the caller's thread."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import secrets
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from actors.definition.arguments import unknown
+from actors.definition.specs import CommandSpec, CompiledDomain, check_message
+from actors.errors import InvalidMessage
+from actors.messages import Submission
+from actors.reply import Reply
+
+__all__ = ["SubmissionMaker"]
+
+MAX_ID_BYTES = 200
+
+
+class SubmissionMaker:
+    """Early checks, so that what can't work never reaches the writer. Any thread."""
+
+    def __init__(self, domain: CompiledDomain) -> None:
+        self._domain = domain
+        # Ids of our own making ascend, so that they are appended to the index of ids, not scattered over it.
+        self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        self._id_number = itertools.count(1)
+
+    def of_command(
+        self, command: Any, options: dict[str, Any], metadata: dict[str, Any] | None
+    ) -> Submission:
+        """A command's submission, without a future. Raises what `System.execute` says of bad input."""
+        spec = self._domain.commands.get(type(command))
+        if spec is None:
+            raise unknown(command, "command", self._domain)
+        check_message(spec, command)
+        payload = self._domain.codec.encode(options.get("sent", command))
+        return self._submission(command, spec, spec.stream_of(command), payload, options, metadata)
+
+    def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
+        """The submission of events without a command, with its future."""
+        if not isinstance(stream, str) or not stream:
+            raise InvalidMessage(f"append() takes the name of a stream, got {stream!r}")
+        given = list(events) if isinstance(events, list | tuple) else [events]
+        for event in given:
+            spec = self._domain.events.get(type(event))
+            if spec is None:
+                raise unknown(event, "event", self._domain)
+            spec.check(event)
+        if not given:
+            raise InvalidMessage(f"append() to {stream!r} was given no events")
+        codec = self._domain.codec
+        payload = codec.pack([stream, *given])
+        if len(payload) > codec.max_bytes:
+            raise codec.too_large(f"what is to be appended to stream {stream!r}", len(payload))
+        submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
+        submission.events = given
+        submission.future = Reply()
+        return submission
+
+    def _submission(
+        self,
+        command: Any,
+        spec: CommandSpec | None,
+        stream: str,
+        payload: bytes,
+        options: dict[str, Any],
+        metadata: dict[str, Any] | None,
+    ) -> Submission:
+        given = options.get("command_id")
+        command_id = f"{self._id_prefix}{next(self._id_number):012x}" if given is None else _checked_id(given)
+        digest = blake2b(payload, digest_size=12).digest()
+        submission = Submission(command, spec, stream, command_id, digest, given is None)
+        if options:
+            submission.expected_version = _checked_version(options.get("expected_version"))
+            submission.causation_id = options.get("causation_id")
+            submission.correlation_id = options.get("correlation_id")
+            submission.deadline = _monotonic_deadline(options.get("deadline"))
+        submission.metadata = metadata or None
+        return submission
+
+
+def _checked_version(expected: Any) -> int | None:
+    if expected is not None and (isinstance(expected, bool) or not isinstance(expected, int) or expected < 0):
+        raise InvalidMessage(f"expected_version= is a version from 0 (a new stream) on, not {expected!r}")
+    return expected
+
+
+def _checked_id(given: Any) -> str:
+    command_id = str(given) if isinstance(given, UUID) else given
+    if not isinstance(command_id, str) or not command_id or "\0" in command_id:
+        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {given!r}")
+    if len(command_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise InvalidMessage(f"command_id= is longer than {MAX_ID_BYTES} bytes: {command_id[:40]!r}...")
+    return command_id
+
+
+def _monotonic_deadline(deadline: float | datetime | None) -> float | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise InvalidMessage("deadline= needs a datetime with a time zone, or seconds from now")
+        return time.monotonic() + deadline.timestamp() - time.time()
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or math.isnan(deadline):
+        raise InvalidMessage(
+            f"deadline= is seconds from now, or a datetime with a time zone, not {deadline!r}"
+        )
+    return time.monotonic() + deadline

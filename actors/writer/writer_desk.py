@@ -1,0 +1,46 @@
+"""What outlives a command handler: the batch in hand, replies held back, and what health shows of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from actors.messages import Receipt, Submission
+from actors.writer.steps import Outcomes, Step
+
+__all__ = ["Outcome", "WriterDesk"]
+
+Outcome = tuple[Submission, Receipt | Exception] | tuple[Step, Outcomes | Exception]
+
+
+class WriterDesk:
+    """One writer's desk. The handler's thread works at it; others look, and may release held replies."""
+
+    def __init__(self) -> None:
+        self.in_flight: list[Submission | Step] = []
+        self.attempts = 0
+        self.must_reopen = False
+        self.closing = False
+        self.trouble: str | None = None
+        self.activity: tuple[str, str, float] | None = None
+        self.commands = 0
+        self.refused = 0
+        self.batches = 0
+        self._held: deque[Outcome] = deque()
+        self._releasing = threading.Lock()
+
+    def hold(self, outcomes: Iterable[Outcome]) -> None:
+        """Keep replies whose commit is done for a moment that suits the next batch."""
+        self._held.extend(outcomes)
+
+    def release(self) -> None:
+        """Give all held replies; any thread. When another one is at it already, that one gives them."""
+        held = self._held
+        while held and self._releasing.acquire(blocking=False):
+            try:
+                while held:
+                    request, outcome = held.popleft()
+                    request.settle(outcome)  # type: ignore[arg-type]
+            finally:
+                self._releasing.release()

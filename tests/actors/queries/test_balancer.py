@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from actors.mailbox import Mailbox, Request
+from actors.queries.balancer import Balancer, Desk
+from actors.queries.query_actor import QueryStats
+
+
+class Waiting(Request):
+    pass
+
+
+def desk(replica, number=1, waiting=0, busy_for=None):
+    desk = Desk(f"{replica}.query-{number}", replica, Mailbox(), QueryStats())
+    for _ in range(waiting):
+        desk.mailbox.put(Waiting())
+    if busy_for is not None:
+        desk.stats.activity = ("Query", time.monotonic() - busy_for)
+    return desk
+
+
+def test_the_least_loaded_is_picked():
+    balancer = Balancer([desk("a", waiting=3), desk("b", waiting=1), desk("c", waiting=2)])
+    assert {balancer.pick(["a", "b", "c"]).replica for _ in range(6)} == {"b"}
+
+
+def test_only_the_replicas_asked_for_are_picked():
+    balancer = Balancer([desk("a"), desk("b", waiting=9), desk("c", waiting=7)])
+    assert balancer.pick(["b"]).replica == "b"
+    assert {balancer.pick(["b", "c"]).replica for _ in range(4)} == {"c"}
+
+
+def test_equals_take_turns():
+    balancer = Balancer([desk(replica, number) for replica in "abc" for number in (1, 2)])
+    assert set(Counter(balancer.pick("abc").name for _ in range(60)).values()) == {10}
+
+
+def test_equally_loaded_ones_take_turns_too():
+    balancer = Balancer([desk(replica, waiting=2) for replica in "abc"])
+    assert set(Counter(balancer.pick("abc").name for _ in range(30)).values()) == {10}
+
+
+def test_a_query_in_hand_is_load():
+    balancer = Balancer([desk("a", busy_for=0.0), desk("b")])
+    assert {balancer.pick("ab").replica for _ in range(4)} == {"b"}
+
+
+def test_views_take_turns():
+    balancer = Balancer([desk(replica) for replica in "abc"])
+    assert Counter(balancer.next_replica(["a", "b", "c"]) for _ in range(9)) == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_replica_is_occupied_when_all_its_query_actors_have_been_busy_for_long():
+    balancer = Balancer(
+        [
+            desk("hangs", 1, busy_for=9.0),
+            desk("hangs", 2, busy_for=3.0),
+            desk("half", 1, busy_for=9.0),
+            desk("half", 2),
+            desk("busy", 1, busy_for=0.1),
+            desk("idle"),
+        ]
+    )
+    assert balancer.occupied(1.0) == ["hangs"]
+    assert balancer.occupied(5.0) == []

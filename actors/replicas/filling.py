@@ -2,7 +2,7 @@
 
 The replica's thread calls it, a slice at a time, so that live events and queries never wait for long. What has
 nobody else to serve it is filled at once; a build beside one that serves waits for the replica's turn, and pauses
-after each slice so that only `share` of the time goes into it.
+after each slice so that only `share` of the time goes into it, or more where it would never be done (`pace`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.backoff import backoff
+from actors.replicas.pace import Pace
 from actors.replicas.projecting import ModelRun, Projector
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.replay import read_commands
@@ -55,7 +56,7 @@ class Filling:
         self._projector = projector
         self._log = log
         self._turns = turns
-        self._share = share
+        self._pace = Pace(share)
         self._wake = wake
         self._moved = moved
         self._stopped = stopped
@@ -63,6 +64,11 @@ class Filling:
         self._limit = 200
         self._pause_until = 0.0
         self._due: dict[str, float] = {}
+
+    @property
+    def pressed(self) -> bool:
+        """Whether a build does not keep up with the live events: they are then to come in small batches."""
+        return self._pace.pressed
 
     # -- what there is to do -----------------------------------------------------------------
     def wait(self, position: int) -> float | None:
@@ -99,6 +105,7 @@ class Filling:
         if not ready:
             # A build that stopped gives its turn up until it is tried again.
             self._turns.give_up(self._name)
+            self._pace.reset()
             return []
         mine = self._turns.take(self._name, self._wake)
         for run in builds:
@@ -118,20 +125,26 @@ class Filling:
         if not runs or (pause and self._clock() < self._pause_until):
             return
         began = self._clock()
+        end = began + self._pace.budget(began - self._pause_until) if pause else began
         # What serves may be ahead, where its code is gone: nobody goes back behind that.
         target = max(position, *(self._projector.serving(run.model.name)[1] for run in runs))
-        self._fill([run for run in runs if run.checkpoint < target], target)
+        lacking = True
+        while lacking:
+            stopped = self._fill([run for run in runs if run.checkpoint < target], target)
+            lacking = not stopped and self._clock() < end and any(run.checkpoint < target for run in runs)
+        now = self._clock()
+        if pause:
+            self._pace.note(now, min(run.checkpoint for run in runs), target, self._log.head)
+            self._pause_until = now + (now - began) * (1 - self._pace.share) / self._pace.share
         for run in runs:
-            run.rate.at(self._clock(), run.checkpoint)
+            run.rate.at(now, run.checkpoint, target)
             if run.checkpoint >= target and run.failure is None:
                 self._switch(run)
-        if pause:
-            took = self._clock() - began
-            self._pause_until = self._clock() + took * (1 - self._share) / self._share
 
     def _switch(self, run: ModelRun) -> None:
         former = self._projector.serving(run.model.name)[0]
         self._projector.switch(run)
+        self._pace.reset()
         logger.info(
             "model %s on %s: version %d serves now instead of %d, at position %d",
             run.model.name,
@@ -144,10 +157,10 @@ class Filling:
             self._turns.give_up(self._name)
         self._moved([run])
 
-    def _fill(self, runs: Sequence[ModelRun], until: int) -> None:
-        """Apply the next events to those of `runs` that lack them."""
+    def _fill(self, runs: Sequence[ModelRun], until: int) -> list[ModelRun]:
+        """Apply the next events to those of `runs` that lack them; returns those that stopped."""
         if not runs:
-            return
+            return []
         began = self._clock()
         after = min(run.checkpoint for run in runs)
         events = read_commands(self._log, after, self._limit, until)
@@ -160,6 +173,7 @@ class Filling:
             self.report(run)
         self._adapt(self._clock() - began, len(events))
         self._moved(runs)
+        return stopped
 
     def _adapt(self, took: float, events: int) -> None:
         if took > SLICE:
@@ -204,6 +218,7 @@ def rebuilds_of(name: str, projector: Projector, head: int, now: float) -> list[
         failure = run.failure
         version = projector.serving(run.model.name)[0]
         rate = run.rate.per_second(run.checkpoint, now)
+        left = run.rate.seconds_left(run.checkpoint, now)
         state = "stopped" if failure else "waiting" if run.waiting else "building"
         found.append(
             Rebuild(
@@ -216,7 +231,7 @@ def rebuilds_of(name: str, projector: Projector, head: int, now: float) -> list[
                 run.checkpoint,
                 head,
                 rate,
-                max(head - run.checkpoint, 0) / rate if rate and state == "building" else None,
+                left if state == "building" else None,
                 None
                 if failure is None
                 else f"event {failure.type} at position {failure.position}: {failure.text}",

@@ -30,6 +30,9 @@ logger = logging.getLogger("onewriter.replica")
 READ_BATCH = 2_000
 """Events read from the log, or applied, in one transaction of a replica; the last command's to the end."""
 
+PRESSED_BATCH = 200
+"""The same while a build does not keep up: small batches, so that it often has its turn between them."""
+
 
 class RetryStopped(Request):
     """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
@@ -164,13 +167,17 @@ class ReadReplica(Worker):
         self.mailbox.tick = wait
 
     # -- live events -------------------------------------------------------------------------
+    def _most(self) -> int:
+        return PRESSED_BATCH if self._filling.pressed else READ_BATCH
+
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
         waiting = self.mailbox.drain(64, Apply)
         if not waiting:
             return first.events
         events = list(first.events)
+        most = self._most()
         for index, one in enumerate(waiting):
-            if len(events) >= READ_BATCH:
+            if len(events) >= most:
                 self.mailbox.hold(waiting[index:])
                 break
             events += one.events
@@ -196,7 +203,7 @@ class ReadReplica(Worker):
             self._position = max(until, self._position)
             self._sync.put(Applied(self.name, self._position))
             return
-        events = read_commands(self._log, self._position, READ_BATCH, until)
+        events = read_commands(self._log, self._position, self._most(), until)
         if events:
             self._advance(events)
         self._sync.put(Applied(self.name, self._position))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.replicas.filling import FEWEST, MOST, SLICE, Filling, rebuilds_of
+from actors.replicas.pace import LONGEST, Pace
 from actors.replicas.projecting import ProjectionFailure
 from actors.replicas.rebuilds import Rate
 from actors.replicas.turns import Turns
@@ -28,6 +29,8 @@ class Run:
 
 class Log:
     """A log of a thousand events."""
+
+    head = 1000
 
     def read_commands(self, after, limit, until):
         last = min(after + limit, until, 1000)
@@ -259,12 +262,103 @@ def test_the_rate_is_measured_over_the_last_seconds():
     rate = Rate()
     assert rate.per_second(0, 5.0) is None
     for tenth in range(10_000):
-        rate.at(tenth / 10, tenth * 10)
+        rate.at(tenth / 10, tenth * 10, 100_000)
     assert rate.per_second(99_990, 999.9) == pytest.approx(100, rel=0.02)
-    rate.at(1001, 100_000)
+    rate.at(1001, 100_000, 100_000)
     slower = rate.per_second(100_000, 1_010)
     assert slower is not None
     assert 50 < slower < 100
+
+
+def test_the_seconds_left_count_what_is_committed_meanwhile():
+    rate = Rate()
+    assert rate.seconds_left(0, 5.0) is None
+    for second in range(6):
+        rate.at(second, 100 * second, 1000 + 50 * second)
+    assert rate.seconds_left(500, 5.0) == pytest.approx(750 / 50)
+
+
+def test_there_is_no_telling_when_a_build_is_done_that_does_not_gain():
+    rate = Rate()
+    for second in range(6):
+        rate.at(second, 100 * second, 1000 + 100 * second)
+    assert rate.per_second(500, 5.0) == pytest.approx(100)
+    assert rate.seconds_left(500, 5.0) is None
+
+
+# -- under a load that leaves no time ---------------------------------------------------------
+class Endless(Log):
+    """A log that a writer which is never slow appends to."""
+
+    def __init__(self, clock, per_second):
+        self.clock, self.per_second, self.began = clock, per_second, clock.now
+
+    @property
+    def head(self):
+        return 1000 + int((self.clock.now - self.began) * self.per_second)
+
+    def read_commands(self, after, limit, until):
+        last = min(after + limit, until, self.head)
+        return [RecordedEvent(at, "s", at, None, "E", 0, f"c-{at}") for at in range(after + 1, last + 1)]
+
+
+def under_load(per_second, *, share, cost, live_cost, seconds, batch=200):
+    """A replica whose thread applies a live batch and then fills, as long as the build is not done."""
+    replica = Replica([Run("m", 1000)], [Run("m", 0, version=2)], share=share)
+    log = replica.filling._log = Endless(replica.clock, per_second)
+    replica.projector.cost = cost
+    shares = []
+    end = replica.clock.now + seconds
+    while replica.projector.building and replica.clock.now < end:
+        events = min(log.head - replica.position, batch)
+        replica.clock.now += max(events * live_cost, 0.001)
+        replica.position += events
+        replica.projector.runs[0].checkpoint = replica.position
+        if replica.wait() == 0.0:
+            replica.slice()
+            shares.append(replica.filling._pace.share)
+    return replica, shares
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95, 1.0])
+def test_a_build_is_done_even_if_more_is_committed_than_can_be_applied(share):
+    replica, shares = under_load(20_000, share=share, cost=0.000_1, live_cost=0.000_1, seconds=300)
+    assert replica.projector.switched == ["m@2"]
+    assert max(shares) <= max(share, 0.9)
+    assert not replica.filling.pressed
+    assert replica.filling._pace.share == share
+
+
+def test_a_build_that_gains_with_its_share_gets_no_more():
+    replica, shares = under_load(1_000, share=0.5, cost=0.000_1, live_cost=0.000_01, seconds=300)
+    assert replica.projector.switched == ["m@2"]
+    assert set(shares) == {0.5}
+
+
+def test_live_events_wait_a_second_at_most_for_a_build_under_pressure():
+    pace = Pace(0.5)
+    assert pace.budget(5.0) == 0.0
+    pace.note(0.0, 0, 1000, 1000)
+    pace.note(1.0, 0, 2000, 2000)
+    assert not pace.pressed
+    pace.note(2.0, 100, 2000, 2000)
+    assert pace.pressed
+    assert pace.share == pytest.approx(0.6)
+    assert pace.budget(0.1) == pytest.approx(0.15)
+    assert pace.budget(50.0) == LONGEST
+
+
+def test_the_share_is_held_while_a_build_gains_and_given_back_when_the_setting_does():
+    pace = Pace(0.5)
+    pace.note(0.0, 0, 1000, 1000)
+    pace.note(2.0, 100, 1200, 1200)
+    pace.note(4.0, 200, 1400, 1400)
+    assert pace.share == pytest.approx(0.7)
+    pace.note(6.0, 500, 1600, 1600)
+    assert pace.share == pytest.approx(0.7), "it gains, but with less it would not"
+    pace.note(8.0, 800, 1650, 1650)
+    assert not pace.pressed
+    assert pace.share == 0.5
 
 
 # -- turns ------------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """A query that is watched: its result, then every result that differs from the one before.
 
 Runs in the reader's thread or event loop, which asks again only when it wants the next result: a slow reader gets
-the latest one, and nothing piles up. A replica that has applied something wakes it; nothing polls. Where the replicas
-say that none of the query's models changed since the last result, the query is not run again.
+the latest one, and nothing piles up. A replica that has applied something, or switched to another build, wakes it;
+nothing polls. Where the replicas say that none of the query's models changed since the last result, the query is not
+run again.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -129,6 +130,7 @@ class Watch:
     def _arm(self, wake: Callable[[], None]) -> bool:
         """Whether to run the query now; else `wake` is called at the news, unless it has ended."""
         if self._position < 0:
+            self._switched(list(self._runtime.homes))
             return True
         self._wake = wake
         if self._closed:
@@ -144,12 +146,31 @@ class Watch:
                 break
             if not fresh:
                 self._armed = True
-                return False
+                # Armed first: a switch that is not seen here wakes.
+                if not self._switched(self._runtime.progress.fresh(self._models, self._position)):
+                    return False
+                self._options["after"] = self._position
+                return True
             if self._changed(fresh):
                 # At least as far as the news: another replica may not have applied it yet.
                 self._options["after"] = self._position + 1
                 return True
         return False
+
+    def _switched(self, replicas: Sequence[str]) -> bool:
+        """Whether other builds serve on one of these replicas than when it was last looked at."""
+        switched = False
+        for name in replicas:
+            try:
+                state = self._runtime.stores[name].state
+                builds = tuple(state.build(model) for model in self._models)
+            except StorageError:
+                # It is being made anew, or lacks one of the models.
+                continue
+            if self._builds.get(name) != builds:
+                self._builds[name] = builds
+                switched = True
+        return switched
 
     def _changed(self, replicas: list[str]) -> bool:
         """Whether the result may differ from the last one; if not, that holds as far as these replicas are."""

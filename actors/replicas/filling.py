@@ -37,7 +37,7 @@ RETRY_FULL = 2.0
 
 
 class Filling:
-    """The filling of one replica. `stopped` is called for a model that stops, `moved` after each slice."""
+    """The filling of one replica. Calls `stopped` for a model that stops, `moved` after each slice, `switched` after a switch."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Filling:
         wake: Callable[[], None],
         moved: Callable[[Sequence[ModelRun]], None],
         stopped: Callable[[ModelRun], None],
+        switched: Callable[[ModelRun], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
@@ -60,6 +61,7 @@ class Filling:
         self._wake = wake
         self._moved = moved
         self._stopped = stopped
+        self._switched = switched
         self._clock = clock
         self._limit = 200
         self._pause_until = 0.0
@@ -156,6 +158,7 @@ class Filling:
         if not self._projector.building:
             self._turns.give_up(self._name)
         self._moved([run])
+        self._switched(run)
 
     def _fill(self, runs: Sequence[ModelRun], until: int) -> list[ModelRun]:
         """Apply the next events to those of `runs` that lack them; returns those that stopped."""

@@ -81,10 +81,15 @@ class Progress:
             entry.stopped = why
             entry.readable = readable
             self._moved.notify_all()
+        # They find the model stopped, or another replica to ask.
+        self.look_again(model)
+
+    def look_again(self, model: str) -> None:
+        """Have those look again who wait for this model: it stopped, or another build of it serves."""
+        with self._lock:
             waiting = [waiter[3] for waiter in self._waiters if model in waiter[2]]
             self._waiters = [waiter for waiter in self._waiters if model not in waiter[2]]
             heapq.heapify(self._waiters)
-        # They look again, and find the model stopped or another replica to ask.
         for callback in waiting:
             callback()
 

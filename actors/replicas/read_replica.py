@@ -117,6 +117,7 @@ class ReadReplica(Worker):
             wake=lambda: self.mailbox.put(RetryStopped()),
             moved=lambda runs: self._publish(),  # noqa: ARG005
             stopped=self._say_stopped,
+            switched=lambda run: self._progress.look_again(run.model.name),
         )
 
     def on_start(self) -> None:

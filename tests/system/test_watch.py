@@ -10,6 +10,7 @@ import pytest
 from actors import Domain, InvalidMessage, InvalidToken, QueryFailed, System, UnknownMessage, WrongThread
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.depot import Increment, Stock, StockOf, TotalOf, depot
+from tests.system.tallies import Tallies
 
 counted = Domain("counted")
 runs: list[int] = []
@@ -99,6 +100,24 @@ def test_first_comes_the_result_and_then_each_one_that_differs(system):
         system.execute(Increment("a", 4))
         assert next(watching) == 5
         assert watching.position >= 3
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_switch_to_another_build_shows_without_another_event(store_path, replicas):
+    noted = Tallies(1)
+    with System.open(store_path, noted.domain, replicas=replicas) as system:
+        noted.note(system, 1, 2, 3)
+        system.wait_applied()
+    tallies, go_on = Tallies(1, 2), threading.Event()
+    tallies.before = lambda version, position: version == 1 or go_on.wait(PATIENCE)
+    with (
+        System.open(store_path, tallies.domain, replicas=replicas) as system,
+        system.watch(tallies.Whole(), timeout=PATIENCE) as watching,
+    ):
+        assert next(watching)["all"]["sum"] == 6
+        go_on.set()
+        assert next(watching)["all"]["sum"] == 6_000
+        assert watching.position == 3
 
 
 def test_who_is_slow_sees_the_latest_and_never_a_backlog(system):

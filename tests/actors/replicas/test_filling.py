@@ -91,6 +91,7 @@ class Replica:
         self.turns = turns or Turns()
         self.woken = []
         self.stopped = []
+        self.told = []
         self.filling = Filling(
             name,
             self.projector,
@@ -100,6 +101,7 @@ class Replica:
             wake=lambda: self.woken.append(name),
             moved=lambda runs: None,
             stopped=self.stopped.append,
+            switched=self.told.append,
             clock=self.clock,
         )
 
@@ -256,6 +258,7 @@ def test_a_build_that_is_behind_frozen_tables_does_not_take_their_place():
     while replica.projector.building:
         replica.slice()
     assert build.checkpoint == 900
+    assert replica.told == [build]
 
 
 def test_the_rate_is_measured_over_the_last_seconds():

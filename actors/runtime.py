@@ -23,6 +23,7 @@ from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryStats
 from actors.queries.reading import ReadGateway
 from actors.queries.token import Tokens
+from actors.queries.views import Views
 from actors.replicas.home import ReplicaHome, close_home, open_homes
 from actors.replicas.placement import check_queries, place_models
 from actors.replicas.progress import Progress
@@ -107,9 +108,9 @@ class Runtime:
             stores,
             QUERIES_WAITING,
             tokens,
-            log.inline_snapshot,
             self.cache,
         )
+        self.views = Views(domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn)
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
         self.children.update(children_of(self, self._replica_exited))
@@ -196,7 +197,7 @@ class Runtime:
         self.supervisor.end(max(end - time.monotonic(), 1.0))
         if self._pool is not None:
             self._pool.shutdown(wait=False)
-        self.reads.expire_views(-1.0)
+        self.views.expire(-1.0)
         self._closing_files = True
         self._files.close()
 
@@ -224,7 +225,7 @@ class Runtime:
     def forked(self) -> None:
         """In a forked child: what the parent opened is out of bounds. Takes no lock; a thread that is gone may hold it."""
         self.progress.forked = True
-        self.reads.forked()
+        self.views.forked()
 
     def condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
         """Have a replica whose files are no good begun anew while the others serve. Any thread."""

@@ -40,7 +40,7 @@ class Upkeep:
     def tick(self) -> None:
         """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
         runtime = self._runtime
-        expired = runtime.reads.expire_views(runtime.settings.view_max_age)
+        expired = runtime.views.expire(runtime.settings.view_max_age)
         if expired:
             logger.warning(
                 "%d views were older than %g s and are closed", expired, runtime.settings.view_max_age

@@ -73,7 +73,7 @@ class QueryCalls(Calls):
         Use it in a `with` block: `view[table].get(key)`. It expires after the system's
         `view_max_age`. Options as for `query`. Middleware does not see what is read from a view.
         """
-        return self._running().reads.view(models, checked_options(options, QueryOptions, "view"))
+        return self._running().views.open(models, checked_options(options, QueryOptions, "view"))
 
     def session(self, position: After = 0) -> Session:
         """A session that reads its own writes and never goes back in time.

@@ -6,12 +6,11 @@ Runs in callers' threads and event loops; the query itself runs in a query actor
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.definition.arguments import checked_model, unknown
+from actors.definition.arguments import unknown
 from actors.definition.specs import CompiledDomain, QuerySpec, check_message
 from actors.errors import (
     ActorsError,
@@ -21,25 +20,20 @@ from actors.errors import (
     Overloaded,
     QueryTimeout,
     SystemClosed,
-    ViewExpired,
 )
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
-from actors.queries.query_actor import QueryJob, all_inline
+from actors.queries.query_actor import QueryJob
 from actors.queries.token import Tokens
-from actors.queries.view import View
-from actors.read_model import ReadModel
 from actors.replicas.progress import Progress
 from actors.worker import refuse_in_actor
-from storage import ReplicaStore, StorageError, StoreClosed
-from storage.inline import InlineSnapshot
+from storage import ReplicaStore
 
-__all__ = ["ReadGateway"]
+__all__ = ["TIMEOUT", "ReadGateway", "not_fresh"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
-MOMENT = 0.001
 
 
 class _Dispatch:
@@ -71,7 +65,7 @@ class _Dispatch:
 
 
 class ReadGateway:
-    """What `System` does for queries and views."""
+    """What `System` does for queries."""
 
     def __init__(
         self,
@@ -81,20 +75,15 @@ class ReadGateway:
         stores: Mapping[str, ReplicaStore],
         max_waiting: int,
         tokens: Tokens,
-        inline: Callable[..., InlineSnapshot],
         cache: ResultCache | None = None,
     ) -> None:
-        """`inline` takes a snapshot of the inline models' tables."""
         self._domain = domain
         self._progress = progress
         self._opening = progress.head
         self._stores = stores
         self.max_waiting = max_waiting
-        self._views_lock = threading.Lock()
-        self._views: dict[int, View] = {}
         self.balancer = balancer
         self.tokens = tokens
-        self._inline = inline
         self._cache = cache
 
     # -- queries -----------------------------------------------------------------------------
@@ -154,7 +143,7 @@ class ReadGateway:
         # One that was begun anew this moment is no longer as far as it was said to be.
         able = (
             (self._stores[name].state, self._progress.floor(name, models))
-            for name in self._able(models, job.target)
+            for name in self.able(models, job.target)
         )
         states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
         return self._cache.answer(known, models, job.target, states)
@@ -178,13 +167,7 @@ class ReadGateway:
                 f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
                 "ask for less, or give a longer timeout="
             )
-        return self._not_fresh(tuple(job.models), timeout)
-
-    def _not_fresh(self, models: tuple[str, ...], timeout: float) -> ConsistencyTimeout:
-        return ConsistencyTimeout(
-            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s; no stale answer was given; "
-            "give a longer timeout=, a weaker consistency, or look at health()"
-        )
+        return not_fresh(tuple(job.models), timeout)
 
     # -- which replicas may answer -----------------------------------------------------------
     def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
@@ -199,7 +182,7 @@ class ReadGateway:
         Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
         """
         progress = self._progress
-        names = self._able(models, target)
+        names = self.able(models, target)
         if names:
             return names
         if progress.closed:
@@ -218,7 +201,7 @@ class ReadGateway:
             )
         return progress.fresh_or_call(models, target, callback)
 
-    def _able(self, models: tuple[str, ...], target: int) -> list[str]:
+    def able(self, models: tuple[str, ...], target: int) -> list[str]:
         """Replicas fresh enough now."""
         # A replica that is being rebuilt is left out until it has what was there at the opening.
         names = self._progress.fresh(models, max(target, self._opening))
@@ -226,79 +209,10 @@ class ReadGateway:
             return names
         return self._progress.most_advanced(models)
 
-    # -- views -------------------------------------------------------------------------------
-    def view(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
-        """A snapshot of a fresh enough replica, read in the caller's thread."""
-        given = [checked_model(model, self._domain, "view") for model in models]
-        opened = {model.name: model for model in given or self._domain.models.values()}
-        names = tuple(opened)
-        timeout = options.pop("timeout", TIMEOUT)
-        target = target_position(self._progress, tokens=self.tokens, **options)
-        end = time.monotonic() + timeout
-        if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
-            return view
-        replicas = self._able(names, target)  # nearly always: then nothing has to be made that could wait
-        while True:
-            if replicas:
-                view = self._open_view(self.balancer.next_replica(replicas), opened, target)
-                if view is not None:
-                    return view
-                if self._progress.closed:
-                    raise SystemClosed("the system is closed; no view was opened")
-            again = threading.Event()
-            try:
-                # A replica that is not what was said of it gets a moment, until that is said, too.
-                late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
-                replicas = self.fresh_or_call(names, target, again.set)
-                if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
-                    raise self._not_fresh(names, timeout)
-            except BaseException:
-                self._progress.forget(again.set)
-                raise
 
-    def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
-        """The view, unless the replica was begun anew in between, or one of the models stopped."""
-        try:
-            snapshot = self._stores[replica].snapshot(models, closed=ViewExpired)
-        except StoreClosed:
-            return None
-        lowest, highest = snapshot.checkpoints(models)
-        if lowest != highest or lowest < target or lowest < self._progress.floor(replica, models):
-            snapshot.close()
-            return None
-        return self._kept(View(snapshot, models, replica, self._view_closed))
-
-    def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
-        """One of the writer's own tables, if the position is there and the log can be read now."""
-        try:
-            view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
-        except StorageError:
-            return None
-        if view.position() < target:
-            view.close()
-            return None
-        return self._kept(view)
-
-    def _kept(self, view: View) -> View:
-        with self._views_lock:
-            self._views[id(view)] = view
-        return view
-
-    def _view_closed(self, view: View) -> None:
-        with self._views_lock:
-            self._views.pop(id(view), None)
-
-    def forked(self) -> None:
-        """In a forked child: views that were open before it raise `ViewExpired` from now on."""
-        self._views_lock = threading.Lock()
-        for view in list(self._views.values()):
-            view.abandon()
-
-    def expire_views(self, max_age: float) -> int:
-        """Close the views older than `max_age` seconds; returns how many. The supervisor's thread."""
-        limit = time.monotonic() - max_age
-        with self._views_lock:
-            old = [view for view in self._views.values() if view.opened < limit]
-        for view in old:
-            view.close()
-        return len(old)
+def not_fresh(models: tuple[str, ...], timeout: float) -> ConsistencyTimeout:
+    """What a caller is told whose time is over before a replica had what it asked for."""
+    return ConsistencyTimeout(
+        f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s; no stale answer was given; "
+        "give a longer timeout=, a weaker consistency, or look at health()"
+    )

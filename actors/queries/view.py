@@ -23,7 +23,7 @@ class View:
     every use raises `ViewExpired`. Any thread may use it, one at a time.
     """
 
-    __slots__ = ("_closed", "_lend", "_models", "_opened", "_snapshot", "lent", "replica")
+    __slots__ = ("_closed", "_failed", "_lend", "_models", "_opened", "_snapshot", "lent", "replica")
 
     def __init__(
         self,
@@ -33,12 +33,14 @@ class View:
         closed: Callable[[View], None] | None = None,
         *,
         lend: bool = False,
+        failed: Callable[[BaseException], object] | None = None,
     ) -> None:
-        """With `lend`, objects in memory are not copied; `lent` says that some were given, so that a result has to be."""
+        """`failed` is told of what is raised in a `with` block of it. With `lend`, objects in memory are not copied; `lent` says that some were given, so that a result has to be."""
         self._snapshot = snapshot
         self._models = models
         self._opened: dict[int | str, Any] = {}
         self._closed = closed
+        self._failed = failed
         self.replica = replica
         self._lend = lend
         self.lent = False
@@ -134,4 +136,6 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if value is not None and self._failed is not None:
+            self._failed(value)
         self.close()

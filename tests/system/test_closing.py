@@ -181,7 +181,7 @@ def test_closing_twice_and_from_two_threads_is_harmless(store_path):
         again.close()
 
 
-@pytest.mark.parametrize("part", ["consumers.close", "supervisor.end", "reads.expire_views"])
+@pytest.mark.parametrize("part", ["consumers.close", "supervisor.end", "views.expire"])
 def test_a_close_that_is_interrupted_goes_on_when_it_is_called_again(store_path, monkeypatch, part):
     before = set(threading.enumerate())
     system = open_at(store_path)
@@ -428,7 +428,7 @@ def test_a_view_from_before_a_fork_is_expired_in_the_child_alone():
                 return "left"
 
             # A thread that is gone in the child may have been reading just then.
-            with view._snapshot._access.lock, system._runtime.reads._views_lock:
+            with view._snapshot._access.lock, system._runtime.views._views_lock:
                 for use in (
                     lambda: reader.get("fine"),
                     lambda: next(rows),

@@ -68,6 +68,25 @@ def test_damage_that_a_query_meets_costs_no_answer(store_path: Path) -> None:
         assert [one["rows"][0]["count"] for one in tallies.dumps(system)] == [201, 201, 201]
 
 
+def test_damage_that_a_view_meets_has_the_replica_begun_anew(store_path: Path) -> None:
+    tallies = Tallies(1)
+    with System.open(store_path, tallies.domain, replicas=2) as system:
+        tallies.note(system, *range(1, 201))
+        system.wait_applied()
+        damage(system, "replica-2")
+        failed = 0
+        for _ in range(4):
+            try:
+                with system.view(tallies.model, consistency="strong") as view:
+                    assert view[tallies.rows].get("all")["count"] == 200
+            except StorageError:
+                failed += 1
+        assert failed <= 1, "the next ones are of the other replica, or of one that was begun anew"
+        wait_until(lambda: reasons(system)[1] is not None)
+        wait_until(lambda: whole(system))
+        assert "damaged" in (reasons(system)[1] or "")
+
+
 def test_damage_that_applying_meets_is_mended_while_others_serve(store_path: Path) -> None:
     tallies = Tallies(1)
     with System.open(store_path, tallies.domain, replicas=2) as system:

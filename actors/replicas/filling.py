@@ -166,6 +166,10 @@ class Filling:
             return []
         began = self._clock()
         after = min(run.checkpoint for run in runs)
+        for run in runs:
+            # One that lost what it had is first brought to where it failed: the next failure then takes nothing back.
+            if run.failure is not None and run.checkpoint < run.failure.before:
+                until = min(until, run.failure.before)
         events = read_commands(self._log, after, self._limit, until)
         stopped = self._projector.apply(events, runs) if events else []
         for run in runs:

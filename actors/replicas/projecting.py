@@ -26,12 +26,19 @@ __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 
 
 class ProjectionFailure:
-    """The event at which a model stopped, and why; it has nothing of the command that this event is of."""
+    """The event at which a model stopped, and why; it has nothing of the command that this event is of.
 
-    __slots__ = ("attempts", "error", "full", "position", "text", "type")
+    `before` is the position before that command.
+    """
 
-    def __init__(self, position: int, type_: str, error: BaseException, attempts: int) -> None:
+    __slots__ = ("attempts", "before", "error", "full", "position", "text", "type")
+
+    def __init__(
+        self, position: int, type_: str, error: BaseException, attempts: int, before: int | None = None
+    ) -> None:
+        """The event is the first of its command unless `before` is given."""
         self.position = position
+        self.before = position - 1 if before is None else before
         self.type = type_
         self.full = isinstance(error, StoreFull)
         self.error = described(error)
@@ -152,10 +159,12 @@ class Projector:
         run.failure = None
         self._look()
 
-    def stop(self, run: ModelRun, position: int, type_: str, error: BaseException) -> None:
-        """Stop a model because of the event at `position`."""
+    def stop(
+        self, run: ModelRun, position: int, type_: str, error: BaseException, before: int | None = None
+    ) -> None:
+        """Stop a model because of the event at `position`, of the command after `before`."""
         attempts = run.failure.attempts + 1 if run.failure else 1
-        run.failure = ProjectionFailure(position, type_, error, attempts)
+        run.failure = ProjectionFailure(position, type_, error, attempts, before)
 
     def skips(self, run: ModelRun, position: int) -> bool:
         """Whether an operator has the model pass this event over."""
@@ -178,8 +187,8 @@ class Projector:
             try:
                 self._transaction(events, runs, limits, one_by_one)
             except _Stop as stop:
-                limits[stop.run] = _before_command(events, stop.recorded)
-                self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error)
+                limits[stop.run] = before = _before_command(events, stop.recorded)
+                self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error, before)
                 stopped.append(stop.run)
             except StorageError as error:
                 if is_damage(error, self._store.readable):

@@ -61,6 +61,7 @@ class MemoryStore:
         self._shut = False  # a batch is about to begin: only promised readers still enter
         self._refill_to = 0  # after an abort: readers have seen this position, and must not see less
         self._careful = 0
+        self._save_now = False
         self._copyable = True
         self._waiting = self._promised = self._turns = 0
         self._open: WeakSet[MemorySnapshot] = WeakSet()
@@ -154,6 +155,8 @@ class MemoryStore:
             working.committed(position, target.touched if target is not None else ())
             self._current, self._working = working, None
             if position >= self._refill_to:
+                # The next batch may fail again, and objects that can't be copied would go back as far.
+                self._save_now = self._save_now or self._refill_to > 0
                 if self._careful and not self._refill_to:
                     self._careful -= 1
                 self._refill_to = 0
@@ -196,7 +199,9 @@ class MemoryStore:
 
     def _save_if_due(self) -> None:
         current = self._current
-        if current.checkpoint - self._saved_at >= max(SAVE_EVERY, self._saver.size // BYTES_AN_EVENT):
+        most = max(SAVE_EVERY, self._saver.size // BYTES_AN_EVENT)
+        if self._save_now or current.checkpoint - self._saved_at >= most:
+            self._save_now = False
             self._saver.save(current.values, current.checkpoint)
             self._saved_at = current.checkpoint
 

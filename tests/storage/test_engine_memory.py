@@ -419,6 +419,20 @@ def test_after_a_failure_the_next_one_takes_nothing_back(store):
     assert store._careful == 0
 
 
+def test_objects_that_cannot_be_copied_go_back_only_to_where_they_were_made_good(store):
+    store._copyable = False
+    for position in range(1, 5):
+        add(store, position)
+    fail(store)
+    assert store.checkpoint == 0
+    for position in range(1, 5):
+        add(store, position)
+    for _ in range(3):
+        fail(store)
+        assert store.checkpoint == 4
+    assert values(store) == ({"a": 4}, 4, 4)
+
+
 def test_a_failed_batch_that_was_made_on_a_copy_takes_nothing_back(store):
     add(store, 1)
     with store.snapshot():

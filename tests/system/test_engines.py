@@ -255,6 +255,33 @@ def test_a_model_that_stopped_goes_on_after_opening_again(tmp_path):
         assert check(system) == 3
 
 
+def test_a_model_in_memory_that_failed_is_filled_again_once_and_then_waits_before_the_event(tmp_path):
+    domain, seen = Domain("counted"), []
+
+    @domain.event(state=None, stream="all")
+    class Happened:
+        number: int
+
+    model = domain.read_model("sums", engine="memory")
+    sums = model.object("sums", dict)
+
+    @model.on
+    def count(event: Happened, objects):
+        seen.append(event.number)
+        objects[sums]["all"] = objects[sums].get("all", 0) + 1
+        if event.number == 156 and seen.count(156) < 6:
+            raise RuntimeError("not yet")
+
+    with System.open(tmp_path / "store", domain, replicas=1) as system:
+        for first in range(1, 300, 10):
+            system.append("all", [Happened(number) for number in range(first, first + 10)])
+        wait_until(lambda: seen.count(156) == 6)
+        wait_until(lambda: system.health().status == "ok")
+        assert seen.count(1) == seen.count(150) == 2
+        with system.view(model, consistency="strong") as view:
+            assert view[sums] == {"all": 300}
+
+
 def child(store: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.system.ledger_child", str(store), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -239,6 +239,16 @@ def test_a_model_that_stopped_is_tried_again_after_growing_pauses():
     assert run.failure.attempts == len(tries)
 
 
+def test_a_model_that_fell_back_is_brought_to_where_it_failed_before_that_is_tried_again():
+    run = Run("m", 0)
+    replica = Replica([run])
+    run.failure = ProjectionFailure(310, "E", RuntimeError("poison"), 1, 305)
+    replica.projector.poison = 310
+    while not replica.stopped:
+        replica.slice()
+    assert [(first, last) for _, first, last in replica.projector.batches[-2:]] == [(201, 305), (306, 705)]
+
+
 def test_a_model_that_failed_for_days_is_still_tried_again():
     run = Run("m", 10)
     replica = Replica([run])

@@ -1,5 +1,5 @@
 # Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
-#   make demo [DATA=journey] [LIMIT=100000]   make repl [STORE=path]   make bench [BENCH=--quick]
+#   make demo [DATA=journey] [LIMIT=100000]   make repl [DOMAIN=delivery] [STORE=path]   make bench [BENCH=--quick]
 #   make bench-replay | bench-lag | bench-rebuild | bench-engines [BENCH=--quick]
 #   make test | lint | types | crash | soak | history | clean
 
@@ -18,7 +18,7 @@ demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)
 	$(RUN) -m actors demo $(if $(DATA),--data $(DATA)) $(if $(LIMIT),--limit $(LIMIT))
 
 repl: $(VENV)/.with-repl
-	$(RUN) -m actors repl $(STORE)
+	$(RUN) -m actors repl $(if $(DOMAIN),--domain $(DOMAIN)) $(STORE)
 
 bench: $(VENV)/.with-bench
 	$(RUN) -m benchmarks $(BENCH)

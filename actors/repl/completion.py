@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, get_args
@@ -21,6 +21,7 @@ STREAMS = 30
 """How many streams are offered at once."""
 
 _WORD = re.compile(r"[^\s()\[\]{},=\"']*\Z")
+_OPTION = re.compile(r"--([\w-]+)=\Z")
 _VALUE_OF = re.compile(r"([^\W\d]\w*)\s*=\s*\Z")
 _TOKENS = re.compile(
     r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?P<named>[^\W\d]\w*)\s*=|(?P<word>[^\s()\[\]{},=\"']+)|(?P<mark>[()\[\]{}])"
@@ -34,6 +35,12 @@ class Live(Protocol):
     def actors(self) -> Iterable[str]: ...
 
     def streams(self, prefix: str, limit: int) -> Iterable[str]: ...
+
+    def models(self) -> Iterable[str]: ...
+
+    def consumers(self) -> Iterable[str]: ...
+
+    def managers(self) -> Iterable[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def _offers(
         yield from ((name, one.text) for name, one in META.items())
         return
     if place.outermost and place.name.startswith(":") and place.name != ":watch":
-        yield from _about(place, typed, vocabulary, live)
+        yield from _about(before, place, typed, vocabulary, live)
         return
     named = _VALUE_OF.search(before)
     form, watched = vocabulary.forms.get(place.name), None
@@ -139,15 +146,38 @@ def _offers(
         yield from _options(WATCH_OPTIONS if watched else _options_of(form), before)
 
 
-def _about(place: _Place, typed: str, vocabulary: Vocabulary, live: Live) -> Iterator[tuple[str, str]]:
-    """The argument of a meta command."""
-    if place.values:
+def _about(
+    before: str, place: _Place, typed: str, vocabulary: Vocabulary, live: Live
+) -> Iterator[tuple[str, str]]:
+    """The argument of a meta command, or an option of it."""
+    option = _OPTION.search(before)
+    if option is not None:
+        if option[1] == "type":
+            yield from ((name, form.doc) for name, form in vocabulary.forms.items() if form.kind == "event")
+        elif option[1] == "stream":
+            yield from ((name, "stream") for name in live.streams(typed, STREAMS))
         return
-    if place.name == ":kill":
-        yield from ((name, "actor") for name in live.actors())
-    elif place.name == ":stream":
+    if not place.values:
+        yield from _first(place.name, typed, vocabulary, live)
+    elif place.name == ":replay" and place.values == 1:
         yield from ((name, "stream") for name in live.streams(typed, STREAMS))
-    elif place.name == ":help":
+    if place.name in META:
+        yield from _options(META[place.name].options, before)
+
+
+def _first(name: str, typed: str, vocabulary: Vocabulary, live: Live) -> Iterator[tuple[str, str]]:
+    """The first argument of a meta command."""
+    if name == ":kill":
+        yield from ((name, "actor") for name in live.actors())
+    elif name == ":stream":
+        yield from ((name, "stream") for name in live.streams(typed, STREAMS))
+    elif name in (":rebuild", ":skip"):
+        yield from ((name, "read model") for name in live.models())
+    elif name in (":parked", ":replay"):
+        yield from ((name, "consumer") for name in live.consumers())
+    elif name in (":processes", ":effects"):
+        yield from ((name, "process manager") for name in live.managers())
+    elif name == ":help":
         yield from ((name, form.kind) for name, form in vocabulary.forms.items())
         yield from ((name, one.text) for name, one in META.items())
 
@@ -178,7 +208,7 @@ def _options_of(form: Form) -> dict[str, Option]:
     return {"command": COMMAND_OPTIONS, "query": QUERY_OPTIONS}.get(form.kind, {})
 
 
-def _options(options: dict[str, Option], before: str) -> Iterator[tuple[str, str]]:
+def _options(options: Mapping[str, Option], before: str) -> Iterator[tuple[str, str]]:
     for name, option in options.items():
         if not re.search(rf"--{name}(?![\w-])", before):
             yield (f"--{name}" if option.hint is bool else f"--{name}="), option.text

@@ -41,6 +41,11 @@ def short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
+def last_line(text: str) -> str:
+    """The last line of a traceback, which tells the error."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
 def describe(error: BaseException) -> str:
     """An error as one line: its class, its code if it has one, its text, which is cut where it has no end."""
     name = type(error).__name__

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from actors.repl.errors import UsageError, short
-from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, WATCH_OPTIONS, Option
+from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, Option
 from actors.repl.present import Table
 from actors.repl.registry import META, arguments, meta
 from actors.repl.syntax import Call
@@ -30,8 +31,8 @@ def explain(shell: Shell, call: Call) -> None:
         _message(shell, form)
     elif described is not None:
         shell.output.say(f"{described.usage}\n{described.text}")
-        if described.usage.startswith(":watch"):
-            _options(shell, WATCH_OPTIONS)
+        if described.options:
+            _options(shell, described.options)
     else:
         known = [*shell.vocabulary.forms, *META]
         raise UsageError(
@@ -70,7 +71,7 @@ def _message(shell: Shell, form: Form) -> None:
         shell.output.say(f"one of {', '.join(members)}")
 
 
-def _options(shell: Shell, options: dict[str, Option]) -> None:
+def _options(shell: Shell, options: Mapping[str, Option]) -> None:
     rows = tuple(
         (f"--{name}" if one.hint is bool else f"--{name}=", one.text) for name, one in options.items()
     )

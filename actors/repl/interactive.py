@@ -23,7 +23,7 @@ from actors.repl.errors import Quit, describe
 from actors.repl.lines import is_open, statements
 from actors.repl.shell import Shell
 from actors.system import System
-from storage.errors import StorageError
+from storage.errors import OnewriterError, StorageError
 
 __all__ = ["LineCompleter", "interact", "open_history"]
 
@@ -74,7 +74,7 @@ class LineCompleter(Completer):
 
 
 class SystemNames:
-    """Names of actors and streams, for completion."""
+    """Names that the running system knows, for completion."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -82,6 +82,21 @@ class SystemNames:
     def actors(self) -> Iterable[str]:
         """Every actor."""
         return [one.name for one in self._system.health().actors]
+
+    def models(self) -> Iterable[str]:
+        """Every read model of the domain."""
+        return dict.fromkeys(one.name for one in self._system.domain.models)
+
+    def consumers(self) -> Iterable[str]:
+        """Every consumer that the store knows; none where it can't tell."""
+        try:
+            return [one.name for one in self._system.consumers()]
+        except OnewriterError:
+            return []
+
+    def managers(self) -> Iterable[str]:
+        """Every process manager."""
+        return [one.name for one in self._system.processes()]
 
     def streams(self, prefix: str, limit: int) -> Iterable[str]:
         """Streams that begin so; none where the log can't tell."""

@@ -1,19 +1,11 @@
-"""The commands about the system itself: `:replicas`, `:log`, `:kill` and the like. The session's thread."""
+"""The commands about the system itself: `:replicas`, `:health`, `:kill` and the like. The session's thread."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from actors.repl.errors import Quit, UsageError, short
-from actors.repl.present import (
-    Table,
-    actors_table,
-    cell,
-    events_table,
-    lag_table,
-    processes_table,
-    replicas_table,
-)
+from actors.repl.present import actors_table, lag_table, replicas_table
 from actors.repl.registry import arguments, meta
 from actors.repl.syntax import Call
 from actors.repl.vocabulary import did_you_mean
@@ -21,10 +13,7 @@ from actors.repl.vocabulary import did_you_mean
 if TYPE_CHECKING:
     from actors.repl.shell import Shell
 
-__all__ = ["health", "kill", "lag", "leave", "log", "processes", "replicas", "stream"]
-
-EVENTS = 20
-"""How many events `:log` and `:stream` show unless told otherwise."""
+__all__ = ["health", "kill", "lag", "leave", "replicas", "token"]
 
 
 @meta(":replicas")
@@ -45,71 +34,6 @@ def lag(shell: Shell, call: Call) -> None:
     shell.output.table(lag_table(health), f"committed up to position {health.position}")
 
 
-@meta(":processes [NAME] [LIMIT]")
-def processes(shell: Shell, call: Call) -> None:
-    """The process managers and what keeps them, or the instances of one."""
-    name, limit = arguments(shell, call, (("NAME", str, None), ("LIMIT", int, EVENTS)))
-    managers = shell.system.processes()
-    known = [one.name for one in managers]
-    if name is None:
-        if not managers:
-            shell.output.say("this domain has no process managers")
-            return
-        shell.output.table(
-            processes_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
-        )
-        for one in managers:
-            if one.failure is not None:
-                shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
-        return
-    if name not in known:
-        raise UsageError(f"there is no process manager {short(name)}{did_you_mean(name, known)}")
-    found = shell.system.process_states(name, limit)
-    if not found:
-        shell.output.say(f"{name} has no instances now")
-        return
-    rows = tuple((key, cell(state, shell.vocabulary)) for key, state in found)
-    shell.output.table(
-        Table(("instance", "state"), rows), f"{len(found)} instance{'s' * (len(found) != 1)} of {name}"
-    )
-
-
-@meta(":log [AFTER] [LIMIT]")
-def log(shell: Shell, call: Call) -> None:
-    """Events of the log: the last ones, or those after a position."""
-    after, limit = arguments(shell, call, (("AFTER", int, None), ("LIMIT", int, EVENTS)))
-    head = shell.system.position
-    first = max(head - limit, 0) if after is None else after
-    if first < 0 or limit < 0:
-        raise UsageError("AFTER and LIMIT count from 0")
-    until = min(head, first + limit)
-    events = list(shell.system.subscribe(first, until=until)) if until > first else []
-    if not events:
-        shell.output.say(f"no events after position {first}; the log ends at {head}")
-        return
-    title = f"{len(events)} of {head} events"
-    if until < head:
-        title += f"; the next ones: :log {until}"
-    shell.output.table(events_table(events, shell.vocabulary), title)
-
-
-@meta(":stream NAME [AFTER] [LIMIT]")
-def stream(shell: Shell, call: Call) -> None:
-    """Events of one stream, from the first or after a version."""
-    hints = (("NAME", str, ...), ("AFTER", int, 0), ("LIMIT", int, EVENTS))
-    name, after, limit = arguments(shell, call, hints)
-    if after < 0 or limit < 1:
-        raise UsageError("AFTER counts from 0 and LIMIT from 1")
-    events = shell.system.stream(name, after, limit + 1)
-    if not events:
-        shell.output.say(f"stream {short(name)} has no events{f' after version {after}' if after else ''}")
-        return
-    title = f"stream {name}"
-    if len(events) > limit:
-        title += f"; the next ones: :stream {name} {events[limit - 1].version}"
-    shell.output.table(events_table(events[:limit], shell.vocabulary), title)
-
-
 @meta(":health")
 def health(shell: Shell, call: Call) -> None:
     """Everything that runs, and every problem."""
@@ -126,6 +50,11 @@ def health(shell: Shell, call: Call) -> None:
     if writer.busy_with is not None:
         command, name, seconds = writer.busy_with
         shell.output.say(f"deciding: {command} on stream {name} for {seconds:.1f} s")
+    if now.cache is not None:
+        shell.output.say(
+            f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, {now.cache.entries} results kept in "
+            f"{now.cache.bytes} bytes"
+        )
     shell.output.table(actors_table(now))
 
 
@@ -151,6 +80,17 @@ def kill(shell: Shell, call: Call) -> None:
         f"{name} died and the supervisor brought it back (restarts: {restarts}). Nothing is lost: the log is at "
         f"position {reached}, and every replica has applied it."
     )
+
+
+@meta(":token [TOKEN]")
+def token(shell: Shell, call: Call) -> None:
+    """What this session wrote and saw, as a token; or see at least what the session of a token saw."""
+    (given,) = arguments(shell, call, (("TOKEN", str, None),))
+    if given is not None:
+        shell.position = max(shell.position, shell.system.session(given).position)
+        shell.output.say(f"this session sees position {shell.position} and what comes after it")
+        return
+    shell.output.say(shell.system.session(shell.position).token)
 
 
 @meta(":quit")

@@ -12,7 +12,16 @@ from actors.repl.errors import UsageError, short
 from actors.repl.syntax import Call
 from actors.repl.vocabulary import did_you_mean
 
-__all__ = ["COMMAND_OPTIONS", "QUERY_OPTIONS", "WATCH_OPTIONS", "Option", "read_options"]
+__all__ = [
+    "COMMAND_OPTIONS",
+    "FILTER_OPTIONS",
+    "FOLLOW_OPTIONS",
+    "QUERY_OPTIONS",
+    "REBUILD_OPTIONS",
+    "WATCH_OPTIONS",
+    "Option",
+    "read_options",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,19 @@ WATCH_OPTIONS = {
     "seconds": Option(float, "end after so many seconds"),
     "background": Option(bool, "go on while other lines are typed; :unwatch ends it"),
 }
+FILTER_OPTIONS = {
+    "stream": Option(str, "only of this stream"),
+    "category": Option(str, "only of streams that begin so, up to the first hyphen"),
+    "type": Option(str, "only events of this name"),
+    "tag": Option(str, "only with this tag"),
+}
+FOLLOW_OPTIONS = {
+    **FILTER_OPTIONS,
+    "count": Option(int, "end after so many events"),
+    "seconds": Option(float, "end after so many seconds"),
+    "background": Option(bool, "go on while other lines are typed; :unwatch ends it"),
+}
+REBUILD_OPTIONS = {"background": Option(bool, "do not wait for it")}
 
 
 def read_options(call: Call, known: Mapping[str, Option], converter: Converter) -> dict[str, Any]:

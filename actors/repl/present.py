@@ -15,6 +15,7 @@ from actors import Health, RecordedEvent
 from actors.health import ProcessHealth
 from actors.repl.literal import duration, number
 from actors.repl.vocabulary import Vocabulary
+from actors.replicas.rebuilds import Rebuild
 
 __all__ = [
     "Table",
@@ -23,6 +24,7 @@ __all__ = [
     "events_table",
     "lag_table",
     "processes_table",
+    "rebuilds_table",
     "replicas_table",
     "rows_table",
 ]
@@ -186,3 +188,22 @@ def _process_state(one: ProcessHealth) -> str:
     if one.rebuilding is not None:
         return f"rebuilding up to {number(one.rebuilding)}"
     return "tries again" if one.trouble is not None else "runs"
+
+
+def rebuilds_table(rebuilds: Sequence[Rebuild]) -> Table:
+    """One row for each build that is being filled."""
+    rows = tuple(
+        (
+            one.model,
+            one.replica,
+            f"{number(one.from_version)} to {number(one.to_version)}",
+            number(one.position),
+            number(one.head),
+            "" if one.events_per_second is None else f"{one.events_per_second:.0f}",
+            "" if one.seconds_left is None else f"{one.seconds_left:.0f}",
+            one.state,
+        )
+        for one in rebuilds
+    )
+    columns = ("model", "replica", "version", "position", "of", "events/s", "seconds left", "state")
+    return Table(columns, rows, frozenset(range(3, 7)))

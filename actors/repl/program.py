@@ -29,6 +29,8 @@ from storage.errors import OnewriterError
 __all__ = ["add_arguments", "main", "run_lines"]
 
 DOMAIN = "actors.demo.shop:shop"
+SHORT = {"shop": DOMAIN, "delivery": "actors.demo.fulfilment:delivery"}
+"""The domains that come with the library, by short names."""
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -38,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", nargs="?", metavar="PATH", help="the store's directory (default: thrown away)"
     )
     parser.add_argument(
-        "--domain", default=DOMAIN, metavar="MODULE:ATTRIBUTE", help=f"the domain (default: {DOMAIN})"
+        "--domain",
+        default=DOMAIN,
+        metavar="MODULE:ATTRIBUTE",
+        help=f"the domain, or {' or '.join(SHORT)} of the demo (default: {DOMAIN})",
     )
     parser.add_argument(
         "--replicas", type=_positive, default=3, metavar="N", help="read replicas (default: 3)"
@@ -157,10 +162,12 @@ def _decoded(source: BinaryIO) -> Iterator[str]:
 
 
 def load_domain(where: str) -> Domain:
-    """The domain at `module:attribute`. Raises `ReplError` when there is none."""
-    module_name, colon, attribute = where.partition(":")
+    """The domain at `module:attribute`, or of a short name. Raises `ReplError` when there is none."""
+    module_name, colon, attribute = SHORT.get(where, where).partition(":")
     if not colon or not module_name or not attribute:
-        raise ReplError(f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, not {where!r}")
+        raise ReplError(
+            f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, or {' or '.join(SHORT)}, not {where!r}"
+        )
     try:
         found = importlib.import_module(module_name)
     except Exception as error:

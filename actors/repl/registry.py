@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.repl.errors import UsageError
+from actors.repl.options import Option
 from actors.repl.syntax import Call
 
 if TYPE_CHECKING:
@@ -19,21 +20,23 @@ Run = Callable[["Shell", Call], None]
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """A meta command: how it is written, what it does in a sentence, and what runs it."""
+    """A meta command: how it is written, what it does in a sentence, what runs it, and what it reads by itself."""
 
     usage: str
     text: str
     run: Run
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 META: dict[str, Meta] = {}
 
 
-def meta(usage: str) -> Callable[[Run], Run]:
-    """Register a meta command; its first line of text is its help."""
+def meta(usage: str, options: Mapping[str, Option] | None = None) -> Callable[[Run], Run]:
+    """Register a meta command; its first line of text is its help. One with `options` reads them by itself."""
 
     def register(run: Run) -> Run:
-        META[usage.partition(" ")[0]] = Meta(usage, (run.__doc__ or "").partition("\n")[0], run)
+        name, text = usage.partition(" ")[0], (run.__doc__ or "").partition("\n")[0]
+        META[name] = Meta(usage, text, run, options or {})
         return run
 
     return register
@@ -41,8 +44,9 @@ def meta(usage: str) -> Callable[[Run], Run]:
 
 def arguments(shell: Shell, call: Call, hints: Sequence[tuple[str, Any, Any]]) -> list[Any]:
     """The values of a meta command; each hint is a name, a type and the default, `...` when it must be given."""
-    if call.options or call.named or len(call.positional) > len(hints):
-        raise UsageError(f"it is written {META[call.name].usage}")
+    written = META[call.name]
+    if (call.options and not written.options) or call.named or len(call.positional) > len(hints):
+        raise UsageError(f"it is written {written.usage}")
     values = []
     for number, (name, hint, default) in enumerate(hints):
         if number < len(call.positional):

@@ -9,7 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 from actors.messages import Receipt
-from actors.repl import helping, meta, watching  # noqa: F401  (for the meta commands that they register)
+from actors.repl import (  # noqa: F401  (for the meta commands that they register)
+    consuming,
+    following,
+    helping,
+    managers,
+    mending,
+    meta,
+    watching,
+)
 from actors.repl.convert import Converter
 from actors.repl.errors import UsageError, short
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
@@ -19,7 +27,7 @@ from actors.repl.registry import META
 from actors.repl.render import Output
 from actors.repl.syntax import Call
 from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
-from actors.repl.watch import Applied, BackgroundWatch
+from actors.repl.watch import Applied, Background
 from actors.system import System
 
 __all__ = ["Shell"]
@@ -37,7 +45,7 @@ class Shell:
         self.converter = Converter(self.vocabulary.forms)
         self.position = 0
         self.applied = Applied()
-        self.watches: list[BackgroundWatch] = []
+        self.watches: list[Background] = []
         system.on_applied(self.applied)
 
     def execute(self, text: str) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from actors.system import System
 
-__all__ = ["Applied", "BackgroundWatch", "answers"]
+__all__ = ["Applied", "Background", "BackgroundWatch", "answers"]
 
 
 class Applied:
@@ -74,6 +74,21 @@ def answers(
         if (left is not None and left <= 0) or not applied.wait(seen, stopped, left):
             return
         after = max(after, applied.position)
+
+
+class Background(Protocol):
+    """What goes on while other lines are typed, until `:unwatch`."""
+
+    @property
+    def text(self) -> str:
+        """What is watched."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it shows nothing any more."""
+
+    def stop(self, position: int, timeout: float) -> bool:
+        """End it once it has shown what there is up to `position`; False when it did not end in time."""
 
 
 class BackgroundWatch:

@@ -20,7 +20,7 @@ PATIENCE = 10.0
 """Seconds that a watch in the background gets for its first answer, and at its end for the last."""
 
 
-@meta(":watch QUERY [--count=N] [--seconds=S] [--background]")
+@meta(":watch QUERY [--count=N] [--seconds=S] [--background]", WATCH_OPTIONS)
 def watch(shell: Shell, call: Call) -> None:
     """Ask a query at every applied position and show it whenever its answer changed; Ctrl-C ends it."""
     options = read_options(call, WATCH_OPTIONS, shell.converter)
@@ -86,7 +86,7 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
 
 @meta(":unwatch")
 def unwatch(shell: Shell, call: Call) -> None:
-    """End the watches in the background."""
+    """End what watches and follows in the background."""
     arguments(shell, call, ())
     names = [one.text for one in shell.watches if not one.ended]
     end_watches(shell)
@@ -96,7 +96,7 @@ def unwatch(shell: Shell, call: Call) -> None:
 
 
 def end_watches(shell: Shell) -> None:
-    """Stop what watches in the background, once it has shown what is applied."""
+    """Stop what watches and follows in the background, once it has shown what is applied."""
     if not shell.watches:
         return
     try:

@@ -26,6 +26,15 @@ class Names:
     def streams(self, prefix: str, limit: int) -> Iterable[str]:
         return [name for name in ("order-1", "product-a", "product-b") if name.startswith(prefix)][:limit]
 
+    def models(self) -> Iterable[str]:
+        return ["catalogue", "stock"]
+
+    def consumers(self) -> Iterable[str]:
+        return ["mailer"]
+
+    def managers(self) -> Iterable[str]:
+        return ["fulfilment"]
+
 
 def offered(before: str) -> list[str]:
     return [one.text for one in suggest(before, vocabulary, Names())]
@@ -59,6 +68,17 @@ def offered(before: str) -> list[str]:
         (":kill ", ["replica-1", "sync"]),
         (":kill s", ["sync"]),
         (":kill sync ", []),
+        (":rebuild ", ["catalogue", "stock", "--background"]),
+        (":rebuild stock --b", ["--background"]),
+        (":skip s", ["stock"]),
+        (":skip stock ", []),
+        (":parked ", ["mailer"]),
+        (":replay mailer order", ["order-1"]),
+        (":effects ", ["fulfilment"]),
+        (":log --", ["--stream=", "--category=", "--type=", "--tag="]),
+        (":log --type=ProductL", ["ProductListed"]),
+        (":follow --stream=product-", ["product-a", "product-b"]),
+        (":follow 5 --tag=a --c", ["--category=", "--count="]),
         (":stream product-", ["product-a", "product-b"]),
         (":help Order", ["Order", "OrderLine", "OrderPlaced", "OrderCancelled", "OrderStatus"]),
         (":help :q", [":quit"]),

@@ -214,7 +214,7 @@ def test_a_domain_of_ones_own_is_named_by_module_and_attribute(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("domain", "error"),
     [
-        ("shop", "--domain takes MODULE:ATTRIBUTE"),
+        ("shopping", "--domain takes MODULE:ATTRIBUTE, such as actors.demo.shop:shop, or shop or delivery"),
         ("no.such:shop", "importing no.such failed: ModuleNotFoundError"),
         ("actors.demo.shop:nothing", "actors.demo.shop has nothing as nothing, where a Domain is wanted"),
         ("actors:System", "actors has a type as System"),
@@ -351,6 +351,20 @@ def test_a_terminal_without_the_extra_is_told_what_to_install(
     monkeypatch.setattr(program, "find_spec", lambda name: None if name == "rich" else object())
     assert program.main([]) == 2
     assert "needs rich: pip install 'onewriter[repl]'" in capsys.readouterr().err
+
+
+def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager() -> None:
+    done = session(
+        "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n:processes\n"
+        ":log --category=payment\n:rebuild overview\nOrderOverview 1 --strong\n",
+        "--domain",
+        "delivery",
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+    assert 'order-1 2 OrderShipped(order_id="1")' in done.stdout
+    assert "1 process manager\n" in done.stdout
+    assert "PaymentCharged" in done.stdout
+    assert "payment   charged\n" in done.stdout
 
 
 # -- watching -----------------------------------------------------------------------------

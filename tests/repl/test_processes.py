@@ -1,19 +1,16 @@
-"""`:processes`: the process managers and the instances of one."""
+"""`:processes` and `:effects`: the process managers, the instances of one, and what was not delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
 
 from actors import System
 from actors.demo.shop import shop
-from actors.repl import program
-from actors.repl.render import PlainOutput
-from actors.repl.shell import Shell
 from tests.helpers import wait_until
+from tests.repl.conftest import Shown
 from tests.system.jobs import Begin, World, jobs_of
 
 
@@ -28,13 +25,7 @@ def system(store_path: Path, world: World) -> Iterator[System]:
         yield opened
 
 
-def shown(system: System, text: str) -> tuple[str, str]:
-    output, errors = StringIO(), StringIO()
-    program.run_lines(Shell(system, PlainOutput(output, errors)), BytesIO(text.encode()))
-    return output.getvalue(), errors.getvalue()
-
-
-def test_managers_are_shown_with_what_they_have(system: System) -> None:
+def test_managers_are_shown_with_what_they_have(system: System, shown: Shown) -> None:
     system.execute(Begin("a", "idle"))
     system.wait_processes()
     output, errors = shown(system, ":processes\n")
@@ -43,7 +34,7 @@ def test_managers_are_shown_with_what_they_have(system: System) -> None:
     assert output.splitlines()[-1].split() == ["worker", "1", "1", "0", "1", "1", "0", "0", "runs"]
 
 
-def test_the_instances_of_a_manager_are_shown_with_their_states(system: System) -> None:
+def test_the_instances_of_a_manager_are_shown_with_their_states(system: System, shown: Shown) -> None:
     assert "worker has no instances now" in shown(system, ":processes worker\n")[0]
     system.execute(Begin("a", "idle"))
     system.wait_processes()
@@ -52,7 +43,7 @@ def test_the_instances_of_a_manager_are_shown_with_their_states(system: System) 
     assert 'job="a"' in output.splitlines()[-1]
 
 
-def test_a_stopped_manager_is_shown_with_its_traceback(system: System) -> None:
+def test_a_stopped_manager_is_shown_with_its_traceback(system: System, shown: Shown) -> None:
     system.execute(Begin("a", "handler"))
     wait_until(lambda: system.processes()[0].stopped_at)
     output, _ = shown(system, ":processes\n")
@@ -60,12 +51,29 @@ def test_a_stopped_manager_is_shown_with_its_traceback(system: System) -> None:
     assert "a bug in the handler" in output
 
 
-def test_a_name_that_is_misspelt_is_corrected(system: System) -> None:
+def test_a_name_that_is_misspelt_is_corrected(system: System, shown: Shown) -> None:
     _, errors = shown(system, ":processes walker\n")
     assert "there is no process manager walker" in errors
     assert "worker" in errors
 
 
-def test_a_domain_without_managers_says_so(store_path: Path) -> None:
+def test_a_domain_without_managers_says_so(store_path: Path, shown: Shown) -> None:
     with System.open(store_path, shop, replicas=1) as system:
         assert "this domain has no process managers" in shown(system, ":processes\n")[0]
+
+
+def refused(payload: object, key: str) -> None:
+    raise ConnectionError("nobody listens")
+
+
+def test_effects_that_are_not_delivered_are_shown_with_why(store_path: Path, shown: Shown) -> None:
+    with System.open(store_path, jobs_of(World(send=refused), attempts=1), replicas=1) as system:
+        assert shown(system, ":effects\n")[0] == "no effect waits, and none is parked\n"
+        system.execute(Begin("a", "work"))
+        wait_until(lambda: system.processes()[0].parked == 1)
+        output, errors = shown(system, ":effects worker\n")
+        assert errors == ""
+        assert output.splitlines()[0] == "1 effect not delivered"
+        assert output.splitlines()[-1].split()[0] == "worker"
+        assert output.splitlines()[-1].endswith("parked: ConnectionError: nobody listens")
+        assert "there is no process manager walker" in shown(system, ":effects walker\n")[1]

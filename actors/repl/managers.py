@@ -1,0 +1,78 @@
+"""`:processes` and `:effects`: the process managers, their instances and what they ask of the outside. The session's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.repl.errors import UsageError, last_line, short
+from actors.repl.present import Table, cell, processes_table
+from actors.repl.registry import arguments, meta
+from actors.repl.syntax import Call
+from actors.repl.vocabulary import did_you_mean
+
+if TYPE_CHECKING:
+    from actors.repl.shell import Shell
+
+__all__ = ["effects", "processes"]
+
+INSTANCES = 20
+"""How many instances `:processes NAME` shows unless told otherwise."""
+
+
+@meta(":processes [NAME] [LIMIT]")
+def processes(shell: Shell, call: Call) -> None:
+    """The process managers and what keeps them, or the instances of one."""
+    name, limit = arguments(shell, call, (("NAME", str, None), ("LIMIT", int, INSTANCES)))
+    managers = shell.system.processes()
+    if name is None:
+        if not managers:
+            shell.output.say("this domain has no process managers")
+            return
+        shell.output.table(
+            processes_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
+        )
+        for one in managers:
+            if one.failure is not None:
+                shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
+        return
+    _require_manager(shell, name)
+    found = shell.system.process_states(name, limit)
+    if not found:
+        shell.output.say(f"{name} has no instances now")
+        return
+    rows = tuple((key, cell(state, shell.vocabulary)) for key, state in found)
+    shell.output.table(
+        Table(("instance", "state"), rows), f"{len(found)} instance{'s' * (len(found) != 1)} of {name}"
+    )
+
+
+@meta(":effects [NAME]")
+def effects(shell: Shell, call: Call) -> None:
+    """What process managers asked of the outside and is not delivered: what waits, and what was parked."""
+    (name,) = arguments(shell, call, (("NAME", str, None),))
+    if name is not None:
+        _require_manager(shell, name)
+    names = [one.name for one in shell.system.processes()] if name is None else [name]
+    rows = tuple(
+        (
+            manager,
+            one.key,
+            one.name,
+            one.instance,
+            cell(one.payload, shell.vocabulary),
+            "waits" if one.parked is None else f"parked: {last_line(one.parked)}",
+        )
+        for manager in names
+        for one in shell.system.effects(manager)
+    )
+    if not rows:
+        shell.output.say("no effect waits, and none is parked")
+        return
+    columns = ("manager", "key", "effect", "instance", "payload", "state")
+    shell.output.table(Table(columns, rows), f"{len(rows)} effect{'s' * (len(rows) != 1)} not delivered")
+
+
+def _require_manager(shell: Shell, name: str) -> None:
+    known = [one.name for one in shell.system.processes()]
+    if name not in known:
+        raise UsageError(f"there is no process manager {short(name)}{did_you_mean(name, known)}")

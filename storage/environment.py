@@ -81,7 +81,8 @@ def check_directory(
     Only looks, touching nothing. `beside` names further files that belong to the store.
 
     Raises TypeError or ValueError for what can be no path; NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
-    `create` is false; DamagedStore for a data.mdb that LMDB did not write.
+    `create` is false; DamagedStore for a data.mdb that LMDB did not write, and where there is none beside stores that
+    were made after it.
     """
     path = checked_path(path)
     data = path / DATA_FILE
@@ -100,6 +101,7 @@ def check_directory(
                 raise NotAStore(
                     f"{path} is no store, and it holds {foreign[0]!r}{more}; choose an empty directory"
                 )
+            _refuse_lost(data, beside)
             if not create:
                 raise NotAStore(
                     f"{path} is an empty directory; check the path, or allow a store to be created"
@@ -117,6 +119,20 @@ def check_directory(
             f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
         )
     return True
+
+
+def _refuse_lost(data: Path, beside: Collection[str]) -> None:
+    """Raise DamagedStore where a store's own file is gone and what was derived from it is there.
+
+    That is made later, so it can't be from a making that was cut short.
+    """
+    derived = [one for name in sorted(beside) for one in data.parent.glob(f"{name}/*/{DATA_FILE}")]
+    # Another opener may have made all of it since the directory was listed.
+    if derived and not (data.exists() and data.stat().st_size):
+        raise DamagedStore(
+            f"{data} is missing, or empty, while {derived[0].parent} is there, which was filled from it: the history is "
+            f"gone; restore {data.name} from a backup, or delete {data.parent} to begin a new history"
+        )
 
 
 def open_environment(

@@ -263,6 +263,26 @@ def test_files_that_belong_beside_a_store_are_no_strangers(store_path: Path) -> 
     lock.release()
 
 
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_store_whose_file_is_gone_beside_what_was_filled_from_it_is_refused(
+    store_path: Path, create: bool, emptied: bool
+) -> None:
+    replica = store_path / "replicas" / "replica-1"
+    replica.mkdir(parents=True)
+    if emptied:
+        (store_path / "data.mdb").touch()
+    (replica / "data.mdb").touch()
+    before = sorted(store_path.rglob("*"))
+    with pytest.raises(DamagedStore, match=r"data\.mdb is missing, or empty.*backup, or delete"):
+        open_store(store_path, Header.new("log"), map_size=MAP_SIZE, create=create, beside=("replicas",))
+    assert sorted(store_path.rglob("*")) == before
+    (replica / "data.mdb").unlink()
+    lock, environment, _ = open_store(store_path, Header.new("log"), map_size=MAP_SIZE, beside=("replicas",))
+    environment.close()
+    lock.release()
+
+
 # -- one opener ---------------------------------------------------------------------------------------------------
 def test_a_second_opener_in_the_process_is_told_who_has_the_store(store_path: Path) -> None:
     with (

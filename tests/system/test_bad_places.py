@@ -48,6 +48,22 @@ def tree(path):
     return {str(one): one.read_bytes() for one in Path(path).rglob("*") if one.is_file()}
 
 
+def test_a_store_that_lost_its_log_begins_no_new_history(store_path):
+    with open_at(store_path) as system:
+        system.execute(Add("a"))
+        system.wait_applied()
+    log = store_path / "data.mdb"
+    kept = log.read_bytes()
+    log.unlink()
+    before = tree(store_path)
+    with pytest.raises(DamagedStore, match=r"restore data\.mdb from a backup, or delete"):
+        open_at(store_path)
+    assert tree(store_path) == before
+    log.write_bytes(kept)
+    with open_at(store_path) as system:
+        assert system.position == 1
+
+
 # -- a full map -------------------------------------------------------------------------------
 def fill(system):
     """Write until the log is full; the number of commands that fitted."""

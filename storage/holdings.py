@@ -104,6 +104,15 @@ class Holdings:
         """The build of this key, or the active build of the model of this name. Raises InvalidSchema."""
         return self.builds.get(build) or self.state.opened(build)
 
+    def checkpoints(self, builds: Mapping[str, OpenBuild]) -> dict[str, int]:
+        """How far each of these builds is that is still held, under the names that they are given with."""
+        marks = self.state.marks
+        return {
+            name: marks[opened.key][0] if opened.store is None else opened.store.checkpoint
+            for name, opened in builds.items()
+            if opened.key in marks  # not if it was given up just now
+        }
+
     # -- changing: one thread ------------------------------------------------------------------------------------
     def write(self) -> Access:
         """Begin a write transaction of LMDB; end it in any case."""

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import lmdb
@@ -22,7 +22,7 @@ from storage.damage import is_readable
 from storage.engines.base import ModelSnapshot, TryAgain
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
-from storage.moment import Mark, Moment, OpenBuild
+from storage.moment import Mark, Moment
 from storage.replica_files import ReplicaState, write_state
 from storage.replica_opening import Place, open_place
 from storage.replica_views import Snapshot, WriteTransaction
@@ -106,20 +106,12 @@ class ReplicaStore:
     def checkpoints(self) -> dict[str, int]:
         """The position up to which the active build of every model goes, 0 for none. Any thread."""
         self._check_open()
-        return self._checkpoints(self._held.state.active)
+        return self._held.checkpoints(self._held.state.active)
 
     def build_checkpoints(self) -> dict[str, int]:
         """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
         self._check_open()
-        return self._checkpoints(self._held.builds)
-
-    def _checkpoints(self, builds: Mapping[str, OpenBuild]) -> dict[str, int]:
-        marks = self._held.state.marks
-        return {
-            name: marks[opened.key][0] if opened.store is None else opened.store.checkpoint
-            for name, opened in builds.items()
-            if opened.key in marks  # not if it was given up just now
-        }
+        return self._held.checkpoints(self._held.builds)
 
     def start_build(self, model: str) -> Build:
         """Begin a new build of the wanted schema beside the active one, giving up one that is being filled.

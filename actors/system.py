@@ -72,7 +72,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         `decider_limit` seconds; a view is closed after `view_max_age` seconds. Results of queries
         that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
         A replica that serves spends no more than `rebuild_share` of its thread's time on filling
-        new builds of its models.
+        new builds of its models, or up to 0.9 where they would never be done otherwise.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, `ModelStopped` for an inline model whose projection fails while it is filled, and for the

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from actors import Domain, ModelStopped, System, filling, read_replica
+from actors import Domain, ModelStopped, System
+from actors.replicas import filling, read_replica
 from storage import ReplicaStore
 from tests.helpers import PATIENCE, Threads, wait_until
 

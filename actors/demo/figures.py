@@ -18,6 +18,10 @@ from actors.demo.replay import LagSamples, Replayed
 from actors.demo.report import Report
 from actors.demo.shop import BestSellingCategories, StockAlerts, shop
 from actors.demo.verify import Compared, verify
+from actors.health import CacheHealth
+
+ASKED = 100
+"""Questions of a kind of which the result cache should answer one."""
 
 
 def show_hops(report: Report, hops: Sequence[Hop]) -> None:
@@ -105,6 +109,20 @@ def show_replicas(report: Report, system: System, lag: LagSamples) -> None:
         "Replicas: lag from commit to applied, and what each served",
         ("replica", "events", "batches", "lag p50", "lag p99", "lag max", "queries"),
         rows,
+    )
+
+
+def show_cache(now: CacheHealth | None, replayed: CacheHealth | None) -> tuple[bool, str]:
+    """Whether the result cache did its work by now, and how often, as a line; `replayed` is how it was before the rebuild.
+
+    Where little was asked it may have answered nothing.
+    """
+    if now is None or replayed is None:
+        return False, "result cache: there is none"
+    asked, asked_before = now.hits + now.misses, replayed.hits + replayed.misses
+    return now.hits > 0 or asked < ASKED, (
+        f"result cache: of the questions to Cheapest and BestSellingCategories it answered {replayed.hits:,} of "
+        f"{asked_before:,} while the commands ran, and {now.hits - replayed.hits:,} of {asked - asked_before:,} after them"
     )
 
 

@@ -1,4 +1,4 @@
-"""The demo: follow one update, deliver some orders, replay a shopping history under questions, and check every replica.
+"""The demo: follow an update, deliver orders, replay a history under questions, rebuild a model, check every replica.
 
 `python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--path DIR]`. The main thread replays;
 three more ask questions at the same time.
@@ -18,6 +18,7 @@ from actors import System
 from actors.demo.delivering import show_delivery
 from actors.demo.figures import (
     show_answers,
+    show_cache,
     show_check,
     show_commands,
     show_hops,
@@ -29,6 +30,7 @@ from actors.demo.follow import follow
 from actors.demo.history import COMMANDS, history
 from actors.demo.journey import DEFAULT_LINES, Journey, JourneyCounts, JourneyMissing, data_folder
 from actors.demo.load import Known, asking
+from actors.demo.rebuilding import show_rebuild
 from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
 from actors.demo.report import Report, open_report
 from actors.demo.shop import shop
@@ -41,7 +43,7 @@ ASKERS = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo as the command line says.
 
-    Returns 0 when every replica agrees with the log, 1 when not or when something failed, 2 on bad use, and 128
+    Returns 0 when every replica agrees with the log and all else was in order, 1 when not or when something failed, 2 on bad use, and 128
     plus the signal's number when one ended it.
     """
     parser = argparse.ArgumentParser(prog="python -m actors demo", description=__doc__.partition("\n")[0])
@@ -83,9 +85,9 @@ def demonstrate(options: argparse.Namespace, report: Report) -> int:
             source = open_source(options.data, options.limit)
             require_empty(path)
             show_update(report, Path(folder) / "followed", options.replicas)
-            report.heading("Orders on their way")
-            show_delivery(report, Path(folder) / "delivered")
-            return show_history(report, path, options.replicas, source)
+            report.heading("A process manager at work: orders on their way")
+            delivered = show_delivery(report, Path(folder) / "delivered")
+            return show_history(report, path, options.replicas, source, delivered)
     except (DemoError, JourneyMissing) as error:
         report.bad(str(error))
         return 2
@@ -144,8 +146,10 @@ def show_update(report: Report, path: Path, replicas: int) -> None:
     show_hops(report, follow(path, replicas))
 
 
-def show_history(report: Report, path: Path, replicas: int, source: Source) -> int:
-    """The third part: replay under questions, figures, check. Returns the exit code."""
+def show_history(
+    report: Report, path: Path, replicas: int, source: Source, delivered: tuple[bool, str]
+) -> int:
+    """The third part and the last: replay under questions, rebuild, check all. Returns the exit code."""
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
     report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile,")
@@ -170,5 +174,14 @@ def show_history(report: Report, path: Path, replicas: int, source: Source) -> i
         show_journey(report, source.counts)
         show_queries(report, askers)
         show_replicas(report, system, lag)
+        replayed = system.health().cache
         show_answers(report, system)
-        return show_check(report, system)
+        report.heading("A read model filled anew while it answers")
+        rebuilt = show_rebuild(report, system, known, ASKERS)
+        cached = show_cache(system.health().cache, replayed)
+        code = show_check(report, system)
+    report.heading("In short")
+    for good, text in (delivered, rebuilt, cached):
+        (report.good if good else report.bad)(f"  {'OK' if good else 'WRONG'}: {text}")
+        code = code if good else 1
+    return code

@@ -42,11 +42,26 @@ def test_the_demo_follows_an_update_replays_and_finds_every_replica_equal(out, s
         "lag p99",
         "Best-selling categories",
         "OK: all 2 replicas equal the log.",
+        "In short",
+        "OK: process manager: ",
+        "OK: rebuild: ",
+        "OK: result cache: ",
     ):
         assert part in said
     assert sys.getswitchinterval() == interval
     with System.open(store_path, shop, replicas=1) as system:
         assert system.position > 700
+
+
+def test_a_history_without_an_order_is_shown_too(out):
+    assert main(["demo", "--limit", "3", "--replicas", "1"]) == 0
+    assert "OK: all 1 replicas equal the log." in out.getvalue()
+
+
+def test_a_part_of_the_demo_that_went_wrong_fails_it(out, monkeypatch):
+    monkeypatch.setattr(run, "show_delivery", lambda report, path: (False, "an order came to no end"))
+    assert main(["demo", "--limit", "3", "--replicas", "1"]) == 1
+    assert "WRONG: an order came to no end" in out.getvalue()
 
 
 def test_the_demo_begins_with_a_fresh_store_only(out, tmp_path):

@@ -47,7 +47,7 @@ class SearchProducts:
         return list(islice(found, self.limit))
 
 
-@shop.query(reads=[catalogue])
+@shop.query(reads=[catalogue], cache=True)
 class Cheapest:
     limit: int = 10
 
@@ -130,7 +130,7 @@ class SalesByCategory:
         )
 
 
-@shop.query(reads=[sales])
+@shop.query(reads=[sales], cache=True)
 class BestSellingCategories:
     """Categories by revenue, the best first."""
 

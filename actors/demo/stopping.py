@@ -36,7 +36,10 @@ def stopping_in_order() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         for one in held:
             signal.signal(one, signal.SIG_IGN)
+        asked.append(number)
         raise Stopped(number)
+
+    asked: list[int] = []
 
     # What was ignored stays so: a demo under nohup outlives its terminal.
     held = {one: before for one in SIGNALS if (before := signal.getsignal(one)) is not signal.SIG_IGN}
@@ -47,6 +50,9 @@ def stopping_in_order() -> Iterator[None]:
     finally:
         for one, before in held.items():
             signal.signal(one, before)
+    if asked:
+        # It was raised inside a callback of SQLite's, say, which makes an error of its own of it, or of nothing.
+        raise Stopped(asked[0])
 
 
 def say_last(text: str) -> None:

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from actors.__main__ import main
+from actors.demo.stopping import Stopped, stopping_in_order
 from tests.helpers import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -49,6 +51,14 @@ def test_a_signal_ends_it_with_one_line_and_the_store_thrown_away(
         assert process.stderr.read() == f"{said}\n"
         assert process.wait(60) == 128 + number
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_whose_exception_was_swallowed_ends_it_all_the_same() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped) as caught, stopping_in_order(), suppress(Stopped):
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_an_interrupt_while_the_program_is_being_imported_is_told_in_one_line(

@@ -11,66 +11,33 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from actors.backoff import backoff
 from actors.definition.specs import CompiledDomain
 from actors.errors import InvalidMessage, Rejected
-from actors.mailbox import Mailbox, Request, Tick
+from actors.mailbox import Mailbox, Tick
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
+from actors.process.waiting import Deliver, Failing, Removed, Waiting
 from actors.worker import Worker
-from actors.writer.steps import Outcomes, StepSuperseded
+from actors.writer.steps import StepSuperseded
 from actors.writer.writing import WriteGateway
 from storage import EventLog
 
-__all__ = ["Deliver", "OutboxActor"]
+__all__ = ["OutboxActor"]
 
 logger = logging.getLogger("onewriter.process")
 
 LOADED = 1_000
-"""Effects that are in memory at once; the others wait in their notes."""
+"""Effects that are in memory at once, and read at once; the others wait in their notes. Of an instance that fails it
+is the first alone, and beside these."""
 TURN = 0.05
 """Seconds of delivering after which the mailbox is looked at, and what is delivered is taken from the outbox."""
 RETRY_FIRST, RETRY_LAST = 0.1, 60.0
-
-
-class Deliver(Request):
-    """There may be effects to deliver; with `again` all of the outbox is looked at anew."""
-
-    __slots__ = ("again",)
-
-    def __init__(self, again: bool = False) -> None:
-        self.again = again
-
-
-class Removed(Request):
-    """The writer's answer to a step that takes effects from the outbox."""
-
-    __slots__ = ("future", "plan", "taken")
-
-    def __init__(self, taken: dict[bytes, Waiting], plan: Plan, future: Future[Outcomes]) -> None:
-        self.taken = taken
-        self.plan = plan
-        self.future = future
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One effect: due at a monotonic time, `results` once it is delivered, `leaving` while its removal is on its way."""
-
-    entry: OutboxEntry
-    value: bytes
-    due: float = 0.0
-    attempts: int = 0
-    results: list[Any] | None = None
-    leaving: bool = False
-    said: str = ""
 
 
 class OutboxActor(Worker):
@@ -100,6 +67,7 @@ class OutboxActor(Worker):
         self._values = Values(domain.codec)
         self._waiting: dict[bytes, Waiting] = {}
         self._after = b""
+        self._failing: dict[str, Failing] = {}
 
     def on_start(self) -> None:
         """Deliver what an earlier incarnation, or process, left."""
@@ -156,15 +124,50 @@ class OutboxActor(Worker):
             self.mailbox.tick = max(next_due - time.monotonic(), 0.001)
 
     def _load(self) -> None:
-        if len(self._waiting) > LOADED // 2:
+        end = time.monotonic() + TURN
+        while len(self._waiting) - len(self._failing) <= LOADED // 2:
+            # With nothing here a look at all of it costs no more than one at what is new.
+            before = self._after if self._waiting else b""
+            found = self._log.notes(self._keys.due, before, LOADED)
+            self._desk.delivering = bool(found or self._waiting)
+            for key, value in found:
+                if key not in self._waiting:
+                    entry = self._values.entry(value)
+                    failing = self._failing.get(entry.key)
+                    if failing is None:
+                        self._waiting[key] = Waiting(entry, value)
+                    else:
+                        failing.leave(before)
+                before = self._after = key
+            if len(found) < LOADED:
+                return
+            if time.monotonic() > end:
+                self.mailbox.put(Deliver())
+                return
+
+    def _hold(self, key: bytes, instance: str) -> None:
+        """Keep the first effect of an instance alone, so that those that wait behind it take no room from others."""
+        if instance in self._failing:
             return
-        # With nothing here a look at all of it costs no more than one at what is new.
-        found = self._log.notes(self._keys.due, self._after if self._waiting else b"", LOADED)
-        self._desk.delivering = bool(found or self._waiting)
-        for key, value in found:
-            self._after = key
-            if key not in self._waiting:
-                self._waiting[key] = Waiting(self._values.entry(value), value)
+        failing = self._failing[instance] = Failing(key)
+        for other, waiting in list(self._waiting.items()):
+            if (
+                other == key
+                or waiting.entry.key != instance
+                or waiting.leaving
+                or waiting.results is not None
+            ):
+                continue
+            del self._waiting[other]
+            failing.leave(other[:-1])
+
+    def _gone(self, key: bytes, instance: str) -> None:
+        """An effect has left the outbox: read those again that were left in the notes behind it."""
+        failing = self._failing.get(instance)
+        if failing is not None and failing.first == key:
+            del self._failing[instance]
+            if failing.left is not None:
+                self._after = min(self._after, failing.left)
 
     def _send(self, key: bytes, waiting: Waiting) -> bool:
         """Run the handler; False when it failed."""
@@ -206,6 +209,7 @@ class OutboxActor(Worker):
             error,
         )
         if waiting.attempts < most:
+            self._hold(key, entry.key)
             waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, waiting.attempts - 1)
             return
         parked = self._keys.parked + key[len(self._keys.due) :]
@@ -254,6 +258,7 @@ class OutboxActor(Worker):
             for key, waiting in message.taken.items():
                 if self._waiting.get(key) is waiting:
                     del self._waiting[key]
+                    self._gone(key, waiting.entry.key)
             if message.plan.rejected or error is not None:
                 self._left()
             self._desk.delivering = bool(self._waiting)

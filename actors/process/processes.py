@@ -20,9 +20,10 @@ from actors.mailbox import Mailbox
 from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
-from actors.process.outbox import Deliver, OutboxActor
+from actors.process.outbox import OutboxActor
 from actors.process.requests import InputLeft, SkipInput, Wake
 from actors.process.spec import ProcessSpec
+from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
 from actors.writer.writing import WriteGateway
 from storage import EventLog

@@ -450,6 +450,29 @@ def test_the_effects_of_an_instance_keep_their_order_while_others_go_on(store_pa
         assert told == ["first", "first", "first", "nudged after 1"]
 
 
+def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instances(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.process.outbox.LOADED", 8)
+    broken = {"a"}
+
+    def send(payload: Any, _key: str) -> None:
+        if payload[0] in broken:
+            raise ConnectionError
+
+    world = World(send=send)
+    with opened(store_path, jobs_of(world, attempts=1_000)) as system:
+        system.execute_many([Begin("a"), *(Work("a", note=f"{number}") for number in range(100))])
+        system.execute_many([Begin(f"b{number}") for number in range(20)])
+        wait_until(lambda: len({payload[0] for payload, _ in world.sent}) == 21)
+        assert {payload[1] for payload, _ in world.sent if payload[0] == "a"} <= {"0", "first"}
+        broken.clear()
+        system.wait_processes(60)
+        keys = list(dict.fromkeys(key for payload, key in world.sent if payload[0] == "a"))
+        assert len(keys) == 101
+        assert keys == sorted(keys, key=lambda key: int(key.split(":")[1]))
+
+
 def test_an_effect_s_handler_that_executes_by_itself_is_told_to_return_the_command(store_path: Path) -> None:
     world = World()
     with opened(store_path, jobs_of(world, attempts=1)) as system:

@@ -54,6 +54,8 @@ class Running:
     desk: Desk
     mailbox: Mailbox
     outbox: Mailbox
+    delivers: bool
+    """Whether effects are declared, or wait since they were: these are parked with that reason."""
 
 
 class Processes:
@@ -72,7 +74,9 @@ class Processes:
         moved = Condition()
         self.running: dict[str, Running] = {}
         for name, spec in domain.processes.items():
-            running = Running(spec, Keys(name), Desk(moved), Mailbox(), Mailbox())
+            keys = Keys(name)
+            delivers = bool(spec.effects or log.notes(keys.due, limit=1) or log.notes(keys.parked, limit=1))
+            running = Running(spec, keys, Desk(moved), Mailbox(), Mailbox(), delivers)
             self._enter(running)
             self.running[name] = running
 
@@ -97,7 +101,7 @@ class Processes:
         """The name, mailbox and start of each actor."""
         for name, running in self.running.items():
             yield f"process-{name}", running.mailbox, self._manager(running, exited)
-            if running.spec.effects:
+            if running.delivers:
                 yield f"outbox-{name}", running.outbox, self._outbox(running, exited)
 
     @property
@@ -116,7 +120,7 @@ class Processes:
             writes=self._writes,
             desk=running.desk,
             clock=self.clock,
-            deliver=lambda: running.outbox.put(Deliver()) if running.spec.effects else None,
+            deliver=lambda: running.outbox.put(Deliver()) if running.delivers else None,
         )
 
     def _outbox(self, running: Running, exited: Exited) -> Start:

@@ -450,6 +450,27 @@ def test_the_effects_of_an_instance_keep_their_order_while_others_go_on(store_pa
         assert told == ["first", "first", "first", "nudged after 1"]
 
 
+def test_effects_whose_declarations_are_all_gone_are_parked_with_that_reason(store_path: Path) -> None:
+    gate = threading.Event()
+
+    def send(_payload: Any, _key: str) -> None:
+        gate.set()
+        raise ConnectionError
+
+    with opened(store_path, jobs_of(World(send=send), attempts=100)) as system:
+        system.execute(Begin("a"))
+        assert gate.wait(20)
+    domain = jobs_of()
+    domain.processes[0].effects.clear()
+    with opened(store_path, domain) as system:
+        system.wait_processes()
+        [parked] = system.effects("worker")
+        assert "no handler delivers effect 'tell'" in parked.parked
+        assert any("1 parked effect" in problem for problem in system.health().problems)
+        system.drop_effect("worker", parked.key)
+        assert system.effects("worker") == []
+
+
 def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instances(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

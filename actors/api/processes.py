@@ -7,7 +7,7 @@ from typing import Any
 from actors.api.base import Calls
 from actors.health import ProcessHealth
 from actors.options import checked_timeout
-from actors.process.processes import PendingEffect
+from actors.process.pending import PendingEffect
 from actors.worker import refuse_in_actor
 
 __all__ = ["ProcessCalls"]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actors.process.notes import Tried
+
 __all__ = ["Clock", "Desk", "Failure", "Status"]
 
 
@@ -66,6 +68,8 @@ class Desk:
         self.status = Status(0)
         self.delivering = False
         """Whether the outbox has effects in hand, those among them whose removal is not answered yet; its thread's."""
+        self.tried: dict[bytes, Tried] = {}
+        """The effects that failed and are tried again, by key; of the outbox's thread, which reads them from the notes first."""
         self._moved = moved
 
     def show(self, status: Status) -> None:

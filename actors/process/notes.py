@@ -3,8 +3,8 @@
 `pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began; `state/KEY`
 an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to be handled;
 `past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
-operator skipped. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up. Numbers
-are big-endian, so that they sort.
+operator skipped. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
+`outbox/NAME/tried/...` how often one failed. Numbers are big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actors.process.deciding import NO_INSTANCE, Input, Instance, Timer, input_o
 from actors.process.spec import Rejection
 from storage.codec import Codec
 
-__all__ = ["About", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Values"]
+__all__ = ["About", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Values"]
 
 U64 = struct.Struct(">Q")
 ORDER = struct.Struct(">QI")
@@ -94,7 +94,10 @@ class Past(NamedTuple):
 
 
 class OutboxEntry(NamedTuple):
-    """An effect to deliver; `id` is the key that its handler gets. `reason` is why it was parked."""
+    """An effect to deliver; `id` is the key that its handler gets. `reason` is why it was parked.
+
+    It was so after `attempts`.
+    """
 
     id: str
     key: str
@@ -103,6 +106,14 @@ class OutboxEntry(NamedTuple):
     time_us: int
     correlation: str | None
     reason: str = ""
+    attempts: int = 0
+
+
+class Tried(NamedTuple):
+    """How often an effect failed, and the traceback of the last attempt."""
+
+    attempts: int
+    text: str
 
 
 class Keys:
@@ -119,6 +130,7 @@ class Keys:
         self.skips = base + b"skipped/"
         self.due = f"outbox/{name}/due/".encode()
         self.parked = f"outbox/{name}/parked/".encode()
+        self.tried = f"outbox/{name}/tried/".encode()
 
     def state(self, key: str) -> bytes:
         """Of an instance; raises `InvalidMessage` for what can't tell one."""
@@ -143,6 +155,10 @@ class Keys:
 
     def effect(self, step: int, number: int) -> bytes:
         return self.due + ORDER.pack(step, number)
+
+    def tried_of(self, due: bytes) -> bytes:
+        """Of the effect with this key."""
+        return self.tried + due[len(self.due) :]
 
 
 class Values:
@@ -201,6 +217,12 @@ class Values:
 
     def entry(self, value: bytes) -> OutboxEntry:
         return OutboxEntry(*self._codec.decode(value))
+
+    def pack_tried(self, tried: Tried) -> bytes:
+        return self._codec.encode([tried.attempts, tried.text])
+
+    def tried(self, value: bytes) -> Tried:
+        return Tried(*self._codec.decode(value))
 
     def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
         return self._codec.encode([reason, text, time_us])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from actors.backoff import backoff
 from actors.definition.specs import CompiledDomain
 from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Tick
+from actors.process.attempts import Attempts
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
@@ -68,10 +68,16 @@ class OutboxActor(Worker):
         self._waiting: dict[bytes, Waiting] = {}
         self._after = b""
         self._failing: dict[str, Failing] = {}
+        self._attempts = Attempts(desk.tried, self._keys, self._values)
 
     def on_start(self) -> None:
         """Deliver what an earlier incarnation, or process, left."""
+        self._attempts.load(self._log)
         self._go()
+
+    def on_stop(self) -> None:
+        """Leave in the notes how often effects failed."""
+        self._note_attempts()
 
     def on_receive(self, message: Any) -> None:
         """Deliver what is due."""
@@ -120,6 +126,11 @@ class OutboxActor(Worker):
         if done:
             notes: dict[bytes, bytes | None] = dict.fromkeys(done)
             self._hand_over(done, Plan(b"", Place(0, 0), 0, notes=notes), None)
+        note_at = self._attempts.note_at
+        if note_at is not None and note_at <= time.monotonic():
+            self._note_attempts()
+        elif note_at is not None:
+            next_due = note_at if next_due is None else min(next_due, note_at)
         if next_due is not None:
             self.mailbox.tick = max(next_due - time.monotonic(), 0.001)
 
@@ -195,27 +206,33 @@ class OutboxActor(Worker):
         return commands
 
     def _failed(self, key: bytes, waiting: Waiting, error: BaseException, most: int) -> None:
-        waiting.attempts += 1
-        waiting.said = "".join(traceback.format_exception(error))
+        tried = self._attempts.failed(key, error)
         entry = waiting.entry
         logger.warning(
             "effect %r %s of process manager %r failed (attempt %d of %d): %s: %s",
             entry.name,
             entry.id,
             self._spec.name,
-            waiting.attempts,
+            tried.attempts,
             most,
             type(error).__name__,
             error,
         )
-        if waiting.attempts < most:
+        if tried.attempts < most:
             self._hold(key, entry.key)
-            waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, waiting.attempts - 1)
+            waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, tried.attempts - 1)
             return
         parked = self._keys.parked + key[len(self._keys.due) :]
-        value = self._values.pack_entry(entry._replace(reason=waiting.said))
+        value = self._values.pack_entry(entry._replace(reason=tried.text, attempts=tried.attempts))
         plan = Plan(b"", Place(0, 0), 0, notes={key: None, parked: value})
         self._hand_over({key: waiting}, plan, (key, waiting.value))
+
+    def _note_attempts(self) -> None:
+        leaving = {key for key, waiting in self._waiting.items() if waiting.leaving}
+        notes = self._attempts.to_note(leaving)
+        if notes:
+            plan = Plan(b"", Place(0, 0), 0, notes=notes)
+            self._writes.mailbox.put(plan.step(self._keys, self._values, None))
 
     # -- leaving the outbox -------------------------------------------------------------------
     def _finish(self, key: bytes, waiting: Waiting) -> None:
@@ -247,6 +264,7 @@ class OutboxActor(Worker):
     ) -> None:
         for waiting in taken.values():
             waiting.leaving = True
+        plan.notes.update(self._attempts.forgetting(taken))
         step = plan.step(self._keys, self._values, guard)
         step.future.add_done_callback(lambda done: self.mailbox.put(Removed(taken, plan, done)))
         self._writes.mailbox.put(step)
@@ -256,6 +274,7 @@ class OutboxActor(Worker):
         if error is None or isinstance(error, StepSuperseded):
             # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown, with a rejection perhaps.
             for key, waiting in message.taken.items():
+                self._attempts.forget(key)
                 if self._waiting.get(key) is waiting:
                     del self._waiting[key]
                     self._gone(key, waiting.entry.key)

@@ -21,6 +21,7 @@ from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
 from actors.process.outbox import OutboxActor
+from actors.process.pending import PendingEffect, pending_effects
 from actors.process.requests import InputLeft, SkipInput, Wake
 from actors.process.spec import ProcessSpec
 from actors.process.waiting import Deliver
@@ -28,21 +29,10 @@ from actors.replicas.progress import Progress
 from actors.writer.writing import WriteGateway
 from storage import EventLog
 
-__all__ = ["PendingEffect", "Processes"]
+__all__ = ["Processes"]
 
 Exited = Callable[[str, BaseException | None], None]
 Start = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PendingEffect:
-    """An effect that is not delivered yet. `parked` is the traceback of its last attempt once it was given up."""
-
-    key: str
-    name: str
-    instance: str
-    payload: Any
-    parked: str | None
 
 
 @dataclass(slots=True)
@@ -263,10 +253,8 @@ class Processes:
 
     def effects(self, name: str) -> list[PendingEffect]:
         """The effects that are not delivered, those that are parked last."""
-        keys = self._of(name).keys
-        found = self._log.notes(keys.due) + self._log.notes(keys.parked)
-        entries = [self._values.entry(value) for _, value in found]
-        return [PendingEffect(one.id, one.name, one.key, one.payload, one.reason or None) for one in entries]
+        running = self._of(name)
+        return pending_effects(self._log, running.keys, self._values, running.desk.tried)
 
     def release(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
@@ -286,7 +274,7 @@ class Processes:
         notes: list[tuple[bytes, bytes | None]] = [(parked, None)]
         if entry is not None:
             due = running.keys.due + parked[len(running.keys.parked) :]
-            notes.append((due, self._values.pack_entry(entry._replace(reason=""))))
+            notes.append((due, self._values.pack_entry(entry._replace(reason="", attempts=0))))
         self._writes.step([], lambda _outcomes: notes, (parked, value), timeout).result(timeout)
         running.outbox.put(Deliver(again=True))
 

@@ -41,10 +41,8 @@ class Waiting:
     entry: OutboxEntry
     value: bytes
     due: float = 0.0
-    attempts: int = 0
     results: list[Any] | None = None
     leaving: bool = False
-    said: str = ""
 
 
 @dataclass(slots=True)

@@ -471,6 +471,28 @@ def test_effects_whose_declarations_are_all_gone_are_parked_with_that_reason(sto
         assert system.effects("worker") == []
 
 
+def test_the_attempts_of_an_effect_are_shown_and_counted_on_at_the_next_opening(store_path: Path) -> None:
+    world = World(send=lambda _payload, _key: 1 / 0)
+    for failed in (1, 2):
+        with opened(store_path, jobs_of(world, attempts=100)) as system:
+            if failed == 1:
+                system.execute(Begin("a"))
+            [effect] = wait_until(
+                lambda n=failed: [one for one in system.effects("worker") if one.attempts >= n]
+            )
+            assert effect.parked is None
+            assert "ZeroDivisionError" in effect.error
+    tried = effect.attempts
+    with opened(store_path, jobs_of(world, attempts=tried + 1)) as system:
+        system.wait_processes()
+        [parked] = system.effects("worker")
+        assert parked.attempts > tried
+        assert parked.error == parked.parked
+        assert system._runtime.log.notes(b"outbox/worker/tried/") == []
+        system.retry_effect("worker", parked.key)
+        wait_until(lambda: [one for one in system.effects("worker") if 0 < one.attempts <= tried])
+
+
 def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instances(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,58 @@
+"""How often the effects of one manager failed, in memory and in notes. The outbox's thread."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Collection, Iterable
+
+from actors.process.notes import Keys, Notes, Tried, Values
+
+__all__ = ["Attempts"]
+
+NOTED = 1.0
+"""Seconds in which failed attempts are gathered, to be stored together: a crash forgets no others."""
+
+
+class Attempts:
+    """Of the effects that are tried again; `note_at` is when some are to be stored, a monotonic time, None for never."""
+
+    def __init__(self, tried: dict[bytes, Tried], keys: Keys, values: Values) -> None:
+        """`tried`, by the effects' keys, outlives the actor, and is read by other threads."""
+        self._tried = tried
+        self._keys = keys
+        self._values = values
+        self._changed: set[bytes] = set()
+        self.note_at: float | None = None
+
+    def load(self, notes: Notes) -> None:
+        """Go on from what is stored, unless more is known."""
+        for key, value in notes.notes(self._keys.tried):
+            self._tried.setdefault(self._keys.due + key[len(self._keys.tried) :], self._values.tried(value))
+
+    def failed(self, key: bytes, error: BaseException) -> Tried:
+        """Count one."""
+        before = self._tried.get(key)
+        attempts = 1 if before is None else before.attempts + 1
+        tried = self._tried[key] = Tried(attempts, "".join(traceback.format_exception(error)))
+        self._changed.add(key)
+        if self.note_at is None:
+            self.note_at = time.monotonic() + NOTED
+        return tried
+
+    def to_note(self, leaving: Collection[bytes]) -> dict[bytes, bytes | None]:
+        """The notes that are to be written, but for those of effects that leave the outbox."""
+        changed, self._changed, self.note_at = self._changed, set(), None
+        return {
+            self._keys.tried_of(key): self._values.pack_tried(self._tried[key])
+            for key in changed
+            if key in self._tried and key not in leaving
+        }
+
+    def forgetting(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """The notes to write when these leave the outbox."""
+        return {self._keys.tried_of(key): None for key in keys if key in self._tried}
+
+    def forget(self, key: bytes) -> None:
+        """It has left the outbox."""
+        self._tried.pop(key, None)

@@ -34,7 +34,9 @@ class Attempts:
         """Count one."""
         before = self._tried.get(key)
         attempts = 1 if before is None else before.attempts + 1
-        tried = self._tried[key] = Tried(attempts, "".join(traceback.format_exception(error)))
+        # Messages of errors may name files whose names are no UTF-8.
+        text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode()
+        tried = self._tried[key] = Tried(attempts, text)
         self._changed.add(key)
         if self.note_at is None:
             self.note_at = time.monotonic() + NOTED

@@ -176,9 +176,10 @@ class Book:
         except BaseException as error:
             raise InputFailed(input.id, describe(input), error, input.position or None) from error
         # From here on nothing can fail.
+        before = len(plan.issued)
+        plan.refused += [(before + number, input, issued, refusal) for number, issued, refusal in refused]
         plan.submissions += [submission for submission, _ in submissions]
         plan.issued += [(input, issued) for _, issued in submissions]
-        plan.refused += [(input, issued, refusal) for issued, refusal in refused]
         if submissions or refused:
             plan.busy.add(input.key)
         plan.notes.update(effects)

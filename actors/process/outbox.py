@@ -250,7 +250,7 @@ class OutboxActor(Worker):
                     correlation_id=entry.correlation,
                 )
             except Rejected as refusal:
-                plan.refused.append((input, issued, refusal))
+                plan.refused.append((len(plan.issued), input, issued, refusal))
             except BaseException as error:
                 self._failed(key, waiting, error, self._spec.effects[entry.name].attempts)
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 from actors.errors import Rejected, described
@@ -68,7 +69,8 @@ class Plan:
     submissions: list[Submission] = field(default_factory=list)
     notes: dict[bytes, bytes | None] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
-    refused: list[tuple[Input, Issued, Rejected]] = field(default_factory=list)
+    refused: list[tuple[int, Input, Issued, Rejected]] = field(default_factory=list)
+    """By their own `validate`; the number is that of the `issued` before them."""
     rejected: list[Input] = field(default_factory=list)
     effects: int = 0
     pasts: int = 0
@@ -82,21 +84,23 @@ class Plan:
         self, keys: Keys, values: Values, outcomes: list[Receipt | Exception]
     ) -> dict[bytes, bytes | None]:
         """The notes to write, rejections among them; the writer's thread. Raises `CommandsFailed`."""
-        refusals = list(self.refused)
-        for (input, issued), outcome in zip(self.issued, outcomes, strict=True):
+        refusals = [(2 * before, input, issued, refusal) for before, input, issued, refusal in self.refused]
+        for number, ((input, issued), outcome) in enumerate(zip(self.issued, outcomes, strict=True)):
             if isinstance(outcome, Rejected):
-                refusals.append((input, issued, outcome))
+                refusals.append((2 * number + 1, input, issued, outcome))
             elif isinstance(outcome, Exception):
                 raise CommandsFailed(input, issued.message, outcome) from outcome
+        refusals.sort(key=itemgetter(0))
+        # In the order of issue, also once they are read from their notes: their times are a microsecond apart.
         self.rejected = [
             input_of_rejection(
                 issued.id,
                 input.key,
                 Rejection(issued.message, refusal.code, refusal.message, refusal.details),
-                self.now_us,
+                self.now_us + number,
                 input.correlation,
             )
-            for input, issued, refusal in refusals
+            for number, (_, input, issued, refusal) in enumerate(refusals)
         ]
         notes = dict(self.notes)
         for rejection in self.rejected:
@@ -115,15 +119,18 @@ def describe(input: Input) -> str:
 
 def submissions_of(
     decision: Decision | None, input: Input, make: Make
-) -> tuple[list[tuple[Submission, Issued]], list[tuple[Issued, Rejected]]]:
-    """The submissions of a decision's commands, and those that their own `validate` refuses; raises what `make` does."""
+) -> tuple[list[tuple[Submission, Issued]], list[tuple[int, Issued, Rejected]]]:
+    """The submissions of a decision's commands, and those that their own `validate` refuses; raises what `make` does.
+
+    The number is that of the submissions before a refused one.
+    """
     made: list[tuple[Submission, Issued]] = []
-    refused: list[tuple[Issued, Rejected]] = []
+    refused: list[tuple[int, Issued, Rejected]] = []
     for issued in decision.commands if decision else ():
         try:
             made.append((make(issued, input), issued))
         except Rejected as refusal:
-            refused.append((issued, refusal))
+            refused.append((len(made), issued, refusal))
     return made, refused
 
 

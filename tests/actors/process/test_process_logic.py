@@ -10,8 +10,8 @@ import pytest
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
 from actors.messages import Receipt, Submission
 from actors.process.book import Book
-from actors.process.deciding import Input, Instance, decide, input_of_event, input_of_timer
-from actors.process.notes import About, Keys, Place
+from actors.process.deciding import Input, Instance, Issued, decide, input_of_event, input_of_timer
+from actors.process.notes import About, Keys, Place, Values
 from actors.process.plan import CommandsFailed, InputFailed, Plan
 from actors.process.timers import TimerQueue
 from storage import RecordedEvent
@@ -437,3 +437,20 @@ def test_a_key_that_tells_no_instance_stops_at_the_event() -> None:
     memory = Memory(jobs_of(), Begun("x" * 301, ""))
     with pytest.raises(InputFailed, match="a text of 1 to 300 bytes"):
         memory.plan(memory.book())
+
+
+def test_the_rejections_of_a_step_keep_the_order_of_issue_also_in_their_notes() -> None:
+    codec = jobs_of().compile().codec
+    keys, values = Keys("worker"), Values(codec)
+    plan = Plan(b"", Place(0, 0), WHEN_US)
+    begun = input_of_event("worker", "a", recorded(Begun("a", "")))
+    for number in range(12):
+        issued = Issued(f"worker:7:{number}", Work("a", "refused"))
+        if number % 5 == 0:
+            plan.refused.append((len(plan.issued), begun, issued, Rejected("no", code="no")))
+        else:
+            plan.issued.append((begun, issued))
+    notes = plan.notes_for(keys, values, [Rejected("no", code="no") for _ in plan.issued])
+    wanted = [f"worker:7:{number}:r" for number in range(12)]
+    assert [one.id for one in plan.rejected] == wanted
+    assert [values.input(notes[key] or b"").id for key in sorted(notes)] == wanted

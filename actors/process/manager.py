@@ -22,7 +22,7 @@ from actors.process.deciding import Input, Issued
 from actors.process.desk import Clock, Desk, Status
 from actors.process.feed import LogFeed
 from actors.process.plan import CommandsFailed, InputFailed, Plan, describe
-from actors.process.requests import InputLeft, SkipInput, StepDone, Wake
+from actors.process.requests import InputLeft, SkipInput, Skips, StepDone, Wake
 from actors.process.spec import ProcessSpec
 from actors.process.troubles import Troubles
 from actors.worker import Worker
@@ -74,7 +74,7 @@ class ManagerActor(Worker):
         self._void = False
         self._stale = False
         self._troubles = Troubles(spec.name)
-        self._skips: dict[str, SkipInput] = {}
+        self._skips = Skips()
         self._rejections = 0
         self._rebuilding = False
 
@@ -89,10 +89,11 @@ class ManagerActor(Worker):
             plan = book.last_place()
             if plan is not None:
                 self._hand_over(book, plan)
-        for request in self._skips.values():
-            request.fail(
-                SystemClosed(f"process manager {self._spec.name!r} stopped before the skip was written")
-            )
+        self._skips.end(self._spec.name)
+
+    def _handle_failure(self, *error: Any) -> None:
+        super()._handle_failure(*error)
+        self._skips.end(self._spec.name)
 
     def on_receive(self, message: Any) -> None:
         """Take the message into account, then do whatever can be done."""
@@ -199,9 +200,7 @@ class ManagerActor(Worker):
             # Whoever waits for the skip finds the manager going on.
             self._show(False)
         for id in plan.skipped:
-            request = self._skips.pop(id, None)
-            if request is not None:
-                request.done(id)
+            self._skips.done(id)
 
     def _count_rejections(self, plan: Plan) -> None:
         """Of those that no handler takes."""
@@ -248,7 +247,7 @@ class ManagerActor(Worker):
         except NotStopped as error:
             request.fail(error)
             return
-        self._skips[failure.id] = request
+        self._skips.add(failure.id, request)
         if self._book is not None:
             self._book.skip(failure.id, request.reason, failure.text)
         self._troubles.retry_at = None
@@ -256,12 +255,12 @@ class ManagerActor(Worker):
     def _skip_again(self, book: Book) -> None:
         """Have a book that was read anew pass over what it was to, unless that is on disk already."""
         failure = self._troubles.failure
-        for id, request in list(self._skips.items()):
+        for id, reason in self._skips.reasons():
             if id in book.skipped:
                 self._troubles.passed(id)
-                self._skips.pop(id).done(id)
+                self._skips.done(id)
             else:
-                book.skip(id, request.reason, failure.text if failure else "")
+                book.skip(id, reason, failure.text if failure else "")
 
     # -- showing ------------------------------------------------------------------------------
     def _show(self, quiet: bool) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
+from actors.errors import ConsistencyTimeout
 from actors.mailbox import Request
 from actors.process.plan import Plan
 from actors.writer.steps import Outcomes
 
-__all__ = ["InputLeft", "SkipInput", "StepDone", "Wake"]
+__all__ = ["InputLeft", "SkipInput", "Skips", "StepDone", "Wake"]
 
 
 class Wake(Request):
@@ -51,3 +52,33 @@ class SkipInput(Request):
         """It is not done, and will not be."""
         if not self.future.done():
             self.future.set_exception(error)
+
+
+class Skips:
+    """The skips that one incarnation has in hand, by input; several callers may ask for the same."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, list[SkipInput]] = {}
+
+    def add(self, id: str, request: SkipInput) -> None:
+        """One to be answered once the input is passed over."""
+        self._requests.setdefault(id, []).append(request)
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """The inputs to pass over, and the last reason given."""
+        return [(id, requests[-1].reason) for id, requests in self._requests.items()]
+
+    def done(self, id: str) -> None:
+        """That is on disk."""
+        for request in self._requests.pop(id, ()):
+            request.done(id)
+
+    def end(self, name: str) -> None:
+        """The actor of this manager ends: nobody will answer what waits."""
+        error = ConsistencyTimeout(
+            f"process manager {name!r} ended before the skip was known to be written; look at processes() whether it is still stopped there"
+        )
+        for requests in self._requests.values():
+            for request in requests:
+                request.fail(error)
+        self._requests.clear()

@@ -3,14 +3,18 @@ left lying about until something else happens."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import lmdb
 import pytest
 
+from actors import ConsistencyTimeout, NotStopped
 from actors.process.manager import ManagerActor
 from storage import EventLog
+from tests.helpers import wait_until
 from tests.system.jobs import Begin, Undone, Work, World, jobs_of
 from tests.system.test_faults import put_fault
 from tests.system.test_process_managers import events_of, opened, works
@@ -78,3 +82,33 @@ def test_a_skip_whose_commit_was_uncertain_is_answered(store_path: Path, monkeyp
             system.wait_processes()
         assert system.skip_process("worker", timeout=10) == "worker:1"
         assert failed() == 1
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold(_first: int, _last: int) -> None:
+        entered.set()
+        gate.wait(20)
+
+    with opened(store_path, jobs_of(World(bugs={"handler"}))) as system, ThreadPoolExecutor() as pool:
+        system.execute(Begin("a", "handler"))
+        wait_until(lambda: system.processes()[0].stopped_at)
+        system.on_committed(hold)
+        system.submit(Work("x"))
+        assert entered.wait(20)
+        writes, manager = (
+            system._runtime.writes.mailbox,
+            system._runtime.processes.running["worker"].mailbox,
+        )
+        calls = [pool.submit(system.skip_process, "worker", "why", 20) for _ in range(2)]
+        wait_until(lambda: len(writes) >= 1 and manager.empty())
+        if killed:
+            assert system.kill("process-worker")
+            assert all(isinstance(call.exception(20), ConsistencyTimeout | NotStopped) for call in calls)
+        gate.set()
+        if not killed:
+            assert [call.result(20) for call in calls] == ["worker:1"] * 2
+        wait_until(lambda: system._runtime.log.notes(b"pm/worker/skipped/"))
+        wait_until(lambda: system.processes()[0].lag == 0 and system.processes()[0].stopped_at is None)

@@ -32,6 +32,7 @@ def show_rebuild(report: Report, system: System, known: Known, threads: int) -> 
     if not known.customers:
         # Nobody asks before the first order, neither here nor while the commands ran.
         threads = 0
+    system.wait_applied()
     served = applied(system)
     with asking(system, known, threads) as before:
         threading.Event().wait(BEFORE)

@@ -6,6 +6,7 @@ A wake-up is called by whoever has news, in its thread; it does nothing but set 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +16,9 @@ from typing import Any
 from actors.options import MOST_SECONDS
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
+
+ROUND = 0.5
+"""Seconds after which at the latest a thread that waits notices Ctrl-C."""
 
 
 def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
@@ -66,7 +70,12 @@ class ThreadWake:
 
     def wait(self, seconds: float | None) -> bool:
         """Whether it was called, within so many seconds."""
-        return self._event.wait(seconds)
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        # In rounds: Ctrl-C in the moment before the thread blocks is noticed only when it wakes.
+        while not self._event.wait(max(min(end - time.monotonic(), ROUND), 0.0)):
+            if time.monotonic() >= end:
+                return False
+        return True
 
 
 class LoopWake:

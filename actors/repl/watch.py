@@ -6,6 +6,7 @@ one of its own.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from typing import Any, Protocol
 from actors.system import System
 
 __all__ = ["Applied", "Background", "BackgroundWatch", "answers"]
+
+ROUND = 0.5
+"""Seconds after which at the latest a wait notices Ctrl-C."""
 
 
 class Applied:
@@ -32,8 +36,11 @@ class Applied:
 
     def wait(self, beyond: int, stopped: Callable[[], bool], timeout: float | None) -> bool:
         """Wait for a position beyond this one; False when `stopped()`, or after `timeout` seconds."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
         with self._moved:
-            self._moved.wait_for(lambda: self.position > beyond or stopped(), timeout)
+            # In rounds: Ctrl-C in the moment before the thread blocks is noticed only when it wakes.
+            while not (self.position > beyond or stopped()) and (left := end - time.monotonic()) > 0:
+                self._moved.wait(min(left, ROUND))
             return self.position > beyond and not stopped()
 
     def wake(self) -> None:

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.definition.specs import CommandSpec
 from actors.errors import CommitUncertain
 from actors.mailbox import Request
+from actors.receipt import Receipt, receipt_of_event
 from actors.reply import Reply
 from storage import RecordedEvent
 
-__all__ = ["Applied", "Apply", "Bulk", "CatchUp", "Committed", "Exited", "Join", "Receipt", "Submission"]
+__all__ = [
+    "Applied",
+    "Apply",
+    "Bulk",
+    "CatchUp",
+    "Committed",
+    "Decided",
+    "Exited",
+    "Join",
+    "Receipt",
+    "Submission",
+    "receipt_or_error",
+]
 
 
-class Receipt(NamedTuple):
-    """What a command returns once it is on disk.
+Decided = Receipt | RecordedEvent | Exception
+"""What became of a command. An event stands for the receipt that `receipt_of_event` makes of it."""
 
-    `first` and `last` are the positions of its events, both 0 when it had none. `position` is
-    the place in the log from which its outcome can be read: `last`, or for a command without
-    events the position that it was decided at. `stream` and `version` are the command's own
-    stream and its version afterwards; `versions` has every stream that it wrote to.
-    """
 
-    command_id: str
-    first: int
-    last: int
-    position: int
-    stream: str
-    version: int
-    versions: Mapping[str, int]
-    events: Sequence[Any]
+def receipt_or_error(outcome: Decided) -> Receipt | Exception:
+    """The outcome as callers see it."""
+    return receipt_of_event(outcome) if outcome.__class__ is RecordedEvent else outcome  # type: ignore[return-value]
 
 
 class Submission(Request):
@@ -83,10 +86,10 @@ class Submission(Request):
         self.metadata: dict[str, Any] | None = None
         self.future: Reply[Any] | None = None
         self.bulk: Bulk | None = None
-        self.outcome: Receipt | Exception | None = None
+        self.outcome: Decided | None = None
         self.settled = False
 
-    def settle(self, outcome: Receipt | Exception) -> None:
+    def settle(self, outcome: Decided) -> None:
         """Give the caller the outcome; a second outcome is ignored. The writer's thread."""
         if self.settled:
             return
@@ -125,7 +128,7 @@ class Bulk(Request):
     def __init__(self, submissions: list[Submission]) -> None:
         self.submissions = submissions
         self.weight = self.remaining = len(submissions)
-        self.future: Reply[list[Receipt | Exception]] = Reply()
+        self.future: Reply[list[Decided]] = Reply()
         for submission in submissions:
             submission.bulk = self
 
@@ -133,9 +136,9 @@ class Bulk(Request):
         """Count down; the last one answers the caller."""
         self.remaining -= 1
         if not self.remaining:
-            outcomes = [submission.outcome for submission in self.submissions]
+            outcomes: list[Any] = [submission.outcome for submission in self.submissions]
             with suppress(InvalidStateError):
-                self.future.set_result(outcomes)  # type: ignore[arg-type]
+                self.future.set_result(outcomes)
 
     def fail(self, error: Exception) -> None:
         """Answer every command that has no outcome yet with `error`."""

@@ -1,8 +1,9 @@
 """The future of a reply: a `concurrent.futures.Future` that is cheap while nobody waits on it.
 
 Making the standard one costs more than deciding a command, nearly all of it for a condition
-variable that a pipelined caller never waits on. Here the condition is made when it is first used,
-and the first thread that asks for the result waits on a bare lock, which is all that `execute` needs.
+variable that a pipelined caller never waits on, and each of its containers is one more for the garbage
+collector to walk. Here they are made when they are first used, and the first thread that asks for the
+result waits on a bare lock, which is all that `execute` needs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any, TypeVar
 
+from actors.receipt import receipt_of_event
+from storage import RecordedEvent
+
 __all__ = ["Reply"]
 
 T = TypeVar("T")
@@ -20,7 +24,9 @@ _making = threading.Lock()
 
 
 class Reply(Future[T]):
-    """Behaves as `Future` in every respect; any thread."""
+    """Behaves as `Future` in every respect; any thread. A receipt that it was given as an event is made on demand."""
+
+    __slots__ = ("_callbacks", "_exception", "_latch", "_made", "_result", "_state", "_watchers")
 
     def __init__(self) -> None:
         # In place of Future.__init__, which makes the condition at once.
@@ -29,8 +35,21 @@ class Reply(Future[T]):
         self._state = PENDING
         self._result: Any = None
         self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
+        self._watchers: list[Any] | None = None
+        self._callbacks: list[Any] | None = None
+
+    # What the inherited methods use, under the condition.
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        if self._watchers is None:
+            self._watchers = []
+        return self._watchers
+
+    @property
+    def _done_callbacks(self) -> list[Any]:
+        if self._callbacks is None:
+            self._callbacks = []
+        return self._callbacks
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
@@ -77,8 +96,13 @@ class Reply(Future[T]):
         if self._made is None and self._state == FINISHED:
             if self._exception is not None:
                 raise self._exception
-            return self._result  # type: ignore[no-any-return]
-        return super().result(timeout)
+            return self._received(self._result)
+        return self._received(super().result(timeout))
+
+    def _received(self, result: Any) -> T:
+        if result.__class__ is RecordedEvent:
+            result = self._result = receipt_of_event(result)
+        return result  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:
         """As `Future.cancel`."""

@@ -23,8 +23,8 @@ from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineModels
 from actors.writer.states import StateCache
 from actors.writer.steps import Step
-from actors.writer.writer_desk import Outcome, WriterDesk
-from storage import CommitFailed, EventLog, StorageError, StoreFull
+from actors.writer.writer_desk import WriterDesk
+from storage import CommitFailed, EventLog, RecordedEvent, StorageError, StoreFull
 from storage.translation import full_disk
 
 __all__ = ["MAX_BATCH", "CommandHandler"]
@@ -160,7 +160,7 @@ class CommandHandler(Worker):
     # -- one batch ---------------------------------------------------------------------------
     def _handle(self, batch: list[Submission | Step]) -> None:
         try:
-            overlay, outcomes = self._decide(batch)
+            overlay, decided = self._decide(batch)
             try:
                 self._commit(overlay)
             finally:
@@ -173,24 +173,26 @@ class CommandHandler(Worker):
             overlay.merge()
             if overlay.events:
                 self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
-            self._reply(outcomes)
+            self._reply(decided)
 
-    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Outcome]]:
+    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Submission | Step]]:
+        """Decide what is still wanted; each of those has its outcome, which is not to be told before the commit."""
         inline = self._inline.begin(self._log.inline_batch())
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
-        outcomes: list[Outcome] = []
+        decided: list[Submission | Step] = []
         desk = self._desk
         for request in batch:
             future = request.future
             if request.settled or (future is not None and not future.begin()):
                 continue
             if isinstance(request, Step):
-                outcomes.append((request, overlay.step(request, self._show)))
-                continue
-            self._show(request)
-            outcomes.append((request, overlay.decide(request)))
+                request.outcome = overlay.step(request, self._show)
+            else:
+                self._show(request)
+                request.outcome = overlay.outcome_of(request)
+            decided.append(request)
         desk.activity = None
-        return overlay, outcomes
+        return overlay, decided
 
     def _show(self, submission: Submission) -> None:
         name = submission.spec.name if submission.spec else "append"
@@ -232,18 +234,21 @@ class CommandHandler(Worker):
             self._progress.committed(committed.last)
             tell(self._listeners, committed.first, committed.last)
 
-    def _reply(self, outcomes: list[Outcome]) -> None:
+    def _reply(self, decided: list[Submission | Step]) -> None:
         """Give the replies: now, or before the next batch's fsync where one is waiting already."""
         desk = self._desk
-        desk.hold(outcomes)
         desk.batches += 1
-        desk.commands += len(outcomes)
-        for _, outcome in outcomes:
+        desk.commands += len(decided)
+        for request in decided:
+            outcome = request.outcome
+            if outcome.__class__ is RecordedEvent:
+                continue
             if isinstance(outcome, Exception):
                 desk.refused += 1
             elif outcome.__class__ is list:
                 desk.commands += len(outcome) - 1
                 desk.refused += sum(isinstance(one, Exception) for one in outcome)
+        desk.hold(decided)
         if self.mailbox.empty():
             desk.release()
 

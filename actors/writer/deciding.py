@@ -20,11 +20,11 @@ from actors.errors import (
     InvalidMessage,
     described,
 )
-from actors.messages import Receipt, Submission
+from actors.messages import Decided, Receipt, Submission, receipt_or_error
 from actors.writer.asking import ask
 from actors.writer.inline import InlineRun
 from actors.writer.reader import Reader
-from actors.writer.receipts import receipt_of
+from actors.writer.receipts import receipt_from, receipt_of
 from actors.writer.states import UNLOADED, History, StateCache, evolve
 from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
@@ -61,7 +61,7 @@ class Overlay:
         self._states = states
         self._history = history
         self._encode = encode
-        self._receipts: dict[str, tuple[bytes, Receipt]] = {}
+        self._known: dict[str, CommandRecord] = {}
         self._own: dict[str, tuple[Any, int]] = {}
         self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
         self._reader = Reader(self)
@@ -118,7 +118,7 @@ class Overlay:
         kept = len(self.events) - (self.position - position)
         del self.events[kept:], self.encoded[kept:], self.snapshots[snapshots:]
         for record in self.commands[commands:]:
-            del self._receipts[record.command_id]
+            del self._known[record.command_id]
         del self.commands[commands:]
         self.position = position
         for stream, entry in reversed(self._undo or ()):
@@ -131,6 +131,10 @@ class Overlay:
 
     def decide(self, submission: Submission) -> Receipt | Exception:
         """Decide one command on what the ones before it left; a failing one leaves no trace."""
+        return receipt_or_error(self.outcome_of(submission))
+
+    def outcome_of(self, submission: Submission) -> Decided:
+        """As `decide`, without making a receipt that perhaps nobody looks at."""
         try:
             return self._decide(submission)
         except OnewriterError as error:
@@ -145,7 +149,7 @@ class Overlay:
         finally:
             self._own = {}
 
-    def _decide(self, submission: Submission) -> Receipt:
+    def _decide(self, submission: Submission) -> Receipt | RecordedEvent:
         if submission.deadline is not None and time.monotonic() > submission.deadline:
             raise DeadlineExceeded(
                 f"{self._what(submission)} {submission.command_id} was not executed: its deadline passed "
@@ -170,20 +174,21 @@ class Overlay:
         return self.entry(submission.stream, None)[1]
 
     def _earlier(self, submission: Submission) -> Receipt | None:
+        if submission.fresh:
+            return None
         command_id = submission.command_id
-        known = self._receipts.get(command_id)
-        if known is None:
-            if submission.fresh:
-                return None
-            record = self._history.command(command_id)
-            if record is None:
-                return None
-            known = record.digest, receipt_of(record, self._history)
-        if known[0] != submission.digest:
+        known = self._known.get(command_id)
+        record = known or self._history.command(command_id)
+        if record is None:
+            return None
+        if record.digest != submission.digest:
             raise CommandIdReused(command_id)
-        return known[1]
+        if known is None:
+            return receipt_of(record, self._history)
+        first = len(self.events) - (self.position - known.first) - 1
+        return receipt_from(known, self.events[first : first + known.count])
 
-    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt:
+    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt | RecordedEvent:
         recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
         encoded = [self._encode(one) for one in recorded] if self._encode is not None else []
         if self.inline is not None:
@@ -194,38 +199,24 @@ class Overlay:
         own = self._own
         if stream in own:
             version = own[stream][1]
-        first, last = (recorded[0].position, recorded[-1].position) if recorded else (0, 0)
-        receipt = Receipt(
-            submission.command_id,
-            first,
-            last,
-            last or self.position,
-            stream,
-            version,
-            {one.stream: one.version for one in recorded},
-            tuple(one.event for one in recorded),
+        first = recorded[0].position if recorded else self.position
+        record = CommandRecord(
+            submission.command_id, first, len(recorded), submission.digest, stream, version
         )
         # From here on nothing can fail: the command is part of the batch.
         self.position += len(recorded)
         self.events += recorded
         self.encoded += encoded
-        self.commands.append(
-            CommandRecord(
-                submission.command_id,
-                first or self.position,
-                len(recorded),
-                submission.digest,
-                stream,
-                version,
-            )
-        )
-        self._receipts[submission.command_id] = submission.digest, receipt
+        self.commands.append(record)
+        self._known[submission.command_id] = record
         for name, entry in own.items():
             self._snapshot(name, entry)
             if self._undo is not None:
                 self._undo.append((name, self.changed.get(name)))
             self.changed[name] = entry
-        return receipt
+        if len(recorded) == 1 and recorded[0].stream == stream:
+            return recorded[0]
+        return receipt_from(record, recorded)
 
     def _record(self, submission: Submission, event: Any, position: int) -> RecordedEvent:
         spec = self.domain.events.get(type(event))

@@ -1,12 +1,14 @@
-"""A receipt rebuilt from what the log keeps of it: positions, not copies of events."""
+"""A receipt made from what the log keeps of it: positions, not copies of events."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from actors.messages import Receipt
 from actors.writer.states import History
 from storage import CommandRecord, RecordedEvent
 
-__all__ = ["receipt_of"]
+__all__ = ["receipt_from", "receipt_of"]
 
 
 def receipt_of(record: CommandRecord, history: History) -> Receipt:
@@ -18,14 +20,19 @@ def receipt_of(record: CommandRecord, history: History) -> Receipt:
         # A read ends early where the events are large.
         while more := history.read(record.first - 1 + len(events), record.count - len(events), last):
             events += more
-    versions = {recorded.stream: recorded.version for recorded in events}
+    return receipt_from(record, events)
+
+
+def receipt_from(record: CommandRecord, events: Sequence[RecordedEvent]) -> Receipt:
+    """The receipt of a command whose events these are."""
+    last = events[-1].position if events else 0
     return Receipt(
         record.command_id,
-        record.first if record.count else 0,
+        record.first if events else 0,
         last,
         last or record.first,
         record.stream,
         record.version,
-        versions,
+        {recorded.stream: recorded.version for recorded in events},
         tuple(recorded.event for recorded in events),
     )

@@ -49,7 +49,7 @@ class Step(Request):
     it must have, None for no note; otherwise `future` has StepSuperseded.
     """
 
-    __slots__ = ("future", "guard", "notes", "settled", "submissions", "weight")
+    __slots__ = ("future", "guard", "notes", "outcome", "settled", "submissions", "weight")
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Step(Request):
         self.notes = notes
         self.guard = guard
         self.future: Reply[Outcomes] = Reply()
+        self.outcome: Outcomes | Exception | None = None
         self.settled = False
         self.weight = max(len(submissions), 1)
 

@@ -6,12 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from actors.messages import Receipt, Submission
-from actors.writer.steps import Outcomes, Step
+from actors.messages import Submission
+from actors.writer.steps import Step
 
-__all__ = ["Outcome", "WriterDesk"]
-
-Outcome = tuple[Submission, Receipt | Exception] | tuple[Step, Outcomes | Exception]
+__all__ = ["WriterDesk"]
 
 
 class WriterDesk:
@@ -27,12 +25,12 @@ class WriterDesk:
         self.commands = 0
         self.refused = 0
         self.batches = 0
-        self._held: deque[Outcome] = deque()
+        self._held: deque[Submission | Step] = deque()
         self._releasing = threading.Lock()
 
-    def hold(self, outcomes: Iterable[Outcome]) -> None:
-        """Keep replies whose commit is done for a moment that suits the next batch."""
-        self._held.extend(outcomes)
+    def hold(self, decided: Iterable[Submission | Step]) -> None:
+        """Keep those whose commit is done, each with its outcome, for a moment that suits the next batch."""
+        self._held.extend(decided)
 
     def release(self) -> None:
         """Give all held replies; any thread. When another one is at it already, that one gives them."""
@@ -40,7 +38,7 @@ class WriterDesk:
         while held and self._releasing.acquire(blocking=False):
             try:
                 while held:
-                    request, outcome = held.popleft()
-                    request.settle(outcome)  # type: ignore[arg-type]
+                    request = held.popleft()
+                    request.settle(request.outcome)  # type: ignore[arg-type]
             finally:
                 self._releasing.release()

@@ -19,7 +19,7 @@ from actors.errors import (
     Overloaded,
 )
 from actors.mailbox import Mailbox
-from actors.messages import Bulk, Receipt, Submission
+from actors.messages import Bulk, Receipt, Submission, receipt_or_error
 from actors.reply import Reply
 from actors.worker import refuse_in_actor
 from actors.writer.conflicts import resolving
@@ -180,7 +180,7 @@ class WriteGateway:
             except TimeoutError:
                 continue  # Their places hold a CommandTimeout with the id.
             for place, outcome in zip(places, found, strict=True):
-                outcomes[place] = outcome
+                outcomes[place] = receipt_or_error(outcome)
         return outcomes
 
     def _many_one_by_one(

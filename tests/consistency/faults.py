@@ -178,12 +178,12 @@ def _replies_early(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     decide = CommandHandler._decide
 
     def hasty(self: CommandHandler, batch: Sequence[Any]) -> Any:
-        overlay, outcomes = decide(self, batch)  # type: ignore[arg-type]
-        for request, outcome in outcomes:
+        overlay, decided = decide(self, batch)  # type: ignore[arg-type]
+        for request in decided:
             if isinstance(request, Submission):
-                request.settle(outcome)  # type: ignore[arg-type]
+                request.settle(request.outcome)  # type: ignore[arg-type]
         pace.wait_for(3, MOMENT)
-        return overlay, outcomes
+        return overlay, decided
 
     monkeypatch.setattr(CommandHandler, "_decide", hasty)
 

@@ -315,7 +315,10 @@ def test_a_handler_that_dies_in_the_middle_of_deciding_decides_all_of_it_again(
 ) -> None:
     with batch_of(system) as futures:
         died = put_fault(
-            monkeypatch, Overlay, "decide", only=lambda _overlay, submission: submission.command_id == "again"
+            monkeypatch,
+            Overlay,
+            "outcome_of",
+            only=lambda _overlay, submission: submission.command_id == "again",
         )
     check_outcomes(system, futures)
     assert died() == 1

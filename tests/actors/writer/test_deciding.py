@@ -164,7 +164,7 @@ def test_states_are_committed_when_the_batch_is(writer):
 # -- ids --------------------------------------------------------------------------------------
 def test_an_id_twice_in_a_batch_gives_the_same_receipt_and_one_event(writer):
     first = writer.decide(Deposit("ann", 5), command_id="once")
-    assert writer.decide(Deposit("ann", 5), command_id="once") is first
+    assert writer.decide(Deposit("ann", 5), command_id="once") == first
     assert len(writer.commit().events) == 1
 
 
@@ -383,7 +383,7 @@ def test_no_snapshot_is_made_where_none_is_wanted():
 def test_facts_get_positions_and_versions_of_their_stream(writer):
     first = writer.append("sensor-1", Measured(1), Measured(2), command_id="import-1")
     assert (first.first, first.last, first.stream, first.version) == (2, 3, "sensor-1", 2)
-    assert writer.append("sensor-1", Measured(1), Measured(2), command_id="import-1") is first
+    assert writer.append("sensor-1", Measured(1), Measured(2), command_id="import-1") == first
     only(writer.append("sensor-1", Measured(9), command_id="import-1"), CommandIdReused)
     assert only(writer.append("sensor-1", Measured(3), expected_version=1), ConcurrencyConflict).actual == 2
     writer.commit()

@@ -1,8 +1,9 @@
 """What the event log stores, and how it is laid out in keys and bytes. Pure; any thread.
 
 An event is [stream, version, type, fields, time_us, command_id, command, causation_id, correlation_id, tags,
-metadata] under its position; a command is [first, count, digest, stream, version] under its id; a snapshot is
-[version, fingerprint, state] under its stream. Numbers in keys are 64 bits, big-endian, so that they sort.
+metadata] under its position, with the origin at the end in the first event of a command; a command is [first, count, digest, stream, version] under its id; a snapshot is
+[version, fingerprint, state] under its stream. An origin is what the event alone does not tell of the command: its
+digest, or [digest, stream, version] where its own stream is not as its last event left it. Numbers in keys are 64 bits, big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -212,6 +213,7 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
             correlation_id,
             tags,
             metadata,
+            *_,  # what the indexes are to know of its command
         ) = codec.decode(data)
         return RecordedEvent(
             position,

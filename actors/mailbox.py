@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -52,7 +52,8 @@ class Mailbox:
     """A FIFO of envelopes with a soft bound for requests from outside.
 
     `put` never waits (actors never block on each other); `offer` is for callers' threads
-    and waits for room. The bound counts commands, not envelopes: an envelope of weight
+    and waits for room. `line_up` is for event loops, which can't wait: what finds no room stands in a
+    line, from which the actor's thread lets it in. The bound counts commands, not envelopes: an envelope of weight
     100 takes the room of 100. Threads that offer at the same instant may overshoot it by
     one envelope each.
     """
@@ -68,6 +69,7 @@ class Mailbox:
         self.tick = tick
         self._room = threading.Condition()
         self._waiting = 0
+        self._line: OrderedDict[Request, None] = OrderedDict()
         self._extra = 0
         self._refusal: Callable[[], Exception] | None = None
 
@@ -108,10 +110,47 @@ class Mailbox:
                 self._waiting -= 1
         return True
 
+    def line_up(self, request: Request) -> bool:
+        """Add a request, now or when there is room and its turn has come; whether it was added now. Never waits."""
+        if not self._line and (self._limit is None or len(self) < self._limit):
+            self.put(request)
+            return True
+        with self._room:
+            self._line[request] = None
+        # Where something waits, or the mailbox is closed, whoever takes it looks at the line after that.
+        if self.empty() or self._refusal is not None:
+            self._admit()
+        return False
+
+    def withdraw(self, request: Request) -> bool:
+        """Take a request out of the line; False where it is in the mailbox, or answered, already. Any thread."""
+        with self._room:
+            stands = request in self._line
+            if stands:
+                del self._line[request]
+        return stands
+
+    def _admit(self) -> None:
+        """Let in from the line what there is room for, leaving some to the threads that wait for it too. Any thread."""
+        assert self._limit is not None
+        with self._room:
+            free = max(self._limit - len(self), 0)
+            # One at least, where there is room: its taking lets the next ones in.
+            end = self._limit - min(self._waiting, free // 2)
+            while self._line and (len(self) < end or self._refusal is not None):
+                request, _ = self._line.popitem(last=False)
+                self._extra += request.weight - 1
+                self._queue.put(request)
+        if self._refusal is not None:
+            self._refuse_waiting()
+
     def get(self) -> Any:
         """The next envelope; waits for one. The actor's thread only."""
         if self._held:
-            return self._held.popleft()
+            envelope = self._held.popleft()
+            if self._line:
+                self._admit()
+            return envelope
         try:
             envelope = self._queue.get(timeout=self.tick)
         except queue.Empty:
@@ -139,6 +178,8 @@ class Mailbox:
                 taken.append(envelope)
         except queue.Empty:
             pass
+        if self._line:
+            self._admit()
         if self._waiting:
             with self._room:
                 self._room.notify_all()
@@ -160,7 +201,11 @@ class Mailbox:
         if weight > 1:
             with self._room:
                 self._extra -= weight - 1
-        if notify and self._waiting:
+        if not notify:
+            return
+        if self._line:
+            self._admit()
+        if self._waiting:
             with self._room:
                 self._room.notify_all()
 
@@ -172,6 +217,8 @@ class Mailbox:
         """Answer everything that waits, and all that is put from now on, with `refusal()`."""
         self._refusal = refusal
         self._refuse_waiting()
+        if self._line:
+            self._admit()
         with self._room:
             self._room.notify_all()
 

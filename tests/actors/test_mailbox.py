@@ -231,3 +231,115 @@ def test_every_message_is_answered_once_when_many_threads_put_while_it_closes():
         handled = {id(message) for message in taken}
         for message in (message for own in sent for message in own):
             assert len(message.answers) + (id(message) in handled) == 1
+
+
+def test_what_finds_no_room_stands_in_a_line_and_is_let_in_in_order_as_room_appears():
+    mailbox = Mailbox(limit=2)
+    assert [mailbox.line_up(Message(number)) for number in range(6)] == [True, True, *[False] * 4]
+    assert len(mailbox) == 2
+    assert mailbox.get().name == 0
+    assert len(mailbox) == 2
+    assert names(mailbox.drain(9)) == [1, 2]
+    # Room or not, nobody overtakes those in the line.
+    assert not mailbox.line_up(Message(6))
+    assert names(mailbox.drain(9)) == [3, 4]
+    assert names(mailbox.drain(9)) == [5, 6]
+    assert mailbox.empty()
+    assert mailbox.line_up(Message(7))
+
+
+def test_a_mailbox_without_a_bound_has_no_line():
+    mailbox = Mailbox()
+    assert all(mailbox.line_up(Message(number)) for number in range(50))
+
+
+def test_what_is_held_lets_the_line_in_when_it_is_taken():
+    mailbox = Mailbox(limit=2)
+    first, second, third = (Message(number) for number in range(3))
+    assert mailbox.line_up(first)
+    assert mailbox.line_up(second)
+    mailbox.hold(mailbox.drain(2))
+    assert not mailbox.line_up(third)
+    assert names([mailbox.get(), mailbox.get(), mailbox.get()]) == [0, 1, 2]
+
+
+def test_a_heavy_message_in_the_line_takes_its_room_when_it_is_let_in():
+    mailbox = Mailbox(limit=10)
+    mailbox.put(Message("first"))
+    mailbox.put(Message("heavy", 20))
+    assert not mailbox.line_up(Message("heavier", 30))
+    assert not mailbox.line_up(Message("last"))
+    assert len(mailbox) == 21
+    assert names(mailbox.drain(1)) == ["first"]
+    assert names(mailbox.drain(1)) == ["heavy"]
+    assert len(mailbox) == 30
+    assert names([mailbox.get(), mailbox.get()]) == ["heavier", "last"]
+    assert len(mailbox) == 0
+
+
+def test_one_that_stands_in_the_line_can_be_withdrawn_until_it_is_let_in():
+    mailbox = Mailbox(limit=1)
+    first, second, third = (Message(number) for number in range(3))
+    for message in (first, second, third):
+        mailbox.line_up(message)
+    assert not mailbox.withdraw(first)
+    assert mailbox.withdraw(second)
+    assert not mailbox.withdraw(second)
+    assert mailbox.get() is first
+    assert not mailbox.withdraw(third)
+    assert mailbox.get() is third
+
+
+def test_closing_answers_those_in_the_line_and_those_that_line_up_afterwards():
+    mailbox = Mailbox(limit=1)
+    messages = [Message(number) for number in range(4)]
+    for message in messages[:3]:
+        mailbox.line_up(message)
+    mailbox.close(Closed)
+    mailbox.line_up(messages[3])
+    assert [len(message.answers) for message in messages] == [1, 1, 1, 1]
+    assert mailbox.empty()
+    assert not mailbox.withdraw(messages[2])
+
+
+def test_threads_that_wait_for_room_get_some_of_it_beside_a_line_that_never_ends():
+    mailbox = Mailbox(limit=4)
+    went = []
+    for number in range(4):
+        mailbox.put(Message(number))
+    with Threads() as threads:
+        for number in range(3):
+            threads.start(lambda number=number: went.append(mailbox.offer(Message(f"thread {number}"), 20)))
+        wait_until(lambda: mailbox._waiting == 3)
+
+        def step():
+            while mailbox.line_up(Message("task")):
+                pass
+            mailbox.drain(100)
+            return len(went) == 3
+
+        wait_until(step)
+    assert went == [True] * 3
+
+
+def test_nothing_is_lost_between_threads_event_loops_and_the_one_that_takes():
+    putters, each = 4, 500
+    mailbox = Mailbox(limit=5)
+    taken = []
+
+    def offer(name):
+        for number in range(each):
+            assert mailbox.offer(Message((name, number)), 20)
+
+    def line_up(name):
+        for number in range(each):
+            mailbox.line_up(Message((name, number)))
+
+    with Threads() as threads:
+        for name in range(putters):
+            threads.start(line_up if name % 2 else offer, name)
+        while len(taken) < putters * each:
+            taken += names([mailbox.get(), *mailbox.drain(3)])
+    for name in range(putters):
+        assert [number for owner, number in taken if owner == name] == list(range(each))
+    assert mailbox.empty()

@@ -59,7 +59,7 @@ class UmaDbCommands(CommandPeer):
         for client in clients:
             client.head()  # connects, before the clock starts
         try:
-            return time_callers(shares, [_handler(client) for client in clients])
+            return time_callers(shares, [handler(client) for client in clients])
         finally:
             for client in clients:
                 client.close()
@@ -78,8 +78,8 @@ class UmaDbCommands(CommandPeer):
             self.server.wait(STOP_TIMEOUT)
 
 
-def _handler(client: umadb.Client) -> Callable[[Command], object]:
-    """Decides on states in memory and appends; one thread."""
+def handler(client: umadb.Client) -> Callable[[Command], object]:
+    """What carries out the commands of one caller: decides on states in memory and appends; one thread."""
     products: dict[str, tuple[int, int]] = {}
 
     def carry_out(command: Command) -> None:

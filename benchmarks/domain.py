@@ -106,3 +106,14 @@ class PricedFrom:
 
     def run(self, view: Any) -> list[Row]:
         return list(view[products].range("price", self.price, limit=self.limit))
+
+
+@shop.query(reads=[catalog])
+class PriceSum:
+    """A number out of many rows: work for whoever answers, and little to carry back."""
+
+    low: int
+    high: int
+
+    def run(self, view: Any) -> int:
+        return sum(row["price"] for row in view[products].range("price", self.low, self.high))

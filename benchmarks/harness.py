@@ -8,12 +8,13 @@ from __future__ import annotations
 import gc
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.peers.base import CommandPeer, QueryPeer
-from benchmarks.workload import Lookups, lookups, right_answers, shares
+from benchmarks.workload import BATCH, PRODUCTS, Lookups, Wanted, lookups, right_answers, shares
 
 # Peers that a machine may do without, as far as this package is concerned.
 OPTIONAL = ("eventsourcing", "umadb")
@@ -23,22 +24,27 @@ APPLIED = "/applied"
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """One line of the commands table; `key` names it for `--only` and for the aims."""
+    """One line of the commands table; `key` names it for `--only` and for the aims.
+
+    `times` as many commands as were asked for, so that a fast one is not measured for a blink only.
+    """
 
     key: str
     label: str
     make: Callable[[], CommandPeer]
     callers: int = 1
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
 class QueryEntry:
-    """One line of the queries table; `ranges` tells which answers are right."""
+    """One line of a queries table; `wanted` tells which answers are right, `times` how many look-ups of those asked for."""
 
     key: str
     label: str
     make: Callable[[], QueryPeer]
-    ranges: bool = False
+    wanted: Wanted = "row"
+    times: float = 1.0
 
 
 Entry = CommandEntry | QueryEntry
@@ -65,7 +71,6 @@ def measure(
     """
     results = Results()
     sound = True
-    look = lookups(queries)
     for round_number in range(rounds):
         for entry in entries if round_number % 2 == 0 else reversed(entries):
             if entry.key in results.missing:
@@ -74,9 +79,12 @@ def measure(
             try:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
                     if isinstance(entry, CommandEntry):
-                        _measure_commands(entry, Path(own), round_number, commands, results)
+                        total = max(int(commands * entry.times), PRODUCTS)
+                        measure_commands(entry, Path(own), round_number, total, results)
                     else:
-                        _measure_queries(entry, Path(own), round_number, look, results)
+                        measure_queries(
+                            entry, Path(own), round_number, max(int(queries * entry.times), BATCH), results
+                        )
             except ModuleNotFoundError as error:
                 sound = sound and error.name in OPTIONAL
                 results.missing[entry.key] = f"not installed: {error}"
@@ -87,17 +95,18 @@ def measure(
     return results, sound
 
 
-def _measure_commands(
+def measure_commands(
     entry: CommandEntry, folder: Path, round_number: int, total: int, results: Results
 ) -> None:
+    """One measurement of this many commands."""
     work = shares(entry.callers, total)
     peer = entry.make()
     results.promises[entry.key] = peer.promises
     try:
         peer.setup(folder)
-        gc.collect()
-        seconds = peer.commands(work)
-        settling = peer.settle()
+        with _undisturbed():
+            seconds = peer.commands(work)
+            settling = peer.settle()
         written = peer.written()
     finally:
         peer.close()
@@ -108,21 +117,32 @@ def _measure_commands(
         results.add(entry.key + APPLIED, round_number, total / (seconds + settling))
 
 
-def _measure_queries(
-    entry: QueryEntry, folder: Path, round_number: int, look: Lookups, results: Results
-) -> None:
+def measure_queries(entry: QueryEntry, folder: Path, round_number: int, total: int, results: Results) -> None:
+    """One measurement of this many look-ups."""
+    look = lookups(total)
     sample = Lookups(look.skus[:CHECKED_ANSWERS], look.prices[:CHECKED_ANSWERS])
     peer = entry.make()
     results.promises[entry.key] = peer.promises
     try:
         peer.setup(folder)
-        if peer.answer(sample) != right_answers(sample, entry.ranges):
+        if peer.answer(sample) != right_answers(sample, entry.wanted):
             raise RuntimeError("wrong answers")
-        gc.collect()
-        seconds = peer.queries(look)
+        with _undisturbed():
+            seconds = peer.queries(look)
     finally:
         peer.close()
     results.add(entry.key, round_number, len(look.skus) / seconds)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Python's garbage collector is not to walk what the benchmark made beforehand; what a peer makes, it does."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _tell(text: str) -> None:

@@ -6,6 +6,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import sqlite3
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import lmdb
 
-PACKAGES = ("pykka", "lmdb", "msgpack", "eventsourcing", "umadb")
+PACKAGES = ("onewriter", "pykka", "lmdb", "msgpack", "eventsourcing", "umadb")
 
 
 def machine() -> str:
@@ -33,16 +35,48 @@ def machine() -> str:
 
 def disk(folder: Path) -> str:
     """How many appended pages a second this disk makes durable: the floor under one caller's figures."""
-    count = 200
+    kind = _file_system(folder)
+    warning = "; no disk: what is said of durability below does not hold here" if kind == "tmpfs" else ""
+    rate = 1 / fsync_seconds(folder)
+    return f"Data on {kind}, {rate:,.0f} fsyncs of an appended 4 KiB page a second{warning}"
+
+
+def fsync_seconds(folder: Path, count: int = 200) -> float:
+    """How long it takes on average to append a page to a file of this folder and make it durable."""
     with (folder / "fsync").open("wb", buffering=0) as file:
         started = time.perf_counter()
         for _ in range(count):
             file.write(bytes(4096))
             os.fsync(file.fileno())
-        rate = count / (time.perf_counter() - started)
-    kind = _file_system(folder)
-    warning = "; no disk: what is said of durability below does not hold here" if kind == "tmpfs" else ""
-    return f"Data on {kind}, {rate:,.0f} fsyncs of an appended 4 KiB page a second{warning}"
+        return (time.perf_counter() - started) / count
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a report says of the machine: names and what is there."""
+    return {
+        "versions": machine(),
+        "processor": _first("/proc/cpuinfo", "model name"),
+        "memory": _first("/proc/meminfo", "MemTotal"),
+        "system": platform.platform(),
+        "interpreter": f"{platform.python_implementation()} {platform.python_version()}, "
+        f"{'with' if _has_gil() else 'without'} a GIL, thread switch interval {sys.getswitchinterval() * 1e3:g} ms",
+        "SQLite": sqlite3.sqlite_version,
+        "disk": disk(folder),
+        "load when it began": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
+    }
+
+
+def _has_gil() -> bool:
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def _first(file: str, name: str) -> str:
+    """What the first line of this name says."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "unknown")
 
 
 def _file_system(folder: Path) -> str:

@@ -1,66 +1,62 @@
-"""The figures as plain text tables; pure."""
+"""The report as Markdown; pure."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from benchmarks.aims import Aim, Judged
 from benchmarks.harness import APPLIED, CommandEntry, Entry, Results
-from benchmarks.suite import Aim
+from benchmarks.machine import markdown
+from benchmarks.ratios import range_of, ratio_key, ratio_of
+from benchmarks.section import Section
 
 NOT_MEASURED = "not measured"
+VERDICTS = {True: "met", False: "**not met**", None: ""}
 
 
-def rates_table(
-    title: str, entries: Sequence[Entry], base: str, base_name: str, results: Results
-) -> list[str]:
-    """Median, lowest and highest rate of each entry, and its median ratio to the entry `base`."""
-    lines: list[tuple[str, ...]] = [("", "callers", "median", "lowest", "highest", f"/ {base_name}")]
+def rates_rows(entries: Sequence[Entry], base: str, results: Results) -> list[tuple[str, ...]]:
+    """Median, lowest and highest rate of each entry, and its ratio to the entry `base` with its spread."""
+    rows = []
     for entry in entries:
-        callers = str(entry.callers) if isinstance(entry, CommandEntry) else "1"
+        callers = f"{entry.callers:,}" if isinstance(entry, CommandEntry) else "1"
         if entry.key in results.rates:
-            lines.append(_rates_line(entry.label, callers, entry.key, base, results))
+            rows.append(_rates_row(entry.label, callers, entry.key, base, results))
         if entry.key + APPLIED in results.rates:
-            label = "    until every replica has applied"
-            lines.append(_rates_line(label, callers, entry.key + APPLIED, base, results))
+            rows.append(_rates_row("… until all have applied", callers, entry.key + APPLIED, base, results))
         if entry.key in results.missing:
-            lines.append((entry.label, callers, "-", "-", "-", ""))
-    reasons = [
-        f"  {entry.label}: {results.missing[entry.key]}" for entry in entries if entry.key in results.missing
-    ]
-    return [title, *_table(lines), *reasons]
+            rows.append((entry.label, callers, "-", "-", "-", results.missing[entry.key]))
+    return rows
 
 
-def _rates_line(label: str, callers: str, key: str, base: str, results: Results) -> tuple[str, ...]:
-    rates = results.rates[key].values()
-    ratio = median_ratio(key, base, results)
+def _rates_row(label: str, callers: str, key: str, base: str, results: Results) -> tuple[str, ...]:
+    rates = range_of(results.rates[key].values())
+    ratio = ratio_of(results.rates[key], results.rates.get(base, {}))
     return (
         label,
         callers,
-        f"{statistics.median(rates):,.0f}",
-        f"{min(rates):,.0f}",
-        f"{max(rates):,.0f}",
-        "" if ratio is None else f"{ratio:.2f}",
+        *(f"{rate:,.0f}" for rate in (rates.median, rates.lowest, rates.highest)),
+        "" if ratio is None else spread(ratio.median, ratio.lowest, ratio.highest),
     )
 
 
-def aims_table(aims: Iterable[Aim], results: Results) -> list[str]:
-    lines = [("Aims", "ratio", "aim", "")]
-    for aim in aims:
-        ratio = median_ratio(aim.one, aim.other, results)
-        if ratio is None:
-            lines.append((aim.text, NOT_MEASURED, f"{aim.times:.1f}", ""))
-        else:
-            verdict = "met" if ratio >= aim.times else "not met"
-            lines.append((aim.text, f"{ratio:.2f}", f"{aim.times:.1f}", verdict))
-    return _table(lines)
+def spread(median: float, lowest: float, highest: float) -> str:
+    """A figure with what it spreads over."""
+    return f"{median:.2f} ({lowest:.2f} to {highest:.2f})"
 
 
-def median_ratio(one: str, other: str, results: Results) -> float | None:
-    """The median over the rounds of the ratio within a round: what drifts between rounds cancels out."""
-    first, second = results.rates.get(one, {}), results.rates.get(other, {})
-    ratios = [rate / second[number] for number, rate in first.items() if number in second]
-    return statistics.median(ratios) if ratios else None
+def rates_figures(results: Results, aims: Iterable[Aim]) -> dict[str, float]:
+    """The rates with their spread, and the ratios that the aims are about."""
+    figures: dict[str, float] = {}
+    for key, rates in results.rates.items():
+        figures |= range_of(rates.values()).figures(key)
+    wanted = {key for aim in aims for key in aim.candidates.values()}
+    for one in results.rates:
+        for other in results.rates:
+            key = ratio_key(one, other)
+            if key in wanted:
+                ratio = ratio_of(results.rates[one], results.rates[other])
+                figures |= {} if ratio is None else ratio.figures(key)
+    return figures
 
 
 def promises(entries: Iterable[Entry], results: Results) -> list[str]:
@@ -70,15 +66,55 @@ def promises(entries: Iterable[Entry], results: Results) -> list[str]:
         text = results.promises.get(entry.key)
         if text is not None:
             found.setdefault(text, entry.label.partition(":")[0])
-    return [f"  {name}: {text}." for text, name in found.items()]
+    return [f"- {name}: {text}." for text, name in found.items()]
 
 
-def _table(lines: Sequence[tuple[str, ...]]) -> list[str]:
-    """The first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rendered = []
-    for line in lines:
-        cells = [line[0].ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)]
-        rendered.append("  " + "  ".join(cells).rstrip())
-    return rendered
+def aims_table(found: Iterable[Judged]) -> str:
+    """Markdown: each aim with its best figure, the spread of it and whether it was met."""
+    rows = []
+    for one in found:
+        aim = one.aim
+        limit = "" if aim.bound is None else f"{'at most' if aim.at_most else 'at least'} {aim.bound:g}"
+        text = f"{aim.text} ({one.name})" if one.name else aim.text
+        figure = (
+            NOT_MEASURED
+            if one.found is None
+            else spread(one.found.median, one.found.lowest, one.found.highest)
+        )
+        rows.append([text, figure, limit, VERDICTS[one.met]])
+    return markdown(["aim", "ratio", "bound", ""], rows)
+
+
+def section_page(section: Section, plots: Iterable[str] = ()) -> str:
+    """A section as Markdown, with the plots of these file names."""
+    parts = [f"## {section.title}", section.text.strip()]
+    if section.rows:
+        parts.append(markdown(list(section.header), [list(row) for row in section.rows]))
+    parts += [f"![{section.title}]({name})" for name in plots]
+    return "\n\n".join(part for part in parts if part)
+
+
+def report_page(
+    environment: Mapping[str, str], aims: Sequence[Judged], pages: Iterable[str], seconds: float
+) -> str:
+    """The whole report."""
+    judged = [one.met for one in aims if one.met is not None]
+    counted = f"{sum(judged)} of {len(judged)} aims that were measured are met." if judged else ""
+    return (
+        "\n\n".join(
+            part
+            for part in (
+                "# Benchmarks of onewriter",
+                markdown(["environment", ""], [[name, value] for name, value in environment.items()]),
+                f"Measured in {seconds / 60:.0f} minutes. Only figures of one run say anything about one another: "
+                "machines drift, and ratios are taken within a round, then the median of them over the rounds, "
+                "with the lowest and the highest in brackets.",
+                "## Aims",
+                aims_table(aims),
+                counted,
+                *pages,
+            )
+            if part
+        )
+        + "\n"
+    )

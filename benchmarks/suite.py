@@ -1,20 +1,20 @@
-"""What is measured beside what, and what onewriter aims at."""
+"""What is measured beside what: the entries of the tables, in the order in which they are shown."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness import APPLIED, CommandEntry, Entry, QueryEntry
-from benchmarks.workload import BATCH, RANGE_LENGTH
+from benchmarks.harness import CommandEntry, QueryEntry
+from benchmarks.workload import BATCH, RANGE_LENGTH, SUM_LENGTH
 
 MANY = 64
 SOME = 32
+TASKS = 1_000
 
 
-def _peer(module: str, name: str, **settings: Any) -> Callable[[], Any]:
+def peer(module: str, name: str, **settings: Any) -> Callable[[], Any]:
     """Makes the peer when its turn comes: importing it may need a package that is not there."""
 
     def make() -> Any:
@@ -23,144 +23,231 @@ def _peer(module: str, name: str, **settings: Any) -> Callable[[], Any]:
     return make
 
 
-ONEWRITER = "onewriter, 3 replicas"
+def _commands(
+    key: str, label: str, make: Callable[[], Any], *, callers: int = 1, times: float = 1.0
+) -> CommandEntry:
+    return CommandEntry(f"commands/{key}", label, make, callers, times)
+
+
+ONE = "onewriter, 1 replica"
+THREE = "onewriter, 3 replicas"
+PROCESSES = "onewriter, 3 in processes"
 EVENTSOURCING = "eventsourcing, SQLite"
 
-COMMANDS: list[Entry] = [
-    CommandEntry("commands/onewriter-1", f"{ONEWRITER}: execute", _peer("onewriter", "OneWriterCallers")),
-    CommandEntry(
-        "commands/eventsourcing-1",
+# An fsync for each command: fewer of them. Thousands a second more: more of them.
+FEW, MORE, MOST = 0.5, 2.0, 5.0
+
+COMMANDS = [
+    _commands("onewriter-1", f"{THREE}: execute", peer("onewriter", "OneWriterCallers"), times=FEW),
+    _commands(
+        "onewriter-one-replica-1",
+        f"{ONE}: execute",
+        peer("onewriter", "OneWriterCallers", replicas=1),
+        times=FEW,
+    ),
+    _commands(
+        "onewriter-processes-1",
+        f"{PROCESSES}: execute",
+        peer("onewriter", "OneWriterCallers", workers="process"),
+        times=FEW,
+    ),
+    _commands(
+        "eventsourcing-1",
         f"{EVENTSOURCING}: as installed",
-        _peer("eventsourcing_sqlite", "EventsourcingCommands"),
+        peer("eventsourcing_sqlite", "EventsourcingCommands"),
+        times=FEW,
     ),
-    CommandEntry(
-        "commands/eventsourcing-cached-1",
+    _commands(
+        "eventsourcing-cached-1",
         f"{EVENTSOURCING}: cached",
-        _peer("eventsourcing_sqlite", "EventsourcingCommands", cached=True),
+        peer("eventsourcing_sqlite", "EventsourcingCommands", cached=True),
+        times=FEW,
     ),
-    CommandEntry("commands/umadb-1", "UmaDB: append", _peer("umadb_server", "UmaDbCommands")),
-    CommandEntry("commands/sqlite-1", "sqlite3", _peer("sqlite", "SqliteCommands")),
-    CommandEntry("commands/lmdb-1", "raw LMDB", _peer("raw_lmdb", "LmdbCommands")),
-    CommandEntry("commands/bare-1", "bare loop: ask", _peer("bare_loop", "BareLoop")),
-    CommandEntry("commands/umadb-32", "UmaDB: append", _peer("umadb_server", "UmaDbCommands"), SOME),
-    CommandEntry(
-        "commands/onewriter-64", f"{ONEWRITER}: execute", _peer("onewriter", "OneWriterCallers"), MANY
+    _commands("umadb-1", "UmaDB: append", peer("umadb_server", "UmaDbCommands"), times=FEW),
+    _commands("sqlite-1", "sqlite3", peer("sqlite", "SqliteCommands"), times=FEW),
+    _commands("lmdb-1", "raw LMDB", peer("raw_lmdb", "LmdbCommands"), times=FEW),
+    _commands("bare-1", "bare loop: ask", peer("bare_loop", "BareLoop"), times=FEW),
+    _commands("umadb-32", "UmaDB: append", peer("umadb_server", "UmaDbCommands"), callers=SOME),
+    _commands(
+        "onewriter-64", f"{THREE}: execute", peer("onewriter", "OneWriterCallers"), callers=MANY, times=MORE
     ),
-    CommandEntry(
-        "commands/onewriter-one-replica-64",
-        "onewriter, 1 replica: execute",
-        _peer("onewriter", "OneWriterCallers", replicas=1),
-        MANY,
+    _commands(
+        "onewriter-one-replica-64",
+        f"{ONE}: execute",
+        peer("onewriter", "OneWriterCallers", replicas=1),
+        callers=MANY,
+        times=MORE,
     ),
-    CommandEntry(
-        "commands/eventsourcing-cached-64",
+    _commands(
+        "onewriter-processes-64",
+        f"{PROCESSES}: execute",
+        peer("onewriter", "OneWriterCallers", workers="process"),
+        callers=MANY,
+        times=MORE,
+    ),
+    _commands(
+        "eventsourcing-cached-64",
         f"{EVENTSOURCING}: cached",
-        _peer("eventsourcing_sqlite", "EventsourcingCommands", cached=True),
-        MANY,
+        peer("eventsourcing_sqlite", "EventsourcingCommands", cached=True),
+        callers=MANY,
+        times=FEW,
     ),
-    CommandEntry("commands/umadb-64", "UmaDB: append", _peer("umadb_server", "UmaDbCommands"), MANY),
-    CommandEntry("commands/sqlite-64", "sqlite3", _peer("sqlite", "SqliteCommands"), MANY),
-    CommandEntry("commands/bare-64", "bare loop: ask", _peer("bare_loop", "BareLoop"), MANY),
-    CommandEntry("commands/onewriter-submit", f"{ONEWRITER}: submit", _peer("onewriter", "OneWriterSubmit")),
-    CommandEntry(
-        "commands/bare-submit",
+    _commands("umadb-64", "UmaDB: append", peer("umadb_server", "UmaDbCommands"), callers=MANY, times=MORE),
+    _commands("sqlite-64", "sqlite3", peer("sqlite", "SqliteCommands"), callers=MANY),
+    _commands("bare-64", "bare loop: ask", peer("bare_loop", "BareLoop"), callers=MANY, times=MORE),
+    _commands("onewriter-submit", f"{THREE}: submit", peer("onewriter", "OneWriterSubmit"), times=MOST),
+    _commands(
+        "onewriter-processes-submit",
+        f"{PROCESSES}: submit",
+        peer("onewriter", "OneWriterSubmit", workers="process"),
+        times=MOST,
+    ),
+    _commands(
+        "onewriter-one-replica-submit",
+        f"{ONE}: submit",
+        peer("onewriter", "OneWriterSubmit", replicas=1),
+        times=MOST,
+    ),
+    _commands(
+        "onewriter-tasks",
+        f"{THREE}: aexecute, tasks",
+        peer("onewriter", "OneWriterTasks"),
+        callers=TASKS,
+        times=MOST,
+    ),
+    _commands(
+        "bare-submit",
         "bare loop: ask, replies later",
-        _peer("bare_loop", "BareLoop", pipelined=True),
+        peer("bare_loop", "BareLoop", pipelined=True),
+        times=MOST,
     ),
-    CommandEntry(
-        "commands/onewriter-many",
-        f"{ONEWRITER}: execute_many by {BATCH}",
-        _peer("onewriter", "OneWriterMany"),
+    _commands(
+        "bare-one-replica-submit",
+        "bare loop, 1 replica",
+        peer("bare_loop", "BareLoop", pipelined=True, replicas=1),
+        times=MOST,
     ),
-    CommandEntry(
-        "commands/sqlite-many", f"sqlite3: by {BATCH}", _peer("sqlite", "SqliteCommands", batch=BATCH)
+    _commands(
+        "bare-three-replicas-submit",
+        "bare loop, 3 replicas",
+        peer("bare_loop", "BareLoop", pipelined=True, replicas=3),
+        times=MOST,
     ),
-    CommandEntry(
-        "commands/lmdb-many", f"raw LMDB: by {BATCH}", _peer("raw_lmdb", "LmdbCommands", batch=BATCH)
+    _commands(
+        "bare-three-tables-submit",
+        "bare loop, 3 replicas that keep the same table",
+        peer("bare_loop", "BareLoop", pipelined=True, replicas=3, tables=True),
+        times=MOST,
+    ),
+    _commands(
+        "stripped-submit",
+        "stripped loop: replies later",
+        peer("stripped_loop", "StrippedLoop"),
+        times=MOST,
+    ),
+    _commands(
+        "onewriter-many",
+        f"{THREE}: execute_many by {BATCH}",
+        peer("onewriter", "OneWriterMany"),
+        times=MOST,
+    ),
+    _commands(
+        "onewriter-processes-many",
+        f"{PROCESSES}: execute_many by {BATCH}",
+        peer("onewriter", "OneWriterMany", workers="process"),
+        times=MOST,
+    ),
+    _commands(
+        "sqlite-many", f"sqlite3: by {BATCH}", peer("sqlite", "SqliteCommands", batch=BATCH), times=MOST
+    ),
+    _commands(
+        "lmdb-many", f"raw LMDB: by {BATCH}", peer("raw_lmdb", "LmdbCommands", batch=BATCH), times=MOST
     ),
 ]
 
-QUERIES: list[Entry] = [
-    QueryEntry("queries/onewriter-query", "onewriter: query, by key", _peer("onewriter", "OneWriterQuery")),
+QUERIES = [
+    QueryEntry(
+        "queries/onewriter-query",
+        "onewriter: query, by key",
+        peer("onewriter_queries", "OneWriterQuery"),
+        times=0.2,
+    ),
+    QueryEntry(
+        "queries/pykka-ask", "bare Pykka ask, replied at once", peer("pykka_ask", "PykkaAsk"), times=0.2
+    ),
+    QueryEntry(
+        "queries/pykka-ask-lmdb",
+        "bare Pykka ask, LMDB get and decode",
+        peer("pykka_ask", "PykkaAsk", reading=True),
+        times=0.2,
+    ),
     QueryEntry(
         "queries/onewriter-many",
         f"onewriter: query_many by {BATCH}, by key",
-        _peer("onewriter", "OneWriterQueryMany"),
+        peer("onewriter_queries", "OneWriterQueryMany"),
+        times=2.0,
     ),
-    QueryEntry("queries/onewriter-view", "onewriter: view, get", _peer("onewriter", "OneWriterView")),
-    QueryEntry("queries/sqlite-key", "sqlite3: by key", _peer("sqlite", "SqliteQueries")),
-    QueryEntry("queries/lmdb-key", "raw LMDB: get, decode", _peer("raw_lmdb", "LmdbQueries")),
-]
-RANGES: list[Entry] = [
     QueryEntry(
-        "queries/onewriter-query-range",
+        "queries/onewriter-view",
+        "onewriter: view, get",
+        peer("onewriter_queries", "OneWriterView"),
+        times=5.0,
+    ),
+    QueryEntry("queries/sqlite-key", "sqlite3: by key", peer("sqlite", "SqliteQueries")),
+    QueryEntry("queries/lmdb-key", "raw LMDB: get, decode", peer("raw_lmdb", "LmdbQueries"), times=5.0),
+]
+RANGES = [
+    QueryEntry(
+        "ranges/onewriter-query",
         f"onewriter: query, {RANGE_LENGTH} rows by price",
-        _peer("onewriter", "OneWriterQuery", ranges=True),
-        True,
+        peer("onewriter_queries", "OneWriterQuery", wanted="range"),
+        "range",
+        0.2,
     ),
     QueryEntry(
-        "queries/onewriter-view-range",
+        "ranges/onewriter-view",
         f"onewriter: view, {RANGE_LENGTH} rows by price",
-        _peer("onewriter", "OneWriterView", ranges=True),
-        True,
+        peer("onewriter_queries", "OneWriterView", wanted="range"),
+        "range",
     ),
     QueryEntry(
-        "queries/sqlite-range",
+        "ranges/sqlite",
         f"sqlite3: {RANGE_LENGTH} rows by price",
-        _peer("sqlite", "SqliteQueries", ranges=True),
-        True,
+        peer("sqlite", "SqliteQueries", wanted="range"),
+        "range",
     ),
     QueryEntry(
-        "queries/lmdb-range",
+        "ranges/lmdb",
         f"raw LMDB: {RANGE_LENGTH} rows by price",
-        _peer("raw_lmdb", "LmdbQueries", ranges=True),
-        True,
+        peer("raw_lmdb", "LmdbQueries", wanted="range"),
+        "range",
     ),
 ]
 
 
-@dataclass(frozen=True)
-class Aim:
-    """`one` is to reach `times` the figure of `other`, compared within each round."""
+def _workers(number: int, kind: str, what: str) -> QueryEntry:
+    """One caller with several batches on their way; sums are asked for in small batches."""
+    names = {"thread": ("1 thread", "2 threads"), "process": ("1 process", "2 processes")}
+    asked = f"sums over {SUM_LENGTH} rows" if what == "sum" else "by key"
+    return QueryEntry(
+        f"workers/{kind}-{number}-{what}",
+        f"{names[kind][number - 1]}: {asked}",
+        peer(
+            "onewriter_queries",
+            "OneWriterBatchesInFlight",
+            wanted=what,
+            replicas=number,
+            workers=kind,
+            batch=20 if what == "sum" else BATCH,
+        ),
+        "sum" if what == "sum" else "row",
+        0.1 if what == "sum" else 1.0,
+    )
 
-    text: str
-    one: str
-    other: str
-    times: float
 
-
-AIMS = [
-    Aim(
-        "submit, to the last acknowledgement / eventsourcing as installed",
-        "commands/onewriter-submit",
-        "commands/eventsourcing-1",
-        6.0,
-    ),
-    Aim(
-        "submit, until every replica has applied / eventsourcing as installed",
-        "commands/onewriter-submit" + APPLIED,
-        "commands/eventsourcing-1",
-        6.0,
-    ),
-    Aim(
-        "submit, to the last acknowledgement / eventsourcing cached",
-        "commands/onewriter-submit",
-        "commands/eventsourcing-cached-1",
-        6.0,
-    ),
-    Aim(
-        "submit, until every replica has applied / eventsourcing cached",
-        "commands/onewriter-submit" + APPLIED,
-        "commands/eventsourcing-cached-1",
-        6.0,
-    ),
-    Aim("one caller / raw LMDB, an fsync each", "commands/onewriter-1", "commands/lmdb-1", 0.7),
-    Aim("64 callers, 3 replicas / UmaDB with 64 clients", "commands/onewriter-64", "commands/umadb-64", 1.0),
-    Aim(
-        "64 callers, 1 replica / UmaDB with 64 clients",
-        "commands/onewriter-one-replica-64",
-        "commands/umadb-64",
-        1.0,
-    ),
-    Aim("view get / raw LMDB get and decode", "queries/onewriter-view", "queries/lmdb-key", 0.4),
+WORKERS = [
+    _workers(number, kind, what)
+    for what in ("sum", "row")
+    for kind in ("thread", "process")
+    for number in (1, 2)
 ]

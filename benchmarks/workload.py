@@ -6,12 +6,17 @@ Plain data, made before the clock starts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.domain import ChangePrice, Command, ListProduct
 
 PRODUCTS = 1_000
 RANGE_LENGTH = 10
+SUM_LENGTH = 100
 BATCH = 100
+
+Wanted = Literal["row", "range", "sum"]
+"""What a look-up is for: the row of a key, the rows from a price on, or the sum of the prices of such rows."""
 
 
 def sku(number: int) -> str:
@@ -53,17 +58,20 @@ def lookups(total: int) -> Lookups:
     numbers = [turn * 617 % PRODUCTS for turn in range(total)]
     return Lookups(
         skus=[sku(number) for number in numbers],
-        prices=[1_000 + number % (PRODUCTS - RANGE_LENGTH) for number in numbers],
+        prices=[1_000 + number % (PRODUCTS - SUM_LENGTH) for number in numbers],
     )
 
 
-def right_answers(lookups: Lookups, ranges: bool) -> list[object]:
+def right_answers(lookups: Lookups, wanted: Wanted) -> list[object]:
     """What every peer must answer while no product was repriced."""
-    if ranges:
-        return [[_row(price - 1_000 + step) for step in range(RANGE_LENGTH)] for price in lookups.prices]
-    return [_row(int(sku.removeprefix("sku-"))) for sku in lookups.skus]
+    if wanted == "range":
+        return [[row_of(price - 1_000 + step) for step in range(RANGE_LENGTH)] for price in lookups.prices]
+    if wanted == "sum":
+        return [sum(range(price, price + SUM_LENGTH)) for price in lookups.prices]
+    return [row_of(int(sku.removeprefix("sku-"))) for sku in lookups.skus]
 
 
-def _row(number: int) -> dict[str, object]:
+def row_of(number: int) -> dict[str, object]:
+    """The row of a product that was listed and never repriced."""
     product = listing(number)
     return {"sku": product.sku, "name": product.name, "price": product.price}

@@ -29,32 +29,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     events = options.events or (10_000 if options.quick else 100_000)
     rounds = options.rounds or (1 if options.quick else 3)
-    figures: Figures = {engine: {} for engine in MODELS}
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as name:
         folder = Path(name).resolve()
         print(f"{events:,} events, {EACH} of each product, rounds: {rounds}")
         print(machine())
         print(disk(folder), flush=True)
-        with System.open(folder / "shelf", shelf, replicas=len(MODELS)) as system:
-            for chunk in in_chunks(list(history(events)), 1_000):
-                system.append("shelf", chunk, timeout=60)
-            system.wait_applied(timeout=300)
-            recorded = list(system.subscribe(until=system.position))
-            ask_all(system, figures, 200 if options.quick else 2_000, events // EACH)
-        rates: dict[str, list[float]] = {}
-        for number in range(rounds):
-            for engine in list(MODELS)[:: 1 if number % 2 == 0 else -1]:
-                for batch in BATCHES:
-                    rate = apply_rate(folder / f"{engine}-{batch}-{number}", engine, recorded, batch)
-                    rates.setdefault(f"{engine}/{batch}", []).append(rate)
-    for engine in MODELS:
-        for batch in BATCHES:
-            figures[engine][f"applied by {batch:,}"] = statistics.median(rates[f"{engine}/{batch}"])
+        figures = measure(folder, events, rounds, 200 if options.quick else 2_000)
     table = figures_table(figures)
     print("", table, "", sep="\n")
     settings = {"events": events, "each": EACH, "rounds": rounds}
     print(f"Written to {write_results(Path(options.out), 'engines', settings, figures, table)}")
     return 0
+
+
+def measure(folder: Path, events: int, rounds: int, times: int) -> Figures:
+    """Events a second into each engine, and how long each question takes when it is put `times` times."""
+    figures: Figures = {engine: {} for engine in MODELS}
+    with System.open(folder / "shelf", shelf, replicas=len(MODELS)) as system:
+        for chunk in in_chunks(list(history(events)), 1_000):
+            system.append("shelf", chunk, timeout=60)
+        system.wait_applied(timeout=300)
+        recorded = list(system.subscribe(until=system.position))
+        ask_all(system, figures, times, events // EACH)
+    rates: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for engine in list(MODELS)[:: 1 if number % 2 == 0 else -1]:
+            for batch in BATCHES:
+                rate = apply_rate(folder / f"{engine}-{batch}-{number}", engine, recorded, batch)
+                rates.setdefault(f"{engine}/{batch}", []).append(rate)
+    for engine in MODELS:
+        for batch in BATCHES:
+            figures[engine][f"applied by {batch:,}"] = statistics.median(rates[f"{engine}/{batch}"])
+    return figures
 
 
 def in_chunks(events: list[Any], size: int) -> list[list[Any]]:
@@ -98,14 +104,16 @@ def apply_rate(folder: Path, engine: str, events: Sequence[RecordedEvent], batch
     return len(events) / seconds
 
 
-def figures_table(figures: Figures) -> str:
-    """Markdown: a line for each engine."""
-    header = [
-        "engine",
-        *(f"events/s, {batch:,} a transaction" for batch in BATCHES),
-        *(f"{question}, p50 / p99" for question in QUESTIONS),
-    ]
-    lines = [
+HEADER = [
+    "engine",
+    *(f"events/s, {batch:,} a transaction" for batch in BATCHES),
+    *(f"{question}, p50 / p99" for question in QUESTIONS),
+]
+
+
+def figures_rows(figures: Figures) -> list[list[str]]:
+    """A line for each engine."""
+    return [
         [
             engine,
             *(f"{of_engine[f'applied by {batch:,}']:,.0f}" for batch in BATCHES),
@@ -113,7 +121,11 @@ def figures_table(figures: Figures) -> str:
         ]
         for engine, of_engine in figures.items()
     ]
-    return markdown(header, lines)
+
+
+def figures_table(figures: Figures) -> str:
+    """The same as Markdown."""
+    return markdown(HEADER, figures_rows(figures))
 
 
 def duration(seconds: float) -> str:

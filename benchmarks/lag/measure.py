@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from actors import System
-from benchmarks.domain import ChangePrice, shop
+from benchmarks.domain import ChangePrice
 from benchmarks.lag.figures import Step, lags
+from benchmarks.peers.onewriter import Workers, opened
 from benchmarks.quantiles import Spread, spread_of
 from benchmarks.workload import PRODUCTS, listing, sku
 
@@ -39,10 +40,10 @@ class Steady:
 class Bench:
     """A system with its products listed, and what it does from then on."""
 
-    def __init__(self, folder: Path, replicas: int) -> None:
+    def __init__(self, folder: Path, replicas: int, workers: Workers = "thread") -> None:
         self._commits: list[Step] = []
         self._applied: dict[str, list[Step]] = defaultdict(list)
-        self._system = System.open(folder / "shop", shop, replicas=replicas)
+        self._system = opened(folder / "shop", replicas, workers)
         self._commands = _reprices()
         self._system.on_committed(lambda _first, last: self._commits.append((time.perf_counter(), last)))
         self._system.on_applied(

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from benchmarks.plots import drawn
 from benchmarks.quantiles import Spread
+
+Line = TypeVar("Line", int, str)
 
 QUANTILES = {"p50": "-", "p99": "--", "max": ":"}
 
 
-def plot(path: Path, loads: Sequence[int], lags: Mapping[int, Mapping[int, Spread]]) -> None:
-    """Draw lag over load into `path`, an SVG: a colour for each number of replicas, a stroke for each quantile.
+def plot(path: Path, loads: Sequence[int], lags: Mapping[Line, Mapping[int, Spread]]) -> None:
+    """Draw lag over load into `path`, an SVG: a colour for each line, a stroke for each quantile.
 
-    `lags` are by replicas and load in percent.
+    `lags` are by the number of replicas, or by what else a line is named, and by load in percent.
     """
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    colours = pyplot.rcParams["axes.prop_cycle"].by_key()["color"]
-    for colour, (replicas, by_load) in zip(colours, sorted(lags.items()), strict=False):
+    with drawn(path) as axes:
+        for number, (line, by_load) in enumerate(sorted(lags.items())):
+            colour = f"C{number}"
+            for name, stroke in QUANTILES.items():
+                milliseconds = [getattr(by_load[load], name) * 1e3 for load in loads]
+                axes.plot(loads, milliseconds, stroke, color=colour, marker="o", markersize=3)
+            label = line if isinstance(line, str) else f"{line} replica{'s' if line > 1 else ''}"
+            axes.plot([], [], color=colour, label=label)
         for name, stroke in QUANTILES.items():
-            milliseconds = [getattr(by_load[load], name) * 1e3 for load in loads]
-            axes.plot(loads, milliseconds, stroke, color=colour, marker="o", markersize=3)
-        axes.plot([], [], color=colour, label=f"{replicas} replica{'s' if replicas > 1 else ''}")
-    for name, stroke in QUANTILES.items():
-        axes.plot([], [], stroke, color="black", label=name)
-    axes.set_yscale("log")
-    axes.set_xticks(list(loads))
-    axes.set_xlabel("commands a second, in percent of the highest rate")
-    axes.set_ylabel("from commit to applied, milliseconds")
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(ncols=2, fontsize="small")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+            axes.plot([], [], stroke, color="black", label=name)
+        axes.set_yscale("log")
+        axes.set_xticks(list(loads))
+        axes.set_xlabel("commands a second, in percent of the highest rate")
+        axes.set_ylabel("from commit to applied, milliseconds")
+        axes.grid(visible=True, which="both", alpha=0.3)
+        axes.legend(ncols=2, fontsize="small")

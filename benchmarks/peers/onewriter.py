@@ -1,16 +1,19 @@
-"""onewriter itself, as a program uses it: `System` with three replicas in threads."""
+"""onewriter's commands, as a program gives them: `System` with three replicas, in threads or in processes."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from actors import System
-from benchmarks.domain import Command, PricedFrom, ProductBySku, catalog, products, shop
-from benchmarks.peers.base import CommandPeer, QueryPeer, in_batches, time_callers
-from benchmarks.workload import BATCH, PRODUCTS, RANGE_LENGTH, Lookups, listing
+from benchmarks.domain import Command, shop
+from benchmarks.peers.base import CommandPeer, in_batches, time_callers
+from benchmarks.workload import BATCH
+
+Workers = Literal["thread", "process"]
 
 REPLICAS = 3
 SETTLE_TIMEOUT = 120.0
@@ -20,11 +23,12 @@ class _Commands(CommandPeer):
     promises = "an fsync a group of commands, before any reply; command ids, streams, metadata; the replicas apply meanwhile"
     system: System | None = None
 
-    def __init__(self, replicas: int = REPLICAS) -> None:
+    def __init__(self, replicas: int = REPLICAS, workers: Workers = "thread") -> None:
         self.replicas = replicas
+        self.workers: Workers = workers
 
     def setup(self, folder: Path) -> None:
-        self.system = System.open(folder / "shop", shop, replicas=self.replicas)
+        self.system = opened(folder / "shop", self.replicas, self.workers)
 
     def opened(self) -> System:
         assert self.system is not None
@@ -72,99 +76,34 @@ class OneWriterMany(_Commands):
         return time.perf_counter() - started
 
 
-class _Queries(QueryPeer):
-    system: System | None = None
+class OneWriterTasks(_Commands):
+    """Tasks of one event loop, each of which waits for its receipt before it sends the next command."""
 
-    def setup(self, folder: Path) -> None:
-        self.system = System.open(folder / "shop", shop, replicas=REPLICAS)
-        self.system.execute_many([listing(number) for number in range(PRODUCTS)])
-        wait_applied(self.system)
+    def commands(self, shares: Sequence[Sequence[Command]]) -> float:
+        aexecute = self.opened().aexecute
 
-    def opened(self) -> System:
-        assert self.system is not None
-        return self.system
+        async def caller(share: Sequence[Command]) -> None:
+            for command in share:
+                await aexecute(command)
 
-    def close(self) -> None:
-        if self.system is not None:
-            self.system.close()
-
-
-class OneWriterQuery(_Queries):
-    """One query at a time, answered by a query actor."""
-
-    promises = "a query actor's thread answers, eventual consistency, each query its own snapshot"
-
-    def __init__(self, ranges: bool = False) -> None:
-        self.ranges = ranges
-
-    def _queries(self, lookups: Lookups) -> list[Any]:
-        if self.ranges:
-            return [PricedFrom(price, RANGE_LENGTH) for price in lookups.prices]
-        return [ProductBySku(sku) for sku in lookups.skus]
-
-    def queries(self, lookups: Lookups) -> float:
-        query = self.opened().query
-        asked = self._queries(lookups)
-        started = time.perf_counter()
-        for each in asked:
-            query(each)
-        return time.perf_counter() - started
-
-    def answer(self, lookups: Lookups) -> list[object]:
-        return [self.opened().query(each) for each in self._queries(lookups)]
-
-
-class OneWriterQueryMany(_Queries):
-    """Queries by key in batches."""
-
-    promises = "as above, each batch its own snapshot"
-
-    def queries(self, lookups: Lookups) -> float:
-        query_many = self.opened().query_many
-        batches = list(in_batches([ProductBySku(sku) for sku in lookups.skus], BATCH))
-        started = time.perf_counter()
-        for batch in batches:
-            query_many(batch)
-        return time.perf_counter() - started
-
-    def answer(self, lookups: Lookups) -> list[object]:
-        return list(self.opened().query_many([ProductBySku(sku) for sku in lookups.skus]))
-
-
-class OneWriterView(_Queries):
-    """Reads of one snapshot in the caller's own thread."""
-
-    promises = "the caller's thread reads, one snapshot for all look-ups"
-
-    def __init__(self, ranges: bool = False) -> None:
-        self.ranges = ranges
-
-    def queries(self, lookups: Lookups) -> float:
-        with self.opened().view(catalog) as view:
-            table = view[products]
+        async def all_of_them() -> float:
             started = time.perf_counter()
-            if self.ranges:
-                for price in lookups.prices:
-                    list(table.range("price", price, limit=RANGE_LENGTH))
-            else:
-                for sku in lookups.skus:
-                    table.get(sku)
+            async with asyncio.TaskGroup() as group:
+                for share in shares:
+                    group.create_task(caller(share))
             return time.perf_counter() - started
 
-    def answer(self, lookups: Lookups) -> list[object]:
-        with self.opened().view(catalog) as view:
-            table = view[products]
-            if self.ranges:
-                return [list(table.range("price", price, limit=RANGE_LENGTH)) for price in lookups.prices]
-            return [table.get(sku) for sku in lookups.skus]
+        return asyncio.run(all_of_them())
+
+
+def opened(path: Path, replicas: int, workers: Workers) -> System:
+    """The shop's system."""
+    options: dict[str, Any] = {} if workers == "thread" else {"workers": workers}
+    return System.open(path, shop, replicas=replicas, **options)
 
 
 def wait_applied(system: System) -> float:
     """Seconds until every replica has applied what is committed now."""
     started = time.perf_counter()
-    position = system.health().position
-    while any(model.applied < position for replica in system.health().replicas for model in replica.models):
-        if time.perf_counter() - started > SETTLE_TIMEOUT:
-            raise TimeoutError(f"the replicas have not applied position {position} in {SETTLE_TIMEOUT:.0f} s")
-        time.sleep(0.001)
+    system.wait_applied(timeout=SETTLE_TIMEOUT)
     return time.perf_counter() - started

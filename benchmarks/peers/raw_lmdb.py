@@ -12,7 +12,7 @@ import msgpack
 
 from benchmarks.domain import Command, ListProduct
 from benchmarks.peers.base import CommandPeer, QueryPeer, in_batches
-from benchmarks.workload import PRODUCTS, RANGE_LENGTH, Lookups, listing
+from benchmarks.workload import PRODUCTS, RANGE_LENGTH, Lookups, Wanted, listing
 
 MAP_SIZE = 1 << 30
 
@@ -80,8 +80,8 @@ class LmdbQueries(QueryPeer):
     promises = "one read transaction for all look-ups"
     environment: lmdb.Environment | None = None
 
-    def __init__(self, ranges: bool = False) -> None:
-        self.ranges = ranges
+    def __init__(self, wanted: Wanted = "row") -> None:
+        self.ranges = wanted == "range"
 
     def setup(self, folder: Path) -> None:
         self.environment = lmdb.open(str(folder / "shop"), map_size=MAP_SIZE, max_dbs=2)

@@ -17,7 +17,7 @@ import msgpack
 
 from benchmarks.domain import Command, ListProduct
 from benchmarks.peers.base import CommandPeer, QueryPeer, in_batches, time_callers
-from benchmarks.workload import BATCH, PRODUCTS, RANGE_LENGTH, Lookups, listing
+from benchmarks.workload import BATCH, PRODUCTS, RANGE_LENGTH, Lookups, Wanted, listing
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -125,8 +125,8 @@ class SqliteQueries(QueryPeer):
     shop: Shop | None = None
     reader: sqlite3.Connection | None = None
 
-    def __init__(self, ranges: bool = False) -> None:
-        self.ranges = ranges
+    def __init__(self, wanted: Wanted = "row") -> None:
+        self.ranges = wanted == "range"
 
     def setup(self, folder: Path) -> None:
         self.shop = Shop(folder)

@@ -36,15 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(machine())
         print(disk(folder), flush=True)
-        with System.open(folder / "shop", shop, replicas=options.replicas) as system:
-            for batch in in_batches(history(events), 2_000):
-                system.execute_many(batch, timeout=TIMEOUT)
-            system.wait_applied(timeout=TIMEOUT)
-            took, load = measure(system, Answers(events), options.rate, seconds)
-            # What came meanwhile is in the new build too.
-            assert load.last is not None
-            system.wait_applied(load.last, timeout=TIMEOUT)
-            left = system.rebuilds()
+        took, load, left = rebuilt(folder, events, options.replicas, options.rate, seconds)
     spreads = {phase: spread_of((one, 1) for one in load.durations[phase]) for phase in PHASES}
     table = latency_table(spreads, load.durations)
     print("", table, "", sep="\n")
@@ -63,6 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     print(f"Written to {write_results(Path(options.out), 'rebuild', settings, figures, table)}")
     return 0 if not (load.failed or load.wrong or left) else 1
+
+
+def rebuilt(
+    folder: Path, events: int, replicas: int, rate: float, seconds: float
+) -> tuple[float, Load, Sequence[object]]:
+    """What `measure` gives for a new store of so many events, and the rebuilds that are not done, of which there is none."""
+    with System.open(folder / "shop", shop, replicas=replicas) as system:
+        for batch in in_batches(history(events), 2_000):
+            system.execute_many(batch, timeout=TIMEOUT)
+        system.wait_applied(timeout=TIMEOUT)
+        took, load = measure(system, Answers(events), rate, seconds)
+        # What came meanwhile is in the new build too.
+        assert load.last is not None
+        system.wait_applied(load.last, timeout=TIMEOUT)
+        return took, load, system.rebuilds()
 
 
 def measure(system: System, answers: Answers, rate: float, seconds: float) -> tuple[float, Load]:
@@ -84,9 +91,12 @@ def measure(system: System, answers: Answers, rate: float, seconds: float) -> tu
     return took, load
 
 
-def latency_table(spreads: Mapping[str, Spread], durations: Mapping[str, Sequence[float]]) -> str:
-    """Markdown, a line for each phase."""
-    rows = [
+HEADER = ["queries", "number", "p50 ms", "p99 ms", "max ms"]
+
+
+def latency_rows(spreads: Mapping[str, Spread], durations: Mapping[str, Sequence[float]]) -> list[list[str]]:
+    """A line for each phase."""
+    return [
         [
             phase,
             f"{len(durations[phase]):,}",
@@ -94,7 +104,11 @@ def latency_table(spreads: Mapping[str, Spread], durations: Mapping[str, Sequenc
         ]
         for phase, spread in spreads.items()
     ]
-    return markdown(["queries", "number", "p50 ms", "p99 ms", "max ms"], rows)
+
+
+def latency_table(spreads: Mapping[str, Spread], durations: Mapping[str, Sequence[float]]) -> str:
+    """The same as Markdown."""
+    return markdown(HEADER, latency_rows(spreads, durations))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -52,18 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     events = options.events or (20_000 if options.quick else 200_000)
     rounds = options.rounds or (1 if options.quick else 3)
-    rates: dict[str, list[float]] = {}
-    keeps: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as name:
         folder = Path(name).resolve()
         print(f"{events:,} events, {EACH} of each product, rounds: {rounds}")
         print(machine())
         print(disk(folder), flush=True)
-        for round_number in range(rounds):
-            for entry in ENTRIES if round_number % 2 == 0 else reversed(ENTRIES):
-                total = max(int(events * entry.part), EACH)
-                with tempfile.TemporaryDirectory(dir=folder) as own:
-                    rates.setdefault(entry.label, []).append(total / measure(entry, Path(own), total, keeps))
+        rates, keeps = measure_all(folder, events, rounds)
     table = rates_table(rates)
     print("", table, "", sep="\n")
     print(*(f"  {label}: {text}" for label, text in keeps.items()), sep="\n")
@@ -72,6 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = {"events": events, "each": EACH, "rounds": rounds, "aim": AIM}
     print(f"Written to {write_results(Path(options.out), 'replay', settings, rates, table)}")
     return 0
+
+
+def measure_all(folder: Path, events: int, rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Events a second by label, one figure a round, and what each peer keeps."""
+    rates: dict[str, list[float]] = {}
+    keeps: dict[str, str] = {}
+    for round_number in range(rounds):
+        for entry in ENTRIES if round_number % 2 == 0 else reversed(ENTRIES):
+            total = max(int(events * entry.part), EACH)
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                rates.setdefault(entry.label, []).append(total / measure(entry, Path(own), total, keeps))
+    return rates, keeps
 
 
 def measure(entry: Entry, folder: Path, total: int, keeps: dict[str, str]) -> float:
@@ -93,9 +99,12 @@ def measure(entry: Entry, folder: Path, total: int, keeps: dict[str, str]) -> fl
     return seconds
 
 
-def rates_table(rates: dict[str, list[float]]) -> str:
-    """Markdown: events a second, and the median over the rounds of the ratio of ours to each within a round."""
-    rows = [
+HEADER = ["events a second", "median", "lowest", "highest", f"{OURS} / it"]
+
+
+def rates_rows(rates: dict[str, list[float]]) -> list[list[str]]:
+    """Events a second, and the median over the rounds of the ratio of ours to each within a round."""
+    return [
         [
             label,
             f"{statistics.median(of_label):,.0f}",
@@ -105,7 +114,11 @@ def rates_table(rates: dict[str, list[float]]) -> str:
         ]
         for label, of_label in rates.items()
     ]
-    return markdown(["events a second", "median", "lowest", "highest", f"{OURS} / it"], rows)
+
+
+def rates_table(rates: dict[str, list[float]]) -> str:
+    """The same as Markdown."""
+    return markdown(HEADER, rates_rows(rates))
 
 
 def _ratio(one: float, other: float) -> float:

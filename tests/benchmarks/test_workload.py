@@ -36,10 +36,16 @@ def test_every_reprice_changes_the_price() -> None:
 def test_look_ups_go_over_all_products_and_their_ranges_are_full() -> None:
     look = lookups(PRODUCTS)
     assert len(set(look.skus)) == PRODUCTS
-    rows = right_answers(look, ranges=True)
+    rows = right_answers(look, "range")
     assert [len(answer) for answer in rows] == [10] * PRODUCTS
-    assert right_answers(look, ranges=False)[1] == {
+    assert right_answers(look, "row")[1] == {
         "sku": "sku-00617",
         "name": "Product number 617",
         "price": 1_617,
     }
+
+
+def test_sums_are_over_as_many_products_as_are_said() -> None:
+    look = lookups(PRODUCTS)
+    assert right_answers(look, "sum")[0] == sum(1_000 + number for number in range(100))
+    assert max(look.prices) + 100 <= 1_000 + PRODUCTS

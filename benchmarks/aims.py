@@ -1,0 +1,137 @@
+"""What onewriter aims at, as ratios of one run, and whether a run met it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from benchmarks.harness import APPLIED
+from benchmarks.ratios import Range, range_at, ratio_key
+
+IN_THREADS, IN_PROCESSES, ONE_REPLICA = "3 in threads", "3 in processes", "1 replica"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One of `candidates`, by name the key of its figure, is to reach `bound`, or with `at_most` to stay within it.
+
+    Without a bound it is no aim but a figure to be seen beside the aim above it.
+    """
+
+    text: str
+    candidates: Mapping[str, str]
+    bound: float | None = None
+    at_most: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An aim after a run: the best candidate and its figure, or none if none was measured."""
+
+    aim: Aim
+    name: str = ""
+    found: Range | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """None if it was not measured, or is no aim."""
+        if self.found is None or self.aim.bound is None:
+            return None
+        within = self.found.median <= self.aim.bound
+        return within if self.aim.at_most else self.found.median >= self.aim.bound
+
+
+def judged(aims: Iterable[Aim], figures: Mapping[str, float]) -> list[Judged]:
+    """Each aim with the best of its candidates."""
+    results = []
+    for aim in aims:
+        found = [(range_at(key, figures), name) for name, key in aim.candidates.items()]
+        measured = [(one, name) for one, name in found if one is not None]
+        if not measured:
+            results.append(Judged(aim))
+            continue
+        best, name = (min if aim.at_most else max)(measured, key=lambda pair: pair[0].median)
+        results.append(Judged(aim, name, best))
+    return results
+
+
+def _submitted(other: str, applied: bool = False) -> dict[str, str]:
+    suffix = APPLIED if applied else ""
+    return {
+        IN_THREADS: ratio_key("commands/onewriter-submit" + suffix, other),
+        IN_PROCESSES: ratio_key("commands/onewriter-processes-submit" + suffix, other),
+    }
+
+
+def _only(one: str, other: str) -> dict[str, str]:
+    return {"": ratio_key(one, other)}
+
+
+AIMS = [
+    Aim("pipelined submit, to the last reply / bare loop", _submitted("commands/bare-submit"), 0.8),
+    Aim("the same / stripped loop", _submitted("commands/stripped-submit")),
+    Aim("the same / eventsourcing, as installed", _submitted("commands/eventsourcing-1"), 12.0),
+    Aim("the same / eventsourcing, cached", _submitted("commands/eventsourcing-cached-1")),
+    Aim(
+        "pipelined submit, until 3 replicas have applied / bare loop with 3 replicas, applied",
+        _submitted("commands/bare-three-replicas-submit" + APPLIED, applied=True),
+        0.8,
+    ),
+    Aim(
+        "the same / bare loop with 3 replicas that keep the same table, applied",
+        _submitted("commands/bare-three-tables-submit" + APPLIED, applied=True),
+    ),
+    Aim(
+        "execute_many in hundreds / raw LMDB in commits of 100",
+        {
+            IN_THREADS: ratio_key("commands/onewriter-many", "commands/lmdb-many"),
+            IN_PROCESSES: ratio_key("commands/onewriter-processes-many", "commands/lmdb-many"),
+        },
+        0.35,
+    ),
+    Aim(
+        "64 threads executing / UmaDB with 64 clients",
+        {
+            IN_THREADS: ratio_key("commands/onewriter-64", "commands/umadb-64"),
+            ONE_REPLICA: ratio_key("commands/onewriter-one-replica-64", "commands/umadb-64"),
+            IN_PROCESSES: ratio_key("commands/onewriter-processes-64", "commands/umadb-64"),
+        },
+        1.5,
+    ),
+    Aim(
+        "1,000 asyncio tasks executing / pipelined submit",
+        _only("commands/onewriter-tasks", "commands/onewriter-submit"),
+        0.8,
+    ),
+    Aim(
+        "one thread executing / raw LMDB, one fsync each",
+        {
+            IN_THREADS: ratio_key("commands/onewriter-1", "commands/lmdb-1"),
+            ONE_REPLICA: ratio_key("commands/onewriter-one-replica-1", "commands/lmdb-1"),
+            IN_PROCESSES: ratio_key("commands/onewriter-processes-1", "commands/lmdb-1"),
+        },
+        0.75,
+    ),
+    Aim(
+        "point query through a query actor, one caller / bare Pykka ask",
+        _only("queries/onewriter-query", "queries/pykka-ask"),
+        0.8,
+    ),
+    Aim("query_many of 100 / one by one", _only("queries/onewriter-many", "queries/onewriter-query"), 10.0),
+    Aim("view get / raw LMDB get and decode", _only("queries/onewriter-view", "queries/lmdb-key"), 0.5),
+    Aim(
+        "query_many, one caller, 2 worker processes / 1, sums",
+        _only("workers/process-2-sum", "workers/process-1-sum"),
+        1.7,
+    ),
+    Aim(
+        "the same, point queries",
+        _only("workers/process-2-row", "workers/process-1-row"),
+    ),
+    Aim(
+        "replication lag p99 at half of the highest rate, 3 replicas, in fsyncs",
+        {IN_THREADS: "lag/thread/p99_in_fsyncs", IN_PROCESSES: "lag/process/p99_in_fsyncs"},
+        3.0,
+        at_most=True,
+    ),
+]

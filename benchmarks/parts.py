@@ -1,0 +1,31 @@
+"""The parts of the report by name; each is imported when its turn comes, since it may need what is not there."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.rates import TABLES, Size, rates_section
+from benchmarks.section import Section
+
+Part = Callable[[Path, Size], tuple[Section, bool]]
+"""From a folder to measure in and how much to a section; False if a piece of it failed."""
+
+SUBJECTS = {
+    "lag": "benchmarks.lag.section",
+    "replay": "benchmarks.replay.section",
+    "rebuild": "benchmarks.rebuild.section",
+    "engines": "benchmarks.engines.section",
+}
+
+
+def _subject(module: str, folder: Path, size: Size) -> tuple[Section, bool]:
+    section: Section = importlib.import_module(module).section(folder, quick=size.quick)
+    return section, True
+
+
+PARTS: dict[str, Part] = {}
+PARTS |= {table.name: partial(rates_section, table) for table in TABLES}
+PARTS |= {name: partial(_subject, module) for name, module in SUBJECTS.items()}

@@ -13,15 +13,15 @@ OURS, THEIRS = "tab:blue", "tab:gray"
 
 
 @contextmanager
-def drawn(path: Path, width: float = 7.5, height: float = 4.5) -> Iterator[Any]:
-    """Axes to draw on, written into `path` at the end; no date and no random names go into the file."""
+def drawn(path: Path, width: float = 7.5, height: float = 4.5, panels: int = 1) -> Iterator[Any]:
+    """Axes to draw on, or a row of so many, written into `path` at the end; no date and no random names go into the file."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     with pyplot.rc_context({"svg.hashsalt": "onewriter", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(figsize=(width, height))
+        figure, axes = pyplot.subplots(1, panels, figsize=(width, height), sharey=True)
         try:
             yield axes
             figure.tight_layout()

@@ -1,0 +1,163 @@
+"""Loads: open, in which an operation is due when its schedule says so, and closed, in which one follows another.
+
+In an open load latency counts from the moment at which the operation was due, whatever kept the client from beginning
+with it: what Gil Tene calls coordinated omission, a system that slows down its own measurement, has no place in it.
+Clients are threads of this process.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+from benchmarks.histogram import Histogram
+from benchmarks.latency.schedule import Schedule
+
+REPLY_TIMEOUT = 120.0
+
+Call = Callable[[Any], object]
+
+
+@dataclass
+class Measured:
+    """`latency` counts from when operations were due, `called` from when they were begun, which is later under load."""
+
+    latency: Histogram = field(default_factory=Histogram)
+    called: Histogram = field(default_factory=Histogram)
+    seconds: float = 0.0
+    """From the start until the last reply."""
+
+    def merge(self, other: Measured) -> None:
+        """Count what another load has counted, too."""
+        self.latency.merge(other.latency)
+        self.called.merge(other.called)
+        self.seconds += other.seconds
+
+    @property
+    def rate(self) -> float:
+        """Operations a second."""
+        return self.called.total / self.seconds
+
+
+def open_load(
+    clients: Sequence[Call], work: Sequence[Sequence[Any]], schedules: Sequence[Schedule]
+) -> Measured:
+    """Each client does its items at the moments of its schedule, or as soon after as it is done with the one before."""
+
+    def client(number: int, started: float, latency: list[float], called: list[float]) -> None:
+        clock, sleep, call = time.perf_counter, time.sleep, clients[number]
+        for due, item in zip(schedules[number], work[number], strict=True):
+            due += started
+            early = due - clock()
+            if early > 0:
+                sleep(early)
+            begun = clock()
+            call(item)
+            ended = clock()
+            latency.append(ended - due)
+            called.append(ended - begun)
+
+    return _measured(len(clients), client)
+
+
+def closed_load(clients: Sequence[Call], work: Sequence[Iterable[Any]], seconds: float) -> Measured:
+    """Each client does one item after the other until `seconds` have passed; nothing is due, so nothing has a latency."""
+
+    def client(number: int, started: float, _: list[float], called: list[float]) -> None:
+        clock, call = time.perf_counter, clients[number]
+        end = started + seconds
+        begun = clock()
+        for item in work[number]:
+            call(item)
+            ended = clock()
+            called.append(ended - begun)
+            begun = ended
+            if ended >= end:
+                break
+
+    return _measured(len(clients), client)
+
+
+def submitted_load(
+    submit: Callable[[Any], Future[Any]], items: Sequence[Any], schedule: Schedule
+) -> Measured:
+    """One client that hands its items over at their moments and waits for no reply until all are handed over."""
+    clock, sleep = time.perf_counter, time.sleep
+    ended = [0.0] * len(items)
+    replied = count(1)
+    all_replied = threading.Event()
+
+    def reply(number: int, _: Future[Any]) -> None:
+        ended[number] = clock()
+        if next(replied) == len(items):
+            all_replied.set()
+
+    begun = []
+    futures = []
+    with _undisturbed():
+        started = clock()
+        for number, (due, item) in enumerate(zip(schedule, items, strict=True)):
+            early = started + due - clock()
+            if early > 0:
+                sleep(early)
+            begun.append(clock())
+            future = submit(item)
+            future.add_done_callback(partial(reply, number))
+            futures.append(future)
+        for future in futures:
+            future.result(timeout=REPLY_TIMEOUT)
+        seconds = clock() - started
+    # A future has its result a moment before its callback is called.
+    all_replied.wait(REPLY_TIMEOUT)
+    return Measured(
+        Histogram(end - started - due for end, due in zip(ended, schedule, strict=True)),
+        Histogram(end - begin for end, begin in zip(ended, begun, strict=True)),
+        seconds,
+    )
+
+
+class _undisturbed:
+    """Python's collector does not walk what this benchmark has made beforehand."""
+
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        gc.unfreeze()
+
+
+def _measured(clients: int, client: Callable[[int, float, list[float], list[float]], None]) -> Measured:
+    durations: list[tuple[list[float], list[float]]] = [([], []) for _ in range(clients)]
+    failures: list[BaseException] = []
+    starts: list[float] = []
+    ready = threading.Barrier(clients, lambda: starts.append(time.perf_counter()))
+
+    def run(number: int) -> None:
+        try:
+            ready.wait()
+            client(number, starts[0], *durations[number])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(clients)]
+    with _undisturbed():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ended = time.perf_counter()
+    if failures:
+        raise failures[0]
+    measured = Measured(seconds=ended - starts[0])
+    for latency, called in durations:
+        measured.latency.record_all(latency)
+        measured.called.record_all(called)
+    return measured

@@ -14,10 +14,12 @@ from storage.records import (
     MAX_ID_BYTES,
     U64,
     CommandRecord,
+    Origin,
     RecordedEvent,
-    encode_command,
     encode_event,
     name_key,
+    origin_of,
+    pack_command,
 )
 
 Snapshot = tuple[str, int, str, object]
@@ -27,7 +29,10 @@ Items = list[tuple[bytes, bytes]]
 
 
 class Batch:
-    """The entries of one transaction, by database, each sorted by key."""
+    """The entries of one transaction, by database, each sorted by key.
+
+    `commands` are those that no event of the batch tells of, `told` the others.
+    """
 
     __slots__ = (
         "commands",
@@ -38,6 +43,7 @@ class Batch:
         "snapshots",
         "streams",
         "tags",
+        "told",
     )
 
     def __init__(
@@ -57,11 +63,10 @@ class Batch:
         self.events: Items = []
         self.streams: Items = []
         self.tags: Items = []
-        self._add_events(codec, head, events, encoded)
-        self.commands: Items = sorted(
-            (name_key("command id", record.command_id, MAX_ID_BYTES), encode_command(codec, record))
-            for record in commands
-        )
+        self.commands: Items = []
+        self.told: dict[bytes, bytes] = {}
+        origins = self._add_commands(head, events, commands)
+        self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
         self.snapshots: Items = sorted(
             (name_key("stream", stream), codec.pack([version, fingerprint, state]))
@@ -69,8 +74,40 @@ class Batch:
         )
         self.notes = checked_notes(notes)
 
+    def _add_commands(
+        self, head: int, events: Sequence[RecordedEvent], commands: Sequence[CommandRecord]
+    ) -> dict[int, Origin]:
+        """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
+        origins: dict[int, Origin] = {}
+        end = head + len(events)
+        for record in commands:
+            command_id, first, count = record.command_id, record.first, record.count
+            key = name_key("command id", command_id, MAX_ID_BYTES)
+            packed = pack_command(first, count, record.digest, record.stream, record.version)
+            place = first - head - 1
+            if (
+                count
+                and first > head
+                and first + count - 1 <= end
+                and events[place].command_id == command_id
+                and (count == 1 or all(one.command_id == command_id for one in events[place : place + count]))
+            ):
+                if key in self.told:
+                    raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
+                self.told[key] = packed
+                origins[first] = origin_of(record, events[place + count - 1])
+            else:
+                self.commands.append((key, packed))
+        self.commands.sort()
+        return origins
+
     def _add_events(
-        self, codec: Codec, head: int, events: Sequence[RecordedEvent], encoded: Sequence[bytes] | None
+        self,
+        codec: Codec,
+        head: int,
+        events: Sequence[RecordedEvent],
+        encoded: Sequence[bytes] | None,
+        origins: dict[int, Origin],
     ) -> None:
         pack_u64 = U64.pack
         prefixes: dict[str, bytes] = {}
@@ -95,12 +132,14 @@ class Batch:
                 self.first_versions[prefix] = version
             versions[stream] = version
             at = pack_u64(position)
-            self.events.append((at, encoded[len(self.events)] if encoded else encode_event(codec, recorded)))
+            data = (
+                encoded[len(self.events)] if encoded else encode_event(codec, recorded, origins.get(position))
+            )
+            self.events.append((at, data))
             self.streams.append((prefix + pack_u64(version), at))
             for tag in recorded.tags:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
         self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
-        self.streams.sort()
         self.tags = sorted(set(self.tags))
 
 

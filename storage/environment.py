@@ -37,7 +37,7 @@ __all__ = [
     "write_header",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The version of everything that a store holds; raised when an older program could not read it any more."""
 
 DEFAULT_MAP_SIZE = 1 << 40

@@ -27,10 +27,11 @@ from storage.gate import Gate
 from storage.inline import InlineBatch, max_databases
 from storage.log_reader import LogReader
 from storage.notes import Note, write_notes
-from storage.records import U64, CommandRecord, RecordedEvent
+from storage.records import CommandRecord, Origin, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
 from storage.table_schema import ModelSchema
+from storage.tail import check_new, write_tail
 from storage.translation import commit_failed, translate
 
 REMEMBERED_STREAMS = 10_000
@@ -131,9 +132,12 @@ class EventLog(LogReader):
         return self._header.created
 
     # -- writing --------------------------------------------------------------------------------------------------
-    def encode_event(self, recorded: RecordedEvent) -> bytes:
-        """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does."""
-        return records.encode_event(self._codec, recorded)
+    def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
+        """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does.
+
+        `origin` is what `records.origin_of` gives for a command with a record, of which this is the first event.
+        """
+        return records.encode_event(self._codec, recorded, origin)
 
     def append(
         self,
@@ -145,13 +149,14 @@ class EventLog(LogReader):
         written: Callable[[], None] | None = None,
         notes: Iterable[Note] = (),
         inline: InlineBatch | None = None,
+        new_ids: bool = False,
     ) -> None:
         """Commit events, command records, snapshots and notes together; on return they are on disk.
 
-        Positions continue at head + 1 and versions at their stream's; command ids are new. `encoded` holds what
-        `encode_event` gave for each event, if that was called before. `written` is called when only the wait for the
-        disk is left. Each of `notes` is a key and its new value, None to delete it; the last of a key counts. `inline` is
-        what `inline_batch` gave, with the changes that follow from the events.
+        Positions continue at head + 1 and versions at their stream's; command ids are new, which is not looked up
+        with `new_ids`. `encoded` holds what `encode_event` gave for each event, if that was called before. `written` is
+        called when only the wait for the disk is left. Each of `notes` is a key and its new value, None to delete it;
+        the last of a key counts. `inline` is what `inline_batch` gave, with the changes that follow from the events.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
         CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
@@ -159,9 +164,17 @@ class EventLog(LogReader):
         with self._writing:
             self._require_writable()
             batch = Batch(self._codec, self._head, events, commands, snapshots, encoded, notes)
+            tail = self._tail
             transaction = self._begin()
             try:
+                check_new(transaction, self._databases, tail, batch, self._last_versions, new_ids=new_ids)
                 self._write(transaction, batch)
+                if tail.due(batch):
+                    tail = write_tail(transaction, self._databases, tail)
+                whole = tail.due(batch)
+                if whole:  # large enough to go into the indexes at once
+                    tail.add(batch)
+                    tail = write_tail(transaction, self._databases, tail)
                 if self._inline is not None:
                     self._inline.write(transaction, inline, events[-1].position if events else None)
                 if written is not None:
@@ -185,6 +198,9 @@ class EventLog(LogReader):
                 if not isinstance(error, Exception):
                     raise
                 raise commit_failed(error, f"the log in {self.path}") from error
+            if not whole:
+                tail.add(batch)
+            self._tail = tail
             self._head += len(events)
             if len(self._last_versions) > REMEMBERED_STREAMS:
                 self._last_versions.clear()
@@ -225,6 +241,7 @@ class EventLog(LogReader):
             with self._gate.shut(for_good=True):
                 self._closed = True
                 try:
+                    self._index_tail()
                     if not self._durable and not self._uncertain:
                         self._opened().sync(True)
                 except lmdb.Error as error:
@@ -244,6 +261,12 @@ class EventLog(LogReader):
     ) -> None:
         self.close()
 
+    def _index_tail(self) -> None:
+        """Have the next opening find nothing to read again. What can't be written now waits for that."""
+        if self._tail.count and not self._uncertain and self._environment is not None:
+            with suppress(lmdb.Error), self._environment.begin(write=True) as transaction:
+                write_tail(transaction, self._databases, self._tail)
+
     # -- inside ---------------------------------------------------------------------------------------------------
     def _require_writable(self) -> None:
         if self._closed:
@@ -253,35 +276,22 @@ class EventLog(LogReader):
                 f"the log in {self.path} is not to be written after a commit that failed; call reopen() first"
             )
 
-    def _begin(self) -> lmdb.Transaction:
+    def _begin(self) -> lmdb.Transaction[bytes]:
         try:
             return self._opened().begin(write=True)
         except lmdb.Error as error:
             raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
 
-    def _write(self, transaction: lmdb.Transaction, batch: Batch) -> None:
-        databases = self._databases
-        known = self._last_versions
-        for prefix, version in batch.first_versions.items():
-            # Version 1 needs no look: an earlier version 1 of the stream is met when its key is put.
-            if (
-                version > 1
-                and known.get(prefix) != version - 1
-                and transaction.get(prefix + U64.pack(version - 1), db=databases["streams"]) is None
-            ):
-                raise OutOfOrder(
-                    f"version {version} of stream {_text(prefix)!r} does not follow its last version"
-                )
+    def _write(self, transaction: lmdb.Transaction[bytes], batch: Batch) -> None:
+        databases, tail = self._databases, self._tail
         for name, items, what in (
             ("events", batch.events, "position"),
-            ("streams", batch.streams, "stream version"),
-            ("tags", batch.tags, "tag"),
             ("commands", batch.commands, "command id"),
         ):
             if items:
                 with transaction.cursor(databases[name]) as cursor:
                     _, added = cursor.putmulti(items, overwrite=False, append=name == "events")
-                if added != len(items):
+                if added != len(items) or any(key in tail.commands for key, _ in batch.commands):
                     raise OutOfOrder(
                         f"a {what} of the batch is already in the log in {self.path}, or twice in the batch"
                     )
@@ -290,10 +300,6 @@ class EventLog(LogReader):
         if batch.notes:
             write_notes(transaction, databases["notes"], batch.notes)
 
-    def _commit(self, transaction: lmdb.Transaction) -> None:
+    def _commit(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Commit; a method of its own so that a test may put a fault before, in place of or after it."""
         transaction.commit()
-
-
-def _text(prefix: bytes) -> str:
-    return prefix[:-1].decode()

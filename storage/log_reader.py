@@ -13,6 +13,7 @@ from itertools import islice, takewhile
 import lmdb
 
 from storage.codec import Codec
+from storage.environment import META_DB
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
 from storage.inline import InlineBatch, InlineSnapshot, InlineTables
@@ -29,15 +30,13 @@ from storage.records import (
     name_key,
 )
 from storage.table_schema import ModelSchema
+from storage.tail import INDEXED, Tail, last_version, read_tail, stream_positions, streams_from, tag_positions
 from storage.translation import translate
 
 DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 
 READ_BYTES = 64 << 20
 """What one call of `read` copies at most, but for its last event."""
-
-AFTER_ALL_VERSIONS = b"\x01"
-"""Appended to a stream's name it sorts after all its keys, since NUL ends a name in them."""
 
 
 class LogReader:
@@ -53,6 +52,7 @@ class LogReader:
         self._environment: lmdb.Environment | None = None
         self._databases: dict[str, lmdb._Database] = {}
         self._head = 0
+        self._tail = Tail(0)
 
     @property
     def head(self) -> int:
@@ -126,18 +126,10 @@ class LogReader:
         return self._read_index("tags", name_key("tag", tag), after, limit)
 
     def _read_index(self, index: str, name: bytes, after: int, limit: int | None) -> list[RecordedEvent]:
-        prefix = name + b"\0"
-        head = U64.pack(self._head)
-        of_stream = index == "streams"
-        positions: list[bytes] = []
+        head, tail = U64.pack(self._head), self._tail
+        find = stream_positions if index == "streams" else tag_positions
         with self._reading() as transaction:
-            with transaction.cursor(self._databases[index]) as cursor:
-                if cursor.set_range(prefix + U64.pack(after + 1)):
-                    for key, value in islice(cursor.iternext(), limit):
-                        position = value if of_stream else key[-8:]
-                        if not key.startswith(prefix) or position > head:
-                            break
-                        positions.append(position)
+            positions = find(transaction, self._databases[index], tail, name + b"\0", after, limit, head)
             with transaction.cursor(self._databases["events"]) as cursor:
                 found = cursor.getmulti(positions)
         if len(found) != len(positions):
@@ -148,32 +140,29 @@ class LogReader:
 
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
-        name = name_key("stream", stream)
+        name, tail = name_key("stream", stream), self._tail
+        known = tail.versions.get(name + b"\0")
+        if known is not None:
+            return known
         with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
-            return _last_version(cursor, name)
+            return last_version(cursor, tail, name)
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
         """Return names and versions of streams by name, those with a prefix, those after a name if one is given.
 
         Costs two look-ups a stream, however many events it has.
         """
-        start = prefix.encode()
-        found: list[tuple[str, int]] = []
+        tail = self._tail
         with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
-            more = cursor.set_range(
-                max(start, after.encode() + AFTER_ALL_VERSIONS if after else b"") or b"\0"
-            )
-            while more and len(found) < limit and cursor.key().startswith(start):
-                name = cursor.key()[:-9]
-                found.append((name.decode(), _last_version(cursor, name)))
-                more = cursor.next()
-        return found
+            return streams_from(cursor, tail, prefix.encode(), after.encode(), limit)
 
     def command(self, command_id: str) -> CommandRecord | None:
         """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
         key = name_key("command id", command_id, MAX_ID_BYTES)
-        with self._reading() as transaction:
-            data = transaction.get(key, db=self._databases["commands"])
+        data = self._tail.commands.get(key)
+        if data is None:
+            with self._reading() as transaction:
+                data = transaction.get(key, db=self._databases["commands"])
         return None if data is None else decode_command(self._codec, command_id, data)
 
     def snapshot(self, stream: str) -> tuple[int, str, object] | None:
@@ -228,9 +217,11 @@ class LogReader:
     # -- the whole ------------------------------------------------------------------------------------------------
     def stats(self) -> dict[str, int]:
         """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
+        waiting = self._tail.sizes()
         with self._reading() as transaction:
             numbers = {
-                name: transaction.stat(database)["entries"] for name, database in self._databases.items()
+                name: transaction.stat(self._databases[name])["entries"] + waiting.get(name, 0)
+                for name in DATABASES
             }
             environment = self._opened()
             info = environment.info()
@@ -255,14 +246,22 @@ class LogReader:
                 self._databases = {
                     name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES
                 }
+                self._databases["meta"] = meta = environment.open_db(META_DB, txn=transaction)
                 with transaction.cursor(self._databases["events"]) as cursor:
                     self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
+                if transaction.get(INDEXED, db=meta) is None:
+                    # New, or of a version that had no tail.
+                    transaction.put(INDEXED, U64.pack(self._head), db=meta)
+                self._tail = read_tail(transaction, self._databases, self._head)
             if self._inline is not None:
                 self._inline.use(environment)
         except lmdb.Error as error:
             path = environment.path()
             environment.close()
             raise translate(error, f"opening the log in {path}", path) from error
+        except DamagedStore:
+            environment.close()
+            raise
         self._environment = environment
 
     def _leave(self) -> None:
@@ -286,11 +285,3 @@ class LogReader:
                     yield transaction
             except lmdb.Error as error:
                 raise translate(error, "reading the log") from error
-
-
-def _last_version(cursor: lmdb.Cursor[bytes], name: bytes) -> int:
-    """Return the last version of a stream, leaving the cursor on it."""
-    if not (cursor.prev() if cursor.set_range(name + AFTER_ALL_VERSIONS) else cursor.last()):
-        return 0
-    key = cursor.key()
-    return U64.unpack(key[-8:])[0] if key[:-8] == name + b"\0" else 0

@@ -12,7 +12,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgpack import Unpacker, unpackb
+from msgpack import Packer, Unpacker, unpackb
 
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
@@ -24,6 +24,9 @@ MAX_ID_BYTES = 200
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 U64 = struct.Struct(">Q")
+
+Origin = bytes | list[Any]
+"""What the first event of a command tells of it beyond what its events tell by themselves."""
 
 _COMMAND_ID = 5  # the place of the command id in a stored event
 
@@ -152,25 +155,29 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
 
 
 # -- bytes ----------------------------------------------------------------------------------------------------------
-def encode_event(codec: Codec, recorded: RecordedEvent) -> bytes:
-    """Return the stored bytes of an event. Raises what `Codec.encode` does, MessageTooLarge included."""
+def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
+    """Return the stored bytes of an event, with the origin of a command of which it is the first.
+
+    Raises what `Codec.encode` does, MessageTooLarge included.
+    """
     type_name, fields = codec.describe(recorded.event)
+    record = [
+        recorded.stream,
+        recorded.version,
+        type_name,
+        fields,
+        recorded.time_us,
+        recorded.command_id,
+        recorded.command,
+        recorded.causation_id,
+        recorded.correlation_id,
+        list(recorded.tags),
+        recorded.metadata,
+    ]
+    if origin is not None:
+        record.append(origin)
     try:
-        data = codec.pack(
-            [
-                recorded.stream,
-                recorded.version,
-                type_name,
-                fields,
-                recorded.time_us,
-                recorded.command_id,
-                recorded.command,
-                recorded.causation_id,
-                recorded.correlation_id,
-                list(recorded.tags),
-                recorded.metadata,
-            ]
-        )
+        data = codec.pack(record)
     except CodecError as error:
         closer = error
         # The event alone gives an error whose path begins at the event, unless its metadata is at fault.
@@ -264,9 +271,18 @@ def command_of(data: bytes) -> str:
     return command_id
 
 
-def encode_command(codec: Codec, record: CommandRecord) -> bytes:
+def pack_command(first: int, count: int, digest: bytes, stream: str, version: int) -> bytes:
     """Return the stored bytes of a command's record."""
-    return codec.pack([record.first, record.count, record.digest, record.stream, record.version])
+    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    data: bytes = Packer(buf_size=512).pack([first, count, digest, stream, version])
+    return data
+
+
+def origin_of(record: CommandRecord, last: RecordedEvent) -> Origin:
+    """Return what the first event of a command tells of it, given its last event."""
+    if record.stream == last.stream and record.version == last.version:
+        return record.digest
+    return [record.digest, record.stream, record.version]
 
 
 def decode_command(codec: Codec, command_id: str, data: bytes) -> CommandRecord:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
 
 from storage.arguments import checked_map_size, checked_path
 from storage.environment import (
+    FORMAT_VERSION,
     META_DB,
     Header,
     check_directory,
@@ -57,6 +59,10 @@ def open_store(
             header = read_header(environment, new_header.kind)
             if header is None:
                 header = new_header
+                _write_new_header(environment, header)
+            elif header.format < FORMAT_VERSION:
+                # An older program must not write to it from now on: it would not know what this one leaves there.
+                header = replace(header, format=FORMAT_VERSION)
                 _write_new_header(environment, header)
             return lock, environment, header
         except BaseException:

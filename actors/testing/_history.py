@@ -107,7 +107,7 @@ class MemoryHistory:
         """Have one command decided, and keep what it did."""
         codec = self.domain.codec
 
-        def encode(recorded: RecordedEvent) -> bytes:
+        def encode(recorded: RecordedEvent, _origin: object = None) -> bytes:
             return codec.encode([recorded.event, recorded.metadata])
 
         overlay = Overlay(self.domain, self._states, self, encode, self._inline_tables())

@@ -213,6 +213,7 @@ class CommandHandler(Worker):
                 written=self._before_fsync,
                 notes=overlay.notes.items(),
                 inline=None if overlay.inline is None else overlay.inline.batch,
+                new_ids=True,  # made here, or looked up
             )
             self._desk.trouble = None
 

@@ -29,7 +29,7 @@ from actors.writer.states import UNLOADED, History, StateCache, evolve
 from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.notes import checked_notes
-from storage.records import name_key
+from storage.records import name_key, origin_of
 
 __all__ = ["Overlay"]
 
@@ -47,7 +47,7 @@ class Overlay:
         encode: Any = None,
         inline: InlineRun | None = None,
     ) -> None:
-        """`encode(recorded) -> bytes` is called for each event while it can still fail its command alone; so are
+        """`encode(recorded, origin) -> bytes` is called for each event while it can still fail its command alone; so are
         the projections of `inline`, where the domain has inline models."""
         self.domain = domain
         self.events: list[RecordedEvent] = []
@@ -190,11 +190,6 @@ class Overlay:
 
     def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt | RecordedEvent:
         recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
-        encoded = [self._encode(one) for one in recorded] if self._encode is not None else []
-        if self.inline is not None:
-            if self._undo is None:
-                self.inline.batch.settle()
-            self.inline.project(recorded)
         stream = submission.stream
         own = self._own
         if stream in own:
@@ -203,6 +198,11 @@ class Overlay:
         record = CommandRecord(
             submission.command_id, first, len(recorded), submission.digest, stream, version
         )
+        encoded = self._encoded(record, recorded) if recorded and self._encode is not None else ()
+        if self.inline is not None:
+            if self._undo is None:
+                self.inline.batch.settle()
+            self.inline.project(recorded)
         # From here on nothing can fail: the command is part of the batch.
         self.position += len(recorded)
         self.events += recorded
@@ -217,6 +217,11 @@ class Overlay:
         if len(recorded) == 1 and recorded[0].stream == stream:
             return recorded[0]
         return receipt_from(record, recorded)
+
+    def _encoded(self, record: CommandRecord, recorded: list[RecordedEvent]) -> list[bytes]:
+        encode = self._encode
+        first, *others = recorded
+        return [encode(first, origin_of(record, recorded[-1])), *(encode(one) for one in others)]
 
     def _record(self, submission: Submission, event: Any, position: int) -> RecordedEvent:
         spec = self.domain.events.get(type(event))

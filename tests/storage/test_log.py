@@ -438,7 +438,7 @@ def test_notes_of_a_batch_that_is_refused_are_not_written(log: EventLog) -> None
     log.append(events(1, 1), notes=[(b"k", b"1")])
     with pytest.raises(OutOfOrder):
         log.append(events(3, 3), notes=[(b"k", b"2")])
-    with pytest.raises(OutOfOrder, match="stream version"):
+    with pytest.raises(OutOfOrder, match="does not follow its last version"):
         log.append([event(2, version=1)], notes=[(b"k", b"3")])
     assert log.note(b"k") == b"1"
 
@@ -452,7 +452,7 @@ def test_notes_of_a_batch_that_is_refused_are_not_written(log: EventLog) -> None
         ([event(3), event(5, version=4)], OutOfOrder, "position 5, where the log continues with 4"),
         ([event(3), event(4, version=5)], OutOfOrder, "version 5 of stream 'a', which continues with 4"),
         ([event(3, version=4)], OutOfOrder, "version 4 of stream 'a' does not follow"),
-        ([event(3, version=2)], OutOfOrder, "a stream version of the batch is already in the log"),
+        ([event(3, version=2)], OutOfOrder, "version 2 of stream 'a' does not follow its last version"),
         ([event(3, "new", 2)], OutOfOrder, "version 2 of stream 'new' does not follow"),
         ([event(3, "new", 0)], OutOfOrder, "version 0 of stream 'new'; versions begin with 1"),
         ([event(3), event(4, "", 1)], InvalidKey, "stream '' is empty"),

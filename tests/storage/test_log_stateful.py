@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lmdb
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from storage import tail
 from storage.batch import Batch
 from storage.codec import Codec
 from storage.errors import CommitFailed, OutOfOrder, StoreFull, UnencodableValue
@@ -102,6 +104,9 @@ class LogMachine(RuleBasedStateMachine):
         self.path = Path(tempfile.mkdtemp())
         self.model = Model()
         self.commands = 0
+        # So short that a few batches reach its end.
+        self.short_tail = mock.patch.object(tail, "SHORTEST", 4)
+        self.short_tail.start()
         self.log = self.open()
 
     def open(self) -> FaultyLog:
@@ -109,6 +114,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.log.close()
+        self.short_tail.stop()
         shutil.rmtree(self.path)
 
     def make(self, draft: list[tuple[str, Any, tuple[str, ...]]]) -> Made:

@@ -175,7 +175,7 @@ def check_outcomes(system: System, futures: dict[str, Future[Receipt]]) -> None:
 # -- a batch that is aborted --------------------------------------------------------------
 def holds(name: str) -> Callable[..., bool]:
     """Whether a storage batch holds the command of this id."""
-    return lambda _log, _txn, batch: any(key == name.encode() for key, _ in batch.commands)
+    return lambda _log, _txn, batch: name.encode() in {**batch.told, **dict(batch.commands)}
 
 
 @pytest.mark.parametrize(

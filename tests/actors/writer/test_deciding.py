@@ -37,7 +37,9 @@ class Writer:
 
     def begin(self):
         """A new batch; what an earlier one had decided and not committed is gone."""
-        self.overlay = Overlay(self.domain, self.states, self.history, lambda one: one.stream.encode())
+        self.overlay = Overlay(
+            self.domain, self.states, self.history, lambda one, _origin=None: one.stream.encode()
+        )
 
     def decide(self, command, **options):
         return self.overlay.decide(self.make.of_command(command, options, options.get("metadata")))
@@ -136,7 +138,7 @@ def test_a_failing_command_leaves_no_trace(writer):
 
 
 def test_an_event_that_can_not_be_encoded_fails_its_command_alone(writer):
-    def encode(recorded):
+    def encode(recorded, _origin=None):
         if recorded.event == Moved("ann", 13):
             raise RuntimeError("thirteen")
         return b""

@@ -21,7 +21,7 @@ def drawn(path: Path, width: float = 7.5, height: float = 4.5, panels: int = 1) 
     from matplotlib import pyplot
 
     with pyplot.rc_context({"svg.hashsalt": "onewriter", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(1, panels, figsize=(width, height), sharey=True)
+        figure, axes = pyplot.subplots(1, panels, figsize=(width, height))
         try:
             yield axes
             figure.tight_layout()

@@ -127,6 +127,8 @@ def plot(kind: str, subjects: dict[str, Found], folder: Path) -> str:
     """Draw latency by percentile into `folder`, a panel for each load; returns the file's name."""
     name = f"latency-{kind}.svg"
     with drawn(folder / name, 13, 4.5, len(LOADS)) as panels:
+        for axes in panels[1:]:
+            axes.sharey(panels[0])
         for axes, load in zip(panels, LOADS, strict=True):
             for found in subjects.values():
                 histogram = found.loads[load].measured.latency

@@ -126,6 +126,8 @@ def plot(mixes: Mixes, folder: Path) -> str:
     with drawn(folder / name, 11, 4.5, len(CALLERS)) as panels:
         names = [workload.name for workload in WORKLOADS]
         width = 0.8 / len(mixes.labels)
+        for axes in panels[1:]:
+            axes.sharey(panels[0])
         for axes, callers in zip(panels, CALLERS, strict=True):
             for place, (peer, label) in enumerate(mixes.labels.items()):
                 ratios = [mixes.ratio((name, callers, peer)) for name in names]

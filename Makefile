@@ -1,6 +1,7 @@
 # Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
 #   make demo [DATA=journey] [LIMIT=100000]   make repl [DOMAIN=delivery] [STORE=path]   make bench [BENCH=--quick]
-#   make bench-replay | bench-lag | bench-rebuild | bench-engines [BENCH=--quick]
+#   make bench-quick [BENCH="--save mine.json"]
+#   make bench-replay | bench-lag | bench-rebuild | bench-engines | bench-mixes | bench-latency | bench-growth [BENCH=--quick]
 #   make test | lint | types | crash | soak | history | clean
 
 PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
@@ -10,7 +11,7 @@ RUN := $(VENV)/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo repl bench bench-replay bench-lag bench-rebuild bench-engines test lint types crash soak history clean
+.PHONY: demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash soak history clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -20,11 +21,17 @@ demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)
 repl: $(VENV)/.with-repl
 	$(RUN) -m actors repl $(if $(DOMAIN),--domain $(DOMAIN)) $(STORE)
 
+# Everything, with a report in bench-report/; about 25 minutes.
 bench: $(VENV)/.with-bench
 	$(RUN) -m benchmarks $(BENCH)
 
-# How fast a projection replays, how far replicas lag, how queries fare during a rebuild, what each engine costs.
-bench-replay bench-lag bench-rebuild bench-engines: bench-%: $(VENV)/.with-bench
+# The key figures in two minutes, beside those of benchmarks/baseline.json.
+bench-quick: $(VENV)/.with-bench
+	$(RUN) -m benchmarks.quick $(BENCH)
+
+# One subject alone: a replay, lag, queries during a rebuild, engines, YCSB's mixes, latencies, growth.
+BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth
+$(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
 test: $(VENV)/.with-dev

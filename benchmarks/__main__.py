@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands=options.commands or (1_500 if options.quick else 10_000),
         queries=options.queries or (2_000 if options.quick else 50_000),
         only=tuple(options.only),
+        largest=options.largest,
     )
     if size.commands < PRODUCTS:
         raise SystemExit(f"--commands must be at least {PRODUCTS}: each product is listed once")
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as path:
         folder = Path(path).resolve()
         settings = {"quick": options.quick, "parts": names, "rounds": size.rounds, "commands": size.commands}
-        settings |= {"queries": size.queries, "only": list(size.only)}
+        settings |= {"queries": size.queries, "only": list(size.only), "largest": size.largest}
         report = Report(out, environment(folder), settings)
         for text in report.environment.values():
             print(text, flush=True)
@@ -157,6 +158,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
     parser.add_argument("--commands", type=int, metavar="N", help="fewer on a slow disk")
     parser.add_argument("--queries", type=int, metavar="N", help="more on a fast machine")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=10_000_000,
+        metavar="N",
+        help="events of the largest store: less is faster",
+    )
     parser.add_argument(
         "--dir",
         default=".",

@@ -134,4 +134,17 @@ AIMS = [
         3.0,
         at_most=True,
     ),
+    Aim(
+        "opening the largest store, of 10^7 events unless asked otherwise / one of 10^4",
+        {"": "growth/opening_ratio"},
+        1.2,
+        at_most=True,
+    ),
+    Aim(
+        "memory with the largest store open / with one of 10^5 events",
+        {"": "growth/memory_ratio"},
+        1.1,
+        at_most=True,
+    ),
+    Aim("the same after work all over the log, the caches full", {"": "growth/working_memory_ratio"}),
 ]

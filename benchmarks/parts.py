@@ -18,6 +18,8 @@ SUBJECTS = {
     "replay": "benchmarks.replay.section",
     "rebuild": "benchmarks.rebuild.section",
     "engines": "benchmarks.engines.section",
+    "mixes": "benchmarks.mixes.section",
+    "latency": "benchmarks.latency.section",
 }
 
 
@@ -26,6 +28,13 @@ def _subject(module: str, folder: Path, size: Size) -> tuple[Section, bool]:
     return section, True
 
 
+def _growth(folder: Path, size: Size) -> tuple[Section, bool]:
+    from benchmarks.growth.section import section
+
+    return section(folder, quick=size.quick, largest=None if size.quick else size.largest), True
+
+
 PARTS: dict[str, Part] = {}
 PARTS |= {table.name: partial(rates_section, table) for table in TABLES}
 PARTS |= {name: partial(_subject, module) for name, module in SUBJECTS.items()}
+PARTS["growth"] = _growth

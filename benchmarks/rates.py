@@ -22,13 +22,17 @@ from benchmarks.workload import RANGE_LENGTH
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: `only` are parts of the keys of the entries, all of them if empty."""
+    """How much is measured.
+
+    `only` are parts of the keys of the entries, all of them if empty; `largest` are the events of the largest store.
+    """
 
     quick: bool
     rounds: int
     commands: int
     queries: int
     only: tuple[str, ...] = ()
+    largest: int = 10_000_000
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks.aims import Aim, Judged
 from benchmarks.harness import APPLIED, CommandEntry, Entry, Results
 from benchmarks.machine import markdown
-from benchmarks.ratios import range_of, ratio_key, ratio_of
+from benchmarks.ratios import Range, range_of, ratio_key, ratio_of
 from benchmarks.section import Section
 
 NOT_MEASURED = "not measured"
@@ -35,13 +35,13 @@ def _rates_row(label: str, callers: str, key: str, base: str, results: Results) 
         label,
         callers,
         *(f"{rate:,.0f}" for rate in (rates.median, rates.lowest, rates.highest)),
-        "" if ratio is None else spread(ratio.median, ratio.lowest, ratio.highest),
+        "" if ratio is None else spread(ratio),
     )
 
 
-def spread(median: float, lowest: float, highest: float) -> str:
+def spread(one: Range) -> str:
     """A figure with what it spreads over."""
-    return f"{median:.2f} ({lowest:.2f} to {highest:.2f})"
+    return f"{one.median:.2f} ({one.lowest:.2f} to {one.highest:.2f})"
 
 
 def rates_figures(results: Results, aims: Iterable[Aim]) -> dict[str, float]:
@@ -76,11 +76,7 @@ def aims_table(found: Iterable[Judged]) -> str:
         aim = one.aim
         limit = "" if aim.bound is None else f"{'at most' if aim.at_most else 'at least'} {aim.bound:g}"
         text = f"{aim.text} ({one.name})" if one.name else aim.text
-        figure = (
-            NOT_MEASURED
-            if one.found is None
-            else spread(one.found.median, one.found.lowest, one.found.highest)
-        )
+        figure = NOT_MEASURED if one.found is None else spread(one.found)
         rows.append([text, figure, limit, VERDICTS[one.met]])
     return markdown(["aim", "ratio", "bound", ""], rows)
 

@@ -16,10 +16,10 @@ from storage.records import (
     CommandRecord,
     Origin,
     RecordedEvent,
+    command_packer,
     encode_event,
     name_key,
     origin_of,
-    pack_command,
 )
 
 Snapshot = tuple[str, int, str, object]
@@ -65,7 +65,7 @@ class Batch:
         self.tags: Items = []
         self.commands: Items = []
         self.told: dict[bytes, bytes] = {}
-        origins = self._add_commands(head, events, commands)
+        origins = self._add_commands(head, events, commands, encoded is not None)
         self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
         self.snapshots: Items = sorted(
@@ -75,29 +75,32 @@ class Batch:
         self.notes = checked_notes(notes)
 
     def _add_commands(
-        self, head: int, events: Sequence[RecordedEvent], commands: Sequence[CommandRecord]
+        self, head: int, events: Sequence[RecordedEvent], commands: Sequence[CommandRecord], encoded: bool
     ) -> dict[int, Origin]:
         """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
         origins: dict[int, Origin] = {}
-        end = head + len(events)
+        own: tuple[RecordedEvent, ...]
+        told = self.told
+        pack = command_packer()
         for record in commands:
             command_id, first, count = record.command_id, record.first, record.count
             key = name_key("command id", command_id, MAX_ID_BYTES)
-            packed = pack_command(first, count, record.digest, record.stream, record.version)
+            packed = pack((first, count, record.digest, record.stream, record.version))
             place = first - head - 1
-            if (
-                count
-                and first > head
-                and first + count - 1 <= end
-                and events[place].command_id == command_id
-                and (count == 1 or all(one.command_id == command_id for one in events[place : place + count]))
-            ):
-                if key in self.told:
-                    raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
-                self.told[key] = packed
-                origins[first] = origin_of(record, events[place + count - 1])
+            if count == 1 and 0 <= place < len(events):
+                own = (events[place],)
+                tells = own[0].command_id == command_id
             else:
+                own = tuple(events[place : place + count]) if place >= 0 else ()
+                tells = 0 < len(own) == count and all(one.command_id == command_id for one in own)
+            if not tells:
                 self.commands.append((key, packed))
+                continue
+            if key in told:
+                raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
+            told[key] = packed
+            if not encoded:
+                origins[first] = origin_of(record, own[-1])
         self.commands.sort()
         return origins
 

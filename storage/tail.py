@@ -20,7 +20,7 @@ from msgpack import ExtType, unpackb
 
 from storage.batch import Batch, Items
 from storage.errors import DamagedStore, OutOfOrder
-from storage.records import U64, name_key, pack_command
+from storage.records import U64, command_packer, name_key
 
 SHORTEST, LONGEST = 512, 8_192
 """Events between which the tail goes into the indexes: few, so that this holds no commit up for long, but several
@@ -115,9 +115,10 @@ def read_tail(transaction: lmdb.Transaction[bytes], databases: Databases, head: 
             if run is not None:
                 run[1] += 1
                 run[3:] = stream, version
+    pack = command_packer()
     for key, (first, count, origin, stream, version) in commands.items():
         own = (origin, stream, version) if isinstance(origin, bytes) else origin
-        tail.commands[key] = pack_command(first, count, *own)
+        tail.commands[key] = pack((first, count, *own))
     return tail
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -52,6 +53,8 @@ class Size:
     """Anonymous memory after that."""
     worked: Rounds = field(default_factory=dict)
     """Anonymous memory after `commands` commands and as many queries."""
+    reopened: Rounds = field(default_factory=dict)
+    """Until the first query was answered, from the beginning, after a process was killed in the middle of work."""
 
 
 @dataclass
@@ -91,9 +94,11 @@ def measure(
     for number in range(min(rounds, 3)):
         for events in sizes:
             told(f"work on {events:,} events")
-            found = _child(_place(folder, events), events, commands)
+            found = _child(_place(folder, events), events, commands, kill=True)
+            size = growth.sizes[events]
             if found["worked"] is not None:
-                growth.sizes[events].worked[number] = found["worked"]
+                size.worked[number] = found["worked"]
+            size.reopened[number] = _child(_place(folder, events), events, 0)["answered"]
     told("the same rows again and again")
     growth.steady += _steady(folder / "steady", updates)
     return growth
@@ -103,7 +108,7 @@ def _place(folder: Path, events: int) -> Path:
     return folder / f"events-{events}"
 
 
-def _child(store: Path, events: int, commands: int) -> dict[str, Any]:
+def _child(store: Path, events: int, commands: int, *, kill: bool = False) -> dict[str, Any]:
     """What `benchmarks.growth.opening` says of a store; raises RuntimeError with its words if it fails."""
     root = Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
@@ -112,6 +117,7 @@ def _child(store: Path, events: int, commands: int) -> dict[str, Any]:
             sys.executable,
             *("-m", "benchmarks.growth.opening", str(store)),
             *("--products", str(products_of(events)), "--commands", str(commands)),
+            *(["--kill"] if kill else []),
         ],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
@@ -119,7 +125,7 @@ def _child(store: Path, events: int, commands: int) -> dict[str, Any]:
         timeout=TIMEOUT,
         check=False,
     )
-    if done.returncode:
+    if done.returncode != (-signal.SIGKILL if kill else 0):
         raise RuntimeError(f"opening {store} failed: {done.stderr.strip()}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--commands", type=int, default=0, help="how many to change afterwards, each looked up, too"
     )
+    parser.add_argument("--kill", action="store_true", help="end at once after that, as a crash does")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     with System.open(options.store, shop, replicas=1) as system:
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _work(system, options.products, options.commands)
             found["worked"] = anonymous_memory()
         json.dump(found, sys.stdout)
+        if options.kill:
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 

@@ -29,6 +29,7 @@ HEADER = (
     "events",
     "opening ms",
     "to the first answer ms",
+    "the same after a kill ms",
     "memory opened MiB",
     "memory after work MiB",
     "log MiB",
@@ -81,6 +82,7 @@ def section_of(growth: Growth) -> Section:
                 f"{events:,}",
                 f"{_median(size.opening) * 1e3:.1f}",
                 f"{_median(size.answered) * 1e3:.1f}",
+                f"{_median(size.reopened) * 1e3:.1f}",
                 *(f"{_median(one) / MEBIBYTE:.1f}" if one else "-" for one in (size.opened, size.worked)),
                 f"{files.log / MEBIBYTE:,.1f}",
                 f"{files.log / files.events:.0f}",
@@ -107,6 +109,7 @@ def _named(size: Size) -> dict[str, Rounds]:
     return {
         "opening_seconds": size.opening,
         "answered_seconds": size.answered,
+        "reopened_seconds": size.reopened,
         "opened_bytes": size.opened,
         "worked_bytes": size.worked,
     }
@@ -133,8 +136,8 @@ def _text(growth: Growth, base: int, figures: dict[str, float]) -> str:
 Stores of products with five events each, one replica, closed cleanly. Each is opened {count} times, in turn with the
 others and each time in a new process, with the files in the system's cache; a query follows. Memory is what Linux
 counts as anonymous (`RssAnon`): what the process holds itself, without mapped files, which the system takes back when
-it needs room. Work is {growth.commands:,} commands on products all over the log, and as many queries. Medians, the
-ratios within a round: with {largest:,} events {"; ".join(ratios)}.
+it needs room. Work is {growth.commands:,} commands on products all over the log, and as many queries, after which the
+process is killed and the store opened once more. Medians, the ratios within a round: with {largest:,} events {"; ".join(ratios)}.
 
 {PRODUCTS:,} rows that are repriced again and again, {BATCH} commands at a time, {last.events:,} events in all: the replica's
 files have {first.replica / MEBIBYTE:.2f} MiB after {first.events:,} events and {last.replica / MEBIBYTE:.2f} MiB at the end, the log
@@ -145,7 +148,11 @@ def plot_opening(growth: Growth, folder: Path) -> str:
     """Draw opening time and memory over events; returns the file's name."""
     events = list(growth.sizes)
     with drawn(folder / "growth-opening.svg", 11, 4, 2) as (left, right):
-        for name, text in (("opening_seconds", "open"), ("answered_seconds", "first query answered")):
+        for name, text in (
+            ("opening_seconds", "open"),
+            ("answered_seconds", "first query answered"),
+            ("reopened_seconds", "the same after a kill"),
+        ):
             values = [_median(_named(size)[name]) * 1e3 for size in growth.sizes.values()]
             left.plot(events, values, marker="o", label=text)
         for name, text in (("opened_bytes", "opened"), ("worked_bytes", "after work")):

@@ -43,7 +43,9 @@ def test_sizes_are_powers_of_ten_and_end_with_the_largest() -> None:
 
 
 def size_of(events: int, opening: dict[int, float], opened: dict[int, float]) -> Size:
-    return Size(Files(events, events // 5, events * 300, events * 80), opening, opening, opened, opened)
+    return Size(
+        Files(events, events // 5, events * 300, events * 80), opening, opening, opened, opened, opening
+    )
 
 
 def test_ratios_are_those_of_the_largest_store_within_a_round() -> None:
@@ -64,7 +66,7 @@ def test_where_nobody_tells_the_memory_the_other_columns_are_there() -> None:
     growth = Growth(10, {size: size_of(size, {0: 0.01}, {}) for size in (100, 1_000)})
     growth.steady += [Files(1_000, 1_000, 300, 100)]
     found = section_of(growth)
-    assert [row[3:5] for row in found.rows] == [("-", "-"), ("-", "-")]
+    assert [row[4:6] for row in found.rows] == [("-", "-"), ("-", "-")]
     assert MEMORY_RATIO not in found.figures
     assert OPENING_RATIO in found.figures
 
@@ -77,7 +79,7 @@ def test_a_small_run_opens_each_store_in_each_round_and_leaves_the_replica_as_la
     found = section_of(growth)
     assert [row[0] for row in found.rows] == ["100", "200"]
     assert all(len(row) == len(found.header) for row in found.rows)
-    assert all(sorted(size.opening) == [0, 1] for size in growth.sizes.values())
+    assert all(sorted(size.opening) == [0, 1] == sorted(size.reopened) for size in growth.sizes.values())
     assert growth.steady[-1].events == 4_000
     assert growth.steady[-1].replica < 2 * growth.steady[0].replica
     pytest.importorskip("matplotlib")

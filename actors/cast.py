@@ -32,7 +32,11 @@ def children_of(
     def add(name: str, mailbox: Mailbox, start: Any) -> None:
         children[name] = Child(name, mailbox, start)
 
-    for name, home in runtime.homes.items():
+    if runtime.crew is not None:
+        children.update(runtime.crew.children(exited, replica_exited))
+        # The workers are told positions, and read the log themselves.
+        replica_mailboxes = {}
+    for name, home in runtime.homes.items() if runtime.crew is None else ():
         add(
             name,
             replica_mailboxes[name],
@@ -49,7 +53,7 @@ def children_of(
                 listeners=runtime.applied_listeners,
             ),
         )
-    for desk in runtime.query_desks:
+    for desk in runtime.query_desks if runtime.crew is None else ():
         add(
             desk.name,
             desk.mailbox,

@@ -6,7 +6,15 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from actors.health import ActorHealth, Health, ModelHealth, ProcessHealth, ReplicaHealth, WriterHealth
+from actors.health import (
+    ActorHealth,
+    CacheHealth,
+    Health,
+    ModelHealth,
+    ProcessHealth,
+    ReplicaHealth,
+    WriterHealth,
+)
 from actors.replicas.rebuilding import rebuilds
 from actors.replicas.rebuilds import Rebuild
 from actors.supervisor import Child
@@ -42,7 +50,7 @@ def report(runtime: Runtime) -> Health:
         problems,
         building,
         len(runtime.skips),
-        None if runtime.cache is None else runtime.cache.health(),
+        _cache(runtime),
         processes,
     )
 
@@ -54,6 +62,12 @@ def _writer(runtime: Runtime) -> WriterHealth:
     return WriterHealth(
         desk.commands, desk.refused, desk.batches, len(runtime.writes.mailbox), busy, desk.trouble
     )
+
+
+def _cache(runtime: Runtime) -> CacheHealth | None:
+    if runtime.crew is not None:
+        return runtime.crew.cache()
+    return None if runtime.cache is None else runtime.cache.health()
 
 
 def _replica(runtime: Runtime, name: str) -> ReplicaHealth:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from actors.cast import children_of
 from actors.definition.specs import CompiledDomain
@@ -38,6 +39,9 @@ from actors.writer.writer_desk import WriterDesk
 from actors.writer.writing import WriteGateway
 from storage import EventLog, ReplicaStore
 
+if TYPE_CHECKING:
+    from actors.workers.crew import Crew
+
 __all__ = ["Runtime"]
 
 logger = logging.getLogger("onewriter.runtime")
@@ -64,6 +68,7 @@ class Runtime:
         stores: MutableMapping[str, ReplicaStore],
         skips: Skips,
         files: ExitStack,
+        crew: Crew | None = None,
     ) -> None:
         self.path = path
         self.source = source
@@ -73,6 +78,7 @@ class Runtime:
         self.homes = homes
         self.stores = stores
         self.skips = skips
+        self.crew = crew
         self._files = files
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
@@ -81,16 +87,21 @@ class Runtime:
         self.broadcast_listeners: list[Callable[[int, int], None]] = []
         self.applied_listeners: list[Callable[[str, int, float], None]] = []
         placed = place_models(domain.models, list(homes))
-        self.progress = Progress(log.head, list(domain.models), list(homes), placed)
+        kind = Progress if crew is None else crew.progress_class
+        self.progress = kind(log.head, list(domain.models), list(homes), placed)
         self.desk = WriterDesk()
         for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
             self.progress.applied(name, home.projector.checkpoints())
-        self.query_desks = [
-            Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
-            for name in stores
-            for number in range(1, settings.query_actors + 1)
-        ]
+        self.query_desks = (
+            crew.desks
+            if crew is not None
+            else [
+                Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
+                for name in stores
+                for number in range(1, settings.query_actors + 1)
+            ]
+        )
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
         self.consumers = Consumers(log, self.progress, self.writes)
@@ -98,10 +109,12 @@ class Runtime:
         if self.processes.running:
             self.committed_listeners.append(self.processes.wake)
         self.balancer = Balancer(self.query_desks)
-        cached = settings.result_cache and any(spec.cache for spec in domain.queries.values())
+        cached = (
+            crew is None and settings.result_cache and any(spec.cache for spec in domain.queries.values())
+        )
         self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
         tokens = Tokens(log.history_id, self.progress)
-        self.reads = ReadGateway(
+        self.reads = (ReadGateway if crew is None else crew.gateway_class)(
             domain,
             self.progress,
             self.balancer,
@@ -113,6 +126,8 @@ class Runtime:
         self.views = Views(domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn)
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
+        if crew is not None:
+            crew.join(self)
         self.children.update(children_of(self, self._replica_exited))
 
     @classmethod
@@ -135,10 +150,16 @@ class Runtime:
             skips = Skips.read(log)
             fill(log, domain, skips)
             stores: dict[str, ReplicaStore] = {}
-            homes = open_homes(
-                os.path.join(path, REPLICAS), placed, domain, log, settings, skips, stores, files
-            )
-            runtime = cls(path, source, domain, settings, log, homes, stores, skips, files)
+            folder = os.path.join(path, REPLICAS)
+            crew = None
+            if settings.workers == "process":
+                from actors.workers.crew import Crew
+
+                crew = Crew.open(path, folder, source, domain, placed, settings, log, files)
+                homes, stores = crew.homes, crew.stores
+            else:
+                homes = open_homes(folder, placed, domain, log, settings, skips, stores, files)
+            runtime = cls(path, source, domain, settings, log, homes, stores, skips, files, crew)
             try:
                 runtime._start()
             except BaseException:
@@ -182,6 +203,8 @@ class Runtime:
         stuck = []
         for name in order:
             child = self.children[name]
+            if self.crew is not None and name in self.stores:
+                self.crew.stop()
             if child.alive:
                 child.stop()
                 left = end - time.monotonic()
@@ -204,7 +227,7 @@ class Runtime:
     def _replica_exited(self, name: str, error: BaseException | None) -> None:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
         self.supervisor.child_exited(name, error)
-        if self._closing_files:
+        if self._closing_files and self.crew is None:
             close_home(self.homes[name])
 
     def _give_up_writer(self) -> None:
@@ -226,6 +249,8 @@ class Runtime:
         """In a forked child: what the parent opened is out of bounds. Takes no lock; a thread that is gone may hold it."""
         self.progress.forked = True
         self.views.forked()
+        if self.crew is not None:
+            self.crew.forked()
 
     def condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
         """Have a replica whose files are no good begun anew while the others serve. Any thread."""

@@ -8,6 +8,7 @@ __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
 SECONDS = ("decider_limit", "view_max_age")
+WORKERS = ("thread", "process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Settings:
     view_max_age: float
     rebuild_share: float
     result_cache: int
+    workers: str = "thread"
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -44,6 +46,8 @@ class Settings:
             # Not a number compares as false.
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{name}= must be a number of seconds above 0, got {value!r}")
+        if not isinstance(self.workers, str) or self.workers not in WORKERS:
+            raise ValueError(f"workers= must be 'thread' or 'process', got {self.workers!r:.80}")
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {share!r}")

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from os import PathLike
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from actors.api.care import CareCalls
 from actors.api.commands import CommandCalls
@@ -61,6 +61,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         view_max_age: float = 60.0,
         rebuild_share: float = 0.5,
         result_cache: int = 64 << 20,
+        workers: Literal["thread", "process"] = "thread",
     ) -> Self:
         """Open the store in directory `path`, making it when it is not there, and start all actors.
 
@@ -72,7 +73,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         `decider_limit` seconds; a view is closed after `view_max_age` seconds. Results of queries
         that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
         A replica that serves spends no more than `rebuild_share` of its thread's time on filling
-        new builds of its models, or up to 0.9 where they would never be done otherwise.
+        new builds of its models, or up to 0.9 where they would never be done otherwise. With
+        `workers="process"` each replica and its query actors are in a child process, and use a core of their own;
+        `domain` is then to be an attribute of a module that can be imported, not of the main one.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, `ModelStopped` for an inline model whose projection fails while it is filled, and for the
@@ -90,6 +93,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
             view_max_age=view_max_age,
             rebuild_share=rebuild_share,
             result_cache=result_cache,
+            workers=workers,
         )
         return cls(Runtime.open(place, domain, settings))
 

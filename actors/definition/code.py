@@ -23,6 +23,11 @@ def fingerprint(handlers: Iterable[tuple[str, Handler]]) -> str:
     return hashlib.sha256(repr(sorted(described)).encode()).hexdigest()[:16]
 
 
+def of_function(fn: Any) -> str:
+    """A short text that changes with the code of one function, as `fingerprint` does with a model's."""
+    return hashlib.sha256(_function(fn, ()).encode()).hexdigest()[:16]
+
+
 def _function(fn: Any, inside: tuple[Any, ...]) -> str:
     """What a callable does, as text; `inside` are the functions and containers that lead to it."""
     inside = (*inside, fn)

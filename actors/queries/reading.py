@@ -67,6 +67,8 @@ class _Dispatch:
 class ReadGateway:
     """What `System` does for queries."""
 
+    job_class = QueryJob
+
     def __init__(
         self,
         domain: CompiledDomain,
@@ -129,7 +131,7 @@ class ReadGateway:
             if len(asked) > 1:
                 timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
         target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
-        job = QueryJob(asked, time.monotonic() + timeout, target)
+        job = self.job_class(asked, time.monotonic() + timeout, target)
         if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
             job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]
         return job, timeout

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.definition.specs import CompiledDomain
 from actors.read_model import ReadModel
@@ -21,6 +22,9 @@ from actors.replicas.skipping import Skips
 from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError
 from storage.environment import DATA_FILE
+
+if TYPE_CHECKING:
+    from storage.follower import LogFollower
 
 __all__ = ["ReplicaHome", "close_home", "open_homes"]
 
@@ -107,18 +111,19 @@ def open_homes(
     folder: str,
     placed: Mapping[str, Sequence[str]],
     domain: CompiledDomain,
-    log: EventLog,
+    log: EventLog | LogFollower,
     settings: Settings,
     skips: Skips,
     stores: MutableMapping[str, ReplicaStore],
     files: ExitStack,
+    names: Sequence[str] | None = None,
 ) -> dict[str, ReplicaHome]:
-    """The homes of all replicas, below `folder`, each with the models that are `placed` there; `files` closes them."""
+    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `files` closes them."""
     homes = {}
     folder = os.path.abspath(
         folder
     )  # A replica is opened again while the system runs, perhaps from another directory.
-    for name in settings.replica_names:
+    for name in settings.replica_names if names is None else names:
         models = [
             version
             for model in domain.models.values()
@@ -136,7 +141,7 @@ def open_homes(
 
 
 def _open_store(
-    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog, settings: Settings
+    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog | LogFollower, settings: Settings
 ) -> ReplicaStore:
     return ReplicaStore.open(
         path,

@@ -1,0 +1,1 @@
+"""Replicas and their query actors in child processes: what `System.open(..., workers="process")` starts."""

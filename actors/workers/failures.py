@@ -1,0 +1,92 @@
+"""Errors on their way from a worker process to its parent: the same class with the same text and attributes, no pickle.
+
+Pure; any thread of either process.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+from storage import CodecError
+from storage.codec import Codec
+
+__all__ = ["pack_error", "unpack_error"]
+
+DEEPEST = 5
+"""Causes of causes that are told."""
+
+
+def pack_error(error: BaseException, codec: Codec) -> bytes:
+    """The error with its causes, as `unpack_error` takes it. What the codec has no encoding for is told as text."""
+    return codec.pack(_described(error, codec, DEEPEST))
+
+
+def unpack_error(data: bytes, codec: Codec) -> Exception:
+    """The error again. A class that this process does not have is a `RuntimeError` that names it."""
+    error = _made(codec.unpack(data))
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _described(error: BaseException, codec: Codec, depth: int) -> list[Any]:
+    cls = type(error)
+    cause = error.__cause__
+    state = {name: _plain(value, codec) for name, value in vars(error).items() if name != "__notes__"}
+    return [
+        cls.__module__,
+        cls.__qualname__,
+        _text(error),
+        [_plain(one, codec) for one in error.args],
+        state,
+        None if cause is None or not depth else _described(cause, codec, depth - 1),
+        # Where it happened is in the other process, and lost otherwise.
+        ""
+        if error.__traceback__ is None or depth == DEEPEST
+        else "".join(traceback.format_tb(error.__traceback__)),
+    ]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        return "(its text can't be had)"
+    return text.encode(errors="replace").decode()
+
+
+def _plain(value: Any, codec: Codec) -> Any:
+    try:
+        codec.pack(value)
+    except CodecError:
+        return f"{value!r:.1000}".encode(errors="replace").decode()
+    return value
+
+
+def _made(described: Any) -> BaseException:
+    module, name, text, args, state, cause, trace = described
+    error = _rebuilt(module, name, args, state)
+    if error is None or _text(error) != text:
+        error = RuntimeError(f"{name}: {text}")
+    if cause is not None:
+        error.__cause__ = _made(cause)
+    if trace:
+        error.add_note(f"Traceback in the worker process (most recent call last):\n{trace.rstrip()}")
+    return error
+
+
+def _rebuilt(module: str, name: str, args: list[Any], state: dict[str, Any]) -> BaseException | None:
+    """An error of the class of this name, where it is loaded; its `__init__` is not called."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type) or not issubclass(found, BaseException):
+        return None
+    try:
+        error = found.__new__(found, *args)
+        error.args = tuple(args)
+        for key, value in state.items():
+            setattr(error, key, value)
+    except Exception:
+        return None
+    return error

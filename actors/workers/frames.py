@@ -1,0 +1,153 @@
+"""Frames on a stream socket between two processes: four bytes that say how long it is, then that many bytes.
+
+Both processes use it. One thread at a time reads a line; any thread writes.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+
+__all__ = ["Frames", "Line", "framed"]
+
+LENGTH = struct.Struct("<I")
+CHUNK = 1 << 18
+"""Bytes that are asked of the socket at a time."""
+
+
+def framed(body: bytes) -> bytes:
+    """The body with its length before it."""
+    return LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts what arrives into frames; knows no socket."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._wanted = LENGTH.size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bodies that are complete now, in order."""
+        rest = self._rest
+        if not rest and len(data) >= LENGTH.size and LENGTH.unpack_from(data)[0] + LENGTH.size == len(data):
+            return [data[LENGTH.size :]]
+        rest += data
+        # A long one arrives in many pieces: no need to look before it can be there.
+        if len(rest) < self._wanted:
+            return []
+        bodies = []
+        at, end = 0, len(rest)
+        while True:
+            self._wanted = LENGTH.size
+            if end - at < LENGTH.size:
+                break
+            size = LENGTH.unpack_from(rest, at)[0] + LENGTH.size
+            if end - at < size:
+                self._wanted = size
+                break
+            bodies.append(bytes(rest[at + LENGTH.size : at + size]))
+            at += size
+        del rest[:at]
+        return bodies
+
+
+class Line:
+    """One end of a socket pair. What is sent may be kept until there is room; nobody waits for that here."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._frames = Frames()
+        self._lock = threading.Lock()
+        self._kept: deque[memoryview] = deque()
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    # -- reading: one thread at a time -------------------------------------------------------
+    def readable(self, timeout: float | None) -> bool:
+        """Whether there is something to receive, or the end of it, within `timeout` seconds.
+
+        What could not be sent is sent meanwhile, as soon as there is room.
+        """
+        if self._kept:
+            return self._readable_and_flush(timeout)
+        return bool(self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
+
+    def _readable_and_flush(self, timeout: float | None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            writes = self._flush()
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN | (select.POLLOUT if writes else 0))
+            left = None if end is None else max(end - time.monotonic(), 0.0) * 1000
+            events = poll.poll(left)
+            if not events or events[0][1] & ~select.POLLOUT:
+                return bool(events)
+
+    def receive(self) -> list[bytes] | None:
+        """The frames that have arrived, perhaps none yet; waits for something. None at the end."""
+        try:
+            data = self._sock.recv(CHUNK)
+        except OSError:
+            return None
+        return self._frames.feed(data) if data else None
+
+    # -- writing: any thread -----------------------------------------------------------------
+    def send(self, body: bytes) -> bool:
+        """Send a frame, or keep what there is no room for; True where all of it is out. Never waits, never raises."""
+        data = LENGTH.pack(len(body)) + body
+        with self._lock:
+            if self._kept:
+                self._kept.append(memoryview(data))
+                return False
+            sent = self._some(data)
+            if sent < len(data):
+                self._kept.append(memoryview(data)[sent:])
+                return False
+            return True
+
+    def _some(self, data: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # Whoever reads finds the end.
+            return len(data)
+
+    def _flush(self) -> bool:
+        """Send what was kept as far as there is room; whether some is left."""
+        with self._lock:
+            while self._kept:
+                data = self._kept[0]
+                sent = self._some(data)
+                if sent < len(data):
+                    self._kept[0] = data[sent:]
+                    return True
+                self._kept.popleft()
+            return False
+
+    def send_all(self, data: bytes) -> None:
+        """Send frames that are framed already, waiting for room. Raises `OSError` where nobody is there to read."""
+        with self._lock:
+            self._sock.sendall(data)
+
+    # -- ending ------------------------------------------------------------------------------
+    def hang_up(self) -> None:
+        """Have whoever reads, here or there, find the end."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def read_no_more(self) -> None:
+        """Have the reader here find the end after what has arrived."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        """Give the socket back; after `hang_up`, when nobody reads any more."""
+        self._sock.close()

@@ -1,0 +1,144 @@
+"""The callers' side of the read path where replicas are worker processes. Callers' threads and event loops.
+
+A caller that waits reads the answer itself; many queries of one caller are shared out among workers where that pays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.queries.balancer import Desk
+from actors.queries.cache import Answer
+from actors.queries.query_actor import QueryJob
+from actors.queries.reading import ReadGateway, _Dispatch
+from actors.worker import refuse_in_actor
+from actors.workers.channel import Channel, FarJob
+from actors.workers.far import FarHome
+from actors.workers.sharing import Sharing
+
+__all__ = ["FarGateway"]
+
+
+class FarGateway(ReadGateway):
+    """What `System` does for queries that worker processes answer."""
+
+    job_class = FarJob
+
+    def far(self, homes: Mapping[str, FarHome], desks: Sequence[Desk]) -> None:
+        """Before anything is asked: the replicas and their query actors."""
+        self._homes = homes
+        self._desks = desks
+        self._channels = {desk.replica: desk.mailbox for desk in desks}
+        self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
+
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """As `ReadGateway.query`."""
+        refuse_in_actor("query")
+        job, timeout = self._job(queries, options)
+        assert isinstance(job, FarJob)
+        if len(job.queries) > 1 and (answer := self._shared(job)) is not None:
+            return answer
+        return self._ask(job, timeout)
+
+    def _ask(self, job: FarJob, timeout: float) -> Answer:
+        job.led = True
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
+        try:
+            desk = dispatch.dispatched
+            if desk is not None and isinstance(desk.mailbox, Channel):
+                desk.mailbox.lead(job, job.deadline)
+            results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except KeyboardInterrupt:
+            self._progress.forget(dispatch.look)
+            raise
+        self._sharing.took(job.queries, job.took)
+        return Answer(results, job.seen, job.newest)
+
+    def redirect(self, job: QueryJob) -> None:
+        """As `ReadGateway.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
+        if isinstance(job, FarJob):
+            job.led = False
+        super().redirect(job)
+
+    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
+        """As `ReadGateway.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
+        if job.inline and not self._progress.closed:
+            names = [
+                name
+                for name, mailbox in self._channels.items()
+                if isinstance(mailbox, Channel) and mailbox.attached
+            ]
+            if names:
+                return names
+            # A replica's own tables show it as well, once a worker is back.
+            job.inline = False
+        return super().able_or_call(job, callback)
+
+    # -- sharing out -------------------------------------------------------------------------
+    def _shared(self, job: FarJob) -> Answer | None:
+        """The answers of several workers, if their snapshots show the same; None leaves it to one."""
+        parts = self._sharing.parts(job.queries)
+        if parts < 2 or job.inline:
+            return None
+        models = tuple(job.models)
+        names = self.able(models, job.target)
+        if len(names) < 2 or not self._alike(names, models):
+            return None
+        desks = self._free(names, parts)
+        if len(desks) < 2:
+            return None
+        jobs = []
+        for queries in self._sharing.split(job.queries, len(desks)):
+            part = FarJob(queries, job.deadline, job.target)
+            # All have to show one moment of all the models, whichever of them their own queries read.
+            part.models = job.models
+            jobs.append(part)
+        first = jobs[0]
+        first.led = True
+        for desk, part in zip(reversed(desks), reversed(jobs), strict=True):
+            desk.mailbox.put(part)
+        channel = desks[0].mailbox
+        assert isinstance(channel, Channel)
+        channel.lead(first, job.deadline)
+        results: list[Any] = []
+        try:
+            for part in jobs:
+                results += part.future.result(max(job.deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            for part in jobs:
+                part.future.cancel()
+            return None
+        shown = {(part.seen, part.newest) for part in jobs}
+        if len(shown) > 1 or not self._alike(names, models):
+            self._sharing.in_vain()
+            return None
+        self._sharing.shared(job.queries, sum(part.took for part in jobs))
+        return Answer(results, first.seen, first.newest)
+
+    def _alike(self, names: Sequence[str], models: Sequence[str]) -> bool:
+        """Whether these models are the same builds of the same code on these replicas, and stay so."""
+        builds = set()
+        for name in names:
+            home = self._homes[name]
+            if home.changing or home.projector.building or home.condemned is not None:
+                return False
+            state = home.store.state
+            # Without the generation, which counts what a replica has built.
+            builds.add(tuple(state.build(model).rpartition(".")[0] for model in models))
+        return len(builds) == 1
+
+    def _free(self, names: Sequence[str], most: int) -> list[Desk]:
+        """The least loaded query actor of each of at most so many of these replicas, the least loaded first."""
+        least: dict[str, Desk] = {}
+        for desk in self._desks:
+            if desk.replica in names and (
+                desk.replica not in least or desk.load() < least[desk.replica].load()
+            ):
+                least[desk.replica] = desk
+        return sorted(least.values(), key=Desk.load)[:most]

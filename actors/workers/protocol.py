@@ -1,0 +1,82 @@
+"""What the parent and a worker process tell each other. Pure; any thread of either process.
+
+Two kinds of lines join them. Each query actor has one of its own, with questions one way and answers the other. All
+else goes over the replica's control line, as msgpack lists that begin with one of the words below.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import msgpack
+
+__all__ = ["ANSWER", "KILL", "QUESTION", "pack", "unpack"]
+
+# -- the control line, to the worker ---------------------------------------------------------
+COMMITTED: Final = 1
+"""[position]: everything up to there is on disk."""
+ORDER: Final = 2
+"""[number, what, argument]: do this, and say when it is done."""
+TURN: Final = 3
+"""[number]: it is your turn to rebuild, as asked under this number."""
+STOP: Final = 4
+"""Handle what waits, close the replica and end."""
+
+# -- the control line, from the worker -------------------------------------------------------
+HELLO: Final = 10
+"""[state, positions]: the replica is open."""
+REFUSED: Final = 11
+"""[error]: it can't be, and why."""
+APPLIED: Final = 12
+"""[position, events applied, [model, checkpoint, last change, build], ...]"""
+STATE: Final = 13
+"""[state]: builds, failures, and what else health shows."""
+STOPPED: Final = 14
+"""[model, position, why, readable]"""
+SWITCHED: Final = 15
+"""[model]: another build serves, or those who wait for it have to look again."""
+LEFT_OUT: Final = 16
+"""Nobody is to read the replica until it has begun anew."""
+BEGUN_ANEW: Final = 17
+"""Its tables are empty."""
+DONE: Final = 18
+"""[number, error or None, result]: an order is carried out."""
+TAKE_TURN: Final = 19
+"""[number]: say when it is my turn to rebuild."""
+GIVE_UP_TURN: Final = 20
+LOGGED: Final = 21
+"""[logger, level, text, traceback, seconds since the epoch, thread]: a record of the worker's logging."""
+EXITED: Final = 22
+"""[actor, why]: an actor in the worker died; it is started again there."""
+
+# -- orders ----------------------------------------------------------------------------------
+BUILD: Final = "build"
+RESUME: Final = "resume"
+ANEW: Final = "anew"
+DUMP: Final = "dump"
+
+# -- a query actor's line --------------------------------------------------------------------
+QUESTION = struct.Struct("<QQd?")
+"""Number, position that is asked for, seconds left, whether the writer's own tables are to be read; then the queries."""
+KILL = b""
+"""In place of a question: die as if you had failed."""
+
+ANSWER = struct.Struct("<QBQQd")
+"""Number, one of the kinds below, lowest and highest position shown, seconds that it took; then results, or the error."""
+RESULTS: Final = 0
+FAILED: Final = 1
+ELSEWHERE: Final = 2
+"""The replica can't answer it; another one has to."""
+ELSEWHERE_TABLES: Final = 3
+"""As that, and the writer's own tables can't either."""
+
+
+def pack(*words: Any) -> bytes:
+    """A message of the control line."""
+    return msgpack.packb(words, unicode_errors="replace")
+
+
+def unpack(body: bytes) -> Any:
+    """The list that `pack` was given."""
+    return msgpack.unpackb(body, strict_map_key=False)

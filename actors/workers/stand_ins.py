@@ -1,0 +1,152 @@
+"""The actors that stand in, in the parent, for those of a worker process: health shows them, and the supervisor starts them again.
+
+A replica's stand-in has the worker started, hears what it says, and ends when it ends. A query actor's reads the
+answers that no caller waits for in its own thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from actors.errors import described
+from actors.mailbox import Mailbox, Request
+from actors.replicas.read_replica import BeginAnew, Resume, RetryStopped, StartBuild
+from actors.worker import Kill, Worker
+from actors.workers import protocol
+from actors.workers.channel import Channel, ReadAnswers
+from actors.workers.process import WorkerDied
+from actors.workers.station import Station
+
+__all__ = ["ControlMailbox", "WorkerQueries", "WorkerReplica"]
+
+
+class Heard(Request):
+    """The worker said something."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+
+class Gone(Request):
+    """The worker ended by itself."""
+
+    __slots__ = ()
+
+
+class ControlMailbox(Mailbox):
+    """What a replica's stand-in gets: all that its worker says. Orders for the worker go to it from the thread that puts them."""
+
+    def __init__(self, station: Station) -> None:
+        super().__init__()
+        self._station = station
+        self._said: deque[bytes] = deque()
+
+    def put(self, envelope: Any, /) -> None:
+        """Pass an order on. What ends the stand-in ends the worker. Any thread; never waits."""
+        station = self._station
+        kind = envelope.__class__
+        if kind is StartBuild:
+            station.orders.give(protocol.BUILD, envelope.model, envelope.future)
+        elif kind is Resume:
+            station.orders.give(protocol.RESUME, None, envelope.future)
+        elif kind is BeginAnew or kind is RetryStopped:
+            pass  # It is ordered by its home; and a worker has a clock of its own.
+        else:
+            super().put(envelope)
+            process = station.process
+            if process is not None:
+                if kind is Kill:
+                    process.kill()
+                elif not station.orders.say(protocol.STOP):
+                    # It is not even ready: there is nothing that it should bring to an end.
+                    process.kill()
+
+    def unread(self, bodies: list[bytes]) -> None:
+        """What was said before the stand-in listened."""
+        self._said.extend(bodies)
+
+    def get(self) -> Any:
+        """What the worker says next, and at its end what was put here. The stand-in's thread."""
+        said = self._said
+        while not said:
+            process = self._station.process
+            if process is None:
+                return super().get()
+            process.control.readable(None)
+            bodies = process.control.receive()
+            if bodies is None:
+                return Gone() if self.empty() and not self._station.closing else super().get()
+            said.extend(bodies)
+        return Heard(said.popleft())
+
+    def close(self, refusal: Callable[[], Exception]) -> None:
+        """As `Mailbox.close`; orders that were not carried out are refused, too."""
+        super().close(refusal)
+        self._station.orders.close(refusal)
+
+
+class WorkerReplica(Worker):
+    """Stands in for a `ReadReplica`. Messages: what the worker says, and its end."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: ControlMailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        station: Station,
+    ) -> None:
+        def left(name: str, error: BaseException | None) -> None:
+            # No worker outlives its stand-in; and the supervisor is to find the place empty.
+            station.leave(described(error) if error is not None else "it was stopped")
+            exited(name, error)
+
+        super().__init__(name, mailbox, left)
+        self._station = station
+        self._control = mailbox
+
+    def on_start(self) -> None:
+        """Take over the first worker, which the opener has started, or start another one."""
+        station = self._station
+        if station.process is None:
+            station.spawn()
+            if station.closing:
+                station.end()
+                raise WorkerDied(f"{self.name} is not started again: the system closes")
+            station.settle()
+        self._control.unread(station.take_up())
+
+    def on_receive(self, message: Any) -> None:
+        """Hear what the worker says."""
+        kind = message.__class__
+        if kind is Heard:
+            self._station.heard(message.body)
+        elif kind is Gone:
+            process = self._station.process
+            raise WorkerDied("the worker is gone" if process is None else process.ending())
+        else:
+            super().on_receive(message)
+
+
+class WorkerQueries(Worker):
+    """Stands in for a `QueryActor`. Messages: `ReadAnswers`."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Channel,
+        exited: Callable[[str, BaseException | None], None],
+    ) -> None:
+        super().__init__(name, mailbox, exited)
+        self._channel = mailbox
+
+    def on_receive(self, message: Any) -> None:
+        """Read what nobody else reads."""
+        if message.__class__ is ReadAnswers:
+            self._channel.read_on()
+        else:
+            super().on_receive(message)

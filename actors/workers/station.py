@@ -1,0 +1,186 @@
+"""One replica's place in the parent while it lives in a worker process: the process of the moment, and what it says.
+
+The replica's stand-in runs most of it in its thread; the crew makes it before that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.replicas.turns import Turns
+from actors.worker import tell
+from actors.workers import protocol
+from actors.workers.channel import Channel, survivors
+from actors.workers.failures import unpack_error
+from actors.workers.far import FarHome, FarState
+from actors.workers.orders import Orders
+from actors.workers.process import WorkerProcess
+from actors.workers.progress import FarProgress
+from storage.codec import Codec
+
+__all__ = ["Station"]
+
+START_TIMEOUT = 30.0
+"""Seconds that a worker has to open its replica."""
+
+
+class Station:
+    """What the parent keeps of one replica from one worker to the next."""
+
+    def __init__(
+        self,
+        name: str,
+        home: FarHome,
+        channels: dict[str, Channel],
+        codec: Codec,
+        config: Callable[[], dict[str, Any]],
+    ) -> None:
+        """`channels` are those of its query actors, by their names; `config` is what a new worker is told."""
+        self.name = name
+        self.home = home
+        self.channels = channels
+        self.process: WorkerProcess | None = None
+        self.closing = False
+        self._codec = codec
+        self._config = config
+        self._unread: list[bytes] = []
+        self._positions: list[tuple[str, int]] = []
+
+    def join(
+        self,
+        progress: FarProgress,
+        orders: Orders,
+        turns: Turns,
+        exited: Callable[[str, str], None],
+        listeners: Sequence[Callable[[str, int, float], None]],
+    ) -> None:
+        """Before the stand-in begins: who is told what the worker says."""
+        self._progress = progress
+        self.orders = orders
+        self._turns = turns
+        self._exited = exited
+        self._listeners = listeners
+        self._at = 0
+
+    # -- the process -------------------------------------------------------------------------
+    def spawn(self) -> None:
+        """Start a worker; `settle` waits until it is ready. Raises `OSError`."""
+        config = self._config()
+        self._told = config["head"]
+        self.process = WorkerProcess(self.name, config, len(self.channels))
+
+    def settle(self, timeout: float = START_TIMEOUT) -> None:
+        """Wait until the worker has opened the replica. Raises what it could not be opened for; the worker is ended then."""
+        process = self.process
+        assert process is not None
+        try:
+            (state, positions), self._unread = process.hello(self._codec, timeout)
+        except BaseException:
+            self.end()
+            raise
+        self.home.told(state)
+        self._hear_positions(positions)
+
+    def take_up(self) -> list[bytes]:
+        """Have the worker that is ready asked and told from now on; returns what it has said meanwhile."""
+        process = self.process
+        assert process is not None
+        self.orders.attach(process.control, self._told)
+        for channel, line in zip(self.channels.values(), process.questions, strict=True):
+            channel.attach(line)
+        self.home.begun_anew()
+        self._progress.back(self.name, self._positions)
+        unread, self._unread = self._unread, []
+        return unread
+
+    def leave(self, why: str) -> None:
+        """The worker is gone: others get what it had in hand. Nothing, when that is done already."""
+        process = self.process
+        if process is None:
+            return
+        self._progress.out_of_reach(self.name)
+        self.orders.detach()
+        self._turns.give_up(self.name)
+        jobs = [(channel, job) for channel in self.channels.values() for job in channel.detach()]
+        self.end()
+        for channel, job in jobs:
+            if self.closing:
+                channel.elsewhere(job)
+            else:
+                for one in survivors([job], why):
+                    channel.elsewhere(one)
+
+    def end(self) -> None:
+        """Do away with the process."""
+        process = self.process
+        if process is not None:
+            process.hang_up()
+            if not process.wait(0.0):
+                process.kill()
+                process.wait(5.0)
+            process.close()
+            self.process = None
+
+    # -- what the worker says: the stand-in's thread -----------------------------------------
+    def heard(self, body: bytes) -> None:
+        """Handle one message from the worker."""
+        word, *values = protocol.unpack(body)
+        if word == protocol.APPLIED:
+            self._applied(*values)
+        elif word == protocol.STATE:
+            self.home.told(values[0])
+            self._progress.moved()
+        elif word == protocol.STOPPED:
+            model, position, why, readable = values
+            self._progress.stopped(self.name, model, position, why, readable=readable)
+        elif word == protocol.SWITCHED:
+            self._progress.look_again(values[0])
+        elif word == protocol.LEFT_OUT:
+            self._progress.leave_out(self.name)
+        elif word == protocol.BEGUN_ANEW:
+            self.home.begun_anew()
+            self._progress.begun_anew(self.name)
+        elif word == protocol.DONE:
+            number, error, result = values
+            self.orders.done(number, None if error is None else unpack_error(error, self._codec), result)
+        elif word == protocol.TAKE_TURN:
+            number = values[0]
+            if self._turns.take(self.name, lambda: self.orders.say(protocol.TURN, number)):
+                self.orders.say(protocol.TURN, number)
+        elif word == protocol.GIVE_UP_TURN:
+            self._turns.give_up(self.name)
+        elif word == protocol.LOGGED:
+            _log(*values)
+        elif word == protocol.EXITED:
+            self._exited(*values)
+
+    def _applied(self, position: int, events: int, positions: Sequence[Any]) -> None:
+        self._hear_positions(positions)
+        self.home.projector.applied_events = events
+        before, self._at = self._at, position
+        self._progress.applied(self.name, self._positions)
+        self.orders.applied(position)
+        if self._listeners and position > before:
+            tell(self._listeners, self.name, position, self._progress.lag_seconds(before))
+
+    def _hear_positions(self, positions: Sequence[Any]) -> None:
+        state = {**self.home.store.state.models}
+        self._positions = []
+        for model, checkpoint, changed, build, runs in positions:
+            state[model] = checkpoint, changed, build
+            if runs:
+                self._positions.append((model, checkpoint))
+        self.home.store.state = FarState(state)
+
+
+def _log(name: str, level: int, text: str, trace: str, created: float, thread: str) -> None:
+    """Log a worker's record here, as if it had been made in this process."""
+    target = logging.getLogger(name)
+    if target.isEnabledFor(level):
+        record = target.makeRecord(name, level, "(worker)", 0, text, (), None)
+        record.exc_text = trace or None
+        record.created = created
+        record.threadName = thread
+        target.handle(record)

@@ -121,12 +121,12 @@ AIMS = [
     Aim("view get / raw LMDB get and decode", _only("queries/onewriter-view", "queries/lmdb-key"), 0.5),
     Aim(
         "query_many, one caller, 2 worker processes / 1, sums",
-        _only("workers/process-2-sum", "workers/process-1-sum"),
+        _only("sums/process-2", "sums/process-1"),
         1.7,
     ),
     Aim(
         "the same, point queries",
-        _only("workers/process-2-row", "workers/process-1-row"),
+        _only("carried/process-2", "carried/process-1"),
     ),
     Aim(
         "replication lag p99 at half of the highest rate, 3 replicas, in fsyncs",

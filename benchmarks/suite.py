@@ -230,7 +230,7 @@ def _workers(number: int, kind: str, what: str) -> QueryEntry:
     names = {"thread": ("1 thread", "2 threads"), "process": ("1 process", "2 processes")}
     asked = f"sums over {SUM_LENGTH} rows" if what == "sum" else "by key"
     return QueryEntry(
-        f"workers/{kind}-{number}-{what}",
+        f"{'sums' if what == 'sum' else 'carried'}/{kind}-{number}",
         f"{names[kind][number - 1]}: {asked}",
         peer(
             "onewriter_queries",
@@ -245,9 +245,6 @@ def _workers(number: int, kind: str, what: str) -> QueryEntry:
     )
 
 
-WORKERS = [
-    _workers(number, kind, what)
-    for what in ("sum", "row")
-    for kind in ("thread", "process")
-    for number in (1, 2)
-]
+_KINDS = [(number, kind) for kind in ("thread", "process") for number in (1, 2)]
+SUMS = [_workers(number, kind, "sum") for number, kind in _KINDS]
+CARRIED = [_workers(number, kind, "row") for number, kind in _KINDS]

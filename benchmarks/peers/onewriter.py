@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from actors import System
 from benchmarks.domain import Command, shop
@@ -98,8 +98,7 @@ class OneWriterTasks(_Commands):
 
 def opened(path: Path, replicas: int, workers: Workers) -> System:
     """The shop's system."""
-    options: dict[str, Any] = {} if workers == "thread" else {"workers": workers}
-    return System.open(path, shop, replicas=replicas, **options)
+    return System.open(path, shop, replicas=replicas, workers=workers)
 
 
 def wait_applied(system: System) -> float:

@@ -12,7 +12,7 @@ from benchmarks.report import (
     section_page,
 )
 from benchmarks.section import Section
-from benchmarks.suite import COMMANDS, QUERIES, RANGES, WORKERS
+from benchmarks.suite import CARRIED, COMMANDS, QUERIES, RANGES, SUMS
 
 
 def unused() -> None:
@@ -127,7 +127,7 @@ def test_the_report_counts_the_aims_that_were_measured() -> None:
 
 
 def test_every_aim_is_about_entries_that_are_measured() -> None:
-    keys = {entry.key for entry in (*COMMANDS, *QUERIES, *RANGES, *WORKERS)}
+    keys = {entry.key for entry in (*COMMANDS, *QUERIES, *RANGES, *SUMS, *CARRIED)}
     for aim in AIMS:
         for candidate in aim.candidates.values():
             one, _, other = candidate.partition(" : ")

@@ -122,22 +122,21 @@ def _missed(mixes: Mixes) -> str:
 
 def plot(mixes: Mixes, folder: Path) -> str:
     """Draw the ratios to sqlite3 into `folder`/mixes.svg, a panel for each number of callers; returns its name."""
-    name = "mixes.svg"
-    with drawn(folder / name, 11, 4.5, len(CALLERS)) as panels:
-        names = [workload.name for workload in WORKLOADS]
-        width = 0.8 / len(mixes.labels)
+    names = [workload.name for workload in WORKLOADS]
+    places = range(len(names))
+    apart = 0.7 / len(mixes.labels)
+    with drawn(folder / "mixes.svg", 11, 4.5, len(CALLERS)) as panels:
         for axes in panels[1:]:
             axes.sharey(panels[0])
         for axes, callers in zip(panels, CALLERS, strict=True):
-            for place, (peer, label) in enumerate(mixes.labels.items()):
+            for number, (peer, label) in enumerate(mixes.labels.items()):
                 ratios = [mixes.ratio((name, callers, peer)) for name in names]
-                axes.bar([at + place * width for at in range(len(names))], ratios, width, label=label)
+                shift = (number - (len(mixes.labels) - 1) / 2) * apart
+                axes.plot([place + shift for place in places], ratios, "o", label=label)
             axes.set_yscale("log")
-            axes.set_xticks(
-                [at + 0.4 - width / 2 for at in range(len(names))], [name.upper() for name in names]
-            )
+            axes.set_xticks(places, [name.upper() for name in names])
             axes.set_title(f"{callers} caller{'s' if callers > 1 else ''}")
             axes.grid(visible=True, axis="y", which="both", alpha=0.3)
         panels[0].set_ylabel("operations a second, sqlite3 = 1")
-        panels[-1].legend(fontsize="small")
-    return name
+        panels[0].legend(fontsize="x-small")
+    return "mixes.svg"

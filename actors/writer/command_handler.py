@@ -2,7 +2,7 @@
 
 It runs in one thread. Whatever waits in its mailbox when it looks is one batch: decided in
 order, committed in one transaction with one fsync, and answered after it. The more callers
-wait, the larger the batch, and an idle system commits each command at once.
+wait, the larger the batch, and an idle system commits each command at once (`batching`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.replicas.progress import Progress
 from actors.worker import Worker, tell
+from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
 from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineModels
 from actors.writer.states import StateCache
@@ -27,12 +28,9 @@ from actors.writer.writer_desk import WriterDesk
 from storage import CommitFailed, EventLog, RecordedEvent, StorageError, StoreFull
 from storage.translation import full_disk
 
-__all__ = ["MAX_BATCH", "CommandHandler"]
+__all__ = ["CommandHandler"]
 
 logger = logging.getLogger("onewriter.writer")
-
-MAX_BATCH = 1_000
-"""Commands in one transaction: enough to hide the fsync, few enough that the first does not wait long."""
 
 REQUESTS = (Submission, Bulk, Step)
 MAX_ATTEMPTS = 3
@@ -72,6 +70,8 @@ class CommandHandler(Worker):
         self._last_batch = 0.0
         self._states = StateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
+        self._pace = BatchPace()
+        self._disk_began = 0.0
 
     def on_start(self) -> None:
         """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
@@ -89,6 +89,7 @@ class CommandHandler(Worker):
         desk.activity = None
         if left:
             self._handle_again(left)
+            desk.release()
         desk.in_flight = []
         desk.attempts = 0
 
@@ -100,7 +101,9 @@ class CommandHandler(Worker):
                 submission.fresh = False
         desk.attempts += 1
         if desk.attempts == 1:
-            self._handle(left)
+            while left:
+                desk.in_flight = left
+                left = left[self._handle(left) :]
             return
         if desk.attempts >= MAX_ATTEMPTS:
             self._answer_uncertain(left[:1], "the writer failed on it repeatedly")
@@ -134,10 +137,12 @@ class CommandHandler(Worker):
                 batch += one.submissions
             else:
                 batch.append(one)
-        for start in range(0, len(batch), MAX_BATCH):
-            self._desk.in_flight = batch[start:]
-            self._handle(batch[start : start + MAX_BATCH])
+        while batch:
+            self._desk.in_flight = batch
+            batch = batch[self._handle(batch[:MAX_BATCH]) :]
             self._desk.attempts = 0
+        if self.mailbox.empty():
+            self._desk.release()
         self._desk.in_flight = []
         self._linger()
 
@@ -158,9 +163,11 @@ class CommandHandler(Worker):
             self._announce(committed)
 
     # -- one batch ---------------------------------------------------------------------------
-    def _handle(self, batch: list[Submission | Step]) -> None:
+    def _handle(self, batch: list[Submission | Step]) -> int:
+        """Decide, commit and answer as much of the batch as its time allows; returns how much that was."""
         try:
-            overlay, decided = self._decide(batch)
+            overlay, decided, taken = self._decide(batch)
+            batch = batch[:taken]
             try:
                 self._commit(overlay)
             finally:
@@ -174,14 +181,23 @@ class CommandHandler(Worker):
             if overlay.events:
                 self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
             self._reply(decided)
+        return len(batch)
 
-    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Submission | Step]]:
-        """Decide what is still wanted; each of those has its outcome, which is not to be told before the commit."""
+    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Submission | Step], int]:
+        """Decide what is still wanted; each of those has its outcome, which is not to be told before the commit.
+
+        Stops when the batch's time is over; the number tells how many were looked at.
+        """
         inline = self._inline.begin(self._log.inline_batch())
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
         decided: list[Submission | Step] = []
         desk = self._desk
-        for request in batch:
+        end = time.monotonic() + self._pace.seconds
+        taken = 0
+        for taken, request in enumerate(batch, 1):
+            if taken % CHECKED_EVERY == 0 and time.monotonic() > end:
+                taken -= 1
+                break
             future = request.future
             if request.settled or (future is not None and not future.begin()):
                 continue
@@ -192,7 +208,7 @@ class CommandHandler(Worker):
                 request.outcome = overlay.outcome_of(request)
             decided.append(request)
         desk.activity = None
-        return overlay, decided
+        return overlay, decided, taken
 
     def _show(self, submission: Submission) -> None:
         name = submission.spec.name if submission.spec else "append"
@@ -215,6 +231,7 @@ class CommandHandler(Worker):
                 inline=None if overlay.inline is None else overlay.inline.batch,
                 new_ids=True,  # made here, or looked up
             )
+            self._pace.committed(time.monotonic() - self._disk_began)
             self._desk.trouble = None
 
     def _before_fsync(self) -> None:
@@ -225,6 +242,7 @@ class CommandHandler(Worker):
         """
         self._desk.release()
         self._tell_sync()
+        self._disk_began = time.monotonic()
 
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
@@ -236,7 +254,7 @@ class CommandHandler(Worker):
             tell(self._listeners, committed.first, committed.last)
 
     def _reply(self, decided: list[Submission | Step]) -> None:
-        """Give the replies: now, or before the next batch's fsync where one is waiting already."""
+        """Have the replies given: when nothing waits, or while the disk works on the next batch."""
         desk = self._desk
         desk.batches += 1
         desk.commands += len(decided)
@@ -250,8 +268,6 @@ class CommandHandler(Worker):
                 desk.commands += len(outcome) - 1
                 desk.refused += sum(isinstance(one, Exception) for one in outcome)
         desk.hold(decided)
-        if self.mailbox.empty():
-            desk.release()
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | Step], error: Exception) -> None:

@@ -178,12 +178,12 @@ def _replies_early(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     decide = CommandHandler._decide
 
     def hasty(self: CommandHandler, batch: Sequence[Any]) -> Any:
-        overlay, decided = decide(self, batch)  # type: ignore[arg-type]
+        overlay, decided, taken = decide(self, batch)  # type: ignore[arg-type]
         for request in decided:
             if isinstance(request, Submission):
                 request.settle(request.outcome)  # type: ignore[arg-type]
         pace.wait_for(3, MOMENT)
-        return overlay, decided
+        return overlay, decided, taken
 
     monkeypatch.setattr(CommandHandler, "_decide", hasty)
 

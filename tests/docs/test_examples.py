@@ -21,7 +21,8 @@ from actors import System
 from actors.repl.shell import META
 from actors.replicas.broadcast import WINDOW
 from actors.replicas.read_replica import READ_BATCH
-from actors.writer.command_handler import LINGER, MAX_BATCH
+from actors.writer.batching import MAX_BATCH
+from actors.writer.command_handler import LINGER
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
 from tests.docs.run_page import blocks_of, examples_of, run

@@ -21,10 +21,10 @@ def held_batch(system: System) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         original = CommandHandler._handle
 
-        def held(self: CommandHandler, batch: list[Any]) -> None:
+        def held(self: CommandHandler, batch: list[Any]) -> int:
             entered.set()
             assert release.wait(PATIENCE)
-            original(self, batch)
+            return original(self, batch)
 
         patch.setattr(CommandHandler, "_handle", held)
         plug = system._runtime.writes.step([], lambda _outcomes: ())

@@ -38,6 +38,7 @@ from actors.replicas.sync import Sync
 from actors.supervisor import Supervisor
 from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
 from actors.writer.deciding import Overlay
+from actors.writer.steps import Step
 from storage import EventLog, WriteTransaction
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log
@@ -90,10 +91,10 @@ def one_batch(system: System) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         original = CommandHandler._handle
 
-        def held(self: CommandHandler, batch: list[Submission]) -> None:
+        def held(self: CommandHandler, batch: list[Submission | Step]) -> int:
             entered.set()
             assert release.wait(PATIENCE)
-            original(self, batch)
+            return original(self, batch)
 
         patch.setattr(CommandHandler, "_handle", held)
         plug = system.submit(Increment("plug"))

@@ -30,12 +30,13 @@ from typing import Any
 
 from msgpack import ExtType, Packer, unpackb
 
-from storage.codec_classes import compile_getter, place, stored_fields
+from storage.codec_classes import compile_builder, compile_getter, place, stored_fields
 from storage.codec_values import (
     ENUM,
     MESSAGE,
+    NO_ENCODING,
     Refusal,
-    path_to,
+    refused,
     standard_decoders,
     standard_encoders,
 )
@@ -49,8 +50,6 @@ from storage.errors import (
 )
 
 DEFAULT_MAX_BYTES = 16 << 20
-NO_ENCODING = "its type has no encoding"
-
 Fields = dict[str, Any]
 
 
@@ -66,6 +65,7 @@ class Codec:
         self._types: dict[str, type] = {}
         self._names: dict[type, str] = {}
         self._getters: dict[type, tuple[str, Callable[[Any], Fields]]] = {}
+        self._builders: dict[str, Callable[[Fields], Any]] = {}
         self._decoders = standard_decoders(self._unpack_item)
         self._decoders[MESSAGE] = self._decode_message
         self._decoders[ENUM] = self._decode_enum
@@ -124,6 +124,7 @@ class Codec:
         else:
             fields = stored_fields(cls)
             self._getters[cls] = name, compile_getter(fields)
+            self._builders[name] = compile_builder(cls, fields)
             self._encoders[cls] = self._message_encoder(cls)
         self._types[name] = cls
         self._names[cls] = name
@@ -169,7 +170,7 @@ class Codec:
         or refused by the class.
         """
         try:
-            return self._types[name](**fields)
+            return self._builders[name](fields)
         except Exception as error:
             raise self._misfit(name, fields, error) from error
 
@@ -212,9 +213,9 @@ class Codec:
             name, getter = message
             return packer.pack_ext_type(MESSAGE, self._new_packer().pack([name, getter(value)]))  # type: ignore[no-any-return]
         except Refusal as refusal:
-            raise _refused(value, refusal.value, refusal.reason) from None
+            raise refused(value, refusal.value, refusal.reason) from None
         except UnicodeEncodeError as error:
-            raise _refused(value, error.object, f"it is not valid Unicode text ({error.reason})") from None
+            raise refused(value, error.object, f"it is not valid Unicode text ({error.reason})") from None
         except (ValueError, OverflowError, RecursionError) as error:
             raise UnencodableValue(
                 f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
@@ -296,11 +297,3 @@ class Codec:
                 f"{name} has no field {', '.join(unknown)}: a stored field must stay, or be converted"
             )
         return CodecError(f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}")
-
-
-def _refused(value: object, culprit: Any, reason: str) -> CodecError:
-    kind = type(culprit)
-    where = f"{path_to(value, culprit)} ({place(kind)})"
-    if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
-        return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
-    return UnencodableValue(f"cannot encode {where}: {reason}")

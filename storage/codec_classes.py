@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MemberDescriptorType
 from typing import Any
 
 from storage.errors import CodecError
@@ -33,3 +34,40 @@ def compile_getter(fields: list[str]) -> Callable[[Any], dict[str, Any]]:
     display = ", ".join(f"{name!r}: message.{name}" for name in fields)
     getter: Callable[[Any], dict[str, Any]] = eval(f"lambda message: {{{display}}}")
     return getter
+
+
+def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function from the fields by name to a message: what `cls(**fields)` is, in half the time.
+
+    A frozen class's own `__init__` goes through `object.__setattr__` for each field. Where the class does nothing but
+    keep its fields, each in a slot of its own, the slots are filled instead; a field that is missing, or one too
+    many, leaves the message to the class all the same.
+    """
+    slots = {name: getattr(cls, name, None) for name in fields}
+    setters = [slot.__set__ for slot in slots.values() if isinstance(slot, MemberDescriptorType)]
+    dataclass: Any = cls
+    if not (
+        dataclass.__dataclass_params__.init
+        and dataclass.__new__ is object.__new__
+        and not hasattr(cls, "__post_init__")
+        and 0 < len(setters) == len(fields) == len(dataclass.__dataclass_fields__)
+    ):
+        return lambda fields: cls(**fields)
+    # Local names must not clash with each other: those of the fields do not occur, only their numbers.
+    lines = [
+        "def build(fields):",
+        f"    if len(fields) != {len(fields)}:",
+        "        return cls(**fields)",
+        "    try:",
+        *(f"        value{number} = fields[{name!r}]" for number, name in enumerate(fields)),
+        "    except KeyError:",
+        "        return cls(**fields)",
+        "    message = new(cls)",
+        *(f"    set{number}(message, value{number})" for number in range(len(fields))),
+        "    return message",
+    ]
+    names: dict[str, Any] = {f"set{number}": setter for number, setter in enumerate(setters)}
+    names.update(cls=cls, new=object.__new__)
+    exec("\n".join(lines), names)
+    builder: Callable[[Mapping[str, Any]], Any] = names["build"]
+    return builder

@@ -7,6 +7,7 @@ The table of codes is in `storage.codec`.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -14,6 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from msgpack import ExtType
+
+from storage.codec_classes import place
+from storage.errors import CodecError, UnencodableValue, UnregisteredType
 
 MESSAGE = 1
 ENUM = 2
@@ -28,6 +32,7 @@ TIMEDELTA = 10
 UUID_ = 11
 
 FOLD_MARK = "*"
+NO_ENCODING = "its type has no encoding"
 
 Pack = Callable[[Any], bytes]
 Unpack = Callable[[bytes], Any]
@@ -131,3 +136,12 @@ def _children(path: str, value: object) -> list[tuple[str, object]]:
     if isinstance(value, frozenset):
         return [(f"{path}{{{item!r:.80}}}", item) for item in value]
     return []
+
+
+def refused(value: object, culprit: Any, reason: str) -> CodecError:
+    """The error for something in a value that cannot be encoded, with the path to it."""
+    kind = type(culprit)
+    where = f"{path_to(value, culprit)} ({place(kind)})"
+    if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
+        return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
+    return UnencodableValue(f"cannot encode {where}: {reason}")

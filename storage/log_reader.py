@@ -25,10 +25,9 @@ from storage.records import (
     RecordedEvent,
     command_of,
     decode_command,
-    decode_event,
-    decode_event_or_why,
     name_key,
 )
+from storage.stored_events import StoredEvents, decode_event
 from storage.table_schema import ModelSchema
 from storage.tail import INDEXED, Tail, last_version, read_tail, stream_positions, streams_from, tag_positions
 from storage.translation import translate
@@ -71,20 +70,13 @@ class LogReader:
         values = self._values(after, limit, until)
         return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
 
-    def read_commands(self, after: int, limit: int, until: int) -> list[RecordedEvent]:
+    def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
         """As `read`, but go on beyond `limit`, `until` and 64 MiB to the last event of the command that they are in.
 
-        An event that can't be decoded is there too, an `Undecodable` in its place.
+        Each is decoded when it is looked at, again each time; DamagedStore is raised then. One that can't be decoded
+        is there too, an `Undecodable` in its place.
         """
-        codec = self._codec
-        values = self._values(after, limit, until, whole=True)
-        try:
-            return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
-        except CodecError:
-            return [
-                decode_event_or_why(codec, position, value)
-                for position, value in enumerate(values, after + 1)
-            ]
+        return StoredEvents(self._codec, after, self._values(after, limit, until, whole=True))
 
     def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
         head = self._head

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgpack import Packer, Unpacker, unpackb
+from msgpack import Packer, Unpacker
 
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
@@ -204,58 +204,6 @@ def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
         except CodecError as error:
             return type(error)(str(error).replace(type(value).__name__, name, 1))
     return None
-
-
-def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
-    """Return the event stored at a position. Raises UnknownType or CodecError, with a note of the position."""
-    try:
-        (
-            stream,
-            version,
-            type_name,
-            fields,
-            time_us,
-            command_id,
-            command,
-            causation_id,
-            correlation_id,
-            tags,
-            metadata,
-            *_,  # what the indexes are to know of its command
-        ) = codec.decode(data)
-        return RecordedEvent(
-            position,
-            stream,
-            version,
-            codec.build(type_name, fields),
-            type_name,
-            time_us,
-            command_id,
-            command,
-            causation_id,
-            correlation_id,
-            tuple(tags),
-            metadata,
-        )
-    except CodecError as error:
-        error.add_note(f"in the event at position {position}")
-        raise
-    except (ValueError, TypeError) as error:
-        raise DamagedStore(
-            f"the record at position {position} is no event ({error}); restore a backup"
-        ) from error
-
-
-def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent:
-    """As `decode_event`, but an event that can't be decoded is an `Undecodable`; its metadata is left out."""
-    try:
-        return decode_event(codec, position, data)
-    except CodecError as error:
-        try:
-            stream, version, type_name, _, time_us, command_id, *_ = unpackb(data, strict_map_key=False)
-        except Exception:
-            raise error from None
-        return RecordedEvent(position, stream, version, Undecodable(error), type_name, time_us, command_id)
 
 
 def command_of(data: bytes) -> str:

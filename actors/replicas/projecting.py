@@ -7,15 +7,14 @@ No thread and no mailbox: the read replica's thread calls it, and tests do witho
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from itertools import groupby
-from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from actors.errors import described
 from actors.read_model import ReadModel
 from actors.replicas.rebuilds import Rate
+from actors.replicas.replay import before_command, middle_command
 from actors.replicas.skipping import Skips
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.builds import Build
@@ -71,7 +70,9 @@ class Frozen(NamedTuple):
     checkpoint: int
 
 
-_COMMAND_ID = attrgetter("command_id")
+_Taker: TypeAlias = tuple[ModelRun, Callable[..., None] | None, bool, Any, int, int, Collection[int]]
+"""A model with what it does with an event of some class: the handler, whether it takes the `RecordedEvent`, what it
+writes to, after which position and up to which one, but for those skipped. None stops at the event."""
 
 
 class _Stop(Exception):
@@ -187,18 +188,18 @@ class Projector:
             try:
                 self._transaction(events, runs, limits, one_by_one)
             except _Stop as stop:
-                limits[stop.run] = before = _before_command(events, stop.recorded)
+                limits[stop.run] = before = before_command(events, stop.recorded)
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error, before)
                 stopped.append(stop.run)
             except StorageError as error:
                 if is_damage(error, self._store.readable):
                     raise
-                # The tables refused what was buffered, or have no room for it: go command by command, and event by
-                # event within the one, to find whose it was.
-                commands = [list(command) for _, command in groupby(events, _COMMAND_ID)]
-                if len(commands) > 1:
-                    for one in commands:
-                        stopped += self.apply(one, [run for run in runs if run not in stopped])
+                # The tables refused what was buffered, or have no room for it: find the command by halves, and go
+                # event by event within the one, to find whose it was.
+                middle = middle_command(events)
+                if middle is not None:
+                    for half in (events[:middle], events[middle:]):
+                        stopped += self.apply(half, [run for run in runs if run not in stopped])
                     return stopped
                 if not one_by_one:
                     one_by_one = True
@@ -222,18 +223,16 @@ class Projector:
         limits: dict[ModelRun, int],
         one_by_one: bool,
     ) -> None:
-        reached: list[tuple[ModelRun, int]] = []
         first, last = events[0].position, events[-1].position
+        # One may have fallen back, in an engine that lost what it had: it has to read the log again.
+        due = [(run, until) for run in runs if first - 1 <= run.checkpoint < (until := limits.get(run, last))]
+        if not due:
+            return
         try:
             with self._store.write() as transaction:
-                for run in runs:
-                    until = limits.get(run, last)
-                    # One may have fallen back, in an engine that lost what it had: it has to read the log again.
-                    if not first - 1 <= run.checkpoint < until:
-                        continue
-                    self._project(run, transaction, events, until, one_by_one)
+                self._project(transaction, events, due, one_by_one)
+                for run, until in due:
                     transaction.set_checkpoint(run.key, until)
-                    reached.append((run, until))
         except BaseException:
             # Each engine commits on its own: some may have, before the one that could not; others fall back.
             with suppress(StorageError):
@@ -241,48 +240,56 @@ class Projector:
                 for run in runs:
                     run.checkpoint = at[run.key]
             raise
-        for run, until in reached:
+        for run, until in due:
             run.checkpoint = until
 
     def _project(
         self,
-        run: ModelRun,
         transaction: WriteTransaction,
         events: Sequence[RecordedEvent],
-        until: int,
+        due: Sequence[tuple[ModelRun, int]],
         one_by_one: bool,
     ) -> None:
-        target = transaction.target(run.key)
-        handlers = run.model.handlers
-        after = run.checkpoint
-        skipped = self._skips.of(run.model.name)
-        if skipped:
-            events = [recorded for recorded in events if recorded.position not in skipped]
+        takers: dict[type, list[_Taker]] = {}
+        # Event by event, not model by model: events from the log are decoded as they come, and gone when the next
+        # one is there.
         for recorded in events:
-            kind = recorded.event.__class__
-            handler = handlers.get(kind)
-            if (handler is None and kind is not Undecodable) or recorded.position <= after:
-                continue
-            if recorded.position > until:
-                return
-            if handler is None:
-                raise _Stop(run, recorded, recorded.event.error)
-            try:
-                if handler.wants_recorded:
-                    handler.fn(recorded.event, target, recorded)
-                else:
-                    handler.fn(recorded.event, target)
-                if one_by_one:
-                    transaction.flush()
-            except BaseException as error:
-                if is_damage(error, self._store.readable):
-                    raise
-                raise _Stop(run, recorded, error) from error
+            event = recorded.event
+            kind = event.__class__
+            mine = takers.get(kind)
+            if mine is None:
+                mine = takers[kind] = self._takers(kind, transaction, due)
+            for taker in mine:
+                run, fn, wants_recorded, target, after, until, skipped = taker
+                if not after < recorded.position <= until or recorded.position in skipped:
+                    continue
+                if fn is None:
+                    raise _Stop(run, recorded, event.error)
+                try:
+                    if wants_recorded:
+                        fn(event, target, recorded)
+                    else:
+                        fn(event, target)
+                    if one_by_one:
+                        transaction.flush()
+                except BaseException as error:
+                    if is_damage(error, self._store.readable):
+                        raise
+                    raise _Stop(run, recorded, error) from error
 
-
-def _before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:
-    """The position before the first event of the command that this one is of."""
-    place = recorded.position - events[0].position
-    while place and events[place - 1].command_id == recorded.command_id:
-        place -= 1
-    return events[place].position - 1
+    def _takers(
+        self, kind: type, transaction: WriteTransaction, due: Sequence[tuple[ModelRun, int]]
+    ) -> list[_Taker]:
+        """Which models take events of this class, and how; all stop at one that can't be decoded."""
+        found: list[_Taker] = []
+        for run, until in due:
+            handler = run.model.handlers.get(kind)
+            skipped = self._skips.of(run.model.name)
+            if handler is not None:
+                target = transaction.target(run.key)
+                found.append(
+                    (run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
+                )
+            elif kind is Undecodable:
+                found.append((run, None, False, None, run.checkpoint, until, skipped))
+        return found

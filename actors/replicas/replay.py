@@ -1,4 +1,4 @@
-"""Reading the log for what is filled from it: whole commands, or as far as it can be decoded. The thread that fills."""
+"""Reading the log for what is filled from it, and whole commands among events. The thread that fills."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from storage import CodecError, DamagedStore, EventLog, RecordedEvent, StorageError
 
-__all__ = ["read_commands", "read_events"]
+__all__ = ["before_command", "middle_command", "read_commands", "read_events"]
 
 
 def read_commands(log: EventLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
@@ -40,3 +40,20 @@ def read_events(
     except CodecError as error:
         return events, None if events else error
     return events, None
+
+
+def before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:
+    """The position before the first event of the command that this one of `events` is of."""
+    place = recorded.position - events[0].position
+    while place and events[place - 1].command_id == recorded.command_id:
+        place -= 1
+    return events[place].position - 1
+
+
+def middle_command(events: Sequence[RecordedEvent]) -> int | None:
+    """The place of the command that begins nearest to the middle of the events, None where all are of one."""
+    middle = len(events) // 2
+    for place in sorted(range(1, len(events)), key=lambda place: abs(place - middle)):
+        if events[place].command_id != events[place - 1].command_id:
+            return place
+    return None

@@ -350,6 +350,59 @@ def test_a_missing_field_takes_its_default() -> None:
     assert CODEC.build("Line", {"sku": "a", "price": 1}) == Line("a", 1)  # type: ignore[arg-type]
 
 
+def test_a_message_is_built_as_its_class_would_build_it() -> None:
+    built: list[str] = []
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Plain:
+        value1: int
+        new: str = "n"
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Checked:
+        number: int
+
+        def __post_init__(self) -> None:
+            built.append(f"checked {self.number}")
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Derived:
+        number: int
+        double: int = dataclasses.field(init=False)
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "double", 2 * self.number)
+
+    @dataclasses.dataclass(frozen=True, slots=True, init=False)
+    class Own:
+        number: int
+
+        def __init__(self, number: int) -> None:
+            built.append("own")
+            object.__setattr__(self, "number", number)
+
+    @dataclasses.dataclass(frozen=True)
+    class Open:
+        number: int = 7
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Longer(Plain):
+        cls: int = 0
+
+    codec = Codec()
+    messages = [Plain(1, "x"), Checked(2), Derived(3), Own(4), Open(5), Longer(6, "y", 7)]
+    for message in messages:
+        codec.register(type(message))
+    built.clear()
+    for message in messages:
+        again = codec.build(*codec.describe(message))
+        assert type(again) is type(message)
+        assert again == message
+    assert built == ["checked 2", "own"]
+    assert codec.build("Plain", {"value1": 1}) == Plain(1)
+    assert codec.build("Longer", {"value1": 1, "cls": 2}) == Longer(1, "n", 2)
+
+
 def test_fields_that_do_not_fit_are_named() -> None:
     with pytest.raises(CodecError, match="Line has no field colour_name, weight"):
         CODEC.build("Line", {"sku": "a", "price": 1, "weight": 2, "colour_name": 3})

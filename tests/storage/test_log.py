@@ -169,7 +169,7 @@ def test_commands_are_read_whole_however_large_they_are(
         while after < until:
             found = log.read_commands(after, limit, until)
             last = found[-1].position
-            assert found == all_events[after:last]
+            assert list(found) == all_events[after:last]
             assert last == min(end for end in ends if end >= min(after + limit, until))
             after = last
 

@@ -243,6 +243,28 @@ def test_what_the_tables_refuse_is_found_within_its_command(replica):
     assert replica.run_of("sums").failure.position == 4
 
 
+def test_what_the_tables_refuse_is_found_by_halves_and_not_command_by_command(replica, monkeypatch):
+    [add] = replica.domain.sums.handlers.values()
+    totals = replica.domain.sums.tables[0]
+
+    def put(event, tables):
+        if event.number == POISON:
+            tables[totals].put({"name": "bad", "total": object()})
+        else:
+            add.fn(event, tables)
+
+    replica.domain.sums.handlers[replica.domain.counted] = type(add)(put, wants_recorded=False)
+    begun = []
+    write = ReplicaStore.write
+    monkeypatch.setattr(ReplicaStore, "write", lambda store: begun.append(store) or write(store))
+    numbers = [2] * 1000
+    numbers[700] = POISON
+    assert replica.apply(numbers) == ["sums"]
+    assert replica.kept == numbers
+    assert (replica.sum, replica.run_of("sums").failure.position) == (1400, 701)
+    assert len(begun) < 40
+
+
 def test_what_can_not_be_decoded_stops_the_models_that_do_not_skip_it(replica, monkeypatch):
     error = UnknownType("no such class")
     events = [*replica.events([1]), *replica.command([2, 3, 4], first=2)]

@@ -20,7 +20,7 @@ LOADS = (25, 50, 75)
 """Percent of the highest rate."""
 WAKINGS = 20_000.0
 """The most operations a second that are asked for: about as many as clients can be woken for, with time to spare."""
-TRIAL = 0.5
+TRIAL = 0.3
 """How long the highest rate is looked for, in parts of the seconds at each load."""
 FIRST_TRIAL = 2_000
 

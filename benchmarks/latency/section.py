@@ -34,7 +34,7 @@ def section(
     return section_of(
         measure(
             folder,
-            seconds=seconds or (0.1 if quick else 2.0),
+            seconds=seconds or (0.1 if quick else 1.5),
             rounds=rounds or (1 if quick else 2),
             arrivals=arrivals,
             told=tell,

@@ -1,14 +1,17 @@
-"""Telling damage of a database from every other failure: by what an error was raised from. Any thread."""
+"""Telling damage of a database from every other failure, and its file from another one. Any thread."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import lmdb
 
+from storage.environment import DATA_FILE
 from storage.errors import DamagedStore
 
-__all__ = ["is_damage", "is_readable"]
+__all__ = ["file_identity", "is_damage", "is_readable"]
 
 _DAMAGED = (
     DamagedStore,
@@ -47,6 +50,15 @@ def is_readable(environment: lmdb.Environment) -> bool:
     except lmdb.Error:
         return False
     return True
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells the data file in a directory from one that takes its place; None where there is none."""
+    try:
+        status = os.stat(path / DATA_FILE)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _sqlite_code(error: BaseException) -> int:

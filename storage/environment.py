@@ -261,14 +261,17 @@ def check_length(environment: lmdb.Environment) -> None:
         raise DamagedStore(f"{data} has lost its end ({findings[0]}); restore a backup")
 
 
-def read_header(environment: lmdb.Environment, kind: str) -> Header | None:
+def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True) -> Header | None:
     """Return the header of a store, or None if the environment is empty; writes nothing.
+
+    Without `length` the file's end is not looked at: whoever has it open for writing has done so.
 
     Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
     another kind, DamagedStore for a data file that was cut short.
     """
     path = environment.path()
-    check_length(environment)
+    if length:
+        check_length(environment)
     try:
         with environment.begin() as transaction:
             if environment.stat()["entries"] == 0:

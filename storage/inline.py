@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
 from types import TracebackType
 from typing import NoReturn
 
@@ -21,7 +20,7 @@ from storage.codec import Codec
 from storage.errors import InvalidSchema, SnapshotClosed
 from storage.gate import Gate
 from storage.pending import PendingTable, TableView, UndoLog
-from storage.table_access import Access, TableHandle
+from storage.table_access import Access, TableHandle, below
 from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema, TableSchema
 from storage.translation import translate
@@ -67,7 +66,7 @@ class InlineTables:
         try:
             with environment.begin(write=True) as txn:
                 self._catalog = environment.open_db(CATALOG, txn=txn, create=bool(self.models))
-                stored = {key[len(_MODEL) :].decode(): raw for key, raw in _below(txn, self._catalog, _MODEL)}
+                stored = {key[len(_MODEL) :].decode(): raw for key, raw in below(txn, self._catalog, _MODEL)}
         except lmdb.NotFoundError:
             return
         for name, raw in stored.items():
@@ -87,6 +86,19 @@ class InlineTables:
                     self._handles[table] = TableHandle(
                         table, f"{name}.{table.name}", rows, dict(zip(table.indexes, indexes, strict=True))
                     )
+
+    def follow(self, environment: lmdb.Environment) -> None:
+        """Open the tables as another process made them. Raises LMDB's errors, NotFoundError where they are not there."""
+        if not self.models:
+            return
+        self._catalog = environment.open_db(CATALOG, create=False)
+        for name, model in self.models.items():
+            for table in model.tables:
+                rows, *indexes = (
+                    environment.open_db(one.encode(), create=False) for one in _names(model, table)
+                )
+                databases = dict(zip(table.indexes, indexes, strict=True))
+                self._handles[table] = TableHandle(table, f"{name}.{table.name}", rows, databases)
 
     def _drop(self, environment: lmdb.Environment, model: str, databases: Iterable[str]) -> None:
         """One database a transaction, so that any number needs one handle; the record goes last."""
@@ -140,7 +152,7 @@ class InlineTables:
 
     def positions(self, txn: lmdb.Transaction[bytes]) -> dict[str, int]:
         """How far each model is, 0 for a new one."""
-        found = {} if self._catalog is None else dict(_below(txn, self._catalog, _POSITION))
+        found = {} if self._catalog is None else dict(below(txn, self._catalog, _POSITION))
         return {name: int.from_bytes(found.get(_POSITION + name.encode(), b"")) for name in self.models}
 
     def batch(self) -> InlineBatch:
@@ -285,10 +297,3 @@ class InlineSnapshot:
 def _names(model: ModelSchema, table: TableSchema) -> list[str]:
     rows = f"inline/{model.name}@{model.version}.{model.fingerprint()[:8]}/{table.name}"
     return [rows, *(f"{rows}/{index.name}" for index in table.indexes)]
-
-
-def _below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> list[tuple[bytes, bytes]]:
-    with txn.cursor(db) as cursor:
-        if not cursor.set_range(prefix):
-            return []
-        return list(takewhile(lambda item: item[0].startswith(prefix), cursor))

@@ -118,7 +118,7 @@ class LogReader:
         return self._read_index("tags", name_key("tag", tag), after, limit)
 
     def _read_index(self, index: str, name: bytes, after: int, limit: int | None) -> list[RecordedEvent]:
-        head, tail = U64.pack(self._head), self._tail
+        head, tail = U64.pack(self._head), self._current_tail()
         find = stream_positions if index == "streams" else tag_positions
         with self._reading() as transaction:
             positions = find(transaction, self._databases[index], tail, name + b"\0", after, limit, head)
@@ -132,7 +132,7 @@ class LogReader:
 
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
-        name, tail = name_key("stream", stream), self._tail
+        name, tail = name_key("stream", stream), self._current_tail()
         known = tail.versions.get(name + b"\0")
         if known is not None:
             return known
@@ -144,14 +144,14 @@ class LogReader:
 
         Costs two look-ups a stream, however many events it has.
         """
-        tail = self._tail
+        tail = self._current_tail()
         with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
             return streams_from(cursor, tail, prefix.encode(), after.encode(), limit)
 
     def command(self, command_id: str) -> CommandRecord | None:
         """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
         key = name_key("command id", command_id, MAX_ID_BYTES)
-        data = self._tail.commands.get(key)
+        data = self._current_tail().commands.get(key)
         if data is None:
             with self._reading() as transaction:
                 data = transaction.get(key, db=self._databases["commands"])
@@ -209,7 +209,7 @@ class LogReader:
     # -- the whole ------------------------------------------------------------------------------------------------
     def stats(self) -> dict[str, int]:
         """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
-        waiting = self._tail.sizes()
+        waiting = self._current_tail().sizes()
         with self._reading() as transaction:
             numbers = {
                 name: transaction.stat(self._databases[name])["entries"] + waiting.get(name, 0)
@@ -231,6 +231,10 @@ class LogReader:
             return self._opened().reader_check()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+    def _current_tail(self) -> Tail:
+        """The tail up to the head or beyond; taken before a transaction that reads the indexes is begun."""
+        return self._tail
+
     def _use(self, environment: lmdb.Environment) -> None:
         """Read from this environment from now on; it is closed if that cannot be."""
         try:

@@ -10,7 +10,6 @@ rows and `<key>/<table>/<index>` for the entries of an index, or emptied ones th
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from storage.environment import (
 )
 from storage.replica_engines import delete_engines
 from storage.replica_files import BESIDE
-from storage.table_access import TableHandle
+from storage.table_access import TableHandle, below
 from storage.table_schema import ModelSchema, TableSchema
 
 _BUILD = b"build/"
@@ -81,8 +80,8 @@ def adopt_models(
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
                 write_header(txn, meta, Header.new("replica", history_id))
-            records = {key[len(_BUILD) :].decode(): raw for key, raw in _below(txn, meta, _BUILD)}
-            active = {key[len(_ACTIVE) :].decode(): raw.decode() for key, raw in _below(txn, meta, _ACTIVE)}
+            records = {key[len(_BUILD) :].decode(): raw for key, raw in below(txn, meta, _BUILD)}
+            active = {key[len(_ACTIVE) :].decode(): raw.decode() for key, raw in below(txn, meta, _ACTIVE)}
             checkpoints = stored_checkpoints(txn, meta)
             stored = {key: build for key, raw in records.items() if (build := unpack_build(key, raw))}
             empty = frozenset(
@@ -92,7 +91,7 @@ def adopt_models(
             )
             layout = plan(stored.values(), active, models, empty)
             for prefix in (_MODEL, _GONE, _BUILD):
-                for key, raw in _below(txn, meta, prefix):
+                for key, raw in below(txn, meta, prefix):
                     name = key[len(prefix) :].decode()
                     if prefix == _BUILD and name in layout.builds:
                         continue
@@ -134,7 +133,7 @@ def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build)
 
 def write_reused(txn: lmdb.Transaction[bytes], meta: lmdb._Database, databases: Collection[str]) -> None:
     """Note that these databases of builds that were given up are another build's now."""
-    for key, raw in _below(txn, meta, _GONE):
+    for key, raw in below(txn, meta, _GONE):
         left = [name for name in msgpack.unpackb(raw) if name not in databases]
         if left:
             txn.put(key, msgpack.packb(left), db=meta)
@@ -144,9 +143,7 @@ def write_reused(txn: lmdb.Transaction[bytes], meta: lmdb._Database, databases: 
 
 def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
     """The checkpoints of the builds in LMDB that have one."""
-    return {
-        key[len(CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in _below(txn, meta, CHECKPOINT)
-    }
+    return {key[len(CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in below(txn, meta, CHECKPOINT)}
 
 
 # -- databases ----------------------------------------------------------------------------------------------------
@@ -179,10 +176,3 @@ def _names(build: Build, table: TableSchema) -> list[str]:
     places = dict(build.places)
     names = [rows, *(f"{rows}/{index.name}" for index in table.indexes)]
     return [places.get(name, name) for name in names]
-
-
-def _below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> list[tuple[bytes, bytes]]:
-    with txn.cursor(db) as cursor:
-        if not cursor.set_range(prefix):
-            return []
-        return list(takewhile(lambda item: item[0].startswith(prefix), cursor))

@@ -10,7 +10,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -92,6 +92,14 @@ class TableHandle:
     where: str
     rows: lmdb._Database
     indexes: Mapping[Index, lmdb._Database]
+
+
+def below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> Entries:
+    """All entries whose keys begin with `prefix`."""
+    with txn.cursor(db) as cursor:
+        if not cursor.set_range(prefix):
+            return []
+        return list(takewhile(lambda item: item[0].startswith(prefix), cursor))
 
 
 def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[bytes]) -> Entries:

@@ -79,18 +79,21 @@ class Tail:
         }
 
 
-def read_tail(transaction: lmdb.Transaction[bytes], databases: Databases, head: int) -> Tail:
-    """The tail up to `head`, from the events themselves. Raises DamagedStore."""
+def read_tail(
+    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: Tail | None = None
+) -> Tail:
+    """The tail up to `head`, from the events themselves; `known` goes on if the indexes have not. Raises DamagedStore."""
     stored = transaction.get(INDEXED, db=databases["meta"])
     indexed = head if stored is None else U64.unpack(stored)[0]
-    tail = Tail(indexed)
+    tail = known if known is not None and known.indexed == indexed else Tail(indexed)
+    last = indexed + tail.count
     commands: dict[bytes, list[Any]] = {}
     run: list[Any] | None = None
     last_key = b""
     with transaction.cursor(databases["events"]) as cursor:
-        if not cursor.set_range(U64.pack(indexed + 1)):
+        if head <= last or not cursor.set_range(U64.pack(last + 1)):
             return tail
-        for at, data in islice(cursor.iternext(), head - indexed):
+        for at, data in islice(cursor.iternext(), head - last):
             position = U64.unpack(at)[0]
             try:
                 stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = unpackb(

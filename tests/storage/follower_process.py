@@ -1,0 +1,68 @@
+"""What the tests of the follower have a process of its own do: write a log, or hold a snapshot of one open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from storage.codec import Codec
+from storage.follower import LogFollower
+from storage.log import EventLog
+from storage.records import CommandRecord, RecordedEvent
+from storage.table_schema import ModelSchema, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    number: int
+
+
+CODEC = Codec()
+CODEC.register(Counted)
+
+NUMBERS = TableSchema("numbers", "id")
+MODEL = ModelSchema("numbers", 1, (NUMBERS,))
+
+
+def event(position: int, log: EventLog) -> RecordedEvent:
+    """An event of stream `a` or `b`, with two tags, of the command `c-<position>`."""
+    stream = "ab"[position % 2]
+    version = log.stream_version(stream) + 1
+    tags = ("all", f"mod-{position % 3}")
+    return RecordedEvent(
+        position, stream, version, Counted(position), "Counted", 0, f"c-{position}", tags=tags
+    )
+
+
+def commands(path: str, what: str = "write", map_size: str = "") -> Callable[[list[str]], Any]:
+    """The commands of a process that has the log at `path` open: a writer's, or a reader's."""
+    if what == "read":
+        follower = LogFollower.open(path, CODEC, inline=[MODEL])
+        return lambda words: [word for word in words if follower.inline_snapshot()]
+    options: dict[str, Any] = {"map_size": int(map_size)} if map_size else {}
+    log = EventLog.open(path, CODEC, inline=[MODEL], **options)
+
+    def run(words: list[str]) -> Any:
+        if words[0] == "reopen":
+            log.reopen(map_size=int(words[1]) if len(words) > 1 else None)
+        elif words[0] == "until":
+            while log.head < int(words[1]):
+                one = event(log.head + 1, log)
+                batch = log.inline_batch()
+                assert batch is not None
+                batch.table(NUMBERS).put({"id": one.position, "pad": "x" * 1000})
+                record = CommandRecord(
+                    one.command_id, one.position, 1, b"d%d" % one.position, one.stream, one.version
+                )
+                snapshots = [(one.stream, one.version, "f", Counted(one.position))]
+                notes = [(b"at", b"%d" % one.position)]
+                log.append([one], [record], snapshots, notes=notes, inline=batch)
+                batch.close()
+        elif words[0] == "readers":
+            return log.stats()["readers"]
+        elif words[0] == "check":
+            return log.reader_check()
+        return log.head
+
+    return run

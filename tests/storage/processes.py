@@ -1,0 +1,74 @@
+"""Another process of a test, which does what it is told line by line, and says when it is done."""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.helpers import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+
+
+class Other:
+    """A process that runs `module`'s function `command(words)` for each line, and answers with what that returns."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.storage.processes", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=ROOT,
+        )
+
+    def do(self, *words: object) -> str:
+        """Have it carry out one line; returns its answer."""
+        assert self.process.stdin is not None
+        print(*words, file=self.process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> str:
+        """Its next line."""
+        output = self.process.stdout
+        assert output is not None
+        ready, _, _ = select.select([output], [], [], PATIENCE)
+        assert ready, "the other process did not answer"
+        line = output.readline()
+        assert line, "the other process has ended"
+        return line.strip()
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+@contextmanager
+def other(module: str, *arguments: object) -> Iterator[Other]:
+    """Such a process, ended with the block."""
+    running = Other(module, *map(str, arguments))
+    try:
+        yield running
+    finally:
+        running.kill()
+        for pipe in (running.process.stdin, running.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def _serve(module: str, *arguments: str) -> None:
+    from importlib import import_module
+
+    command = import_module(module).commands(*arguments)
+    for line in sys.stdin:
+        print(command(line.split()), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])

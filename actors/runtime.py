@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.cast import children_of
 from actors.definition.specs import CompiledDomain
@@ -151,12 +151,14 @@ class Runtime:
             fill(log, domain, skips)
             stores: dict[str, ReplicaStore] = {}
             folder = os.path.join(path, REPLICAS)
-            crew = None
+            crew: Crew | None = None
+            homes: dict[str, ReplicaHome]
             if settings.workers == "process":
                 from actors.workers.crew import Crew
 
                 crew = Crew.open(path, folder, source, domain, placed, settings, log, files)
-                homes, stores = crew.homes, crew.stores
+                # What the workers say of theirs, in the same shape.
+                homes, stores = cast(Any, crew.homes), cast(Any, crew.stores)
             else:
                 homes = open_homes(folder, placed, domain, log, settings, skips, stores, files)
             runtime = cls(path, source, domain, settings, log, homes, stores, skips, files, crew)

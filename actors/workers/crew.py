@@ -171,16 +171,13 @@ class Crew:
         replica_exited: Callable[[str, BaseException | None], None],
     ) -> dict[str, Child]:
         """The stand-ins, not yet started."""
+
+        def start(child: Child, station: Station) -> Any:
+            return WorkerReplica.start(child.name, child.mailbox, replica_exited, station=station)
+
         children = {}
         for name, station in self.stations.items():
-            mailbox = ControlMailbox(station)
-            children[name] = Child(
-                name,
-                mailbox,
-                lambda child, station=station: WorkerReplica.start(
-                    child.name, child.mailbox, replica_exited, station=station
-                ),
-            )
+            children[name] = Child(name, ControlMailbox(station), partial(start, station=station))
         for station in self.stations.values():
             for name, channel in station.channels.items():
                 children[name] = Child(

@@ -10,9 +10,8 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from storage.replica_reader import ReplicaReader
 
 from actors.health import CacheHealth
 from actors.read_model import ReadModel
@@ -22,6 +21,9 @@ from actors.workers.orders import Orders
 from storage import Snapshot, SnapshotClosed, StoreClosed
 from storage.codec import Codec
 from storage.errors import InvalidSchema
+
+if TYPE_CHECKING:
+    from storage.replica_reader import ReplicaReader
 
 __all__ = ["FarHome", "FarProjector", "FarState", "FarStore"]
 
@@ -157,6 +159,8 @@ class FarStore:
         self._closed = False
 
     def _open(self) -> ReplicaReader:
+        from storage.replica_reader import ReplicaReader
+
         with self._lock:
             if self._closed:
                 raise StoreClosed(f"the replica {self.path} is closed; open it again")

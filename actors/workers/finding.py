@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from actors.definition.code import fingerprint, of_function
 from actors.definition.specs import CompiledDomain
@@ -60,7 +60,8 @@ def _made_of(domain: Domain) -> Iterator[Any]:
     for model in domain.models:
         yield from (projection.fn for projection in model.projections)
     for process in domain.processes:
-        yield from (one.fn for one in (*process.rules, *process.effects))
+        yield from (rule.fn for rule in process.rules)
+        yield from (effect.fn for effect in process.effects)
 
 
 def load(place: Whereabouts) -> Domain:
@@ -101,7 +102,7 @@ def fingerprints(domain: CompiledDomain) -> dict[str, str]:
 def _shape(cls: type) -> str:
     if issubclass(cls, Enum):
         return f"enum {[member.name for member in cls]}"
-    return f"fields {[(field.name, str(field.type)) for field in dataclasses.fields(cls)]}"
+    return f"fields {[(field.name, str(field.type)) for field in dataclasses.fields(cast(Any, cls))]}"
 
 
 def differing(here: dict[str, str], there: dict[str, str]) -> list[str]:

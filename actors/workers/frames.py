@@ -16,7 +16,7 @@ from contextlib import suppress
 __all__ = ["Frames", "Line", "framed"]
 
 LENGTH = struct.Struct("<I")
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 """Bytes that are asked of the socket at a time."""
 
 

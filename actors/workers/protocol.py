@@ -74,7 +74,7 @@ ELSEWHERE_TABLES: Final = 3
 
 def pack(*words: Any) -> bytes:
     """A message of the control line."""
-    return msgpack.packb(words, unicode_errors="replace")
+    return msgpack.packb(words, unicode_errors="replace")  # type: ignore[no-any-return]
 
 
 def unpack(body: bytes) -> Any:

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, cast
 
 from storage.follower import LogFollower
@@ -130,7 +131,7 @@ class Residence:
             name = f"{self.name}.query-{number}"
             inbox = Inbox(line, self._domain.codec, self._domain.queries, self._cache)
             stats = QueryStats()
-            self._children[name] = Child(name, inbox, lambda child, stats=stats: start_queries(child, stats))
+            self._children[name] = Child(name, inbox, partial(start_queries, stats=stats))
 
     def begin(self) -> None:
         """Say that the replica is open, then start the actors."""

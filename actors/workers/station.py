@@ -146,15 +146,20 @@ class Station:
             number, error, result = values
             self.orders.done(number, None if error is None else unpack_error(error, self._codec), result)
         elif word == protocol.TAKE_TURN:
-            number = values[0]
-            if self._turns.take(self.name, lambda: self.orders.say(protocol.TURN, number)):
-                self.orders.say(protocol.TURN, number)
+            self._take_turn(values[0])
         elif word == protocol.GIVE_UP_TURN:
             self._turns.give_up(self.name)
         elif word == protocol.LOGGED:
             _log(*values)
         elif word == protocol.EXITED:
             self._exited(*values)
+
+    def _take_turn(self, number: int) -> None:
+        def grant() -> None:
+            self.orders.say(protocol.TURN, number)
+
+        if self._turns.take(self.name, grant):
+            grant()
 
     def _applied(self, position: int, events: int, positions: Sequence[Any]) -> None:
         self._hear_positions(positions)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.definition.specs import CompiledDomain
-from actors.errors import SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.replicas.progress import Progress
@@ -22,11 +21,11 @@ from actors.worker import Worker, tell
 from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
 from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineModels
+from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.states import StateCache
 from actors.writer.steps import Step
 from actors.writer.writer_desk import WriterDesk
-from storage import CommitFailed, EventLog, RecordedEvent, StorageError, StoreFull
-from storage.translation import full_disk
+from storage import CommitFailed, EventLog, StorageError, StoreFull
 
 __all__ = ["CommandHandler"]
 
@@ -70,6 +69,7 @@ class CommandHandler(Worker):
         self._last_batch = 0.0
         self._states = StateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
+        self._recovery = Recovery(log, desk, self._states, self._publish)
         self._pace = BatchPace()
         self._disk_began = 0.0
 
@@ -106,7 +106,7 @@ class CommandHandler(Worker):
                 left = left[self._handle(left) :]
             return
         if desk.attempts >= MAX_ATTEMPTS:
-            self._answer_uncertain(left[:1], "the writer failed on it repeatedly")
+            answer_uncertain(left[:1], "the writer failed on it repeatedly")
             left = left[1:]
         for index, request in enumerate(left):
             desk.in_flight = left[index:]
@@ -173,7 +173,7 @@ class CommandHandler(Worker):
             finally:
                 overlay.close()
         except CommitFailed as error:
-            self._recover(batch, overlay, error)
+            self._recovery.after(error, batch, overlay)
         except (StorageError, OverflowError, MemoryError) as error:
             self._retry_alone(batch, error)
         else:
@@ -255,19 +255,7 @@ class CommandHandler(Worker):
 
     def _reply(self, decided: list[Submission | Step]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""
-        desk = self._desk
-        desk.batches += 1
-        desk.commands += len(decided)
-        for request in decided:
-            outcome = request.outcome
-            if outcome.__class__ is RecordedEvent:
-                continue
-            if isinstance(outcome, Exception):
-                desk.refused += 1
-            elif outcome.__class__ is list:
-                desk.commands += len(outcome) - 1
-                desk.refused += sum(isinstance(one, Exception) for one in outcome)
-        desk.hold(decided)
+        self._desk.hold(decided)
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | Step], error: Exception) -> None:
@@ -280,43 +268,3 @@ class CommandHandler(Worker):
         logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)
         for request in batch:
             self._handle([request])
-
-    def _recover(self, batch: list[Submission | Step], overlay: Overlay, error: CommitFailed) -> None:
-        """The commit failed: open the environment again and look up what is there before going on."""
-        if error.errno == errno.ECANCELED:
-            for request in batch:
-                request.settle(SystemClosed(f"{error}; nothing was written"))
-            return
-        self._desk.release()
-        # Asked at once: the room may be there again a moment later.
-        full = full_disk(self._log.path, error.errno)
-        self._desk.trouble = full or error.reason
-        logger.error("%s%s", error.reason, f": {full}" if full else "")
-        head = self._log.head
-        self._states.clear()
-        self._desk.must_reopen = True
-        try:
-            self._log.reopen()
-        except Exception:
-            self._answer_uncertain(batch, error.reason)
-            raise
-        self._desk.must_reopen = False
-        now = self._log.head
-        if now > head:
-            self._publish(Committed(head + 1, now, None))
-        if full is not None and now == head and not self._is_known(overlay):
-            self._desk.trouble = f"{full}; nothing was written; make room there and try again"
-            for request in batch:
-                request.settle(StoreFull(self._desk.trouble))
-        else:
-            self._answer_uncertain(batch, error.reason)
-
-    def _is_known(self, overlay: Overlay) -> bool:
-        # Commands without events do not move the head. The batch is on disk as a whole or not at all.
-        if overlay.commands:
-            return self._log.command(overlay.commands[0].command_id) is not None
-        return all(self._log.note(key) == value for key, value in overlay.notes.items())
-
-    def _answer_uncertain(self, batch: list[Submission | Step], why: str) -> None:
-        for request in batch:
-            request.settle(request.uncertain(why))

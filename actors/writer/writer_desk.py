@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from actors.aio import settling_many
 from actors.messages import Submission
 from actors.writer.steps import Step
+from storage import RecordedEvent
 
 __all__ = ["WriterDesk"]
 
@@ -28,8 +30,19 @@ class WriterDesk:
         self._held: deque[Submission | Step] = deque()
         self._releasing = threading.Lock()
 
-    def hold(self, decided: Iterable[Submission | Step]) -> None:
-        """Keep those whose commit is done, each with its outcome, for a moment that suits the next batch."""
+    def hold(self, decided: Sequence[Submission | Step]) -> None:
+        """Count a batch whose commit is done, and keep its replies for a moment that suits the next one."""
+        self.batches += 1
+        self.commands += len(decided)
+        for request in decided:
+            outcome = request.outcome
+            if outcome.__class__ is RecordedEvent:
+                continue
+            if isinstance(outcome, Exception):
+                self.refused += 1
+            elif outcome.__class__ is list:
+                self.commands += len(outcome) - 1
+                self.refused += sum(isinstance(one, Exception) for one in outcome)
         self._held.extend(decided)
 
     def release(self) -> None:
@@ -37,8 +50,9 @@ class WriterDesk:
         held = self._held
         while held and self._releasing.acquire(blocking=False):
             try:
-                while held:
-                    request = held.popleft()
-                    request.settle(request.outcome)  # type: ignore[arg-type]
+                with settling_many:
+                    while held:
+                        request = held.popleft()
+                        request.settle(request.outcome)  # type: ignore[arg-type]
             finally:
                 self._releasing.release()

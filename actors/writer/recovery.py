@@ -1,0 +1,75 @@
+"""When a commit fails: finding out what is on disk before anything more is written. The writer's thread."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+
+from actors.errors import SystemClosed
+from actors.messages import Committed, Submission
+from actors.writer.deciding import Overlay
+from actors.writer.states import StateCache
+from actors.writer.steps import Step
+from actors.writer.writer_desk import WriterDesk
+from storage import CommitFailed, EventLog, StoreFull
+from storage.translation import full_disk
+
+__all__ = ["Recovery", "answer_uncertain"]
+
+logger = logging.getLogger("onewriter.writer")
+
+
+class Recovery:
+    """Opens the log again after a commit whose outcome is unknown, and answers those who wait for it."""
+
+    def __init__(
+        self, log: EventLog, desk: WriterDesk, states: StateCache, publish: Callable[[Committed], None]
+    ) -> None:
+        """`publish` makes known what turns out to be committed."""
+        self._log = log
+        self._desk = desk
+        self._states = states
+        self._publish = publish
+
+    def after(self, error: CommitFailed, batch: Sequence[Submission | Step], overlay: Overlay) -> None:
+        """Look up what became of the batch that `overlay` decided, and answer it. Raises what reopening does."""
+        if error.errno == errno.ECANCELED:
+            for request in batch:
+                request.settle(SystemClosed(f"{error}; nothing was written"))
+            return
+        self._desk.release()
+        # Asked at once: the room may be there again a moment later.
+        full = full_disk(self._log.path, error.errno)
+        self._desk.trouble = full or error.reason
+        logger.error("%s%s", error.reason, f": {full}" if full else "")
+        head = self._log.head
+        self._states.clear()
+        self._desk.must_reopen = True
+        try:
+            self._log.reopen()
+        except Exception:
+            answer_uncertain(batch, error.reason)
+            raise
+        self._desk.must_reopen = False
+        now = self._log.head
+        if now > head:
+            self._publish(Committed(head + 1, now, None))
+        if full is not None and now == head and not self._is_known(overlay):
+            self._desk.trouble = f"{full}; nothing was written; make room there and try again"
+            for request in batch:
+                request.settle(StoreFull(self._desk.trouble))
+        else:
+            answer_uncertain(batch, error.reason)
+
+    def _is_known(self, overlay: Overlay) -> bool:
+        # Commands without events do not move the head. The batch is on disk as a whole or not at all.
+        if overlay.commands:
+            return self._log.command(overlay.commands[0].command_id) is not None
+        return all(self._log.note(key) == value for key, value in overlay.notes.items())
+
+
+def answer_uncertain(batch: Sequence[Submission | Step], why: str) -> None:
+    """Tell those who wait that what they asked for may or may not be on disk."""
+    for request in batch:
+        request.settle(request.uncertain(why))

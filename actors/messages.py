@@ -7,6 +7,7 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import Any
 
+from actors.aio import LoopReply
 from actors.definition.specs import CommandSpec
 from actors.errors import CommitUncertain
 from actors.mailbox import Request
@@ -84,7 +85,7 @@ class Submission(Request):
         self.causation_id: str | None = None
         self.correlation_id: str | None = None
         self.metadata: dict[str, Any] | None = None
-        self.future: Reply[Any] | None = None
+        self.future: Reply[Any] | LoopReply | None = None
         self.bulk: Bulk | None = None
         self.outcome: Decided | None = None
         self.settled = False
@@ -128,7 +129,7 @@ class Bulk(Request):
     def __init__(self, submissions: list[Submission]) -> None:
         self.submissions = submissions
         self.weight = self.remaining = len(submissions)
-        self.future: Reply[list[Decided]] = Reply()
+        self.future: Reply[list[Decided]] | LoopReply = Reply()
         for submission in submissions:
             submission.bulk = self
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
@@ -11,7 +10,6 @@ from actors.api.base import Calls, checked_options
 from actors.definition.arguments import several
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions
-from actors.worker import refuse_in_actor
 
 __all__ = ["CommandCalls"]
 
@@ -60,26 +58,19 @@ class CommandCalls(Calls):
         commands = several(commands, "execute_many", "command")
         given = checked_options(options, ManyOptions, "execute_many")
         outcomes = self._running().writes.execute_many(commands, given)
-        if not return_exceptions:
-            for outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    outcome.outcomes = outcomes  # type: ignore[attr-defined]
-                    raise outcome
-        return outcomes
+        return outcomes if return_exceptions else _all_receipts(outcomes)
 
     async def aexecute_many(
         self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
     ) -> list[Any]:
-        """As `execute_many`, for asyncio: a thread of the event loop's pool waits for them.
+        """As `execute_many`, for asyncio: the event loop goes on after each few hundred commands.
 
-        A task that is cancelled leaves them on their way.
+        A task that is cancelled leaves those on their way that it has handed over by then.
         """
         commands = list(several(commands, "aexecute_many", "command"))
-        self._running()
-        refuse_in_actor("aexecute_many")
-        return await asyncio.to_thread(
-            self.execute_many, commands, return_exceptions=return_exceptions, **options
-        )
+        given = checked_options(options, ManyOptions, "aexecute_many")
+        outcomes = await self._running().writes.aexecute_many(commands, given)
+        return outcomes if return_exceptions else _all_receipts(outcomes)
 
     def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
         """Write facts that come from outside, without a command: a sensor's, an import's.
@@ -91,3 +82,11 @@ class CommandCalls(Calls):
         return self._running().writes.append(
             stream, events, checked_options(options, AppendOptions, "append")
         )
+
+
+def _all_receipts(outcomes: list[Any]) -> list[Any]:
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            outcome.outcomes = outcomes  # type: ignore[attr-defined]
+            raise outcome
+    return outcomes

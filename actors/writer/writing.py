@@ -6,13 +6,14 @@ Runs in callers' threads and event loops; nothing here touches the store.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from actors import middleware
+from actors.aio import LoopReply
 from actors.definition.specs import CompiledDomain
 from actors.errors import (
     CommandTimeout,
@@ -23,19 +24,16 @@ from actors.messages import Bulk, Receipt, Submission, receipt_or_error
 from actors.reply import Reply
 from actors.worker import refuse_in_actor
 from actors.writer.conflicts import resolving
+from actors.writer.many import ManyCommands, aone_by_one, one_by_one
 from actors.writer.states import History
 from actors.writer.steps import Outcomes, Step
 from actors.writer.submissions import SubmissionMaker
-from storage import OnewriterError
 from storage.notes import Note
 
-__all__ = ["BULK", "WriteGateway"]
+__all__ = ["WriteGateway"]
 
 TIMEOUT = 30.0
 """Seconds that a caller waits unless it says otherwise."""
-
-BULK = 500
-"""Commands of `execute_many` that travel in one message."""
 
 
 class WriteGateway:
@@ -84,28 +82,49 @@ class WriteGateway:
             chain, call, lambda inner: self._future_of(self._hand_over(inner, end)), self._executor()
         )
 
-    async def aexecute(self, command: Any, options: dict[str, Any]) -> Receipt:
-        """As `execute`, without holding up the event loop."""
+    def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
+        """As `execute`, to be awaited: holds up neither the event loop nor a thread."""
         refuse_in_actor("aexecute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
+        if self._domain.command_middleware or "on_conflict" in options:
+            return self._athrough_middleware(command, options, end, timeout)
+        return self._awaited(command, options, options.get("metadata"), end, timeout)
+
+    async def _athrough_middleware(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> Receipt:
         call, chain = self._call(command, options)
-
-        async def terminal(inner: middleware.Call) -> Receipt:
-            submission = self._prepare(inner)
-            if not self.mailbox.offer(submission, 0):
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(None, self._offer, submission, end)
-            try:
-                async with asyncio.timeout(max(end - time.monotonic(), 0)):
-                    return await asyncio.wrap_future(self._future_of(submission))
-            except TimeoutError:
-                raise self._timed_out(submission.command_id, timeout) from None
-
-        if not chain:
-            return await terminal(call)
-        outcome: Receipt = await middleware.arun(chain, call, terminal)
+        outcome: Receipt = await middleware.arun(
+            chain,
+            call,
+            lambda inner: self._awaited(inner.message, inner.options, inner.metadata, end, timeout),
+        )
         return outcome
+
+    async def _awaited(
+        self,
+        command: Any,
+        options: dict[str, Any],
+        metadata: dict[str, Any] | None,
+        end: float,
+        timeout: float,
+    ) -> Receipt:
+        submission = self._make.of_command(command, options, metadata)
+        reply = submission.future = LoopReply(timeout, end)
+        entered = self.mailbox.line_up(submission)
+        try:
+            return receipt_or_error(await reply.waiter)  # type: ignore[return-value]
+        except asyncio.CancelledError:
+            if not entered:
+                self.mailbox.withdraw(submission)
+            raise
+        except TimeoutError:
+            if not entered and self.mailbox.withdraw(submission):
+                raise self._overloaded() from None
+            raise self._timed_out(submission.command_id, timeout) from None
+        finally:
+            reply.over()
 
     def _call(self, command: Any, options: dict[str, Any]) -> tuple[middleware.Call, Sequence[Any]]:
         call = middleware.Call(command, options.pop("metadata", None) or {}, options, "command")
@@ -122,15 +141,17 @@ class WriteGateway:
 
     def _offer(self, request: Submission | Bulk | Step, end: float) -> None:
         if not self.mailbox.offer(request, end - time.monotonic()):
-            raise Overloaded(
-                f"the command handler's mailbox stayed full ({len(self.mailbox)} commands wait); nothing was done; "
-                "try again later, give a longer timeout=, or open the system with a larger mailbox_size="
-            )
+            raise self._overloaded()
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(
+            f"the command handler's mailbox stayed full ({len(self.mailbox)} commands wait); nothing was done; "
+            "try again later, give a longer timeout=, or open the system with a larger mailbox_size="
+        )
 
     @staticmethod
     def _future_of(submission: Submission) -> Future[Receipt]:
-        assert submission.future is not None
-        return submission.future
+        return submission.future  # type: ignore[return-value]
 
     def _wait(self, submission: Submission, end: float, timeout: float) -> Receipt:
         try:
@@ -153,58 +174,61 @@ class WriteGateway:
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._domain.command_middleware:
-            return self._many_one_by_one(commands, timeout, options)
-        outcomes: list[Receipt | Exception] = []
-        waiting: list[tuple[list[int], Bulk]] = []
-        for chunk in _chunks(commands, BULK):
-            ready: list[Submission] = []
-            places: list[int] = []
-            for command in chunk:
-                try:
-                    ready.append(self._make.of_command(command, options, options.get("metadata")))
-                except OnewriterError as error:
-                    outcomes.append(error)
-                else:
-                    places.append(len(outcomes))
-                    outcomes.append(CommandTimeout(ready[-1].command_id))
-            if ready:
-                bulk = Bulk(ready)
-                waiting.append((places, bulk))
-                try:
-                    self._offer(bulk, end)
-                except Overloaded as error:
-                    bulk.fail(error)
-        for places, bulk in waiting:
+            return one_by_one(self.submit, commands, {**options, "timeout": timeout})
+        many = ManyCommands(self._make, commands, options)
+        under_way: list[tuple[list[int], Bulk]] = []
+        for places, bulk in many.bulks():
+            under_way.append((places, bulk))
             try:
-                found = bulk.future.result(max(end - time.monotonic(), 0))
+                self._offer(bulk, end)
+            except Overloaded as error:
+                bulk.fail(error)
+        for places, bulk in under_way:
+            try:
+                many.received(places, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
             except TimeoutError:
-                continue  # Their places hold a CommandTimeout with the id.
-            for place, outcome in zip(places, found, strict=True):
-                outcomes[place] = receipt_or_error(outcome)
-        return outcomes
+                many.unknown(places, bulk)
+        return many.outcomes
 
-    def _many_one_by_one(
-        self, commands: Iterable[Any], timeout: float, options: dict[str, Any]
+    async def aexecute_many(
+        self, commands: Iterable[Any], options: dict[str, Any]
     ) -> list[Receipt | Exception]:
-        """Middleware sees each command; they still share commits, since none waits for the one before."""
-        futures: list[Future[Receipt] | OnewriterError] = []
-        for command in commands:
-            try:
-                futures.append(self.submit(command, {**options, "timeout": timeout}))
-            except OnewriterError as error:
-                futures.append(error)
-        outcomes: list[Receipt | Exception] = []
-        for future in futures:
-            if isinstance(future, OnewriterError):
-                outcomes.append(future)
-                continue
-            try:
-                outcomes.append(future.result(timeout))
-            except TimeoutError:
-                outcomes.append(CommandTimeout("", f"no reply within {timeout:g} s; the outcome is unknown"))
-            except OnewriterError as error:
-                outcomes.append(error)
-        return outcomes
+        """As `execute_many`, without holding up the event loop for more than one chunk, nor a thread."""
+        refuse_in_actor("aexecute_many")
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        if self._domain.command_middleware:
+            return await aone_by_one(self.aexecute, commands, {**options, "timeout": timeout})
+        many = ManyCommands(self._make, commands, options)
+        under_way: deque[tuple[list[int], Bulk, LoopReply]] = deque()
+        try:
+            for places, bulk in many.bulks():
+                reply = bulk.future = LoopReply(timeout, end)
+                under_way.append((places, bulk, reply))
+                if self.mailbox.line_up(bulk):
+                    await asyncio.sleep(0)
+                else:
+                    # Where there is no room, no more are made than go out.
+                    await self._receive(many, *under_way[0])
+                    under_way.popleft()
+            while under_way:
+                await self._receive(many, *under_way[0])
+                under_way.popleft()
+        finally:
+            for _, _, reply in under_way:
+                reply.abandon()
+        return many.outcomes
+
+    async def _receive(self, many: ManyCommands, places: list[int], bulk: Bulk, reply: LoopReply) -> None:
+        try:
+            many.received(places, await reply.waiter)
+        except TimeoutError:
+            if self.mailbox.withdraw(bulk):
+                many.received(places, [self._overloaded()] * len(places))
+            else:
+                many.unknown(places, bulk)
+        finally:
+            reply.over()
 
     # -- facts without a command -------------------------------------------------------------
     def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
@@ -243,9 +267,3 @@ class WriteGateway:
         submission = self._make.of_command(call.message, call.options, call.metadata)
         submission.future = Reply()
         return submission
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk

@@ -1,0 +1,240 @@
+"""Replies for event loops: any number of tasks wait without a thread, and a batch of replies wakes their loop once.
+
+A `LoopReply` stands where a `Reply` does for a thread. The actor that settles it leaves the outcome at its loop's
+`LoopReplies`, and wakes the loop where nothing has done so already; the loop's thread then hands out whatever was
+left there. Each loop has its own, so any number of loops may run in as many threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable
+from concurrent.futures import InvalidStateError
+from typing import Any
+
+__all__ = ["LoopReply", "settling_many"]
+
+SPARE = 16
+"""Time-outs of different length for which a timer is kept while nothing waits for them."""
+
+_here = threading.local()
+
+
+class LoopReply:
+    """What one task waits for; made in the thread of its loop. Settled by an actor's thread, as a `Reply` is.
+
+    The task awaits `waiter`, which raises `TimeoutError` at the end of its time, and then says that it is `over`.
+    When the task is cancelled, or its time ends, the reply is not wanted any more: what is not begun by then is
+    not done.
+    """
+
+    # As few objects as can be: each command under way has them, for the garbage collector to walk.
+    __slots__ = ("_deadlines", "_replies", "_settled", "waiter")
+
+    def __init__(self, timeout: float, end: float) -> None:
+        """`end` is a monotonic time, `timeout` seconds after the call began."""
+        self._replies = replies = _replies_here()
+        self.waiter: asyncio.Future[Any] = replies.loop.create_future()
+        self._settled = False
+        self._deadlines = replies.deadlines(timeout, end)
+        self._deadlines.add(self.waiter, end)
+
+    # -- the loop's thread -------------------------------------------------------------------
+    def over(self) -> None:
+        """The task does not wait any more."""
+        self._deadlines.over(self.waiter)
+
+    def abandon(self) -> None:
+        """No task awaits it, nor will one."""
+        # The error of one that nobody awaited is not to be reported as forgotten.
+        if not self.waiter.cancel() and not self.waiter.cancelled():
+            self.waiter.exception()
+        self.over()
+
+    def cancel(self) -> bool:
+        """Have it not wanted any more; False where it has an outcome, or is that already."""
+        return self.waiter.cancel()
+
+    # -- the actor's thread ------------------------------------------------------------------
+    def begin(self) -> bool:
+        """Whether it is still wanted."""
+        return not self.waiter.done()
+
+    def done(self) -> bool:
+        """Whether it has an outcome, or is not wanted any more."""
+        return self._settled or self.waiter.done()
+
+    def cancelled(self) -> bool:
+        """Whether it has no outcome, and is not wanted any more."""
+        return not self._settled and self.waiter.done()
+
+    def set_result(self, result: Any) -> None:
+        """Give the result, or the error. Raises `InvalidStateError` where it has one, or is not wanted any more."""
+        if self._settled or self.waiter.done():
+            raise InvalidStateError("the reply has an outcome, or is not wanted any more")
+        self._settled = True
+        replies = self._replies
+        replies.outcomes.append((self.waiter, result))
+        # Looked at after the append: either the loop's thread finds the outcome, or it is woken again.
+        if not replies.woken:
+            replies.wake_soon()
+
+    def set_exception(self, error: Exception) -> None:
+        """As `set_result`."""
+        self.set_result(error)
+
+
+class Deadlines:
+    """Tasks that wait equally long: the first to come is the first to be late, so one timer does for all of them.
+
+    The loop's thread only.
+    """
+
+    __slots__ = ("_key", "_latest", "_replies", "_timer", "_waiting")
+
+    def __init__(self, replies: LoopReplies, key: Hashable) -> None:
+        self._replies = replies
+        self._key = key
+        self._waiting: dict[asyncio.Future[Any], float] = {}
+        self._latest = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def takes(self, end: float) -> bool:
+        """Whether no other one here ends later."""
+        return end >= self._latest
+
+    def add(self, waiter: asyncio.Future[Any], end: float) -> None:
+        """Have it told when its time is over."""
+        self._waiting[waiter] = self._latest = end
+        if self._timer is None:
+            self._wait_until(end, time.monotonic())
+
+    def over(self, waiter: asyncio.Future[Any]) -> None:
+        """Nobody awaits it any more."""
+        self._waiting.pop(waiter, None)
+        if not self._waiting and self._replies.crowded:
+            self._end()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._replies.drop(self._key, self)
+
+    def _wait_until(self, end: float, now: float) -> None:
+        # In no task's context: that of the first would be kept for as long as any waits.
+        context = self._replies.context
+        self._timer = self._replies.loop.call_later(max(end - now, 0.0), self._expire, context=context)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        late: list[asyncio.Future[Any]] = []
+        for waiter, end in self._waiting.items():
+            if end > now:
+                self._wait_until(end, now)
+                break
+            late.append(waiter)
+        else:
+            self._end()
+        for waiter in late:
+            del self._waiting[waiter]
+            if not waiter.done():
+                waiter.set_exception(TimeoutError())
+
+
+class LoopReplies:
+    """What the tasks of one loop wait for. Made and asked in its thread; any thread leaves outcomes and wakes it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.context = contextvars.Context()
+        self.outcomes: deque[tuple[asyncio.Future[Any], Any]] = deque()
+        self.woken = False
+        self._deadlines: dict[Hashable, Deadlines] = {}
+
+    # -- the loop's thread -------------------------------------------------------------------
+    def deadlines(self, timeout: float, end: float) -> Deadlines:
+        """Those among which one that ends then is the last."""
+        found = self._deadlines.get(timeout)
+        if found is None or not found.takes(end):
+            # A call that tries again comes after others that began later, and ends before them.
+            key = timeout if found is None else (timeout, end)
+            found = self._deadlines.get(key)
+            if found is None:
+                found = self._deadlines[key] = Deadlines(self, key)
+        return found
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are time-outs of many different lengths."""
+        return len(self._deadlines) > SPARE
+
+    def drop(self, key: Hashable, deadlines: Deadlines) -> None:
+        """Nothing waits there."""
+        if self._deadlines.get(key) is deadlines:
+            del self._deadlines[key]
+
+    def _hand_out(self) -> None:
+        self.woken = False
+        outcomes = self.outcomes
+        while outcomes:
+            waiter, outcome = outcomes.popleft()
+            if waiter.done():
+                continue
+            if isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+
+    # -- any thread --------------------------------------------------------------------------
+    def wake_soon(self) -> None:
+        """Have the outcomes handed out: now, or at the end of the `settling_many` that this thread is in."""
+        self.woken = True
+        to_wake: list[LoopReplies] | None = getattr(_here, "to_wake", None)
+        if to_wake is None:
+            self.wake()
+        else:
+            to_wake.append(self)
+
+    def wake(self) -> None:
+        """Have the loop's thread hand out the outcomes; never waits for it."""
+        try:
+            self.loop.call_soon_threadsafe(self._hand_out, context=self.context)
+        except RuntimeError:
+            # The loop was closed: nobody waits any more, and whoever settles is to go on.
+            self.outcomes.clear()
+            self.woken = False
+
+
+class SettlingMany:
+    """A block in which a thread settles many replies: their loops are woken at its end.
+
+    To wake a loop is to let go of the interpreter. The loop would take it while there is one reply to hand out.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _here.to_wake = []
+
+    def __exit__(self, *error: object) -> None:
+        to_wake: list[LoopReplies] = _here.to_wake
+        _here.to_wake = None
+        for replies in to_wake:
+            replies.wake()
+
+
+settling_many = SettlingMany()
+
+
+def _replies_here() -> LoopReplies:
+    loop = asyncio.get_running_loop()
+    replies: LoopReplies | None = getattr(_here, "replies", None)
+    if replies is None or replies.loop is not loop:
+        replies = _here.replies = LoopReplies(loop)
+    return replies

@@ -20,7 +20,6 @@ would not come back as what it was; bytearray and memoryview come back as bytes.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import operator
@@ -30,7 +29,7 @@ from typing import Any
 
 from msgpack import ExtType, Packer, unpackb
 
-from storage.codec_classes import compile_builder, compile_getter, place, stored_fields
+from storage.codec_classes import compile_builder, compile_getter, misfit, place, stored_fields
 from storage.codec_values import (
     ENUM,
     MESSAGE,
@@ -172,7 +171,10 @@ class Codec:
         try:
             return self._builders[name](fields)
         except Exception as error:
-            raise self._misfit(name, fields, error) from error
+            cls = self.type_of(name)
+            if cls not in self._getters:
+                raise CodecError(f"a message is stored as {name!r}, but {place(cls)} is none") from None
+            raise misfit(cls, name, fields, error) from error
 
     # -- values -------------------------------------------------------------------------------------------------
     def encode(self, value: object) -> bytes:
@@ -221,6 +223,10 @@ class Codec:
                 f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
                 "or has an item of over 4 GiB"
             ) from error
+
+    def packer(self) -> Callable[[object], bytes]:
+        """Return a `pack` for many values in a row in one thread, not for messages; raises whatever msgpack does."""
+        return self._new_packer().pack  # type: ignore[no-any-return]
 
     def too_large(self, what: str, size: int) -> MessageTooLarge:
         """Return the error for an encoded message of `size` bytes."""
@@ -285,15 +291,3 @@ class Codec:
             return functools.reduce(operator.or_, members, cls(0))
         (member,) = members
         return member
-
-    def _misfit(self, name: str, fields: Any, error: Exception) -> CodecError:
-        cls = self.type_of(name)
-        if cls not in self._getters:
-            return CodecError(f"a message is stored as {name!r}, but {place(cls)} is none")
-        known = {field.name for field in dataclasses.fields(cls) if field.init}
-        unknown = sorted(str(field) for field in fields if field not in known)
-        if unknown:
-            return CodecError(
-                f"{name} has no field {', '.join(unknown)}: a stored field must stay, or be converted"
-            )
-        return CodecError(f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}")

@@ -71,3 +71,14 @@ def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]
     exec("\n".join(lines), names)
     builder: Callable[[Mapping[str, Any]], Any] = names["build"]
     return builder
+
+
+def misfit(cls: type, name: str, fields: Any, error: Exception) -> CodecError:
+    """Return the error for stored fields that do not fit their class, given the error that building it raised."""
+    known = {field.name for field in dataclasses.fields(cls) if field.init}
+    unknown = sorted(str(field) for field in fields if field not in known)
+    if unknown:
+        return CodecError(
+            f"{name} has no field {', '.join(unknown)}: a stored field must stay, or be converted"
+        )
+    return CodecError(f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}")

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from storage.errors import InvalidKey, InvalidSchema
 from storage.keys import (
@@ -104,17 +101,14 @@ IndexSpec: TypeAlias = Component | tuple[Component, ...]
 Values: TypeAlias = Mapping[str, Any]
 
 
-_PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
-"""Types of which two equal values have one encoding. Not so containers: [1] == [True]."""
-
-
 class Index:
     """A sequence of components in a fixed order, for the entries of rows and for the bounds of searches.
 
-    The key of a table is such a sequence too (`primary`). `many` is the place of the many-valued component.
+    The key of a table is such a sequence too (`primary`). `many` is the place of the many-valued component, `single`
+    the column of an index that is one column.
     """
 
-    __slots__ = ("spec", "components", "name", "where", "many", "_single", "_columns")
+    __slots__ = ("spec", "components", "name", "where", "many", "single", "columns")
 
     def __init__(self, table: str, spec: IndexSpec, what: str = "index") -> None:
         self.spec = spec
@@ -136,75 +130,34 @@ class Index:
         self.many = many[0] if many else None
         self.name = ",".join(map(str, self.components))
         self.where = f"table {table!r}, {what} {self.name!r}"
-        self._columns = tuple(
+        self.columns = tuple(
             component if isinstance(component, str) else component.column for component in self.components
         )
-        self._single = (
+        self.single = (
             self.components[0] if isinstance(self.components[0], str) and len(self.components) == 1 else None
         )
 
-    def unchanged(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        """Whether two versions of a row have the same entries, as far as that is plain without encoding them."""
-        for column in self._columns:
-            before, after = old.get(column), new.get(column)
-            if before is not after and (
-                before.__class__ is not after.__class__ or before.__class__ not in _PLAIN or before != after
-            ):
-                return False
-        return True
-
     def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
         """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, with the place."""
-        if self._single is not None:
+        if self.single is not None:
             return [self._entry(row, row_key)]
         entries = [value + row_key for value in self._combinations(row)]
         for entry in entries:
             if len(entry) > MAX_KEY_BYTES:
-                raise self._placed(too_long(len(entry)), "value and key of the row")
+                raise self.placed(too_long(len(entry)), "value and key of the row")
         return entries
 
     def _entry(self, row: Mapping[str, Any], row_key: bytes) -> bytes:
         """The only entry in an index of one column."""
-        column = self._single
+        column = self.single
         assert column is not None
         try:
             entry = encode_component(row.get(column)) + row_key
         except InvalidKey as error:
-            raise self._placed(error, column) from None
+            raise self.placed(error, column) from None
         if len(entry) > MAX_KEY_BYTES:
-            raise self._placed(too_long(len(entry)), "value and key of the row")
+            raise self.placed(too_long(len(entry)), "value and key of the row")
         return entry
-
-    def moves(
-        self, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
-    ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-        """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
-
-        None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, with the place.
-        """
-        gone: list[bytes] = []
-        added: list[tuple[bytes, bytes]] = []
-        for key, row in changed:
-            old = stored.get(key)
-            if row is not None and old is not None and self.unchanged(old, row):
-                continue
-            if self._single is not None:
-                # Nearly all are such, and lists of one cost more than what is in them.
-                former = None if old is None else self._entry(old, key)
-                entry = None if row is None else self._entry(row, key)
-                if entry != former:
-                    if former is not None:
-                        gone.append(former)
-                    if entry is not None:
-                        added.append((entry, key))
-                continue
-            before = [] if old is None else self.entries(old, key)
-            after = [] if row is None else self.entries(row, key)
-            gone += [entry for entry in before if entry not in after]
-            added += [(entry, key) for entry in after if entry not in before]
-        gone.sort()
-        added.sort()
-        return gone, added
 
     def _combinations(self, row: Mapping[str, Any]) -> list[bytes]:
         heads = [b""]
@@ -216,7 +169,7 @@ class Index:
                     items = component.values(row.get(component.column))
                     encoded = list(dict.fromkeys(map(encode_component, items)))
             except InvalidKey as error:
-                raise self._placed(error, str(component)) from None
+                raise self.placed(error, str(component)) from None
             heads = [head + tail for head in heads for tail in encoded]
         return heads
 
@@ -235,7 +188,7 @@ class Index:
             try:
                 parts.append(encode_component(item if isinstance(component, str) else component.sought(item)))
             except InvalidKey as error:
-                raise self._placed(error, str(component)) from None
+                raise self.placed(error, str(component)) from None
         return b"".join(parts), len(values)
 
     def bounds(
@@ -266,8 +219,9 @@ class Index:
                 values[-1] if isinstance(component, str) else component.sought_prefix(values[-1])
             )
         except InvalidKey as error:
-            raise self._placed(error, str(component)) from None
+            raise self.placed(error, str(component)) from None
         return low, successor(low)
 
-    def _placed(self, error: InvalidKey, column: str) -> InvalidKey:
+    def placed(self, error: InvalidKey, column: str) -> InvalidKey:
+        """The error with the index and the column that it is about."""
         return type(error)(f"{self.where}, {column}: {error}")

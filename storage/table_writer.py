@@ -7,13 +7,16 @@ an index is read. Which index entries go and come is found by comparing the stor
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import lmdb
 
 from storage.codec import Codec
-from storage.errors import CodecError, InvalidKey, RowMissing
+from storage.errors import CodecError, InvalidKey, RowMissing, StorageError
+from storage.index_moves import moves
 from storage.table_access import Access, Entries, TableHandle, read_rows
 from storage.table_index import Index
 from storage.table_reader import TableReader
@@ -21,6 +24,10 @@ from storage.table_schema import Row
 
 _CONTAINERS = frozenset({list, dict, tuple, set})
 _UNKNOWN: Row = {}  # told apart by identity
+_KEY = itemgetter(0)
+
+MANY = 32
+"""Entries from which on it pays to ask where a database ends."""
 
 
 class TableWriter(TableReader):
@@ -61,7 +68,11 @@ class TableWriter(TableReader):
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {key!r}: delete it and put another"
             )
-        row.update(changes if _CONTAINERS.isdisjoint(map(type, changes.values())) else _copied(changes))
+        for value in changes.values():
+            if type(value) in _CONTAINERS:
+                changes = _copied(changes)
+                break
+        row.update(changes)
         self._rows_changed[raw_key] = row
 
     def delete(self, key: Any) -> bool:
@@ -117,7 +128,7 @@ class TableWriter(TableReader):
         """
         if not self._rows_changed:
             return
-        changed = sorted(self._rows_changed.items())
+        changed = sorted(self._rows_changed.items(), key=_KEY)
         stored = self._stored
         self._rows_changed, self._stored = {}, {}
         self.changed = True
@@ -130,24 +141,34 @@ class TableWriter(TableReader):
         stored: dict[bytes, Row | None],
     ) -> None:
         indexes = self._handle.indexes
-        unread = [key for key, _ in changed if key not in stored] if indexes else []
-        if unread:
-            stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
-        encode = self._encode
-        written: Entries = []
+        end = _end(txn, self._db, len(changed))
+        if indexes:
+            # What sorts behind all that is there was never there.
+            unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
+            if unread:
+                stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+        written = self._encoded(changed)
         for key, row in changed:
             if row is None:
                 txn.delete(key, b"", self._db)
-            else:
-                written.append((key, encode(row)))
-        with txn.cursor(self._db) as cursor:
-            cursor.putmulti(written)
+        _put(txn, self._db, written, end)
         for index, db in indexes.items():
-            gone, added = index.moves(changed, stored)
+            gone, added = moves(index, changed, stored)
+            end = _end(txn, db, len(added))
             for entry in gone:
                 txn.delete(entry, b"", db)
-            with txn.cursor(db) as cursor:
-                cursor.putmulti(added)
+            _put(txn, db, added, end)
+
+    def _encoded(self, changed: list[tuple[bytes, Row | None]]) -> Entries:
+        """The rows to be put, encoded. A packer for each would cost as much as the packing."""
+        pack = self._codec.packer()
+        try:
+            written = [(key, pack(row)) for key, row in changed if row is not None]
+            if max([len(raw) for _, raw in written], default=0) <= self._codec.max_bytes:
+                return written
+        except Exception:
+            pass  # One by one, each says what is wrong with it.
+        return [(key, self._encode(row)) for key, row in changed if row is not None]
 
     def _encode(self, row: Row) -> bytes:
         try:
@@ -164,9 +185,35 @@ class TableWriter(TableReader):
     def _on_disk(self, raw_key: bytes) -> Row | None:
         row = self._stored.get(raw_key, _UNKNOWN)
         if row is _UNKNOWN:
-            raw = self._access.locked(lmdb.Transaction.get, raw_key, None, self._db)
-            row = self._stored[raw_key] = None if raw is None else self._decode(raw)
+            access = self._access
+            try:
+                with access.lock:
+                    raw = (access.txn or access.live()).get(raw_key, None, self._db)
+                row = self._stored[raw_key] = None if raw is None else self._unpack(raw)
+            except StorageError:
+                raise
+            except Exception as error:
+                raise self._explained(error) from error
         return row
+
+
+def _end(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: int) -> bytes | None:
+    """The last key of a database, empty if it has none; None where it is not worth asking."""
+    if entries < MANY:
+        return None
+    with txn.cursor(db) as cursor:
+        return cursor.key() if cursor.last() else b""
+
+
+def _put(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: Entries, end: bytes | None) -> None:
+    """Put entries, sorted by key. Those behind `end` are appended, which is faster and fills the pages."""
+    with txn.cursor(db) as cursor:
+        if end is None:
+            cursor.putmulti(entries)
+            return
+        place = bisect_right(entries, end, key=_KEY)
+        cursor.putmulti(entries[:place])
+        cursor.putmulti(entries[place:], append=True)
 
 
 def _copied(row: Mapping[str, Any]) -> Row:

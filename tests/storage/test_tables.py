@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from storage import table_writer
 from storage.codec import Codec
 from storage.errors import (
     DamagedStore,
@@ -598,3 +603,55 @@ def test_fingerprints_change_with_what_is_stored() -> None:
     ]
     assert len({schema.fingerprint() for schema in schemas}) == len(schemas)
     assert TableSchema("t", "a", ["b", "c"]).fingerprint() == TableSchema("t", "a", ["c", "b"]).fingerprint()
+
+
+# -- writing out many rows ----------------------------------------------------------------------------------------
+@settings(max_examples=60)
+@given(
+    flushes=st.lists(
+        st.dictionaries(st.integers(0, 40), st.none() | st.integers(0, 3), max_size=12), max_size=6
+    )
+)
+def test_rows_before_among_and_behind_all_others_are_written_alike(
+    flushes: list[dict[int, int | None]],
+) -> None:
+    expected: dict[int, int] = {}
+    with (
+        TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patched,
+        closing(Store(Path(folder)).replica) as replica,
+        replica.write() as transaction,
+    ):
+        patched.setattr(table_writer, "MANY", 1)
+        table = transaction.tables("catalog")[PRODUCTS]
+        for flush in flushes:
+            for number, price in flush.items():
+                if price is None:
+                    table.delete(f"sku-{number:02}")
+                    expected.pop(number, None)
+                else:
+                    table.put(product(f"sku-{number:02}", price, category="c", name="oak desk", labels=["l"]))
+                    expected[number] = price
+            table.flush()
+        assert [(row["sku"], row["price"]) for row in table.all()] == [
+            (f"sku-{number:02}", price) for number, price in sorted(expected.items())
+        ]
+        by_price = sorted(expected.items(), key=lambda item: (item[1], item[0]))
+        in_order = [f"sku-{number:02}" for number, _ in by_price]
+        assert skus(table.range("price")) == in_order
+        assert skus(table.find(("category", "price"), "c")) == in_order
+        assert skus(table.find(words("name"), "oak")) == sorted(in_order)
+        assert skus(table.find(each("labels"), "l")) == sorted(in_order)
+        txn = transaction._access.live()
+        entries = [txn.stat(db)["entries"] for db in table._handle.indexes.values()]
+        assert sum(entries) == 7 * len(expected), "one or two of each row in each of the five indexes"
+
+
+def test_rows_in_the_order_of_their_keys_fill_their_pages(store: Store) -> None:
+    for start in range(0, 4000, 1000):
+        store.put(*(product(f"sku-{number:04}", number) for number in range(start, start + 1000)))
+    with store.replica.snapshot() as snapshot:
+        handle = snapshot.table("catalog", PRODUCTS)._handle
+        stat = snapshot._access.live().stat(handle.rows)
+        stored = sum(len(raw) for _, raw in snapshot._access.live().cursor(handle.rows))
+    assert stat["leaf_pages"] * stat["psize"] < 2 * stored

@@ -5,7 +5,6 @@ Made and closed on the main thread; calls are made in the clients' threads.
 
 from __future__ import annotations
 
-import inspect
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from actors import Receipt, System
 from benchmarks.domain import ChangePrice, Command, ProductBySku, catalog, products, shop
 from benchmarks.latency.load import Call
+from benchmarks.peers.onewriter import Workers
 from benchmarks.peers.sqlite import Shop
 from benchmarks.workload import PRODUCTS, listing, sku
 
@@ -78,7 +78,7 @@ class _Commands(Subject):
 class OnewriterExecute(_Commands):
     """`execute` by many callers, with replicas in threads or in processes."""
 
-    def __init__(self, workers: str = "thread") -> None:
+    def __init__(self, workers: Workers = "thread") -> None:
         super().__init__()
         self.key = f"onewriter-{workers}"
         self.label = f"onewriter, {_where(workers)}: execute"
@@ -97,7 +97,7 @@ class OnewriterSubmit(OnewriterExecute):
 
     clients = 1
 
-    def __init__(self, workers: str = "thread") -> None:
+    def __init__(self, workers: Workers = "thread") -> None:
         super().__init__(workers)
         self.key = f"onewriter-{workers}-submit"
         self.label = f"onewriter, {_where(workers)}: submit"
@@ -171,7 +171,7 @@ class _Queries(Subject):
 class OnewriterQuery(_Queries):
     """`query`, answered by a query actor."""
 
-    def __init__(self, workers: str = "thread") -> None:
+    def __init__(self, workers: Workers = "thread") -> None:
         super().__init__()
         self.key = f"onewriter-{workers}"
         self.label = f"onewriter, {_where(workers)}: query"
@@ -231,22 +231,16 @@ class Generator(_Queries):
 
 def subjects() -> tuple[list[Subject], list[Subject]]:
     """Those for commands and those for queries."""
-    processes = "workers" in inspect.signature(System.open).parameters
-    commands = [
+    commands: list[Subject] = [
         OnewriterExecute(),
         OnewriterSubmit(),
-        *([OnewriterExecute("process")] if processes else []),
+        OnewriterExecute("process"),
         SqliteCommands(),
         UmaDbCommands(),
         EventsourcingCommands(),
     ]
-    queries = [
-        OnewriterQuery(),
-        *([OnewriterQuery("process")] if processes else []),
-        OnewriterView(),
-        SqliteQueries(),
-    ]
-    return list(commands), list(queries)
+    queries: list[Subject] = [OnewriterQuery(), OnewriterQuery("process"), OnewriterView(), SqliteQueries()]
+    return commands, queries
 
 
 def taken(items: Iterator[Any], number: int) -> list[Any]:
@@ -254,16 +248,15 @@ def taken(items: Iterator[Any], number: int) -> list[Any]:
     return list(islice(items, number))
 
 
-def _where(workers: str) -> str:
+def _where(workers: Workers) -> str:
     return "processes" if workers == "process" else "threads"
 
 
-def _open(folder: Path, workers: str, opened: ExitStack) -> System:
-    settings: dict[str, Any] = {} if workers == "thread" else {"workers": workers}
-    return opened.enter_context(System.open(folder / "shop", shop, replicas=REPLICAS, **settings))
+def _open(folder: Path, workers: Workers, opened: ExitStack) -> System:
+    return opened.enter_context(System.open(folder / "shop", shop, replicas=REPLICAS, workers=workers))
 
 
-def _filled(folder: Path, workers: str, opened: ExitStack) -> System:
+def _filled(folder: Path, workers: Workers, opened: ExitStack) -> System:
     system = _open(folder, workers, opened)
     system.execute_many([listing(number) for number in range(PRODUCTS)])
     system.wait_applied(timeout=TIMEOUT)

@@ -5,14 +5,12 @@ Runs on the main thread; the callers of `benchmarks.mixes.run` are threads of th
 
 from __future__ import annotations
 
-import inspect
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors import System
 from benchmarks.histogram import Histogram
 from benchmarks.mixes.client import MixPeer
 from benchmarks.mixes.lmdb_peer import LmdbMix
@@ -68,10 +66,7 @@ class Mixes:
 def peers() -> list[MixPeer]:
     """Those that are measured; a peer comes after the one whose files it copies."""
     threads = OnewriterMix()
-    found: list[MixPeer] = [threads]
-    if "workers" in inspect.signature(System.open).parameters:
-        found.append(OnewriterMix("process", copy_of=threads))
-    return [*found, SqliteMix(), LmdbMix()]
+    return [threads, OnewriterMix("process", copy_of=threads), SqliteMix(), LmdbMix()]
 
 
 def measure(

@@ -20,6 +20,7 @@ from benchmarks.mixes.domain import (
     table,
     ycsb,
 )
+from benchmarks.peers.onewriter import Workers
 
 REPLICAS = 2
 QUERY, VIEW = "query", "view"
@@ -34,7 +35,7 @@ class OnewriterMix(MixPeer):
         "group of commands before any reply; reads show one moment of a replica, which may be behind the last write"
     )
 
-    def __init__(self, workers: str = "thread", copy_of: OnewriterMix | None = None) -> None:
+    def __init__(self, workers: Workers = "thread", copy_of: OnewriterMix | None = None) -> None:
         """`copy_of` has loaded the same records already and is not open."""
         self.key = f"onewriter-{workers}"
         self.label = f"onewriter, {'processes' if workers == 'process' else 'threads'}"
@@ -55,8 +56,7 @@ class OnewriterMix(MixPeer):
 
     def open(self) -> None:
         assert self._path is not None
-        settings: dict[str, Any] = {} if self._workers == "thread" else {"workers": self._workers}
-        self._system = System.open(self._path, ycsb, replicas=REPLICAS, **settings)
+        self._system = System.open(self._path, ycsb, replicas=REPLICAS, workers=self._workers)
         self.settle()
 
     def client(self, way: str) -> Client:

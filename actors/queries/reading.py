@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from actors.aio import LoopReply
 from actors.definition.arguments import unknown
 from actors.definition.specs import CompiledDomain, QuerySpec, check_message
 from actors.errors import (
@@ -106,21 +107,24 @@ class ReadGateway:
             raise
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
-        """As `query`, without holding up the event loop."""
+        """As `query`, without holding up the event loop, nor a thread."""
         refuse_in_actor("aquery")
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
+        reply = LoopReply(timeout, job.deadline)
+        job.future = reply  # type: ignore[assignment]  # What answers a job does the same with either.
         dispatch = _Dispatch(self, job)
-        dispatch.look()
         try:
-            async with asyncio.timeout(timeout):
-                return Answer(await asyncio.wrap_future(job.future), job.seen, job.newest)
+            dispatch.look()
+            return Answer(await reply.waiter, job.seen, job.newest)
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
         except asyncio.CancelledError:
             self._progress.forget(dispatch.look)
             raise
+        finally:
+            reply.over()
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         """The queries with the position that they ask for, and the seconds that they may take."""

@@ -19,6 +19,7 @@ from storage.table_index import Component, Each, Index, IndexSpec, Words
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
 
 CHECKPOINT = b"checkpoint/"
+ELSEWHERE = b"elsewhere/"
 
 __all__ = ["Build", "Layout", "pack_build", "plan", "unpack_build"]
 
@@ -108,6 +109,11 @@ def next_generation(builds: Iterable[Build]) -> int:
 def checkpoint_key(build: str) -> bytes:
     """Where the checkpoint of a build in LMDB is stored."""
     return CHECKPOINT + build.encode()
+
+
+def elsewhere_key(build: str) -> bytes:
+    """Where the replica notes the checkpoint of a build that another engine keeps, for other processes."""
+    return ELSEWHERE + build.encode()
 
 
 # -- as stored ----------------------------------------------------------------------------------------------------

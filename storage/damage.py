@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import lmdb
 
-from storage.environment import DATA_FILE
 from storage.errors import DamagedStore
 
 __all__ = ["file_identity", "is_damage", "is_readable"]
@@ -52,10 +50,10 @@ def is_readable(environment: lmdb.Environment) -> bool:
     return True
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells the data file in a directory from one that takes its place; None where there is none."""
+def file_identity(file: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What tells a file from one that takes its place; None where there is none."""
     try:
-        status = os.stat(path / DATA_FILE)
+        status = os.stat(file)
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -50,9 +50,9 @@ class LogFollower(LogReader):
         """For `open`, which says what the arguments mean."""
         super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
-        self._place = path.absolute()
+        self._file = path.absolute() / DATA_FILE  # the program may change its directory
         self._header = header
-        self._identity = file_identity(self._place)
+        self._identity = file_identity(self._file)
         self._advancing = threading.Lock()
         self._growing = threading.Lock()
         self._reading_tail = threading.Lock()
@@ -202,9 +202,9 @@ class LogFollower(LogReader):
         self._environment = environment
 
     def _opened(self) -> lmdb.Environment:
-        if self._environment is not None and file_identity(self._place) != self._identity:
+        if self._environment is not None and file_identity(self._file) != self._identity:
             raise StoreClosed(
-                f"{self._place / DATA_FILE} has been removed or replaced since it was opened here; open the log again"
+                f"{self._file} has been removed or replaced since it was opened here; open the log again"
             )
         return super()._opened()
 

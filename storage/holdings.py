@@ -14,7 +14,7 @@ from typing import Any
 
 import lmdb
 
-from storage.builds import Build, Layout, next_generation
+from storage.builds import Build, Layout, elsewhere_key, next_generation
 from storage.codec import Codec
 from storage.environment import META_DB, translate
 from storage.errors import StorageError, StoreFull
@@ -79,6 +79,7 @@ class Holdings:
                 reason = self._open_store(opened)
                 self.begun_anew = self.begun_anew or reason
             marks = {key: opened.mark(checkpoints.get(key, 0)) for key, opened in builds.items()}
+            self._note_elsewhere(marks)
         except BaseException:
             self.close()
             raise
@@ -227,6 +228,13 @@ class Holdings:
     def _open(self, txn: lmdb.Transaction[bytes], build: Build) -> OpenBuild:
         tables = {table: open_table(self.environment, txn, build, table) for table in build.kept.tables}
         return OpenBuild(build, tables)
+
+    def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:
+        others = [key for key, opened in self.builds.items() if opened.store is not None]
+        if others:
+            with self.environment.begin(write=True) as txn:
+                for key in others:
+                    txn.put(elsewhere_key(key), marks[key][0].to_bytes(8), db=self.meta)
 
     def _open_store(self, opened: OpenBuild) -> str | None:
         if opened.build.kept.engine == "lmdb":

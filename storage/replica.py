@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import lmdb
 
-from storage.builds import Build
+from storage.builds import Build, elsewhere_key
 from storage.codec import Codec
 from storage.damage import is_readable
 from storage.engines.base import ModelSnapshot, TryAgain
@@ -233,7 +233,8 @@ class ReplicaStore:
                 store = opened.store
                 assert store is not None
                 store.commit(transaction.positions.get(key, store.checkpoint))
-                marks[key] = opened.mark(0)
+                marks[key] = mark = opened.mark(0)
+                transaction.checkpoints.append((elsewhere_key(key), mark[0].to_bytes(8)))
             self._held.commit(access, marks, None, transaction.checkpoints)
 
     def _undo_others(self, transaction: WriteTransaction) -> None:

@@ -21,6 +21,13 @@ def engine_directory(path: Path, build: str) -> Path:
     return path / ENGINES / build
 
 
+def database_file(path: Path, build: Build) -> Path:
+    """The file of a build in SQLite, in the replica at `path`."""
+    from storage.engines.sqlite import FILE
+
+    return engine_directory(path, build.key) / FILE
+
+
 def engine_class(engine: str) -> type[ModelStore]:
     """What keeps builds for this engine; imported when it is first needed."""
     if engine == "sqlite":

@@ -1,9 +1,10 @@
 """Which builds a replica holds, which is active, and how far each is, as stored. The opener's thread.
 
 Database `meta` holds the header and `build/<key>` for every build (its description, packed), `active/<model>` (the
-key of the active build), `checkpoint/<key>` (eight bytes, big-endian) for builds in LMDB, and `gone/<key>` (the names
-of its databases, packed) for builds that were given up while the replica was open: their databases are emptied at
-once, and used for further builds or removed when it is opened next. A build's databases are `<key>/<table>` for the
+key of the active build), `checkpoint/<key>` (eight bytes, big-endian) for builds in LMDB, `elsewhere/<key>` with what
+the build of another engine had as its checkpoint at this commit, and `gone/<key>` (the names of its databases, packed)
+for builds that were given up while the replica was open: their databases are emptied at once, and used for further
+builds or removed when it is opened next. A build's databases are `<key>/<table>` for the
 rows and `<key>/<table>/<index>` for the entries of an index, or emptied ones that its description tells.
 """
 
@@ -16,7 +17,16 @@ from typing import Any
 import lmdb
 import msgpack
 
-from storage.builds import CHECKPOINT, Build, Layout, checkpoint_key, pack_build, plan, unpack_build
+from storage.builds import (
+    CHECKPOINT,
+    Build,
+    Layout,
+    checkpoint_key,
+    elsewhere_key,
+    pack_build,
+    plan,
+    unpack_build,
+)
 from storage.environment import (
     META_DB,
     Header,
@@ -99,6 +109,7 @@ def adopt_models(
                         txn.drop(environment.open_db(database.encode(), txn=txn))
                     txn.delete(key, b"", meta)
                     txn.delete(checkpoint_key(name), b"", meta)
+                    txn.delete(elsewhere_key(name), b"", meta)
             for build in layout.builds.values():
                 write_build(txn, meta, build)
             for name in active.keys() - layout.active.keys():
@@ -121,13 +132,14 @@ def write_build(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build
 
 def write_active(txn: lmdb.Transaction[bytes], meta: lmdb._Database, model: str, build: str) -> None:
     """Note which build of a model is active."""
-    txn.put(_ACTIVE + model.encode(), build.encode(), db=meta)
+    txn.put(active_key(model), build.encode(), db=meta)
 
 
 def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
     """Note that a build was given up and its databases are to go."""
     txn.delete(_BUILD + build.key.encode(), b"", meta)
     txn.delete(checkpoint_key(build.key), b"", meta)
+    txn.delete(elsewhere_key(build.key), b"", meta)
     txn.put(_GONE + build.key.encode(), msgpack.packb(database_names(build)), db=meta)
 
 
@@ -146,6 +158,25 @@ def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> di
     return {key[len(CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in below(txn, meta, CHECKPOINT)}
 
 
+def active_key(model: str) -> bytes:
+    """Where it is noted which build of a model is active."""
+    return _ACTIVE + model.encode()
+
+
+def find_active(
+    txn: lmdb.Transaction[bytes], meta: lmdb._Database, models: Collection[str]
+) -> dict[str, Build]:
+    """The active builds of these models, as far as the replica holds one, without their code."""
+    builds = {}
+    for model in models:
+        key = txn.get(active_key(model), b"", meta)
+        raw = txn.get(_BUILD + key, b"", meta)
+        build = unpack_build(key.decode(), raw) if raw else None
+        if build is not None:
+            builds[model] = build
+    return builds
+
+
 # -- databases ----------------------------------------------------------------------------------------------------
 def database_names(build: Build) -> list[str]:
     """The names of all databases of a build."""
@@ -153,10 +184,11 @@ def database_names(build: Build) -> list[str]:
 
 
 def open_table(
-    environment: lmdb.Environment, txn: lmdb.Transaction[bytes], build: Build, table: TableSchema
+    environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None, build: Build, table: TableSchema
 ) -> TableHandle:
-    """Open the databases of a table, making those that are missing."""
-    opened = [environment.open_db(name.encode(), txn=txn) for name in _names(build, table)]
+    """Open the databases of a table, making those that are missing; without a transaction all have to be there."""
+    make = txn is not None
+    opened = [environment.open_db(name.encode(), txn=txn, create=make) for name in _names(build, table)]
     where = f"{build.model}.{table.name}"
     return TableHandle(table, where, opened[0], dict(zip(table.indexes, opened[1:], strict=True)))
 

@@ -12,10 +12,10 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
-from weakref import WeakSet
 
 from storage.codec import Codec
 from storage.engines.sqlite_guard import OURS, Guard, translate
+from storage.engines.sqlite_pool import SqliteReaders
 from storage.engines.sqlite_read import (
     BEGIN,
     CHECKPOINT,
@@ -23,7 +23,6 @@ from storage.engines.sqlite_read import (
     ROLLBACK,
     SqliteSnapshot,
     all_rows,
-    open_reader,
 )
 from storage.engines.sqlite_script import check_script, run_script
 from storage.engines.sqlite_wal import WAL_BYTES, WriteAheadLog
@@ -36,8 +35,6 @@ __all__ = ["SqliteStore"]
 
 FILE = "model.sqlite"
 FORMAT = 1
-MAX_IDLE, MAX_OPEN = 16, 256
-"""Read connections that are kept for the next snapshot, and that are open at most."""
 
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
@@ -65,10 +62,9 @@ class SqliteStore:
         [(checkpoint, changed)] = db.engine(CHECKPOINT)
         self._checkpoint, self._changed = int(checkpoint), int(changed)
         self._seen_changes = db.total_changes
+        self._readers = SqliteReaders(self._file, self._name)
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: list[tuple[sqlite3.Connection, Guard]] = []
-        self._open: WeakSet[SqliteSnapshot] = WeakSet()
 
     @classmethod
     def open(cls, directory: Path, schema: ModelSchema | None, codec: Codec) -> SqliteStore:  # noqa: ARG003
@@ -105,7 +101,7 @@ class SqliteStore:
     def begin(self) -> GuardedConnection:
         """Begin a transaction; returns the guarded connection."""
         if self._closed:
-            raise self._is_closed()
+            raise StoreClosed(f"{self._what} is closed; open it again")
         if self._frozen:
             raise StorageError(f"{self._what} is frozen: the code that filled it is gone")
         db = self._db
@@ -155,33 +151,7 @@ class SqliteStore:
 
     def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> SqliteSnapshot:
         """Pin the database as it is now."""
-        with self._lock:
-            if self._closed:
-                raise self._is_closed()
-            if len(self._open) >= MAX_OPEN:
-                raise StorageError(f"{self._what} has {MAX_OPEN} snapshots open already; close some")
-            idle = self._idle.pop() if self._idle else None
-        db, guard = idle or open_reader(self._file, self._name)
-        try:
-            snapshot = SqliteSnapshot(db, guard, closed, self._give_back, f"the snapshot of {self._file}")
-        except sqlite3.Error as error:
-            db.close()
-            raise translate(error, f"taking a snapshot of {self._what}", self._file) from error
-        with self._lock:
-            self._open.add(snapshot)
-            late = bool(self._closed)
-        if late:
-            snapshot.close()
-            raise self._is_closed()
-        return snapshot
-
-    def _give_back(self, db: sqlite3.Connection, guard: Guard, snapshot: SqliteSnapshot) -> None:
-        with self._lock:
-            self._open.discard(snapshot)
-            if not self._closed and len(self._idle) < MAX_IDLE:
-                self._idle.append((db, guard))
-                return
-        db.close()
+        return self._readers.snapshot(closed)
 
     def changed(self, name: str = "") -> int:  # noqa: ARG002
         """The position of the last batch that changed a row; SQLite does not tell for tables apart."""
@@ -203,12 +173,7 @@ class SqliteStore:
             if self._closed:
                 return
             self._closed = True
-            idle, self._idle = self._idle, []
-            open_now = list(self._open)
-        for snapshot in open_now:
-            snapshot.close()
-        for db, _ in idle:
-            db.close()
+        self._readers.close()
         self.abort()
         try:
             self._db.engine("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -229,9 +194,6 @@ class SqliteStore:
     def delete(cls, directory: Path) -> None:
         """Delete the database with its directory."""
         shutil.rmtree(directory, ignore_errors=True)
-
-    def _is_closed(self) -> StoreClosed:
-        return StoreClosed(f"{self._what} is closed; open it again")
 
 
 def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> None:

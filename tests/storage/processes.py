@@ -1,4 +1,8 @@
-"""Another process of a test, which does what it is told line by line, and says when it is done."""
+"""Another process of a test, which does what it is told line by line, and says when it is done.
+
+`python -m tests.storage.processes <module> <arguments>` calls `commands` of the module with the arguments, which
+returns what is called with the words of each line; its answer is one line, too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Other:
-    """A process that runs `module`'s function `command(words)` for each line, and answers with what that returns."""
+    """The process that runs the commands of `module`."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -54,6 +58,7 @@ def other(module: str, *arguments: object) -> Iterator[Other]:
     """Such a process, ended with the block."""
     running = Other(module, *map(str, arguments))
     try:
+        assert running.answer() == "ready"
         yield running
     finally:
         running.kill()
@@ -66,6 +71,7 @@ def _serve(module: str, *arguments: str) -> None:
     from importlib import import_module
 
     command = import_module(module).commands(*arguments)
+    print("ready", flush=True)
     for line in sys.stdin:
         print(command(line.split()), flush=True)
 

@@ -28,7 +28,8 @@ from storage import (
 )
 from storage.engines import sqlite_wal
 from storage.engines.fts import fts_match
-from storage.engines.sqlite import FILE, MAX_OPEN, SqliteStore
+from storage.engines.sqlite import FILE, SqliteStore
+from storage.engines.sqlite_pool import MAX_OPEN
 from storage.engines.sqlite_script import check_script, statements
 from storage.errors import StatementRefused, UnencodableValue
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -443,7 +444,7 @@ def test_connections_are_pooled_and_bounded(store):
         snapshot.close()
     used = {id(snapshot._db) for snapshot in snapshots}
     assert used == {id(None)}
-    assert 0 < len(store._idle) <= 16
+    assert 0 < len(store._readers._idle) <= 16
 
 
 def test_closing_ends_snapshots_and_is_told(store):

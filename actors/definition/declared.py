@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final
 
+from actors.definition.constructors import with_slots_filled
 from actors.errors import DomainError
 from actors.middleware import Middleware
 
@@ -73,6 +74,6 @@ def frozen(cls: Any, kind: str, place: str) -> Any:
             )
         return cls
     try:
-        return dataclasses.dataclass(frozen=True, slots=True)(cls)
+        return with_slots_filled(dataclasses.dataclass(frozen=True, slots=True)(cls))
     except (TypeError, ValueError) as error:
         raise DomainError(f"{place}: {kind} {cls.__name__}: {error}") from error

@@ -6,6 +6,7 @@ the other process has to tell nothing. When it begins the replica anew the files
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class ActiveBuilds:
     ) -> None:
         self._what = f"the replica {path}"
         self.place = path.absolute()  # the program may change its directory
-        self._file = self.place / DATA_FILE
+        self._file = str(self.place / DATA_FILE)
         self._identity: tuple[int, int] | None = None
         self._names = list(dict.fromkeys(model.name for model in models))
         self._code = {(model.name, model.fingerprint()): model for model in models}
@@ -71,7 +72,7 @@ class ActiveBuilds:
                 beside=BESIDE,
             )
         except NotAStore as error:
-            if self._file.exists() and self._file.stat().st_size:
+            if os.path.exists(self._file) and os.path.getsize(self._file):
                 raise
             raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
         try:
@@ -86,9 +87,12 @@ class ActiveBuilds:
         return environment
 
     def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
-        """A read transaction, and the moment that it shows. Raises what `enter` does, and LMDB's errors."""
+        """A read transaction, and the moment that it shows; call `elsewhere` before, which looks at the files.
+
+        Raises what `enter` does, and LMDB's errors.
+        """
         while True:
-            environment = self.enter()
+            environment = self._environment or self.enter()
             try:
                 txn = environment.begin()
             except lmdb.MapResizedError:

@@ -6,6 +6,7 @@ Runs on the main thread. What drifts within a minute is the same for a figure an
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,20 @@ class Found:
     missing: dict[str, str]
 
 
-def measure(keys: Sequence[str], *, folder: Path, rounds: int, share: float = 1.0) -> Found:
-    """The ratio of each of these figures to its yardstick, in every round. `share` of the usual amounts."""
+def measure(
+    keys: Sequence[str], *, folder: Path, rounds: int, seconds: float | None = None, share: float = 1.0
+) -> Found:
+    """The ratio of each of these figures to its yardstick, in every round. `share` of the usual amounts.
+
+    With `seconds` no round begins that would end later than that, but the first.
+    """
     found = Found({}, {}, {})
-    for _ in range(rounds):
+    started = time.perf_counter()
+    for number in range(rounds):
+        # As long as the rounds before, on average.
+        due = (time.perf_counter() - started) * (number + 1) / max(number, 1)
+        if seconds is not None and number and due > seconds:
+            break
         for yardstick, held in YARDSTICKS.items():
             chosen = [key for key in held if key in keys]
             before = _rates(yardstick, folder, share)[yardstick] if chosen else 0.0

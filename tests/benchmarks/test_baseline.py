@@ -7,7 +7,7 @@ import pytest
 from benchmarks.baseline import BETTER, NEW, SAME, WORSE, Baseline, Compared, below, compared
 from benchmarks.quick.__main__ import comparison_table
 from benchmarks.quick.__main__ import main as quick
-from benchmarks.quick.measure import AMOUNTS, ENTRIES, YARDSTICKS
+from benchmarks.quick.measure import AMOUNTS, ENTRIES, YARDSTICKS, measure
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,9 @@ def test_the_key_figures_can_be_saved_and_compared_with(
     assert quick([*options, "--baseline", str(saved)]) == 0
     assert "better: 0, same: 0, worse: 2" in capsys.readouterr().out
     assert quick([*options, "--baseline", str(saved), "--fail-below", "0.5"]) == 1
+
+
+def test_no_round_begins_that_would_end_too_late_but_the_first(tmp_path: Path) -> None:
+    keys = ["queries/onewriter-view"]
+    assert len(measure(keys, folder=tmp_path, rounds=3, seconds=0.0, share=0.01).ratios[keys[0]]) == 1
+    assert len(measure(keys, folder=tmp_path, rounds=2, seconds=600.0, share=0.01).ratios[keys[0]]) == 2

@@ -141,7 +141,11 @@ def open_homes(
 
 
 def _open_store(
-    path: str, models: Sequence[ReadModel], domain: CompiledDomain, log: EventLog | LogFollower, settings: Settings
+    path: str,
+    models: Sequence[ReadModel],
+    domain: CompiledDomain,
+    log: EventLog | LogFollower,
+    settings: Settings,
 ) -> ReplicaStore:
     return ReplicaStore.open(
         path,

@@ -156,7 +156,7 @@ class Channel(Mailbox):
             future = job.future
             while job.led and not future.done():
                 line = self._wire
-                if line is None or not line.readable(end - time.monotonic()) or not self._take(line):
+                if line is None or not line.worth_receiving(end - time.monotonic()) or not self._take(line):
                     break
         finally:
             self._reading.release()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-
 from actors.health import CacheHealth
 from actors.read_model import ReadModel
 from actors.replicas.projecting import Frozen

@@ -16,6 +16,9 @@ from contextlib import suppress
 __all__ = ["Frames", "Line", "framed"]
 
 LENGTH = struct.Struct("<I")
+PATIENCE = 1.0
+"""Seconds that a call waits in which one with a time-out may wait."""
+
 CHUNK = 1 << 16
 """Bytes that are asked of the socket at a time."""
 
@@ -60,8 +63,11 @@ class Frames:
 class Line:
     """One end of a socket pair. What is sent may be kept until there is room; nobody waits for that here."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, patient: bool = True) -> None:
+        """Unless it is `patient`, `receive` waits no longer than `PATIENCE`."""
         self._sock = sock
+        if not patient:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(PATIENCE), 0))
         self._frames = Frames()
         self._lock = threading.Lock()
         self._kept: deque[memoryview] = deque()
@@ -78,6 +84,12 @@ class Line:
             return self._readable_and_flush(timeout)
         return bool(self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
 
+    def worth_receiving(self, timeout: float) -> bool:
+        """As `readable`, but at once where `receive` may wait as well: that saves a system call."""
+        if timeout > PATIENCE and not self._kept:
+            return True
+        return self.readable(timeout)
+
     def _readable_and_flush(self, timeout: float | None) -> bool:
         end = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -93,6 +105,8 @@ class Line:
         """The frames that have arrived, perhaps none yet; waits for something. None at the end."""
         try:
             data = self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return []  # As long as it is set to wait.
         except OSError:
             return None
         return self._frames.feed(data) if data else None

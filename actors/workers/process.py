@@ -70,7 +70,8 @@ class WorkerProcess:
             for one in theirs:
                 one.close()
         self.pid = self._process.pid
-        self.control, *self.questions = map(Line, ours)
+        self.control = Line(ours[0])
+        self.questions = [Line(one, patient=False) for one in ours[1:]]
         self.control.send(protocol.pack(config))
 
     def hello(self, codec: Codec, timeout: float) -> Any:

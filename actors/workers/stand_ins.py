@@ -13,7 +13,7 @@ from typing import Any
 from actors.errors import described
 from actors.mailbox import Mailbox, Request
 from actors.replicas.read_replica import BeginAnew, Resume, RetryStopped, StartBuild
-from actors.worker import Kill, Worker
+from actors.worker import ActorKilled, Kill, Worker
 from actors.workers import protocol
 from actors.workers.channel import Channel, ReadAnswers
 from actors.workers.process import WorkerDied
@@ -114,10 +114,15 @@ class WorkerReplica(Worker):
         station = self._station
         if station.process is None:
             station.spawn()
-            if station.closing:
+            # Whoever wants an end of it, and came before there was a process to end, finds none who listens later.
+            if station.closing or not self._control.empty():
                 station.end()
-                raise WorkerDied(f"{self.name} is not started again: the system closes")
-            station.settle()
+            try:
+                station.settle()
+            except WorkerDied:
+                if self._control.drain(1, Kill):
+                    raise ActorKilled(f"actor {self.name} was killed on request") from None
+                raise
         self._control.unread(station.take_up())
 
     def on_receive(self, message: Any) -> None:

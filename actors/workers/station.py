@@ -16,7 +16,7 @@ from actors.workers.channel import Channel, survivors
 from actors.workers.failures import unpack_error
 from actors.workers.far import FarHome, FarState
 from actors.workers.orders import Orders
-from actors.workers.process import WorkerProcess
+from actors.workers.process import WorkerDied, WorkerProcess
 from actors.workers.progress import FarProgress
 from storage.codec import Codec
 
@@ -74,7 +74,8 @@ class Station:
     def settle(self, timeout: float = START_TIMEOUT) -> None:
         """Wait until the worker has opened the replica. Raises what it could not be opened for; the worker is ended then."""
         process = self.process
-        assert process is not None
+        if process is None:
+            raise WorkerDied(f"the worker of {self.name} was ended before it was ready")
         try:
             (state, positions), self._unread = process.hello(self._codec, timeout)
         except BaseException:

@@ -374,3 +374,12 @@ def test_workers_is_thread_or_process(store_path: Path) -> None:
     with pytest.raises(ValueError, match="workers= must be 'thread' or 'process', got 'green'"):
         System.open(store_path, yard.yard, workers="green")  # type: ignore[arg-type]
     assert not store_path.exists()
+
+
+def test_an_actor_can_be_killed_at_every_moment_of_its_coming_back(system: System) -> None:
+    for _ in range(12):
+        assert system.kill("replica-1")
+    system.execute(Count("a"))
+    assert system.wait_applied(timeout=PATIENCE) == 1
+    actors = {actor.name: actor for actor in system.health().actors}
+    assert actors["replica-1"].restarts == 12

@@ -82,7 +82,7 @@ class Codec:
         self._new_packer: Callable[[], Packer] = functools.partial(
             Packer, default=default, buf_size=1024, strict_types=True
         )
-        decode_extension = self._decode_extension
+        decode_extension = self.extension = self._decode_extension
 
         # A closure: functools.partial with keywords costs 170 ns more, a third of the decoding of a row.
         def unpack(data: bytes) -> Any:

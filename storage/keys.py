@@ -73,10 +73,10 @@ def encode_prefix(value: object) -> bytes:
 
 def successor(prefix: bytes) -> bytes | None:
     """The least key above all keys that begin with `prefix`; None if there is none (a prefix of FF bytes only)."""
-    stripped = prefix.rstrip(b"\xff")
+    stripped = prefix.rstrip(b"\xff") if prefix[-1:] == b"\xff" else prefix
     if not stripped:
         return None
-    return stripped[:-1] + bytes([stripped[-1] + 1])
+    return stripped[:-1] + _BYTES[stripped[-1] + 1]
 
 
 def too_long(size: int) -> KeyTooLong:
@@ -202,4 +202,5 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     UUID: lambda value: b"\x32" + value.bytes,
 }
 
+_BYTES: Final = [bytes([n]) for n in range(256)]
 _SMALL: Final[dict[int, bytes]] = {n: _encode_int(n) for n in range(1024)}

@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import lmdb
 
 from storage.codec import Codec
-from storage.table_access import Access, Entries, TableHandle, read_chunk, read_rows
+from storage.table_access import Access, TableHandle, read_chunk, read_rows
+from storage.table_entries import CHUNK_ROWS
 from storage.table_index import Index
-from storage.table_reader import CHUNK_ROWS, TableReader
+from storage.table_reader import TableReader
+from storage.table_rows import Columns
 from storage.table_schema import Row
+from storage.table_search import Entries, Search
 from storage.table_writer import TableWriter
 
 __all__ = ["PendingTable", "TableView", "UndoLog"]
@@ -156,37 +159,34 @@ class PendingTable(TableWriter):
         self.prepare()
         return self._stored_count() + self._count
 
-    def _fetch(self, row_keys: list[bytes]) -> Entries:
+    def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
         self.prepare()
         prepared = self._prepared
         stored = dict(self._stored_rows([key for key in row_keys if key not in prepared]))
         for key in row_keys:
             if key in prepared and self._rows_changed[key] is not None:
                 stored[key] = prepared[key].encoded
-        return [(key, stored[key]) for key in row_keys if key in stored]
+        return list(map(stored.get, row_keys))
 
-    def _chunks(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        limit: int | None,
-        after: bytes | None,
-    ) -> Iterator[Entries]:
-        left = limit if index.many is None else None
+    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
+        for chunk in self._chunks(search):
+            yield [entry for entry, _ in chunk]
+
+    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
+        index, reverse = search.index, search.reverse
+        left = None if search.repeats else search.limit
         primary = index is self._schema.primary
         while left is None or left > 0:
             self.prepare()
             prepared = self._prepared
             size = CHUNK_ROWS if left is None else min(CHUNK_ROWS, left + len(prepared))
-            stored = self._stored_chunk(index, low, high, reverse, after, size)
+            stored = self._stored_chunk(search, after, size)
             last = stored[-1][0] if len(stored) == size else None
             # A changed row is where its own entries say, not where those stored under its key do.
             found = [item for item in stored if item[0 if primary else 1] not in prepared]
             found += [
                 (entry, prepared[key].encoded if primary else key)
-                for entry, key in self._changed_between(index, low, high, reverse, after, last)
+                for entry, key in self._changed_between(search, after, last)
             ]
             found.sort(reverse=reverse)
             if left is not None:
@@ -199,15 +199,10 @@ class PendingTable(TableWriter):
             after = last
 
     def _changed_between(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        after: bytes | None,
-        last: bytes | None,
+        self, search: Search, after: bytes | None, last: bytes | None
     ) -> list[tuple[bytes, bytes]]:
         """The changed rows' entries in [low, high) beyond `after`, no further than `last`, with their row keys."""
+        index, low, high, reverse = search.index, search.low, search.high, search.reverse
         found = self._ranges.get(index)
         if found is None:
             primary = self._schema.primary
@@ -232,11 +227,9 @@ class PendingTable(TableWriter):
     def _stored_rows(self, row_keys: list[bytes]) -> Entries:
         return self._access.locked(read_rows, self._db, row_keys)
 
-    def _stored_chunk(
-        self, index: Index, low: bytes, high: bytes | None, reverse: bool, after: bytes | None, size: int
-    ) -> Entries:
-        db = self._db if index is self._schema.primary else self._handle.indexes[index]
-        return self._access.locked(read_chunk, db, low, high, reverse, after, size)
+    def _stored_chunk(self, search: Search, after: bytes | None, size: int) -> Entries:
+        db = self._db if search.index is self._schema.primary else self._handle.indexes[search.index]
+        return self._access.locked(read_chunk, db, search, after, size)
 
 
 def _entries(index: Index, raw_key: bytes, prepared: _Prepared | None, primary: Index) -> list[bytes]:
@@ -260,13 +253,13 @@ class TableView(TableReader):
         super().__init__(table._access, table._handle, table._codec)
         self._table = table
 
-    def get(self, key: Any, default: Row | None = None) -> Row | None:
+    def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
         """As `TableReader.get`."""
-        return self._table.get(key, default)
+        return self._table.get(key, default, columns=columns)
 
-    def get_many(self, keys: Iterable[Any]) -> list[Row | None]:
+    def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
         """As `TableReader.get_many`."""
-        return self._table.get_many(keys)
+        return self._table.get_many(keys, columns=columns)
 
     def __contains__(self, key: Any) -> bool:
         return key in self._table
@@ -274,16 +267,11 @@ class TableView(TableReader):
     def _counted(self) -> int:
         return self._table._counted()
 
-    def _fetch(self, row_keys: list[bytes]) -> Entries:
+    def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
         return self._table._fetch(row_keys)
 
-    def _chunks(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        limit: int | None,
-        after: bytes | None,
-    ) -> Iterator[Entries]:
-        return self._table._chunks(index, low, high, reverse, limit, after)
+    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
+        return self._table._chunks(search, after)
+
+    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
+        return self._table._bare_chunks(search)

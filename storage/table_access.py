@@ -12,20 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import lmdb
 
 from storage.errors import SnapshotClosed
 from storage.table_index import Index
 from storage.table_schema import TableSchema
+from storage.table_search import Entries, Search
 from storage.translation import translate
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Entries: TypeAlias = list[tuple[bytes, bytes]]
-
 
 _abandoned: list[lmdb.Transaction[bytes]] = []
 """Kept, since a transaction that is collected is ended."""
@@ -108,32 +106,57 @@ def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[b
         return cursor.getmulti(row_keys)
 
 
+def read_values(txn: lmdb.Transaction[bytes], db: lmdb._Database, keys: list[bytes]) -> list[bytes | None]:
+    """What is stored under these keys, in their order, None for nothing."""
+    return list(map(txn.cursor(db).get, keys))
+
+
 def read_chunk(
-    txn: lmdb.Transaction[bytes],
-    db: lmdb._Database,
-    low: bytes,
-    high: bytes | None,
-    reverse: bool,
-    after: bytes | None,
-    size: int,
+    txn: lmdb.Transaction[bytes], db: lmdb._Database, search: Search, after: bytes | None, size: int
 ) -> Entries:
-    """The next entries of [low, high) beyond `after`, which need not be there any more."""
-    with txn.cursor(db) as cursor:
-        if reverse:
-            bound = high if after is None or (high is not None and high < after) else after
-            if not (cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()):
-                return []
-            found = list(islice(cursor.iterprev(), size))
-            if found[-1][0] < low:
-                del found[bisect_left(found, True, key=lambda item: item[0] < low) :]
-            return found
-        if after is None or after < low:
-            there = cursor.set_range(low) if low else cursor.first()
-        else:
-            there = cursor.set_range(after) and (cursor.key() != after or cursor.next())
-        if not there:
-            return []
-        found = list(islice(cursor.iternext(), size))
-        if high is not None and found[-1][0] >= high:
-            del found[bisect_left(found, (high,)) :]
+    """The next entries of a search beyond `after`, which need not be there any more."""
+    cursor = txn.cursor(db)
+    if not _placed(cursor, search, after):
+        return []
+    if search.reverse:
+        low = search.low
+        found = list(islice(cursor.iterprev(), size))
+        if found[-1][0] < low:
+            del found[bisect_left(found, True, key=lambda item: item[0] < low) :]
         return found
+    found = list(islice(cursor.iternext(), size))
+    high = search.high
+    if high is not None and found[-1][0] >= high:
+        del found[bisect_left(found, (high,)) :]
+    return found
+
+
+def read_keys(
+    txn: lmdb.Transaction[bytes], db: lmdb._Database, search: Search, after: bytes | None, size: int
+) -> list[bytes]:
+    """As `read_chunk`, without the entries' values."""
+    cursor = txn.cursor(db)
+    if not _placed(cursor, search, after):
+        return []
+    if search.reverse:
+        low = search.low
+        found = list(islice(cursor.iterprev(values=False), size))
+        if found[-1] < low:
+            del found[bisect_left(found, True, key=lambda key: key < low) :]
+        return found
+    found = list(islice(cursor.iternext(values=False), size))
+    high = search.high
+    if high is not None and found[-1] >= high:
+        del found[bisect_left(found, high) :]
+    return found
+
+
+def _placed(cursor: lmdb.Cursor[bytes], search: Search, after: bytes | None) -> bool:
+    """Whether there is an entry to go on from beyond `after`, where the cursor then is; it may be out of bounds."""
+    low, high = search.low, search.high
+    if search.reverse:
+        bound = high if after is None or (high is not None and high < after) else after
+        return cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()
+    if after is None or after < low:
+        return cursor.set_range(low) if low else cursor.first()
+    return cursor.set_range(after) and (cursor.key() != after or cursor.next())

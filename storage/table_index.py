@@ -99,6 +99,8 @@ def each(column: str) -> Each:
 Component: TypeAlias = str | Words | Each
 IndexSpec: TypeAlias = Component | tuple[Component, ...]
 Values: TypeAlias = Mapping[str, Any]
+Bounds: TypeAlias = tuple[bytes, bytes | None, int]
+"""The least entry of a range, the least one above it (None: no bound), and how many leading components are given."""
 
 
 class Index:
@@ -178,41 +180,41 @@ class Index:
 
         Raises InvalidKey for more values than components.
         """
+        if not isinstance(value, tuple) and skip < len(self.components):
+            return self.encode(skip, value), 1
         values = value if isinstance(value, tuple) else (value,)
         if skip + len(values) > len(self.components):
-            raise InvalidKey(
-                f"{self.where} has {len(self.components)} component(s), and {skip + len(values)} were given"
-            )
-        parts = []
-        for component, item in zip(self.components[skip:], values, strict=False):
-            try:
-                parts.append(encode_component(item if isinstance(component, str) else component.sought(item)))
-            except InvalidKey as error:
-                raise self.placed(error, str(component)) from None
-        return b"".join(parts), len(values)
+            raise self._too_many(skip + len(values))
+        return b"".join([self.encode(skip + place, item) for place, item in enumerate(values)]), len(values)
+
+    def encode(self, place: int, value: Any) -> bytes:
+        """The encoding of what is sought of the component at `place`. Raises InvalidKey, with the place."""
+        component = self.components[place]
+        try:
+            return encode_component(value if component.__class__ is str else component.sought(value))  # type: ignore[union-attr]
+        except InvalidKey as error:
+            raise self.placed(error, str(component)) from None
 
     def bounds(
-        self, start: object, stop: object, equal: object, include_stop: bool
-    ) -> tuple[bytes, bytes | None]:
-        """The least entry of a range and the least one above it (None: no bound). Raises InvalidKey."""
+        self, start: object = None, stop: object = None, *, equal: object = None, include_stop: bool = False
+    ) -> Bounds:
+        """Where a range begins and ends. Raises InvalidKey."""
         base, pinned = (b"", 0) if equal is None else self.leading(equal)
         low = base if start is None else base + self.leading(start, pinned)[0]
         if stop is None:
-            return low, successor(base)
+            return low, successor(base), pinned
         high: bytes | None = base + self.leading(stop, pinned)[0]
         if include_stop and high is not None:
             high = successor(high)
-        return low, high
+        return low, high, pinned
 
-    def prefix_bounds(self, values: tuple[object, ...]) -> tuple[bytes, bytes | None]:
+    def prefix_bounds(self, values: tuple[object, ...]) -> Bounds:
         """The same for a search by leading values, of which the last is the beginning of a str."""
         if not values:
             raise InvalidKey(f"{self.where}: a prefix search needs the beginning of a str")
         base, pinned = self.leading(values[:-1]) if len(values) > 1 else (b"", 0)
         if pinned >= len(self.components):
-            raise InvalidKey(
-                f"{self.where} has {len(self.components)} component(s), and {len(values)} were given"
-            )
+            raise self._too_many(len(values))
         component = self.components[pinned]
         try:
             low = base + encode_prefix(
@@ -220,7 +222,14 @@ class Index:
             )
         except InvalidKey as error:
             raise self.placed(error, str(component)) from None
-        return low, successor(low)
+        return low, successor(low), pinned
+
+    def repeats(self, pinned: int) -> bool:
+        """Whether a row can have several entries among those whose first `pinned` components are given."""
+        return self.many is not None and pinned <= self.many
+
+    def _too_many(self, given: int) -> InvalidKey:
+        return InvalidKey(f"{self.where} has {len(self.components)} component(s), and {given} were given")
 
     def placed(self, error: InvalidKey, column: str) -> InvalidKey:
         """The error with the index and the column that it is about."""

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Unpack
 
-import lmdb
-
-from storage.codec import Codec
-from storage.environment import translate
-from storage.errors import CodecError, DamagedStore, StorageError
+from storage.errors import StorageError
+from storage.key_values import decode_key, decode_keys
 from storage.page_token import decode_token, encode_token
-from storage.table_access import Access, Entries, TableHandle, read_chunk, read_rows
-from storage.table_index import Index, IndexSpec
+from storage.table_entries import CHUNK_ROWS, TableEntries
+from storage.table_index import IndexSpec
+from storage.table_rows import Columns, checked_columns, decode_columns
 from storage.table_schema import Row
+from storage.table_search import BoundOptions, Search
 
-CHUNK_ROWS = 100
+__all__ = ["Page", "TableReader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +31,45 @@ class Page:
     token: str | None
 
 
-class TableReader:
-    """A table as one transaction sees it. Rows are copies: changing one changes nothing stored."""
+class TableReader(TableEntries):
+    """A table as one transaction sees it. Rows are copies: changing one changes nothing stored.
 
-    __slots__ = ("_access", "_handle", "_schema", "_encode_key", "_db", "_codec", "_unpack")
+    `columns=` of any method gives rows of those columns alone, as far as they have them, and decodes no others: worth
+    it where the others are many, long, or of types that msgpack lacks, such as dates and decimals.
+    """
 
-    def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
-        self._access = access
-        access.live()  # Raises SnapshotClosed.
-        self._handle = handle
-        self._schema = handle.schema
-        self._encode_key = handle.schema.encode
-        self._db = handle.rows
-        self._codec = codec
-        self._unpack = codec.unpack
+    __slots__ = ()
 
     # -- by key -------------------------------------------------------------------------------------------------
-    def get(self, key: Any, default: Row | None = None) -> Row | None:
+    def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
         """The row of a key (a tuple for a composite key), or `default`. Raises InvalidKey, SnapshotClosed."""
+        wanted = None if columns is None else checked_columns(columns)
         raw_key = self._encode_key(key)
         try:
             access = self._access
             with access.lock:
                 raw = (access.txn or access.live()).get(raw_key, None, self._db)
-            return default if raw is None else self._unpack(raw)
+            if raw is None:
+                return default
+            return self._unpack(raw) if wanted is None else decode_columns(self._codec, wanted, [raw])[0]
         except StorageError:
             raise
         except Exception as error:
             raise self._explained(error) from error
 
-    def get_many(self, keys: Iterable[Any]) -> list[Row | None]:
+    def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
         """The rows of several keys in their order, None where there is none."""
+        wanted = checked_columns(columns)
         raw_keys = [self._encode_key(key) for key in keys]
-        found: dict[bytes, bytes] = {}
+        rows: list[Row | None] = []
         for start in range(0, len(raw_keys), CHUNK_ROWS):
-            found.update(self._fetch(raw_keys[start : start + CHUNK_ROWS]))
-        return [None if raw is None else self._decode(raw) for raw in map(found.get, raw_keys)]
+            raws = self._fetch(raw_keys[start : start + CHUNK_ROWS])
+            found = iter(self._decode_all([raw for raw in raws if raw is not None], wanted))
+            rows += [None if raw is None else next(found) for raw in raws]
+        return rows
 
     def __contains__(self, key: Any) -> bool:
-        return bool(self._fetch([self._encode_key(key)]))
+        return self._fetch([self._encode_key(key)]) != [None]
 
     # -- by range and by index ----------------------------------------------------------------------------------
     def range(
@@ -79,44 +78,53 @@ class TableReader:
         start: Any = None,
         stop: Any = None,
         *,
-        equal: Any = None,
         reverse: bool = False,
         limit: int | None = None,
-        include_stop: bool = False,
+        columns: Columns | None = None,
+        **bounds: Unpack[BoundOptions],
     ) -> Iterator[Row]:
         """The rows from `start` up to `stop`, which is left out unless `include_stop`, in the order of the index.
 
-        No index means key order; rows of equal index values are in key order. In an index of several components
-        `equal` pins the leading ones, and `start` and `stop` then speak of the next ones; each is a scalar or a
-        tuple. None means no bound; to look for None itself, write `equal=(None,)`. In a many-valued index a row
-        with several entries in the range comes once, at the first of them. `reverse` and `limit` apply last.
+        No index means key order; rows of equal index values are in key order. `start` and `stop` are a scalar or a
+        tuple each, None means no bound. `BoundOptions` has the other bounds: `equal` and `include_stop`. In a
+        many-valued index a row with several entries in the range comes once, at the first of them. `reverse` and
+        `limit` apply last.
 
         Raises InvalidSchema for an unknown index, InvalidKey for a bad bound, both at once; SnapshotClosed while
         iterating.
         """
         found = self._schema.index(index)
-        low, high = found.bounds(start, stop, equal, include_stop)
-        return self._rows(found, low, high, reverse, limit)
+        return self.read(
+            Search(found, found.bounds(start, stop, **bounds), reverse, limit), checked_columns(columns)
+        )
 
-    def all(self) -> Iterator[Row]:
+    def all(self, *, columns: Columns | None = None) -> Iterator[Row]:
         """Every row in key order."""
-        return self.range()
+        return self.range(columns=columns)
 
     def find(
-        self, index: IndexSpec | None, *values: Any, reverse: bool = False, limit: int | None = None
+        self,
+        index: IndexSpec | None,
+        *values: Any,
+        reverse: bool = False,
+        limit: int | None = None,
+        columns: Columns | None = None,
     ) -> Iterator[Row]:
         """The rows whose leading index components equal `values`, None included: `find(words("name"), "oak")`."""
         found = self._schema.index(index)
-        low, high = found.bounds(None, None, values, False)
-        return self._rows(found, low, high, reverse, limit)
+        return self.read(Search(found, found.bounds(equal=values), reverse, limit), checked_columns(columns))
 
     def prefix(
-        self, index: IndexSpec | None, *values: Any, reverse: bool = False, limit: int | None = None
+        self,
+        index: IndexSpec | None,
+        *values: Any,
+        reverse: bool = False,
+        limit: int | None = None,
+        columns: Columns | None = None,
     ) -> Iterator[Row]:
         """The same, with the last value the beginning of a str: `prefix("name", "La")`; None is the key."""
         found = self._schema.index(index)
-        low, high = found.prefix_bounds(values)
-        return self._rows(found, low, high, reverse, limit)
+        return self.read(Search(found, found.prefix_bounds(values), reverse, limit), checked_columns(columns))
 
     def page(
         self,
@@ -124,11 +132,11 @@ class TableReader:
         start: Any = None,
         stop: Any = None,
         *,
-        equal: Any = None,
         reverse: bool = False,
-        include_stop: bool = False,
         size: int = 50,
         token: str | None = None,
+        columns: Columns | None = None,
+        **bounds: Unpack[BoundOptions],
     ) -> Page:
         """A page of what `range` gives with the same arguments, after the page that gave `token`.
 
@@ -139,124 +147,68 @@ class TableReader:
         if size < 1:
             raise ValueError(f"a page needs a size of at least 1, not {size}")
         found = self._schema.index(index)
-        low, high = found.bounds(start, stop, equal, include_stop)
+        search = Search(found, found.bounds(start, stop, **bounds), reverse, size + 1)
         query = f"{self._handle.where}/{found.name}/{reverse}"
         after = None if token is None else decode_token(token, query)
-        taken = list(islice(self._entries(found, low, high, reverse, size + 1, after), size + 1))
-        rows = [row for _, row in taken[:size]]
+        taken = list(islice(self._first_places(search, after), size + 1))
+        rows = self._decode_all([raw for _, raw in taken[:size]], checked_columns(columns))
         return Page(rows, encode_token(taken[size - 1][0], query) if size < len(taken) else None)
+
+    # -- from the index alone -----------------------------------------------------------------------------------
+    def keys(
+        self,
+        index: IndexSpec | None = None,
+        start: Any = None,
+        stop: Any = None,
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        **bounds: Unpack[BoundOptions],
+    ) -> Iterator[Any]:
+        """The keys of the rows that `range` gives with the same arguments, without reading any row.
+
+        A key is what `get` takes: a tuple where the table's key is several columns. It comes as it is stored, and
+        is the same key, though perhaps of another type: an Enum comes as its value, a number as an int or, with
+        decimals, as a Decimal, an aware datetime in UTC.
+        """
+        found = self._schema.index(index)
+        return self.read_keys(Search(found, found.bounds(start, stop, **bounds), reverse, limit))
 
     def count(
         self,
         index: IndexSpec | None = None,
         start: Any = None,
         stop: Any = None,
-        *,
-        equal: Any = None,
-        include_stop: bool = False,
+        **bounds: Unpack[BoundOptions],
     ) -> int:
-        """How many rows `range` would give, without decoding any; at once when nothing bounds the key."""
+        """How many rows `range` would give, without reading any; at once when nothing bounds the key."""
         found = self._schema.index(index)
-        low, high = found.bounds(start, stop, equal, include_stop)
-        if found.many is None and not low and high is None:
-            return self._counted()
-        chunks = self._chunks(found, low, high, False, None, None)
-        if found.many is None:
-            return sum(map(len, chunks))
-        return len({row_key for chunk in chunks for _, row_key in chunk})
+        return self.count_found(Search(found, found.bounds(start, stop, **bounds)))
 
     def __len__(self) -> int:
         return self._counted()
 
-    # -- inside -------------------------------------------------------------------------------------------------
-    def _rows(
-        self, index: Index, low: bytes, high: bytes | None, reverse: bool, limit: int | None
-    ) -> Iterator[Row]:
-        if limit is not None and limit <= 0:
+    # -- what a search finds, prepared ones among them --------------------------------------------------------------------------------------
+    def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
+        """The rows that a search finds, or these columns of them."""
+        if search.limit is not None and search.limit <= 0:
             return iter(())
-        if index.many is not None:
-            return islice((row for _, row in self._entries(index, low, high, reverse, limit, None)), limit)
-        chunks = self._chunks(index, low, high, reverse, limit, None)
-        if index is not self._schema.primary:
-            chunks = map(self._fetch_all, chunks)
-        decode = self._decode
-        return chain.from_iterable(map(decode, [raw for _, raw in chunk]) for chunk in chunks)
+        return chain.from_iterable(self._rows(search, columns))
 
-    def _entries(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        limit: int | None,
-        after: bytes | None,
-    ) -> Iterator[tuple[bytes, Row]]:
-        """The rows with their places in the index, each row once."""
-        for chunk in self._chunks(index, low, high, reverse, limit, after):
-            rows = chunk if index is self._schema.primary else self._fetch_all(chunk)
-            for (entry, row_key), (_, raw) in zip(chunk, rows, strict=True):
-                row = self._decode(raw)
-                if index.many is not None:
-                    # Of its entries in the range only the first one in reading order stands for the row. That
-                    # needs no memory of the rows given before, so it holds across pages too.
-                    mine = [e for e in index.entries(row, row_key) if low <= e and (high is None or e < high)]
-                    if entry != (max(mine) if reverse else min(mine)):
-                        continue
-                yield entry, row
+    def read_keys(self, search: Search) -> Iterator[Any]:
+        """The keys of the rows that a search finds."""
+        if search.limit is not None and search.limit <= 0:
+            return iter(())
+        if search.index is self._schema.primary:
+            keys = self._bare_chunks(search)
+        else:
+            keys = ([row_key for _, row_key in chunk] for chunk in self._found(search))
+        return map(decode_key if len(self._schema.columns) == 1 else decode_keys, chain.from_iterable(keys))
 
-    def _chunks(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        limit: int | None,
-        after: bytes | None,
-    ) -> Iterator[Entries]:
-        """At most `limit` raw entries with their values (more in a many-valued index), a chunk at a time."""
-        db = self._db if index is self._schema.primary else self._handle.indexes[index]
-        left = limit if index.many is None else None
-        while left is None or left > 0:
-            size = CHUNK_ROWS if left is None else min(CHUNK_ROWS, left)
-            chunk = self._access.locked(read_chunk, db, low, high, reverse, after, size)
-            if chunk:
-                yield chunk
-            if len(chunk) < size:
-                return
-            after = chunk[-1][0]
-            if left is not None:
-                left -= size
-
-    def _fetch_all(self, chunk: Entries) -> Entries:
-        row_keys = [row_key for _, row_key in chunk]
-        rows = self._fetch(row_keys)
-        if len(rows) != len(row_keys):
-            missing = set(row_keys) - {row_key for row_key, _ in rows}
-            raise DamagedStore(
-                f"{self._handle.where}: an index names {len(missing)} row(s) that are not there, the first with key "
-                f"{min(missing)!r}; the replica must be rebuilt"
-            )
-        return rows
-
-    def _fetch(self, row_keys: list[bytes]) -> Entries:
-        return self._access.locked(read_rows, self._db, row_keys)
-
-    def _counted(self) -> int:
-        return self._access.locked(lmdb.Transaction.stat, self._db)["entries"]
-
-    def _decode(self, raw: bytes) -> Row:
-        try:
-            return self._unpack(raw)  # type: ignore[no-any-return]
-        except StorageError:
-            raise
-        except Exception as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> StorageError:
-        if isinstance(error, lmdb.Error):
-            self._access.live()  # LMDB itself refuses a transaction that has ended
-            return translate(error, self._handle.where)
-        return CodecError(
-            f"{self._handle.where}: a stored row cannot be decoded ({type(error).__name__}: {error}); "
-            "it is damaged, or the replica must be rebuilt"
-        )
+    def count_found(self, search: Search) -> int:
+        """How many rows a search without a limit finds."""
+        if search.repeats:
+            return len({row_key for chunk in self._chunks(search) for _, row_key in chunk})
+        if search.index.many is None and not search.low and search.high is None:
+            return self._counted()
+        return sum(map(len, self._bare_chunks(search)))

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from unicodedata import unidata_version
 
 from storage.errors import InvalidKey, InvalidSchema, KeyTooLong
 from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
 from storage.table_index import Each, Index, IndexSpec, Words
+from storage.table_prepared import PreparedRange
+from storage.table_rows import Columns, Row
 
-Row: TypeAlias = dict[str, Any]
+__all__ = ["ENGINES", "ModelSchema", "ObjectSchema", "Row", "TableSchema"]
 
 ENGINES = ("lmdb", "sqlite", "memory")
 """What can hold a read model."""
@@ -70,6 +72,23 @@ class TableSchema:
         except (KeyError, TypeError):
             known = ", ".join(index.name for index in self.indexes) or "none"
             raise InvalidSchema(f"table {self.name!r} has no index {spec!r}; it has: {known}") from None
+
+    def prepare(
+        self,
+        index: IndexSpec | None = None,
+        *,
+        equal: int = 0,
+        reverse: bool = False,
+        limit: int | None = None,
+        columns: Columns | None = None,
+    ) -> PreparedRange:
+        """A range with all but its values worked out once, to be called with a table and `equal` leading values.
+
+        `in_category = articles.prepare(("category", "price"), equal=1, limit=10)`, and in a query
+        `in_category(view[articles], "desk", start=100)`. Raises InvalidSchema for an unknown index, InvalidKey for
+        more values than it has columns.
+        """
+        return PreparedRange(self, index, equal, reverse, limit, columns)
 
     def _encode_any(self, key: Any) -> bytes:
         try:

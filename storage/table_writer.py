@@ -17,10 +17,11 @@ import lmdb
 from storage.codec import Codec
 from storage.errors import CodecError, InvalidKey, RowMissing, StorageError
 from storage.index_moves import moves
-from storage.table_access import Access, Entries, TableHandle, read_rows
-from storage.table_index import Index
+from storage.table_access import Access, TableHandle, read_rows
 from storage.table_reader import TableReader
+from storage.table_rows import Columns, checked_columns
 from storage.table_schema import Row
+from storage.table_search import Entries, Search
 
 _CONTAINERS = frozenset({list, dict, tuple, set})
 _UNKNOWN: Row = {}  # told apart by identity
@@ -87,17 +88,20 @@ class TableWriter(TableReader):
         return True
 
     # -- reading ------------------------------------------------------------------------------------------------
-    def get(self, key: Any, default: Row | None = None) -> Row | None:
+    def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
         """The row of a key with all changes made to it so far, as a copy, or `default`."""
+        wanted = checked_columns(columns)
         raw_key = self._encode_key(key)
         row = self._rows_changed.get(raw_key, _UNKNOWN)
         if row is _UNKNOWN:
             row = self._on_disk(raw_key)
+        if row is not None and wanted is not None:
+            row = {column: value for column, value in row.items() if column in wanted}
         return default if row is None else _copied(row)
 
-    def get_many(self, keys: Iterable[Any]) -> list[Row | None]:
+    def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
         """The rows of several keys in their order, None where there is none."""
-        return [self.get(key) for key in keys]
+        return [self.get(key, columns=columns) for key in keys]
 
     def __contains__(self, key: Any) -> bool:
         row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
@@ -107,17 +111,13 @@ class TableWriter(TableReader):
         self.flush()
         return super()._counted()
 
-    def _chunks(
-        self,
-        index: Index,
-        low: bytes,
-        high: bytes | None,
-        reverse: bool,
-        limit: int | None,
-        after: bytes | None,
-    ) -> Iterator[Entries]:
+    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
         self.flush()
-        return super()._chunks(index, low, high, reverse, limit, after)
+        return super()._chunks(search, after)
+
+    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
+        self.flush()
+        return super()._bare_chunks(search)
 
     # -- writing out --------------------------------------------------------------------------------------------
     def flush(self) -> None:

@@ -9,9 +9,9 @@ from actors.writer.inline import InlineModels, InlineRun
 from storage import TableSchema
 from storage.inline import InlineBatch
 from storage.pending import PendingTable
-from storage.table_access import Access, Entries, TableHandle
-from storage.table_index import Index
+from storage.table_access import Access, TableHandle
 from storage.table_schema import Row
+from storage.table_search import Entries, Search
 
 __all__ = ["inline_tables"]
 
@@ -58,13 +58,5 @@ class _MemoryTable(PendingTable):
     def _stored_rows(self, row_keys: list[bytes]) -> Entries:  # noqa: ARG002
         return []
 
-    def _stored_chunk(
-        self,
-        index: Index,  # noqa: ARG002
-        low: bytes,  # noqa: ARG002
-        high: bytes | None,  # noqa: ARG002
-        reverse: bool,  # noqa: ARG002
-        after: bytes | None,  # noqa: ARG002
-        size: int,  # noqa: ARG002
-    ) -> Entries:
+    def _stored_chunk(self, search: Search, after: bytes | None, size: int) -> Entries:  # noqa: ARG002
         return []

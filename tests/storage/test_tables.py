@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from storage import table_writer
 from storage.codec import Codec
 from storage.errors import (
+    CodecError,
     DamagedStore,
     InvalidKey,
     InvalidPageToken,
@@ -27,8 +28,9 @@ from storage.errors import (
     UnencodableValue,
 )
 from storage.replica import ReplicaStore, Snapshot
+from storage.table_entries import CHUNK_KEYS, CHUNK_ROWS
 from storage.table_index import each, split_words, words
-from storage.table_reader import CHUNK_ROWS, TableReader
+from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema, TableSchema
 from storage.table_writer import TableWriter
 
@@ -337,6 +339,155 @@ def test_a_foreign_or_altered_token_is_recognised(store: Store) -> None:
     for query in ({"index": None}, {"index": ("category", "price")}, {"index": "price", "reverse": True}):
         with pytest.raises(InvalidPageToken):
             table.page(**query, size=2, token=token)  # type: ignore[arg-type]
+
+
+# -- some columns, keys alone, prepared ranges ----------------------------------------------------------------------
+def test_rows_come_with_the_columns_that_are_asked_for(store: Store) -> None:
+    row = product("a", Decimal("1.5"), name="oak desk", labels=["x", "y"], size={"w": (1, 2)})
+    store.put(row, product("b", 2))
+    table = store.table()
+    assert table.get("a", columns=["price"]) == {"price": Decimal("1.5")}
+    assert table.get("a", columns=("size", "sku", "colour")) == {"sku": "a", "size": {"w": (1, 2)}}
+    assert table.get("x", columns=["price"]) is None
+    assert table.get("x", {}, columns=["price"]) == {}
+    assert table.get_many(["b", "x", "a"], columns=["name"]) == [{}, None, {"name": "oak desk"}]
+    assert list(table.all(columns=["sku"])) == [{"sku": "a"}, {"sku": "b"}]
+    assert list(table.range("price", 2, columns=["sku"])) == [{"sku": "b"}]
+    assert list(table.find(words("name"), "oak", columns=["labels"])) == [{"labels": ["x", "y"]}]
+    assert list(table.prefix(each("labels"), "", columns=["sku"])) == [{"sku": "a"}]
+    assert table.page("price", size=1, columns=["price"]).rows == [{"price": Decimal("1.5")}]
+    assert list(table.all(columns=[])) == [{}, {}]
+
+
+def test_a_writer_gives_the_columns_of_rows_that_wait_to_be_written(store: Store) -> None:
+    store.put(product("a", 1, name="oak"))
+    with store.replica.write() as transaction:
+        table = transaction.tables("catalog")[PRODUCTS]
+        table.update("a", price=2)
+        assert table.get("a", columns=["price"]) == {"price": 2}
+        assert table.get_many(["a", "b"], columns=["name"]) == [{"name": "oak"}, None]
+        assert list(table.range("price", columns=["price"])) == [{"price": 2}]
+        assert list(table.keys("price", 2)) == list(table.keys()) == ["a"]
+
+
+def test_what_is_no_list_of_columns_is_refused_at_once(store: Store) -> None:
+    table = store.table()
+    for columns in ("price", {"price"}, [1], words("name")):
+        for read in (table.all, lambda columns: table.get("a", columns=columns), table.page):
+            with pytest.raises(ValueError, match="columns= is a list of column names"):
+                read(columns=columns)  # type: ignore[operator]
+
+
+def test_a_column_is_not_decoded_that_nobody_asks_for(store: Store) -> None:
+    store.put(product("a", 1, colour="red"))
+    with store.replica.write() as transaction:
+        table = transaction.tables("catalog")[PRODUCTS]
+        # As a later version wrote it, with an extension that this one lacks.
+        transaction._access.live().put(PRODUCTS.encode("a"), b"\x82\xa5other\xd4\x63x\xa3skua", db=table._db)
+    assert store.table().get("a", columns=["sku"]) == {"sku": 97}
+    with pytest.raises(CodecError, match="extension"):
+        store.table().get("a")
+
+
+def test_a_damaged_row_is_recognised_among_others(store: Store) -> None:
+    store.put(*(product(f"p{n}", n) for n in range(20)))
+    for damage in (b"\xc1", b"\x83\xa3sku", b"\x82\xa3sku\xa2p7\xa5price\x07\x01", b""):
+        with store.replica.write() as transaction:
+            table = transaction.tables("catalog")[PRODUCTS]
+            transaction._access.live().put(PRODUCTS.encode("p7"), damage, db=table._db)
+        for read in (
+            lambda table: table.get("p7"),
+            lambda table: list(table.range("price")),
+            lambda table: table.get_many(["p1", "p7"]),
+            lambda table: list(table.all(columns=["price"])),
+        ):
+            with pytest.raises(CodecError, match=r"products.*damaged"):
+                read(store.table())
+
+
+def test_keys_are_what_get_takes(store: Store) -> None:
+    store.put(*(product(f"p{n}", n, labels=["x", "y"][: n % 3]) for n in range(6)))
+    store.put({"order": "o\0", "line": 2}, {"order": "o\0", "line": 10}, {"order": 7, "line": 3}, table=LINES)
+    table, lines = store.table(), store.table(LINES)
+    assert list(table.keys("price", 2, 5, reverse=True, limit=2)) == ["p4", "p3"]
+    assert list(table.keys(start="p1", stop="p3", include_stop=True)) == ["p1", "p2", "p3"]
+    assert list(table.keys(each("labels"))) == ["p1", "p2", "p4", "p5"]
+    assert list(table.keys(each("labels"), equal="y")) == ["p2", "p5"]
+    assert list(table.keys(limit=0)) == []
+    assert list(lines.keys()) == [(7, 3), ("o\0", 2), ("o\0", 10)]
+    assert lines.get_many(lines.keys()) == list(lines.all())
+
+
+def test_keys_and_counts_read_no_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = 3 * CHUNK_KEYS
+    store.put(*(product(f"p{n:05}", n, labels=["x"]) for n in range(total)))
+    table = store.table()
+    monkeypatch.setattr(TableReader, "_fetch", None)
+    monkeypatch.setattr(TableReader, "_decode_all", None)
+    assert list(table.keys("price", 5, reverse=True)) == [f"p{n:05}" for n in range(total - 1, 4, -1)]
+    assert list(table.keys(reverse=True)) == [f"p{n:05}" for n in range(total - 1, -1, -1)]
+    assert table.count("price", 5) == total - 5
+    assert table.count(None, "p00005", "p02500") == 2495
+    assert table.count(each("labels")) == table.count(each("labels"), equal="x") == total
+
+
+def test_a_prepared_range_is_called_with_a_table_and_values(store: Store) -> None:
+    store.put(*(product(f"p{n}", n, category="ab"[n % 2], name=f"oak no{n}") for n in range(10)))
+    table = store.table()
+    index = ("category", "price")
+    dearest = PRODUCTS.prepare(index, equal=1, reverse=True, limit=2, columns=["sku", "name"])
+    assert list(dearest(table, "b")) == [{"sku": "p9", "name": "oak no9"}, {"sku": "p7", "name": "oak no7"}]
+    assert skus(dearest(table, "a", stop=4)) == ["p2", "p0"]
+    assert skus(dearest(table, "a", start=2, stop=4, include_stop=True)) == ["p4", "p2"]
+    assert list(dearest.keys(table, "a")) == ["p8", "p6"]
+    assert dearest.count(table, "a") == 5
+    assert skus(PRODUCTS.prepare("price")(table, start=8)) == ["p8", "p9"]
+    assert skus(PRODUCTS.prepare(index, equal=2)(table, "b", 3)) == ["p3"]
+    assert skus(PRODUCTS.prepare(equal=1)(table, "p3")) == ["p3"]
+    assert skus(PRODUCTS.prepare(words("name"), equal=1)(table, "NO5")) == ["p5"]
+    assert PRODUCTS.prepare(words("name")).count(table) == 10
+    assert skus(PRODUCTS.prepare(each("labels"), equal=1)(table, None)) == []
+
+
+def test_a_prepared_range_reads_what_waits_to_be_written(store: Store) -> None:
+    by_price = PRODUCTS.prepare("price", equal=1)
+    with store.replica.write() as transaction:
+        table = transaction.tables("catalog")[PRODUCTS]
+        table.put(product("a", 1))
+        assert skus(by_price(table, 1)) == ["a"]
+        table.update("a", price=2)
+        assert by_price.count(table, 1) == 0
+
+
+def test_a_prepared_range_serves_a_table_of_an_older_version(store: Store) -> None:
+    newer = TableSchema("products", key=("sku",), indexes=["colour", "price"])
+    store.put(*(product(f"p{n}", n) for n in range(3)))
+    assert skus(newer.prepare("price", equal=1)(store.table(), 2)) == ["p2"]
+    assert skus(newer.prepare(reverse=True)(store.table())) == ["p2", "p1", "p0"]
+    with pytest.raises(InvalidSchema, match="no index 'colour'"):
+        newer.prepare("colour")(store.table())
+
+
+def test_what_cannot_be_prepared_is_refused(store: Store) -> None:
+    with pytest.raises(InvalidSchema, match="no index 'colour'"):
+        PRODUCTS.prepare("colour")
+    for equal in (-1, 2):
+        with pytest.raises(InvalidKey, match="1 component"):
+            PRODUCTS.prepare("price", equal=equal)
+    with pytest.raises(ValueError, match="columns="):
+        PRODUCTS.prepare("price", columns="price")  # type: ignore[arg-type]
+    prepared = PRODUCTS.prepare("price", equal=1)
+    for values in ((), (1, 2)):
+        with pytest.raises(InvalidKey, match=rf"prepared for 1 value\(s\), and {len(values)} were given"):
+            prepared(store.table(), *values)
+
+
+def test_an_unknown_option_is_refused(store: Store) -> None:
+    for method in ("range", "page", "count", "keys"):
+        with pytest.raises(TypeError, match="limt"):
+            getattr(store.table(), method)("price", limt=5)
+    with pytest.raises(TypeError, match="limit"):
+        store.table().count("price", limit=5)  # type: ignore[call-arg]
 
 
 # -- changes ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import table_reader
+from storage import table_entries
 from storage.codec import Codec
 from storage.errors import RowMissing
 from storage.keys import encode_component
@@ -48,6 +48,7 @@ RANGES: list[tuple[IndexSpec | None, tuple[Any, Any, Any]]] = [
     (LABELS, (None, "x", "xy")),
     (LABELS, (None, "x", None)),
 ]
+SOME = ["sku", "labels"]
 limits = st.one_of(st.none(), st.integers(0, 5))
 
 Ordered = tuple[bytes, ...]
@@ -78,7 +79,8 @@ class Tables(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(table_reader, "CHUNK_ROWS", 3)  # so that few rows are many chunks
+        self.patch.setattr(table_entries, "CHUNK_ROWS", 3)  # so that few rows are many chunks
+        self.patch.setattr(table_entries, "CHUNK_KEYS", 4)
         self.committed: dict[bytes, Row] = {}
         self.lines: dict[tuple[bytes, bytes], Row] = {}
         self.open()
@@ -217,6 +219,17 @@ class Tables(RuleBasedStateMachine):
         want = self.wanted(expected, spec, inside, reverse)
         assert list(table.range(spec, **bounds, reverse=reverse, limit=limit)) == want[:limit]
         assert table.count(spec, **bounds) == len(want)
+        keys = [encode_component(row["sku"]) for row in want[:limit]]
+        found = table.keys(spec, **bounds, reverse=reverse, limit=limit)
+        assert [encode_component(key) for key in found] == keys
+        some = [{column: row[column] for column in row if column in SOME} for row in want[:limit]]
+        assert list(table.range(spec, **bounds, reverse=reverse, limit=limit, columns=SOME)) == some
+        given = () if equal is None else (equal,)
+        prepared = SCHEMA.prepare(spec, equal=len(given), reverse=reverse, limit=limit, columns=SOME)
+        rest = {"start": start, "stop": stop, "include_stop": inclusive}
+        assert list(prepared(table, *given, **rest)) == some
+        assert [encode_component(key) for key in prepared.keys(table, *given, **rest)] == keys
+        assert prepared.count(table, *given, **rest) == len(want)
         paged: list[Row] = []
         token: str | None = None
         while True:

@@ -1,0 +1,108 @@
+"""Keys come back from their bytes: as they were, or as a value of the same key where several have one."""
+
+from __future__ import annotations
+
+import enum
+import math
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.errors import CodecError
+from storage.key_values import decode_key, decode_keys
+from storage.keys import encode_component, encode_key
+
+texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)
+exact = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**2000), 2**2000),
+    texts,
+    st.binary(max_size=12) | st.binary(max_size=3).map(lambda raw: raw.replace(b"\1", b"\0")),
+    st.datetimes(),
+    st.dates(),
+    st.uuids(),
+)
+numbers = st.floats(allow_nan=False) | st.decimals(allow_nan=False, min_value=-(10**30), max_value=10**30)
+moments = st.datetimes(
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7)), timezone(timedelta(hours=5))])
+)
+
+
+@given(exact)
+def test_values_that_have_a_key_of_their_own_come_back_as_they_were(value: Any) -> None:
+    back = decode_key(encode_key(value))
+    assert back == value
+    assert type(back) is type(value)
+
+
+@given(numbers)
+def test_a_number_comes_back_as_one_of_its_key(number: Any) -> None:
+    back = decode_key(encode_component(number))
+    assert encode_component(back) == encode_component(number)
+    assert type(back) is (float if abs(number) == math.inf else int if back == int(back) else Decimal)
+
+
+@given(moments)
+def test_an_aware_time_comes_back_in_utc(moment: datetime) -> None:
+    back = decode_key(encode_key(moment))
+    assert back == moment
+    assert back.tzinfo is UTC
+
+
+@given(
+    st.lists(
+        exact.filter(lambda value: not isinstance(value, int)) | st.integers(-300, 300),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_the_parts_of_a_key_come_back_in_their_order(values: list[Any]) -> None:
+    assert decode_keys(b"".join(map(encode_component, values))) == tuple(values)
+
+
+def test_numbers_are_whole_or_decimal() -> None:
+    for number, want in (
+        (5.0, 5),
+        (Decimal("5.00"), 5),
+        (-0.1, Decimal("-0.1")),
+        (Decimal("1.50"), Decimal("1.5")),
+    ):
+        assert repr(decode_key(encode_key(number))) == repr(want)
+
+
+def test_an_enum_comes_back_as_its_value() -> None:
+    colour = enum.Enum("colour", {"RED": "red"})
+    assert decode_key(encode_key(colour.RED)) == "red"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"0abc",
+        b"0\xc3\0",
+        b"\x20",
+        b"\x20\x81\x05",
+        b"\x2a\0\0\0\0",
+        b"\x32abc",
+        b"\x77",
+        b"\x28" + b"\xff" * 8,
+        b"0a\0\x77",
+    ],
+)
+def test_bytes_that_are_no_key_are_recognised(damaged: bytes) -> None:
+    with pytest.raises(CodecError, match="not a key"):
+        decode_key(damaged)
+
+
+def test_known_kinds() -> None:
+    uuid = UUID(int=7)
+    key = ("désk\0", b"\0\xff", uuid, date(2024, 2, 29), datetime(2024, 2, 29, 1, 2, 3, 4), None, True)
+    assert decode_keys(encode_key(key)) == key

@@ -18,8 +18,8 @@ HEADER = ("", "load", "a second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max
 SHARES = (0.5, 0.9, 0.99, 0.999)
 NAMES = ("p50", "p90", "p99", "p999")
 PERCENTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999)
-KEPT_UP = 1.05
-"""How long at most the replies take to what is due within 1, when a system keeps up with its load."""
+LATE = 0.05
+"""How long the last reply may come after the end, in seconds and in parts of the whole, when a system keeps up."""
 
 
 def section(
@@ -53,7 +53,7 @@ def section_of(latencies: Latencies) -> Section:
                 histogram = steady.measured.latency
                 rate = statistics.median(steady.rates)
                 figures |= _figures(f"latency/{kind}/{key}/{load}", rate, histogram)
-                late = steady.longest > latencies.seconds * KEPT_UP
+                late = steady.longest - latencies.seconds > LATE * max(latencies.seconds, 1.0)
                 shown = f"{rate:,.0f}" + (" (not kept up)" if late else "")
                 rows.append((f"{kind}: {found.label}", f"{load} %", shown, *_milliseconds(histogram)))
     for rate, nothing in latencies.nothing.items():

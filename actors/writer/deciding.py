@@ -63,6 +63,8 @@ class Overlay:
         self._encode = encode
         self._known: dict[str, CommandRecord] = {}
         self._own: dict[str, tuple[Any, int]] = {}
+        # What the command's own stream was before it, once that has been looked up.
+        self._found: tuple[Any, int] | None = None
         self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
         self._reader = Reader(self)
         self._now = time.time_ns() // 1000
@@ -148,6 +150,7 @@ class Overlay:
             return failure
         finally:
             self._own = {}
+            self._found = None
 
     def _decide(self, submission: Submission) -> Receipt | RecordedEvent:
         if submission.deadline is not None and time.monotonic() > submission.deadline:
@@ -161,11 +164,14 @@ class Overlay:
         spec = submission.spec
         state_spec = None if spec is None else spec.state
         stream = submission.stream
-        state, version = self.entry(stream, state_spec) if spec else (None, self._version(submission))
+        state, version = found = self.entry(stream, state_spec) if spec else (None, self._version(submission))
         expected = submission.expected_version
         if expected is not None and expected != version:
             raise ConcurrencyConflict(stream, expected, version)
-        events = submission.events if spec is None else ask(self.domain, submission, state, self._reader)
+        if spec is None:
+            return self._accept(submission, submission.events, version)
+        events = ask(self.domain, submission, state, self._reader)
+        self._found = found
         return self._accept(submission, events, version)
 
     def _version(self, submission: Submission) -> int:
@@ -210,7 +216,7 @@ class Overlay:
         self.commands.append(record)
         self._known[submission.command_id] = record
         for name, entry in own.items():
-            self._snapshot(name, entry)
+            self._snapshot(name, entry, len(recorded))
             if self._undo is not None:
                 self._undo.append((name, self.changed.get(name)))
             self.changed[name] = entry
@@ -232,7 +238,8 @@ class Overlay:
             )
         spec.check(event)
         stream = self._stream_of(submission, spec, event)
-        state, version = self.entry(stream, spec.state)
+        found = self._own.get(stream) or (self._found if stream == submission.stream else None)
+        state, version = found or self.entry(stream, spec.state)
         version += 1
         self._own[stream] = evolve(self.domain, state, event), version
         command = submission.spec
@@ -267,12 +274,11 @@ class Overlay:
             )
         return stream
 
-    def _snapshot(self, stream: str, entry: tuple[Any, int]) -> None:
+    def _snapshot(self, stream: str, entry: tuple[Any, int], events: int) -> None:
+        """Have a snapshot taken of a state that has come past the next one with so many `events`."""
         state, version = entry
-        if state is None:
-            return
-        spec = self.domain.states.get(type(state))
-        if spec is None or not spec.snapshot_every:
+        spec = self.domain.states.get(state.__class__)
+        if spec is None or not spec.snapshot_every or version % spec.snapshot_every >= events:
             return
         before = self.changed.get(stream) or self._states.get(stream, spec)
         if version // spec.snapshot_every > before[1] // spec.snapshot_every:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgpack
 
-from storage import EventLog
+from storage.log_reader import LogReader
 
 __all__ = ["Skipped", "Skips", "skip_note"]
 
@@ -36,7 +36,7 @@ class Skips:
         self._adding = threading.Lock()
 
     @classmethod
-    def read(cls, log: EventLog) -> Skips:
+    def read(cls, log: LogReader) -> Skips:
         """Those that are noted in the log."""
         skips = cls()
         for one in noted(log):
@@ -62,7 +62,7 @@ def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:
     return PREFIX + f"{model}/{position:020}".encode(), msgpack.packb(value)
 
 
-def noted(log: EventLog) -> list[Skipped]:
+def noted(log: LogReader) -> list[Skipped]:
     """Every skip in the log, by model and position."""
     found = []
     for key, raw in log.notes(PREFIX):

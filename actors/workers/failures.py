@@ -37,7 +37,7 @@ def _described(error: BaseException, codec: Codec, depth: int) -> list[Any]:
         cls.__module__,
         cls.__qualname__,
         _text(error),
-        [_plain(one, codec) for one in error.args],
+        [_plain(one, codec) for one in _arguments(error)],
         state,
         None if cause is None or not depth else _described(cause, codec, depth - 1),
         # Where it happened is in the other process, and lost otherwise.
@@ -45,6 +45,13 @@ def _described(error: BaseException, codec: Codec, depth: int) -> list[Any]:
         if error.__traceback__ is None or depth == DEEPEST
         else "".join(traceback.format_tb(error.__traceback__)),
     ]
+
+
+def _arguments(error: BaseException) -> tuple[Any, ...]:
+    """What it is made from: an `OSError` keeps only a part of that in its `args`."""
+    if isinstance(error, OSError):
+        return tuple(error.__reduce__()[1])
+    return error.args
 
 
 def _text(error: BaseException) -> str:
@@ -59,6 +66,8 @@ def _plain(value: Any, codec: Codec) -> Any:
     try:
         codec.pack(value)
     except CodecError:
+        if type(value) is dict:
+            return {str(name): _plain(one, codec) for name, one in value.items()}
         return f"{value!r:.1000}".encode(errors="replace").decode()
     return value
 
@@ -84,7 +93,8 @@ def _rebuilt(module: str, name: str, args: list[Any], state: dict[str, Any]) -> 
         return None
     try:
         error = found.__new__(found, *args)
-        error.args = tuple(args)
+        if not isinstance(error, OSError):
+            error.args = tuple(args)
         for key, value in state.items():
             setattr(error, key, value)
     except Exception:

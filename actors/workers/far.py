@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from actors.health import CacheHealth
 from actors.read_model import ReadModel
@@ -20,9 +20,7 @@ from actors.workers.orders import Orders
 from storage import Snapshot, SnapshotClosed, StoreClosed
 from storage.codec import Codec
 from storage.errors import InvalidSchema
-
-if TYPE_CHECKING:
-    from storage.replica_reader import ReplicaReader
+from storage.replica_reader import ReplicaReader
 
 __all__ = ["FarHome", "FarProjector", "FarState", "FarStore"]
 
@@ -158,8 +156,6 @@ class FarStore:
         self._closed = False
 
     def _open(self) -> ReplicaReader:
-        from storage.replica_reader import ReplicaReader
-
         with self._lock:
             if self._closed:
                 raise StoreClosed(f"the replica {self.path} is closed; open it again")

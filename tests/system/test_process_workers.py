@@ -66,7 +66,15 @@ def system(store_path: Path) -> Iterator[System]:
 def test_every_query_runs_in_a_process_that_is_not_this_one(system: System) -> None:
     system.execute(Count("a", 3))
     system.wait_applied()
-    where = {system.query(Position(), consistency="strong")[2] for _ in range(8)}
+    where: set[int] = set()
+
+    def ask() -> None:
+        while len(where) < 2:
+            where.add(system.query(Position(20), consistency="strong")[2])
+
+    with Threads() as threads:
+        for _ in range(4):
+            threads.start(ask)
     assert where == set(pids(system).values())
     assert os.getpid() not in where
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for _ in range(rounds):
             for replicas in options.replicas:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
-                    bench = Bench(Path(own), replicas)
+                    bench = Bench(Path(own), replicas, options.workers)
                     try:
                         for load in LOADS:
                             # Anew for each, since machines drift.
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         replicas: {load: [asdict(steady) for steady in runs] for load, runs in by_load.items()}
         for replicas, by_load in found.items()
     }
-    settings = {"seconds": seconds, "rounds": rounds, "trial": trial}
+    settings = {"workers": options.workers, "seconds": seconds, "rounds": rounds, "trial": trial}
     print(f"Written to {write_results(out, 'lag', settings, figures, table)}")
     plot(out / "lag.svg", LOADS, summary(found))
     return 0
@@ -95,6 +95,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, metavar="S", help="how long at each rate")
     parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
     parser.add_argument("--replicas", type=int, nargs="+", default=REPLICAS, metavar="N")
+    parser.add_argument(
+        "--workers", choices=("thread", "process"), default="thread", help="where the replicas live"
+    )
     parser.add_argument("--dir", default=".", metavar="PATH", help="a folder on the disk to measure")
     parser.add_argument("--out", default="build", metavar="PATH", help="where the figures are written")
     return parser.parse_args(arguments)

@@ -22,7 +22,7 @@ from benchmarks.report import spread
 
 KEPT = Path(__file__).parents[1] / "baseline.json"
 ROUNDS = 7
-SECONDS = 115.0
+SECONDS = 120.0
 """A machine that is busy gets fewer rounds, not more minutes."""
 KEYS = [key for held in YARDSTICKS.values() for key in held]
 

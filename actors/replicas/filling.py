@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.backoff import backoff
-from actors.replicas.pace import Pace
+from actors.replicas.pace import Pace, adapted
 from actors.replicas.projecting import ModelRun, Projector
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.replay import read_commands
@@ -26,7 +26,11 @@ logger = logging.getLogger("onewriter.replica")
 SLICE = 0.015
 """Seconds that one slice should take."""
 
-FEWEST, MOST = 20, 5_000
+LONG_SLICE = 0.25
+"""The same while no model of the replica gets live events, so that nobody waits for them: in a large slice rows that
+change often are written once, and those of a new table in the order of their keys."""
+
+FEWEST, MOST = 20, 50_000
 """Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
 rest of the last command."""
 
@@ -64,6 +68,7 @@ class Filling:
         self._switched = switched
         self._clock = clock
         self._limit = 200
+        self._seconds = SLICE
         self._pause_until = 0.0
         self._due: dict[str, float] = {}
 
@@ -116,14 +121,18 @@ class Filling:
 
     # -- doing it ----------------------------------------------------------------------------
     def slice(self, position: int) -> None:
-        """Fill for about `SLICE` seconds what is due; `position` is what the replica has had."""
+        """Fill for about `SLICE` seconds, or `LONG_SLICE`, what is due; `position` is what the replica has had."""
+        live = any(run.failure is None and run.checkpoint >= position for run in self._projector.runs)
+        self._seconds = SLICE if live else LONG_SLICE
         behind = self._behind(position)
         if behind:
             self._fill(behind, position)
             return
         runs = self._alone()
         pause = not runs
-        runs = runs or self._beside()
+        if pause:
+            self._seconds = SLICE
+            runs = self._beside()
         if not runs or (pause and self._clock() < self._pause_until):
             return
         began = self._clock()
@@ -178,15 +187,10 @@ class Filling:
                 run.failure = None
         for run in stopped:
             self.report(run)
-        self._adapt(self._clock() - began, len(events))
+        took = self._clock() - began
+        self._limit = adapted(self._limit, took, len(events), self._seconds, FEWEST, MOST)
         self._moved(runs)
         return stopped
-
-    def _adapt(self, took: float, events: int) -> None:
-        if took > SLICE:
-            self._limit = max(int(self._limit * max(SLICE / took, 0.25)), FEWEST)
-        elif took < SLICE / 2 and events >= self._limit:
-            self._limit = min(self._limit * 2, MOST)
 
     # -- models that stopped -----------------------------------------------------------------
     def report(self, run: ModelRun) -> None:

@@ -1,4 +1,4 @@
-"""How much of its time a replica gives to a build that cannot keep up with what is committed meanwhile.
+"""How many events a replica takes at a time, and how much of its time it gives to a build that cannot keep up.
 
 The setting is kept to as long as the build gains on the replica. Where it does not, the share is raised step by step, or
 the rebuild would never be done; it is the setting's again once that would do. The replica's thread.
@@ -6,7 +6,7 @@ the rebuild would never be done; it is the setting's again once that would do. T
 
 from __future__ import annotations
 
-__all__ = ["LONGEST", "WINDOW", "Pace"]
+__all__ = ["LONGEST", "WINDOW", "Pace", "adapted"]
 
 WINDOW = 2.0
 """Seconds over which it is seen whether a build gains."""
@@ -22,6 +22,18 @@ SPARE = 1.25
 
 LONGEST = 1.0
 """Seconds that live events wait for a slice at most, where it makes up for what they took."""
+
+
+def adapted(limit: int, took: float, events: int, seconds: float, fewest: int, most: int) -> int:
+    """How many events to take next, so that they take about so many seconds, when `events` took so long now.
+
+    It grows only where the limit was reached: fewer events say nothing of what more would take.
+    """
+    if took > seconds:
+        return max(int(limit * max(seconds / took, 0.25)), fewest)
+    if took < seconds / 2 and events >= limit:
+        return min(limit * 2, most)
+    return limit
 
 
 class Pace:

@@ -7,6 +7,7 @@ snapshots of them from other threads.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from actors.mailbox import Mailbox, Request, Tick
 from actors.messages import Applied, Apply, CatchUp, Join
 from actors.replicas.filling import Filling
 from actors.replicas.home import ReplicaHome
+from actors.replicas.pace import adapted
 from actors.replicas.progress import Progress
 from actors.replicas.projecting import ModelRun, Projector
 from actors.replicas.replay import read_commands
@@ -27,11 +29,17 @@ __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "
 
 logger = logging.getLogger("onewriter.replica")
 
-READ_BATCH = 2_000
-"""Events read from the log, or applied, in one transaction of a replica; the last command's to the end."""
+READ_BATCH, MOST_BATCH = 2_000, 50_000
+"""Events read from the log, or applied, in one transaction of a replica: at first, and at most where they lag and take
+less than `BATCH_SECONDS`; the last command's to the end."""
+
+BATCH_SECONDS = 0.25
+"""What a transaction should not exceed. So long is a replica's answer out of date that is far behind anyway, and the
+larger its batch, the less each event costs: a row that changed often is written once."""
 
 PRESSED_BATCH = 200
-"""The same while a build does not keep up: small batches, so that it often has its turn between them."""
+"""The same while a build does not keep up: small batches, so that it often has its turn between them. And the fewest
+where events take long."""
 
 
 class RetryStopped(Request):
@@ -102,6 +110,7 @@ class ReadReplica(Worker):
         self._turns = turns
         self._share = share
         self._listeners = listeners
+        self._limit = READ_BATCH
         self._settle_in()
 
     def _settle_in(self) -> None:
@@ -169,14 +178,14 @@ class ReadReplica(Worker):
 
     # -- live events -------------------------------------------------------------------------
     def _most(self) -> int:
-        return PRESSED_BATCH if self._filling.pressed else READ_BATCH
+        return PRESSED_BATCH if self._filling.pressed else self._limit
 
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
-        waiting = self.mailbox.drain(64, Apply)
+        most = self._most()
+        waiting = self.mailbox.drain(most, Apply)
         if not waiting:
             return first.events
         events = list(first.events)
-        most = self._most()
         for index, one in enumerate(waiting):
             if len(events) >= most:
                 self.mailbox.hold(waiting[index:])
@@ -211,7 +220,10 @@ class ReadReplica(Worker):
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         live = self._live()
+        began = time.monotonic()
         stopped = self._projector.apply(events, live) if live else ()
+        took = time.monotonic() - began
+        self._limit = adapted(self._limit, took, len(events), BATCH_SECONDS, PRESSED_BATCH, MOST_BATCH)
         position = events[-1].position
         self._position = position
         for run in stopped:

@@ -24,6 +24,8 @@ SIZES = (1, 3, 20, 1, 45, 8, 1, 1, 100, 6)
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_replica, "READ_BATCH", SLICE)
+    monkeypatch.setattr(read_replica, "MOST_BATCH", SLICE)
+    monkeypatch.setattr(read_replica, "PRESSED_BATCH", SLICE)
     monkeypatch.setattr(filling, "FEWEST", SLICE)
     monkeypatch.setattr(filling, "MOST", SLICE)
     monkeypatch.setattr(filling, "RETRY_FIRST", 0.01)
@@ -224,10 +226,11 @@ def test_a_model_that_stopped_in_the_middle_has_nothing_of_the_command_then_and_
     domain.fails_at = (4, 20)
     with System.open(store_path, domain.domain, replicas=1) as system:
         pack_all(system, domain)
-        wait_until(lambda: len(system.health().problems) == 3)
         before = sum(SIZES[:4])
-        for model in system.health().replicas[0].models:
-            assert (model.applied, model.stopped_at) == (before, before + 21)
+        stopped = [(before, before + 21)] * 3
+        wait_until(
+            lambda: [(one.applied, one.stopped_at) for one in system.health().replicas[0].models] == stopped
+        )
         with pytest.raises(ModelStopped):
             system.query(domain.queries[0]())
     domain.fails_at = None

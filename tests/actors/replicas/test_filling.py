@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.replicas.filling import FEWEST, MOST, SLICE, Filling, rebuilds_of
-from actors.replicas.pace import LONGEST, Pace
+from actors.replicas.filling import FEWEST, LONG_SLICE, MOST, SLICE, Filling, rebuilds_of
+from actors.replicas.pace import LONGEST, Pace, adapted
 from actors.replicas.projecting import ProjectionFailure
 from actors.replicas.rebuilds import Rate
 from actors.replicas.turns import Turns
@@ -188,6 +188,36 @@ def test_slices_are_as_long_as_they_should_be(cost, least, most):
     took = (last - first + 1) * cost
     assert least <= replica.filling._limit <= most
     assert took <= max(2 * SLICE, FEWEST * cost * 1.01)
+
+
+@pytest.mark.parametrize(
+    ("runs", "seconds"),
+    [
+        ([Run("m", 0), Run("n", 0)], LONG_SLICE),
+        ([Run("m", 0), Run("n", 1000)], SLICE),
+    ],
+    ids=["nobody waits for live events", "one model is live"],
+)
+def test_slices_are_long_where_they_keep_no_live_events_waiting(runs, seconds):
+    replica = Replica(runs, position=1_000_000)
+    replica.filling._limit = MOST
+    replica.projector.cost = 0.001
+    runs[-1].checkpoint = 1_000_000 if seconds == SLICE else 0
+    replica.slice()
+    assert replica.filling._limit == max(int(MOST * max(seconds / 1.0, 0.25)), FEWEST)
+    replica.filling._limit = int(seconds / 2 / 0.001) - 1
+    runs[0].checkpoint = 0
+    replica.slice()
+    assert replica.filling._limit == 2 * (int(seconds / 2 / 0.001) - 1)
+
+
+def test_the_number_of_events_follows_the_time_that_they_take():
+    assert adapted(100, 0.1, 100, 1.0, 10, 150) == 150, "twice as many, but not above the most"
+    assert adapted(100, 0.1, 99, 1.0, 10, 1000) == 100, "what was not asked for says nothing"
+    assert adapted(100, 0.7, 100, 1.0, 10, 1000) == 100
+    assert adapted(100, 2.0, 100, 1.0, 10, 1000) == 50
+    assert adapted(100, 60.0, 100, 1.0, 10, 1000) == 25, "one slow slice is no reason to crawl"
+    assert adapted(20, 60.0, 20, 1.0, 10, 1000) == 10
 
 
 def test_a_build_waits_for_the_turn_of_its_replica():

@@ -63,7 +63,9 @@ class Report:
         """report.md and results.json."""
         figures = self.figures()
         took = time.perf_counter() - self.started
-        page = report_page(self.environment, judged(AIMS, figures), self.pages.values(), took)
+        aims = judged(AIMS, figures)
+        quick = bool(self.settings["quick"])
+        page = report_page(self.environment, aims, self.pages.values(), took, quick=quick)
         (self.folder / "report.md").write_text(page)
         content = {
             "environment": self.environment,

@@ -91,9 +91,15 @@ def section_page(section: Section, plots: Iterable[str] = ()) -> str:
 
 
 def report_page(
-    environment: Mapping[str, str], aims: Sequence[Judged], pages: Iterable[str], seconds: float
+    environment: Mapping[str, str],
+    aims: Sequence[Judged],
+    pages: Iterable[str],
+    seconds: float,
+    *,
+    quick: bool = False,
 ) -> str:
-    """The whole report."""
+    """The whole report; a `quick` one says of itself that its figures mean nothing."""
+    warning = "**A quick run: all was measured once and small, so the figures mean nothing.**"
     judged = [one.met for one in aims if one.met is not None]
     counted = f"{sum(judged)} of {len(judged)} aims that were measured are met." if judged else ""
     return (
@@ -105,6 +111,7 @@ def report_page(
                 f"Measured in {seconds / 60:.0f} minutes. Only figures of one run say anything about one another: "
                 "machines drift, and ratios are taken within a round, then the median of them over the rounds, "
                 "with the lowest and the highest in brackets.",
+                warning if quick else "",
                 "## Aims",
                 aims_table(aims),
                 counted,

@@ -124,6 +124,8 @@ def test_the_report_counts_the_aims_that_were_measured() -> None:
     assert "| disk | fast |" in page
     assert "1 of 1 aims that were measured are met." in page
     assert page.endswith("## Rates\n\n## Lag\n")
+    assert "figures mean nothing" not in page
+    assert "figures mean nothing" in report_page({}, aims, [], 1.0, quick=True)
 
 
 def test_every_aim_is_about_entries_that_are_measured() -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from logging.handlers import MemoryHandler
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from actors.domain import Domain
 from actors.repl.errors import Quit, ReplError, describe
@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replicas", type=_positive, default=3, metavar="N", help="read replicas (default: 3)"
     )
+    parser.add_argument(
+        "--workers",
+        choices=("thread", "process"),
+        default="thread",
+        help="whether replicas are threads or processes (default: thread)",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_USE
     _end_in_order()
     try:
-        return _session(domain, options.path, options.replicas, output, terminal)
+        settings = {"replicas": options.replicas, "workers": options.workers}
+        return _session(domain, options.path, settings, output, terminal)
     except _NotOpened as error:
         output.error(str(error))
         return FAILED
@@ -84,9 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _session(domain: Domain, path: str | None, replicas: int, output: Output, terminal: bool) -> int:
+def _session(
+    domain: Domain, path: str | None, settings: dict[str, Any], output: Output, terminal: bool
+) -> int:
     with ExitStack() as stack:
-        system = _opened(stack, domain, path, replicas)
+        system = _opened(stack, domain, path, settings)
         if path is None:
             note = "this store is thrown away at the end; name a PATH to keep one"
             (output.say if terminal else PlainOutput(sys.stderr, sys.stderr).say)(note)
@@ -105,7 +114,7 @@ class _NotOpened(Exception):
     pass
 
 
-def _opened(stack: ExitStack, domain: Domain, path: str | None, replicas: int) -> System:
+def _opened(stack: ExitStack, domain: Domain, path: str | None, settings: dict[str, Any]) -> System:
     """The system, which `stack` closes. Raises `_NotOpened`, whose line is all that is said then."""
     # What is logged meanwhile, tracebacks too, would only bury that line.
     held = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
@@ -116,7 +125,7 @@ def _opened(stack: ExitStack, domain: Domain, path: str | None, replicas: int) -
         if path is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="onewriter-repl-"))
             path = os.path.join(folder, "store")
-        system = stack.enter_context(System.open(path, domain, replicas=replicas))
+        system = stack.enter_context(System.open(path, domain, **settings))
     except Exception as error:
         raise _NotOpened(describe(error)) from error
     finally:

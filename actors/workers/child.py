@@ -55,6 +55,7 @@ def _run(control: Line, questions: list[Line]) -> int:
         return 0
     (config,) = protocol.unpack(bodies.pop(0))
     sys.path[:] = config["sys_path"]
+    sys.setswitchinterval(config["switch_interval"])
     _watch_parent(config["parent"], control)
     try:
         residence = _move_in(config, control, questions)

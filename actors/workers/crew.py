@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -72,6 +73,7 @@ class Crew:
             "path": os.path.abspath(path),
             "settings": asdict(settings),
             "parent": os.getpid(),
+            "switch_interval": sys.getswitchinterval(),
         }
         for name in settings.replica_names:
             self._add(name, os.path.abspath(folder))
@@ -155,6 +157,7 @@ class Crew:
                 self._orders[name],
                 turns,
                 lambda actor, why: _restarted(runtime.children[actor], why),
+                self._log.reader_check,
                 runtime.applied_listeners,
             )
             for channel in station.channels.values():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from actors.replicas.turns import Turns
@@ -18,6 +19,7 @@ from actors.workers.far import FarHome, FarState
 from actors.workers.orders import Orders
 from actors.workers.process import WorkerDied, WorkerProcess
 from actors.workers.progress import FarProgress
+from storage import StorageError
 from storage.codec import Codec
 
 __all__ = ["Station"]
@@ -54,6 +56,7 @@ class Station:
         orders: Orders,
         turns: Turns,
         exited: Callable[[str, str], None],
+        gone: Callable[[], object],
         listeners: Sequence[Callable[[str, int, float], None]],
     ) -> None:
         """Before the stand-in begins: who is told what the worker says."""
@@ -61,6 +64,7 @@ class Station:
         self.orders = orders
         self._turns = turns
         self._exited = exited
+        self._gone = gone
         self._listeners = listeners
         self._at = 0
 
@@ -106,6 +110,9 @@ class Station:
         self._turns.give_up(self.name)
         jobs = [(channel, job) for channel in self.channels.values() for job in channel.detach()]
         self.end()
+        # The slot of a reader that was killed would keep pages of the log from being used again.
+        with suppress(StorageError):
+            self._gone()
         for channel, job in jobs:
             if self.closing:
                 channel.elsewhere(job)

@@ -57,6 +57,12 @@ def test_nothing_is_echoed() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_replicas_may_be_processes() -> None:
+    done = session(LAMP + "Cheapest limit=1\n", "--workers", "process", "--replicas", "2")
+    assert done.stdout.splitlines()[-1] == "lamp  Desk lamp  light      1999"
+    assert done.returncode == 0
+
+
 def test_a_session_reads_its_own_writes() -> None:
     prices = "".join(f"RepriceProduct lamp {price}\nProductDetails lamp\n" for price in range(1, 40))
     done = session(LAMP + prices)
@@ -271,7 +277,7 @@ def test_what_is_logged_while_it_opens_is_said_once_it_is_open(
 
     monkeypatch.setattr(program.System, "open", talking)
     with ExitStack() as stack:
-        program._opened(stack, shop, str(store_path), 1)
+        program._opened(stack, shop, str(store_path), {"replicas": 1})
     assert "a replica begins anew" in caplog.messages
 
 

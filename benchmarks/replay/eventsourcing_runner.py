@@ -125,7 +125,7 @@ class EventsourcingReplay(ReplayPeer):
         }
         application = Shop(env=self.environment)
         listed: dict[str, Product] = {}
-        for batch in in_batches(history(total), BATCH):
+        for batch in in_batches(history(total, self.each), BATCH):
             changed = []
             for command in batch:
                 if isinstance(command, ListProduct):

@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from itertools import islice
 from pathlib import Path
 
+import lmdb
 import msgpack
 
 from actors import System
 from benchmarks.domain import ListProduct, catalog, products, shop
 from benchmarks.peers.base import in_batches
-from benchmarks.replay.workload import history
+from benchmarks.replay.workload import EACH, history
 
 TIMEOUT = 600.0
 BATCH = 2_000
@@ -28,6 +29,8 @@ class ReplayPeer(ABC):
 
     keeps: str
     """What is durable when: printed under the table."""
+    each: int = EACH
+    """Events of each product, set before `fill`."""
 
     @abstractmethod
     def fill(self, folder: Path, total: int) -> None:
@@ -49,15 +52,13 @@ class ReplayPeer(ABC):
 class OneWriterReplay(ReplayPeer):
     """A system with one replica that has lost its tables, from the opening until it has caught up."""
 
-    keeps = (
-        f"checkpoint and tables in one transaction for up to {BATCH:,} events, no fsync: the log has it all"
-    )
+    keeps = "checkpoint and tables in one transaction for as many events as take 0.25 s, no fsync: the log has it all"
     system: System | None = None
 
     def fill(self, folder: Path, total: int) -> None:
         self.path = folder / "shop"
         with System.open(self.path, shop, replicas=1) as system:
-            for batch in in_batches(history(total), BATCH):
+            for batch in in_batches(history(total, self.each), BATCH):
                 system.execute_many(batch, timeout=TIMEOUT)
         shutil.rmtree(self.path / "replicas")
 
@@ -98,7 +99,7 @@ class SqliteLoop(ReplayPeer):
             """
         )
         self.connection.execute("BEGIN")
-        for command in history(total):
+        for command in history(total, self.each):
             listed = isinstance(command, ListProduct)
             fields = {"sku": command.sku, "price": command.price}
             if isinstance(command, ListProduct):
@@ -134,3 +135,51 @@ class SqliteLoop(ReplayPeer):
     def close(self) -> None:
         if self.connection is not None:
             self.connection.close()
+
+
+class LmdbBulkLoad(ReplayPeer):
+    """No replay at all: the rows that are to be there in the end, and their index entries, encoded and sorted beforehand.
+
+    LMDB's fastest way to write them, which whoever fills tables in LMDB can only come near to.
+    """
+
+    keeps = "rows and index entries appended in one transaction, no fsync, nothing read, decoded or sorted"
+    environment: lmdb.Environment | None = None
+
+    def fill(self, folder: Path, total: int) -> None:
+        rows: dict[str, dict[str, str | int]] = {}
+        for command in history(total, self.each):
+            if isinstance(command, ListProduct):
+                rows[command.sku] = {"sku": command.sku, "name": command.name, "price": command.price}
+            else:
+                rows[command.sku]["price"] = command.price
+        self.rows = sorted((sku.encode(), msgpack.packb(row)) for sku, row in rows.items())
+        self.prices = sorted(
+            (int(row["price"]).to_bytes(8) + sku.encode(), sku.encode()) for sku, row in rows.items()
+        )
+        self.environment = lmdb.open(str(folder / "shop"), map_size=1 << 32, max_dbs=2, sync=False)
+
+    def replay(self) -> float:
+        assert self.environment is not None
+        started = time.perf_counter()
+        with self.environment.begin(write=True) as transaction:
+            for name, entries in ((b"products", self.rows), (b"price", self.prices)):
+                database = self.environment.open_db(name, txn=transaction)
+                with transaction.cursor(database) as cursor:
+                    cursor.putmulti(entries, append=True)
+        return time.perf_counter() - started
+
+    def found(self) -> tuple[int, int]:
+        assert self.environment is not None
+        products = self.environment.open_db(b"products")
+        price = self.environment.open_db(b"price")
+        with self.environment.begin() as transaction:
+            prices = [
+                msgpack.unpackb(transaction.get(sku, db=products))["price"]
+                for _, sku in transaction.cursor(price)
+            ]
+        return len(prices), sum(prices)
+
+    def close(self) -> None:
+        if self.environment is not None:
+            self.environment.close()

@@ -33,9 +33,13 @@ class Other:
 
     def do(self, *words: object) -> str:
         """Have it carry out one line; returns its answer."""
+        self.begin(*words)
+        return self.answer()
+
+    def begin(self, *words: object) -> None:
+        """Have it carry out one line; `answer` waits for it."""
         assert self.process.stdin is not None
         print(*words, file=self.process.stdin, flush=True)
-        return self.answer()
 
     def answer(self) -> str:
         """Its next line."""

@@ -78,6 +78,17 @@ def test_a_tail_that_is_known_goes_on_with_what_was_told_since(store_path: Path)
         assert log.stats()["commands"] == 20
 
 
+def test_look_ups_stay_at_the_head_while_the_writer_goes_on(store_path: Path) -> None:
+    with other(WRITER, store_path) as writer, follow_after(writer.do("until", 1), store_path) as log:
+        writer.begin("until", 2_500)
+        at = 0
+        while at < 2_500:
+            at = int(log.note(b"at") or b"")
+            log.advance(at)
+            check(log, at)
+        assert writer.answer() == "2500"
+
+
 def test_a_snapshot_of_a_state_beyond_the_head_is_not_shown(store_path: Path) -> None:
     with other(WRITER, store_path) as writer, follow_after(writer.do("until", 9), store_path) as log:
         log.advance(7)

@@ -177,8 +177,7 @@ def test_a_model_in_sqlite_is_of_the_same_moment_as_the_tables(store_path: Path)
     go_on = store_path.parent / "go-on"
     go_on.touch()
     with applied(store_path, TABLES, TEXTS, names=("tables", "texts")) as (process, reader):
-        assert process.process.stdin is not None
-        print("forever", file=process.process.stdin, flush=True)
+        process.begin("forever")
         assert process.answer() == "begun"
         seen: set[int] = set()
         end = time.monotonic() + PATIENCE

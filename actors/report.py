@@ -144,7 +144,9 @@ def _problems(
                 f"the rebuild of model {one.model} on {one.replica} is stopped after position {one.position}"
             )
     for replica in replicas:
-        if replica.left_out:
+        if runtime.crew is not None and not runtime.crew.stations[replica.name].ready:
+            found.append(f"{replica.name} has no worker process at present: one is being started")
+        elif replica.left_out:
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
             if model.stopped_at is not None:

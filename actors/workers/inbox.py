@@ -45,7 +45,7 @@ class Inbox(Mailbox):
         self._answers: list[bytes] = []
         self._size = 0
         self._since = 0.0
-        self.before = 0.0
+        self._before = 0.0
 
     def put(self, envelope: Any, /) -> None:
         """For the order to stop, which comes after all questions that are here already. The worker's main thread."""
@@ -56,29 +56,41 @@ class Inbox(Mailbox):
         """The next question; waits for one."""
         if self._held:
             return self._held.popleft()
-        while not self._bodies:
+        while (one := self._next()) is None:
             self.flush()
             bodies = self._wire.receive()
             if bodies is None:
                 return super().get()
             self._bodies.extend(bodies)
-            self.before = time.monotonic()
-        return self._job(self._bodies.popleft())
+            self._before = time.monotonic()
+        return one
 
     def drain(self, limit: int, *kinds: type) -> list[Any]:
         """The questions that came with the one before."""
         taken: list[Any] = []
-        while self._bodies and len(taken) < limit:
-            one = self._job(self._bodies.popleft())
+        while len(taken) < limit and (one := self._next()) is not None:
             if kinds and one.__class__ not in kinds:
                 self._held.append(one)
                 break
             taken.append(one)
         return taken
 
-    def _job(self, body: bytes) -> Any:
-        if body == protocol.KILL:
-            return Kill()
+    def _next(self) -> Any:
+        """The next of those that are here; None when there is none."""
+        while self._bodies:
+            body = self._bodies.popleft()
+            if body == protocol.KILL:
+                return Kill()
+            try:
+                return self._job(body)
+            except Exception as error:
+                # One whose class refuses what the same class held in the parent: nobody else is to suffer for it.
+                number, *_ = protocol.QUESTION.unpack_from(body)
+                failed = QueryFailed(f"the query could not be read in the worker process: {described(error)}")
+                self.answer(number, protocol.FAILED, QueryJob([], 0.0), self.failure(failed))
+        return None
+
+    def _job(self, body: bytes) -> QueryJob:
         number, target, seconds, inline = protocol.QUESTION.unpack_from(body)
         queries = [
             (query, self._queries[type(query)])
@@ -96,7 +108,7 @@ class Inbox(Mailbox):
     def answer(self, number: int, kind: int, job: QueryJob, data: bytes) -> None:
         """Send an answer, perhaps together with those that follow at once."""
         now = time.monotonic()
-        took, self.before = now - self.before, now
+        took, self._before = now - self._before, now
         body = protocol.ANSWER.pack(number, kind, job.seen, job.newest, took) + data
         if not self._answers:
             self._since = now

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import actors
-from actors.errors import SystemClosed
+from actors.errors import ActorsError
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
@@ -29,8 +29,8 @@ BOOT = (
 SEND_BUFFER = 1 << 20
 
 
-class WorkerDied(Exception):
-    """A worker process ended without being asked to."""
+class WorkerDied(ActorsError):
+    """A worker process ended without being asked to, or did not get ready."""
 
 
 def import_paths() -> list[str]:
@@ -42,7 +42,7 @@ class WorkerProcess:
     """A child process with its lines; `control` is read by one thread."""
 
     def __init__(self, name: str, config: dict[str, Any], queries: int) -> None:
-        """Starts it; `queries` is the number of its query actors. Raises `OSError` where that can't be."""
+        """Starts it; `queries` is the number of its query actors. Raises `WorkerDied` where that can't be."""
         self.name = name
         ours, theirs = [], []
         try:
@@ -62,9 +62,11 @@ class WorkerProcess:
                 # Ctrl-C goes to the foreground group: a worker ends by its line.
                 process_group=0,
             )
-        except BaseException:
+        except BaseException as error:
             for one in ours:
                 one.close()
+            if isinstance(error, OSError):
+                raise WorkerDied(f"no process could be started for {name}: {error}") from error
             raise
         finally:
             for one in theirs:
@@ -87,7 +89,7 @@ class WorkerProcess:
                     return values, bodies[place + 1 :]
                 if word == protocol.REFUSED:
                     raise unpack_error(values[0], codec)
-        raise SystemClosed(f"the process {self.pid} of {self.name} was not ready within {timeout:g} s")
+        raise WorkerDied(f"process {self.pid} of {self.name} was not ready within {timeout:g} s")
 
     def ending(self) -> str:
         """How it ended; it is killed if it has not within a moment."""

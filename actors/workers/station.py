@@ -70,7 +70,7 @@ class Station:
 
     # -- the process -------------------------------------------------------------------------
     def spawn(self) -> None:
-        """Start a worker; `settle` waits until it is ready. Raises `OSError`."""
+        """Start a worker; `settle` waits until it is ready. Raises `WorkerDied`."""
         config = self._config()
         self._told = config["head"]
         self.process = WorkerProcess(self.name, config, len(self.channels))
@@ -130,6 +130,11 @@ class Station:
                 process.wait(5.0)
             process.close()
             self.process = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has the replica open."""
+        return all(channel.attached for channel in self.channels.values())
 
     # -- what the worker says: the stand-in's thread -----------------------------------------
     def heard(self, body: bytes) -> None:

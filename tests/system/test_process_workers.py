@@ -31,6 +31,7 @@ from tests.system.yard import (
     Heard,
     Kept,
     KeptTotalOf,
+    Large,
     Odd,
     Position,
     Refuse,
@@ -202,6 +203,22 @@ def test_queries_of_many_are_answered_at_one_position_while_the_writer_goes_on(s
         assert len(workers) > 1, "they were never shared out"
 
 
+def test_large_results_and_many_query_actors_go_through_the_same_lines(store_path: Path) -> None:
+    with System.open(store_path, yard.yard, replicas=2, query_actors=3, workers="process") as system:
+        assert len([one for one in system.health().actors if ".query-" in one.name]) == 6
+        with Threads() as threads:
+            for size in range(8):
+                threads.start(
+                    lambda size=size: [
+                        len(system.query(Large(size << 20), timeout=PATIENCE)) == size << 20
+                        or pytest.fail("it was cut")
+                        for _ in range(3)
+                    ]
+                )
+        replicas = system.health().replicas
+        assert sum(one.queries_served for one in replicas) == 24
+
+
 def test_results_are_cached_in_each_worker(system: System) -> None:
     system.execute(Count("a", 3))
     for _ in range(10):
@@ -341,6 +358,32 @@ def test_a_replica_whose_files_are_removed_is_begun_anew(system: System, store_p
     assert system.dump("replica-1", yard.counts) == system.dump("replica-2", yard.counts)
     with system.view(yard.counts, consistency="strong") as view:
         assert view[yard.totals].get("a")["total"] == 50
+
+
+def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(system: System) -> None:
+    system.execute(Count("a"))
+    system.wait_applied()
+    stopped = pids(system)["replica-1"]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        for _ in range(20):
+            system.execute_many([Count("a") for _ in range(100)])
+        with Threads() as threads:
+            for _ in range(4):
+                threads.start(lambda: system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE))
+        with pytest.raises(ConsistencyTimeout):
+            system.wait_applied(timeout=0.05)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert system.wait_applied(timeout=PATIENCE) == 2001
+
+
+def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> None:
+    system = System.open(store_path, yard.yard, replicas=2, workers="process")
+    workers = pids(system)
+    os.kill(workers["replica-2"], signal.SIGSTOP)
+    system.close(timeout=1.0)
+    assert all(gone(pid) for pid in workers.values())
 
 
 # -- closing ---------------------------------------------------------------------------------

@@ -162,6 +162,14 @@ class Die:
 
 
 @yard.query(reads=[counts])
+class Large:
+    size: int
+
+    def run(self, view: Any) -> bytes:
+        return bytes(self.size)
+
+
+@yard.query(reads=[counts])
 class Odd:
     def run(self, view: Any) -> Any:
         return [{"rows": object()}]

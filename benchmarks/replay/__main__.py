@@ -52,7 +52,6 @@ ENTRIES = [
     Entry("sqlite3 loop", SqliteLoop),
     Entry("eventsourcing's ProjectionRunner", _eventsourcing(), 0.05),
     Entry("eventsourcing's ProjectionRunner, in memory", _eventsourcing(in_memory=True), 0.1),
-    Entry("LMDB's bulk load", LmdbBulkLoad),
     Entry(OURS + NEW_ROWS, OneWriterReplay),
     Entry("sqlite3 loop" + NEW_ROWS, SqliteLoop),
     Entry("LMDB's bulk load" + NEW_ROWS, LmdbBulkLoad),

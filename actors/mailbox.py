@@ -164,6 +164,8 @@ class Mailbox:
         With `kinds`, those up to the first one of another class, which stays to be taken next.
         """
         taken: list[Any] = []
+        if self.empty() and not (self._line or self._waiting):
+            return taken  # An exception for an empty queue costs more than the whole of this.
         held, get = self._held, self._queue.get_nowait
         try:
             while held and len(taken) < limit:

@@ -108,7 +108,7 @@ class Runtime:
         self.processes = Processes(domain, log, self.writes, self.progress)
         if self.processes.running:
             self.committed_listeners.append(self.processes.wake)
-        self.balancer = (Balancer if crew is None else crew.balancer_class)(self.query_desks)
+        self.balancer = Balancer(self.query_desks)
         cached = (
             crew is None and settings.result_cache and any(spec.cache for spec in domain.queries.values())
         )

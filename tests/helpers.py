@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 PATIENCE = 20.0
@@ -20,6 +21,12 @@ def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
             raise AssertionError(f"not reached within {timeout:g} s: {condition}")
         never.wait(0.005)
     return found
+
+
+def in_a_thread(work: Callable[[], Any]) -> Any:
+    """What `work()` returns in a thread of its own, which has asked nothing before."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(PATIENCE)
 
 
 class Threads:

@@ -25,6 +25,8 @@ from storage.inline import InlineSnapshot
 __all__ = ["QueryActor", "QueryJob", "QueryStats", "all_inline"]
 
 MAX_BATCH = 64
+_WHOLE = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
+"""What nearly every query returns. Asking whether it is an iterator takes as long as a look-up in LMDB."""
 
 
 def all_inline(models: Mapping[str, ReadModel]) -> bool:
@@ -138,8 +140,8 @@ class QueryActor(Worker):
         for job in [job for job in jobs if job.inline]:
             self._answer_inline(job)
             jobs.remove(job)
-        if not jobs:
-            return
+            if not jobs:
+                return
         store = self._stores[self._replica]
         try:
             models = jobs[0].models if len(jobs) == 1 else {model for job in jobs for model in job.models}
@@ -155,14 +157,23 @@ class QueryActor(Worker):
                     self._stats.failed += 1
                     job.answer(error)
             return
+        outcome = None
         try:
             while jobs:
                 job = jobs[0]
                 if not self._is_late(job) and not job.future.cancelled():
-                    self._answer(job, store, snapshot)
+                    outcome = self._outcome(job, store, snapshot)
+                    if outcome is not None:
+                        if len(jobs) == 1:
+                            break
+                        job.answer(outcome)
                 jobs.popleft()
         finally:
             snapshot.close()
+        if jobs and outcome is not None:
+            # Last of all, so that this thread is done with the interpreter when the caller's wakes up and wants it.
+            self._stats.activity = None
+            jobs[0].answer(outcome)
 
     def _answer_inline(self, job: QueryJob) -> None:
         """Answer from the tables that the writer keeps: what was committed before this is in them."""
@@ -210,24 +221,27 @@ class QueryActor(Worker):
             self._condemn(self._replica, store, f"it is damaged: {error}")
         return damaged
 
-    def _answer(self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot) -> None:
+    def _outcome(
+        self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot
+    ) -> list[Any] | Exception | None:
+        """The results, or the error; None where it was left to another replica."""
         try:
             job.seen, job.newest = snapshot.checkpoints(job.models)
             floor = self._progress.floor(self._replica, job.models)
             if job.unfit(floor):
                 # The replica was begun anew after the job was given to it, or one of the models stopped.
                 self._redirect(job)
-            elif job.keys is not None:
-                job.answer(self._run_and_keep(job, job.keys, snapshot))
-            else:
-                view = View(snapshot, job.models, lend=True)
-                job.answer([self._run(query, spec, view) for query, spec in job.queries])
+                return None
+            if job.keys is not None:
+                return self._run_and_keep(job, job.keys, snapshot)
+            view = View(snapshot, job.models, lend=True)
+            return [self._run(query, spec, view) for query, spec in job.queries]
         except Exception as error:
             if self._is_damage(store, error):
                 self._redirect(job)
-                return
+                return None
             self._stats.failed += 1
-            job.answer(error)
+            return error
 
     def _run_and_keep(self, job: QueryJob, keys: list[bytes | None], snapshot: Snapshot) -> list[Any]:
         """Each result from the cache, or found on a view of its own and kept: before the caller can change it."""
@@ -250,7 +264,7 @@ class QueryActor(Worker):
         try:
             result = query.run(view)
             # A lazy result would read from a snapshot that is closed by then.
-            if isinstance(result, Iterator):
+            if result.__class__ not in _WHOLE and isinstance(result, Iterator):
                 result = list(result)
             if view.lent:
                 # The views of a dict can't be copied.

@@ -156,6 +156,7 @@ class ReadGateway:
 
     def redirect(self, job: QueryJob) -> None:
         """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        self.balancer.move_on()
         _Dispatch(self, job).look()
 
     def _spec(self, query: Any) -> QuerySpec:

@@ -23,7 +23,7 @@ from actors.workers import protocol
 from actors.workers.channel import Channel
 from actors.workers.far import FarHome, FarStore
 from actors.workers.finding import Whereabouts, fingerprints, whereabouts
-from actors.workers.gateway import FarBalancer, FarGateway
+from actors.workers.gateway import FarGateway
 from actors.workers.orders import Orders
 from actors.workers.process import import_paths
 from actors.workers.progress import FarProgress
@@ -44,7 +44,6 @@ class Crew:
     """All stations. `homes` and `stores` stand for those of the replicas."""
 
     progress_class = FarProgress
-    balancer_class = FarBalancer
     gateway_class = FarGateway
 
     def __init__(

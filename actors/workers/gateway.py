@@ -6,12 +6,11 @@ A caller that waits reads the answer itself; many queries of one caller are shar
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.queries.balancer import Balancer, Desk
+from actors.queries.balancer import Desk
 from actors.queries.cache import Answer
 from actors.queries.query_actor import QueryJob
 from actors.queries.reading import ReadGateway, _Dispatch
@@ -20,25 +19,7 @@ from actors.workers.channel import Channel, FarJob
 from actors.workers.far import FarHome
 from actors.workers.sharing import Sharing
 
-__all__ = ["FarBalancer", "FarGateway"]
-
-
-class FarBalancer(Balancer):
-    """As `Balancer`; a caller stays with a worker for as long as that has nothing else to do, since it is warm then."""
-
-    def pick(self, replicas: Iterable[str]) -> Desk:
-        """A query actor on one of these replicas, of which there is at least one."""
-        desks = [desk for name in replicas for desk in self._desks[name]]
-        # Threads begin at different ones, so that few of them meet.
-        first = (threading.get_ident() >> 12) % len(desks)
-        best = desks[first]
-        lowest = best.load()
-        if lowest:
-            for desk in desks[first + 1 :] + desks[:first]:
-                load = desk.load()
-                if load < lowest:
-                    best, lowest = desk, load
-        return best
+__all__ = ["FarGateway"]
 
 
 class FarGateway(ReadGateway):

@@ -15,7 +15,7 @@ from actors import ConsistencyTimeout, System
 from actors.replicas.filling import Filling
 from actors.replicas.read_replica import BeginAnew
 from storage import DamagedStore, ReplicaStore, StorageError
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
 from tests.system.tallies import Tallies
 
 Patch = pytest.MonkeyPatch
@@ -55,7 +55,7 @@ def test_damage_that_a_query_meets_costs_no_answer(store_path: Path) -> None:
         damaged = system._runtime.stores["replica-2"]
         damage(system, "replica-2")
         for _ in range(12):
-            assert tallies.ask(system, consistency="strong") == 1
+            assert in_a_thread(lambda: tallies.ask(system, consistency="strong")) == 1
         wait_until(lambda: reasons(system)[1] is not None)
         wait_until(lambda: whole(system))
         assert system._runtime.stores["replica-2"] is not damaged

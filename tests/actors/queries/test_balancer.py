@@ -6,6 +6,7 @@ from collections import Counter
 from actors.mailbox import Mailbox, Request
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.query_actor import QueryStats
+from tests.helpers import in_a_thread
 
 
 class Waiting(Request):
@@ -32,14 +33,35 @@ def test_only_the_replicas_asked_for_are_picked():
     assert {balancer.pick(["b", "c"]).replica for _ in range(4)} == {"c"}
 
 
-def test_equals_take_turns():
+def test_a_thread_stays_with_one_that_is_idle():
     balancer = Balancer([desk(replica, number) for replica in "abc" for number in (1, 2)])
-    assert set(Counter(balancer.pick("abc").name for _ in range(60)).values()) == {10}
+    assert len({balancer.pick("abc").name for _ in range(60)}) == 1
 
 
-def test_equally_loaded_ones_take_turns_too():
-    balancer = Balancer([desk(replica, waiting=2) for replica in "abc"])
-    assert set(Counter(balancer.pick("abc").name for _ in range(30)).values()) == {10}
+def test_threads_take_turns_in_where_they_begin():
+    balancer = Balancer([desk(replica, number) for replica in "abc" for number in (1, 2)])
+    names = Counter(in_a_thread(lambda: balancer.pick("abc").name) for _ in range(12))
+    assert set(names.values()) == {2}
+
+
+def test_a_thread_goes_elsewhere_while_its_own_is_busy():
+    desks = [desk(replica) for replica in "abc"]
+    balancer = Balancer(desks)
+    own = balancer.pick("abc")
+    own.stats.activity = ("Query", time.monotonic())
+    assert balancer.pick("abc") is not own
+    own.stats.activity = None
+    assert balancer.pick("abc") is own
+
+
+def test_a_thread_moves_on_from_what_turned_out_to_be_no_good():
+    balancer = Balancer([desk(replica) for replica in "abc"])
+    picked = []
+    for _ in range(6):
+        picked.append(balancer.pick("abc").replica)
+        balancer.move_on()
+    assert sorted(picked[:3]) == ["a", "b", "c"]
+    assert picked[3:] == picked[:3]
 
 
 def test_a_query_in_hand_is_load():

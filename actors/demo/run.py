@@ -1,7 +1,7 @@
 """The demo: follow an update, deliver orders, replay a history under questions, rebuild a model, check every replica.
 
-`python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--path DIR]`. The main thread replays;
-three more ask questions at the same time.
+`python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--workers process] [--path DIR]`. The main
+thread replays; three more ask questions at the same time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from actors import System
 from actors.demo.delivering import show_delivery
@@ -55,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--replicas", type=positive, default=3, help="read replicas (default: 3)")
     parser.add_argument(
+        "--workers",
+        choices=("thread", "process"),
+        default="thread",
+        help="whether the shop's replicas are threads or processes (default: thread)",
+    )
+    parser.add_argument(
         "--path", type=Path, help="keep the store in this new or empty folder (default: thrown away)"
     )
     options = parser.parse_args(arguments)
@@ -87,7 +94,8 @@ def demonstrate(options: argparse.Namespace, report: Report) -> int:
             show_update(report, Path(folder) / "followed", options.replicas)
             report.heading("A process manager at work: orders on their way")
             delivered = show_delivery(report, Path(folder) / "delivered")
-            return show_history(report, path, options.replicas, source, delivered)
+            settings = {"replicas": options.replicas, "workers": options.workers}
+            return show_history(report, path, settings, source, delivered)
     except (DemoError, JourneyMissing) as error:
         report.bad(str(error))
         return 2
@@ -147,15 +155,16 @@ def show_update(report: Report, path: Path, replicas: int) -> None:
 
 
 def show_history(
-    report: Report, path: Path, replicas: int, source: Source, delivered: tuple[bool, str]
+    report: Report, path: Path, settings: dict[str, Any], source: Source, delivered: tuple[bool, str]
 ) -> int:
     """The third part and the last: replay under questions, rebuild, check all. Returns the exit code."""
+    kind = "replicas in processes" if settings["workers"] == "process" else "replicas"
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
-    report.say(f"with {replicas} replicas and {ASKERS} threads that ask questions meanwhile,")
+    report.say(f"with {settings['replicas']} {kind} and {ASKERS} threads that ask questions meanwhile,")
     report.say(f"and never more than {AHEAD:,} events ahead of the slowest replica.")
     known = Known()
-    with System.open(path, shop, replicas=replicas) as system:
+    with System.open(path, shop, **settings) as system:
         lag = LagSamples(system.replica_names)
         system.on_applied(lag)
         with asking(system, known, ASKERS) as askers, report.progress(source.units, source.total) as moved:

@@ -53,6 +53,12 @@ def test_the_demo_follows_an_update_replays_and_finds_every_replica_equal(out, s
         assert system.position > 700
 
 
+def test_the_demo_runs_with_replicas_in_processes(out):
+    assert main(["demo", "--limit", "300", "--replicas", "2", "--workers", "process"]) == 0
+    assert "with 2 replicas in processes and" in out.getvalue()
+    assert "OK: all 2 replicas equal the log." in out.getvalue()
+
+
 def test_a_history_without_an_order_is_shown_too(out):
     assert main(["demo", "--limit", "3", "--replicas", "1"]) == 0
     assert "OK: all 1 replicas equal the log." in out.getvalue()

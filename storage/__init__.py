@@ -37,6 +37,7 @@ from storage.records import CommandRecord, RecordedEvent
 from storage.replica import ReplicaStore
 from storage.replica_views import Snapshot, WriteTransaction
 from storage.table_index import each, words
+from storage.table_prepared import PreparedRange
 from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
 from storage.table_writer import TableWriter
@@ -60,6 +61,7 @@ __all__ = [
     "ObjectSchema",
     "OnewriterError",
     "OutOfOrder",
+    "PreparedRange",
     "RecordedEvent",
     "ReplicaStore",
     "RowMissing",

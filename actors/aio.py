@@ -40,13 +40,21 @@ class LoopReply:
         self._replies = replies = _replies_here()
         self.waiter: asyncio.Future[Any] = replies.loop.create_future()
         self._settled = False
-        self._deadlines = replies.deadlines(timeout, end)
-        self._deadlines.add(self.waiter, end)
+        deadlines = replies.deadlines.get(timeout)
+        if deadlines is None or end < deadlines.latest:
+            deadlines = replies.other_deadlines(timeout, end)
+        self._deadlines = deadlines
+        deadlines.waiting[self.waiter] = deadlines.latest = end
+        if deadlines.timer is None:
+            deadlines.wait_until(end, time.monotonic())
 
     # -- the loop's thread -------------------------------------------------------------------
     def over(self) -> None:
         """The task does not wait any more."""
-        self._deadlines.over(self.waiter)
+        waiting = self._deadlines.waiting
+        waiting.pop(self.waiter, None)
+        if not waiting:
+            self._deadlines.unused()
 
     def abandon(self) -> None:
         """No task awaits it, nor will one."""
@@ -94,55 +102,46 @@ class Deadlines:
     The loop's thread only.
     """
 
-    __slots__ = ("_key", "_latest", "_replies", "_timer", "_waiting")
+    __slots__ = ("_key", "_replies", "latest", "timer", "waiting")
 
     def __init__(self, replies: LoopReplies, key: Hashable) -> None:
         self._replies = replies
         self._key = key
-        self._waiting: dict[asyncio.Future[Any], float] = {}
-        self._latest = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self.waiting: dict[asyncio.Future[Any], float] = {}
+        self.latest = 0.0
+        self.timer: asyncio.TimerHandle | None = None
 
-    def takes(self, end: float) -> bool:
-        """Whether no other one here ends later."""
-        return end >= self._latest
+    def unused(self) -> None:
+        """Nothing waits here now. The timer stays for the next one, unless there are many like this."""
+        if len(self._replies.deadlines) > SPARE:
+            self._drop()
 
-    def add(self, waiter: asyncio.Future[Any], end: float) -> None:
-        """Have it told when its time is over."""
-        self._waiting[waiter] = self._latest = end
-        if self._timer is None:
-            self._wait_until(end, time.monotonic())
+    def _drop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self._replies.deadlines.get(self._key) is self:
+            del self._replies.deadlines[self._key]
 
-    def over(self, waiter: asyncio.Future[Any]) -> None:
-        """Nobody awaits it any more."""
-        self._waiting.pop(waiter, None)
-        if not self._waiting and self._replies.crowded:
-            self._end()
-
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._replies.drop(self._key, self)
-
-    def _wait_until(self, end: float, now: float) -> None:
+    def wait_until(self, end: float, now: float) -> None:
+        """Set the timer."""
         # In no task's context: that of the first would be kept for as long as any waits.
         context = self._replies.context
-        self._timer = self._replies.loop.call_later(max(end - now, 0.0), self._expire, context=context)
+        self.timer = self._replies.loop.call_later(max(end - now, 0.0), self._expire, context=context)
 
     def _expire(self) -> None:
-        self._timer = None
+        self.timer = None
         now = time.monotonic()
         late: list[asyncio.Future[Any]] = []
-        for waiter, end in self._waiting.items():
+        for waiter, end in self.waiting.items():
             if end > now:
-                self._wait_until(end, now)
+                self.wait_until(end, now)
                 break
             late.append(waiter)
         else:
-            self._end()
+            self._drop()
         for waiter in late:
-            del self._waiting[waiter]
+            del self.waiting[waiter]
             if not waiter.done():
                 waiter.set_exception(TimeoutError())
 
@@ -155,29 +154,16 @@ class LoopReplies:
         self.context = contextvars.Context()
         self.outcomes: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self.woken = False
-        self._deadlines: dict[Hashable, Deadlines] = {}
+        self.deadlines: dict[Hashable, Deadlines] = {}
 
     # -- the loop's thread -------------------------------------------------------------------
-    def deadlines(self, timeout: float, end: float) -> Deadlines:
-        """Those among which one that ends then is the last."""
-        found = self._deadlines.get(timeout)
-        if found is None or not found.takes(end):
-            # A call that tries again comes after others that began later, and ends before them.
-            key = timeout if found is None else (timeout, end)
-            found = self._deadlines.get(key)
-            if found is None:
-                found = self._deadlines[key] = Deadlines(self, key)
+    def other_deadlines(self, timeout: float, end: float) -> Deadlines:
+        """Those of the first that waits that long; or of a call that tries again, and ends before those that came since."""
+        key = (timeout, end) if timeout in self.deadlines else timeout
+        found = self.deadlines.get(key)
+        if found is None:
+            found = self.deadlines[key] = Deadlines(self, key)
         return found
-
-    @property
-    def crowded(self) -> bool:
-        """Whether there are time-outs of many different lengths."""
-        return len(self._deadlines) > SPARE
-
-    def drop(self, key: Hashable, deadlines: Deadlines) -> None:
-        """Nothing waits there."""
-        if self._deadlines.get(key) is deadlines:
-            del self._deadlines[key]
 
     def _hand_out(self) -> None:
         self.woken = False

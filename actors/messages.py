@@ -138,6 +138,8 @@ class Bulk(Request):
         self.remaining -= 1
         if not self.remaining:
             outcomes: list[Any] = [submission.outcome for submission in self.submissions]
+            for submission in self.submissions:
+                submission.bulk = None  # the two would wait for the garbage collector
             with suppress(InvalidStateError):
                 self.future.set_result(outcomes)
 

@@ -95,7 +95,10 @@ class Reply(Future[T]):
                 raise TimeoutError
         if self._made is None and self._state == FINISHED:
             if self._exception is not None:
-                raise self._exception
+                try:
+                    raise self._exception
+                finally:
+                    self = None  # type: ignore[assignment]  # as `Future` does: the traceback has it
             return self._received(self._result)
         return self._received(super().result(timeout))
 

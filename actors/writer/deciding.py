@@ -140,7 +140,8 @@ class Overlay:
         try:
             return self._decide(submission)
         except OnewriterError as error:
-            return error
+            # An answer, not a fault; where it came from would keep this whole batch alive.
+            return error.with_traceback(None)
         except BaseException as error:  # Also sys.exit() in a decider: it must not take the writer along.
             failure = DeciderFailed(
                 f"{self._what(submission)} on stream {submission.stream!r} failed with "
@@ -238,7 +239,7 @@ class Overlay:
             )
         spec.check(event)
         stream = self._stream_of(submission, spec, event)
-        found = self._own.get(stream) or (self._found if stream == submission.stream else None)
+        found = self._found if stream == submission.stream and not self._own else None
         state, version = found or self.entry(stream, spec.state)
         version += 1
         self._own[stream] = evolve(self.domain, state, event), version
@@ -299,5 +300,7 @@ class Overlay:
 
     def close(self) -> None:
         """Let go of what it read from; called in every case."""
+        # The two know each other: only the garbage collector would find them, with the whole batch.
+        del self._reader
         if self.inline is not None:
             self.inline.batch.close()

@@ -154,10 +154,14 @@ class WriteGateway:
         return submission.future  # type: ignore[return-value]
 
     def _wait(self, submission: Submission, end: float, timeout: float) -> Receipt:
+        future, command_id = self._future_of(submission), submission.command_id
+        del submission  # it leads to the error that is raised here, whose traceback would lead to it
         try:
-            return self._future_of(submission).result(max(end - time.monotonic(), 0))
+            return future.result(max(end - time.monotonic(), 0))
         except TimeoutError:
-            raise self._timed_out(submission.command_id, timeout) from None
+            raise self._timed_out(command_id, timeout) from None
+        finally:
+            del future
 
     @staticmethod
     def _timed_out(command_id: str, timeout: float) -> CommandTimeout:

@@ -20,6 +20,7 @@ from actors.worker import Kill
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
+from actors.workers.questions import Questions
 from storage import CodecError
 from storage.codec import Codec
 
@@ -56,8 +57,9 @@ class FarJob(QueryJob):
 class Channel(Mailbox):
     """The mailbox of a query actor that is in another process; outlives that."""
 
-    def __init__(self, replica: str, codec: Codec, stats: QueryStats) -> None:
+    def __init__(self, replica: str, codec: Codec, questions: Questions, stats: QueryStats) -> None:
         super().__init__()
+        self._questions = questions
         self._replica = replica
         self._codec = codec
         self._stats = stats
@@ -117,7 +119,7 @@ class Channel(Mailbox):
         now = time.monotonic()
         head = protocol.QUESTION.pack(number, min(max(job.target, 0), MOST), job.deadline - now, job.inline)
         try:
-            body = self._codec.pack([query for query, _ in job.queries])
+            body = self._questions.pack(job.queries)
         except CodecError as error:
             job.answer(QueryFailed(f"the query can't be sent to a worker process: {error}"))
             return

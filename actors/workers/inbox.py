@@ -10,7 +10,6 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, cast
 
-from actors.definition.specs import QuerySpec
 from actors.errors import ActorsError, QueryFailed, described
 from actors.mailbox import Mailbox
 from actors.queries.cache import ResultCache
@@ -19,6 +18,7 @@ from actors.worker import Kill
 from actors.workers import protocol
 from actors.workers.failures import pack_error
 from actors.workers.frames import Line, framed
+from actors.workers.questions import Questions
 from storage import CodecError
 from storage.codec import Codec
 
@@ -33,13 +33,11 @@ HELD_BYTES = 1 << 16
 class Inbox(Mailbox):
     """Questions from the parent, and what the worker's own supervisor puts."""
 
-    def __init__(
-        self, line: Line, codec: Codec, queries: dict[type, QuerySpec], cache: ResultCache | None
-    ) -> None:
+    def __init__(self, line: Line, codec: Codec, questions: Questions, cache: ResultCache | None) -> None:
         super().__init__()
         self._wire = line
         self._codec = codec
-        self._queries = queries
+        self._questions = questions
         self._cache = cache
         self._bodies: deque[bytes] = deque()
         self._answers: list[bytes] = []
@@ -92,10 +90,7 @@ class Inbox(Mailbox):
 
     def _job(self, body: bytes) -> QueryJob:
         number, target, seconds, inline = protocol.QUESTION.unpack_from(body)
-        queries = [
-            (query, self._queries[type(query)])
-            for query in self._codec.unpack(body[protocol.QUESTION.size :])
-        ]
+        queries = self._questions.unpack(body[protocol.QUESTION.size :])
         job = QueryJob(queries, time.monotonic() + seconds, target)
         job.inline = inline
         job.future = cast(Any, _Answer(self, number, job))

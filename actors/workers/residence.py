@@ -12,8 +12,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, cast
 
-from storage.follower import LogFollower
-
 from actors.definition.specs import CompiledDomain
 from actors.errors import described
 from actors.mailbox import Mailbox
@@ -32,9 +30,11 @@ from actors.workers.failures import pack_error
 from actors.workers.frames import Line
 from actors.workers.inbox import Inbox
 from actors.workers.progress import ToldProgress
+from actors.workers.questions import Questions
 from actors.workers.telling import Teller
 from actors.workers.told import FarTurns, Positions
 from storage import OnewriterError, ReplicaStore
+from storage.follower import LogFollower
 
 __all__ = ["Residence"]
 
@@ -58,7 +58,7 @@ class Residence:
         self._domain = domain
         self._settings = settings
         self._control = control
-        self._questions = questions
+        self._lines = questions
         self._files = ExitStack()
         self._stores: dict[str, ReplicaStore] = {}
         size = settings.result_cache // settings.replicas
@@ -127,9 +127,10 @@ class Residence:
             )
 
         self._children[self.name] = Child(self.name, self._mailbox, start_replica)
-        for number, line in enumerate(self._questions, 1):
+        questions = Questions(self._domain.queries.values(), self._domain.codec)
+        for number, line in enumerate(self._lines, 1):
             name = f"{self.name}.query-{number}"
-            inbox = Inbox(line, self._domain.codec, self._domain.queries, self._cache)
+            inbox = Inbox(line, self._domain.codec, questions, self._cache)
             stats = QueryStats()
             self._children[name] = Child(name, inbox, partial(start_queries, stats=stats))
 

@@ -116,6 +116,8 @@ class Worker(pykka.ThreadingActor):
         if message.__class__ is Kill:
             raise ActorKilled(f"actor {self.name} was killed on request")
         try:
+            if isinstance(message, Request):  # Pykka would ask first whether it is one of its own kinds.
+                return self.on_receive(message)
             return super()._handle_receive(message)
         except Exception:
             raise

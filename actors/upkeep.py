@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.replicas.home import file_identity
 from actors.replicas.read_replica import RetryStopped
+from storage.damage import file_identity
+from storage.environment import DATA_FILE
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -32,7 +33,7 @@ class Upkeep:
         self._runtime = runtime
         self._readers_checked = self._files_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
-        self._log_place = Path(runtime.path).absolute()
+        self._log_place = Path(runtime.path).absolute() / DATA_FILE
         self._log_file = file_identity(self._log_place)
         self.log_gone: str | None = None
         """Set once the log's file is not the one on disk any more: what is committed from then on is lost."""

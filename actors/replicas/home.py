@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.definition.specs import CompiledDomain
@@ -21,6 +20,7 @@ from actors.replicas.projecting import Projector
 from actors.replicas.skipping import Skips
 from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError
+from storage.damage import file_identity
 from storage.environment import DATA_FILE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ReplicaHome:
     def _use(self, store: ReplicaStore) -> None:
         self.projector = self._project(store)
         self.store = self._stores[self.name] = store
-        self._file = file_identity(store.path)
+        self._file = file_identity(store.path / DATA_FILE)
 
     def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
         """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
@@ -71,7 +71,7 @@ class ReplicaHome:
 
     def missing(self) -> str | None:
         """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
-        now = file_identity(self.store.path)
+        now = file_identity(self.store.path / DATA_FILE)
         if now == self._file:
             return None
         return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
@@ -96,15 +96,6 @@ class ReplicaHome:
         with self._lock:
             self._use(fresh)
             self.condemned = None
-
-
-def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells the file of the database in this directory from another one, None where there is none."""
-    try:
-        status = os.stat(path / DATA_FILE)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def open_homes(

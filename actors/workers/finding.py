@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
@@ -18,6 +19,9 @@ from actors.domain import Domain
 from actors.errors import DomainError
 
 __all__ = ["Whereabouts", "differing", "fingerprints", "load", "whereabouts"]
+
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,7 +106,9 @@ def fingerprints(domain: CompiledDomain) -> dict[str, str]:
 def _shape(cls: type) -> str:
     if issubclass(cls, Enum):
         return f"enum {[member.name for member in cls]}"
-    return f"fields {[(field.name, str(field.type)) for field in dataclasses.fields(cast(Any, cls))]}"
+    fields = [(field.name, str(field.type)) for field in dataclasses.fields(cast(Any, cls))]
+    # What an annotation holds may have no text but its place in this process's memory.
+    return ADDRESS.sub("", f"fields {fields}")
 
 
 def differing(here: dict[str, str], there: dict[str, str]) -> list[str]:

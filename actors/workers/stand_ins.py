@@ -6,7 +6,6 @@ answers that no caller waits for in its own thread.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,13 +21,10 @@ from actors.workers.station import Station
 __all__ = ["ControlMailbox", "WorkerQueries", "WorkerReplica"]
 
 
-class Heard(Request):
-    """The worker said something."""
+class Listen(Request):
+    """There is a worker to hear."""
 
-    __slots__ = ("body",)
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    __slots__ = ()
 
 
 class Gone(Request):
@@ -37,13 +33,16 @@ class Gone(Request):
     __slots__ = ()
 
 
+LISTEN = Listen()
+
+
 class ControlMailbox(Mailbox):
     """What a replica's stand-in gets: all that its worker says. Orders for the worker go to it from the thread that puts them."""
 
     def __init__(self, station: Station) -> None:
         super().__init__()
         self._station = station
-        self._said: deque[bytes] = deque()
+        self.ended = False
 
     def put(self, envelope: Any, /) -> None:
         """Pass an order on. What ends the stand-in ends the worker. Any thread; never waits."""
@@ -65,23 +64,11 @@ class ControlMailbox(Mailbox):
                     # It is not even ready: there is nothing that it should bring to an end.
                     process.kill()
 
-    def unread(self, bodies: list[bytes]) -> None:
-        """What was said before the stand-in listened."""
-        self._said.extend(bodies)
-
     def get(self) -> Any:
-        """What the worker says next, and at its end what was put here. The stand-in's thread."""
-        said = self._said
-        while not said:
-            process = self._station.process
-            if process is None:
-                return super().get()
-            process.control.readable(None)
-            bodies = process.control.receive()
-            if bodies is None:
-                return Gone() if self.empty() and not self._station.closing else super().get()
-            said.extend(bodies)
-        return Heard(said.popleft())
+        """An order to hear the worker, and at its end what was put here. The stand-in's thread."""
+        if self._station.process is not None and not self.ended:
+            return LISTEN
+        return Gone() if self.empty() and not self._station.closing else super().get()
 
     def close(self, refusal: Callable[[], Exception]) -> None:
         """As `Mailbox.close`; orders that were not carried out are refused, too."""
@@ -90,7 +77,7 @@ class ControlMailbox(Mailbox):
 
 
 class WorkerReplica(Worker):
-    """Stands in for a `ReadReplica`. Messages: what the worker says, and its end."""
+    """Stands in for a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
 
     def __init__(
         self,
@@ -123,13 +110,15 @@ class WorkerReplica(Worker):
                 if self._control.drain(1, Kill):
                     raise ActorKilled(f"actor {self.name} was killed on request") from None
                 raise
-        self._control.unread(station.take_up())
+        self._control.ended = False
+        station.take_up()
 
     def on_receive(self, message: Any) -> None:
-        """Hear what the worker says."""
+        """Hear what the worker says, for as long as there is one: orders to it come from other threads."""
         kind = message.__class__
-        if kind is Heard:
-            self._station.heard(message.body)
+        if kind is Listen:
+            self._station.listen()
+            self._control.ended = True
         elif kind is Gone:
             process = self._station.process
             raise WorkerDied("the worker is gone" if process is None else process.ending())

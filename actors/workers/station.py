@@ -6,6 +6,7 @@ The replica's stand-in runs most of it in its thread; the crew makes it before t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -88,8 +89,8 @@ class Station:
         self.home.told(state)
         self._hear_positions(positions)
 
-    def take_up(self) -> list[bytes]:
-        """Have the worker that is ready asked and told from now on; returns what it has said meanwhile."""
+    def take_up(self) -> None:
+        """Have the worker that is ready asked and told from now on."""
         process = self.process
         assert process is not None
         self.orders.attach(process.control, self._told)
@@ -97,8 +98,6 @@ class Station:
             channel.attach(line)
         self.home.begun_anew()
         self._progress.back(self.name, self._positions)
-        unread, self._unread = self._unread, []
-        return unread
 
     def leave(self, why: str) -> None:
         """The worker is gone: others get what it had in hand. Nothing, when that is done already."""
@@ -137,12 +136,32 @@ class Station:
         return all(channel.attached for channel in self.channels.values())
 
     # -- what the worker says: the stand-in's thread -----------------------------------------
-    def heard(self, body: bytes) -> None:
-        """Handle one message from the worker."""
-        word, *values = protocol.unpack(body)
-        if word == protocol.APPLIED:
-            self._applied(*values)
-        elif word == protocol.STATE:
+    def listen(self) -> None:
+        """Hear the worker until its end."""
+        process = self.process
+        assert process is not None
+        line = process.control
+        bodies: list[bytes] | None = self._unread
+        self._unread = []
+        while bodies is not None:
+            applied = None
+            for body in bodies:
+                word, *values = protocol.unpack(body)
+                if word == protocol.APPLIED:
+                    # The next one says more.
+                    applied = values
+                    continue
+                if applied is not None:
+                    self._applied(*applied)
+                    applied = None
+                self._heard(word, values)
+            if applied is not None:
+                self._applied(*applied)
+            line.worth_receiving(math.inf)
+            bodies = line.receive()
+
+    def _heard(self, word: int, values: list[Any]) -> None:
+        if word == protocol.STATE:
             self.home.told(values[0])
             self._progress.moved()
         elif word == protocol.STOPPED:

@@ -315,6 +315,18 @@ def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
     assert "SIGKILL" in str(actors["replica-1"].last_error)
 
 
+def test_the_slots_of_readers_that_were_killed_are_free_again(system: System) -> None:
+    log = system._runtime.log
+    system.execute(Count("a"))
+    for number in range(6):
+        os.kill(pids(system)["replica-1"], signal.SIGKILL)
+        wait_until(lambda number=number: system.health().actors[0].restarts > number)
+        system.wait_applied(timeout=PATIENCE)
+    assert log.reader_check() == 0
+    # One of the writer's, and those of the threads of two workers that read.
+    assert log.stats()["readers"] < 2 + 2 * 3
+
+
 def test_a_query_that_kills_its_worker_is_not_given_to_one_after_another(
     system: System, tmp_path: Path
 ) -> None:

@@ -73,8 +73,8 @@ class LogReader:
     def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
         """As `read`, but go on beyond `limit`, `until` and 64 MiB to the last event of the command that they are in.
 
-        Each is decoded when it is looked at, again each time; DamagedStore is raised then. One that can't be decoded
-        is there too, an `Undecodable` in its place.
+        Each is decoded when it is looked at, again each time, as `StoredEvents` says. One that can't be decoded is
+        there too, an `Undecodable` in its place.
         """
         return StoredEvents(self._codec, after, self._values(after, limit, until, whole=True))
 

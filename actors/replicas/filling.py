@@ -30,7 +30,7 @@ LONG_SLICE = 0.25
 """The same while no model of the replica gets live events, so that nobody waits for them: in a large slice rows that
 change often are written once, and those of a new table in the order of their keys."""
 
-FEWEST, MOST = 20, 50_000
+FEWEST, MOST = 20, 20_000
 """Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
 rest of the last command."""
 

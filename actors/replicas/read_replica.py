@@ -29,9 +29,10 @@ __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "
 
 logger = logging.getLogger("onewriter.replica")
 
-READ_BATCH, MOST_BATCH = 2_000, 50_000
+READ_BATCH, MOST_BATCH = 2_000, 20_000
 """Events read from the log, or applied, in one transaction of a replica: at first, and at most where they lag and take
-less than `BATCH_SECONDS`; the last command's to the end."""
+less than `BATCH_SECONDS`; the last command's to the end. What more rows would save in LMDB is lost again where they are
+no longer in the processor's cache."""
 
 BATCH_SECONDS = 0.25
 """What a transaction should not exceed. So long is a replica's answer out of date that is far behind anyway, and the

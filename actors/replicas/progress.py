@@ -44,6 +44,7 @@ class Progress:
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
+        self._watching = 0
         self._number = itertools.count()
         self._at_commit: dict[Callable[[], None], None] = {}
 
@@ -284,7 +285,16 @@ class Progress:
     def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
         with self._moved:
-            return self._moved.wait_for(reached, timeout)
+            self._watching += 1
+            try:
+                return self._moved.wait_for(reached, timeout)
+            finally:
+                self._watching -= 1
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for replicas to get on."""
+        return bool(self._waiters or self._watching)
 
     def close(self) -> None:
         """Release everyone who waits; they find the system closed."""

@@ -21,6 +21,7 @@ from actors.worker import Worker, tell
 from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
 from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineModels
+from actors.writer.news import LINGER, News
 from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.states import StateCache
 from actors.writer.steps import Step
@@ -33,12 +34,6 @@ logger = logging.getLogger("onewriter.writer")
 
 REQUESTS = (Submission, Bulk, Step)
 MAX_ATTEMPTS = 3
-
-LINGER = 0.0002
-"""Seconds for which news for the replicas is held back while callers come in quick succession."""
-
-QUICK = 0.002
-"""Seconds between two batches up to which callers count as coming in quick succession."""
 
 
 class CommandHandler(Worker):
@@ -65,8 +60,7 @@ class CommandHandler(Worker):
         self._progress = progress
         self._announce = announce
         self._listeners = listeners
-        self._unannounced: Committed | None = None
-        self._last_batch = 0.0
+        self._news = News()
         self._states = StateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
         self._recovery = Recovery(log, desk, self._states, self._publish)
@@ -144,21 +138,14 @@ class CommandHandler(Worker):
         if self.mailbox.empty():
             self._desk.release()
         self._desk.in_flight = []
-        self._linger()
-
-    def _linger(self) -> None:
-        """Hold the news for the replicas until the next fsync, or briefly, when another command is about to come.
-
-        They then work while this thread waits for the disk, and not while it or its callers want the interpreter.
-        """
-        now = time.monotonic()
-        quick, self._last_batch = now - self._last_batch < QUICK, now
-        if not quick:
+        if not self._news.quick(time.monotonic()):
             self._tell_sync()
 
     def _tell_sync(self) -> None:
-        committed, self._unannounced = self._unannounced, None
+        self._tell(self._news.take(time.monotonic()))
         self.mailbox.tick = None
+
+    def _tell(self, committed: Committed | None) -> None:
         if committed is not None:
             self._announce(committed)
 
@@ -241,13 +228,14 @@ class CommandHandler(Worker):
         at each of its calls.
         """
         self._desk.release()
-        self._tell_sync()
-        self._disk_began = time.monotonic()
+        now = time.monotonic()
+        if self._news.due(now, self._progress.awaited):
+            self._tell_sync()
+        self._disk_began = now
 
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
-        self._tell_sync()
-        self._unannounced = committed
+        self._tell(self._news.add(committed))
         self.mailbox.tick = LINGER
         if committed.first <= committed.last:
             self._progress.committed(committed.last)

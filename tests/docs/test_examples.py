@@ -22,7 +22,7 @@ from actors.repl.shell import META
 from actors.replicas.broadcast import WINDOW
 from actors.replicas.read_replica import READ_BATCH
 from actors.writer.batching import MAX_BATCH
-from actors.writer.command_handler import LINGER
+from actors.writer.news import LINGER
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
 from tests.docs.run_page import blocks_of, examples_of, run

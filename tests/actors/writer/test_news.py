@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from actors.messages import Committed
+from actors.writer.news import MOST, QUICK, SPACING, News
+
+
+def commit(first, last, events=True):
+    return Committed(first, last, list(range(first, last + 1)) if events else None)
+
+
+def told(committed):
+    return committed.first, committed.last, committed.events
+
+
+def test_quick_commits_are_told_together():
+    news = News()
+    assert news.add(commit(1, 2)) is None
+    assert news.add(commit(3, 3)) is None
+    assert told(news.take(0.0)) == (1, 3, [1, 2, 3])
+    assert news.take(0.0) is None
+
+
+def test_a_commit_that_has_to_be_read_from_the_log_is_told_apart():
+    news = News()
+    news.add(commit(1, 2))
+    assert told(news.add(commit(3, 4, events=False))) == (1, 2, [1, 2])
+    assert told(news.add(commit(5, 5))) == (3, 4, None)
+    assert told(news.take(0.0)) == (5, 5, [5])
+
+
+def test_no_more_than_so_many_events_are_held_back():
+    news = News()
+    news.add(commit(1, MOST + 1))
+    assert told(news.add(commit(MOST + 2, MOST + 2)))[:2] == (1, MOST + 1)
+    assert told(news.take(0.0))[:2] == (MOST + 2, MOST + 2)
+
+
+def test_a_busy_writer_tells_after_a_while_or_when_somebody_waits():
+    news = News()
+    assert not news.due(100.0, True)  # there is no news
+    news.add(commit(1, 1))
+    assert news.due(100.0, False)
+    news.take(100.0)
+    news.add(commit(2, 2))
+    assert not news.due(100.0 + SPACING / 2, False)
+    assert news.due(100.0 + SPACING / 2, True)
+    assert news.due(100.0 + SPACING, False)
+
+
+def test_batches_that_follow_one_another_at_once_are_quick():
+    news = News()
+    assert not news.quick(100.0)
+    assert news.quick(100.0 + QUICK / 2)
+    assert not news.quick(100.0 + QUICK * 2)

@@ -78,6 +78,14 @@ class QuerySpec:
     validate: Callable[[Any], None] | None
     timeout: float | None = None
     cache: bool = False
+    by_name: dict[str, ReadModel] = field(init=False)
+    """Its models by name; not to be changed."""
+    inline: bool = field(init=False)
+    """Whether the writer keeps all of them itself."""
+
+    def __post_init__(self) -> None:
+        self.by_name = {model.name: model for model in self.models}
+        self.inline = bool(self.models) and all(model.inline for model in self.models)
 
 
 @dataclass(slots=True)

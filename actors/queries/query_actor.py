@@ -49,10 +49,14 @@ class QueryJob(Request):
 
     def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
         self.queries = queries
-        self.models = {model.name: model for _, spec in queries for model in spec.models}
+        if len(queries) == 1:
+            spec = queries[0][1]
+            self.models, self.inline = spec.by_name, spec.inline
+        else:
+            self.models = {model.name: model for _, spec in queries for model in spec.models}
+            self.inline = all_inline(self.models)
         self.deadline = deadline
         self.target = target
-        self.inline = all_inline(self.models)
         self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
         self.seen = 0

@@ -40,6 +40,8 @@ TIMEOUT = 10.0
 class _Dispatch:
     """A job that looks for a replica: now, and again each time that one may be fresh enough."""
 
+    __slots__ = ("_gateway", "_job", "dispatched")
+
     def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
         self._gateway = gateway
         self._job = job

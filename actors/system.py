@@ -78,8 +78,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         `domain` is then to be an attribute of a module that can be imported, not of the main one.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
-        in the domain, `ModelStopped` for an inline model whose projection fails while it is filled, and for the
-        place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
+        `WorkerDied` for a process that could not be started, and for the place `StoreLocked`, `NotAStore`,
+        `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
         """
         place = checked_place(path, domain)
         settings = Settings(

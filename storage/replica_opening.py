@@ -56,9 +56,9 @@ def open_place(
     state = read_state(path)
     try:
         exists = check_directory(path, beside=BESIDE)
-    except DamagedStore:
+    except DamagedStore as error:
         if state is None:
-            raise
+            raise _doubtful(path, error) from error
         exists = True
     make_directory(path)
     lock = StoreLock(path)
@@ -73,7 +73,7 @@ def open_place(
                     reason = reason_to_reset(path, map_size, history_id, log_head) or reason
             except DamagedStore as error:
                 if state is None:
-                    raise
+                    raise _doubtful(path, error) from error
                 reason = str(error)
         if reason is not None:
             delete_database(path)
@@ -89,6 +89,14 @@ def open_place(
     except BaseException:
         lock.release()
         raise
+
+
+def _doubtful(path: Path, error: DamagedStore) -> DamagedStore:
+    """What is said of a directory where nothing but its name tells that it is a replica: it is not deleted unasked."""
+    return DamagedStore(
+        f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the directory: it "
+        "is filled from the log again"
+    )
 
 
 def _open_builds(

@@ -10,7 +10,7 @@ from concurrent.futures import InvalidStateError
 from typing import Any
 
 from actors.definition.specs import QuerySpec
-from actors.errors import ActorsError, DeadlineExceeded, QueryFailed, described
+from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
 from actors.mailbox import Mailbox, Request
 from actors.queries.cache import RecordingView, ResultCache, spans_of
 from actors.queries.view import View
@@ -215,7 +215,12 @@ class QueryActor(Worker):
         """Whether the caller's time is over; it is told so."""
         late = time.monotonic() > job.deadline
         if late:
-            job.answer(DeadlineExceeded("the query's time-out passed before its turn; it was not run"))
+            job.answer(
+                QueryTimeout(
+                    "the query's time-out passed before its turn; it was not run: ask again, with a longer timeout= "
+                    "or with more replicas"
+                )
+            )
         return late
 
     def _is_damage(self, store: ReplicaStore, error: BaseException) -> bool:

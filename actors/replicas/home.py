@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -19,7 +20,7 @@ from actors.read_model import ReadModel
 from actors.replicas.projecting import Projector
 from actors.replicas.skipping import Skips
 from actors.settings import Settings
-from storage import EventLog, ReplicaStore, StorageError
+from storage import EventLog, ReplicaStore, StorageError, StoreLocked
 from storage.damage import file_identity
 from storage.environment import DATA_FILE
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["ReplicaHome", "close_home", "open_homes"]
 
 logger = logging.getLogger("onewriter.replica")
+
+LOCKED_FOR = 2.0
+"""Seconds to wait for a replica's lock. The log is locked by this process, so that only a worker of a process that died
+just now can hold it, and it is about to end."""
 
 
 class ReplicaHome:
@@ -138,14 +143,21 @@ def _open_store(
     log: EventLog | LogFollower,
     settings: Settings,
 ) -> ReplicaStore:
-    return ReplicaStore.open(
-        path,
-        [model.schema for model in models],
-        domain.codec,
-        history_id=log.history_id,
-        log_head=log.head,
-        map_size=settings.map_size,
-    )
+    end = time.monotonic() + LOCKED_FOR
+    while True:
+        try:
+            return ReplicaStore.open(
+                path,
+                [model.schema for model in models],
+                domain.codec,
+                history_id=log.history_id,
+                log_head=log.head,
+                map_size=settings.map_size,
+            )
+        except StoreLocked:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def close_home(home: ReplicaHome) -> None:

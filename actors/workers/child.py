@@ -34,6 +34,9 @@ LOCKED_FOR = 20.0
 ENDS_WITHIN = 10.0
 """Seconds that the actors have to end before the process ends without them."""
 
+ORPHAN_ENDS_WITHIN = 0.3
+"""The same when the parent is gone: nobody waits for what they do, but somebody may open the store again."""
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run a worker; `arguments` are the replica's name, the store's path and the sockets' numbers. Never returns."""
@@ -63,8 +66,8 @@ def _run(control: Line, questions: list[Line]) -> int:
         control.send_all(framed(protocol.pack(protocol.REFUSED, _told(error))))
         return 2
     residence.begin()
-    residence.hear(bodies)
-    return 0 if residence.end(ENDS_WITHIN) else 3
+    stopped = residence.hear(bodies)
+    return 0 if residence.end(ENDS_WITHIN if stopped else ORPHAN_ENDS_WITHIN) else 3
 
 
 def _first(control: Line) -> list[bytes] | None:

@@ -141,8 +141,8 @@ class Residence:
         self._supervisor.begin()
 
     # -- hearing the parent: the main thread -------------------------------------------------
-    def hear(self, bodies: list[bytes]) -> None:
-        """Do what the parent says until it says stop, or says nothing any more."""
+    def hear(self, bodies: list[bytes]) -> bool:
+        """Do what the parent says until it says stop; False if it is gone without a word."""
         while True:
             for body in bodies:
                 word, *values = protocol.unpack(body)
@@ -155,10 +155,10 @@ class Residence:
                 elif word == protocol.ORDER:
                     self._carry_out(*values)
                 elif word == protocol.STOP:
-                    return
+                    return True
             heard = self._control.receive()
             if heard is None:
-                return
+                return False
             bodies = heard
 
     def _carry_out(self, number: int, what: str, argument: Any) -> None:

@@ -274,6 +274,32 @@ def test_no_worker_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
         assert again.wait_applied(timeout=PATIENCE) == 1
 
 
+def test_a_store_can_be_opened_at_once_after_its_program_was_killed_in_the_middle_of_a_query(
+    tmp_path: Path,
+) -> None:
+    main = """
+    import sys, threading
+    from actors import System
+    from tests.system.yard import Hang, yard
+    system = System.open(sys.argv[1], yard, replicas=1, workers="process")
+    threading.Thread(target=system.query, args=(Hang(sys.argv[2]),), daemon=True).start()
+    threading.Event().wait()
+    """
+    fifo, store = tmp_path / "fifo", tmp_path / "store"
+    os.mkfifo(fifo)
+    (tmp_path / "main.py").write_text(textwrap.dedent(main))
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py"), str(store), str(fifo)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        # Opening it for writing waits until the query reads from it, and keeping it open has that hang.
+        with fifo.open("w"):
+            process.kill()
+            process.wait()
+            with System.open(store, yard.yard, replicas=1) as again:
+                assert again.position == 0
+
+
 def test_a_forked_child_must_not_use_it(system: System) -> None:
     child = os.fork()
     if not child:

@@ -206,9 +206,14 @@ class SettlingMany:
     __slots__ = ()
 
     def __enter__(self) -> None:
-        _here.to_wake = []
+        depth = _here.depth = getattr(_here, "depth", 0) + 1
+        if depth == 1:
+            _here.to_wake = []
 
     def __exit__(self, *error: object) -> None:
+        _here.depth -= 1
+        if _here.depth:
+            return  # a reply's callback settles others
         to_wake: list[LoopReplies] = _here.to_wake
         _here.to_wake = None
         for replies in to_wake:

@@ -75,8 +75,9 @@ class Upkeep:
     def _watch_decider(self) -> None:
         activity = self._runtime.desk.activity
         if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
-            # The batch before has its replies held for the next fsync, which a slow decider puts off.
+            # The batch before has its replies held for the next fsync, which a slow decider puts off, and its news.
             self._runtime.desk.release()
+            self._runtime.desk.news.tell(time.monotonic())
         if activity is None or activity == self._reported:
             return
         command, stream, since = activity

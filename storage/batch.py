@@ -90,10 +90,13 @@ class Batch:
             if count == 1 and 0 <= place < len(events):
                 own = (events[place],)
                 tells = own[0].command_id == command_id
+                after = place + 1
             else:
                 own = tuple(events[place : place + count]) if place >= 0 else ()
                 tells = 0 < len(own) == count and all(one.command_id == command_id for one in own)
-            if not tells:
+                after = place + count
+            # Read again, a command goes as far as events bear its id.
+            if not tells or (after < len(events) and events[after].command_id == command_id):
                 self.commands.append((key, packed))
                 continue
             if key in told:
@@ -102,6 +105,8 @@ class Batch:
             if not encoded:
                 origins[first] = origin_of(record, own[-1])
         self.commands.sort()
+        if not told.keys().isdisjoint(dict(self.commands)):
+            raise OutOfOrder("a command id is twice in the batch")
         return origins
 
     def _add_events(

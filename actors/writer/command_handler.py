@@ -21,7 +21,7 @@ from actors.worker import Worker, tell
 from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
 from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineModels
-from actors.writer.news import LINGER, News
+from actors.writer.news import LINGER
 from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.states import StateCache
 from actors.writer.steps import Step
@@ -58,9 +58,9 @@ class CommandHandler(Worker):
         self._log = log
         self._desk = desk
         self._progress = progress
-        self._announce = announce
         self._listeners = listeners
-        self._news = News()
+        self._news = desk.news
+        self._news.announce = announce
         self._states = StateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
         self._recovery = Recovery(log, desk, self._states, self._publish)
@@ -142,12 +142,8 @@ class CommandHandler(Worker):
             self._tell_sync()
 
     def _tell_sync(self) -> None:
-        self._tell(self._news.take(time.monotonic()))
+        self._news.tell(time.monotonic())
         self.mailbox.tick = None
-
-    def _tell(self, committed: Committed | None) -> None:
-        if committed is not None:
-            self._announce(committed)
 
     # -- one batch ---------------------------------------------------------------------------
     def _handle(self, batch: list[Submission | Step]) -> int:
@@ -182,9 +178,13 @@ class CommandHandler(Worker):
         end = time.monotonic() + self._pace.seconds
         taken = 0
         for taken, request in enumerate(batch, 1):
-            if taken % CHECKED_EVERY == 0 and time.monotonic() > end:
-                taken -= 1
-                break
+            if taken % CHECKED_EVERY == 0:
+                now = time.monotonic()
+                if now > end:
+                    taken -= 1
+                    break
+                if self._news.due(now, self._progress.awaited):
+                    self._tell_sync()
             future = request.future
             if request.settled or (future is not None and not future.begin()):
                 continue
@@ -235,7 +235,7 @@ class CommandHandler(Worker):
 
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
-        self._tell(self._news.add(committed))
+        self._news.add(committed)
         self.mailbox.tick = LINGER
         if committed.first <= committed.last:
             self._progress.committed(committed.last)

@@ -1,4 +1,4 @@
-"""When the replicas are told of commits. Pure; the writer's thread asks.
+"""When the replicas are told of commits. The writer's thread; the supervisor's where a decider takes its time.
 
 Every telling has its price: threads or processes wake, each replica begins and commits a transaction, and all of that
 wants the interpreter or the processors that the next commit wants too. A writer that has nothing to do tells at once.
@@ -7,6 +7,9 @@ waits for them.
 """
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Callable
 
 from actors.messages import Committed
 
@@ -26,24 +29,28 @@ MOST = 1_000
 
 
 class News:
-    """What is committed and not told yet. Times are in seconds of any clock."""
+    """What is committed and not told yet; it outlives the handler. Times are in seconds of any clock."""
 
     def __init__(self) -> None:
+        self.announce: Callable[[Committed], None] = _to_nobody
+        """Who is told; never waits."""
         self._held: Committed | None = None
         self._told = 0.0
         self._last_batch = 0.0
+        # Held while somebody is told, so that two threads keep the order.
+        self._lock = threading.Lock()
 
-    def add(self, committed: Committed) -> Committed | None:
-        """Hold a commit back, together with those before it; returns what has to be told now instead of waiting."""
-        held = self._held
-        if held is None:
-            self._held = committed
-            return None
-        if held.events is None or committed.events is None or len(held.events) > MOST:
-            self._held = committed
-            return held
-        self._held = Committed(held.first, committed.last, [*held.events, *committed.events])
-        return None
+    def add(self, committed: Committed) -> None:
+        """Hold a commit back, together with those before it; what can't be put together with it is told now."""
+        with self._lock:
+            held = self._held
+            if held is None:
+                self._held = committed
+            elif held.events is None or committed.events is None or len(held.events) > MOST:
+                self._held = committed
+                self.announce(held)
+            else:
+                self._held = Committed(held.first, committed.last, [*held.events, *committed.events])
 
     def due(self, now: float, awaited: bool) -> bool:
         """Whether a writer that is about to wait for the disk should tell; `awaited` says that somebody waits for it."""
@@ -54,9 +61,14 @@ class News:
         quick, self._last_batch = now - self._last_batch < QUICK, now
         return quick
 
-    def take(self, now: float) -> Committed | None:
-        """What is held back, to be told now."""
-        held, self._held = self._held, None
-        if held is not None:
-            self._told = now
-        return held
+    def tell(self, now: float) -> None:
+        """Tell what is held back. Any thread."""
+        with self._lock:
+            held, self._held = self._held, None
+            if held is not None:
+                self._told = now
+                self.announce(held)
+
+
+def _to_nobody(_committed: Committed) -> None:
+    """Before there is a handler there is no news."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from actors.aio import settling_many
 from actors.messages import Submission
+from actors.writer.news import News
 from actors.writer.steps import Step
 from storage import RecordedEvent
 
@@ -27,6 +28,7 @@ class WriterDesk:
         self.commands = 0
         self.refused = 0
         self.batches = 0
+        self.news = News()
         self._held: deque[Submission | Step] = deque()
         self._releasing = threading.Lock()
 

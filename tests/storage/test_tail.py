@@ -177,6 +177,24 @@ def test_what_is_in_the_tail_is_not_written_twice(log: EventLog) -> None:
     check(log, 3)
 
 
+def test_an_id_is_refused_that_is_twice_in_a_batch_with_and_without_events(log: EventLog) -> None:
+    with pytest.raises(OutOfOrder, match="twice"):
+        log.append(
+            [event(1, command="x")],
+            [CommandRecord("x", 1, 1, b"", "a", 1), CommandRecord("x", 0, 0, b"", "a", 0)],
+        )
+    assert (log.head, log.command("x")) == (0, None)
+
+
+def test_a_record_of_fewer_events_than_bear_its_id_is_the_same_after_a_crash(
+    log: EventLog, tmp_path: Path
+) -> None:
+    record = CommandRecord("y", 1, 1, b"d", "a", 1)
+    log.append([event(1, command="y"), event(2, command="y")], [record])
+    with EventLog.open(crashed(log.path, tmp_path / "copy"), CODEC) as copy:
+        assert log.command("y") == copy.command("y") == record
+
+
 def test_a_tail_that_was_taken_stays_as_it_was_when_it_goes_into_the_indexes(log: EventLog) -> None:
     fill(log, 1, 10)
     taken = log._tail

@@ -222,6 +222,18 @@ def test_a_decider_that_never_returns_is_reported_and_does_not_hold_up_close(gat
     assert [type(outcome) for outcome in many] == [SystemClosed, SystemClosed]
 
 
+def test_a_decider_that_hangs_does_not_hold_back_the_news_of_the_commits_before_it(gates):
+    with open_system(trouble) as system:
+        for number in range(20):  # in quick succession, so that the writer waits with what it tells
+            receipt = system.execute(Add(f"quick-{number}"))
+        stuck = system.submit(Misbehave("stuck", "hangs"))
+        assert gates.entered.wait(PATIENCE)
+        assert system.query(SizeOf("quick-19"), after=receipt, timeout=PATIENCE) is not None
+        assert not stuck.done()
+        gates.release.set()
+        stuck.exception(timeout=PATIENCE)
+
+
 def test_a_decider_that_hangs_does_not_hold_back_the_replies_of_the_batch_before_it(gates, monkeypatch):
     entered, release = threading.Event(), threading.Event()
     commit = EventLog._commit

@@ -288,16 +288,14 @@ def test_a_store_can_be_opened_at_once_after_its_program_was_killed_in_the_middl
     fifo, store = tmp_path / "fifo", tmp_path / "store"
     os.mkfifo(fifo)
     (tmp_path / "main.py").write_text(textwrap.dedent(main))
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "main.py"), str(store), str(fifo)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        # Opening it for writing waits until the query reads from it, and keeping it open has that hang.
-        with fifo.open("w"):
-            process.kill()
-            process.wait()
-            with System.open(store, yard.yard, replicas=1) as again:
-                assert again.position == 0
+    command = [sys.executable, str(tmp_path / "main.py"), str(store), str(fifo)]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    # Opening it for writing waits until the query reads from it, and keeping it open has that hang.
+    with process, fifo.open("w"):
+        process.kill()
+        process.wait()
+        with System.open(store, yard.yard, replicas=1) as again:
+            assert again.position == 0
 
 
 def test_a_forked_child_must_not_use_it(system: System) -> None:

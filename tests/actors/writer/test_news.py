@@ -8,31 +8,39 @@ def commit(first, last, events=True):
     return Committed(first, last, list(range(first, last + 1)) if events else None)
 
 
-def told(committed):
-    return committed.first, committed.last, committed.events
+def told_of():
+    """News, and what is told of it."""
+    news, told = News(), []
+    news.announce = lambda committed: told.append((committed.first, committed.last, committed.events))
+    return news, told
 
 
 def test_quick_commits_are_told_together():
-    news = News()
-    assert news.add(commit(1, 2)) is None
-    assert news.add(commit(3, 3)) is None
-    assert told(news.take(0.0)) == (1, 3, [1, 2, 3])
-    assert news.take(0.0) is None
+    news, told = told_of()
+    news.add(commit(1, 2))
+    news.add(commit(3, 3))
+    assert told == []
+    news.tell(0.0)
+    news.tell(0.0)
+    assert told == [(1, 3, [1, 2, 3])]
 
 
 def test_a_commit_that_has_to_be_read_from_the_log_is_told_apart():
-    news = News()
+    news, told = told_of()
     news.add(commit(1, 2))
-    assert told(news.add(commit(3, 4, events=False))) == (1, 2, [1, 2])
-    assert told(news.add(commit(5, 5))) == (3, 4, None)
-    assert told(news.take(0.0)) == (5, 5, [5])
+    news.add(commit(3, 4, events=False))
+    news.add(commit(5, 5))
+    news.tell(0.0)
+    assert told == [(1, 2, [1, 2]), (3, 4, None), (5, 5, [5])]
 
 
 def test_no_more_than_so_many_events_are_held_back():
-    news = News()
+    news, told = told_of()
     news.add(commit(1, MOST + 1))
-    assert told(news.add(commit(MOST + 2, MOST + 2)))[:2] == (1, MOST + 1)
-    assert told(news.take(0.0))[:2] == (MOST + 2, MOST + 2)
+    news.add(commit(MOST + 2, MOST + 2))
+    assert [one[:2] for one in told] == [(1, MOST + 1)]
+    news.tell(0.0)
+    assert told[1][:2] == (MOST + 2, MOST + 2)
 
 
 def test_a_busy_writer_tells_after_a_while_or_when_somebody_waits():
@@ -40,7 +48,7 @@ def test_a_busy_writer_tells_after_a_while_or_when_somebody_waits():
     assert not news.due(100.0, True)  # there is no news
     news.add(commit(1, 1))
     assert news.due(100.0, False)
-    news.take(100.0)
+    news.tell(100.0)
     news.add(commit(2, 2))
     assert not news.due(100.0 + SPACING / 2, False)
     assert news.due(100.0 + SPACING / 2, True)

@@ -7,6 +7,7 @@ others later, so a system that stands still for a while is charged for all that 
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -43,14 +44,30 @@ class Bench:
     def __init__(self, folder: Path, replicas: int, workers: Workers = "thread") -> None:
         self._commits: list[Step] = []
         self._applied: dict[str, list[Step]] = defaultdict(list)
+        self._told = threading.Condition()
         self._system = opened(folder / "shop", replicas, workers)
         self._commands = _reprices()
         self._system.on_committed(lambda _first, last: self._commits.append((time.perf_counter(), last)))
-        self._system.on_applied(
-            lambda replica, position, _lag: self._applied[replica].append((time.perf_counter(), position))
-        )
+        self._system.on_applied(self._note_applied)
         self._system.execute_many([listing(number) for number in range(PRODUCTS)])
         self._system.wait_applied(timeout=TIMEOUT)
+
+    def _note_applied(self, replica: str, position: int, _lag: float) -> None:
+        with self._told:
+            self._applied[replica].append((time.perf_counter(), position))
+            self._told.notify_all()
+
+    def _wait_told(self) -> None:
+        """Wait until this has been told of all that is applied: that comes a moment later."""
+        position = self._system.position
+
+        def told() -> bool:
+            steps = [self._applied[name] for name in self._system.replica_names]
+            return all(one and one[-1][1] >= position for one in steps)
+
+        with self._told:
+            if not self._told.wait_for(told, TIMEOUT):
+                raise RuntimeError(f"position {position} was applied, and on_applied never told of it")
 
     def highest_rate(self, commands: int) -> float:
         """Commands a second, sent without waiting, until every replica has applied the last."""
@@ -65,6 +82,7 @@ class Bench:
 
     def steady(self, rate: float, seconds: float) -> Steady:
         """The lags of `seconds` at `rate` commands a second."""
+        self._wait_told()
         self._commits.clear()
         self._applied.clear()
         commands = [next(self._commands) for _ in range(int(rate * seconds))]
@@ -76,6 +94,7 @@ class Bench:
             late, took = _send(self._system, commands, rate)
             self._system.execute(next(self._commands))
             self._system.wait_applied(timeout=TIMEOUT)
+            self._wait_told()
         finally:
             gc.unfreeze()
         written = self._system.position - begun_at

@@ -13,6 +13,7 @@ from storage.notes import Note, checked_notes
 from storage.records import (
     MAX_ID_BYTES,
     U64,
+    WITH_ORIGIN,
     CommandRecord,
     Origin,
     RecordedEvent,
@@ -65,7 +66,7 @@ class Batch:
         self.tags: Items = []
         self.commands: Items = []
         self.told: dict[bytes, bytes] = {}
-        origins = self._add_commands(head, events, commands, encoded is not None)
+        origins = self._add_commands(head, events, commands, encoded)
         self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
         self.snapshots: Items = sorted(
@@ -75,7 +76,11 @@ class Batch:
         self.notes = checked_notes(notes)
 
     def _add_commands(
-        self, head: int, events: Sequence[RecordedEvent], commands: Sequence[CommandRecord], encoded: bool
+        self,
+        head: int,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord],
+        encoded: Sequence[bytes] | None,
     ) -> dict[int, Origin]:
         """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
         origins: dict[int, Origin] = {}
@@ -95,14 +100,18 @@ class Batch:
                 own = tuple(events[place : place + count]) if place >= 0 else ()
                 tells = 0 < len(own) == count and all(one.command_id == command_id for one in own)
                 after = place + count
-            # Read again, a command goes as far as events bear its id.
-            if not tells or (after < len(events) and events[after].command_id == command_id):
+            # Read again, a command begins with its origin, and goes as far as events bear its id.
+            if (
+                not tells
+                or (encoded is not None and not encoded[place].startswith(WITH_ORIGIN))
+                or (after < len(events) and events[after].command_id == command_id)
+            ):
                 self.commands.append((key, packed))
                 continue
             if key in told:
                 raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
             told[key] = packed
-            if not encoded:
+            if encoded is None:
                 origins[first] = origin_of(record, own[-1])
         self.commands.sort()
         if not told.keys().isdisjoint(dict(self.commands)):

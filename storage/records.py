@@ -29,6 +29,9 @@ U64 = struct.Struct(">Q")
 Origin = bytes | list[Any]
 """What the first event of a command tells of it beyond what its events tell by themselves."""
 
+WITH_ORIGIN = b"\x9c"
+"""How an event with an origin begins: the head of a msgpack array of twelve."""
+
 _COMMAND_ID = 5  # the place of the command id in a stored event
 
 

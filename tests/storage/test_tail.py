@@ -195,6 +195,14 @@ def test_a_record_of_fewer_events_than_bear_its_id_is_the_same_after_a_crash(
         assert log.command("y") == copy.command("y") == record
 
 
+def test_a_command_whose_event_was_encoded_without_its_origin_is_kept_all_the_same(
+    log: EventLog, tmp_path: Path
+) -> None:
+    log.append([event(1)], [command(1)], encoded=[log.encode_event(event(1))])
+    with EventLog.open(crashed(log.path, tmp_path / "copy"), CODEC) as copy:
+        assert log.command("c-1") == copy.command("c-1") == command(1)
+
+
 def test_a_tail_that_was_taken_stays_as_it_was_when_it_goes_into_the_indexes(log: EventLog) -> None:
     fill(log, 1, 10)
     taken = log._tail

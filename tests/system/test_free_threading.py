@@ -1,11 +1,8 @@
-"""On a Python without a GIL replicas in threads use every core: the same promises, with threads that really meet."""
+"""Callers and replicas in threads at the same time; on a Python without a GIL they really meet."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-import pytest
 
 from actors import System
 from benchmarks.domain import ChangePrice, ListProduct, ProductBySku, shop
@@ -14,7 +11,6 @@ from tests.helpers import PATIENCE, Threads
 CALLERS, ROUNDS = 4, 200
 
 
-@pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)(), reason="this Python has a GIL")
 def test_threads_that_run_at_the_same_time_read_their_own_writes(tmp_path: Path) -> None:
     with System.open(tmp_path / "shop", shop, replicas=3) as system, Threads() as threads:
 

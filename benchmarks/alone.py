@@ -26,6 +26,7 @@ def options_of(
     """The options that every subject has, and those that `add` adds."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("--quick", action="store_true", help="a small run: does everything work?")
+    parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
     add(parser)
     parser.add_argument("--dir", default=".", metavar="PATH", help="a folder on the disk to measure")
     parser.add_argument("--out", default="build", metavar="PATH", help="where the figures are written")

@@ -113,8 +113,12 @@ def open_homes(
     stores: MutableMapping[str, ReplicaStore],
     files: ExitStack,
     names: Sequence[str] | None = None,
+    locked_for: float = LOCKED_FOR,
 ) -> dict[str, ReplicaHome]:
-    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `files` closes them."""
+    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `files` closes them.
+
+    One that is locked is waited for, `locked_for` seconds.
+    """
     homes = {}
     folder = os.path.abspath(
         folder
@@ -128,7 +132,7 @@ def open_homes(
         ]
         homes[name] = home = ReplicaHome(
             name,
-            partial(_open_store, os.path.join(folder, name), models, domain, log, settings),
+            partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
             partial(Projector, models=models, skips=skips),
             stores,
         )
@@ -142,8 +146,9 @@ def _open_store(
     domain: CompiledDomain,
     log: EventLog | LogFollower,
     settings: Settings,
+    locked_for: float,
 ) -> ReplicaStore:
-    end = time.monotonic() + LOCKED_FOR
+    end = time.monotonic() + locked_for
     while True:
         try:
             return ReplicaStore.open(

@@ -23,13 +23,9 @@ from actors.workers.finding import Whereabouts, differing, fingerprints, load
 from actors.workers.frames import Line, framed
 from actors.workers.residence import Residence
 from actors.workers.telling import LogTeller, Teller
-from storage import StoreLocked
 from storage.codec import Codec
 
 __all__ = ["main"]
-
-LOCKED_FOR = 20.0
-"""Seconds that a worker waits for one before it, which may not have ended yet, to let the replica go."""
 
 ENDS_WITHIN = 10.0
 """Seconds that the actors have to end before the process ends without them."""
@@ -107,18 +103,10 @@ def _move_in(config: dict[str, Any], control: Line, questions: list[Line]) -> Re
         )
     settings = Settings(**config["settings"])
     domain.codec.max_bytes = settings.max_message_bytes
-    end = time.monotonic() + LOCKED_FOR
-    while True:
-        residence = Residence(config, domain, settings, control, questions)
-        try:
-            residence.move_in()
-        except StoreLocked:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-            continue
-        _log_to(residence.teller, config["levels"])
-        return residence
+    residence = Residence(config, domain, settings, control, questions)
+    residence.move_in()
+    _log_to(residence.teller, config["levels"])
+    return residence
 
 
 def _log_to(teller: Teller, levels: dict[str, int]) -> None:

@@ -41,6 +41,9 @@ __all__ = ["Residence"]
 FILES_CHECK_EVERY = 1.0
 REPLICAS = "replicas"
 
+LOCKED_FOR = 20.0
+"""Seconds that a worker waits for one before it, which may not have ended yet, to let the replica go."""
+
 
 class Residence:
     """One replica and its actors in this process."""
@@ -82,7 +85,16 @@ class Residence:
             self._skips = Skips.read(log)
             folder = os.path.join(config["path"], REPLICAS)
             homes = open_homes(
-                folder, placed, domain, log, settings, self._skips, self._stores, files, [self.name]
+                folder,
+                placed,
+                domain,
+                log,
+                settings,
+                self._skips,
+                self._stores,
+                files,
+                [self.name],
+                LOCKED_FOR,
             )
             self._home: ReplicaHome = homes[self.name]
             self._files = files.pop_all()

@@ -25,7 +25,6 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--largest", type=int, metavar="N", help="events of the largest store: ten million take 5 GB"
     )
-    parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="how long at each load in each round")
-    parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
     parser.add_argument("--arrivals", choices=sorted(ARRIVALS), default="poisson", help="how operations come")
 
 

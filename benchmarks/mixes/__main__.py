@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", type=int, metavar="N", help="how many records there are")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long on each line in each round")
-    parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
 
 
 if __name__ == "__main__":

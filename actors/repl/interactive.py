@@ -1,6 +1,6 @@
 """The session at a terminal, with prompt_toolkit: editing, completion, history. The main thread.
 
-Only this module and `render.RichOutput` need the extra `repl`.
+Only this module, `prompting` and `render.RichOutput` need the extra `repl`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.patch_stdout import patch_stdout
 
 from actors.repl.completion import suggest
 from actors.repl.errors import Quit, describe
 from actors.repl.lines import is_open, statements
+from actors.repl.prompting import LinePrompt
 from actors.repl.shell import Shell
 from actors.system import System
 from storage.errors import OnewriterError, StorageError
@@ -40,11 +40,10 @@ def interact(shell: Shell) -> int:
         multiline=Condition(lambda: is_open(get_app().current_buffer.text)),
         prompt_continuation="... ".rjust(len(name) + 2),
     )
+    prompt = LinePrompt(session)
     while True:
         try:
-            # What a watch shows meanwhile goes above the line that is being typed.
-            with patch_stdout(raw=True):
-                text = session.prompt()
+            text = prompt.read()
         except KeyboardInterrupt:
             continue
         except EOFError:

@@ -212,10 +212,15 @@ def _end_in_order() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
+    polite = (signal.SIGHUP, signal.SIGTERM)
+
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        # A closed window is told of twice, by the terminal and by the shell: once is enough to close the store.
+        for one in polite:
+            signal.signal(one, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGHUP, signal.SIGTERM):
+    for number in polite:
         signal.signal(number, leave)
 
 

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -30,7 +31,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 class Terminal:
     """A session under a pseudo terminal of 150 columns."""
 
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *arguments: str, first: str = "") -> None:
+        """`first` is what the child does before the session begins."""
         self._main, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
         environment = {
@@ -41,8 +43,11 @@ class Terminal:
             "XDG_STATE_HOME": str(state),
             "TMPDIR": str(state),
         }
-        # The child makes the terminal its own, so that Ctrl-C is a signal to it.
-        start = "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        # The child makes the terminal its own, so that Ctrl-C is a signal to it, even where whoever runs
+        # the tests ignores it, as a shell has what it starts in the background do.
+        start = "import fcntl, runpy, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        start += "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        start += f"{first}; " if first else ""
         start += (
             "sys.argv = ['actors', 'repl', *sys.argv[1:]]; runpy.run_module('actors', run_name='__main__')"
         )
@@ -57,6 +62,10 @@ class Terminal:
         )
         os.close(other)
         self._held = ""
+
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed by itself, as it does when no editor has it."""
+        return bool(termios.tcgetattr(self._main)[3] & termios.ECHO)
 
     def type(self, text: str) -> None:
         os.write(self._main, text.encode())
@@ -178,6 +187,52 @@ def test_a_closed_window_ends_the_session_and_throws_its_store_away(
     terminal.until("shop>")
     assert list(tmp_path.glob("onewriter-repl-*"))
     terminal.close()
+    assert not list(tmp_path.glob("onewriter-repl-*"))
+
+
+def test_a_polite_kill_at_the_prompt_gives_the_terminal_back_and_throws_the_store_away(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.until("shop>")
+    assert not terminal.echoes()
+    terminal.process.terminate()
+    assert terminal.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert terminal.echoes()
+    assert not list(tmp_path.glob("onewriter-repl-*"))
+
+
+def test_an_interrupt_sent_to_the_prompt_drops_the_line_and_not_the_session(terminal: Terminal) -> None:
+    terminal.until("shop>")
+    terminal.type("Nonsense")
+    terminal.until("Nonsense")
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.until("shop>")
+    terminal.type(":quit\r")
+    assert terminal.process.wait(PATIENCE) == 0
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[Terminal]:
+    """A session whose editor never ends, as one that waits to draw on a terminal that is gone."""
+    never = "import prompt_toolkit, threading; "
+    never += "prompt_toolkit.PromptSession.prompt = lambda _: print('stuck', flush=True) or threading.Event().wait()"
+    opened = Terminal(tmp_path, first=never)
+    yield opened
+    opened.close()
+
+
+def test_a_closed_window_ends_a_session_whose_editor_does_not_end(stuck: Terminal, tmp_path: Path) -> None:
+    stuck.until("stuck")
+    stuck.close()
+    assert not list(tmp_path.glob("onewriter-repl-*"))
+
+
+def test_a_closed_window_ends_a_session_that_is_not_told_of_it(tmp_path: Path) -> None:
+    deaf = "signal.signal = lambda *_: None"
+    terminal = Terminal(tmp_path, first=f"signal.signal(signal.SIGHUP, signal.SIG_IGN); {deaf}")
+    terminal.until("shop>")
+    terminal.close()
+    assert terminal.process.returncode == 0
     assert not list(tmp_path.glob("onewriter-repl-*"))
 
 

@@ -90,6 +90,7 @@ class Runtime:
         kind = Progress if crew is None else crew.progress_class
         self.progress = kind(log.head, list(domain.models), list(homes), placed)
         self.desk = WriterDesk()
+        self.progress.nudge = self.desk.news.tell_now
         for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
             self.progress.applied(name, home.projector.checkpoints())

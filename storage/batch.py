@@ -84,27 +84,21 @@ class Batch:
     ) -> dict[int, Origin]:
         """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
         origins: dict[int, Origin] = {}
-        own: tuple[RecordedEvent, ...]
-        told = self.told
-        pack = command_packer()
+        told, pack, number = self.told, command_packer(), len(events)
         for record in commands:
             command_id, first, count = record.command_id, record.first, record.count
             key = name_key("command id", command_id, MAX_ID_BYTES)
             packed = pack((first, count, record.digest, record.stream, record.version))
             place = first - head - 1
-            if count == 1 and 0 <= place < len(events):
-                own = (events[place],)
-                tells = own[0].command_id == command_id
-                after = place + 1
-            else:
-                own = tuple(events[place : place + count]) if place >= 0 else ()
-                tells = 0 < len(own) == count and all(one.command_id == command_id for one in own)
-                after = place + count
+            after = place + count
+            last = events[after - 1] if count > 0 and place >= 0 and after <= number else None
             # Read again, a command begins with its origin, and goes as far as events bear its id.
             if (
-                not tells
+                last is None
+                or last.command_id != command_id
+                or (count > 1 and any(one.command_id != command_id for one in events[place:after]))
                 or (encoded is not None and not encoded[place].startswith(WITH_ORIGIN))
-                or (after < len(events) and events[after].command_id == command_id)
+                or (after < number and events[after].command_id == command_id)
             ):
                 self.commands.append((key, packed))
                 continue
@@ -112,7 +106,7 @@ class Batch:
                 raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
             told[key] = packed
             if encoded is None:
-                origins[first] = origin_of(record, own[-1])
+                origins[first] = origin_of(record, last)
         self.commands.sort()
         if not told.keys().isdisjoint(dict(self.commands)):
             raise OutOfOrder("a command id is twice in the batch")
@@ -127,17 +121,18 @@ class Batch:
         origins: dict[int, Origin],
     ) -> None:
         pack_u64 = U64.pack
-        prefixes: dict[str, bytes] = {}
-        versions: dict[str, int] = {}
-        position = head
-        for recorded in events:
-            position += 1
+        positions = range(head + 1, head + 1 + len(events))
+        for recorded, position in zip(events, positions, strict=True):
             if recorded.position != position:
                 raise OutOfOrder(
                     f"event at position {recorded.position}, where the log continues with {position}"
                 )
-            stream = recorded.stream
-            version = recorded.version
+        places = list(map(pack_u64, positions))
+        prefixes: dict[str, bytes] = {}
+        versions: dict[str, int] = {}
+        streams = self.streams
+        for recorded, at in zip(events, places, strict=True):
+            stream, version = recorded.stream, recorded.version
             if stream in versions:
                 if version != versions[stream] + 1:
                     raise _version_gap(stream, version, versions[stream])
@@ -148,14 +143,12 @@ class Batch:
                 prefix = prefixes[stream] = name_key("stream", stream) + b"\0"
                 self.first_versions[prefix] = version
             versions[stream] = version
-            at = pack_u64(position)
-            data = (
-                encoded[len(self.events)] if encoded else encode_event(codec, recorded, origins.get(position))
-            )
-            self.events.append((at, data))
-            self.streams.append((prefix + pack_u64(version), at))
+            streams.append((prefix + pack_u64(version), at))
             for tag in recorded.tags:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
+        if encoded is None:
+            encoded = [encode_event(codec, one, origins.get(one.position)) for one in events]
+        self.events = list(zip(places, encoded, strict=True))
         self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
         self.tags = sorted(set(self.tags))
 

@@ -151,11 +151,11 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
         key = name.encode()
     except (AttributeError, UnicodeEncodeError) as error:
         raise InvalidKey(f"{kind} {name!r:.100} is not valid text ({error})") from None
-    if not key or len(key) > limit or b"\0" in key:
-        if len(key) > limit:
-            raise KeyTooLong(f"{kind} {name!r:.60} takes {len(key)} bytes in UTF-8, the limit is {limit}")
-        raise InvalidKey(f"{kind} {name!r:.100} {'holds a NUL' if key else 'is empty'}; choose another name")
-    return key
+    if 0 < len(key) <= limit and b"\0" not in key:
+        return key
+    if len(key) > limit:
+        raise KeyTooLong(f"{kind} {name!r:.60} takes {len(key)} bytes in UTF-8, the limit is {limit}")
+    raise InvalidKey(f"{kind} {name!r:.100} {'holds a NUL' if key else 'is empty'}; choose another name")
 
 
 # -- bytes ----------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class FieldChecks:
         """A function that raises ``InvalidMessage`` when a message's fields do not fit; ``name`` is shown."""
         fields = tuple(self._fields[cls])
 
-        def check(message: Any) -> None:
+        def find(message: Any) -> None:
             try:
                 for field, exact, ok, rule in fields:
                     value = getattr(message, field)
@@ -72,7 +72,7 @@ class FieldChecks:
             except RecursionError:
                 raise InvalidMessage(f"{name} is nested too deeply to be stored", message=name) from None
 
-        return check
+        return _quick(fields, find)
 
     def fingerprint(self, cls: type, extra: str) -> str:
         """Changes when a field, its type, or that of a class it holds changes, or ``extra`` does."""
@@ -202,6 +202,22 @@ class FieldChecks:
         if origin is tuple and hint is not tuple and not arguments:
             return check_fixed(expected, [])
         return check_many(expected, origin, self._check(arguments[0] if arguments else Any, refs))
+
+
+def _quick(fields: Iterable[Field], find: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`find`, called only where a field is not of exactly its type; every message is checked, most have nothing to find."""
+    names: dict[str, Any] = {"find": find}
+    doubts = []
+    for number, (field, exact, _, _) in enumerate(fields):
+        if exact is None:
+            return find
+        names[f"exact{number}"] = exact
+        doubts.append(f"type(message.{field}) is not exact{number}")
+    if not doubts:
+        return find
+    exec(f"def check(message):\n    if {' or '.join(doubts)}:\n        find(message)", names)
+    check: Callable[[Any], None] = names["check"]
+    return check
 
 
 def _anything(_value: Any) -> bool:

@@ -44,9 +44,11 @@ class Progress:
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
-        self._watching = 0
+        self._watching: list[None] = []  # one for each that waits
         self._number = itertools.count()
         self._at_commit: dict[Callable[[], None], None] = {}
+        self.nudge: Callable[[], None] = lambda: None
+        """Called when somebody begins to wait for replicas: what is held back for them is to go out now."""
 
     # -- publishing --------------------------------------------------------------------------
     def committed(self, last: int) -> None:
@@ -205,6 +207,8 @@ class Progress:
                 heapq.heappush(self._waiters, (position, next(self._number), models, callback))
         if in_vain:
             callback()
+        elif not found:
+            self.nudge()
         return found
 
     def forget(self, callback: Callable[[], None]) -> None:
@@ -284,12 +288,13 @@ class Progress:
 
     def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
-        with self._moved:
-            self._watching += 1
-            try:
+        self._watching.append(None)
+        try:
+            self.nudge()
+            with self._moved:
                 return self._moved.wait_for(reached, timeout)
-            finally:
-                self._watching -= 1
+        finally:
+            self._watching.pop()
 
     @property
     def awaited(self) -> bool:

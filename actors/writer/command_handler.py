@@ -138,7 +138,7 @@ class CommandHandler(Worker):
         if self.mailbox.empty():
             self._desk.release()
         self._desk.in_flight = []
-        if not self._news.quick(time.monotonic()):
+        if not self._news.quick(time.monotonic()) or self._progress.awaited:
             self._tell_sync()
 
     def _tell_sync(self) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
+from actors.definition.specs import CompiledDomain, StateSpec
 from actors.errors import (
     CommandIdReused,
     ConcurrencyConflict,
@@ -25,7 +25,7 @@ from actors.writer.asking import ask
 from actors.writer.inline import InlineRun
 from actors.writer.reader import Reader
 from actors.writer.receipts import receipt_from, receipt_of
-from actors.writer.states import UNLOADED, History, StateCache, evolve
+from actors.writer.states import UNLOADED, History, StateCache, evolved
 from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.notes import checked_notes
@@ -150,7 +150,7 @@ class Overlay:
             failure.__cause__ = error
             return failure
         finally:
-            self._own = {}
+            self._own.clear()
             self._found = None
 
     def _decide(self, submission: Submission) -> Receipt | RecordedEvent:
@@ -159,13 +159,13 @@ class Overlay:
                 f"{self._what(submission)} {submission.command_id} was not executed: its deadline passed "
                 "while it waited; send it again with a later one"
             )
-        earlier = self._earlier(submission)
-        if earlier is not None:
-            return earlier
+        if not submission.fresh:
+            earlier = self._earlier(submission)
+            if earlier is not None:
+                return earlier
         spec = submission.spec
-        state_spec = None if spec is None else spec.state
         stream = submission.stream
-        state, version = found = self.entry(stream, state_spec) if spec else (None, self._version(submission))
+        state, version = found = self.entry(stream, spec.state) if spec else (None, self._version(submission))
         expected = submission.expected_version
         if expected is not None and expected != version:
             raise ConcurrencyConflict(stream, expected, version)
@@ -181,8 +181,6 @@ class Overlay:
         return self.entry(submission.stream, None)[1]
 
     def _earlier(self, submission: Submission) -> Receipt | None:
-        if submission.fresh:
-            return None
         command_id = submission.command_id
         known = self._known.get(command_id)
         record = known or self._history.command(command_id)
@@ -196,54 +194,64 @@ class Overlay:
         return receipt_from(known, self.events[first : first + known.count])
 
     def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Receipt | RecordedEvent:
-        recorded = [self._record(submission, event, n) for n, event in enumerate(events, self.position + 1)]
-        stream = submission.stream
+        recorded: list[RecordedEvent] = []
+        position = self.position
+        for event in events:
+            position += 1
+            recorded.append(self._record(submission, event, position))
+        count = len(recorded)
+        stream, command_id = submission.stream, submission.command_id
         own = self._own
         if stream in own:
             version = own[stream][1]
-        first = recorded[0].position if recorded else self.position
-        record = CommandRecord(
-            submission.command_id, first, len(recorded), submission.digest, stream, version
-        )
-        encoded = self._encoded(record, recorded) if recorded and self._encode is not None else ()
+        first = self.position + 1 if recorded else self.position
+        record = CommandRecord(command_id, first, count, submission.digest, stream, version)
+        encoded: list[bytes] = []
+        encode = self._encode
+        if encode is not None and recorded:
+            encoded.append(encode(recorded[0], origin_of(record, recorded[-1])))
+            for number in range(1, count):
+                encoded.append(encode(recorded[number]))
         if self.inline is not None:
             if self._undo is None:
                 self.inline.batch.settle()
             self.inline.project(recorded)
         # From here on nothing can fail: the command is part of the batch.
-        self.position += len(recorded)
+        self.position = position
         self.events += recorded
         self.encoded += encoded
         self.commands.append(record)
-        self._known[submission.command_id] = record
+        self._known[command_id] = record
         for name, entry in own.items():
-            self._snapshot(name, entry, len(recorded))
+            self._snapshot(name, entry, count)
             if self._undo is not None:
                 self._undo.append((name, self.changed.get(name)))
             self.changed[name] = entry
-        if len(recorded) == 1 and recorded[0].stream == stream:
+        if count == 1 and recorded[0].stream == stream:
             return recorded[0]
         return receipt_from(record, recorded)
 
-    def _encoded(self, record: CommandRecord, recorded: list[RecordedEvent]) -> list[bytes]:
-        encode = self._encode
-        first, *others = recorded
-        return [encode(first, origin_of(record, recorded[-1])), *(encode(one) for one in others)]
-
     def _record(self, submission: Submission, event: Any, position: int) -> RecordedEvent:
-        spec = self.domain.events.get(type(event))
+        command = submission.spec
+        spec = self.domain.events.get(event.__class__)
         if spec is None:
             raise DeciderFailed(
                 f"{self._what(submission)} gave {event!r}, which is not an event of {self.domain.name}; "
                 "nothing was written"
             )
         spec.check(event)
-        stream = self._stream_of(submission, spec, event)
-        found = self._found if stream == submission.stream and not self._own else None
-        state, version = found or self.entry(stream, spec.state)
+        stream = submission.stream if spec.stream_of is None else spec.stream_of(event)
+        if stream == submission.stream and self._found is not None and not self._own:
+            state, version = self._found
+        elif command is None and stream != submission.stream:
+            raise InvalidMessage(
+                f"{spec.name} belongs to stream {stream!r}, it can't be appended to {submission.stream!r}; "
+                "append it to its own stream"
+            )
+        else:
+            state, version = self.entry(stream, spec.state)
         version += 1
-        self._own[stream] = evolve(self.domain, state, event), version
-        command = submission.spec
+        self._own[stream] = evolved(self.domain, spec, state, event), version
         tags = () if spec.tags_of is None else spec.tags_of(event)
         if self._undo is not None:
             # The log refuses a batch with such a name; a step must go on without the command.
@@ -263,17 +271,6 @@ class Overlay:
             tags,
             submission.metadata,
         )
-
-    def _stream_of(self, submission: Submission, spec: EventSpec, event: Any) -> str:
-        if spec.stream_of is None:
-            return submission.stream
-        stream = spec.stream_of(event)
-        if submission.spec is None and stream != submission.stream:
-            raise InvalidMessage(
-                f"{spec.name} belongs to stream {stream!r}, it can't be appended to {submission.stream!r}; "
-                "append it to its own stream"
-            )
-        return stream
 
     def _snapshot(self, stream: str, entry: tuple[Any, int], events: int) -> None:
         """Have a snapshot taken of a state that has come past the next one with so many `events`."""

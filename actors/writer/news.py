@@ -9,14 +9,16 @@ waits for them.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from actors.messages import Committed
 
 __all__ = ["LINGER", "News"]
 
-LINGER = 0.0002
-"""Seconds for which news is held back while callers come in quick succession, when none comes after all."""
+LINGER = 0.001
+"""Seconds for which news is held back while callers come in quick succession, when none comes after all. A caller that
+prepares its next batch is not to find the replicas at work when it hands that over."""
 
 QUICK = 0.002
 """Seconds between two batches up to which callers count as coming in quick succession."""
@@ -68,6 +70,11 @@ class News:
             if held is not None:
                 self._told = now
                 self.announce(held)
+
+    def tell_now(self) -> None:
+        """Somebody has begun to wait for what may be held back. Any thread."""
+        if self._held is not None:
+            self.tell(time.monotonic())
 
 
 def _to_nobody(_committed: Committed) -> None:

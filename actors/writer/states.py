@@ -9,12 +9,12 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from actors.definition.specs import CompiledDomain, StateSpec
+from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from actors.read_model import name_of, place_of
 from storage import CommandRecord, RecordedEvent
 
-__all__ = ["UNLOADED", "History", "StateCache", "evolve"]
+__all__ = ["UNLOADED", "History", "StateCache", "evolve", "evolved"]
 
 
 class Unloaded(Enum):
@@ -51,7 +51,11 @@ class History(Protocol):
 
 def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
     """The state after `event`; raises `DeciderFailed` where no evolver fits, or one fails or returns no state."""
-    spec = domain.events[type(event)]
+    return evolved(domain, domain.events[type(event)], state, event)
+
+
+def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> Any:
+    """As `evolve`, of an event whose spec is at hand."""
     if spec.evolvers is None:
         return state
     key = None if state is None else type(state)

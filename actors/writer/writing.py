@@ -61,11 +61,11 @@ class WriteGateway:
         refuse_in_actor("execute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
+        if not self._domain.command_middleware and "on_conflict" not in options:
+            return self._wait(self._hand_over(command, options, options.get("metadata"), end), end, timeout)
         call, chain = self._call(command, options)
-        if not chain:
-            return self._wait(self._hand_over(call, end), end, timeout)
         outcome: Receipt = middleware.run(
-            chain, call, lambda inner: self._wait(self._hand_over(inner, end), end, timeout)
+            chain, call, lambda inner: self._wait(self._hand_over_call(inner, end), end, timeout)
         )
         return outcome
 
@@ -75,11 +75,13 @@ class WriteGateway:
             refuse_in_actor("submit")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
+        if not self._domain.command_middleware and "on_conflict" not in options:
+            return self._future_of(self._hand_over(command, options, options.get("metadata"), end))
         call, chain = self._call(command, options)
         if not chain:
-            return self._future_of(self._hand_over(call, end))
+            return self._future_of(self._hand_over_call(call, end))
         return middleware.submit(
-            chain, call, lambda inner: self._future_of(self._hand_over(inner, end)), self._executor()
+            chain, call, lambda inner: self._future_of(self._hand_over_call(inner, end)), self._executor()
         )
 
     def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
@@ -134,10 +136,16 @@ class WriteGateway:
             chain = (*chain, resolving(on_conflict, self._history))
         return call, chain
 
-    def _hand_over(self, call: middleware.Call, end: float) -> Submission:
-        submission = self._prepare(call)
+    def _hand_over(
+        self, command: Any, options: dict[str, Any], metadata: dict[str, Any] | None, end: float
+    ) -> Submission:
+        submission = self._make.of_command(command, options, metadata)
+        submission.future = Reply()
         self._offer(submission, end)
         return submission
+
+    def _hand_over_call(self, call: middleware.Call, end: float) -> Submission:
+        return self._hand_over(call.message, call.options, call.metadata, end)
 
     def _offer(self, request: Submission | Bulk | Step, end: float) -> None:
         if not self.mailbox.offer(request, end - time.monotonic()):
@@ -266,8 +274,3 @@ class WriteGateway:
         step = Step(submissions, notes, guard)
         self._offer(step, time.monotonic() + timeout)
         return step.future
-
-    def _prepare(self, call: middleware.Call) -> Submission:
-        submission = self._make.of_command(call.message, call.options, call.metadata)
-        submission.future = Reply()
-        return submission

@@ -9,6 +9,7 @@ from benchmarks.harness import APPLIED
 from benchmarks.ratios import Range, range_at, ratio_key
 
 IN_THREADS, IN_PROCESSES, ONE_REPLICA = "3 in threads", "3 in processes", "1 replica"
+IN_ONE_PROCESS, ONE_CORE = "1 in a process", "on one core"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ AIMS = [
         {
             IN_THREADS: ratio_key("commands/onewriter-many", "commands/lmdb-many"),
             IN_PROCESSES: ratio_key("commands/onewriter-processes-many", "commands/lmdb-many"),
+            IN_ONE_PROCESS: ratio_key("commands/onewriter-one-process-many", "commands/lmdb-many"),
         },
         0.35,
     ),
@@ -95,8 +97,19 @@ AIMS = [
             IN_THREADS: ratio_key("commands/onewriter-64", "commands/umadb-64"),
             ONE_REPLICA: ratio_key("commands/onewriter-one-replica-64", "commands/umadb-64"),
             IN_PROCESSES: ratio_key("commands/onewriter-processes-64", "commands/umadb-64"),
+            f"{IN_THREADS}, {ONE_CORE}": ratio_key("commands/onewriter-one-core-64", "commands/umadb-64"),
+            f"{ONE_REPLICA}, {ONE_CORE}": ratio_key(
+                "commands/onewriter-one-replica-one-core-64", "commands/umadb-64"
+            ),
+            f"{IN_ONE_PROCESS}, the rest {ONE_CORE}": ratio_key(
+                "commands/onewriter-one-process-one-core-64", "commands/umadb-64"
+            ),
         },
         1.5,
+    ),
+    Aim(
+        "the same, 1 replica on one core / UmaDB with its 64 clients on one core",
+        _only("commands/onewriter-one-replica-one-core-64", "commands/umadb-one-core-64"),
     ),
     Aim(
         "1,000 asyncio tasks executing / pipelined submit",
@@ -130,7 +143,11 @@ AIMS = [
     ),
     Aim(
         "replication lag p99 at half of the highest rate, 3 replicas, in fsyncs",
-        {IN_THREADS: "lag/thread/p99_in_fsyncs", IN_PROCESSES: "lag/process/p99_in_fsyncs"},
+        {
+            IN_THREADS: "lag/thread/p99_in_fsyncs",
+            IN_PROCESSES: "lag/process/p99_in_fsyncs",
+            f"{IN_THREADS}, {ONE_CORE}": "lag/one-core/p99_in_fsyncs",
+        },
         3.0,
         at_most=True,
     ),

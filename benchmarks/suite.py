@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.cores import POSSIBLE
 from benchmarks.harness import CommandEntry, QueryEntry
 from benchmarks.workload import BATCH, RANGE_LENGTH, SUM_LENGTH
 
@@ -23,6 +24,11 @@ def peer(module: str, name: str, **settings: Any) -> Callable[[], Any]:
     return make
 
 
+def on_one_core(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes the peer with this process on one core while it works."""
+    return lambda: peer("one_core", "OnOneCore", make=make)()
+
+
 def _commands(
     key: str, label: str, make: Callable[[], Any], *, callers: int = 1, times: float = 1.0
 ) -> CommandEntry:
@@ -32,10 +38,42 @@ def _commands(
 ONE = "onewriter, 1 replica"
 THREE = "onewriter, 3 replicas"
 PROCESSES = "onewriter, 3 in processes"
+ONE_PROCESS = "onewriter, 1 in a process"
+ON_ONE_CORE = ", on one core"
 EVENTSOURCING = "eventsourcing, SQLite"
 
 # An fsync for each command: fewer of them. Thousands a second more: more of them.
 FEW, MORE, MOST = 0.5, 2.0, 5.0
+
+
+def _many_on_one_core() -> list[CommandEntry]:
+    """Threads that share an interpreter have no use for several cores; those who have a choice are measured so, too."""
+    if not POSSIBLE:
+        return []
+    makers = {
+        "onewriter-one-core": (
+            f"{THREE}{ON_ONE_CORE}: execute",
+            peer("onewriter", "OneWriterCallers"),
+        ),
+        "onewriter-one-replica-one-core": (
+            f"{ONE}{ON_ONE_CORE}: execute",
+            peer("onewriter", "OneWriterCallers", replicas=1),
+        ),
+        "onewriter-one-process-one-core": (
+            f"{ONE_PROCESS}, the rest{ON_ONE_CORE.removeprefix(',')}: execute",
+            peer("onewriter", "OneWriterCallers", replicas=1, workers="process"),
+        ),
+        "umadb-one-core": (
+            f"UmaDB, its clients{ON_ONE_CORE.removeprefix(',')}: append",
+            peer("umadb_server", "UmaDbCommands"),
+        ),
+        "bare-one-core": (f"bare loop{ON_ONE_CORE}: ask", peer("bare_loop", "BareLoop")),
+    }
+    return [
+        _commands(f"{key}-{MANY}", label, on_one_core(make), callers=MANY, times=MORE)
+        for key, (label, make) in makers.items()
+    ]
+
 
 COMMANDS = [
     _commands("onewriter-1", f"{THREE}: execute", peer("onewriter", "OneWriterCallers"), times=FEW),
@@ -93,6 +131,7 @@ COMMANDS = [
         times=FEW,
     ),
     _commands("umadb-64", "UmaDB: append", peer("umadb_server", "UmaDbCommands"), callers=MANY, times=MORE),
+    *_many_on_one_core(),
     _commands("sqlite-64", "sqlite3", peer("sqlite", "SqliteCommands"), callers=MANY),
     _commands("bare-64", "bare loop: ask", peer("bare_loop", "BareLoop"), callers=MANY, times=MORE),
     _commands("onewriter-submit", f"{THREE}: submit", peer("onewriter", "OneWriterSubmit"), times=MOST),
@@ -155,6 +194,12 @@ COMMANDS = [
         "onewriter-processes-many",
         f"{PROCESSES}: execute_many by {BATCH}",
         peer("onewriter", "OneWriterMany", workers="process"),
+        times=MOST,
+    ),
+    _commands(
+        "onewriter-one-process-many",
+        f"{ONE_PROCESS}: execute_many by {BATCH}",
+        peer("onewriter", "OneWriterMany", replicas=1, workers="process"),
         times=MOST,
     ),
     _commands(

@@ -44,7 +44,7 @@ class Progress:
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
-        self._watching: list[None] = []  # one for each that waits
+        self._watching = 0
         self._number = itertools.count()
         self._at_commit: dict[Callable[[], None], None] = {}
         self.nudge: Callable[[], None] = lambda: None
@@ -288,13 +288,15 @@ class Progress:
 
     def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
-        self._watching.append(None)
+        with self._lock:
+            self._watching += 1
         try:
             self.nudge()
             with self._moved:
                 return self._moved.wait_for(reached, timeout)
         finally:
-            self._watching.pop()
+            with self._lock:
+                self._watching -= 1
 
     @property
     def awaited(self) -> bool:

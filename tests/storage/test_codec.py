@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections import OrderedDict
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -479,3 +480,31 @@ def test_threads_encode_and_decode_at_the_same_time() -> None:
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+def test_a_value_that_is_refused_leaves_nothing_behind_in_the_next_one() -> None:
+    codec = Codec()
+    codec.register(Line)
+    codec.register(Colour)
+    line = Line("lamp", Decimal(1))
+    expected = codec.encode(line)
+    for refused in (Line("lamp", object()), ["x" * 100, object()], {"key": {"deep": object()}}):  # type: ignore[arg-type]
+        with pytest.raises(UnencodableValue):
+            codec.encode(refused)
+        assert codec.encode(line) == expected
+
+
+def test_encoding_something_large_once_keeps_no_memory_for_it() -> None:
+    codec = Codec()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        codec.encode("x" * (8 << 20))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1 << 20
+    # The packer's own buffer is not among what is traced.
+    assert codec._spare == []
+    codec.encode("x")
+    assert len(codec._spare) == 1

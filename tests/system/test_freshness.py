@@ -16,6 +16,7 @@ import pytest
 from actors import ConsistencyTimeout, Domain, System
 from actors.replicas.progress import Progress
 from actors.replicas.read_replica import ReadReplica
+from actors.writer import command_handler, news
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import EntryCount, Increment, TotalOf, counters, depot, tally
@@ -36,6 +37,27 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     held = Held(monkeypatch)
     yield held
     held.release()
+
+
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_who_waits_for_replicas_does_not_wait_for_news_that_a_busy_writer_holds_back(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, workers: Any
+) -> None:
+    # With a writer that takes every caller for a quick one, nothing else would tell the replicas.
+    monkeypatch.setattr(news, "QUICK", 10 * PATIENCE)
+    monkeypatch.setattr(news, "SPACING", 10 * PATIENCE)
+    monkeypatch.setattr(command_handler, "LINGER", 10 * PATIENCE)
+    with System.open(store_path, depot, replicas=2, workers=workers) as system:
+        for number in range(1, 4):
+            receipt = system.execute(Increment("a"))
+            assert system.query(TotalOf("a"), after=receipt, timeout=PATIENCE) == number
+        system.execute(Increment("a"))
+        assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 4
+        system.execute(Increment("a"))
+        assert system.wait_applied(timeout=PATIENCE) == 5
+        system.execute(Increment("a"))
+        with system.view(tally, consistency="strong", timeout=PATIENCE) as view:
+            assert view.position() == 6
 
 
 def test_right_after_opening_no_answer_is_older_than_the_log_was(

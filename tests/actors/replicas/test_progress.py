@@ -214,6 +214,17 @@ def test_wait_until_asks_again_whenever_something_is_published(progress):
     assert not progress.wait_until(lambda: False, 0.001)
 
 
+def test_who_begins_to_wait_for_replicas_has_held_news_told(progress):
+    nudged = []
+    progress.nudge = lambda: nudged.append(progress.awaited)
+    assert progress.fresh_or_call(("m",), 10, lambda: None) == ["a", "b"]
+    assert nudged == [], "nobody waits"
+    assert progress.fresh_or_call(("m",), 11, lambda: None) == []
+    assert nudged == [True], "what is told after that is told at once"
+    assert progress.wait_until(lambda: True, 0)
+    assert nudged == [True, True]
+
+
 def test_lag_in_seconds_is_the_age_of_the_oldest_commit_not_applied(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

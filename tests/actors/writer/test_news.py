@@ -60,3 +60,12 @@ def test_batches_that_follow_one_another_at_once_are_quick():
     assert not news.quick(100.0)
     assert news.quick(100.0 + QUICK / 2)
     assert not news.quick(100.0 + QUICK * 2)
+
+
+def test_what_is_held_back_can_be_asked_for():
+    news, told = told_of()
+    news.tell_now()
+    assert told == []
+    news.add(commit(1, 2))
+    news.tell_now()
+    assert [one[:2] for one in told] == [(1, 2)]

@@ -47,11 +47,15 @@ def stopping_in_order() -> Iterator[None]:
         signal.signal(one, stop)
     try:
         yield
+    except Exception as error:
+        if asked:
+            raise Stopped(asked[0]) from error
+        raise
     finally:
         for one, before in held.items():
             signal.signal(one, before)
+    # It was raised inside a callback of SQLite's, say, which makes nothing of it, or above an error of its own.
     if asked:
-        # It was raised inside a callback of SQLite's, say, which makes an error of its own of it, or of nothing.
         raise Stopped(asked[0])
 
 

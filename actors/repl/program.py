@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
@@ -31,6 +33,8 @@ __all__ = ["add_arguments", "main", "run_lines"]
 DOMAIN = "actors.demo.shop:shop"
 SHORT = {"shop": DOMAIN, "delivery": "actors.demo.fulfilment:delivery"}
 """The domains that come with the library, by short names."""
+TWICE_WITHIN = 5.0
+"""Seconds within which a second polite signal says nothing new."""
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -212,15 +216,17 @@ def _end_in_order() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
-    polite = (signal.SIGHUP, signal.SIGTERM)
+    told = -math.inf
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        # A closed window is told of twice, by the terminal and by the shell: once is enough to close the store.
-        for one in polite:
-            signal.signal(one, signal.SIG_IGN)
-        raise SystemExit(128 + number)
+        nonlocal told
+        # A closed window is told of twice, by the terminal and by the shell, and once is enough to close the store.
+        # A later one counts: what the first one raised may have been lost, in some callback.
+        if (now := time.monotonic()) - told > TWICE_WITHIN:
+            told = now
+            raise SystemExit(128 + number)
 
-    for number in polite:
+    for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, leave)
 
 

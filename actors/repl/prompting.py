@@ -7,10 +7,14 @@ session could be lost there, with the loop waiting for a terminal that is gone; 
 from __future__ import annotations
 
 import queue
+import signal
 import sys
 import termios
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -19,9 +23,12 @@ __all__ = ["LinePrompt"]
 
 ROUND = 0.5
 """Seconds after which at the latest a wait notices a signal, or that the terminal is gone."""
-LEAVING = 2.0
-"""Seconds that an editor gets to put the terminal in order when the session ends under it."""
+LEAVING, AGAIN = 2.0, 0.1
+"""Seconds that an editor gets to put the terminal in order when the session ends under it, and after which it is told
+again: it may not have begun."""
 GONE = "the terminal is gone"
+
+Outcome = str | BaseException
 
 
 class LinePrompt:
@@ -29,7 +36,7 @@ class LinePrompt:
 
     def __init__(self, session: PromptSession[str]) -> None:
         self._session = session
-        self._outcome: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
+        self._interrupted = False
 
     def read(self) -> str:
         """The next line, or several where brackets are open.
@@ -37,58 +44,75 @@ class LinePrompt:
         Raises KeyboardInterrupt at Ctrl-C, EOFError at Ctrl-D and when the terminal is gone, and whatever a signal's
         handler raises; the terminal is as it was before then.
         """
-        modes = _modes()
-        editor = threading.Thread(target=self._edit, name="onewriter-prompt", daemon=True)
-        # What a watch shows meanwhile goes above the line that is being typed.
-        with patch_stdout(raw=True):
-            editor.start()
-            try:
-                outcome = self._wait()
-            except BaseException:
-                self._leave(editor, modes)
-                raise
+        self._interrupted = False
+        # Between the editor's last key and its line Ctrl-C is a signal. It is noted, since raised it could take the
+        # line along with it, for which this would wait in vain.
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            outcome = self._edited()
+        finally:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if self._interrupted:
+            raise KeyboardInterrupt
         if isinstance(outcome, OSError) and _modes() is None:
             raise EOFError(GONE) from outcome
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def _edit(self) -> None:
-        try:
-            self._outcome.put(self._session.prompt())
-        except BaseException as error:
-            self._outcome.put(error)
-
-    def _wait(self) -> str | BaseException:
-        while True:
+    def _edited(self) -> Outcome:
+        outcome: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        editor = threading.Thread(target=self._edit, args=(outcome,), name="onewriter-prompt", daemon=True)
+        modes = _modes()
+        # What a watch shows meanwhile goes above the line that is being typed.
+        with patch_stdout(raw=True):
             try:
-                return self._outcome.get(timeout=ROUND)
-            except queue.Empty:
-                if _modes() is None:
-                    raise EOFError(GONE) from None
-            except KeyboardInterrupt:
-                # A signal, not the key: what the key does is for the editor to do.
-                self._tell(self._session.app.key_processor.send_sigint)
+                editor.start()
+                while True:
+                    try:
+                        return outcome.get(timeout=ROUND)
+                    except queue.Empty:
+                        if _modes() is None:
+                            raise EOFError(GONE) from None
+            except BaseException:
+                self._leave(editor, modes)
+                raise
 
-    def _tell(self, what: object) -> None:
-        loop = self._session.app.loop
+    def _edit(self, outcome: queue.SimpleQueue[Outcome]) -> None:
+        try:
+            outcome.put(self._session.prompt())
+        except BaseException as error:
+            outcome.put(error)
+
+    # -- ending it from outside --------------------------------------------------------------
+    def _interrupt(self, *_signal: Any) -> None:
+        self._interrupted = True
+        self._tell(lambda: self._session.app.key_processor.send_sigint())
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        """Have the editor's thread do it, if it is still editing then."""
+        app = self._session.app
+        loop = app.loop
+
+        def do() -> None:
+            if app.future is not None and not app.is_done:
+                what()
+
         with suppress(RuntimeError):  # a loop that is closed has nothing left to end
             if loop is not None:
-                loop.call_soon_threadsafe(what)  # type: ignore[arg-type]
+                loop.call_soon_threadsafe(do)
 
-    def _leave(self, editor: threading.Thread, modes: list[object] | None) -> None:
-        def end() -> None:
-            if not self._session.app.is_done:
-                self._session.app.exit(exception=EOFError())
-
-        self._tell(end)
-        editor.join(LEAVING)
+    def _leave(self, editor: threading.Thread, modes: list[Any] | None) -> None:
+        end = time.monotonic() + LEAVING
+        while editor.is_alive() and time.monotonic() < end:
+            self._tell(lambda: self._session.app.exit(exception=EOFError()))
+            editor.join(AGAIN)
         if editor.is_alive() and modes is not None:
             with suppress(termios.error):
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)  # type: ignore[arg-type]
+                termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)
 
 
-def _modes() -> list[object] | None:
+def _modes() -> list[Any] | None:
     """How the terminal is set; None when it is gone."""
     try:
         return termios.tcgetattr(sys.stdin)

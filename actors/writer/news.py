@@ -66,10 +66,12 @@ class News:
     def tell(self, now: float) -> None:
         """Tell what is held back. Any thread."""
         with self._lock:
-            held, self._held = self._held, None
+            held = self._held
             if held is not None:
                 self._told = now
+                # Forgotten after it is told: a caller's thread may be interrupted between the two, and twice does no harm.
                 self.announce(held)
+                self._held = None
 
     def tell_now(self) -> None:
         """Somebody has begun to wait for what may be held back. Any thread."""

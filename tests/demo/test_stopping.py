@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import suppress
@@ -59,6 +60,23 @@ def test_a_signal_whose_exception_was_swallowed_ends_it_all_the_same() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_was_made_another_error_ends_it_as_a_signal() -> None:
+    db = sqlite3.connect(":memory:")
+
+    def asked(*_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return sqlite3.SQLITE_OK
+
+    db.set_authorizer(asked)
+    with pytest.raises(Stopped) as caught, stopping_in_order():
+        db.execute("SELECT 1")
+    db.close()
+    assert caught.value.code == 143
+    assert isinstance(caught.value.__cause__, sqlite3.DatabaseError)
+    with pytest.raises(ValueError, match="mine"), stopping_in_order():
+        raise ValueError("mine")
 
 
 def test_an_interrupt_while_the_program_is_being_imported_is_told_in_one_line(

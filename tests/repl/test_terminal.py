@@ -211,6 +211,18 @@ def test_an_interrupt_sent_to_the_prompt_drops_the_line_and_not_the_session(term
     assert terminal.process.wait(PATIENCE) == 0
 
 
+def test_ctrl_c_right_after_a_line_was_entered_loses_neither_the_line_nor_the_session(
+    terminal: Terminal,
+) -> None:
+    for _ in range(10):
+        terminal.until("shop>")
+        terminal.type("Cheapest\r")
+        terminal.type("\x03")
+    terminal.until("shop>")
+    terminal.type("\x03:quit\r")
+    assert terminal.process.wait(PATIENCE) == 0
+
+
 @pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[Terminal]:
     """A session whose editor never ends, as one that waits to draw on a terminal that is gone."""

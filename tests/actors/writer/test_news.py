@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from actors.messages import Committed
 from actors.writer.news import MOST, QUICK, SPACING, News
 
@@ -69,3 +71,22 @@ def test_what_is_held_back_can_be_asked_for():
     news.add(commit(1, 2))
     news.tell_now()
     assert [one[:2] for one in told] == [(1, 2)]
+
+
+def test_who_is_interrupted_while_telling_loses_no_news():
+    news, told = told_of()
+    announce = news.announce
+
+    def interrupted(committed):
+        announce(committed)
+        raise KeyboardInterrupt
+
+    news.announce = interrupted
+    news.add(commit(1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        news.tell_now()
+    news.announce = announce
+    news.add(commit(3, 3))
+    news.tell_now()
+    news.tell_now()
+    assert [one[:2] for one in told] == [(1, 2), (1, 3)], "sync passes over what it knows"

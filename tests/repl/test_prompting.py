@@ -1,0 +1,116 @@
+"""Signals while a line is being edited: none of them is lost, nor is a line that is on its way."""
+
+from __future__ import annotations
+
+import os
+import pty
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("prompt_toolkit")
+
+from actors.repl import prompting
+from actors.repl.prompting import LinePrompt
+from tests.helpers import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard input is a terminal."""
+    main, other = pty.openpty()
+    with os.fdopen(other) as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        monkeypatch.setattr(prompting, "patch_stdout", lambda raw: nullcontext())
+        yield
+    os.close(main)
+
+
+class Editor:
+    """Stands for a prompt_toolkit session that has its line at once, and whose application does not run any more."""
+
+    app = SimpleNamespace(loop=None, future=None, is_done=True)
+
+    def prompt(self) -> str:
+        return "a line"
+
+
+class Interrupted(LinePrompt):
+    """Ctrl-C comes just before the line is handed over, or just after it."""
+
+    def __init__(self, before: bool) -> None:
+        editor: Any = Editor()
+        super().__init__(editor)
+        self._before = before
+        self.sent = threading.Event()
+
+    def _edit(self, outcome: queue.SimpleQueue[Any]) -> None:
+        if self._before:
+            os.kill(os.getpid(), signal.SIGINT)
+        super()._edit(outcome)
+        if not self._before:
+            os.kill(os.getpid(), signal.SIGINT)
+        self.sent.set()
+
+
+def test_a_line_is_read() -> None:
+    editor: Any = Editor()
+    before = signal.getsignal(signal.SIGINT)
+    assert LinePrompt(editor).read() == "a line"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def read_and_go_on(prompt: Interrupted) -> None:
+    prompt.read()
+    # The signal may come when the line has been read already: then it is about what is done next.
+    assert prompt.sent.wait(PATIENCE)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # a call after which it has been noticed
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_ctrl_c_while_the_line_is_on_its_way_is_told_and_nobody_waits_for_ever(before: bool) -> None:
+    for _ in range(30):
+        prompt = Interrupted(before)
+        with pytest.raises(KeyboardInterrupt):
+            read_and_go_on(prompt)
+        assert prompt.sent.wait(PATIENCE)
+
+
+def test_what_a_handler_raises_ends_the_editor(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    class Loop:
+        def call_soon_threadsafe(self, what: Any) -> None:
+            what()
+
+    class Running(Editor):
+        def __init__(self) -> None:
+            self.app = SimpleNamespace(loop=Loop(), future=object(), is_done=False, exit=self.exit)
+
+        def prompt(self) -> str:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            assert ended.wait(PATIENCE)
+            raise EOFError
+
+        def exit(self, exception: BaseException) -> None:
+            assert isinstance(exception, EOFError)
+            ended.set()
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        editor: Any = Running()
+        with pytest.raises(SystemExit):
+            LinePrompt(editor).read()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.is_set()

@@ -39,7 +39,7 @@ ONE = "onewriter, 1 replica"
 THREE = "onewriter, 3 replicas"
 PROCESSES = "onewriter, 3 in processes"
 ONE_PROCESS = "onewriter, 1 in a process"
-ON_ONE_CORE = ", on one core"
+ON_ONE_CORE = "on one core"
 EVENTSOURCING = "eventsourcing, SQLite"
 
 # An fsync for each command: fewer of them. Thousands a second more: more of them.
@@ -52,22 +52,22 @@ def _many_on_one_core() -> list[CommandEntry]:
         return []
     makers = {
         "onewriter-one-core": (
-            f"{THREE}{ON_ONE_CORE}: execute",
+            f"{THREE}, {ON_ONE_CORE}: execute",
             peer("onewriter", "OneWriterCallers"),
         ),
         "onewriter-one-replica-one-core": (
-            f"{ONE}{ON_ONE_CORE}: execute",
+            f"{ONE}, {ON_ONE_CORE}: execute",
             peer("onewriter", "OneWriterCallers", replicas=1),
         ),
         "onewriter-one-process-one-core": (
-            f"{ONE_PROCESS}, the rest{ON_ONE_CORE.removeprefix(',')}: execute",
+            f"{ONE_PROCESS}, the rest {ON_ONE_CORE}: execute",
             peer("onewriter", "OneWriterCallers", replicas=1, workers="process"),
         ),
         "umadb-one-core": (
-            f"UmaDB, its clients{ON_ONE_CORE.removeprefix(',')}: append",
+            f"UmaDB, its clients {ON_ONE_CORE}: append",
             peer("umadb_server", "UmaDbCommands"),
         ),
-        "bare-one-core": (f"bare loop{ON_ONE_CORE}: ask", peer("bare_loop", "BareLoop")),
+        "bare-one-core": (f"bare loop, {ON_ONE_CORE}: ask", peer("bare_loop", "BareLoop")),
     }
     return [
         _commands(f"{key}-{MANY}", label, on_one_core(make), callers=MANY, times=MORE)

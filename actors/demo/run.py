@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
 from actors.demo.report import Report, open_report
 from actors.demo.shop import shop
 from actors.demo.stopping import Stopped, drop_output, say_last, stopping_in_order
+from actors.throwaway import throwaway_folder
 from storage.errors import OnewriterError
 
 ASKERS = 3
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def demonstrate(options: argparse.Namespace, report: Report) -> int:
     """All parts of the demo in a folder of their own; returns the exit code."""
     try:
-        with tempfile.TemporaryDirectory(prefix="onewriter-demo-") as folder:
+        with throwaway_folder("onewriter-demo-") as folder:
             path = options.path or Path(folder) / "store"
             source = open_source(options.data, options.limit)
             require_empty(path)

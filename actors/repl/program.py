@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from actors.repl.render import Output, PlainOutput, RichOutput
 from actors.repl.shell import Shell
 from actors.repl.watching import end_watches
 from actors.system import System
+from actors.throwaway import throwaway_folder
 from storage.errors import OnewriterError
 
 __all__ = ["add_arguments", "main", "run_lines"]
@@ -127,7 +127,7 @@ def _opened(stack: ExitStack, domain: Domain, path: str | None, settings: dict[s
     logger.addHandler(held)
     try:
         if path is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="onewriter-repl-"))
+            folder = stack.enter_context(throwaway_folder("onewriter-repl-"))
             path = os.path.join(folder, "store")
         system = stack.enter_context(System.open(path, domain, **settings))
     except Exception as error:

@@ -29,7 +29,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with os.fdopen(other) as standard_input:
         monkeypatch.setattr(sys, "stdin", standard_input)
         monkeypatch.setattr(prompting, "patch_stdout", lambda raw: nullcontext())
+        # Whoever runs the tests in the background has it ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
+        signal.signal(signal.SIGINT, before)
     os.close(main)
 
 

@@ -39,6 +39,7 @@ def fragile_health(system):
 def test_a_poisoned_event_stops_one_model_and_is_shown(gates):
     with open_system(trouble, replicas=2) as system:
         system.execute(Touch("before"))
+        system.wait_applied()
         assert system.query(TouchedIds()) == ["before"]
         gates.fragile_fails = True
         poison = system.execute(Touch("poison"))

@@ -80,9 +80,13 @@ class LinePrompt:
 
     def _edit(self, outcome: queue.SimpleQueue[Outcome]) -> None:
         try:
-            outcome.put(self._session.prompt())
+            outcome.put(self._session.prompt(pre_run=self._begun))
         except BaseException as error:
             outcome.put(error)
+
+    def _begun(self) -> None:
+        """The editor's thread: what was interrupted before is not the line that is typed from now on."""
+        self._interrupted = False
 
     # -- ending it from outside --------------------------------------------------------------
     def _interrupt(self, *_signal: Any) -> None:

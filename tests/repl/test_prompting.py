@@ -8,7 +8,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -41,26 +41,44 @@ class Editor:
 
     app = SimpleNamespace(loop=None, future=None, is_done=True)
 
-    def prompt(self) -> str:
+    def prompt(self, pre_run: Callable[[], None]) -> str:
+        pre_run()
         return "a line"
 
 
 class Interrupted(LinePrompt):
-    """Ctrl-C comes just before the line is handed over, or just after it."""
+    """Ctrl-C comes before the editor has begun, just before the line is handed over, or just after it."""
 
-    def __init__(self, before: bool) -> None:
+    def __init__(self, when: str) -> None:
         editor: Any = Editor()
         super().__init__(editor)
-        self._before = before
+        self._when = when
         self.sent = threading.Event()
+        self.noted = threading.Event()
+
+    def _begun(self) -> None:
+        if self._when == "before the editor began":
+            self._send()
+        super()._begun()
+        if self._when == "before the line":
+            self._send()
 
     def _edit(self, outcome: queue.SimpleQueue[Any]) -> None:
-        if self._before:
-            os.kill(os.getpid(), signal.SIGINT)
         super()._edit(outcome)
-        if not self._before:
-            os.kill(os.getpid(), signal.SIGINT)
+        if self._when == "after the line":
+            self._send()
+
+    def _send(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
         self.sent.set()
+        if self._when != "after the line":
+            assert self.noted.wait(PATIENCE)
+
+    def _interrupt(self, *arguments: Any) -> None:
+        super()._interrupt(*arguments)
+        self.noted.set()
 
 
 def test_a_line_is_read() -> None:
@@ -70,6 +88,17 @@ def test_a_line_is_read() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_ctrl_c_before_the_editor_has_begun_is_not_about_the_line_that_is_typed_then() -> None:
+    prompt = Interrupted("before the editor began")
+    assert prompt.read() == "a line"
+    assert prompt.noted.is_set()
+
+
+def test_ctrl_c_while_a_line_is_on_its_way_is_told() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted("before the line").read()
+
+
 def read_and_go_on(prompt: Interrupted) -> None:
     prompt.read()
     # The signal may come when the line has been read already: then it is about what is done next.
@@ -77,10 +106,9 @@ def read_and_go_on(prompt: Interrupted) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ())  # a call after which it has been noticed
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_ctrl_c_while_the_line_is_on_its_way_is_told_and_nobody_waits_for_ever(before: bool) -> None:
+def test_ctrl_c_as_a_line_arrives_is_told_and_nobody_waits_for_ever() -> None:
     for _ in range(30):
-        prompt = Interrupted(before)
+        prompt = Interrupted("after the line")
         with pytest.raises(KeyboardInterrupt):
             read_and_go_on(prompt)
         assert prompt.sent.wait(PATIENCE)
@@ -97,7 +125,8 @@ def test_what_a_handler_raises_ends_the_editor(monkeypatch: pytest.MonkeyPatch) 
         def __init__(self) -> None:
             self.app = SimpleNamespace(loop=Loop(), future=object(), is_done=False, exit=self.exit)
 
-        def prompt(self) -> str:
+        def prompt(self, pre_run: Callable[[], None]) -> str:
+            pre_run()
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             assert ended.wait(PATIENCE)
             raise EOFError

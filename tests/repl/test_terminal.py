@@ -227,7 +227,7 @@ def test_ctrl_c_right_after_a_line_was_entered_loses_neither_the_line_nor_the_se
 def stuck(tmp_path: Path) -> Iterator[Terminal]:
     """A session whose editor never ends, as one that waits to draw on a terminal that is gone."""
     never = "import prompt_toolkit, threading; "
-    never += "prompt_toolkit.PromptSession.prompt = lambda _: print('stuck', flush=True) or threading.Event().wait()"
+    never += "prompt_toolkit.PromptSession.prompt = lambda *_, **__: print('stuck', flush=True) or threading.Event().wait()"
     opened = Terminal(tmp_path, first=never)
     yield opened
     opened.close()

@@ -12,9 +12,9 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Self
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -32,11 +32,33 @@ Outcome = str | BaseException
 
 
 class LinePrompt:
-    """Reads lines with `session`. Its methods are for the main thread."""
+    """Reads lines with `session`; a context manager, inside which Ctrl-C is its own. Its methods are for the main thread.
+
+    Between the editor's last key and its line Ctrl-C is a signal. It is noted, since raised it could take the line along
+    with it, for which `read` would wait in vain; only inside `interruptible` it is raised at once.
+    """
 
     def __init__(self, session: PromptSession[str]) -> None:
         self._session = session
         self._interrupted = False
+        self._raising = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C raises KeyboardInterrupt inside."""
+        self._raising = True
+        try:
+            yield
+        finally:
+            self._raising = False
 
     def read(self) -> str:
         """The next line, or several where brackets are open.
@@ -44,14 +66,8 @@ class LinePrompt:
         Raises KeyboardInterrupt at Ctrl-C, EOFError at Ctrl-D and when the terminal is gone, and whatever a signal's
         handler raises; the terminal is as it was before then.
         """
-        self._interrupted = False
-        # Between the editor's last key and its line Ctrl-C is a signal. It is noted, since raised it could take the
-        # line along with it, for which this would wait in vain.
-        before = signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            outcome = self._edited()
-        finally:
-            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        self._raising = self._interrupted = False
+        outcome = self._edited()
         if self._interrupted:
             raise KeyboardInterrupt
         if isinstance(outcome, OSError) and _modes() is None:
@@ -90,6 +106,8 @@ class LinePrompt:
 
     # -- ending it from outside --------------------------------------------------------------
     def _interrupt(self, *_signal: Any) -> None:
+        if self._raising:
+            raise KeyboardInterrupt
         self._interrupted = True
         self._tell(lambda: self._session.app.key_processor.send_sigint())
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,37 +81,42 @@ class Interrupted(LinePrompt):
         self.noted.set()
 
 
-def test_a_line_is_read() -> None:
+def test_a_line_is_read_and_ctrl_c_is_the_programs_again_after_the_session() -> None:
     editor: Any = Editor()
     before = signal.getsignal(signal.SIGINT)
-    assert LinePrompt(editor).read() == "a line"
+    with LinePrompt(editor) as prompt:
+        assert prompt.read() == "a line"
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_before_the_editor_has_begun_is_not_about_the_line_that_is_typed_then() -> None:
-    prompt = Interrupted("before the editor began")
-    assert prompt.read() == "a line"
-    assert prompt.noted.is_set()
+    with Interrupted("before the editor began") as prompt:
+        assert prompt.read() == "a line"
+        assert prompt.noted.is_set()
 
 
 def test_ctrl_c_while_a_line_is_on_its_way_is_told() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        Interrupted("before the line").read()
+    with Interrupted("before the line") as prompt, pytest.raises(KeyboardInterrupt):
+        prompt.read()
 
 
-def read_and_go_on(prompt: Interrupted) -> None:
-    prompt.read()
-    # The signal may come when the line has been read already: then it is about what is done next.
-    assert prompt.sent.wait(PATIENCE)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # a call after which it has been noticed
+def test_ctrl_c_as_a_line_arrives_is_told_then_or_not_about_the_next_one_and_nobody_waits_for_ever() -> None:
+    with Interrupted("after the line") as prompt:
+        for _ in range(30):
+            prompt.sent.clear()
+            with suppress(KeyboardInterrupt):
+                assert prompt.read() == "a line"
+            assert prompt.sent.wait(PATIENCE)
 
 
-def test_ctrl_c_as_a_line_arrives_is_told_and_nobody_waits_for_ever() -> None:
-    for _ in range(30):
-        prompt = Interrupted("after the line")
-        with pytest.raises(KeyboardInterrupt):
-            read_and_go_on(prompt)
-        assert prompt.sent.wait(PATIENCE)
+def test_ctrl_c_is_raised_while_a_statement_is_carried_out_and_only_then() -> None:
+    editor: Any = Editor()
+    with LinePrompt(editor) as prompt:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt), prompt.interruptible():
+                signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            assert prompt.read() == "a line"
 
 
 def test_what_a_handler_raises_ends_the_editor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +146,8 @@ def test_what_a_handler_raises_ends_the_editor(monkeypatch: pytest.MonkeyPatch) 
     before = signal.signal(signal.SIGTERM, leave)
     try:
         editor: Any = Running()
-        with pytest.raises(SystemExit):
-            LinePrompt(editor).read()
+        with LinePrompt(editor) as prompt, pytest.raises(SystemExit):
+            prompt.read()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ended.is_set()

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 
-__all__ = ["throwaway_folder"]
+__all__ = ["SIGNALS", "throwaway_folder"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those that ask a program to end."""
 
 
 @contextmanager

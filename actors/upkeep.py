@@ -77,7 +77,7 @@ class Upkeep:
         if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
             # The batch before has its replies held for the next fsync, which a slow decider puts off, and its news.
             self._runtime.desk.release()
-            self._runtime.desk.news.tell(time.monotonic())
+            self._runtime.desk.news.tell_now()
         if activity is None or activity == self._reported:
             return
         command, stream, since = activity

@@ -41,23 +41,27 @@ def interact(shell: Shell) -> int:
         prompt_continuation="... ".rjust(len(name) + 2),
     )
     with LinePrompt(session) as prompt:
-        while True:
-            try:
-                text = prompt.read()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return 0
-            try:
-                with prompt.interruptible():
-                    for _, statement in statements(text.split("\n")):
-                        shell.execute(statement)
-            except Quit:
-                return 0
-            except KeyboardInterrupt:
-                shell.output.error("interrupted; a command that was sent may still be carried out")
-            except Exception as error:
-                shell.output.error(describe(error))
+        return _converse(shell, prompt)
+
+
+def _converse(shell: Shell, prompt: LinePrompt) -> int:
+    while True:
+        try:
+            text = prompt.read()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return 0
+        try:
+            with prompt.interruptible():
+                for _, statement in statements(text.split("\n")):
+                    shell.execute(statement)
+        except Quit:
+            return 0
+        except KeyboardInterrupt:
+            shell.output.error("interrupted; a command that was sent may still be carried out")
+        except Exception as error:
+            shell.output.error(describe(error))
 
 
 class LineCompleter(Completer):

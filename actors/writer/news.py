@@ -74,7 +74,7 @@ class News:
                 self._held = None
 
     def tell_now(self) -> None:
-        """Somebody has begun to wait for what may be held back. Any thread."""
+        """Tell what may be held back: somebody has begun to wait for it, or the writer takes its time. Any thread."""
         if self._held is not None:
             self.tell(time.monotonic())
 

@@ -61,7 +61,7 @@ class WriteGateway:
         refuse_in_actor("execute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        if not self._domain.command_middleware and "on_conflict" not in options:
+        if self._goes_straight(options):
             return self._wait(self._hand_over(command, options, options.get("metadata"), end), end, timeout)
         call, chain = self._call(command, options)
         outcome: Receipt = middleware.run(
@@ -75,7 +75,7 @@ class WriteGateway:
             refuse_in_actor("submit")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        if not self._domain.command_middleware and "on_conflict" not in options:
+        if self._goes_straight(options):
             return self._future_of(self._hand_over(command, options, options.get("metadata"), end))
         call, chain = self._call(command, options)
         if not chain:
@@ -89,9 +89,9 @@ class WriteGateway:
         refuse_in_actor("aexecute")
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        if self._domain.command_middleware or "on_conflict" in options:
-            return self._athrough_middleware(command, options, end, timeout)
-        return self._awaited(command, options, options.get("metadata"), end, timeout)
+        if self._goes_straight(options):
+            return self._awaited(command, options, options.get("metadata"), end, timeout)
+        return self._athrough_middleware(command, options, end, timeout)
 
     async def _athrough_middleware(
         self, command: Any, options: dict[str, Any], end: float, timeout: float
@@ -127,6 +127,10 @@ class WriteGateway:
             raise self._timed_out(submission.command_id, timeout) from None
         finally:
             reply.over()
+
+    def _goes_straight(self, options: dict[str, Any]) -> bool:
+        """Whether nothing stands around the call, so that it need not be made one for middleware."""
+        return not self._domain.command_middleware and "on_conflict" not in options
 
     def _call(self, command: Any, options: dict[str, Any]) -> tuple[middleware.Call, Sequence[Any]]:
         call = middleware.Call(command, options.pop("metadata", None) or {}, options, "command")

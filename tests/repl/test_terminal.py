@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,10 +103,22 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    opened = Terminal(tmp_path)
-    yield opened
-    opened.close()
+def open_terminal(tmp_path: Path) -> Iterator[Callable[[str], Terminal]]:
+    """Opens sessions whose process does something first; they are closed after the test."""
+    opened: list[Terminal] = []
+
+    def open_one(first: str) -> Terminal:
+        opened.append(Terminal(tmp_path, first=first))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def terminal(open_terminal: Callable[[str], Terminal]) -> Terminal:
+    return open_terminal("")
 
 
 LAMP = 'ListProduct sku=lamp name="Desk lamp" category=light price=1999'
@@ -223,25 +235,23 @@ def test_ctrl_c_right_after_a_line_was_entered_loses_neither_the_line_nor_the_se
     assert terminal.process.wait(PATIENCE) == 0
 
 
-@pytest.fixture
-def stuck(tmp_path: Path) -> Iterator[Terminal]:
-    """A session whose editor never ends, as one that waits to draw on a terminal that is gone."""
+def test_a_closed_window_ends_a_session_whose_editor_does_not_end(
+    open_terminal: Callable[[str], Terminal], tmp_path: Path
+) -> None:
+    # As one that waits to draw on a terminal that is gone.
     never = "import prompt_toolkit, threading; "
     never += "prompt_toolkit.PromptSession.prompt = lambda *_, **__: print('stuck', flush=True) or threading.Event().wait()"
-    opened = Terminal(tmp_path, first=never)
-    yield opened
-    opened.close()
-
-
-def test_a_closed_window_ends_a_session_whose_editor_does_not_end(stuck: Terminal, tmp_path: Path) -> None:
-    stuck.until("stuck")
-    stuck.close()
+    terminal = open_terminal(never)
+    terminal.until("stuck")
+    terminal.close()
     assert not list(tmp_path.glob("onewriter-repl-*"))
 
 
-def test_a_closed_window_ends_a_session_that_is_not_told_of_it(tmp_path: Path) -> None:
+def test_a_closed_window_ends_a_session_that_is_not_told_of_it(
+    open_terminal: Callable[[str], Terminal], tmp_path: Path
+) -> None:
     deaf = "signal.signal = lambda *_: None"
-    terminal = Terminal(tmp_path, first=f"signal.signal(signal.SIGHUP, signal.SIG_IGN); {deaf}")
+    terminal = open_terminal(f"signal.signal(signal.SIGHUP, signal.SIG_IGN); {deaf}")
     terminal.until("shop>")
     terminal.close()
     assert terminal.process.returncode == 0

@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
+LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 LONGEST_ID = 120
 """Bytes of an id; what goes further, as after many rejections in a row, is put as its digest."""
 
@@ -160,15 +161,38 @@ class Do:
 
     def after(self, delay: timedelta, timer: Any) -> None:
         """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock."""
-        if type(timer) not in self._spec.timers:
-            raise UnknownMessage(
-                f"do.after(..., {timer!r:.100}): its class is not a timer; write @{self._spec.name}.timer above it"
-            )
+        self._require_timer("after", timer)
         if not isinstance(delay, timedelta):
             raise InvalidMessage(f"do.after({delay!r}, ...) takes a timedelta first")
-        due = self._input.time_us + delay // timedelta(microseconds=1)
+        due = self._input.time_us + delay // MICROSECOND
         if due > LATEST:
             raise InvalidMessage(f"do.after({delay!r}, ...) is due after the year 9999; give a shorter time")
+        self._set(due, timer)
+
+    def at(self, time: datetime, timer: Any) -> None:
+        """Set a timer: `timer` comes back as an input at `time`, at once where that is past.
+
+        `time` has a time zone; what is kept is the instant that it means now.
+        """
+        self._require_timer("at", timer)
+        if not isinstance(time, datetime):
+            raise InvalidMessage(f"do.at({time!r}, ...) takes a datetime first; do.after takes a timedelta")
+        if time.utcoffset() is None:
+            raise InvalidMessage(
+                f"do.at({time!r}, ...) needs a datetime with a time zone, as datetime(..., tzinfo=UTC) is"
+            )
+        due = (time - EPOCH) // MICROSECOND
+        if due > LATEST:
+            raise InvalidMessage(f"do.at({time!r}, ...) is due after the year 9999; give an earlier time")
+        self._set(due, timer)
+
+    def _require_timer(self, call: str, timer: Any) -> None:
+        if type(timer) not in self._spec.timers:
+            raise UnknownMessage(
+                f"do.{call}(..., {timer!r:.100}): its class is not a timer; write @{self._spec.name}.timer above it"
+            )
+
+    def _set(self, due: int, timer: Any) -> None:
         made = self._decision.timers_set
         timer = Timer(max(due, 0), self._id(f"t{len(made)}"), timer, self._input.correlation)
         made.append(timer)

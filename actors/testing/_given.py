@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from actors.definition.specs import CompiledDomain
@@ -10,7 +11,7 @@ from actors.domain import Domain
 from actors.errors import UnknownMessage
 from actors.read_model import ReadModel
 from actors.testing._difference import compare
-from actors.testing._history import MemoryHistory, flattened
+from actors.testing._history import MemoryHistory, flattened, require_time_zone
 from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
 from actors.writer.submissions import SubmissionMaker
@@ -54,18 +55,21 @@ class Given:
         expected_version: int | None = None,
         command_id: str | None = None,
         metadata: dict[str, Any] | None = None,
+        time: datetime | None = None,
     ) -> Outcome:
         """Have a command checked, validated and decided; what came of it is in the `Outcome`.
 
         This `Given` stays as it is, so that it may serve several commands; the `Outcome`'s claims return the next.
-        Middleware does not run: it is around the system, not part of the decision.
+        `time` (aware) is the time that it is decided at, and that its events get, else that of the call. Middleware
+        does not run: it is around the system, not part of the decision.
         """
+        require_time_zone(f"when({command!r})", time)
         history = self._history.copy()
         try:
             submission = self._maker.of_command(
                 command, {"expected_version": expected_version, "command_id": command_id}, metadata
             )
-            outcome = history.decide(submission)
+            outcome = history.decide(submission, time)
         except OnewriterError as error:
             outcome = error
         return Outcome(Given(self._domain, history), command, outcome)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from actors.definition.specs import CompiledDomain, StateSpec
@@ -18,6 +17,8 @@ from actors.writer.states import StateCache
 from storage import CommandRecord, RecordedEvent
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,14 @@ def happened(
     metadata: dict[str, Any] | None = None,
 ) -> Happened:
     """An event for `given` with its time (aware), its metadata, or, for a fact from outside, its stream."""
-    if time is not None and time.tzinfo is None:
-        raise ValueError(f"happened({event!r}): time= needs a time zone, got {time!r}")
+    require_time_zone(f"happened({event!r})", time)
     return Happened(event, stream, time, metadata)
+
+
+def require_time_zone(what: str, time: datetime | None) -> None:
+    """Raise `ValueError` for a time that means no instant."""
+    if time is not None and time.utcoffset() is None:
+        raise ValueError(f"{what}: time= needs a time zone, got {time!r}")
 
 
 class MemoryHistory:
@@ -103,14 +109,16 @@ class MemoryHistory:
         return self._states.get(stream, spec)[0]
 
     # -- what happens ---------------------------------------------------------------------------
-    def decide(self, submission: Submission) -> Receipt | Exception:
-        """Have one command decided, and keep what it did."""
+    def decide(self, submission: Submission, when: datetime | None = None) -> Receipt | Exception:
+        """Have one command decided, now or at another time, and keep what it did."""
         codec = self.domain.codec
 
         def encode(recorded: RecordedEvent, _origin: object = None) -> bytes:
             return codec.encode([recorded.event, recorded.metadata])
 
         overlay = Overlay(self.domain, self._states, self, encode, self._inline_tables())
+        if when is not None:
+            overlay.now_us = (when - EPOCH) // timedelta(microseconds=1)
         outcome = overlay.decide(submission)
         overlay.merge()
         self.events += overlay.events
@@ -145,13 +153,9 @@ class MemoryHistory:
         submission = Submission(None, None, stream, f"given-{self.head + 1}", b"", fresh=True)
         submission.events = [given.event]
         submission.metadata = given.metadata
-        outcome = self.decide(submission)
+        outcome = self.decide(submission, given.time)
         if isinstance(outcome, Exception):
             raise outcome
-        when = given.time
-        self.events[-1].time_us = time.time_ns() // 1000 if when is None else round(when.timestamp() * 1e6)
-        if when is not None:
-            self._inline = None  # Its projections have seen another time.
 
 
 def flattened(events: Iterable[Any]) -> Iterator[Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from actors.errors import UnknownMessage
 from actors.process.deciding import (
+    EPOCH,
     NO_INSTANCE,
     Decision,
     Input,
@@ -54,6 +56,12 @@ class ProcessGiven:
     def timers(self) -> list[Any]:
         """The timers that are set, the earliest first."""
         return [one.message for one in sorted(self._instance.timers, key=lambda one: one.due_us)]
+
+    @property
+    def due(self) -> list[tuple[datetime, Any]]:
+        """When each timer that is set is due, in UTC, and the timer; the earliest first."""
+        timers = sorted(self._instance.timers, key=lambda one: one.due_us)
+        return [(EPOCH + timedelta(microseconds=one.due_us), one.message) for one in timers]
 
     def when(self, input: Any) -> ProcessOutcome:
         """Tell the instance of an event, of a `Rejection`, or that a timer that it has set fires."""

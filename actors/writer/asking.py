@@ -36,7 +36,7 @@ def ask(domain: CompiledDomain, submission: Submission, state: Any, reader: Read
             f"{spec.name} is for a new stream, {submission.stream!r} exists already", code="stream.exists"
         )
     try:
-        return _events_of(domain, spec, decider, state, submission.command, reader)
+        return _events_of(domain, spec, decider, state, submission, reader)
     except (Rejected, InvalidMessage, DeciderFailed):
         raise
     except ActorsError as error:
@@ -47,9 +47,17 @@ def ask(domain: CompiledDomain, submission: Submission, state: Any, reader: Read
 
 
 def _events_of(
-    domain: CompiledDomain, spec: CommandSpec, decider: Decider, state: Any, command: Any, reader: Reader
+    domain: CompiledDomain,
+    spec: CommandSpec,
+    decider: Decider,
+    state: Any,
+    submission: Submission,
+    reader: Reader,
 ) -> Iterable[Any]:
-    given = decider.fn(state, command, reader) if decider.wants_read else decider.fn(state, command)
+    if decider.wants_read:
+        given = decider.fn(state, submission.command, reader.for_command(submission.metadata))
+    else:
+        given = decider.fn(state, submission.command)
     if given is None:
         return ()
     if type(given) in domain.events:

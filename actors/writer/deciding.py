@@ -67,7 +67,7 @@ class Overlay:
         self._found: tuple[Any, int] | None = None
         self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
         self._reader = Reader(self)
-        self._now = time.time_ns() // 1000
+        self.now_us = time.time_ns() // 1000
 
     def entry(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
         """A stream's (state, version) after everything decided so far."""
@@ -263,7 +263,7 @@ class Overlay:
             version,
             event,
             spec.name,
-            self._now,
+            self.now_us,
             submission.command_id,
             None if command is None else command.name,
             submission.causation_id,

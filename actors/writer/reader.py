@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import DeciderFailed
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Reader:
     """A decider's third parameter: other streams' states and inline tables, as the batch so far leaves them.
@@ -23,6 +29,22 @@ class Reader:
 
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
+        self._metadata: Mapping[str, Any] | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time of the decision, in UTC: the very time that the command's events are recorded with."""
+        return EPOCH + timedelta(microseconds=self._overlay.now_us)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The command's metadata as `execute` was given it, a copy that can't be changed; empty where it had none."""
+        return MappingProxyType(deepcopy(dict(self._metadata or {})))
+
+    def for_command(self, metadata: Mapping[str, Any] | None) -> Reader:
+        """The same for the next command; for `ask`."""
+        self._metadata = metadata
+        return self
 
     def __call__(self, state: type, *fields: Any, **named: Any) -> Any:
         """The state of the stream that `state`'s template names with these fields, or None."""

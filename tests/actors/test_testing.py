@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from actors import (
     Domain,
     InvalidMessage,
     QueryFailed,
+    Reader,
     Rejected,
     UnknownMessage,
 )
@@ -137,6 +139,69 @@ def test_a_fact_from_outside_names_its_stream():
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="time zone"):
         happened(Opened("ann"), time=datetime(2024, 1, 1))
+
+
+# -- deciders: the time and the metadata --------------------------------------------------------
+def diary_of(seen: list[Any]) -> tuple[Domain, type, type]:
+    """A domain whose decider notes the time and the metadata that it reads."""
+    diary = Domain("diary")
+
+    @diary.state(stream="day-{day}")
+    class Day:
+        day: str
+
+    @diary.event(Day, state=None)
+    class Written:
+        day: str
+        at: datetime
+
+    @diary.command(Day)
+    class Write:
+        day: str
+
+    @diary.decide(Write)
+    def write(day: Any, command: Any, read: Reader):
+        seen.append((read.now, read.metadata))
+        yield Written(command.day, read.now)
+
+    return diary, Write, Written
+
+
+def test_a_decider_reads_the_time_that_its_events_get_and_the_command_s_metadata() -> None:
+    seen: list[Any] = []
+    diary, write, _ = diary_of(seen)
+    tags = ["x"]
+    with open_system(diary) as system:
+        system.execute(write("monday"), metadata={"user": "ann", "tags": tags})
+        system.execute(write("tuesday"))
+        system.execute_many([write("wednesday"), write("thursday")])
+        recorded = system.recorded_events()
+    assert [now for now, _ in seen] == [one.time for one in recorded] == [one.event.at for one in recorded]
+    assert all(now.tzinfo is UTC for now, _ in seen)
+    assert [dict(metadata) for _, metadata in seen] == [{"user": "ann", "tags": ["x"]}, {}, {}, {}]
+    given_ann = seen[0][1]
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        given_ann["user"] = "bob"
+    given_ann["tags"].append("y")
+    assert recorded[0].metadata == {"user": "ann", "tags": ["x"]}
+    assert tags == ["x"]
+
+
+def test_a_test_says_when_a_command_is_decided() -> None:
+    seen: list[Any] = []
+    diary, write, written = diary_of(seen)
+    zone = timezone(timedelta(hours=2))
+    noon = datetime(2030, 6, 1, 12, tzinfo=zone)
+    after = (
+        given(diary).when(write("monday"), time=noon, metadata={"user": "ann"}).then(written("monday", noon))
+    )
+    assert seen[0][0] == after.recorded[0].time == noon
+    assert seen[0][1] == {"user": "ann"}
+    before = datetime.now(UTC) - timedelta(microseconds=1)
+    [event] = after.when(write("monday")).events
+    assert before <= event.at <= datetime.now(UTC)
+    with pytest.raises(ValueError, match="time= needs a time zone"):
+        given(diary).when(write("monday"), time=datetime(2030, 6, 1))
 
 
 # -- deciders: failures show the difference ---------------------------------------------------

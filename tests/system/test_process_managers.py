@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from actors import (
     ConsistencyTimeout,
+    Do,
     Domain,
     NotStopped,
     ProcessStopped,
@@ -336,6 +337,69 @@ def test_timers_survive_a_restart_and_those_overdue_fire_in_order(store_path: Pa
         system.advance(LATER)
         system.wait_processes()
         assert len(events_of(system, Undone)) == 3
+
+
+def alarms() -> tuple[Domain, type, type]:
+    """A domain whose manager notes the alarms that went off, each set for a time of its own."""
+    domain = Domain("alarms")
+
+    @domain.event(state=None)
+    class Wanted:
+        name: str
+        at: datetime
+
+    @domain.state(stream="alarm-{name}")
+    class Alarm:
+        name: str
+
+    @domain.event(Alarm, state=None)
+    class Rung:
+        name: str
+
+    @domain.command(Alarm)
+    class Ring:
+        name: str
+
+    @domain.decide(Ring)
+    def ring(_alarm: Any, command: Any):
+        yield Rung(command.name)
+
+    clock = domain.process_manager("clock", key="name", start="beginning")
+
+    @clock.state
+    class Set:
+        name: str
+
+    @clock.timer
+    class Due:
+        name: str
+
+    @clock.on(Wanted)
+    def on_wanted(state: None, event: Any, do: Do) -> Any:
+        do.at(event.at, Due(event.name))
+        return Set(event.name)
+
+    @clock.on_timer(Due)
+    def on_due(_state: Any, timer: Any, do: Do) -> None:
+        do.execute(Ring(timer.name))
+        do.end()
+
+    return domain, Wanted, Rung
+
+
+def test_timers_that_are_set_at_instants_fire_in_their_order_and_past_ones_at_once(store_path: Path) -> None:
+    now = datetime.now(timezone(timedelta(hours=-5)))
+    times = {"later": now + 2 * LATER, "soon": now + LATER, "past": now - LATER}
+    domain, wanted, rung = alarms()
+    with opened(store_path, domain) as system:
+        system.append("wanted", [wanted(name, time) for name, time in times.items()])
+        system.wait_processes()
+        assert events_of(system, rung) == [rung("past")]
+    domain, wanted, rung = alarms()
+    with opened(store_path, domain) as system:
+        system.advance(3 * LATER)
+        system.wait_processes()
+        assert events_of(system, rung) == [rung("past"), rung("soon"), rung("later")]
 
 
 def test_a_real_clock_wakes_the_manager_for_its_timer(

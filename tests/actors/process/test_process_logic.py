@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
 from actors.messages import Receipt, Submission
 from actors.process.book import Book
-from actors.process.deciding import Input, Instance, Issued, decide, input_of_event, input_of_timer
+from actors.process.deciding import EPOCH, Input, Instance, Issued, decide, input_of_event, input_of_timer
 from actors.process.notes import About, Keys, Place, Values
 from actors.process.plan import CommandsFailed, InputFailed, Plan
 from actors.process.timers import TimerQueue
@@ -114,6 +115,7 @@ def test_a_name_that_is_taken_or_none_is_refused() -> None:
 # -- deciding ------------------------------------------------------------------------------------
 SPEC = jobs_of().compile().processes["worker"]
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
+BEYOND = datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
 WHEN_US = int(WHEN.timestamp()) * 1_000_000
 
 
@@ -174,6 +176,14 @@ def make_do(handler: Any) -> Any:
         (lambda do: do.after(timedelta(1), Old("a")), UnknownMessage, "not a timer"),
         (lambda do: do.after(60, Later("a")), InvalidMessage, "takes a timedelta"),
         (lambda do: do.after(timedelta.max, Later("a")), InvalidMessage, "after the year 9999"),
+        (lambda do: do.at(WHEN, Old("a")), UnknownMessage, r"do\.at.*not a timer"),
+        (
+            lambda do: do.at(timedelta(1), Later("a")),
+            InvalidMessage,
+            "takes a datetime first; do.after takes",
+        ),
+        (lambda do: do.at(datetime(2024, 1, 2), Later("a")), InvalidMessage, "a datetime with a time zone"),
+        (lambda do: do.at(BEYOND, Later("a")), InvalidMessage, "after the year 9999; give an earlier"),
         (lambda do: do.cancel(Old), UnknownMessage, "not a class of a timer; there are: Later"),
         (lambda do: do.cancel([]), UnknownMessage, "not a class of a timer"),
     ],
@@ -181,6 +191,27 @@ def make_do(handler: Any) -> Any:
 def test_what_can_not_be_done_is_refused_where_it_is_asked_for(ask: Any, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         make_do(lambda _state, _event, do: ask(do))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        WHEN + DELAY,
+        datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")),
+        datetime(1960, 1, 1, tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+    ],
+    ids=["a time", "a summer's time of Berlin", "a time long ago", "the last time"],
+)
+def test_a_timer_is_set_at_an_instant(time: datetime) -> None:
+    def handler(_state: Any, _event: Begun, do: Do) -> Old:
+        do.after(timedelta(0), Later("a"))
+        do.at(time, Later("b"))
+        return Old("a")
+
+    first, second = make_do(handler).timers_set
+    assert (first.id, second.id) == ("worker:7:t0", "worker:7:t1")
+    assert EPOCH + timedelta(microseconds=second.due_us) == max(time, EPOCH)
 
 
 def test_a_timer_that_is_set_and_cancelled_at_once_was_never_set() -> None:

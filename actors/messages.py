@@ -42,7 +42,8 @@ def receipt_or_error(outcome: Decided) -> Receipt | Exception:
 class Submission(Request):
     """One command (or, with `spec` None, facts to append) on its way through the command handler.
 
-    `fresh` says that the engine made the command id just now, so that no earlier receipt can exist.
+    `fresh` says that the engine made the command id just now, so that no earlier receipt can exist. `digest` is that of
+    what was `sent`, in canonical form; where the id was given, that is kept for comparing with what earlier versions stored.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Submission(Request):
         "future",
         "metadata",
         "outcome",
+        "sent",
         "settled",
         "spec",
         "stream",
@@ -79,6 +81,7 @@ class Submission(Request):
         self.command_id = command_id
         self.digest = digest
         self.fresh = fresh
+        self.sent: Any  # only where the id was given: most have none, and this is made for every command
         self.events: Sequence[Any] = ()
         self.expected_version: int | None = None
         self.deadline: float | None = None

@@ -22,7 +22,8 @@ class Check:
     """What one annotation admits.
 
     ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the types
-    that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit.
+    that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit. ``plain`` says
+    that fitting values which are equal are stored alike, as 1 and 1.0 are not.
     """
 
     expected: str
@@ -30,6 +31,7 @@ class Check:
     ok: Callable[[Any], bool]
     exact: type | None = None
     find: Callable[[Any, str], Misfit] | None = None
+    plain: bool = False
 
     def misfit(self, value: Any, path: str) -> Misfit:
         if self.find is not None and type(value) in self.outer:

@@ -24,6 +24,7 @@ from actors.middleware import Middleware
 from actors.options import MOST_SECONDS
 from actors.process.compiling import compile_processes
 from actors.read_model import ReadModel, name_of, place_of
+from storage.canonical import CanonicalCodec
 from storage.codec import Codec
 from storage.errors import CodecError
 
@@ -78,6 +79,7 @@ class _Compiler:
         compiled = CompiledDomain(
             name=self.domain.name,
             codec=codec,
+            canonical=CanonicalCodec(codec, self.checks.plain),
             states=self.states,
             commands=self.commands,
             events=self.events,

@@ -6,9 +6,13 @@ thread.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 from actors.definition.check import Check, Misfit, describe, shorten
+
+_UNEQUAL = frozenset({str, bytes, NoneType})
+"""Types whose values are equal to none of another type."""
 
 
 def check_union(members: list[Check]) -> Check:
@@ -24,7 +28,10 @@ def check_union(members: list[Check]) -> Check:
 
     expected = " | ".join(member.expected for member in members)
     outer = tuple(dict.fromkeys(kind for member in members for kind in member.outer))
-    return Check(expected, outer, ok, None, find)
+    # 1, True and Decimal(1) are equal; so are lists of them.
+    doubtful = [member for member in members if not _UNEQUAL.issuperset(member.outer)]
+    plain = all(member.plain for member in members) and len(doubtful) < 2
+    return Check(expected, outer, ok, None, find, plain)
 
 
 def check_many(expected: str, kind: Any, member: Check) -> Check:
@@ -39,7 +46,7 @@ def check_many(expected: str, kind: Any, member: Check) -> Check:
                 return member.misfit(one, f"{path}[{number}]")
         return path, expected, describe(value)
 
-    return Check(expected, (kind,), ok, None, find)
+    return Check(expected, (kind,), ok, None, find, member.plain)
 
 
 def check_mapping(expected: str, keys: Check, values: Check) -> Check:
@@ -72,4 +79,4 @@ def check_fixed(expected: str, members: list[Check]) -> Check:
                     return member.misfit(one, f"{path}[{number}]")
         return path, expected, describe(value)
 
-    return Check(expected, (tuple,), ok, None, find)
+    return Check(expected, (tuple,), ok, None, find, all(member.plain for member in members))

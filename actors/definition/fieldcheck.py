@@ -59,6 +59,10 @@ class FieldChecks:
         """The checks of a registered class by field name, without the fields that are in ``problems``."""
         return {name: check for name, _, _, check in self._fields[cls]}
 
+    def plain(self, cls: type) -> frozenset[str]:
+        """The fields of a registered class whose values, if equal, are stored alike."""
+        return frozenset(name for name, _, _, check in self._fields[cls] if check.plain)
+
     def checker(self, cls: type, name: str) -> Callable[[Any], None]:
         """A function that raises ``InvalidMessage`` when a message's fields do not fit; ``name`` is shown."""
         fields = tuple(self._fields[cls])
@@ -130,7 +134,7 @@ class FieldChecks:
         if hint is Any:
             return Check("Any", (object,), _anything)
         if hint is None or hint is types.NoneType:
-            return Check("None", (types.NoneType,), lambda value: value is None, types.NoneType)
+            return Check("None", (types.NoneType,), lambda value: value is None, types.NoneType, plain=True)
         if hint is float:
             return Check("float", (float, int), lambda value: type(value) in (float, int), float)
         if hint in (list, dict, tuple, frozenset):
@@ -148,12 +152,12 @@ class FieldChecks:
 
     def _class(self, cls: type, refs: set[type]) -> Check:
         if cls in _EXACT:
-            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls)
+            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls, plain=True)
         if issubclass(cls, Enum):
             if cls not in self._registered:
                 raise UncheckableType(f"Enum {cls.__name__} is not registered; register it with @value")
             refs.add(cls)
-            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls)
+            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls, plain=True)
         if cls in self._fields:
             refs.add(cls)
             return self._dataclass(cls)
@@ -182,7 +186,7 @@ class FieldChecks:
                     return rule.misfit(inner, f"{path}.{name}")
             return path, cls.__name__, describe(value)
 
-        return Check(cls.__name__, tuple(by_type), ok, None, find)
+        return Check(cls.__name__, tuple(by_type), ok, None, find, plain=True)
 
     def _literal(self, arguments: tuple[Any, ...], refs: set[type]) -> Check:
         for value in arguments:
@@ -190,7 +194,12 @@ class FieldChecks:
         kinds = tuple(dict.fromkeys(type(value) for value in arguments))
         allowed = frozenset((type(value), value) for value in arguments)
         expected = " or ".join(repr(value) for value in arguments)
-        return Check(expected, kinds, lambda value: type(value) in kinds and (type(value), value) in allowed)
+        return Check(
+            expected,
+            kinds,
+            lambda value: type(value) in kinds and (type(value), value) in allowed,
+            plain=len(set(arguments)) == len(arguments),
+        )
 
     def _container(self, hint: Any, origin: Any, arguments: tuple[Any, ...], refs: set[type]) -> Check:
         expected = hint_text(hint)

@@ -14,6 +14,7 @@ from actors.errors import ActorsError, InvalidMessage, described
 from actors.middleware import Middleware
 from actors.process.spec import ProcessSpec
 from actors.read_model import ReadModel
+from storage.canonical import CanonicalCodec
 from storage.codec import Codec
 
 StateKey = type | None
@@ -90,10 +91,12 @@ class QuerySpec:
 
 @dataclass(slots=True)
 class CompiledDomain:
-    """A domain without mistakes. ``codec`` knows every registered class under its stored name."""
+    """A domain without mistakes. ``codec`` knows every registered class under its stored name; ``canonical`` gives the
+    bytes that tell whether a command is the one of before."""
 
     name: str
     codec: Codec
+    canonical: CanonicalCodec
     states: dict[type, StateSpec]
     commands: dict[type, CommandSpec]
     events: dict[type, EventSpec]

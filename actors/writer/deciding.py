@@ -186,7 +186,9 @@ class Overlay:
         record = known or self._history.command(command_id)
         if record is None:
             return None
-        if record.digest != submission.digest:
+        if record.digest != submission.digest and not self.domain.canonical.had_digest(
+            submission.sent, record.digest
+        ):
             raise CommandIdReused(command_id)
         if known is None:
             return receipt_of(record, self._history)

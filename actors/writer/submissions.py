@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from actors.definition.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
 from actors.messages import Submission
 from actors.reply import Reply
+from storage.canonical import digest_of
 
 __all__ = ["SubmissionMaker"]
 
@@ -40,8 +40,9 @@ class SubmissionMaker:
         if spec is None:
             raise unknown(command, "command", self._domain)
         check_message(spec, command)
-        payload = self._domain.codec.encode(options.get("sent", command))
-        return self._submission(command, spec, spec.stream_of(command), payload, options, metadata)
+        sent = options.get("sent", command)
+        canonical = self._domain.canonical.encode(sent)
+        return self._submission(command, spec, spec.stream_of(command), sent, canonical, options, metadata)
 
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
         """The submission of events without a command, with its future."""
@@ -55,11 +56,12 @@ class SubmissionMaker:
             spec.check(event)
         if not given:
             raise InvalidMessage(f"append() to {stream!r} was given no events")
-        codec = self._domain.codec
-        payload = codec.pack([stream, *given])
-        if len(payload) > codec.max_bytes:
-            raise codec.too_large(f"what is to be appended to stream {stream!r}", len(payload))
-        submission = self._submission(None, None, stream, payload, options, options.get("metadata"))
+        codec = self._domain.canonical
+        sent = [stream, *given]
+        canonical = codec.pack(sent)
+        if len(canonical) > codec.max_bytes:
+            raise codec.too_large(f"what is to be appended to stream {stream!r}", len(canonical))
+        submission = self._submission(None, None, stream, sent, canonical, options, options.get("metadata"))
         submission.events = given
         submission.future = Reply()
         return submission
@@ -69,14 +71,16 @@ class SubmissionMaker:
         command: Any,
         spec: CommandSpec | None,
         stream: str,
-        payload: bytes,
+        sent: Any,
+        canonical: bytes,
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
     ) -> Submission:
         given = options.get("command_id")
         command_id = f"{self._id_prefix}{next(self._id_number):012x}" if given is None else _checked_id(given)
-        digest = blake2b(payload, digest_size=12).digest()
-        submission = Submission(command, spec, stream, command_id, digest, given is None)
+        submission = Submission(command, spec, stream, command_id, digest_of(canonical), given is None)
+        if given is not None:
+            submission.sent = sent
         if options:
             submission.expected_version = _checked_version(options.get("expected_version"))
             submission.causation_id = options.get("causation_id")

@@ -50,8 +50,7 @@ class CanonicalCodec(Codec):
         for name, cls in codec.registered.items():
             self.register(cls, name)
             if cls in self._getters:
-                self._getters[cls] = name, self._canonical_getter(cls, plain(cls))
-                self._encoders[cls] = self._message_encoder(cls)
+                self._getters[cls] = name, self._canonical_getter(cls, plain(cls)), codec.is_flat(cls)
 
     def had_digest(self, value: Any, digest: bytes) -> bool:
         """Whether earlier versions of this engine gave `value` that digest, which was of its bytes as they are stored.

@@ -15,7 +15,8 @@ own. Everything else is a msgpack extension; its body is given here (brackets an
 
 A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single bits.
 Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused, since it
-would not come back as what it was; bytearray and memoryview come back as bytes.
+would not come back as what it was. What is accepted comes back as it was, but for what `storage.lasting` tells.
+At most 32 extension values, and 128 lists and dicts, may be inside one another.
 """
 
 from __future__ import annotations
@@ -27,31 +28,35 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from msgpack import ExtType, Packer, unpackb
+from msgpack import ExtType, Packer, StackError, unpackb
 
 from storage.codec_classes import compile_builder, compile_getter, misfit, place, stored_fields
+from storage.codec_levels import PackLevel, UnpackLevel
 from storage.codec_values import (
     ENUM,
+    MAX_CONTAINERS,
     MESSAGE,
-    NO_ENCODING,
+    SPARE_CONTAINERS,
     Refusal,
-    refused,
-    standard_decoders,
-    standard_encoders,
+    leaf_decoders,
+    leaf_encoders,
+    pack_flat,
+    require_shallow,
+    unencodable,
 )
-from storage.errors import (
-    CodecError,
-    DuplicateTypeName,
-    MessageTooLarge,
-    UnencodableValue,
-    UnknownType,
-    UnregisteredType,
-)
+from storage.errors import CodecError, DuplicateTypeName, MessageTooLarge, UnknownType, UnregisteredType
+from storage.lasting import Lasting, is_built_plainly
 
 DEFAULT_MAX_BYTES = 16 << 20
 SPARE_BYTES = 16 << 10
 """A packer that has packed more is not kept: it holds on to as much memory."""
 Fields = dict[str, Any]
+Message = tuple[str, Callable[[Any], Fields], bool]
+"""The stored name of a message class, its fields, and whether they are known to hold no list or dict."""
+
+_HOLDERS = frozenset({list, dict, tuple, frozenset})
+_RECORD_CONTAINERS = 2  # the list that a record is, and the dict of its message's fields
+_REFUSALS = (Refusal, ValueError, OverflowError, RecursionError)  # UnicodeEncodeError is a ValueError
 
 
 class Codec:
@@ -65,34 +70,25 @@ class Codec:
         self.max_bytes = max_bytes
         self._types: dict[str, type] = {}
         self._names: dict[type, str] = {}
-        self._getters: dict[type, tuple[str, Callable[[Any], Fields]]] = {}
+        self._getters: dict[type, Message] = {}
+        self.lasting = Lasting()
+        """Which values may be shared; `own` is for those that may not."""
+        self.faithful = Lasting(changeable=True)
+        """Which values come back as they are, whether they can be changed or not."""
         self._builders: dict[str, Callable[[Fields], Any]] = {}
-        self._decoders = standard_decoders(self._unpack_item)
-        self._decoders[MESSAGE] = self._decode_message
-        self._decoders[ENUM] = self._decode_enum
-        encoders = self._encoders = standard_encoders(self._pack_item)
 
-        def default(value: Any) -> ExtType:
-            try:
-                encoder = encoders[type(value)]
-            except KeyError:
-                raise Refusal(value, NO_ENCODING) from None
-            return encoder(value)
-
-        # A Packer is not thread-safe and refuses to be used again from its own hook. A new one costs 270 ns;
-        # with its usual first buffer of 256 KiB it is mapped and unmapped each time, which costs 7 microseconds more.
-        self._new_packer: Callable[[], Packer] = functools.partial(
-            Packer, default=default, buf_size=1024, strict_types=True
-        )
-        # Taking one from here and putting it back costs a fifth of making one. No two threads take the same.
+        self._encoders = leaf_encoders()
+        outermost = PackLevel(self._encoders, self._getters)
+        self._new_outermost = outermost.new_packer
+        self._new_packer = outermost.inside().new_packer
+        # A Packer is for one use at a time: used from its own hook it returns bytes that do not decode. Taking one from
+        # here and putting it back costs a fifth of making one. No two threads take the same.
         self._spare: list[Packer] = []
-        decode_extension = self.extension = self._decode_extension
-
-        # A closure: functools.partial with keywords costs 170 ns more, a third of the decoding of a row.
-        def unpack(data: bytes) -> Any:
-            return unpackb(data, ext_hook=decode_extension, strict_map_key=False)
-
-        self.unpack: Callable[[bytes], Any] = unpack
+        decoders = leaf_decoders()
+        decoders[ENUM] = self._decode_enum
+        unpacking = UnpackLevel(decoders, self.build)
+        self.extension: Callable[[int, bytes], Any] = unpacking.hook
+        self.unpack: Callable[[bytes], Any] = unpacking.unpack
         """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
 
     # -- the registry -------------------------------------------------------------------------------------------
@@ -124,11 +120,14 @@ class Codec:
             )
         if issubclass(cls, enum.Enum):
             self._encoders[cls] = self._enum_encoder(cls, name)
+            doubtful: list[str] | None = []
         else:
             fields = stored_fields(cls)
-            self._getters[cls] = name, compile_getter(fields)
+            doubtful = fields if is_built_plainly(cls) else None
+            self._getters[cls] = name, compile_getter(fields), False
             self._builders[name] = compile_builder(cls, fields)
-            self._encoders[cls] = self._message_encoder(cls)
+        self.lasting.register(cls, doubtful)
+        self.faithful.register(cls, doubtful)
         self._types[name] = cls
         self._names[cls] = name
 
@@ -151,6 +150,15 @@ class Codec:
                 "that took its place this name"
             ) from None
 
+    def declare_flat(self, cls: type) -> None:
+        """Say that messages of a class never hold a list or dict, so that nobody has to look how deep they are."""
+        name, getter, _ = self._getters[cls]
+        self._getters[cls] = name, getter, True
+
+    def is_flat(self, cls: type) -> bool:
+        """Whether `declare_flat` has said so."""
+        return self._getters[cls][2]
+
     # -- messages -----------------------------------------------------------------------------------------------
     def fields(self, message: object) -> Fields:
         """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
@@ -159,7 +167,7 @@ class Codec:
     def describe(self, message: object) -> tuple[str, Fields]:
         """Return a message's stored name and its fields; raises UnregisteredType."""
         try:
-            name, getter = self._getters[type(message)]
+            name, getter, _ = self._getters[type(message)]
         except KeyError:
             raise UnregisteredType(
                 f"{place(type(message))} is not registered with the codec as a message; register it first"
@@ -184,12 +192,15 @@ class Codec:
     def encode(self, value: object) -> bytes:
         """Return the bytes of any supported value.
 
-        Raises UnregisteredType or UnencodableValue with the path to the value that is at fault, MessageTooLarge
-        if there are more than `max_bytes`.
+        Raises UnregisteredType or UnencodableValue with the path to the value that is at fault, one that is nested too
+        deeply included; MessageTooLarge if there are more than `max_bytes`.
         """
         data = self.pack(value)
-        if len(data) > self.max_bytes:
-            raise self.too_large(type(value).__name__, len(data))
+        size = len(data)
+        if size > self.max_bytes:
+            raise self.too_large(type(value).__name__, size)
+        if size > MAX_CONTAINERS and type(value) in _HOLDERS:
+            require_shallow(value, data, MAX_CONTAINERS + SPARE_CONTAINERS)
         return data
 
     def decode(self, data: bytes) -> Any:
@@ -202,39 +213,76 @@ class Codec:
             return self.unpack(data)
         except CodecError:
             raise
+        except StackError as error:
+            raise CodecError(
+                f"{len(data)} stored bytes are nested too deeply: msgpack unpacks no so many lists and dicts inside one another"
+            ) from error
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise CodecError(
                 f"{len(data)} stored bytes are not what the codec writes ({type(error).__name__}: {error}); "
                 "they are damaged or foreign"
             ) from error
 
+    def own(self, value: Any) -> Any:
+        """The value itself if it lasts, as `storage.lasting` says, else what decoding gives: the caller's own copy.
+
+        Raises what `encode` does, but for MessageTooLarge; CodecError where a class refuses what it held.
+        """
+        if self.lasting(value):
+            return value
+        if type(value) is list and self.lasting.sure.issuperset(map(type, value)):
+            return value.copy()
+        return self.decode(self.pack(value))
+
     def pack(self, value: object) -> bytes:
-        """`encode` without the limit on the length."""
+        """`encode` without the limit on the length, and on lists and dicts in anything but a message: not for the disk."""
+        message = self._getters.get(type(value))
+        if message is None and type(value) is list:
+            try:
+                return self._new_outermost().pack(value)  # type: ignore[no-any-return]
+            except _REFUSALS as error:
+                raise unencodable(value, error) from None
         spare = self._spare
         try:
             packer = spare.pop()
         except IndexError:
             packer = self._new_packer()
         data: bytes
+        flat = True
         try:
-            message = self._getters.get(type(value))
             if message is None:
                 data = packer.pack(value)
             else:
                 # The same bytes as through the packer's hook, in half the time.
-                name, getter = message
+                name, getter, flat = message
                 data = packer.pack_ext_type(MESSAGE, packer.pack([name, getter(value)]))
-        except Refusal as refusal:
-            raise refused(value, refusal.value, refusal.reason) from None
-        except UnicodeEncodeError as error:
-            raise refused(value, error.object, f"it is not valid Unicode text ({error.reason})") from None
-        except (ValueError, OverflowError, RecursionError) as error:
-            raise UnencodableValue(
-                f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
-                "or has an item of over 4 GiB"
-            ) from error
+        except _REFUSALS as error:
+            raise unencodable(value, error) from None
+        size = len(data)
+        if size <= SPARE_BYTES:
+            spare.append(packer)
+        if not flat and size > MAX_CONTAINERS:
+            require_shallow(value, data, MAX_CONTAINERS)
+        return data
+
+    def pack_record(self, record: list[Any], *, flat: bool) -> bytes:
+        """`encode` of a list that has a message's fields in it, without the limit on the length.
+
+        `flat` says that they hold no list or dict.
+        """
+        spare = self._spare
+        try:
+            packer = spare.pop()
+        except IndexError:
+            packer = self._new_packer()
+        try:
+            data: bytes = packer.pack(record)
+        except _REFUSALS as error:
+            raise unencodable(record, error) from None
         if len(data) <= SPARE_BYTES:
             spare.append(packer)
+        if not flat and len(data) > MAX_CONTAINERS:
+            require_shallow(record, data, MAX_CONTAINERS + _RECORD_CONTAINERS)
         return data
 
     def packer(self) -> Callable[[object], bytes]:
@@ -250,21 +298,13 @@ class Codec:
             self.max_bytes,
         )
 
-    # -- inside -------------------------------------------------------------------------------------------------
     def _pack_item(self, value: Any) -> bytes:
         return self._new_packer().pack(value)  # type: ignore[no-any-return]
 
-    def _unpack_item(self, data: bytes) -> Any:
-        return self.unpack(data)
-
-    def _message_encoder(self, cls: type) -> Callable[[Any], ExtType]:
-        name, getter = self._getters[cls]
-        new_packer = self._new_packer
-        return lambda message: ExtType(MESSAGE, new_packer().pack([name, getter(message)]))
-
+    # -- inside -------------------------------------------------------------------------------------------------
     def _enum_encoder(self, cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
         def encode(names: list[str]) -> ExtType:
-            return ExtType(ENUM, self._pack_item([name, names]))
+            return ExtType(ENUM, pack_flat([name, names]))
 
         if issubclass(cls, enum.Flag):
 
@@ -278,21 +318,8 @@ class Codec:
         encoded = {member.name: encode([member.name]) for member in cls}
         return lambda member: encoded[member.name]
 
-    def _decode_extension(self, code: int, data: bytes) -> Any:
-        try:
-            decoder = self._decoders[code]
-        except KeyError:
-            raise CodecError(
-                f"unknown extension code {code}: written by a newer version, or damaged"
-            ) from None
-        return decoder(data)
-
-    def _decode_message(self, data: bytes) -> object:
-        name, fields = self.unpack(data)
-        return self.build(name, fields)
-
     def _decode_enum(self, data: bytes) -> object:
-        name, names = self.unpack(data)
+        name, names = unpackb(data)
         cls = self.type_of(name)
         if not issubclass(cls, enum.Enum):
             raise CodecError(f"an enum is stored as {name!r}, but {place(cls)} is none")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from msgpack import ExtType
+from msgpack import ExtType, Packer, unpackb
 
 from storage.codec_classes import place
 from storage.errors import CodecError, UnencodableValue, UnregisteredType
@@ -34,9 +35,6 @@ UUID_ = 11
 FOLD_MARK = "*"
 NO_ENCODING = "its type has no encoding"
 
-Pack = Callable[[Any], bytes]
-Unpack = Callable[[bytes], Any]
-
 
 class Refusal(Exception):
     """A value inside a message cannot be encoded; the codec turns it into an error that gives its path."""
@@ -47,12 +45,8 @@ class Refusal(Exception):
         self.reason = reason
 
 
-def standard_encoders(pack: Pack) -> dict[type, Callable[[Any], ExtType]]:
-    """Return an encoder for each type; `pack` packs the items of those that have items."""
-
-    def encode_frozenset(value: frozenset[Any]) -> ExtType:
-        # Iteration order differs between processes; equal sets must give equal bytes for digests to agree.
-        return ExtType(FROZENSET, pack(sorted(pack(item) for item in value)))
+def leaf_encoders() -> dict[type, Callable[[Any], ExtType]]:
+    """Return an encoder for each type that msgpack lacks and that holds no other values."""
 
     def encode_time(value: time) -> ExtType:
         if value.tzinfo is not None and value.utcoffset() is None:
@@ -60,31 +54,35 @@ def standard_encoders(pack: Pack) -> dict[type, Callable[[Any], ExtType]]:
         return ExtType(TIME, _iso(value))
 
     return {
-        tuple: lambda value: ExtType(TUPLE, pack(list(value))),
-        frozenset: encode_frozenset,
         int: lambda value: ExtType(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)),
         Decimal: lambda value: ExtType(DECIMAL, str(value).encode()),
         datetime: lambda value: ExtType(DATETIME, _iso(value)),
         date: lambda value: ExtType(DATE, value.isoformat().encode()),
         time: encode_time,
-        timedelta: lambda value: ExtType(TIMEDELTA, pack([value.days, value.seconds, value.microseconds])),
+        timedelta: lambda value: ExtType(
+            TIMEDELTA, pack_flat([value.days, value.seconds, value.microseconds])
+        ),
         UUID: lambda value: ExtType(UUID_, value.bytes),
     }
 
 
-def standard_decoders(unpack: Unpack) -> dict[int, Callable[[bytes], Any]]:
-    """Return a decoder for each extension code that `standard_encoders` writes."""
+def leaf_decoders() -> dict[int, Callable[[bytes], Any]]:
+    """Return a decoder for each extension code that `leaf_encoders` writes."""
     return {
-        TUPLE: lambda data: tuple(unpack(data)),
-        FROZENSET: lambda data: frozenset(unpack(item) for item in unpack(data)),
         BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
         DECIMAL: lambda data: Decimal(data.decode()),
         DATETIME: lambda data: _from_iso(datetime, data),
         DATE: lambda data: date.fromisoformat(data.decode()),
         TIME: lambda data: _from_iso(time, data),
-        TIMEDELTA: lambda data: timedelta(*unpack(data)),
+        TIMEDELTA: lambda data: timedelta(*unpackb(data)),
         UUID_: lambda data: UUID(bytes=data),
     }
+
+
+def pack_flat(value: list[Any]) -> bytes:
+    """Pack a list of what msgpack has types for."""
+    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    return Packer(buf_size=256).pack(value)  # type: ignore[no-any-return]
 
 
 def _iso(value: datetime | time) -> bytes:
@@ -145,3 +143,58 @@ def refused(value: object, culprit: Any, reason: str) -> CodecError:
     if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
         return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
     return UnencodableValue(f"cannot encode {where}: {reason}")
+
+
+def unencodable(value: object, error: Exception) -> CodecError:
+    """The error for a value that could not be packed, given what was raised as it was tried."""
+    if isinstance(error, Refusal):
+        return refused(value, error.value, error.reason)
+    if isinstance(error, UnicodeEncodeError):
+        return refused(value, error.object, f"it is not valid Unicode text ({error.reason})")
+    return UnencodableValue(
+        f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
+        "or has an item of over 4 GiB"
+    )
+
+
+# -- lists and dicts ------------------------------------------------------------------------------------------------
+MAX_CONTAINERS = 128
+"""Lists and dicts that may be inside one another; msgpack packs 1,025 of them, and unpacks 1,024."""
+SPARE_CONTAINERS = 16
+"""More that may be in what is no message: a row, or a note, has what messages hold and something around it."""
+
+_NO_HEADS = bytes(set(range(256)) - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
+"""All bytes but those that a list or a dict begins with."""
+
+
+def require_shallow(value: object, data: bytes, most: int) -> None:
+    """Raise UnencodableValue if more than `most` lists and dicts are inside one another in a value packed as `data`."""
+    # So many would have as many heads. Other values have such bytes too, so that more of them prove nothing.
+    if len(data.translate(None, _NO_HEADS)) <= most:
+        return
+    waiting: list[tuple[int, Any]] = [(0, value)]
+    while waiting:
+        depth, current = waiting.pop()
+        kind = type(current)
+        if kind is list or kind is dict:
+            depth += 1
+            if depth > most:
+                raise refused(
+                    value,
+                    current,
+                    f"it is nested too deeply: more than {MAX_CONTAINERS} lists and dicts inside one another",
+                )
+        if kind is dict:
+            inside: Iterable[Any] = itertools.chain(current, current.values())
+        elif kind is list or kind is tuple or kind is frozenset:
+            inside = current
+        elif dataclasses.is_dataclass(current):
+            inside = [getattr(current, field.name) for field in dataclasses.fields(current)]
+        else:
+            continue
+        waiting += [(depth, item) for item in inside if type(item) not in _SHALLOW]
+
+
+_SHALLOW = frozenset(
+    {str, int, float, bool, bytes, type(None), Decimal, datetime, date, time, timedelta, UUID}
+)

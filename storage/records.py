@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgpack import Packer, Unpacker
+from msgpack import ExtType, Packer, StackError, Unpacker, unpackb
 
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
@@ -32,7 +32,7 @@ Origin = bytes | list[Any]
 WITH_ORIGIN = b"\x9c"
 """How an event with an origin begins: the head of a msgpack array of twelve."""
 
-_COMMAND_ID = 5  # the place of the command id in a stored event
+_FIELDS, _COMMAND_ID, _METADATA = 3, 5, 10  # places in a stored event
 
 
 class RecordedEvent:
@@ -181,7 +181,9 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
     if origin is not None:
         record.append(origin)
     try:
-        data = codec.pack(record)
+        data = codec.pack_record(
+            record, flat=recorded.metadata is None and codec.is_flat(type(recorded.event))
+        )
     except CodecError as error:
         closer = error
         # The event alone gives an error whose path begins at the event, unless its metadata is at fault.
@@ -203,10 +205,45 @@ def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
     for name in ("metadata", "causation_id", "correlation_id"):
         value = getattr(recorded, name)
         try:
-            codec.pack(value)
+            codec.encode(value)
         except CodecError as error:
             return type(error)(str(error).replace(type(value).__name__, name, 1))
     return None
+
+
+def envelope_of(data: bytes) -> list[Any]:
+    """The items of a stored event, all but its fields and its metadata decoded; those may be None, or of any kind.
+
+    For an event that can't be decoded, whatever it holds. Raises whatever msgpack raises for what is no event.
+    """
+    try:
+        return list(unpackb(data, ext_hook=ExtType, strict_map_key=False))
+    except StackError:
+        # Earlier versions wrote what msgpack packs and does not unpack.
+        unpacker = Unpacker(read_size=1, max_buffer_size=len(data))
+        unpacker.feed(data)
+        items: list[Any] = []
+        for number in range(unpacker.read_array_header()):
+            if number in (_FIELDS, _METADATA):
+                _pass_over(unpacker, data)
+                items.append(None)
+            else:
+                items.append(unpacker.unpack())
+        return items
+
+
+def _pass_over(unpacker: Unpacker, data: bytes) -> None:
+    """Pass over a value by one list or dict after another: `Unpacker.skip` goes no deeper than `unpack`."""
+    left = 1
+    while left:
+        head = data[unpacker.tell()]
+        left -= 1
+        if 0x80 <= head <= 0x8F or head in (0xDE, 0xDF):
+            left += 2 * unpacker.read_map_header()
+        elif 0x90 <= head <= 0x9F or head in (0xDC, 0xDD):
+            left += unpacker.read_array_header()
+        else:
+            unpacker.skip()
 
 
 def command_of(data: bytes) -> str:
@@ -218,6 +255,8 @@ def command_of(data: bytes) -> str:
         for _ in range(_COMMAND_ID):
             unpacker.skip()
         command_id: str = unpacker.unpack()
+    except StackError:
+        command_id = envelope_of(data)[_COMMAND_ID]
     except Exception as error:
         raise DamagedStore(f"a record of the log is no event ({error}); restore a backup") from error
     return command_id

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-from msgpack import unpackb
-
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, StorageError
-from storage.records import RecordedEvent, Undecodable
+from storage.records import RecordedEvent, Undecodable, envelope_of
 
 __all__ = ["StoredEvents", "decode_event"]
 
@@ -78,7 +76,7 @@ def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEve
         return decode_event(codec, position, data)
     except CodecError as error:
         try:
-            stream, version, type_name, _, time_us, command_id, *_ = unpackb(data, strict_map_key=False)
+            stream, version, type_name, _, time_us, command_id, *_ = envelope_of(data)
         except Exception:
             raise error from None
         return RecordedEvent(position, stream, version, Undecodable(error), type_name, time_us, command_id)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
@@ -23,7 +25,6 @@ from storage.table_rows import Columns, checked_columns
 from storage.table_schema import Row
 from storage.table_search import Entries, Search
 
-_CONTAINERS = frozenset({list, dict, tuple, set})
 _UNKNOWN: Row = {}  # told apart by identity
 _KEY = itemgetter(0)
 
@@ -38,7 +39,7 @@ class TableWriter(TableReader):
     to rows while it goes on, unless another range or index read writes them out in between.
     """
 
-    __slots__ = ("_rows_changed", "_stored", "_key_columns", "changed")
+    __slots__ = ("_key_columns", "_nested", "_own", "_rows_changed", "_stored", "_sure", "changed")
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         super().__init__(access, handle, codec)
@@ -46,16 +47,20 @@ class TableWriter(TableReader):
         # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
         self._stored: dict[bytes, Row | None] = {}
         self._key_columns = frozenset(handle.schema.columns)
+        self._sure = codec.lasting.sure
+        self._own = codec.own
+        # Whether there were values that may be nested too deeply.
+        self._nested = False
         self.changed = False
         """Whether rows were written out."""
 
     # -- changing -----------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
-        """Insert a row, or replace the one with its key. The row is copied.
+        """Insert a row, or replace the one with its key. The row is copied, and reads give what the disk will.
 
         Raises InvalidKey, KeyTooLong for its key; what cannot be encoded or indexed raises at the next `flush`.
         """
-        self._rows_changed[self._schema.key_of(row)] = _copied(row)
+        self._rows_changed[self._schema.key_of(row)] = self._copied(row)
 
     def update(self, key: Any, /, **changes: Any) -> None:
         """Change columns of the row with this key. Raises RowMissing if there is none, InvalidKey to change a key."""
@@ -69,11 +74,7 @@ class TableWriter(TableReader):
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {key!r}: delete it and put another"
             )
-        for value in changes.values():
-            if type(value) in _CONTAINERS:
-                changes = _copied(changes)
-                break
-        row.update(changes)
+        row.update(self._copied(changes))
         self._rows_changed[raw_key] = row
 
     def delete(self, key: Any) -> bool:
@@ -97,7 +98,7 @@ class TableWriter(TableReader):
             row = self._on_disk(raw_key)
         if row is not None and wanted is not None:
             row = {column: value for column, value in row.items() if column in wanted}
-        return default if row is None else _copied(row)
+        return default if row is None else self._copied(row)
 
     def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
         """The rows of several keys in their order, None where there is none."""
@@ -164,7 +165,7 @@ class TableWriter(TableReader):
         pack = self._codec.packer()
         try:
             written = [(key, pack(row)) for key, row in changed if row is not None]
-            if max([len(raw) for _, raw in written], default=0) <= self._codec.max_bytes:
+            if not self._nested and max([len(raw) for _, raw in written], default=0) <= self._codec.max_bytes:
                 return written
         except Exception:
             pass  # One by one, each says what is wrong with it.
@@ -177,6 +178,21 @@ class TableWriter(TableReader):
             key = [row[column] for column in self._schema.columns]
             error.args = (f"{self._handle.where}, row {', '.join(map(repr, key))}: {error}",)
             raise
+
+    def _copied(self, row: Mapping[str, Any]) -> Row:
+        """The row with own copies of what does not last, so that no side sees the other's changes."""
+        sure = self._sure
+        if sure.issuperset(map(type, row.values())):
+            return dict(row)
+        copy: Row = {}
+        for column, value in row.items():
+            kind = type(value)
+            if kind not in sure:
+                self._nested = self._nested or kind is not datetime
+                with suppress(CodecError):  # It is refused when the row is, with its name.
+                    value = self._own(value)
+            copy[column] = value
+        return copy
 
     def _load(self, raw_key: bytes) -> Row | None:
         row = self._on_disk(raw_key)
@@ -214,19 +230,3 @@ def _put(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: Entries, end
         place = bisect_right(entries, end, key=_KEY)
         cursor.putmulti(entries[:place])
         cursor.putmulti(entries[place:], append=True)
-
-
-def _copied(row: Mapping[str, Any]) -> Row:
-    """The row with copies of all that can be changed in place, so that neither side sees the other's changes."""
-    if _CONTAINERS.isdisjoint(map(type, row.values())):
-        return dict(row)
-    return {column: _copied_value(value) for column, value in row.items()}
-
-
-def _copied_value(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return {key: _copied_value(item) for key, item in value.items()}
-    if kind is list or kind is tuple or kind is set:
-        return kind(map(_copied_value, value))
-    return value

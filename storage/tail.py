@@ -16,11 +16,10 @@ from itertools import islice
 from typing import Any
 
 import lmdb
-from msgpack import ExtType, unpackb
 
 from storage.batch import Batch, Items
 from storage.errors import DamagedStore, OutOfOrder
-from storage.records import U64, command_packer, name_key
+from storage.records import U64, command_packer, envelope_of, name_key
 
 SHORTEST, LONGEST = 512, 8_192
 """Events between which the tail goes into the indexes: few, so that this holds no commit up for long, but several
@@ -96,9 +95,7 @@ def read_tail(
         for at, data in islice(cursor.iternext(), head - last):
             position = U64.unpack(at)[0]
             try:
-                stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = unpackb(
-                    data, strict_map_key=False, ext_hook=ExtType
-                )
+                stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = envelope_of(data)
                 prefix = name_key("stream", stream) + b"\0"
                 tail.streams[prefix + U64.pack(version)] = at
                 for tag in dict.fromkeys(tags):

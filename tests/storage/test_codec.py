@@ -11,12 +11,14 @@ import sys
 import threading
 import tracemalloc
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -320,12 +322,86 @@ def test_an_offset_of_fractions_of_a_second_is_refused(kind: Any) -> None:
         CODEC.encode([kind(timezone(timedelta(microseconds=1)))])
 
 
-def test_a_value_nested_too_deeply_is_refused() -> None:
-    value: Any = ()
-    for _ in range(5000):
-        value = (value,)
+def nested(levels: int, wrap: Callable[[Any], Any], value: Any = 1) -> Any:
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+def in_a_tuple(value: Any) -> Any:
+    return (value,)
+
+
+@pytest.mark.parametrize(
+    "wrap", [in_a_tuple, lambda value: frozenset([value]), lambda value: Line("a", value)]
+)
+def test_32_extension_values_inside_one_another_are_the_most(wrap: Callable[[Any], Any]) -> None:
+    most = nested(32, wrap)
+    assert CODEC.decode(CODEC.encode(most)) == most
+    assert CODEC.decode(CODEC.encode([{"k": most}])) == [{"k": most}]
+    assert CODEC.decode(CODEC.encode(Order(1, (), {1: most}))).notes[1] == most
+    for levels in (34, 48):
+        with pytest.raises(UnencodableValue, match="nested too deeply"):
+            CODEC.encode(nested(levels, wrap))
     with pytest.raises(UnencodableValue, match="nested too deeply"):
-        CODEC.encode(value)
+        CODEC.encode((nested(33, wrap),))
+
+
+def test_a_message_alone_is_not_counted() -> None:
+    for value in (Order(1, (nested(31, in_a_tuple),)), [Order(1, (nested(31, in_a_tuple),)), 2]):
+        assert CODEC.decode(CODEC.encode(value)) == value
+    for value in (Order(1, (nested(32, in_a_tuple),)), (nested(32, in_a_tuple),), [nested(33, in_a_tuple)]):
+        with pytest.raises(UnencodableValue, match="nested too deeply"):
+            CODEC.encode(value)
+
+
+@pytest.mark.parametrize("code", [3, 4])
+@pytest.mark.parametrize("levels", [33, 48])
+def test_stored_bytes_that_nest_more_than_32_extension_values_are_refused(levels: int, code: int) -> None:
+    def wrapped(packed: bytes) -> bytes:
+        inside = msgpack.packb([packed]) if code == 4 else b"\x91" + packed
+        return bytes(msgpack.packb(msgpack.ExtType(code, inside)))
+
+    with pytest.raises(CodecError, match="nested too deeply"):
+        CODEC.decode(nested(levels, wrapped, b"\x01"))
+    assert CODEC.decode(nested(32, wrapped, b"\x01"))
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])
+def test_128_lists_and_dicts_inside_one_another_are_the_most_of_a_message(wrap: Callable[[Any], Any]) -> None:
+    most = Order(1, (), {1: nested(127, wrap)})
+    assert CODEC.decode(CODEC.encode(most)) == most
+    with pytest.raises(
+        UnencodableValue, match=r"Order.notes\[1\].*nested too deeply: more than 128 lists and dicts"
+    ):
+        CODEC.encode(Order(1, (), {1: nested(128, wrap)}))
+    with pytest.raises(UnencodableValue, match="nested too deeply"):
+        CODEC.encode(Order(1, (nested(100, wrap, (nested(30, wrap),)),)))
+    # Many of them beside one another are no matter.
+    wide = Order(1, (), {number: [[], {}] for number in range(200)})
+    assert CODEC.decode(CODEC.encode(wide)) == wide
+
+
+def test_deep_levels_are_parsed_as_strictly_as_the_first_ones() -> None:
+    for inside, wrong in ((b"\x92\x01", "ends early"), (b"\x91\x01\x02", "goes on")):
+        packed = msgpack.packb(msgpack.ExtType(3, inside))
+        data = nested(8, lambda packed: msgpack.packb(msgpack.ExtType(3, b"\x91" + packed)), packed)
+        with pytest.raises(CodecError, match=wrong):
+            CODEC.decode(data)
+
+
+def test_msgpack_packs_one_list_more_than_it_unpacks() -> None:
+    packed = msgpack.packb(nested(1024, lambda value: [value], []))
+    with pytest.raises(msgpack.StackError):
+        msgpack.unpackb(packed)
+    with pytest.raises(CodecError, match="nested too deeply"):
+        CODEC.decode(packed)
+
+
+def test_a_packer_that_is_used_in_its_own_hook_gives_bytes_that_do_not_decode() -> None:
+    packer = msgpack.Packer(default=lambda _: msgpack.ExtType(1, packer.pack([1, 2])))
+    with pytest.raises(msgpack.ExtraData):
+        msgpack.unpackb(packer.pack(["before", object(), "after"]))
 
 
 def test_a_message_over_the_limit_is_refused_with_its_name_and_size() -> None:

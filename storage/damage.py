@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import lmdb
+from msgpack.exceptions import UnpackException
 
 from storage.errors import DamagedStore
 
-__all__ = ["file_identity", "is_damage", "is_readable"]
+__all__ = ["damaged_records", "file_identity", "is_damage", "is_readable"]
 
 _DAMAGED = (
     DamagedStore,
@@ -20,6 +23,29 @@ _DAMAGED = (
 )
 
 _SQLITE_CORRUPT, _SQLITE_NOTADB = 11, 26
+
+_MISREAD = (
+    LookupError,
+    ValueError,  # of msgpack, of texts that are no UTF-8, of unpackings that do not fit
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+    UnpackException,
+)
+"""What reading a record raises that is not what was written: whatever its bytes happen to be taken for."""
+
+
+@contextmanager
+def damaged_records(what: str, advice: str) -> Iterator[None]:
+    """Raise DamagedStore for what reading damaged records raises; for blocks that run no user's code."""
+    try:
+        yield
+    except _MISREAD as error:
+        raise DamagedStore(
+            f"{what} holds a record that is not what was written to it ({type(error).__name__}: {error}); {advice}"
+        ) from error
 
 
 def is_damage(error: BaseException | None, readable: Callable[[], bool]) -> bool:

@@ -21,8 +21,9 @@ import msgpack
 from lmdb.verify import VerifyError, verify
 
 from storage.arguments import checked_map_size, checked_path
-from storage.errors import DamagedStore, NewerFormat, NotAStore, StoreReadOnly
-from storage.store_lock import LOCK_FILE, StoreLock
+from storage.damage import damaged_records
+from storage.errors import DamagedStore, NewerFormat, NotAStore, OtherEngine, StoreReadOnly
+from storage.store_lock import LOCK_FILE, StoreLock, is_signed
 from storage.translation import from_system, translate
 
 __all__ = [
@@ -46,15 +47,23 @@ DEFAULT_MAP_SIZE = 1 << 40
 MIN_FALLBACK_MAP_SIZE = 1 << 30
 MAX_READERS = 2048
 READER_SLOT = 64
+KINDS = ("log", "replica")
 META_DB = b"meta"
 HEADER_KEY = b"header"
 DATA_FILE = "data.mdb"
 READERS_FILE = "lock.mdb"
 OWN_FILES = frozenset({DATA_FILE, READERS_FILE, LOCK_FILE})
 
-# LMDB's first meta page: a page header of 16 bytes, then its magic number and its data format.
+ENGINE = 0
+"""LMDB 0.9, whatever the environment variable LMDB_DEFAULT_LIB_VERSION says: its package has two engines, and neither
+reads what the other wrote."""
+
+# LMDB's first meta page: a page header, of 16 bytes or, from 1.0 on, of 24, then its magic number and its data format.
 LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
-LMDB_MAGIC_AT = 16
+META_AT = (16, 24)
+DATA_FORMAT = struct.Struct("=I")
+OUR_DATA_FORMAT = 1
+ENGINES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,8 @@ def check_directory(
     Only looks, touching nothing. `beside` names further files that belong to the store.
 
     Raises TypeError or ValueError for what can be no path; NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
-    `create` is false; DamagedStore for a data.mdb that LMDB did not write, and where there is none beside stores that
-    were made after it.
+    `create` is false; OtherEngine for a data.mdb of another engine of LMDB, DamagedStore for one that LMDB did not
+    write, and where there is none beside stores that were made after it.
     """
     path = checked_path(path)
     data = path / DATA_FILE
@@ -108,17 +117,34 @@ def check_directory(
                 )
             return False
         with data.open("rb") as file:
-            head = file.read(LMDB_MAGIC_AT + len(LMDB_MAGIC))
+            head = file.read(META_AT[-1] + len(LMDB_MAGIC) + DATA_FORMAT.size)
     except PermissionError as error:
         raise StoreReadOnly(f"{path} cannot be read ({error.strerror}); check who owns it") from error
     except OSError as error:
         shown = str(path) if len(str(path)) <= 200 else f"the path {str(path)[:80]}..."
         raise from_system(error, f"{shown} cannot be opened", path, "choose another path") from error
-    if not head.endswith(LMDB_MAGIC):
-        raise DamagedStore(
-            f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
-        )
+    _check_engine(data, head)
     return True
+
+
+def _check_engine(data: Path, head: bytes) -> None:
+    """Raise OtherEngine or DamagedStore unless a file that begins with `head` is one of `ENGINE`."""
+    for at in META_AT:
+        number = head[at + len(LMDB_MAGIC) : at + len(LMDB_MAGIC) + DATA_FORMAT.size]
+        if head[at : at + len(LMDB_MAGIC)] != LMDB_MAGIC or len(number) < DATA_FORMAT.size:
+            continue
+        [found] = DATA_FORMAT.unpack(number)
+        if found == OUR_DATA_FORMAT and at == META_AT[0]:
+            return
+        if found in ENGINES:
+            raise OtherEngine(
+                f"{data} was written by {ENGINES[found]} (data format {found}), and this program reads and writes the "
+                f"format of LMDB 0.9 ({OUR_DATA_FORMAT}); it is not damaged: copy its databases with the program that "
+                "wrote it, or as docs/operations.md shows"
+            )
+    raise DamagedStore(
+        f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
+    )
 
 
 def _refuse_lost(data: Path, beside: Collection[str]) -> None:
@@ -172,6 +198,7 @@ def open_environment(
                 readonly=readonly,
                 sync=sync,
                 metasync=sync,
+                lib_version=ENGINE,
             )
             break
         except lmdb.MemoryError as error:
@@ -267,7 +294,8 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
     Without `length` the file's end is not looked at: whoever has it open for writing has done so.
 
     Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
-    another kind, DamagedStore for a data file that was cut short.
+    another kind, DamagedStore for a data file that was cut short, and for a header that can't be read in a directory
+    where a store was opened before.
     """
     path = environment.path()
     if length:
@@ -278,17 +306,39 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
                 return None
             meta = environment.open_db(META_DB, txn=transaction, create=False)
             data = transaction.get(HEADER_KEY, db=meta)
-        fields = msgpack.unpackb(data or b"")
-        version = int(fields["format"])
-    except (lmdb.NotFoundError, lmdb.IncompatibleError, ValueError, TypeError, KeyError) as error:
-        raise NotAStore(f"{path} is an LMDB environment of another program; choose another path") from error
+    except (lmdb.NotFoundError, lmdb.IncompatibleError) as error:
+        raise _no_header(path, error) from error
     except lmdb.Error as error:
         raise translate(error, f"reading the header of {path}") from error
-    if version > FORMAT_VERSION:
-        raise NewerFormat(
-            f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
-            "open it with the newer version that wrote it"
-        )
-    if fields["kind"] != kind:
-        raise NotAStore(f"{path} holds a {fields['kind']}, not a {kind}; choose another path")
-    return Header(kind, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
+    try:
+        with damaged_records(path, ""):
+            fields = msgpack.unpackb(data or b"")
+            version = int(fields["format"])
+            if version > FORMAT_VERSION:
+                raise NewerFormat(
+                    f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
+                    "open it with the newer version that wrote it"
+                )
+            found = str(fields["kind"])
+            if found not in KINDS:
+                raise ValueError(f"a store of kind {found!r}")
+            header = Header(
+                found, fields["history_id"], datetime.fromisoformat(fields["created"]), version
+            )
+            if not isinstance(header.history_id, str):
+                raise TypeError(f"a history {header.history_id!r}")
+    except DamagedStore as error:
+        raise _no_header(path, error.__cause__) from error
+    if found != kind:
+        raise NotAStore(f"{path} holds a {found}, not a {kind}; choose another path")
+    return header
+
+
+def _no_header(path: str, error: BaseException | None) -> NotAStore | DamagedStore:
+    """What is said of an environment without a header of ours, which may be another program's."""
+    if not is_signed(path):
+        return NotAStore(f"{path} is an LMDB environment of another program; choose another path")
+    return DamagedStore(
+        f"{path} was a store, and its header can't be read any more ({error or 'it is missing'}): it is damaged; "
+        "restore a backup"
+    )

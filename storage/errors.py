@@ -35,6 +35,10 @@ class NewerFormat(StorageError):
     """The store was written by a newer version of this product; nothing in it was touched."""
 
 
+class OtherEngine(NewerFormat):
+    """The file was written by another engine of LMDB, whose format this program does not read; it was not touched."""
+
+
 class DamagedStore(StorageError):
     """The store's files are there but cannot be read as what they should be."""
 

@@ -8,6 +8,7 @@ read from being used again; none is held between two calls.
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, META_DB, Header, op
 from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
 from storage.inline import InlineSnapshot, max_databases
-from storage.log_reader import DATABASES, LogReader
+from storage.log_reader import DATABASES, LogReader, misshapen
 from storage.records import U64, CommandRecord, name_key
 from storage.table_schema import ModelSchema
 from storage.tail import Tail, read_tail
@@ -224,6 +225,8 @@ class LogFollower(LogReader):
                             yield transaction
                     except lmdb.Error as error:
                         raise translate(error, f"reading the log in {self.path}") from error
+                    except struct.error as error:
+                        raise misshapen(error) from error
                     return
             self._grow()
 

@@ -17,10 +17,11 @@ import lmdb
 from storage.builds import Build, Layout, elsewhere_key, next_generation
 from storage.codec import Codec
 from storage.environment import META_DB, translate
-from storage.errors import StorageError, StoreFull
+from storage.errors import DamagedStore, StorageError, StoreFull
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_engines import delete_store, open_store
 from storage.replica_models import (
+    AGAIN,
     database_names,
     open_table,
     stored_checkpoints,
@@ -70,7 +71,11 @@ class Holdings:
             with environment.begin(write=True) as txn:
                 self.meta = environment.open_db(META_DB, txn=txn)
                 checkpoints = stored_checkpoints(txn, self.meta)
-                builds = {key: self._open(txn, build) for key, build in layout.builds.items()}
+                builds = {
+                    key: self._open(txn, build, checkpoints.get(key)) for key, build in layout.builds.items()
+                }
+        except lmdb.NotFoundError as error:
+            raise DamagedStore(f"{path} lacks tables that it had ({error}); {AGAIN}") from error
         except lmdb.Error as error:
             raise translate(error, f"opening the tables of {path}", path) from error
         self._hold(builds)
@@ -176,7 +181,7 @@ class Holdings:
             access.locked(write_reused, self.meta, emptied)
             if former is not active:
                 access.locked(write_gone, self.meta, former.build)
-            opened = access.locked(self._open, build)
+            opened = access.locked(self._open, build, None)
             self._open_store(opened)
             try:
                 self.commit(access, {build.key: opened.mark(0)})
@@ -225,8 +230,16 @@ class Holdings:
         self.sweep(lambda _: False)
 
     # -- inside -------------------------------------------------------------------------------------------------
-    def _open(self, txn: lmdb.Transaction[bytes], build: Build) -> OpenBuild:
-        tables = {table: open_table(self.environment, txn, build, table) for table in build.kept.tables}
+    def _open(self, txn: lmdb.Transaction[bytes], build: Build, checkpoint: int | None) -> OpenBuild:
+        """Open or make its tables. Raises DamagedStore where they are not what belongs to the checkpoint."""
+        tables = {
+            table: open_table(self.environment, txn, build, table, make=checkpoint is None)
+            for table in build.kept.tables
+        }
+        if checkpoint is None and any(txn.stat(one.rows)["entries"] for one in tables.values()):
+            raise DamagedStore(
+                f"the tables of build {build.key} in {self.path} have rows and no checkpoint; {AGAIN}"
+            )
         return OpenBuild(build, tables)
 
     def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:

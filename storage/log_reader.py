@@ -6,6 +6,7 @@ Nothing behind `head` is shown: what a failed commit may have left is not there 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice, takewhile
@@ -13,6 +14,7 @@ from itertools import islice, takewhile
 import lmdb
 
 from storage.codec import Codec
+from storage.damage import damaged_records
 from storage.environment import META_DB
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
@@ -36,6 +38,11 @@ DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 
 READ_BYTES = 64 << 20
 """What one call of `read` copies at most, but for its last event."""
+
+
+def misshapen(error: struct.error) -> DamagedStore:
+    """The error for a key or a position in the log that is not of eight bytes."""
+    return DamagedStore(f"an index of the log holds what is no position ({error}); restore a backup")
 
 
 class LogReader:
@@ -166,7 +173,7 @@ class LogReader:
         with self._reading() as transaction:
             data = transaction.get(key, db=self._databases["snapshots"])
         if data is not None:
-            with suppress(CodecError):
+            with suppress(CodecError, ValueError, TypeError):
                 version, fingerprint, state = self._codec.decode(data)
                 return version, fingerprint, state
         return None
@@ -238,13 +245,22 @@ class LogReader:
     def _use(self, environment: lmdb.Environment) -> None:
         """Read from this environment from now on; it is closed if that cannot be."""
         try:
-            with environment.begin(write=True) as transaction:
+            with (
+                damaged_records(f"the log in {environment.path()}", "restore a backup"),
+                environment.begin(write=True) as transaction,
+            ):
                 self._databases = {
                     name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES
                 }
                 self._databases["meta"] = meta = environment.open_db(META_DB, txn=transaction)
                 with transaction.cursor(self._databases["events"]) as cursor:
                     self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
+                count = transaction.stat(self._databases["events"])["entries"]
+                if count != self._head:
+                    raise DamagedStore(
+                        f"the log in {environment.path()} ends at position {self._head} and holds {count} events: "
+                        "some are lost, or their positions are; restore a backup"
+                    )
                 if transaction.get(INDEXED, db=meta) is None:
                     # New, or of a version that had no tail.
                     transaction.put(INDEXED, U64.pack(self._head), db=meta)
@@ -281,3 +297,5 @@ class LogReader:
                     yield transaction
             except lmdb.Error as error:
                 raise translate(error, "reading the log") from error
+            except struct.error as error:
+                raise misshapen(error) from error

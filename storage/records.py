@@ -277,5 +277,11 @@ def origin_of(record: CommandRecord, last: RecordedEvent) -> Origin:
 
 
 def decode_command(codec: Codec, command_id: str, data: bytes) -> CommandRecord:
-    """Return the record stored under a command id."""
-    return CommandRecord(command_id, *codec.decode(data))
+    """Return the record stored under a command id. Raises DamagedStore."""
+    try:
+        first, count, digest, stream, version = codec.decode(data)
+    except (CodecError, ValueError, TypeError) as error:
+        raise DamagedStore(
+            f"the record of command {command_id!r} is none ({error}); restore a backup"
+        ) from error
+    return CommandRecord(command_id, first, count, digest, stream, version)

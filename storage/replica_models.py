@@ -27,6 +27,7 @@ from storage.builds import (
     plan,
     unpack_build,
 )
+from storage.damage import damaged_records
 from storage.environment import (
     META_DB,
     Header,
@@ -35,6 +36,7 @@ from storage.environment import (
     translate,
     write_header,
 )
+from storage.errors import DamagedStore
 from storage.replica_engines import delete_engines
 from storage.replica_files import BESIDE
 from storage.table_access import TableHandle, below
@@ -44,6 +46,7 @@ _BUILD = b"build/"
 _ACTIVE = b"active/"
 _GONE = b"gone/"
 _MODEL = b"model/"  # as replicas were before there were builds
+AGAIN = "it is filled from the log again"
 _MANY_DBS = 4096  # for the databases of builds that are to go; each costs a little in every transaction
 
 
@@ -64,7 +67,7 @@ def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -
             return None
         if header.history_id != history_id:
             return f"it belongs to history {header.history_id}, the log to {history_id}"
-        with environment.begin() as txn:
+        with damaged_records(str(path), AGAIN), environment.begin() as txn:
             checkpoints = stored_checkpoints(txn, environment.open_db(META_DB, txn=txn, create=False))
         ahead = {name: at for name, at in checkpoints.items() if at > log_head}
     except lmdb.Error as error:
@@ -111,6 +114,8 @@ def adopt_models(
                     txn.delete(checkpoint_key(name), b"", meta)
                     txn.delete(elsewhere_key(name), b"", meta)
             for build in layout.builds.values():
+                if build.key not in records:
+                    _check_room(txn, path, build)
                 write_build(txn, meta, build)
             for name in active.keys() - layout.active.keys():
                 txn.delete(_ACTIVE + name.encode(), b"", meta)
@@ -122,6 +127,14 @@ def adopt_models(
         raise translate(error, f"preparing the tables of {path}", path) from error
     finally:
         environment.close()
+
+
+def _check_room(txn: lmdb.Transaction[bytes], path: Path, build: Build) -> None:
+    """Raise DamagedStore where a new build would take over tables whose own record is gone."""
+    with txn.cursor() as cursor:
+        for name in database_names(build):
+            if cursor.set_key(name.encode()):
+                raise DamagedStore(f"{path} has tables {name!r} and no record of their build; {AGAIN}")
 
 
 # -- records ------------------------------------------------------------------------------------------------------
@@ -184,10 +197,14 @@ def database_names(build: Build) -> list[str]:
 
 
 def open_table(
-    environment: lmdb.Environment, txn: lmdb.Transaction[bytes] | None, build: Build, table: TableSchema
+    environment: lmdb.Environment,
+    txn: lmdb.Transaction[bytes] | None,
+    build: Build,
+    table: TableSchema,
+    *,
+    make: bool = False,
 ) -> TableHandle:
-    """Open the databases of a table, making those that are missing; without a transaction all have to be there."""
-    make = txn is not None
+    """Open the databases of a table, making those that are missing if `make` is true."""
     opened = [environment.open_db(name.encode(), txn=txn, create=make) for name in _names(build, table)]
     where = f"{build.model}.{table.name}"
     return TableHandle(table, where, opened[0], dict(zip(table.indexes, opened[1:], strict=True)))

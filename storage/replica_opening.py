@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import lmdb
 from storage.arguments import checked_map_size, checked_path
 from storage.builds import plan
 from storage.codec import Codec
+from storage.damage import damaged_records
 from storage.environment import StoreLock, check_directory, make_directory
-from storage.errors import DamagedStore
+from storage.errors import DamagedStore, OtherEngine
 from storage.holdings import Holdings, spare_databases
 from storage.replica_files import (
     BESIDE,
@@ -24,7 +26,7 @@ from storage.replica_files import (
     reason_to_distrust,
     write_state,
 )
-from storage.replica_models import adopt_models, database_names, open_replica, reason_to_reset
+from storage.replica_models import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
 from storage.table_schema import ModelSchema
 
 
@@ -54,18 +56,18 @@ def open_place(
     boot_id = current_boot_id() if boot_id is None else boot_id
     plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
     state = read_state(path)
+    reason = None
     try:
         exists = check_directory(path, beside=BESIDE)
-    except DamagedStore as error:
+    except (DamagedStore, OtherEngine) as error:
         if state is None:
             raise _doubtful(path, error) from error
-        exists = True
+        exists, reason = True, str(error)
     make_directory(path)
     lock = StoreLock(path)
     try:
         lock.sign()
-        reason = None
-        if exists:
+        if exists and reason is None:
             reason = reason_to_distrust(state, boot_id)
             try:
                 # An unmarked directory is read in any case: only a replica may be deleted.
@@ -79,9 +81,10 @@ def open_place(
             delete_database(path)
         write_state(path, ReplicaState("running", boot_id))
         try:
-            environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
-        except DamagedStore as error:
-            # A frozen build of another engine: its code is gone, so all that helps is to begin anew.
+            with damaged_records(str(path), AGAIN):
+                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+        except (DamagedStore, sqlite3.Error) as error:
+            # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
             reason = str(error)
             delete_database(path)
             environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
@@ -91,7 +94,7 @@ def open_place(
         raise
 
 
-def _doubtful(path: Path, error: DamagedStore) -> DamagedStore:
+def _doubtful(path: Path, error: Exception) -> DamagedStore:
     """What is said of a directory where nothing but its name tells that it is a replica: it is not deleted unasked."""
     return DamagedStore(
         f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the directory: it "

@@ -11,6 +11,7 @@ import lmdb
 
 from storage.arguments import checked_map_size, checked_path
 from storage.environment import (
+    ENGINE,
     FORMAT_VERSION,
     META_DB,
     Header,
@@ -79,7 +80,9 @@ def peek_header(path: Path, kind: str) -> Header | None:
     Only while nobody writes to the store: it takes no reader's slot.
     """
     try:
-        environment = lmdb.open(os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1)
+        environment = lmdb.open(
+            os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1, lib_version=ENGINE
+        )
     except lmdb.Error as error:
         raise translate(error, f"opening {path}") from error
     try:

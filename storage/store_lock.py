@@ -20,6 +20,17 @@ from storage.errors import StorageError, StoreLocked
 from storage.translation import from_system
 
 LOCK_FILE = "LOCK"
+SIGNED = "process "
+"""How what holders write into the lock file begins."""
+
+
+def is_signed(path: str | os.PathLike[str]) -> bool:
+    """Whether a store was ever opened for writing in this directory. Changes nothing."""
+    try:
+        with open(Path(path) / LOCK_FILE, "rb") as file:
+            return file.read(len(SIGNED)) == SIGNED.encode()
+    except OSError:
+        return False
 
 
 class StoreLock:
@@ -58,7 +69,7 @@ class StoreLock:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
         holder = (
-            f"process {os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n".encode()
+            f"{SIGNED}{os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n".encode()
         )
         try:
             # Over what an earlier holder wrote: that room is there when the disk is full.

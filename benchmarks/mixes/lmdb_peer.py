@@ -38,7 +38,7 @@ class LmdbMix(MixPeer):
         self._environment.close()
 
     def open(self) -> None:
-        self._environment = lmdb.open(str(self._folder), map_size=MAP_SIZE)
+        self._environment = lmdb.open(str(self._folder), map_size=MAP_SIZE, lib_version=0)
 
     def client(self, way: str) -> Client:  # noqa: ARG002
         assert self._environment is not None

@@ -34,7 +34,7 @@ class Replica(pykka.ThreadingActor):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.environment = lmdb.open(str(folder), map_size=MAP_SIZE, max_dbs=2, sync=False)
+        self.environment = lmdb.open(str(folder), map_size=MAP_SIZE, max_dbs=2, sync=False, lib_version=0)
         self.rows = self.environment.open_db(b"rows")
         self.applied = 0
 
@@ -80,7 +80,7 @@ class Writer(pykka.ThreadingActor):
 
     def __init__(self, folder: Path, replicas: Sequence[pykka.ActorRef[Replica]]) -> None:
         super().__init__()
-        self.environment = lmdb.open(str(folder), map_size=MAP_SIZE)
+        self.environment = lmdb.open(str(folder), map_size=MAP_SIZE, lib_version=0)
         self.replicas = replicas
         self.head = 0
 

@@ -40,7 +40,7 @@ class Reading(pykka.ThreadingActor):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.environment = lmdb.open(str(folder / "rows"), map_size=MAP_SIZE)
+        self.environment = lmdb.open(str(folder / "rows"), map_size=MAP_SIZE, lib_version=0)
         with self.environment.begin(write=True) as transaction:
             for number in range(PRODUCTS):
                 transaction.put(sku(number).encode(), msgpack.packb(row_of(number)))

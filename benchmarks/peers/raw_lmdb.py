@@ -28,7 +28,7 @@ class LmdbCommands(CommandPeer):
         self.head = 0
 
     def setup(self, folder: Path) -> None:
-        self.environment = lmdb.open(str(folder / "shop"), map_size=MAP_SIZE, max_dbs=2)
+        self.environment = lmdb.open(str(folder / "shop"), map_size=MAP_SIZE, max_dbs=2, lib_version=0)
         self.events = self.environment.open_db(b"events")
         self.states = self.environment.open_db(b"states")
 
@@ -84,7 +84,7 @@ class LmdbQueries(QueryPeer):
         self.ranges = wanted == "range"
 
     def setup(self, folder: Path) -> None:
-        self.environment = lmdb.open(str(folder / "shop"), map_size=MAP_SIZE, max_dbs=2)
+        self.environment = lmdb.open(str(folder / "shop"), map_size=MAP_SIZE, max_dbs=2, lib_version=0)
         self.products = self.environment.open_db(b"products")
         self.by_price = self.environment.open_db(b"by_price")
         with self.environment.begin(write=True) as transaction:

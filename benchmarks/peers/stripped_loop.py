@@ -26,7 +26,7 @@ class Writer(pykka.ThreadingActor):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.environment = lmdb.open(str(folder / "events"), map_size=MAP_SIZE)
+        self.environment = lmdb.open(str(folder / "events"), map_size=MAP_SIZE, lib_version=0)
         self.head = 0
 
     @staticmethod

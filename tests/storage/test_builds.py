@@ -452,7 +452,7 @@ def test_a_build_that_cannot_be_made_leaves_nothing(
         put(store, "model", OLD_ITEMS, 5)
         before = databases(store), store.builds()
 
-        def full(*_args: object) -> None:
+        def full(*_args: object, **_options: object) -> None:
             raise StoreFull("no room")
 
         with monkeypatch.context() as patch:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.cast import children_of
@@ -29,6 +30,7 @@ from actors.replicas.home import ReplicaHome, close_home, open_homes
 from actors.replicas.placement import check_queries, place_models
 from actors.replicas.progress import Progress
 from actors.replicas.read_replica import BeginAnew
+from actors.replicas.row_damage import others_serve
 from actors.replicas.skipping import Skips
 from actors.report import report
 from actors.settings import Settings
@@ -94,6 +96,7 @@ class Runtime:
         for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
             self.progress.applied(name, home.projector.checkpoints())
+            home.rows.others_serve = partial(others_serve, self.progress, name)
         self.query_desks = (
             crew.desks
             if crew is not None

@@ -6,13 +6,14 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import lmdb
 from msgpack.exceptions import UnpackException
 
-from storage.errors import DamagedStore
+from storage.errors import DamagedRow, DamagedStore
 
-__all__ = ["damaged_records", "file_identity", "is_damage", "is_readable"]
+__all__ = ["Damageable", "damaged_records", "file_identity", "is_damage", "is_readable"]
 
 _DAMAGED = (
     DamagedStore,
@@ -48,19 +49,36 @@ def damaged_records(what: str, advice: str) -> Iterator[None]:
         ) from error
 
 
-def is_damage(error: BaseException | None, readable: Callable[[], bool]) -> bool:
+class Damageable(Protocol):
+    """A replica's files, as whoever reads or changes them sees them."""
+
+    heals_rows: Callable[[], bool]
+    """Whether a row that can't be decoded is to be put down to the files: asked once for each such error."""
+
+    def readable(self) -> bool:
+        """Whether its databases can be read at all."""
+        ...
+
+
+def is_damage(error: BaseException | None, store: Damageable) -> bool:
     """Whether an error, or one that it was raised from, says that a file is not what was written to it.
 
     A panic counts too: LMDB gives an environment up after it, and a replica is sooner filled anew than mended.
     A transaction that LMDB calls bad may have met a damaged root page, which it does not report, or an earlier
-    error that somebody passed over: then `readable` is asked.
+    error that somebody passed over: then the store is asked whether it can be read. A row that can't be decoded
+    may have been damaged, or its class has changed: filling the replica helps against both, and the store says
+    whether that is to be tried.
     """
     causes = list(_causes(error))
     if any(
-        isinstance(one, _DAMAGED) or _sqlite_code(one) in (_SQLITE_CORRUPT, _SQLITE_NOTADB) for one in causes
+        (isinstance(one, _DAMAGED) and not isinstance(one, DamagedRow))
+        or _sqlite_code(one) in (_SQLITE_CORRUPT, _SQLITE_NOTADB)
+        for one in causes
     ):
         return True
-    return any(isinstance(one, lmdb.BadTxnError) for one in causes) and not readable()
+    if any(isinstance(one, DamagedRow) for one in causes):
+        return store.heals_rows()
+    return any(isinstance(one, lmdb.BadTxnError) for one in causes) and not store.readable()
 
 
 def is_readable(environment: lmdb.Environment) -> bool:

@@ -97,6 +97,10 @@ class CodecError(StorageError):
     """A value could not be encoded, or stored bytes could not be decoded."""
 
 
+class DamagedRow(DamagedStore, CodecError):
+    """A stored row or key of a table cannot be decoded: it was damaged, or a class of what it holds has changed."""
+
+
 class UnregisteredType(CodecError):
     """An instance of a class that is not registered with the codec was to be encoded."""
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from storage.errors import CodecError
+from storage.errors import DamagedRow
 
 __all__ = ["decode_key", "decode_keys"]
 
@@ -25,7 +25,7 @@ _LONG, _LONG_NEGATIVE = 0xFF - 0x80, 0x01 - 0x80
 
 
 def decode_key(key: bytes) -> Any:
-    """The value of a key of one component. Raises CodecError for bytes that are no key."""
+    """The value of a key of one component. Raises DamagedRow for bytes that are no key."""
     # Nearly all are texts; the tag 0x30 is the digit 0.
     if key[:1] == b"0" and key.find(b"\0") == len(key) - 1:
         try:
@@ -36,7 +36,7 @@ def decode_key(key: bytes) -> Any:
 
 
 def decode_keys(key: bytes) -> tuple[Any, ...]:
-    """The values of a key of several components. Raises CodecError for bytes that are no key."""
+    """The values of a key of several components. Raises DamagedRow for bytes that are no key."""
     values, place = [], 0
     try:
         while place < len(key):
@@ -49,8 +49,8 @@ def decode_keys(key: bytes) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _not_a_key(key: bytes) -> CodecError:
-    return CodecError(f"{key!r} is not a key as tables store it; the replica must be rebuilt")
+def _not_a_key(key: bytes) -> DamagedRow:
+    return DamagedRow(f"{key!r} is not a key as tables store it; a replica is filled again from the log")
 
 
 def _text(key: bytes, place: int) -> tuple[str, int]:

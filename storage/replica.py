@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import lmdb
@@ -57,6 +57,8 @@ class ReplicaStore:
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
         self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
         self._snapshot_name = f"the snapshot of {place.path}"
+        self.heals_rows: Callable[[], bool] = lambda: True
+        """Whether rows that can't be decoded are a reason to begin it anew: whoever fills it knows better."""
 
     @classmethod
     def open(

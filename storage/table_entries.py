@@ -11,7 +11,7 @@ from typing import Any, cast
 import lmdb
 
 from storage.codec import Codec
-from storage.errors import CodecError, DamagedStore, StorageError
+from storage.errors import DamagedRow, DamagedStore, StorageError
 from storage.table_access import Access, TableHandle, read_chunk, read_keys, read_values
 from storage.table_rows import Row, decode_columns, decode_rows
 from storage.table_search import Entries, Search, once_each
@@ -138,16 +138,27 @@ class TableEntries:
             if columns is None:
                 return decode_rows(self._codec, raws)
             return decode_columns(self._codec, columns, raws)
-        except StorageError:
-            raise
         except Exception as error:
             raise self._explained(error) from error
+
+    def _one(self, raw: bytes) -> Row:
+        """One row. Raises DamagedRow."""
+        try:
+            row: Row = self._unpack(raw)
+        except Exception as error:
+            raise self._explained(error) from error
+        if row.__class__ is not dict:
+            raise self._no_row(row)
+        return row
+
+    def _no_row(self, value: object) -> StorageError:
+        return self._explained(TypeError(f"it is a {type(value).__name__}"))
 
     def _explained(self, error: Exception) -> StorageError:
         if isinstance(error, lmdb.Error):
             self._access.live()  # LMDB itself refuses a transaction that has ended
             return translate(error, self._handle.where)
-        return CodecError(
+        return DamagedRow(
             f"{self._handle.where}: a stored row cannot be decoded ({type(error).__name__}: {error}); "
-            "it is damaged, or the replica must be rebuilt"
+            "it is damaged, or a class of what it holds has changed: a replica is then filled again from the log"
         )

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Unpack
 
-from storage.errors import StorageError
+import lmdb
+
 from storage.key_values import decode_key, decode_keys
 from storage.page_token import decode_token, encode_token
 from storage.table_entries import CHUNK_ROWS, TableEntries
 from storage.table_index import IndexSpec
-from storage.table_rows import Columns, checked_columns, decode_columns
+from storage.table_rows import Columns, checked_columns
 from storage.table_schema import Row
 from storage.table_search import BoundOptions, Search
 
@@ -49,13 +50,19 @@ class TableReader(TableEntries):
             access = self._access
             with access.lock:
                 raw = (access.txn or access.live()).get(raw_key, None, self._db)
-            if raw is None:
-                return default
-            return self._unpack(raw) if wanted is None else decode_columns(self._codec, wanted, [raw])[0]
-        except StorageError:
-            raise
+        except lmdb.Error as error:
+            raise self._explained(error) from error
+        if raw is None:
+            return default
+        if wanted is not None:
+            return self._decode_all([raw], wanted)[0]
+        try:
+            row: Row = self._unpack(raw)
         except Exception as error:
             raise self._explained(error) from error
+        if row.__class__ is not dict:
+            raise self._no_row(row)
+        return row
 
     def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
         """The rows of several keys in their order, None where there is none."""

@@ -20,6 +20,7 @@ Columns: TypeAlias = list[str] | tuple[str, ...]
 
 _LARGE = 4096
 """Bytes of a row from which on copying it costs more than a call to decode it."""
+_A_ROW = {dict}
 _ARRAY = b"\xdd"  # msgpack's array with a length of four bytes
 
 
@@ -27,8 +28,11 @@ def decode_rows(codec: Codec, raws: Sequence[bytes]) -> list[Row]:
     """The rows that were encoded as `raws`, in their order. Raises whatever msgpack raises for damaged bytes."""
     if len(raws) > 1 and len(raws[0]) < _LARGE:
         rows: list[Row] = codec.unpack(_ARRAY + len(raws).to_bytes(4) + b"".join(raws))
-        return rows
-    return list(map(codec.unpack, raws))
+    else:
+        rows = list(map(codec.unpack, raws))
+    if rows and {*map(type, rows)} != _A_ROW:
+        raise TypeError("one of them is no row")
+    return rows
 
 
 def decode_columns(codec: Codec, columns: frozenset[str], raws: Sequence[bytes]) -> list[Row]:

@@ -17,7 +17,7 @@ from typing import Any
 import lmdb
 
 from storage.codec import Codec
-from storage.errors import CodecError, InvalidKey, RowMissing, StorageError
+from storage.errors import CodecError, InvalidKey, RowMissing
 from storage.index_moves import moves
 from storage.table_access import Access, TableHandle, read_rows
 from storage.table_reader import TableReader
@@ -205,11 +205,9 @@ class TableWriter(TableReader):
             try:
                 with access.lock:
                     raw = (access.txn or access.live()).get(raw_key, None, self._db)
-                row = self._stored[raw_key] = None if raw is None else self._unpack(raw)
-            except StorageError:
-                raise
-            except Exception as error:
+            except lmdb.Error as error:
                 raise self._explained(error) from error
+            row = self._stored[raw_key] = None if raw is None else self._one(raw)
         return row
 
 

@@ -225,7 +225,7 @@ class QueryActor(Worker):
 
     def _is_damage(self, store: ReplicaStore, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""
-        damaged = is_damage(error, store.readable)
+        damaged = is_damage(error, store)
         if damaged:
             self._condemn(self._replica, store, f"it is damaged: {error}")
         return damaged

@@ -103,7 +103,7 @@ class Views:
 
     def _is_damage(self, replica: str, store: ReplicaStore, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""
-        damaged = is_damage(error, store.readable)
+        damaged = is_damage(error, store)
         if damaged:
             self._condemn(replica, store, f"it is damaged: {error}")
         return damaged

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from actors.definition.specs import CompiledDomain
 from actors.read_model import ReadModel
 from actors.replicas.projecting import Projector
+from actors.replicas.row_damage import RowDamage
 from actors.replicas.skipping import Skips
 from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError, StoreLocked
@@ -54,9 +55,11 @@ class ReplicaHome:
         self._project = project
         self._stores = stores
         self._lock = threading.Lock()
+        self.rows = RowDamage()
         self._use(open_store())
 
     def _use(self, store: ReplicaStore) -> None:
+        store.heals_rows = self.rows.heals
         self.projector = self._project(store)
         self.store = self._stores[self.name] = store
         self._file = file_identity(store.path / DATA_FILE)
@@ -100,6 +103,7 @@ class ReplicaHome:
         fresh = self._open_store()
         with self._lock:
             self._use(fresh)
+            self.rows.begun_anew()
             self.condemned = None
 
 

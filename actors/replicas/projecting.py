@@ -192,7 +192,7 @@ class Projector:
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error, before)
                 stopped.append(stop.run)
             except StorageError as error:
-                if is_damage(error, self._store.readable):
+                if is_damage(error, self._store):
                     raise
                 # The tables refused what was buffered, or have no room for it: find the command by halves, and go
                 # event by event within the one, to find whose it was.
@@ -273,7 +273,7 @@ class Projector:
                     if one_by_one:
                         transaction.flush()
                 except BaseException as error:
-                    if is_damage(error, self._store.readable):
+                    if is_damage(error, self._store):
                         raise
                     raise _Stop(run, recorded, error) from error
 

@@ -145,7 +145,7 @@ class ReadReplica(Worker):
             self._handle(message)
             self._fill()
         except Exception as error:
-            if not is_damage(error, self._home.store.readable):
+            if not is_damage(error, self._home.store):
                 raise
             self._home.condemn(self._home.store, f"it is damaged: {error}")
             self._begin_anew()
@@ -255,7 +255,7 @@ class ReadReplica(Worker):
         try:
             self._projector.start_build(order.model)
         except StorageError as error:
-            if is_damage(error, self._home.store.readable):
+            if is_damage(error, self._home.store):
                 self.mailbox.put(order)
                 raise
             order.fail(error)

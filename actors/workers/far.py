@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from actors.health import CacheHealth
 from actors.read_model import ReadModel
 from actors.replicas.projecting import Frozen
+from actors.replicas.row_damage import RowDamage
 from actors.workers import protocol
 from actors.workers.orders import Orders
 from storage import Snapshot, SnapshotClosed, StoreClosed
@@ -147,6 +148,7 @@ class FarStore:
         self.path = Path(path)
         self.state = FarState({})
         self.reset_reason: str | None = None
+        self.heals_rows: Callable[[], bool] = lambda: True
         self.dump = dump
         self._schemas = [model.schema for model in models]
         self._codec = codec
@@ -196,6 +198,8 @@ class FarHome:
         self.name = name
         self.store = store
         self.projector = FarProjector(models)
+        self.rows = RowDamage()
+        store.heals_rows = self.rows.heals
         self.condemned: str | None = None
         self.reason: str | None = None
         self.cache: CacheHealth | None = None
@@ -223,6 +227,7 @@ class FarHome:
     def begun_anew(self) -> None:
         """The worker did it."""
         with self._lock:
+            self.rows.begun_anew()
             self.condemned = None
 
     @property

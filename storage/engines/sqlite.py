@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from storage.codec import Codec
-from storage.engines.sqlite_guard import OURS, Guard, translate
+from storage.engines.sqlite_guard import OURS, Guard, of_engine
 from storage.engines.sqlite_pool import SqliteReaders
 from storage.engines.sqlite_read import (
     BEGIN,
@@ -88,8 +88,8 @@ class SqliteStore:
         except BaseException as error:
             if db is not None:
                 sqlite3.Connection.close(db)
-            if isinstance(error, sqlite3.Error):
-                raise translate(error, what, file) from error
+            if isinstance(error, sqlite3.Error | TypeError | ValueError):
+                raise of_engine(error, what, file) from error
             raise
 
     @property
@@ -109,7 +109,7 @@ class SqliteStore:
             self._wal.keep_short(db)
             db.engine(BEGIN)
         except sqlite3.Error as error:
-            raise translate(error, f"beginning a transaction of {self._what}", self._file) from error
+            raise of_engine(error, f"beginning a transaction of {self._what}", self._file) from error
         self._seen_changes = db.total_changes
         db.batch = True
         return db
@@ -132,7 +132,7 @@ class SqliteStore:
             db.engine("UPDATE onewriter_checkpoint SET position = ?, changed = ?", (position, changed))
             db.engine(COMMIT)
         except sqlite3.Error as error:
-            raise translate(error, f"a commit of {self._what}", self._file) from error
+            raise of_engine(error, f"a commit of {self._what}", self._file) from error
         self._checkpoint, self._changed = position, changed
 
     def abort(self) -> None:
@@ -143,7 +143,7 @@ class SqliteStore:
             try:
                 db.engine(ROLLBACK)
             except sqlite3.Error as error:
-                raise translate(error, f"rolling back in {self._what}", self._file) from error
+                raise of_engine(error, f"rolling back in {self._what}", self._file) from error
 
     # -- reading -------------------------------------------------------------------------------------------------
     def await_readable(self, timeout: float = 10.0) -> None:
@@ -184,7 +184,7 @@ class SqliteStore:
             finally:
                 os.close(file)
         except sqlite3.Error as error:
-            raise translate(error, f"closing {self._what}", self._file) from error
+            raise of_engine(error, f"closing {self._what}", self._file) from error
         except OSError as error:
             raise from_system(error, f"closing {self._what}", self._file) from error
         finally:

@@ -13,6 +13,7 @@ import sqlite3
 from pathlib import Path
 
 from storage.errors import (
+    DamagedRow,
     DamagedStore,
     StatementRefused,
     StorageError,
@@ -22,7 +23,7 @@ from storage.errors import (
 )
 from storage.translation import full_disk
 
-__all__ = ["OURS", "Guard", "translate"]
+__all__ = ["OURS", "Guard", "of_engine", "translate"]
 
 OURS = "onewriter_"
 """How the names of our own tables begin; a read model's may not."""
@@ -76,6 +77,7 @@ _SETTABLE = frozenset(
 )
 """PRAGMAs that only tell something when they have no argument. FTS reads some of them."""
 
+_NO_TEXT = "Could not decode to UTF-8"
 _BINDING = re.compile(r"Error binding parameter (?P<which>\S+?):? (?:type '(?P<type>[^']+)'|-)")
 _HOW_TO_STORE = (
     "SQLite has int, float, str, bytes and None: store a Decimal or a UUID as str(value), a date or time as "
@@ -163,6 +165,10 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     primary = None if code is None else code & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return StoreFull(f"{what}{where} failed: the disk is full; make room ({text})")
+    if text.startswith(_NO_TEXT):
+        return DamagedRow(
+            f"{what}{where} met a text that is none: its row was damaged, or the model casts bytes to TEXT ({text})"
+        )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedStore(
             f"{what}{where} failed: the file is damaged; it is built anew from the log ({text})"
@@ -179,6 +185,21 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
             )
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
     return error
+
+
+def of_engine(error: Exception, what: str, path: Path) -> Exception:
+    """As `translate`, for statements of the engine itself: none of them is wrong, so what is left is damage."""
+    if not isinstance(error, sqlite3.Error):
+        return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
+    explained = translate(error, what, path)
+    if explained is not error:
+        return explained
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageError(f"{what} failed: another program has the file locked ({error}); end it")
+    if code in (sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT):
+        return StorageError(f"{what} failed: {error}; try again")
+    return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
 
 
 def _no_file_can_be_opened() -> bool:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from weakref import WeakSet
 
-from storage.engines.sqlite_guard import Guard, translate
+from storage.engines.sqlite_guard import Guard, of_engine
 from storage.engines.sqlite_read import SqliteSnapshot, open_reader
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 
@@ -41,9 +41,9 @@ class SqliteReaders:
         db, guard = idle or open_reader(self._file, self._model)
         try:
             snapshot = SqliteSnapshot(db, guard, closed, self._give_back, f"the snapshot of {self._file}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError, ValueError) as error:
             db.close()
-            raise translate(error, f"taking a snapshot of the database {self._file}", self._file) from error
+            raise of_engine(error, f"taking a snapshot of the database {self._file}", self._file) from error
         with self._lock:
             self._open.add(snapshot)
             late = bool(self._closed)

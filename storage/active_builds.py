@@ -16,6 +16,7 @@ from storage.builds import checkpoint_key, elsewhere_key
 from storage.damage import file_identity, is_readable
 from storage.environment import DATA_FILE, META_DB, open_environment, read_header
 from storage.errors import NotAStore, StoreClosed
+from storage.history import pack_checkpoint, unpack_checkpoint
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_files import BESIDE
 from storage.replica_models import active_key, find_active, open_table
@@ -28,6 +29,7 @@ _GENERATIONS = 8
 """Builds of each model that find room before all handles are opened anew."""
 
 _OTHER_DATABASES = 64
+NO_CHECKPOINT = pack_checkpoint(0)
 
 
 class ActiveBuilds:
@@ -139,7 +141,7 @@ class ActiveBuilds:
         for build, active, raw, checkpoint in self._kept:
             if found.get(active) != raw:
                 return None
-            position = int.from_bytes(found.get(checkpoint, b""))
+            position = unpack_checkpoint(found.get(checkpoint) or NO_CHECKPOINT)[0]
             marks[build] = position, position, {}
         if len(marks) < len(self._names):
             return None

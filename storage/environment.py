@@ -322,9 +322,7 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
             found = str(fields["kind"])
             if found not in KINDS:
                 raise ValueError(f"a store of kind {found!r}")
-            header = Header(
-                found, fields["history_id"], datetime.fromisoformat(fields["created"]), version
-            )
+            header = Header(found, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
             if not isinstance(header.history_id, str):
                 raise TypeError(f"a history {header.history_id!r}")
     except DamagedStore as error:

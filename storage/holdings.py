@@ -18,6 +18,7 @@ from storage.builds import Build, Layout, elsewhere_key, next_generation
 from storage.codec import Codec
 from storage.environment import META_DB, translate
 from storage.errors import DamagedStore, StorageError, StoreFull
+from storage.history import History, pack_checkpoint
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_engines import delete_store, open_store
 from storage.replica_models import (
@@ -52,7 +53,7 @@ class Holdings:
     """
 
     def __init__(
-        self, path: Path, environment: lmdb.Environment, layout: Layout, codec: Codec, log_head: int
+        self, path: Path, environment: lmdb.Environment, layout: Layout, codec: Codec, history: History
     ) -> None:
         self.path = path
         self.environment = environment
@@ -64,7 +65,7 @@ class Holdings:
         self.begun_anew: str | None = None
         """Why another engine's build had to be begun anew."""
         self._codec = codec
-        self._log_head = log_head
+        self._history = history
         self._spare = spare_databases(layout)
         self._emptied: list[str] = []
         try:
@@ -84,7 +85,7 @@ class Holdings:
                 reason = self._open_store(opened)
                 self.begun_anew = self.begun_anew or reason
             marks = {key: opened.mark(checkpoints.get(key, 0)) for key, opened in builds.items()}
-            self._note_elsewhere(marks)
+            self._note_elsewhere()
         except BaseException:
             self.close()
             raise
@@ -242,17 +243,17 @@ class Holdings:
             )
         return OpenBuild(build, tables)
 
-    def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:
-        others = [key for key, opened in self.builds.items() if opened.store is not None]
+    def _note_elsewhere(self) -> None:
+        others = {key: opened.store for key, opened in self.builds.items() if opened.store is not None}
         if others:
             with self.environment.begin(write=True) as txn:
-                for key in others:
-                    txn.put(elsewhere_key(key), marks[key][0].to_bytes(8), db=self.meta)
+                for key, store in others.items():
+                    txn.put(elsewhere_key(key), pack_checkpoint(store.checkpoint, store.digest), db=self.meta)
 
     def _open_store(self, opened: OpenBuild) -> str | None:
         if opened.build.kept.engine == "lmdb":
             return None
-        opened.store, reason = open_store(self.path, opened.build, self._codec, self._log_head)
+        opened.store, reason = open_store(self.path, opened.build, self._codec, self._history)
         return reason
 
     def _hold(self, builds: Mapping[str, OpenBuild]) -> None:

@@ -202,6 +202,8 @@ class EventLog(LogReader):
                 tail.add(batch)
             self._tail = tail
             self._head += len(events)
+            if events:
+                self._remember(self._head, batch.events[-1][1])
             if len(self._last_versions) > REMEMBERED_STREAMS:
                 self._last_versions.clear()
             self._last_versions.update(batch.last_versions)

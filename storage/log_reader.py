@@ -18,6 +18,7 @@ from storage.damage import damaged_records
 from storage.environment import META_DB
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
+from storage.history import digest_of
 from storage.inline import InlineBatch, InlineSnapshot, InlineTables
 from storage.notes import note_key, read_notes
 from storage.records import (
@@ -35,6 +36,8 @@ from storage.tail import INDEXED, Tail, last_version, read_tail, stream_position
 from storage.translation import translate
 
 DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
+
+REMEMBERED_DIGESTS = 256
 
 READ_BYTES = 64 << 20
 """What one call of `read` copies at most, but for its last event."""
@@ -59,6 +62,7 @@ class LogReader:
         self._databases: dict[str, lmdb._Database] = {}
         self._head = 0
         self._tail = Tail(0)
+        self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
     @property
     def head(self) -> int:
@@ -83,7 +87,27 @@ class LogReader:
         Each is decoded when it is looked at, again each time, as `StoredEvents` says. One that can't be decoded is
         there too, an `Undecodable` in its place.
         """
-        return StoredEvents(self._codec, after, self._values(after, limit, until, whole=True))
+        values = self._values(after, limit, until, whole=True)
+        if values:
+            self._remember(after + len(values), values[-1])
+        return StoredEvents(self._codec, after, values)
+
+    def digest(self, position: int) -> bytes:
+        """Return the digest of the event at a position; empty where there is none, or none that can be read.
+
+        Costs nothing for the last event of a batch, as it was committed or read.
+        """
+        known, digest = self._digests[position % REMEMBERED_DIGESTS]
+        if known == position:
+            return digest
+        with suppress(StorageError), self._reading() as transaction:
+            data = transaction.get(U64.pack(position), db=self._databases["events"])
+            return b"" if data is None else digest_of(data)
+        return b""
+
+    def _remember(self, position: int, record: bytes) -> None:
+        # A list of pairs, so that threads need no lock.
+        self._digests[position % REMEMBERED_DIGESTS] = position, digest_of(record)
 
     def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
         head = self._head

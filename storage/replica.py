@@ -22,6 +22,7 @@ from storage.damage import is_readable
 from storage.engines.base import ModelSnapshot, TryAgain
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
+from storage.history import History, pack_checkpoint, unknown
 from storage.moment import Mark, Moment
 from storage.replica_files import ReplicaState, write_state
 from storage.replica_opening import Place, open_place
@@ -69,12 +70,14 @@ class ReplicaStore:
         *,
         history_id: str,
         log_head: int,
+        digest: Callable[[int], bytes] = unknown,
         map_size: int = DEFAULT_MAP_SIZE,
         boot_id: str | None = None,
     ) -> ReplicaStore:
         """Open the replica at `path` for the log with this history and head position; make it if it is missing.
 
-        It is emptied if it belongs to another history, is ahead of the log, was running when the machine went
+        It is emptied if it belongs to another history, is ahead of the log, was filled from other events (`digest`
+        gives that of the event at a position, empty if it is not known), was running when the machine went
         down (`boot_id` is this run's, the system's own unless given), was condemned or is damaged; `reset_reason`
         then says so. `models` may have several versions of one name: the newest is wanted. Where another build is
         active it stays so, and goes on being updated if its schema is among `models`, until `activate` is called
@@ -83,7 +86,7 @@ class ReplicaStore:
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
         """
-        place = open_place(path, models, codec, history_id, log_head, map_size, boot_id)
+        place = open_place(path, models, codec, History(history_id, log_head, digest), map_size, boot_id)
         return cls(place, codec)
 
     # -- builds -------------------------------------------------------------------------------------------------
@@ -234,9 +237,13 @@ class ReplicaStore:
             for key, opened in transaction.others.items():
                 store = opened.store
                 assert store is not None
-                store.commit(transaction.positions.get(key, store.checkpoint))
-                marks[key] = mark = opened.mark(0)
-                transaction.checkpoints.append((elsewhere_key(key), mark[0].to_bytes(8)))
+                if key in transaction.positions:
+                    store.commit(transaction.positions[key], transaction.digests.get(key, b""))
+                else:
+                    store.commit(store.checkpoint, store.digest)
+                marks[key] = opened.mark(0)
+                checkpoint = pack_checkpoint(store.checkpoint, store.digest)
+                transaction.checkpoints.append((elsewhere_key(key), checkpoint))
             self._held.commit(access, marks, None, transaction.checkpoints)
 
     def _undo_others(self, transaction: WriteTransaction) -> None:

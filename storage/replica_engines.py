@@ -13,6 +13,7 @@ from storage.builds import Build
 from storage.codec import Codec
 from storage.engines.base import ModelStore
 from storage.errors import DamagedStore
+from storage.history import History
 from storage.replica_files import ENGINES
 
 
@@ -39,7 +40,7 @@ def engine_class(engine: str) -> type[ModelStore]:
     return MemoryStore
 
 
-def open_store(path: Path, build: Build, codec: Codec, log_head: int) -> tuple[ModelStore, str | None]:
+def open_store(path: Path, build: Build, codec: Codec, history: History) -> tuple[ModelStore, str | None]:
     """Open a build's store in the replica at `path`, and say why it had to be begun anew, if it had.
 
     Raises DamagedStore for one that is damaged and frozen, and what `ModelStore.open` does.
@@ -50,9 +51,9 @@ def open_store(path: Path, build: Build, codec: Codec, log_head: int) -> tuple[M
     reason = None
     try:
         store = engine.open(directory, build.schema, codec)
-        if store.checkpoint <= log_head:
+        reason = history.reason_against(build.model, store.checkpoint, store.digest)
+        if reason is None:
             return store, None
-        reason = f"its model {build.model!r} is at position {store.checkpoint}, ahead of the log, which ends at {log_head}"
         store.close()
     except DamagedStore as error:
         reason = str(error)

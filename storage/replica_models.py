@@ -1,7 +1,7 @@
 """Which builds a replica holds, which is active, and how far each is, as stored. The opener's thread.
 
 Database `meta` holds the header and `build/<key>` for every build (its description, packed), `active/<model>` (the
-key of the active build), `checkpoint/<key>` (eight bytes, big-endian) for builds in LMDB, `elsewhere/<key>` with what
+key of the active build), `checkpoint/<key>` (eight bytes, big-endian, then the event's digest) for builds in LMDB, `elsewhere/<key>` with what
 the build of another engine had as its checkpoint at this commit, and `gone/<key>` (the names of its databases, packed)
 for builds that were given up while the replica was open: their databases are emptied at once, and used for further
 builds or removed when it is opened next. A build's databases are `<key>/<table>` for the
@@ -19,6 +19,7 @@ import msgpack
 
 from storage.builds import (
     CHECKPOINT,
+    ELSEWHERE,
     Build,
     Layout,
     checkpoint_key,
@@ -37,6 +38,7 @@ from storage.environment import (
     write_header,
 )
 from storage.errors import DamagedStore
+from storage.history import History, unpack_checkpoint
 from storage.replica_engines import delete_engines
 from storage.replica_files import BESIDE
 from storage.table_access import TableHandle, below
@@ -55,7 +57,7 @@ def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.En
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=BESIDE)
 
 
-def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -> str | None:
+def reason_to_reset(path: Path, map_size: int, history: History) -> str | None:
     """Why the database at `path` cannot go on with this log, or None. Changes nothing.
 
     Raises NotAStore for another program's environment, NewerFormat for a newer replica, DamagedStore.
@@ -65,24 +67,25 @@ def reason_to_reset(path: Path, map_size: int, history_id: str, log_head: int) -
         header = read_header(environment, "replica")
         if header is None:
             return None
-        if header.history_id != history_id:
-            return f"it belongs to history {header.history_id}, the log to {history_id}"
+        if header.history_id != history.id:
+            return f"it belongs to history {header.history_id}, the log to {history.id}"
         with damaged_records(str(path), AGAIN), environment.begin() as txn:
-            checkpoints = stored_checkpoints(txn, environment.open_db(META_DB, txn=txn, create=False))
-        ahead = {name: at for name, at in checkpoints.items() if at > log_head}
+            meta = environment.open_db(META_DB, txn=txn, create=False)
+            stored = [
+                (key[len(prefix) :].decode().partition("@")[0], *unpack_checkpoint(raw))
+                for prefix in (CHECKPOINT, ELSEWHERE)
+                for key, raw in below(txn, meta, prefix)
+            ]
     except lmdb.Error as error:
         raise translate(error, f"reading {path}") from error
     finally:
         environment.close()
-    if ahead:
-        key, at = max(ahead.items(), key=lambda item: item[1])
-        return f"its model {key.partition('@')[0]!r} is at position {at}, ahead of the log, which ends at {log_head}"
-    return None
+    stored.sort(key=lambda one: -one[1])
+    reasons = (history.reason_against(model, position, digest) for model, position, digest in stored)
+    return next(filter(None, reasons), None)
 
 
-def adopt_models(
-    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], log_head: int
-) -> Layout:
+def adopt_models(path: Path, map_size: int, history: History, models: Sequence[ModelSchema]) -> Layout:
     """Make the replica hold the builds that these models need, and no others; returns them.
 
     The records of new builds are written, their tables not yet made.
@@ -92,7 +95,7 @@ def adopt_models(
         with environment.begin(write=True) as txn:
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
-                write_header(txn, meta, Header.new("replica", history_id))
+                write_header(txn, meta, Header.new("replica", history.id))
             records = {key[len(_BUILD) :].decode(): raw for key, raw in below(txn, meta, _BUILD)}
             active = {key[len(_ACTIVE) :].decode(): raw.decode() for key, raw in below(txn, meta, _ACTIVE)}
             checkpoints = stored_checkpoints(txn, meta)
@@ -100,7 +103,7 @@ def adopt_models(
             empty = frozenset(
                 key
                 for key, build in stored.items()
-                if log_head == 0 or (build.kept.engine == "lmdb" and not checkpoints.get(key))
+                if history.head == 0 or (build.kept.engine == "lmdb" and not checkpoints.get(key))
             )
             layout = plan(stored.values(), active, models, empty)
             for prefix in (_MODEL, _GONE, _BUILD):
@@ -168,7 +171,10 @@ def write_reused(txn: lmdb.Transaction[bytes], meta: lmdb._Database, databases: 
 
 def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
     """The checkpoints of the builds in LMDB that have one."""
-    return {key[len(CHECKPOINT) :].decode(): int.from_bytes(raw) for key, raw in below(txn, meta, CHECKPOINT)}
+    return {
+        key[len(CHECKPOINT) :].decode(): unpack_checkpoint(raw)[0]
+        for key, raw in below(txn, meta, CHECKPOINT)
+    }
 
 
 def active_key(model: str) -> bytes:

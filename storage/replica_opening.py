@@ -16,6 +16,7 @@ from storage.codec import Codec
 from storage.damage import damaged_records
 from storage.environment import StoreLock, check_directory, make_directory
 from storage.errors import DamagedStore, OtherEngine
+from storage.history import History
 from storage.holdings import Holdings, spare_databases
 from storage.replica_files import (
     BESIDE,
@@ -45,8 +46,7 @@ def open_place(
     path: str | os.PathLike[str],
     models: Sequence[ModelSchema],
     codec: Codec,
-    history_id: str,
-    log_head: int,
+    history: History,
     map_size: int,
     boot_id: str | None,
 ) -> Place:
@@ -72,7 +72,7 @@ def open_place(
             try:
                 # An unmarked directory is read in any case: only a replica may be deleted.
                 if reason is None or state is None:
-                    reason = reason_to_reset(path, map_size, history_id, log_head) or reason
+                    reason = reason_to_reset(path, map_size, history) or reason
             except DamagedStore as error:
                 if state is None:
                     raise _doubtful(path, error) from error
@@ -82,12 +82,12 @@ def open_place(
         write_state(path, ReplicaState("running", boot_id))
         try:
             with damaged_records(str(path), AGAIN):
-                environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+                environment, held = _open_builds(path, map_size, history, models, codec)
         except (DamagedStore, sqlite3.Error) as error:
             # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
             reason = str(error)
             delete_database(path)
-            environment, held = _open_builds(path, map_size, history_id, models, codec, log_head)
+            environment, held = _open_builds(path, map_size, history, models, codec)
         return Place(path, environment, lock, held, reason or held.begun_anew)
     except BaseException:
         lock.release()
@@ -103,14 +103,14 @@ def _doubtful(path: Path, error: Exception) -> DamagedStore:
 
 
 def _open_builds(
-    path: Path, map_size: int, history_id: str, models: Sequence[ModelSchema], codec: Codec, log_head: int
+    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], codec: Codec
 ) -> tuple[lmdb.Environment, Holdings]:
     """The environment with the builds that these models need."""
-    layout = adopt_models(path, map_size, history_id, models, log_head)
+    layout = adopt_models(path, map_size, history, models)
     databases = sum(len(database_names(build)) for build in layout.builds.values())
     environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
     try:
-        return environment, Holdings(path, environment, layout, codec, log_head)
+        return environment, Holdings(path, environment, layout, codec, history)
     except BaseException:
         environment.close()
         raise

@@ -10,6 +10,7 @@ from typing import Any
 from storage.codec import Codec
 from storage.engines.base import ModelSnapshot
 from storage.errors import InvalidSchema
+from storage.history import pack_checkpoint
 from storage.holdings import Holdings
 from storage.moment import Mark, Moment, OpenBuild
 from storage.table_access import Access
@@ -151,7 +152,17 @@ class WriteTransaction:
     A build is named by its key; a model's name stands for its active build.
     """
 
-    __slots__ = ("_access", "_codec", "_held", "_targets", "_writers", "checkpoints", "others", "positions")
+    __slots__ = (
+        "_access",
+        "_codec",
+        "_held",
+        "_targets",
+        "_writers",
+        "checkpoints",
+        "digests",
+        "others",
+        "positions",
+    )
 
     def __init__(self, access: Access, held: Holdings, codec: Codec) -> None:
         self._access = access
@@ -161,6 +172,8 @@ class WriteTransaction:
         self._writers: dict[str, _Writers] = {}
         self.positions: dict[str, int] = {}
         """The checkpoints that were set, by key."""
+        self.digests: dict[str, bytes] = {}
+        """Those of the events there, as far as they are known."""
         self.checkpoints: list[tuple[bytes, bytes]] = []
         """What is stored of those of LMDB's builds, to be written by the commit."""
         self.others: dict[str, OpenBuild] = {}
@@ -199,17 +212,17 @@ class WriteTransaction:
         key = self._held.opened(build).key
         return self.positions.get(key, self._held.state.marks[key][0])
 
-    def set_checkpoint(self, build: str, position: int) -> None:
-        """Note that the build includes all events up to `position`."""
+    def set_checkpoint(self, build: str, position: int, digest: bytes = b"") -> None:
+        """Note that the build includes all events up to `position`; `digest` is that of the event there, if known."""
         if self._access.txn is None:
             self._access.live()
         if build in self._writers:  # nearly always: by the key of one that events were applied to
-            self.positions[build] = position
+            self.positions[build], self.digests[build] = position, digest
             return
         opened = self._held.opened(build)
         if opened.store is not None:
             self.target(opened.key)
-        self.positions[opened.key] = position
+        self.positions[opened.key], self.digests[opened.key] = position, digest
 
     def flush(self) -> None:
         """Write out what the tables hold back, so that what cannot be encoded or indexed raises here and now."""
@@ -230,7 +243,9 @@ class WriteTransaction:
             if key not in self.others:
                 _, since, changed = before[key]
                 marks[key] = position, since, changed
-                self.checkpoints.append((held.builds[key].checkpoint_key, position.to_bytes(8)))
+                self.checkpoints.append(
+                    (held.builds[key].checkpoint_key, pack_checkpoint(position, self.digests[key]))
+                )
         for key, writers in self._writers.items():
             for schema, writer in writers.items():
                 if writer.changed:

@@ -137,7 +137,7 @@ def open_homes(
         homes[name] = home = ReplicaHome(
             name,
             partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
-            partial(Projector, models=models, skips=skips),
+            partial(Projector, models=models, skips=skips, digest=log.digest),
             stores,
         )
         files.callback(close_home, home)
@@ -161,6 +161,7 @@ def _open_store(
                 domain.codec,
                 history_id=log.history_id,
                 log_head=log.head,
+                digest=log.digest,
                 map_size=settings.map_size,
             )
         except StoreLocked:

@@ -19,6 +19,7 @@ from actors.replicas.skipping import Skips
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.builds import Build
 from storage.damage import is_damage
+from storage.history import unknown
 from storage.records import Undecodable
 
 __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
@@ -90,8 +91,18 @@ class Projector:
     The replica's thread changes it; each list is replaced, never changed, so any thread may look.
     """
 
-    def __init__(self, store: ReplicaStore, models: Sequence[ReadModel], skips: Skips | None = None) -> None:
-        """`models` are all versions that are declared of the models that the replica has."""
+    def __init__(
+        self,
+        store: ReplicaStore,
+        models: Sequence[ReadModel],
+        skips: Skips | None = None,
+        digest: Callable[[int], bytes] = unknown,
+    ) -> None:
+        """`models` are all versions that are declared of the models that the replica has.
+
+        `digest` gives that of the event at a position of the log, which is stored with the checkpoints there.
+        """
+        self._digest = digest
         self._store = store
         self._models = models
         self._skips = Skips() if skips is None else skips
@@ -231,8 +242,11 @@ class Projector:
         try:
             with self._store.write() as transaction:
                 self._project(transaction, events, due, one_by_one)
+                digest = self._digest(last)
                 for run, until in due:
-                    transaction.set_checkpoint(run.key, until)
+                    transaction.set_checkpoint(
+                        run.key, until, digest if until == last else self._digest(until)
+                    )
         except BaseException:
             # Each engine commits on its own: some may have, before the one that could not; others fall back.
             with suppress(StorageError):

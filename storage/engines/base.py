@@ -69,6 +69,11 @@ class ModelStore(Protocol):
         """
         ...
 
+    @property
+    def digest(self) -> bytes:
+        """That of the event at the checkpoint, empty where it is not known. Any thread."""
+        ...
+
     # -- applying: one thread ------------------------------------------------------------------------------------
     def begin(self) -> Any:
         """Begin a batch; returns what projections get as their second parameter. It is of no use after the batch.
@@ -81,8 +86,8 @@ class ModelStore(Protocol):
         """Raise now whatever would make `commit` fail for the events of the batch so far."""
         ...
 
-    def commit(self, position: int) -> None:
-        """End the batch with this checkpoint, both or neither. Short, for it is called under the lock of snapshots.
+    def commit(self, position: int, digest: bytes = b"") -> None:
+        """End the batch with this checkpoint and the digest of the event there, all or nothing. Short, for it is called under the lock of snapshots.
 
         Raises StoreFull, DamagedStore, StorageError; then `abort` is to be called.
         """

@@ -83,12 +83,18 @@ class MemoryStore:
                 saved, values = None, {}
             values = values or {name: schema.factory() for name, schema in self._objects.items()}
         checkpoint = saved.checkpoint if saved is not None else 0
-        return Bundle(values, checkpoint, dict.fromkeys(values, checkpoint))
+        digest = saved.digest if saved is not None else b""
+        return Bundle(values, checkpoint, dict.fromkeys(values, checkpoint), digest)
 
     @property
     def checkpoint(self) -> int:
         """The position up to which the objects go; lower than before after an abort."""
         return self._current.checkpoint
+
+    @property
+    def digest(self) -> bytes:
+        """That of the event at the checkpoint."""
+        return self._current.digest
 
     # -- applying ------------------------------------------------------------------------------------------------
     def begin(self) -> WriteObjects:
@@ -145,14 +151,14 @@ class MemoryStore:
     def flush(self) -> None:
         """Nothing is buffered."""
 
-    def commit(self, position: int) -> None:
+    def commit(self, position: int, digest: bytes = b"") -> None:
         """Show the batch to readers."""
         target = self._end_target()
         with self._turn:
             working = self._working
             if working is None:
                 raise StorageError(f"{self._what}: there is no batch to commit; begin one")
-            working.committed(position, target.touched if target is not None else ())
+            working.committed(position, digest, target.touched if target is not None else ())
             self._current, self._working = working, None
             if position >= self._refill_to:
                 # The next batch may fail again, and objects that can't be copied would go back as far.
@@ -202,7 +208,7 @@ class MemoryStore:
         most = max(SAVE_EVERY, self._saver.size // BYTES_AN_EVENT)
         if self._save_now or current.checkpoint - self._saved_at >= most:
             self._save_now = False
-            self._saver.save(current.values, current.checkpoint)
+            self._saver.save(current.values, current.checkpoint, current.digest)
             self._saved_at = current.checkpoint
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -285,7 +291,8 @@ class MemoryStore:
             snapshot.close()
         self.abort()
         if not self._frozen and self._current.checkpoint:
-            self._saver.save(self._current.values, self._current.checkpoint, lasting=True)
+            current = self._current
+            self._saver.save(current.values, current.checkpoint, current.digest, lasting=True)
 
     @classmethod
     def delete(cls, directory: Path) -> None:

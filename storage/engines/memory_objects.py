@@ -21,21 +21,24 @@ __all__ = ["Bundle", "MemorySnapshot", "ReadObjects", "WriteObjects"]
 class Bundle:
     """Values by name that belong together, at one checkpoint, and how many snapshots pin them."""
 
-    __slots__ = ("changed", "checkpoint", "readers", "values")
+    __slots__ = ("changed", "checkpoint", "digest", "readers", "values")
 
-    def __init__(self, values: dict[str, Any], checkpoint: int, changed: dict[str, int]) -> None:
+    def __init__(
+        self, values: dict[str, Any], checkpoint: int, changed: dict[str, int], digest: bytes = b""
+    ) -> None:
         self.values = values
         self.checkpoint = checkpoint
+        self.digest = digest
         self.changed = changed
         self.readers = 0
 
     def copied(self) -> Bundle:
         """A deep copy, for nobody yet. Raises whatever an object raises that can't be copied."""
-        return Bundle(copy.deepcopy(self.values), self.checkpoint, self.changed)
+        return Bundle(copy.deepcopy(self.values), self.checkpoint, self.changed, self.digest)
 
-    def committed(self, position: int, touched: Iterable[str]) -> None:
+    def committed(self, position: int, digest: bytes, touched: Iterable[str]) -> None:
         """Take the checkpoint of a batch that touched these."""
-        self.checkpoint = position
+        self.checkpoint, self.digest = position, digest
         touched = set(touched)
         if touched:
             self.changed = {**self.changed, **dict.fromkeys(touched, position)}

@@ -31,10 +31,11 @@ _WRAPPED = (dict, list, set, deque)
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """The values by name, and the checkpoint that they belong to."""
+    """The values by name, and the checkpoint that they belong to, with the digest of the event there, if known."""
 
     values: dict[str, Any]
     checkpoint: int
+    digest: bytes = b""
 
 
 class Saver:
@@ -61,23 +62,26 @@ class Saver:
             head, payload = data[: len(_TITLE) + 4], data[len(_TITLE) + 4 :]
             if head != _TITLE + crc32(payload).to_bytes(4):
                 raise CodecError("it is cut short, or damaged")
-            build, checkpoint, plain = self._codec.decode(payload)
+            build, checkpoint, plain, *digest = self._codec.decode(payload)  # an earlier version had none
             if build != self._build:
                 raise CodecError(f"it belongs to {build}")
             values = {name: self._unwrapped(name, value) for name, value in plain.items()}
-        except (CodecError, ValueError, TypeError) as error:
+            saved = SavedState(values, int(checkpoint), bytes(digest[0]) if digest else b"")
+        except (CodecError, ValueError, TypeError, AttributeError) as error:
             logger.warning("%s cannot be used (%s); the objects are filled from the log", self._file, error)
             return None
         self.size = len(data)
-        return SavedState(values, int(checkpoint))
+        return saved
 
-    def save(self, values: Mapping[str, Any], checkpoint: int, *, lasting: bool = False) -> None:
+    def save(
+        self, values: Mapping[str, Any], checkpoint: int, digest: bytes = b"", *, lasting: bool = False
+    ) -> None:
         """Replace the file; wait for the disk if `lasting`. What prevents it is logged: nothing is lost by it."""
         if not self.possible:
             return
         try:
             plain = {name: self._wrapped(name, value) for name, value in values.items()}
-            payload = self._codec.pack([self._build, checkpoint, plain])
+            payload = self._codec.pack([self._build, checkpoint, plain, digest])
         except CodecError as error:
             self.possible = False
             logger.warning(

@@ -35,6 +35,8 @@ __all__ = ["SqliteStore"]
 
 FILE = "model.sqlite"
 FORMAT = 1
+DIGEST = "SELECT digest FROM onewriter_checkpoint"
+NEW_CHECKPOINT = "UPDATE onewriter_checkpoint SET position = ?, changed = ?, digest = ?"
 
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
@@ -61,6 +63,8 @@ class SqliteStore:
         self._what = f"the database {self._file}"
         [(checkpoint, changed)] = db.engine(CHECKPOINT)
         self._checkpoint, self._changed = int(checkpoint), int(changed)
+        [(digest,)] = db.engine(DIGEST)
+        self._digest = bytes(digest or b"")
         self._seen_changes = db.total_changes
         self._readers = SqliteReaders(self._file, self._name)
         self._lock = threading.Lock()
@@ -97,6 +101,11 @@ class SqliteStore:
         """The position that the last commit noted."""
         return self._checkpoint
 
+    @property
+    def digest(self) -> bytes:
+        """That of the event at the checkpoint."""
+        return self._digest
+
     # -- applying ------------------------------------------------------------------------------------------------
     def begin(self) -> GuardedConnection:
         """Begin a transaction; returns the guarded connection."""
@@ -122,18 +131,18 @@ class SqliteStore:
                 "so nothing of the batch is left; use OR ABORT or OR IGNORE"
             )
 
-    def commit(self, position: int) -> None:
+    def commit(self, position: int, digest: bytes = b"") -> None:
         """Commit the batch and its checkpoint."""
         db = self._db
         db.end_batch()
         self.flush()
         changed = self._changed if db.total_changes == self._seen_changes else position
         try:
-            db.engine("UPDATE onewriter_checkpoint SET position = ?, changed = ?", (position, changed))
+            db.engine(NEW_CHECKPOINT, (position, changed, digest))
             db.engine(COMMIT)
         except sqlite3.Error as error:
             raise of_engine(error, f"a commit of {self._what}", self._file) from error
-        self._checkpoint, self._changed = position, changed
+        self._checkpoint, self._changed, self._digest = position, changed, digest
 
     def abort(self) -> None:
         """Roll the batch back."""
@@ -205,6 +214,8 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
     if OURS + "checkpoint" in tables and version == FORMAT:
         if not db.engine(CHECKPOINT):
             raise DamagedStore(f"{file} has no checkpoint; it is built anew from the log")
+        if "digest" not in [column for _, column, *_ in db.engine("PRAGMA table_info(onewriter_checkpoint)")]:
+            db.engine("ALTER TABLE onewriter_checkpoint ADD COLUMN digest BLOB")  # of an earlier version
         return
     if tables or schema is None:
         raise DamagedStore(f"{file} is not a database of this engine; it is built anew from the log")
@@ -217,7 +228,9 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
     finally:
         db.batch = False
         db.set_authorizer(db.guard)
-    db.engine("CREATE TABLE onewriter_checkpoint (position INTEGER NOT NULL, changed INTEGER NOT NULL)")
-    db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0)")
+    db.engine(
+        "CREATE TABLE onewriter_checkpoint (position INTEGER NOT NULL, changed INTEGER NOT NULL, digest BLOB)"
+    )
+    db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0, NULL)")
     db.engine(f"PRAGMA user_version = {FORMAT}")
     db.engine(COMMIT)

@@ -192,8 +192,10 @@ def of_engine(error: Exception, what: str, path: Path) -> Exception:
     if not isinstance(error, sqlite3.Error):
         return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
     explained = translate(error, what, path)
-    if explained is not error:
-        return explained
+    if explained is not error or isinstance(
+        error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError
+    ):
+        return explained  # a constraint of the model's own that its commit breaks, or a mistake of ours
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageError(f"{what} failed: another program has the file locked ({error}); end it")

@@ -11,7 +11,7 @@ from typing import Protocol
 import lmdb
 from msgpack.exceptions import UnpackException
 
-from storage.errors import DamagedRow, DamagedStore
+from storage.errors import CodecError, DamagedRow, DamagedStore
 
 __all__ = ["Damageable", "damaged_records", "file_identity", "is_damage", "is_readable"]
 
@@ -43,7 +43,9 @@ def damaged_records(what: str, advice: str) -> Iterator[None]:
     """Raise DamagedStore for what reading damaged records raises; for blocks that run no user's code."""
     try:
         yield
-    except _MISREAD as error:
+    except DamagedStore:
+        raise
+    except (*_MISREAD, CodecError) as error:
         raise DamagedStore(
             f"{what} holds a record that is not what was written to it ({type(error).__name__}: {error}); {advice}"
         ) from error

@@ -85,7 +85,7 @@ class Holdings:
                 reason = self._open_store(opened)
                 self.begun_anew = self.begun_anew or reason
             marks = {key: opened.mark(checkpoints.get(key, 0)) for key, opened in builds.items()}
-            self._note_elsewhere()
+            self._note_elsewhere(marks)
         except BaseException:
             self.close()
             raise
@@ -243,12 +243,12 @@ class Holdings:
             )
         return OpenBuild(build, tables)
 
-    def _note_elsewhere(self) -> None:
-        others = {key: opened.store for key, opened in self.builds.items() if opened.store is not None}
+    def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:
+        others = [key for key, opened in self.builds.items() if opened.store is not None]
         if others:
             with self.environment.begin(write=True) as txn:
-                for key, store in others.items():
-                    txn.put(elsewhere_key(key), pack_checkpoint(store.checkpoint, store.digest), db=self.meta)
+                for key in others:
+                    txn.put(elsewhere_key(key), pack_checkpoint(marks[key][0]), db=self.meta)
 
     def _open_store(self, opened: OpenBuild) -> str | None:
         if opened.build.kept.engine == "lmdb":

@@ -7,6 +7,7 @@ not there when events were written is known to be behind. Opened and written by 
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,9 @@ import lmdb
 import msgpack
 
 from storage.codec import Codec
-from storage.errors import InvalidSchema, SnapshotClosed
+from storage.errors import DamagedStore, InvalidSchema, SnapshotClosed
 from storage.gate import Gate
+from storage.inline_catalog import MODEL, POSITION, TABLES, stored_models, table_databases
 from storage.pending import PendingTable, TableView, UndoLog
 from storage.table_access import Access, TableHandle, below
 from storage.table_reader import TableReader
@@ -30,8 +32,8 @@ __all__ = ["InlineBatch", "InlineSnapshot", "InlineTables", "max_databases"]
 DATABASES = 64
 """More than the log itself has."""
 CATALOG = b"inline"
-_MODEL = b"model/"
-_POSITION = b"position/"
+
+logger = logging.getLogger("onewriter.inline")
 
 
 def max_databases(models: Iterable[ModelSchema] | None) -> int:
@@ -61,16 +63,22 @@ class InlineTables:
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
 
     # -- opening and leaving -------------------------------------------------------------------------------------
-    def use(self, environment: lmdb.Environment) -> None:
-        """Open or make the tables, and drop those of models that are gone or were otherwise. Raises LMDB's errors."""
+    def use(self, environment: lmdb.Environment, head: int) -> None:
+        """Open or make the tables, and drop those of models that are gone or were otherwise. Raises LMDB's errors.
+
+        `head` is the log's. Where the catalog is damaged, all tables are dropped, to be filled from the log again.
+        """
         try:
             with environment.begin(write=True) as txn:
                 self._catalog = environment.open_db(CATALOG, txn=txn, create=bool(self.models))
-                stored = {key[len(_MODEL) :].decode(): raw for key, raw in below(txn, self._catalog, _MODEL)}
+                stored = stored_models(txn, self._catalog, head, self._what)
         except lmdb.NotFoundError:
             return
-        for name, raw in stored.items():
-            fingerprint, databases = msgpack.unpackb(raw)
+        except DamagedStore as error:
+            logger.error("inline models are filled from the log again: %s", error)
+            self._drop_all(environment)
+            stored = {}
+        for name, (fingerprint, databases) in stored.items():
             if name not in self.models or self.models[name].fingerprint() != fingerprint:
                 self._drop(environment, name, databases)
         if not self.models:
@@ -78,7 +86,7 @@ class InlineTables:
         with environment.begin(write=True) as txn:
             for name, model in self.models.items():
                 names = [database for table in model.tables for database in _names(model, table)]
-                txn.put(_MODEL + name.encode(), msgpack.packb([model.fingerprint(), names]), db=self._catalog)
+                txn.put(MODEL + name.encode(), msgpack.packb([model.fingerprint(), names]), db=self._catalog)
                 for table in model.tables:
                     rows, *indexes = (
                         environment.open_db(one.encode(), txn=txn) for one in _names(model, table)
@@ -86,6 +94,17 @@ class InlineTables:
                     self._handles[table] = TableHandle(
                         table, f"{name}.{table.name}", rows, dict(zip(table.indexes, indexes, strict=True))
                     )
+
+    def _drop_all(self, environment: lmdb.Environment) -> None:
+        with environment.begin() as txn:
+            names = table_databases(txn)
+        for name in names:
+            with environment.begin(write=True) as txn:
+                txn.drop(environment.open_db(name, txn=txn, create=False))
+        with environment.begin(write=True) as txn:
+            # Opened again: the transaction that opened it before did not come to its end.
+            self._catalog = environment.open_db(CATALOG, txn=txn)
+            txn.drop(self._catalog, delete=False)
 
     def follow(self, environment: lmdb.Environment) -> None:
         """Open the tables as another process made them. Raises LMDB's errors, NotFoundError where they are not there."""
@@ -103,7 +122,7 @@ class InlineTables:
     def _drop(self, environment: lmdb.Environment, model: str, databases: Iterable[str]) -> None:
         """One database a transaction, so that any number needs one handle; the record goes last."""
         assert self._catalog is not None
-        record = _MODEL + model.encode()
+        record = MODEL + model.encode()
         with environment.begin(write=True) as txn:
             # If this does not come to its end, no model must take over what is left.
             txn.put(record, msgpack.packb(["", list(databases)]), db=self._catalog)
@@ -116,7 +135,7 @@ class InlineTables:
                 txn.drop(database)
         with environment.begin(write=True) as txn:
             txn.delete(record, db=self._catalog)
-            txn.delete(_POSITION + model.encode(), db=self._catalog)
+            txn.delete(POSITION + model.encode(), db=self._catalog)
 
     def leave(self) -> None:
         """End every transaction that reads them; the environment is about to be closed."""
@@ -152,8 +171,8 @@ class InlineTables:
 
     def positions(self, txn: lmdb.Transaction[bytes]) -> dict[str, int]:
         """How far each model is, 0 for a new one."""
-        found = {} if self._catalog is None else dict(below(txn, self._catalog, _POSITION))
-        return {name: int.from_bytes(found.get(_POSITION + name.encode(), b"")) for name in self.models}
+        found = {} if self._catalog is None else dict(below(txn, self._catalog, POSITION))
+        return {name: int.from_bytes(found.get(POSITION + name.encode(), b"")) for name in self.models}
 
     def batch(self) -> InlineBatch:
         """The tables for a batch to come; a transaction to read in is begun when the first one is used."""
@@ -170,7 +189,7 @@ class InlineTables:
             batch.write_to(txn)
             positions.update(batch.positions)
         for name, position in positions.items():
-            txn.put(_POSITION + name.encode(), position.to_bytes(8), db=self._catalog)
+            txn.put(POSITION + name.encode(), position.to_bytes(8), db=self._catalog)
 
 
 class InlineBatch:
@@ -295,5 +314,5 @@ class InlineSnapshot:
 
 
 def _names(model: ModelSchema, table: TableSchema) -> list[str]:
-    rows = f"inline/{model.name}@{model.version}.{model.fingerprint()[:8]}/{table.name}"
+    rows = f"{TABLES}{model.name}@{model.version}.{model.fingerprint()[:8]}/{table.name}"
     return [rows, *(f"{rows}/{index.name}" for index in table.indexes)]

@@ -153,6 +153,8 @@ class LogReader:
         find = stream_positions if index == "streams" else tag_positions
         with self._reading() as transaction:
             positions = find(transaction, self._databases[index], tail, name + b"\0", after, limit, head)
+            if b"" in positions:
+                raise DamagedStore(f"{index} of {name.decode()!r} lack a position; restore a backup")
             with transaction.cursor(self._databases["events"]) as cursor:
                 found = cursor.getmulti(positions)
         if len(found) != len(positions):
@@ -285,12 +287,18 @@ class LogReader:
                         f"the log in {environment.path()} ends at position {self._head} and holds {count} events: "
                         "some are lost, or their positions are; restore a backup"
                     )
-                if transaction.get(INDEXED, db=meta) is None:
+                indexed = transaction.get(INDEXED, db=meta)
+                if indexed is None:
                     # New, or of a version that had no tail.
                     transaction.put(INDEXED, U64.pack(self._head), db=meta)
+                elif U64.unpack(indexed)[0] > self._head:
+                    raise DamagedStore(
+                        f"the log in {environment.path()} ends at position {self._head}, and its indexes know of later "
+                        "events, which are lost; restore a backup"
+                    )
                 self._tail = read_tail(transaction, self._databases, self._head)
             if self._inline is not None:
-                self._inline.use(environment)
+                self._inline.use(environment, self._head)
         except lmdb.Error as error:
             path = environment.path()
             environment.close()

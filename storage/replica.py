@@ -241,9 +241,8 @@ class ReplicaStore:
                     store.commit(transaction.positions[key], transaction.digests.get(key, b""))
                 else:
                     store.commit(store.checkpoint, store.digest)
-                marks[key] = opened.mark(0)
-                checkpoint = pack_checkpoint(store.checkpoint, store.digest)
-                transaction.checkpoints.append((elsewhere_key(key), checkpoint))
+                marks[key] = mark = opened.mark(0)
+                transaction.checkpoints.append((elsewhere_key(key), pack_checkpoint(mark[0])))
             self._held.commit(access, marks, None, transaction.checkpoints)
 
     def _undo_others(self, transaction: WriteTransaction) -> None:

@@ -19,7 +19,6 @@ import msgpack
 
 from storage.builds import (
     CHECKPOINT,
-    ELSEWHERE,
     Build,
     Layout,
     checkpoint_key,
@@ -72,9 +71,8 @@ def reason_to_reset(path: Path, map_size: int, history: History) -> str | None:
         with damaged_records(str(path), AGAIN), environment.begin() as txn:
             meta = environment.open_db(META_DB, txn=txn, create=False)
             stored = [
-                (key[len(prefix) :].decode().partition("@")[0], *unpack_checkpoint(raw))
-                for prefix in (CHECKPOINT, ELSEWHERE)
-                for key, raw in below(txn, meta, prefix)
+                (key[len(CHECKPOINT) :].decode().partition("@")[0], *unpack_checkpoint(raw))
+                for key, raw in below(txn, meta, CHECKPOINT)
             ]
     except lmdb.Error as error:
         raise translate(error, f"reading {path}") from error

@@ -16,13 +16,14 @@ import lmdb
 
 from storage.active_builds import ActiveBuilds
 from storage.codec import Codec
-from storage.damage import file_identity
+from storage.damage import damaged_records, file_identity
 from storage.engines.base import ModelSnapshot
 from storage.engines.sqlite_pool import SqliteReaders
 from storage.environment import DEFAULT_MAP_SIZE
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.moment import OpenBuild
 from storage.replica_engines import database_file
+from storage.replica_models import AGAIN
 from storage.replica_views import Snapshot
 from storage.table_access import Access
 from storage.table_schema import ModelSchema
@@ -75,7 +76,8 @@ class ReplicaReader:
         NewerFormat, and StorageError if this process has it open itself.
         """
         reader = cls(Path(path), codec, models, map_size)
-        reader._builds.enter()
+        with damaged_records(str(path), AGAIN):
+            reader._builds.enter()
         return reader
 
     def snapshot(
@@ -153,7 +155,8 @@ class ReplicaReader:
 
     def _begin(self, closed: type[SnapshotClosed], others: Mapping[str, ModelSnapshot]) -> Snapshot:
         try:
-            txn, state = self._builds.begin()
+            with damaged_records(str(self.path), AGAIN):
+                txn, state = self._builds.begin()
         except lmdb.Error as error:
             raise translate(error, f"taking a snapshot of {self.path}") from error
         access = Access(txn, self._snapshot_name, closed)
@@ -163,7 +166,8 @@ class ReplicaReader:
     def _elsewhere(self, models: Collection[str] | None) -> dict[str, OpenBuild]:
         """The builds in SQLite that a snapshot of these models needs. Raises StorageError for one in memory."""
         try:
-            builds = self._builds.elsewhere()
+            with damaged_records(str(self.path), AGAIN):
+                builds = self._builds.elsewhere()
         except lmdb.Error as error:
             raise translate(error, f"reading which builds {self.path} has") from error
         found = {}

@@ -160,5 +160,6 @@ class TableEntries:
             return translate(error, self._handle.where)
         return DamagedRow(
             f"{self._handle.where}: a stored row cannot be decoded ({type(error).__name__}: {error}); "
-            "it is damaged, or a class of what it holds has changed: a replica is then filled again from the log"
+            "it is damaged, or a class of what it holds has changed: replicas are then filled again from the log, an "
+            "inline model by raising its version="
         )

@@ -231,12 +231,19 @@ def last_version(cursor: lmdb.Cursor[bytes], tail: Tail, name: bytes) -> int:
 def streams_from(
     cursor: lmdb.Cursor[bytes], tail: Tail, start: bytes, after: bytes, limit: int
 ) -> list[tuple[str, int]]:
-    """Names and last versions of the first `limit` streams whose names begin with `start` and come after `after`."""
+    """Names and last versions of the first `limit` streams whose names begin with `start` and come after `after`.
+
+    Raises DamagedStore.
+    """
     found: dict[bytes, int] = {}
     more = cursor.set_range(max(start, after + AFTER_ALL_VERSIONS if after else b"") or b"\0")
     while more and len(found) < limit and cursor.key().startswith(start):
         name = cursor.key()[:-9]
         found[name] = last_version(cursor, tail, name)
+        if cursor.key()[:-8] != name + b"\0":  # from here it would come back for ever
+            raise DamagedStore(
+                f"the index of streams has a key that is none, after {name!r}; restore a backup"
+            )
         more = cursor.next()
     for prefix, version in list(tail.versions.items()):
         name = prefix[:-1]

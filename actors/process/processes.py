@@ -28,6 +28,7 @@ from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
 from actors.writer.writing import WriteGateway
 from storage import EventLog
+from storage.damage import damaged_records
 
 __all__ = ["Processes"]
 
@@ -77,7 +78,8 @@ class Processes:
             start = self._log.head if spec.start == "now" else 0
             about, place = About(spec.version, start), Place(start, 0)
         else:
-            about, place = About.unpack(codec, stored), Place.unpack(at)
+            with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
+                about, place = About.unpack(codec, stored), Place.unpack(at)
             if about.version < spec.version:
                 until = place.position if about.until is None else about.until
                 about = About(spec.version, about.start, until, clearing=True)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from storage.damage import damaged_records
 from storage.log_reader import LogReader
 
 __all__ = ["Skipped", "Skips", "skip_note"]
@@ -66,8 +67,9 @@ def noted(log: LogReader) -> list[Skipped]:
     """Every skip in the log, by model and position."""
     found = []
     for key, raw in log.notes(PREFIX):
-        model, _, position = key[len(PREFIX) :].decode().rpartition("/")
-        value = msgpack.unpackb(raw)
-        time = datetime.fromtimestamp(value["time"] / 1e6, UTC)
-        found.append(Skipped(model, int(position), value["reason"], time))
+        with damaged_records(f"the note {key!r} of a skip, in the log,", "restore a backup"):
+            model, _, position = key[len(PREFIX) :].decode().rpartition("/")
+            value = msgpack.unpackb(raw)
+            time = datetime.fromtimestamp(value["time"] / 1e6, UTC)
+            found.append(Skipped(model, int(position), value["reason"], time))
     return found

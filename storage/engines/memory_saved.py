@@ -81,7 +81,7 @@ class Saver:
             return
         try:
             plain = {name: self._wrapped(name, value) for name, value in values.items()}
-            payload = self._codec.pack([self._build, checkpoint, plain, digest])
+            payload = self._codec.pack([self._build, checkpoint, plain, *([digest] if digest else [])])
         except CodecError as error:
             self.possible = False
             logger.warning(

@@ -28,6 +28,7 @@ from storage.engines.sqlite_script import check_script, run_script
 from storage.engines.sqlite_wal import WAL_BYTES, WriteAheadLog
 from storage.engines.sqlite_write import GuardedConnection, connect
 from storage.errors import DamagedStore, NewerFormat, SnapshotClosed, StorageError, StoreClosed
+from storage.history import digest_of
 from storage.table_schema import ModelSchema, Row
 from storage.translation import from_system
 
@@ -214,8 +215,12 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
     if OURS + "checkpoint" in tables and version == FORMAT:
         if not db.engine(CHECKPOINT):
             raise DamagedStore(f"{file} has no checkpoint; it is built anew from the log")
-        if "digest" not in [column for _, column, *_ in db.engine("PRAGMA table_info(onewriter_checkpoint)")]:
-            db.engine("ALTER TABLE onewriter_checkpoint ADD COLUMN digest BLOB")  # of an earlier version
+        columns = [column for _, column, *_ in db.engine("PRAGMA table_info(onewriter_checkpoint)")]
+        for column in {"digest", "shape"}.difference(columns):  # of an earlier version
+            db.engine(f"ALTER TABLE onewriter_checkpoint ADD COLUMN {column} BLOB")
+        [(shape,)] = db.engine("SELECT shape FROM onewriter_checkpoint")
+        if shape is not None and shape != _shape(db):
+            raise DamagedStore(f"{file} has other tables than its model's; it is built anew from the log")
         return
     if tables or schema is None:
         raise DamagedStore(f"{file} is not a database of this engine; it is built anew from the log")
@@ -229,8 +234,17 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
         db.batch = False
         db.set_authorizer(db.guard)
     db.engine(
-        "CREATE TABLE onewriter_checkpoint (position INTEGER NOT NULL, changed INTEGER NOT NULL, digest BLOB)"
+        "CREATE TABLE onewriter_checkpoint "
+        "(position INTEGER NOT NULL, changed INTEGER NOT NULL, digest BLOB, shape BLOB)"
     )
-    db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0, NULL)")
+    db.engine("INSERT INTO onewriter_checkpoint VALUES (0, 0, NULL, ?)", (_shape(db),))
     db.engine(f"PRAGMA user_version = {FORMAT}")
     db.engine(COMMIT)
+
+
+def _shape(db: GuardedConnection) -> bytes:
+    """A digest of the tables, indexes and triggers that there are, but for the engine's own."""
+    found = db.engine(
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'onewriter%' ORDER BY type, name"
+    )
+    return digest_of(repr(found).encode())

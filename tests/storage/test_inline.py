@@ -278,7 +278,7 @@ def test_a_drop_that_was_cut_short_is_finished_before_the_model_is_used_again(
         inline = log._inline
         assert inline is not None
         with monkeypatch.context() as patch:
-            patch.setattr("storage.inline._POSITION", None)
+            patch.setattr("storage.inline.POSITION", None)
             with pytest.raises(TypeError):
                 inline._drop(log._opened(), "names", _databases(log))
     with open_log(store_path, MODEL) as log:

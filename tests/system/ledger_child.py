@@ -24,12 +24,12 @@ def end_between_commits(count: int) -> None:
     commit = MemoryStore.commit
     made = 0
 
-    def commit_or_die(store: MemoryStore, position: int) -> None:
+    def commit_or_die(store: MemoryStore, position: int, digest: bytes = b"") -> None:
         nonlocal made
         made += 1
         if made >= count:
             os._exit(KILLED)
-        commit(store, position)
+        commit(store, position, digest)
 
     setattr(MemoryStore, "commit", commit_or_die)  # noqa: B010
 

@@ -157,7 +157,9 @@ class LmdbBulkLoad(ReplayPeer):
         self.prices = sorted(
             (int(row["price"]).to_bytes(8) + sku.encode(), sku.encode()) for sku, row in rows.items()
         )
-        self.environment = lmdb.open(str(folder / "shop"), map_size=1 << 32, max_dbs=2, sync=False, lib_version=0)
+        self.environment = lmdb.open(
+            str(folder / "shop"), map_size=1 << 32, max_dbs=2, sync=False, lib_version=0
+        )
 
     def replay(self) -> float:
         assert self.environment is not None

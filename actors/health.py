@@ -97,7 +97,8 @@ class ProcessHealth:
 
     `effects` wait to be delivered, `parked` ones were given up; `rejections` found no handler since the opening.
     `rebuilding` is the position that its states are being built up to, `stopped_at` the input that it fails on with
-    `failure`, a traceback, and `trouble` why a step is tried again.
+    `failure`, a traceback, and `trouble` why a step is tried again. `quarantined` instances are set aside since they failed,
+    `quarantine` says where the first few of them did, and why.
     """
 
     name: str
@@ -113,6 +114,8 @@ class ProcessHealth:
     stopped_at: str | None
     failure: str | None
     trouble: str | None
+    quarantined: int = 0
+    quarantine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,5 +163,12 @@ def _process_problems(processes: Iterable[ProcessHealth]) -> Iterator[str]:
             yield f"process manager {one.name} is stopped at {one.stopped_at}"
         if one.trouble is not None:
             yield f"process manager {one.name} tries a step again: {one.trouble}"
+        if one.quarantined:
+            more = ", ..." if one.quarantined > len(one.quarantine) else ""
+            plural = "s" * (one.quarantined != 1)
+            yield (
+                f"process manager {one.name} has set aside {one.quarantined} instance{plural}: "
+                f"{', '.join(one.quarantine)}{more}"
+            )
         if one.parked:
             yield f"process manager {one.name} has {one.parked} parked effects"

@@ -11,7 +11,6 @@ from storage.codec import Codec
 from storage.errors import OutOfOrder
 from storage.notes import Note, checked_notes
 from storage.records import (
-    MAX_ID_BYTES,
     U64,
     WITH_ORIGIN,
     CommandRecord,
@@ -87,7 +86,7 @@ class Batch:
         told, pack, number = self.told, command_packer(), len(events)
         for record in commands:
             command_id, first, count = record.command_id, record.first, record.count
-            key = name_key("command id", command_id, MAX_ID_BYTES)
+            key = name_key("command id", command_id)
             packed = pack((first, count, record.digest, record.stream, record.version))
             place = first - head - 1
             after = place + count

@@ -22,7 +22,6 @@ from storage.history import digest_of
 from storage.inline import InlineBatch, InlineSnapshot, InlineTables
 from storage.notes import note_key, read_notes
 from storage.records import (
-    MAX_ID_BYTES,
     U64,
     CommandRecord,
     RecordedEvent,
@@ -183,7 +182,7 @@ class LogReader:
 
     def command(self, command_id: str) -> CommandRecord | None:
         """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
-        key = name_key("command id", command_id, MAX_ID_BYTES)
+        key = name_key("command id", command_id)
         data = self._current_tail().commands.get(key)
         if data is None:
             with self._reading() as transaction:

@@ -17,11 +17,7 @@ from msgpack import ExtType, Packer, StackError, Unpacker, unpackb
 
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
-
-MAX_NAME_BYTES = 400
-"""The longest name of a stream or a tag, in UTF-8."""
-MAX_ID_BYTES = 200
-"""The longest command id, in UTF-8."""
+from storage.limits import MAX_NAME_BYTES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 U64 = struct.Struct(">Q")

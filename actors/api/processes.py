@@ -8,6 +8,7 @@ from actors.api.base import Calls
 from actors.health import ProcessHealth
 from actors.options import checked_timeout
 from actors.process.pending import PendingEffect
+from actors.process.quarantined import QuarantinedInstance
 from actors.worker import refuse_in_actor
 
 __all__ = ["ProcessCalls"]
@@ -26,10 +27,7 @@ class ProcessCalls(Calls):
 
     def process_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
         """At most `limit` instances of a process manager after a key, with their states, in the order of the keys."""
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-            raise ValueError(f"process_states(limit=) is a number from 0 on, not {limit!r:.80}")
-        if not isinstance(after, str):
-            raise TypeError(f"process_states(after=) is an instance's key, a text, not {after!r:.80}")
+        checked_page("process_states", limit, after)
         return self._running().processes.states(name, limit, after)
 
     def wait_processes(self, timeout: float = 10.0) -> int:
@@ -49,9 +47,37 @@ class ProcessCalls(Calls):
         """
         refuse_in_actor("skip_process")
         checked_timeout(timeout, "skip_process")
-        if not isinstance(reason, str):
-            raise TypeError(f"skip_process(reason=) is a text, not {reason!r:.80}")
+        checked_text("skip_process", "reason", reason)
         return self._running().processes.skip(name, reason, timeout)
+
+    def quarantined(self, name: str, limit: int = 100, after: str = "") -> list[QuarantinedInstance]:
+        """At most `limit` instances of a process manager that are set aside after a key, in the order of the keys.
+
+        One is set aside when an input fails in it: all that comes for it later waits, in order, and others go on.
+        """
+        checked_page("quarantined", limit, after)
+        return self._running().processes.quarantined(name, limit, after)
+
+    def retry_instance(self, name: str, key: str, timeout: float = 10.0) -> bool:
+        """Try an instance that is set aside again, now; tells whether it got past the input that it failed on.
+
+        Raises `NotStopped` for one that is not set aside.
+        """
+        refuse_in_actor("retry_instance")
+        checked_timeout(timeout, "retry_instance")
+        checked_text("retry_instance", "key", key)
+        return self._running().processes.retry_instance(name, key, timeout)
+
+    def skip_instance(self, name: str, key: str, reason: str = "", timeout: float = 10.0) -> str:
+        """Have an instance that is set aside pass over the input that it fails on; returns that input's id.
+
+        `reason` is kept with it. What waits behind it is handled then. Raises `NotStopped` for one that is not set aside.
+        """
+        refuse_in_actor("skip_instance")
+        checked_timeout(timeout, "skip_instance")
+        checked_text("skip_instance", "key", key)
+        checked_text("skip_instance", "reason", reason)
+        return self._running().processes.skip_instance(name, key, reason, timeout)
 
     def effects(self, name: str) -> list[PendingEffect]:
         """The effects of a process manager that are not delivered: those that wait, then those that are parked."""
@@ -68,3 +94,17 @@ class ProcessCalls(Calls):
         refuse_in_actor("drop_effect")
         checked_timeout(timeout, "drop_effect")
         self._running().processes.release(name, key, timeout, drop=True)
+
+
+def checked_page(method: str, limit: Any, after: Any) -> None:
+    """Raise `ValueError` or `TypeError` for what is no page of instances."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise ValueError(f"{method}(limit=) is a number from 0 on, not {limit!r:.80}")
+    if not isinstance(after, str):
+        raise TypeError(f"{method}(after=) is an instance's key, a text, not {after!r:.80}")
+
+
+def checked_text(method: str, name: str, text: Any) -> None:
+    """Raise `TypeError` for what is no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{method}({name}=) is a text, not {text!r:.80}")

@@ -23,6 +23,7 @@ from actors.domain import Domain
 from actors.middleware import Middleware
 from actors.options import MOST_SECONDS
 from actors.process.compiling import compile_processes
+from actors.process.key_checks import check_keys
 from actors.read_model import ReadModel, name_of, place_of
 from storage.canonical import CanonicalCodec
 from storage.codec import Codec
@@ -76,6 +77,10 @@ class _Compiler:
         self.rules.match(self.domain.evolvers, "evolve", "event", 2)
         self.rules.require_all()
         models, old_models = compile_models(self.domain, self.rules, self.problems)
+        processes = compile_processes(
+            self.domain.processes, self.events, self.commands, self.localns, self.problems
+        )
+        check_keys(processes.values(), self.events)
         compiled = CompiledDomain(
             name=self.domain.name,
             codec=codec,
@@ -90,9 +95,7 @@ class _Compiler:
             queries_by_name={},
             command_middleware=self._middleware(self.domain.around_commands),
             query_middleware=self._middleware(self.domain.around_queries),
-            processes=compile_processes(
-                self.domain.processes, self.events, self.commands, self.localns, self.problems
-            ),
+            processes=processes,
         )
         for one in self.declared.values():
             if one.kind == "query":

@@ -8,13 +8,26 @@ hears of a rejection before its next event.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 
-from actors.process.deciding import Decision, Input, Instance, decide, input_of_event
-from actors.process.notes import About, Keys, Notes, Place, Values, ids_of
-from actors.process.plan import Feed, InputFailed, Make, Plan, describe, effects_of, submissions_of
+from actors.process.deciding import Input, decide, input_of_event
+from actors.process.instance_keys import checked_key
+from actors.process.ledger import Ledger
+from actors.process.notes import Notes
+from actors.process.order import Order
+from actors.process.plan import (
+    CommandsFailed,
+    Feed,
+    InputFailed,
+    Made,
+    Make,
+    Plan,
+    effects_of,
+    submissions_of,
+)
+from actors.process.quarantine import Quarantine
 from actors.process.rebuilding import Rebuilding
 from actors.process.spec import ProcessSpec
-from actors.process.timers import TimerQueue
 from storage import RecordedEvent
 from storage.codec import Codec
 
@@ -27,53 +40,17 @@ LAZY = 10_000
 """Events that do not concern the manager before its place is written for their sake alone."""
 
 
-class Book:
-    """What one incarnation of a manager knows. Made anew from the notes whenever a step did not go as planned."""
+class Book(Ledger):
+    """A ledger, and what its next step is to be."""
 
     def __init__(self, spec: ProcessSpec, codec: Codec, notes: Notes) -> None:
+        super().__init__(spec.name, codec, notes)
         self.spec = spec
-        self.keys = Keys(spec.name)
-        self.values = Values(codec)
-        self._notes = notes
-        place = notes.note(self.keys.place)
-        about = notes.note(self.keys.about)
-        assert place is not None, "a manager is entered when the system opens"
-        assert about is not None
-        self.place = Place.unpack(place)
-        # What the note says once the plans made so far are on disk; the place itself may be further on.
-        self._guard = place
         self.written = self.place.position
-        self.about = About.unpack(codec, about)
-        self.inputs = deque(self.values.input(value) for _, value in notes.notes(self.keys.inputs))
-        self.skipped = ids_of(notes.notes(self.keys.skips), self.keys.skips)
-        self.skipping: dict[str, tuple[str, str]] = {}
-        self.instances: dict[str, Instance] = {}
         self._busy: Counter[str] = Counter()
-        self.timers = TimerQueue(self.keys, notes)
+        self.failing: dict[str, CommandsFailed] = {}
+        self.quarantine = Quarantine(self, notes)
         self._rebuilding = Rebuilding(self, codec, notes) if self.about.until is not None else None
-
-    @property
-    def rebuilding(self) -> bool:
-        """Whether the states are being built anew: no command is executed and no effect delivered meanwhile."""
-        return self.about.until is not None
-
-    def instance(self, key: str) -> Instance:
-        """An instance as the plans made so far leave it."""
-        found = self.instances.get(key)
-        if found is None:
-            found = self.values.instance(self._notes.note(self.keys.state(key)))
-            self.instances[key] = found
-        return found
-
-    def next_due(self) -> int | None:
-        """When the earliest timer is due, in microseconds since 1970 UTC."""
-        if self.rebuilding:
-            return None
-        while (first := self.timers.first()) is not None:
-            if any(timer.id == first[1] for timer in self.instance(first[2]).timers):
-                return first[0]
-            self.timers.drop_first()
-        return None
 
     # -- planning -----------------------------------------------------------------------------
     def plan(self, feed: Feed, make: Make, now_us: int, limit: int, alone: bool) -> Plan | None:
@@ -81,10 +58,11 @@ class Book:
 
         `alone`: no step is in flight. Raises `InputFailed` when the next input can't be handled.
         """
-        if len(self.instances) > CACHED:
+        if len(self.instances) > CACHED or self.quarantine.known > CACHED:
             if not alone:
                 return None
             self.instances.clear()
+            self.quarantine.forget()
         plan = Plan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
@@ -104,6 +82,23 @@ class Book:
             return None
         return self.close(plan)
 
+    def retry(
+        self, feed: Feed, make: Make, now_us: int, keys: Sequence[str], limit: int
+    ) -> tuple[Plan | None, dict[str, BaseException | None]]:
+        """A step in which instances that are set aside go on, and what they failed on, None for those that did not.
+
+        No step is in flight, and nothing is being built anew. Raises `InputFailed` as `plan` does.
+        """
+        plan = Plan(self._guard, self.place, now_us)
+        tried: dict[str, BaseException | None] = {}
+        for key in keys:
+            left = limit - max(len(plan.inputs), len(plan.submissions))
+            if left <= 0:
+                break
+            tried[key] = self.quarantine.drain(plan, key, feed, make, left)
+        plan.retried = [key for key, error in tried.items() if error is None]
+        return (self.close(plan) if plan.notes else None), tried
+
     def _next(self, feed: Feed, now_us: int, written: bool) -> Input | None:
         """The next input: rejections first, then timers and events in the order of their times.
 
@@ -122,7 +117,7 @@ class Book:
             if due is not None and due <= now_us and (recorded is None or due <= recorded.time_us):
                 first = self.timers.first()
                 assert first is not None
-                return self._fired(first[1], first[2])
+                return self._fired(*first)
             if recorded is None or self.place.position - self.written >= LAZY:
                 return None
             input = self.of_event(recorded)
@@ -130,9 +125,10 @@ class Book:
                 return input
             self.place = self.place._replace(position=recorded.position)
 
-    def _fired(self, id: str, key: str) -> Input:
-        timer = next(one for one in self.instance(key).timers if one.id == id)
-        return Input("timer", id, key, timer.message, timer.due_us, id, timer.correlation)
+    def _fired(self, due_us: int, id: str, key: str) -> Input:
+        timer = self.timer(key, id)
+        assert timer is not None
+        return Input("timer", id, key, timer.message, due_us, id, timer.correlation)
 
     def of_event(self, recorded: RecordedEvent) -> Input | None:
         """The input that an event is, None where it concerns no instance."""
@@ -146,98 +142,57 @@ class Book:
             key = rule.key_of(recorded.event)
             if key is None:
                 return None
-            self.keys.state(key)
+            checked_key(key)
         except BaseException as error:  # Also sys.exit(): it must not take the manager along.
             raise InputFailed(id, _what(recorded), error, recorded.position) from error
         return input_of_event(self.spec.name, key, recorded)
 
-    def handle(self, plan: Plan, input: Input, make: Make) -> bool:
-        """Add an input to the plan; False while commands of its instance are on their way."""
-        if self._busy[input.key] or input.key in plan.busy:
+    def handle(self, plan: Plan, input: Input, make: Make, order: Order | None = None) -> bool:
+        """Add an input to the plan; False while commands of its instance are on their way.
+
+        Where it fails its instance is set aside, and where that is so already it waits. `order` is its place while the
+        states are built anew. Raises `InputFailed` for an error that is not the instance's.
+        """
+        key = input.key
+        if self.place.quarantined and self.quarantine.hold(plan, input, order):
+            return True
+        if self._busy[key] or key in plan.busy:
             return False
         if input.id in self.skipping:
-            self._skip(plan, input.id, input.position)
-            self._consume(plan, input, None)
+            self.pass_input(plan, input.id, input.position)
+            self.consume(plan, input, order)
             return True
-        live = not self.rebuilding
         try:
-            decision = decide(self.spec, self.instance(input.key), input)
-            if decision is None and input.kind == "event":
-                self.place = self.place._replace(position=input.position)
-                return True
-            submissions, refused = submissions_of(decision, input, make) if live else ([], [])
-            entries = effects_of(decision, input, plan.now_us) if live else []
-            effects = {
-                self.keys.effect(self.place.step, number): self.values.pack_entry(entry)
-                for number, entry in enumerate(entries, plan.effects)
-            }
-            instance = decision.instance if decision else self.instance(input.key)
-            state = None if instance.state is None else self.values.pack_instance(instance)
+            made = self.made_of(plan, input, make, live=not self.rebuilding)
         except BaseException as error:
-            raise InputFailed(input.id, describe(input), error, input.position or None) from error
-        # From here on nothing can fail.
-        before = len(plan.issued)
-        plan.refused += [(before + number, input, issued, refusal) for number, issued, refusal in refused]
-        plan.submissions += [submission for submission, _ in submissions]
-        plan.issued += [(input, issued) for _, issued in submissions]
-        if submissions or refused:
-            plan.busy.add(input.key)
-        plan.notes.update(effects)
-        plan.effects += len(effects)
-        if decision is not None:
-            self._keep(plan, input.key, decision, state)
-        self._consume(plan, input, decision)
+            self.quarantine.begin(plan, input, order, error)
+            return True
+        if made is None:
+            self.reach(input.position)
+            return True
+        self.apply(plan, input, made)
+        self.consume(plan, input, order, handled=True)
         return True
 
-    def _keep(self, plan: Plan, key: str, decision: Decision, state: bytes | None) -> None:
-        before = self.instance(key)
-        instance = decision.instance
-        self.instances[key] = instance
-        if instance.state is not before.state or instance.timers != before.timers:
-            plan.notes[self.keys.state(key)] = state
-        added = (instance.state is not None) - (before.state is not None)
-        for timer in decision.timers_gone:
-            plan.notes[self.keys.timer(timer)] = None
-        for timer in decision.timers_set:
-            plan.notes[self.keys.timer(timer)] = key.encode("utf-8", "surrogatepass")
-            self.timers.add(timer, key)
-        place = self.place
-        self.place = place._replace(
-            instances=place.instances + added,
-            timers=place.timers + len(instance.timers) - len(before.timers),
+    def made_of(self, plan: Plan, input: Input, make: Make, *, live: bool) -> Made | None:
+        """What comes of an input, None for an event without a handler; raises whatever is wrong with it."""
+        failed = self.failing.pop(input.id, None)
+        if failed is not None:
+            raise failed
+        self.keys.state(input.key)
+        decision = decide(self.spec, self.instance(input.key), input)
+        if decision is None and input.kind == "event":
+            return None
+        submissions, refused = submissions_of(decision, input, make) if live else ([], [])
+        entries = effects_of(decision, input, plan.now_us) if live else []
+        instance = decision.instance if decision else self.instance(input.key)
+        return Made(
+            decision,
+            submissions,
+            refused,
+            [self.values.pack_entry(entry) for entry in entries],
+            None if instance.state is None else self.values.pack_instance(instance),
         )
-
-    def _consume(self, plan: Plan, input: Input, decision: Decision | None) -> None:
-        """The input is dealt with, whatever came of it."""
-        plan.inputs.append(input)
-        if input.kind == "event":
-            self.place = self.place._replace(position=input.position)
-            return
-        if input.kind == "rejection":
-            plan.notes[self.keys.input(input)] = None
-            if self.inputs and self.inputs[0].id == input.id:
-                self.inputs.popleft()
-        else:
-            self._forget_timer(plan, input, decision)
-        if not self.rebuilding:
-            past = self.keys.past(self.place.position, self.place.step, plan.pasts)
-            plan.notes[past] = self.values.pack_input(input)
-            plan.pasts += 1
-
-    def _forget_timer(self, plan: Plan, input: Input, decision: Decision | None) -> None:
-        instance = self.instance(input.key)
-        for timer in instance.timers:
-            # Only where it was skipped is it still the instance's.
-            if decision is None and timer.id == input.id:
-                kept = tuple(one for one in instance.timers if one.id != timer.id)
-                instance = self.instances[input.key] = Instance(instance.state, kept)
-                plan.notes[self.keys.state(input.key)] = self.values.pack_instance(instance)
-                self.place = self.place._replace(timers=self.place.timers - 1)
-        key = self.keys.timers + input.time_us.to_bytes(8, "big") + input.id.encode()
-        plan.notes[key] = None
-        first = self.timers.first()
-        if first is not None and first[1] == input.id:
-            self.timers.drop_first()
 
     def close(self, plan: Plan) -> Plan:
         self.place = self.place._replace(step=self.place.step + 1)
@@ -254,7 +209,7 @@ class Book:
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
-        self.inputs.extend(plan.rejected)
+        self.inputs.extend(one for one in plan.rejected if one.key not in plan.drained)
         for id in plan.skipped:
             self.skipped.add(id)
             self.skipping.pop(id, None)
@@ -270,24 +225,12 @@ class Book:
         found = self._notes.notes(self.keys.inputs)
         self.inputs = deque(self.values.input(value) for _, value in found)
 
-    # -- what an operator skipped -------------------------------------------------------------
-    def skip(self, id: str, reason: str, text: str) -> None:
-        """Pass over an input when it comes; `text` is why it failed."""
-        self.skipping[id] = reason, text
-
-    def _skip(self, plan: Plan, id: str, position: int | None) -> None:
-        reason, text = self.skipping[id]
-        plan.notes[self.keys.skip(id)] = self.values.pack_skip(reason, text, plan.now_us)
-        plan.skipped.append(id)
-        if position:
-            self.place = self.place._replace(position=position)
-
     def pass_over(self, plan: Plan, error: InputFailed) -> bool:
         """An event that can't be decoded or told to an instance has no input to skip."""
         if error.position is None or error.id not in self.skipping | dict.fromkeys(self.skipped):
             return False
         if error.id in self.skipping:
-            self._skip(plan, error.id, error.position)
+            self.pass_input(plan, error.id, error.position)
             plan.inputs.append(Input("event", error.id, "", None, 0, None, None, error.position))
         else:
             self.place = self.place._replace(position=error.position)

@@ -146,7 +146,7 @@ class _Compiler:
             return self.rejections.setdefault(message, {})
         key = self.manager.key if rule.key is None else rule.key
         key_of = self._key_of(message, key, what, place)
-        known = self.rules.setdefault(message, EventRule(key_of, {}))
+        known = self.rules.setdefault(message, EventRule(key_of, {}, key if isinstance(key, str) else None))
         if self.keys.setdefault(message, key) != key:
             self.problems.add(
                 place,
@@ -237,6 +237,13 @@ class _Compiler:
 def _field_reader(name: str) -> Callable[[Any], str | None]:
     def key_of(event: Any) -> str | None:
         value = getattr(event, name)
-        return value if value is None or isinstance(value, str) else str(value)
+        if value is None or isinstance(value, str):
+            return value
+        try:
+            return str(value)
+        except (
+            ValueError
+        ):  # An int of more digits than Python writes: too long for a key, but one all the same.
+            return hex(value)
 
     return key_of

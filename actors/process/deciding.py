@@ -34,6 +34,8 @@ __all__ = [
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+REJECTION = ":r"
+"""The end of a rejection's id, and of no other input's."""
 LONGEST_ID = 120
 """Bytes of an id; what goes further, as after many rejections in a row, is put as its digest."""
 
@@ -117,7 +119,7 @@ def input_of_rejection(
     command_id: str, key: str, rejection: Rejection[Any], time_us: int, correlation: str | None
 ) -> Input:
     """The input that the rejection of a command is."""
-    return Input("rejection", f"{command_id}:r", key, rejection, time_us, command_id, correlation)
+    return Input("rejection", command_id + REJECTION, key, rejection, time_us, command_id, correlation)
 
 
 class Do:

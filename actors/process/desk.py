@@ -56,6 +56,8 @@ class Status:
     failure: Failure | None = None
     trouble: str | None = None
     next_due: int | None = None
+    quarantined: int = 0
+    """Instances that are set aside."""
     rejections: int = 0
     """Rejections since the opening that no handler took."""
 

@@ -31,13 +31,20 @@ class LogFeed:
             index = 0
         return self._events[index]
 
+    def at(self, position: int) -> RecordedEvent:
+        """One event that was looked at before, from the log; raises as `peek` does."""
+        return self._only(position - 1)
+
     def _read(self, after: int) -> list[RecordedEvent]:
         try:
             return self._log.read(after, READ)
         except OnewriterError:
             pass  # One of them can't be decoded; those before it can be handled.
+        return [self._only(after)]
+
+    def _only(self, after: int) -> RecordedEvent:
         try:
-            return self._log.read(after, 1)
+            return self._log.read(after, 1)[0]
         except OnewriterError as error:
             position = after + 1
             raise InputFailed(

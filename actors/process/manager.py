@@ -17,12 +17,24 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import NotStopped, SystemClosed
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Submission
+from actors.process.blame import is_of_the_instance
 from actors.process.book import Book
+from actors.process.care import Care
 from actors.process.deciding import Input, Issued
-from actors.process.desk import Clock, Desk, Status
+from actors.process.desk import Clock, Desk
 from actors.process.feed import LogFeed
+from actors.process.notes import Keys
 from actors.process.plan import CommandsFailed, InputFailed, Plan, describe
-from actors.process.requests import InputLeft, SkipInput, Skips, StepDone, Wake
+from actors.process.requests import (
+    InputLeft,
+    RetryInstance,
+    SkipInput,
+    SkipInstance,
+    Skips,
+    StepDone,
+    Wake,
+)
+from actors.process.showing import count_unheard, status_of
 from actors.process.spec import ProcessSpec
 from actors.process.troubles import Troubles
 from actors.worker import Worker
@@ -43,7 +55,7 @@ LOOK = 30.0
 
 
 class ManagerActor(Worker):
-    """Messages: `Wake`, `StepDone`, `InputLeft`, `SkipInput`."""
+    """Messages: `Wake`, `StepDone`, `InputLeft`, `SkipInput`, `SkipInstance`, `RetryInstance`."""
 
     def __init__(
         self,
@@ -75,6 +87,7 @@ class ManagerActor(Worker):
         self._stale = False
         self._troubles = Troubles(spec.name)
         self._skips = Skips()
+        self._care = Care(spec.name, Keys(spec.name), log, self._skips)
         self._rejections = 0
         self._rebuilding = False
 
@@ -90,10 +103,12 @@ class ManagerActor(Worker):
             if plan is not None:
                 self._hand_over(book, plan)
         self._skips.end(self._spec.name)
+        self._care.end()
 
     def _handle_failure(self, *error: Any) -> None:
         super()._handle_failure(*error)
         self._skips.end(self._spec.name)
+        self._care.end()
 
     def on_receive(self, message: Any) -> None:
         """Take the message into account, then do whatever can be done."""
@@ -102,6 +117,9 @@ class ManagerActor(Worker):
             self._done(message)
         elif kind is SkipInput:
             self._skip(message)
+        elif kind is SkipInstance or kind is RetryInstance:
+            self._care.ask(message)
+            self._troubles.retry_at = None
         elif kind is InputLeft:
             self._stale = True
         elif kind is not Wake and kind is not Tick:
@@ -120,8 +138,9 @@ class ManagerActor(Worker):
                 break
             try:
                 book = self._opened()
-                limit = 1 if troubles.suspect is not None else INPUTS
-                plan = book.plan(self._feed, self._make, self._clock.now_us(), limit, not self._flight)
+                if self._flight and self._care.wants(book.place.quarantined):
+                    break
+                plan = self._plan(book, 1 if troubles.suspect is not None else INPUTS)
             except InputFailed as failed:
                 self._halt(failed.id, failed.what, failed.error)
                 break
@@ -135,6 +154,15 @@ class ManagerActor(Worker):
         self._show(quiet)
         self._set_tick()
 
+    def _plan(self, book: Book, limit: int) -> Plan | None:
+        now_us = self._clock.now_us()
+        if not self._flight and not book.rebuilding:
+            plan, failed = self._care.plan(book, self._feed, self._make, now_us, limit)
+            self._troubles.cleared(failed)
+            if plan is not None:
+                return plan
+        return book.plan(self._feed, self._make, now_us, limit, not self._flight)
+
     def _opened(self) -> Book:
         if self._book is None:
             try:
@@ -144,6 +172,7 @@ class ManagerActor(Worker):
                 self._book = None
                 raise InputFailed(self._troubles.stored, "what it has stored", error) from error
             self._rebuilding = self._book.rebuilding
+            self._book.failing = self._care.failing
             self._skip_again(self._book)
             # A step whose outcome nobody heard may have put effects into the outbox.
             self._show(False)
@@ -188,7 +217,8 @@ class ManagerActor(Worker):
 
     def _succeeded(self, plan: Plan) -> None:
         self._troubles.handled(plan.inputs)
-        self._count_rejections(plan)
+        self._care.done(plan)
+        self._rejections += count_unheard(self._spec, plan)
         if self._book is not None and not self._void:
             self._book.settle(plan)
             rebuilt = self._rebuilding and not self._book.rebuilding
@@ -202,21 +232,6 @@ class ManagerActor(Worker):
         for id in plan.skipped:
             self._skips.done(id)
 
-    def _count_rejections(self, plan: Plan) -> None:
-        """Of those that no handler takes."""
-        for rejection in plan.rejected:
-            refused = rejection.message
-            if type(refused.command) not in self._spec.rejections:
-                self._rejections += 1
-                logger.warning(
-                    "process manager %r: %s %s was rejected (%s: %s), and no on_rejected handler takes that",
-                    self._spec.name,
-                    type(refused.command).__name__,
-                    rejection.causation,
-                    refused.code,
-                    refused.text,
-                )
-
     def _went_wrong(self, plan: Plan, error: BaseException) -> None:
         """What to do about a step that was not done, or perhaps not; nothing of it is known to be on disk."""
         now = time.monotonic()
@@ -229,6 +244,8 @@ class ManagerActor(Worker):
         elif len(plan.inputs) > 1:
             # One by one, so that what fails is alone.
             self._troubles.suspect = error.input.id
+        elif is_of_the_instance(error.error):
+            self._care.failing[error.input.id] = error
         else:
             what = f"{type(error.command).__name__}, asked for by {describe(error.input)}"
             self._halt(error.input.id, what, error.error)
@@ -264,27 +281,8 @@ class ManagerActor(Worker):
 
     # -- showing ------------------------------------------------------------------------------
     def _show(self, quiet: bool) -> None:
-        book = self._book
-        if book is None:
-            place, waiting, rebuilding = None, 0, self._desk.status.rebuilding
-        else:
-            place, waiting = book.place, len(book.inputs)
-            rebuilding = book.about.until
-        before = self._desk.status
-        self._desk.show(
-            Status(
-                position=before.position if place is None else place.position,
-                instances=before.instances if place is None else place.instances,
-                timers=before.timers if place is None else place.timers,
-                waiting=waiting,
-                quiet_at=place.position if quiet and place is not None and not waiting else -1,
-                rebuilding=rebuilding,
-                failure=self._troubles.failure,
-                trouble=self._troubles.why,
-                next_due=None if book is None else book.next_due(),
-                rejections=self._rejections,
-            )
-        )
+        desk = self._desk
+        desk.show(status_of(desk.status, self._book, self._troubles, self._rejections, quiet=quiet))
 
     def _set_tick(self) -> None:
         """Be woken for the next try, or for the next timer."""
@@ -296,4 +294,7 @@ class ManagerActor(Worker):
             due = self._desk.status.next_due
             if due is not None:
                 waits.append(min((due - self._clock.now_us()) / 1e6, LOOK))
+            again = None if self._rebuilding else self._care.next_due(self._desk.status.quarantined)
+            if again is not None:
+                waits.append(again - time.monotonic())
         self.mailbox.tick = max(min(waits), 0.001) if waits else None

@@ -3,7 +3,8 @@
 `pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began; `state/KEY`
 an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to be handled;
 `past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
-operator skipped. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
+operator skipped. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
+it, an event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
 `outbox/NAME/tried/...` how often one failed. Numbers are big-endian, so that they sort.
 """
 
@@ -16,15 +17,17 @@ from typing import Any, NamedTuple, Protocol
 
 from actors.errors import InvalidMessage
 from actors.process.deciding import NO_INSTANCE, Input, Instance, Timer, input_of_rejection, input_of_timer
+from actors.process.instance_keys import utf8
+from actors.process.order import Order
 from actors.process.spec import Rejection
 from storage.codec import Codec
+from storage.limits import MAX_NAME_BYTES
 
-__all__ = ["About", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Values"]
+__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Values"]
 
 U64 = struct.Struct(">Q")
-ORDER = struct.Struct(">QI")
-PAST = struct.Struct(">QQI")
-MAX_KEY_BYTES = 300
+U16 = struct.Struct(">H")
+EFFECT = struct.Struct(">QI")
 
 
 class Notes(Protocol):
@@ -44,15 +47,19 @@ class Place(NamedTuple):
     step: int
     instances: int = 0
     timers: int = 0
+    quarantined: int = 0
 
     def pack(self) -> bytes:
         """The note's value; no two steps leave the same."""
-        return PLACE.pack(*self)
+        value = PLACE.pack(*self[:4])
+        return value + U64.pack(self.quarantined) if self.quarantined else value
 
     @classmethod
     def unpack(cls, value: bytes) -> Place:
         """The place that a note's value tells."""
-        return cls(*PLACE.unpack(value))
+        more = value[PLACE.size :]
+        position, step, instances, timers = PLACE.unpack(value[: PLACE.size])
+        return cls(position, step, instances, timers, U64.unpack(more)[0] if more else 0)
 
 
 PLACE = struct.Struct(">QQQQ")
@@ -87,10 +94,24 @@ class About:
 
 
 class Past(NamedTuple):
-    """A rejection or a firing that was handled after the event at `position`."""
+    """A rejection or a firing that was handled, and when."""
 
-    position: int
+    order: Order
     input: Input
+
+
+class Aside(NamedTuple):
+    """Why an instance is set aside: the input that it can't bear, its place, and the error, `text` with the traceback.
+
+    `order` is the first place that is not handled; `error` is empty while what waited is being handled.
+    """
+
+    order: Order
+    id: str = ""
+    what: str = ""
+    error: str = ""
+    text: str = ""
+    since_us: int = 0
 
 
 class OutboxEntry(NamedTuple):
@@ -128,33 +149,47 @@ class Keys:
         self.inputs = base + b"input/"
         self.pasts = base + b"past/"
         self.skips = base + b"skipped/"
+        self.quarantines = base + b"quarantine/"
+        self.held = base + b"held/"
         self.due = f"outbox/{name}/due/".encode()
         self.parked = f"outbox/{name}/parked/".encode()
         self.tried = f"outbox/{name}/tried/".encode()
 
     def state(self, key: str) -> bytes:
         """Of an instance; raises `InvalidMessage` for what can't tell one."""
-        data = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else b""
-        if not 0 < len(data) <= MAX_KEY_BYTES:
+        data = utf8(key)
+        if not 0 < len(data) <= MAX_NAME_BYTES:
             raise InvalidMessage(
-                f"an instance is told by a text of 1 to {MAX_KEY_BYTES} bytes in UTF-8, not {key!r:.80}"
+                f"an instance is told by a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not {key!r:.80}"
             )
         return self.states + data
 
+    def quarantine(self, key: str) -> bytes:
+        """Of an instance that is set aside; `key` as `shown` gives it."""
+        return self.quarantines + utf8(key)
+
+    def held_for(self, key: str) -> bytes:
+        """How the keys begin of what waits for an instance; `key` as `shown` gives it."""
+        data = utf8(key)
+        return self.held + U16.pack(len(data)) + data
+
     def timer(self, timer: Timer) -> bytes:
-        return self.timers + U64.pack(timer.due_us) + timer.id.encode()
+        return self.timer_at(timer.due_us, timer.id)
+
+    def timer_at(self, due_us: int, id: str) -> bytes:
+        return self.timers + U64.pack(due_us) + id.encode()
 
     def input(self, input: Input) -> bytes:
         return self.inputs + U64.pack(input.time_us) + input.id.encode()
 
-    def past(self, position: int, step: int, number: int) -> bytes:
-        return self.pasts + PAST.pack(position, step, number)
+    def past(self, order: Order) -> bytes:
+        return self.pasts + order.past()
 
     def skip(self, id: str) -> bytes:
         return self.skips + id.encode()
 
     def effect(self, step: int, number: int) -> bytes:
-        return self.due + ORDER.pack(step, number)
+        return self.due + EFFECT.pack(step, number)
 
     def tried_of(self, due: bytes) -> bytes:
         """Of the effect with this key."""
@@ -208,9 +243,26 @@ class Values:
             return input_of_timer(key, Timer(time_us, id, message, correlation))
         return input_of_rejection(id, key, Rejection(*message), time_us, correlation)
 
-    def past(self, key: bytes, value: bytes) -> Past:
-        position, _step, _number = PAST.unpack(key[-PAST.size :])
-        return Past(position, self.input(value))
+    def past(self, keys: Keys, key: bytes, value: bytes) -> Past:
+        return Past(Order.of_past(key[len(keys.pasts) :]), self.input(value))
+
+    def pack_aside(self, aside: Aside) -> bytes:
+        return self._codec.encode([list(aside.order), *aside[1:]])
+
+    def aside(self, value: bytes) -> Aside:
+        order, *rest = self._codec.decode(value)
+        return Aside(Order(*order), *rest)
+
+    def pack_held(self, input: Input, silent: bool) -> bytes:
+        """An event is read again from the log."""
+        return self._codec.encode(
+            [silent, input.id, None if input.kind == "event" else self.pack_input(input)]
+        )
+
+    def held(self, value: bytes) -> tuple[bool, str, bytes | None]:
+        """Whether nothing is to be executed for it, its id, and what it is, None for an event."""
+        silent, id, packed = self._codec.decode(value)
+        return silent, id, packed
 
     def pack_entry(self, entry: OutboxEntry) -> bytes:
         return self._codec.encode(list(entry))

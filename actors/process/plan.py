@@ -11,6 +11,7 @@ from actors.errors import Rejected, described
 from actors.messages import Receipt, Submission
 from actors.process.deciding import Decision, Input, Issued, input_of_rejection
 from actors.process.notes import Keys, OutboxEntry, Place, Values
+from actors.process.order import Order
 from actors.process.spec import Rejection
 from actors.writer.steps import Step
 from storage import RecordedEvent
@@ -19,6 +20,7 @@ __all__ = [
     "CommandsFailed",
     "Feed",
     "InputFailed",
+    "Made",
     "Make",
     "Plan",
     "describe",
@@ -56,6 +58,9 @@ class Feed(Protocol):
     def peek(self, after: int) -> RecordedEvent | None:
         """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
 
+    def at(self, position: int) -> RecordedEvent:
+        """One event that was looked at before; raises as `peek` does."""
+
 
 @dataclass(slots=True)
 class Plan:
@@ -75,6 +80,12 @@ class Plan:
     effects: int = 0
     pasts: int = 0
     skipped: list[str] = field(default_factory=list)
+    set_aside: list[tuple[str, str, BaseException]] = field(default_factory=list)
+    """The instances that it sets aside, each with the input that failed and why."""
+    retried: list[str] = field(default_factory=list)
+    """The instances that were set aside and go on with it."""
+    drained: dict[str, Order] = field(default_factory=dict)
+    """Of these, those with commands on their way: after which place what those are refused with is held."""
 
     def step(self, keys: Keys, values: Values, guard: tuple[bytes, bytes | None] | None) -> Step:
         """What to hand to the writer."""
@@ -103,8 +114,19 @@ class Plan:
             for number, (_, input, issued, refusal) in enumerate(refusals)
         ]
         notes = dict(self.notes)
-        for rejection in self.rejected:
-            notes[keys.input(rejection)] = values.pack_input(rejection)
+        places = dict(self.drained)
+        for rejection, (_, input, issued, _refusal) in zip(self.rejected, refusals, strict=True):
+            try:
+                value = values.pack_input(rejection)
+            except Exception as error:
+                raise CommandsFailed(input, issued.message, error) from error
+            place = places.get(rejection.key)
+            if place is None:
+                notes[keys.input(rejection)] = value
+            else:
+                place = places[rejection.key] = place.following()
+                notes[keys.held_for(rejection.key) + place.pack()] = values.pack_held(rejection, silent=False)
+                notes[keys.past(place)] = value
         return notes
 
 
@@ -114,7 +136,19 @@ def describe(input: Input) -> str:
         return f"event {type(input.message).__name__} at position {input.position}"
     if input.kind == "rejection":
         return f"the rejection of {type(input.message.command).__name__} {input.causation}"
-    return f"timer {type(input.message).__name__} {input.id}"
+    name = "" if input.message is None else f" {type(input.message).__name__}"
+    return f"timer{name} {input.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of an input: its decision, None where there was no handler for it, and the bytes to write for it."""
+
+    decision: Decision | None
+    submissions: list[tuple[Submission, Issued]]
+    refused: list[tuple[int, Issued, Rejected]]
+    effects: list[bytes]
+    state: bytes | None
 
 
 def submissions_of(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from threading import Condition
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.definition.specs import CompiledDomain
 from actors.errors import (
     ConsistencyTimeout,
-    ProcessStopped,
     UnknownName,
 )
 from actors.health import ProcessHealth
@@ -22,8 +20,9 @@ from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
 from actors.process.outbox import OutboxActor
 from actors.process.pending import PendingEffect, pending_effects
-from actors.process.requests import InputLeft, SkipInput, Wake
-from actors.process.spec import ProcessSpec
+from actors.process.quarantined import QuarantinedInstance, quarantined_instances
+from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
+from actors.process.resting import Resting, Running
 from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
 from actors.writer.writing import WriteGateway
@@ -34,19 +33,10 @@ __all__ = ["Processes"]
 
 Exited = Callable[[str, BaseException | None], None]
 Start = Callable[[Any], Any]
+T = TypeVar("T")
 
-
-@dataclass(slots=True)
-class Running:
-    """One manager: its actors' mailboxes outlive them."""
-
-    spec: ProcessSpec
-    keys: Keys
-    desk: Desk
-    mailbox: Mailbox
-    outbox: Mailbox
-    delivers: bool
-    """Whether effects are declared, or wait since they were: these are parked with that reason."""
+SHOWN = 3
+"""How many of the instances that are set aside health names."""
 
 
 class Processes:
@@ -64,6 +54,7 @@ class Processes:
         self.clock = Clock()
         moved = Condition()
         self.running: dict[str, Running] = {}
+        self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health)
         for name, spec in domain.processes.items():
             keys = Keys(name)
             delivers = bool(spec.effects or log.notes(keys.due, limit=1) or log.notes(keys.parked, limit=1))
@@ -86,7 +77,13 @@ class Processes:
         notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
         if notes != [(keys.about, stored), (keys.place, at)]:
             self._log.append([], notes=notes)
-        running.desk.status = Status(place.position, place.instances, place.timers, rebuilding=about.until)
+        running.desk.status = Status(
+            place.position,
+            place.instances,
+            place.timers,
+            rebuilding=about.until,
+            quarantined=place.quarantined,
+        )
 
     # -- actors -------------------------------------------------------------------------------
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:
@@ -168,6 +165,10 @@ class Processes:
             None if failure is None else failure.what,
             None if failure is None else failure.text,
             status.trouble,
+            status.quarantined,
+            tuple(one.text for one in self.quarantined(running.spec.name, SHOWN))
+            if status.quarantined
+            else (),
         )
 
     def state(self, name: str, key: str) -> Any:
@@ -186,59 +187,7 @@ class Processes:
 
     def wait(self, timeout: float) -> int:
         """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
-        end = time.monotonic() + timeout
-
-        def quiet() -> bool:
-            return self._stopped() is not None or all(
-                self._delivered(running)
-                and _quiet(running.desk.status, self._progress.head, self.clock.now_us())
-                for running in self.running.values()
-            )
-
-        for running in self.running.values():
-            while not quiet() and time.monotonic() < end:
-                # A commit moves the head and no desk: look again now and then.
-                running.desk.wait_until(quiet, min(end - time.monotonic(), 0.05))
-        stopped = self._stopped()
-        if stopped is not None:
-            raise ProcessStopped(stopped)
-        if not quiet():
-            raise ConsistencyTimeout(
-                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at processes()"
-            )
-        return self._progress.head
-
-    def _delivered(self, running: Running) -> bool:
-        # In this order: what is not in the outbox any more is in hand, and what came of it is in the inputs.
-        keys = running.keys
-        return not (
-            self._log.notes(keys.due, limit=1)
-            or running.desk.delivering
-            or self._log.notes(keys.inputs, limit=1)
-        )
-
-    def _left(self) -> str:
-        """What keeps those who wait waiting."""
-        texts = []
-        for one in self.health():
-            if one.lag:
-                texts.append(f"{one.name!r} is {one.lag} behind")
-            if one.effects:
-                texts.append(f"{one.name!r} has effects to deliver, or to try again: {one.effects}")
-            if one.trouble:
-                texts.append(f"{one.name!r} waits: {one.trouble}")
-        return ", ".join(texts) or "there was always something new"
-
-    def _stopped(self) -> str | None:
-        for running in self.running.values():
-            failure = running.desk.status.failure
-            if failure is not None:
-                name = running.spec.name
-                advice = (
-                    f"; mend it, or pass over it with skip_process({name!r})" if failure.skippable else ""
-                )
-                return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
-        return None
+        return self._resting.wait(timeout)
 
     # -- what an operator does ----------------------------------------------------------------
     def skip(self, name: str, reason: str, timeout: float) -> str:
@@ -246,11 +195,31 @@ class Processes:
         running = self._of(name)
         request = SkipInput(reason)
         running.mailbox.put(request)
+        return self._answered(name, request.future, "the skip was not written", timeout)
+
+    def quarantined(self, name: str, limit: int, after: str = "") -> list[QuarantinedInstance]:
+        """The instances that are set aside after a key, in the order of the keys."""
+        return quarantined_instances(self._log, self._of(name).keys, self._values, limit, after)
+
+    def retry_instance(self, name: str, key: str, timeout: float) -> bool:
+        """Try an instance that is set aside again; tells whether it got past what it failed on."""
+        request = RetryInstance(key)
+        self._of(name).mailbox.put(request)
+        return self._answered(name, request.future, "the instance was not tried again", timeout)
+
+    def skip_instance(self, name: str, key: str, reason: str, timeout: float) -> str:
+        """Pass over the input that an instance is set aside at; returns its id."""
+        request = SkipInstance(key, reason)
+        self._of(name).mailbox.put(request)
+        return self._answered(name, request.future, "the skip was not written", timeout)
+
+    @staticmethod
+    def _answered(name: str, future: Future[T], what: str, timeout: float) -> T:
         try:
-            return request.future.result(timeout)
+            return future.result(timeout)
         except FutureTimeout:
             raise ConsistencyTimeout(
-                f"the skip was not written within {timeout:g} s; look at processes() whether {name!r} goes on"
+                f"{what} within {timeout:g} s; look at processes() whether {name!r} goes on"
             ) from None
 
     def effects(self, name: str) -> list[PendingEffect]:
@@ -279,7 +248,3 @@ class Processes:
             notes.append((due, self._values.pack_entry(entry._replace(reason="", attempts=0))))
         self._writes.step([], lambda _outcomes: notes, (parked, value), timeout).result(timeout)
         running.outbox.put(Deliver(again=True))
-
-
-def _quiet(status: Status, head: int, now_us: int) -> bool:
-    return status.quiet_at >= head and (status.next_due is None or status.next_due > now_us)

@@ -10,7 +10,6 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actors.process.deciding import Input
 from actors.process.notes import Notes, Past, Place
 from actors.process.plan import Feed, InputFailed, Make, Plan
 from storage.codec import Codec
@@ -51,7 +50,7 @@ class Rebuilding:
         if not found:
             book.about = replace(book.about, clearing=False)
             plan.notes[book.keys.about] = book.about.pack(self._codec)
-            book.place = Place(book.about.start, book.place.step)
+            book.place = Place(book.about.start, book.place.step, quarantined=book.place.quarantined)
             book.timers.load()
         book.instances.clear()
         return book.close(plan)
@@ -64,8 +63,8 @@ class Rebuilding:
         while len(plan.inputs) < limit and book.place.position < scanned:
             try:
                 past = self._next_past()
-                if past is not None and past[1].position <= book.place.position:
-                    self._hear(plan, past[1].input, make)
+                if past is not None and past[1].order.position <= book.place.position:
+                    self._hear(plan, past[1], make)
                     self._pasts.popleft()
                     self._after = past[0]
                 elif book.place.position >= until:
@@ -93,18 +92,20 @@ class Rebuilding:
         else:
             book.handle(plan, input, make)
 
-    def _hear(self, plan: Plan, input: Input, make: Make) -> None:
+    def _hear(self, plan: Plan, past: Past, make: Make) -> None:
         """A rejection, or the firing of a timer that the new version has set as well."""
-        book = self._book
+        book, input = self._book, past.input
         if input.id in book.skipped:
             return
-        if input.kind == "timer" and all(one.id != input.id for one in book.instance(input.key).timers):
+        aside = book.quarantine.aside(input.key)
+        handled = aside is None or past.order < aside.order
+        if handled and input.kind == "timer" and book.timer(input.key, input.id) is None:
             return
-        book.handle(plan, input, make)
+        book.handle(plan, input, make, past.order)
 
     def _next_past(self) -> tuple[bytes, Past] | None:
         if not self._pasts:
             book = self._book
             found = self._notes.notes(book.keys.pasts, self._after, CHUNK)
-            self._pasts.extend((key, book.values.past(key, value)) for key, value in found)
+            self._pasts.extend((key, book.values.past(book.keys, key, value)) for key, value in found)
         return self._pasts[0] if self._pasts else None

@@ -9,7 +9,7 @@ from actors.mailbox import Request
 from actors.process.plan import Plan
 from actors.writer.steps import Outcomes
 
-__all__ = ["InputLeft", "SkipInput", "Skips", "StepDone", "Wake"]
+__all__ = ["InputLeft", "RetryInstance", "SkipInput", "SkipInstance", "Skips", "StepDone", "Wake"]
 
 
 class Wake(Request):
@@ -50,6 +50,36 @@ class SkipInput(Request):
 
     def fail(self, error: Exception) -> None:
         """It is not done, and will not be."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class SkipInstance(SkipInput):
+    """An operator: pass over the input that an instance is set aside at."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+class RetryInstance(Request):
+    """Try an instance that is set aside again. `future` tells whether it got past what it failed on."""
+
+    __slots__ = ("future", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.future: Future[bool] = Future()
+
+    def done(self, went_on: bool) -> None:
+        """It was tried."""
+        if not self.future.done():
+            self.future.set_result(went_on)
+
+    def fail(self, error: Exception) -> None:
+        """It was not tried."""
         if not self.future.done():
             self.future.set_exception(error)
 

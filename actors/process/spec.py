@@ -30,10 +30,14 @@ class Rejection(Generic[C]):
 
 @dataclass(slots=True)
 class EventRule:
-    """An event that a manager handles: which instance it is for (None: for none), and the handlers."""
+    """An event that a manager handles: which instance it is for (None: for none), and the handlers.
+
+    `field` is the one that tells the instance, None where a function does.
+    """
 
     key_of: Callable[[Any], str | None]
     handlers: Handlers
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ class TimerQueue:
         """Read the earliest timers; nothing may be in flight that changes them."""
         prefix = self._keys.timers
         found = self._notes.notes(prefix, limit=LOADED)
-        self._heap = [(*timer_of(key, prefix), value.decode()) for key, value in found]
+        self._heap = [
+            (*timer_of(key, prefix), value.decode("utf-8", "surrogatepass")) for key, value in found
+        ]
         self._horizon = self._heap[-1][:2] if len(found) == LOADED else None
 
     @property

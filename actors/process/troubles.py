@@ -71,6 +71,11 @@ class Troubles:
         if self.suspect in ids:
             self.suspect = None
 
+    def cleared(self, ids: Sequence[str]) -> None:
+        """These inputs failed alone, and their instances are set aside."""
+        if self.suspect in ids:
+            self.suspect = None
+
     def passed(self, id: str) -> None:
         """An input that it was stopped at is behind it."""
         if self.failure is not None and self.failure.id == id:

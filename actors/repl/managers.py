@@ -11,12 +11,15 @@ from actors.repl.syntax import Call
 from actors.repl.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
+    from actors.health import ProcessHealth
     from actors.repl.shell import Shell
 
 __all__ = ["effects", "processes"]
 
 INSTANCES = 20
 """How many instances `:processes NAME` shows unless told otherwise."""
+QUARANTINED = 10
+"""How many of the instances that are set aside `:processes` shows."""
 
 
 @meta(":processes [NAME] [LIMIT]")
@@ -34,6 +37,7 @@ def processes(shell: Shell, call: Call) -> None:
         for one in managers:
             if one.failure is not None:
                 shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
+            _show_quarantine(shell, one)
         return
     _require_manager(shell, name)
     found = shell.system.process_states(name, limit)
@@ -44,6 +48,23 @@ def processes(shell: Shell, call: Call) -> None:
     shell.output.table(
         Table(("instance", "state"), rows), f"{len(found)} instance{'s' * (len(found) != 1)} of {name}"
     )
+
+
+def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
+    """The instances that are set aside, the first with its traceback."""
+    if not one.quarantined:
+        return
+    more = one.quarantined - QUARANTINED
+    shell.output.say(
+        f"{one.name} has set aside {one.quarantined} instance{'s' * (one.quarantined != 1)}, "
+        f"skip_instance({one.name!r}, KEY) passes over what one failed on:"
+    )
+    for number, instance in enumerate(shell.system.quarantined(one.name, QUARANTINED)):
+        shell.output.say(f"{instance.text}; {instance.waiting} waiting")
+        if not number and instance.traceback:
+            shell.output.say(instance.traceback)
+    if more > 0:
+        shell.output.say(f"and {more} more")
 
 
 @meta(":effects [NAME]")

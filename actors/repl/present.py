@@ -159,7 +159,18 @@ def actors_table(health: Health) -> Table:
 
 def processes_table(managers: Sequence[ProcessHealth]) -> Table:
     """Where each process manager is, and how many of what it has."""
-    columns = ("manager", "version", "position", "lag", "instances", "timers", "effects", "parked", "state")
+    columns = (
+        "manager",
+        "version",
+        "position",
+        "lag",
+        "instances",
+        "timers",
+        "effects",
+        "parked",
+        "set aside",
+        "state",
+    )
     rows = tuple(
         (
             one.name,
@@ -173,13 +184,14 @@ def processes_table(managers: Sequence[ProcessHealth]) -> Table:
                     one.timers,
                     one.effects,
                     one.parked,
+                    one.quarantined,
                 )
             ),
             _process_state(one),
         )
         for one in managers
     )
-    return Table(columns, rows, frozenset(range(1, 8)))
+    return Table(columns, rows, frozenset(range(1, 9)))
 
 
 def _process_state(one: ProcessHealth) -> str:

@@ -17,10 +17,9 @@ from actors.errors import InvalidMessage
 from actors.messages import Submission
 from actors.reply import Reply
 from storage.canonical import digest_of
+from storage.limits import MAX_NAME_BYTES
 
 __all__ = ["SubmissionMaker"]
-
-MAX_ID_BYTES = 200
 
 
 class SubmissionMaker:
@@ -100,8 +99,8 @@ def _checked_id(given: Any) -> str:
     command_id = str(given) if isinstance(given, UUID) else given
     if not isinstance(command_id, str) or not command_id or "\0" in command_id:
         raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {given!r}")
-    if len(command_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise InvalidMessage(f"command_id= is longer than {MAX_ID_BYTES} bytes: {command_id[:40]!r}...")
+    if len(command_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise InvalidMessage(f"command_id= is longer than {MAX_NAME_BYTES} bytes: {command_id[:40]!r}...")
     return command_id
 
 

@@ -16,7 +16,7 @@ from tests.system.jobs import Begin, World, jobs_of
 
 @pytest.fixture
 def world() -> World:
-    return World(bugs={"handler"})
+    return World(bugs={"handler", "key"})
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_managers_are_shown_with_what_they_have(system: System, shown: Shown) ->
     output, errors = shown(system, ":processes\n")
     assert errors == ""
     assert output.splitlines()[0] == "1 process manager"
-    assert output.splitlines()[-1].split() == ["worker", "1", "1", "0", "1", "1", "0", "0", "runs"]
+    assert output.splitlines()[-1].split() == ["worker", "1", "1", "0", "1", "1", "0", "0", "0", "runs"]
 
 
 def test_the_instances_of_a_manager_are_shown_with_their_states(system: System, shown: Shown) -> None:
@@ -44,11 +44,22 @@ def test_the_instances_of_a_manager_are_shown_with_their_states(system: System, 
 
 
 def test_a_stopped_manager_is_shown_with_its_traceback(system: System, shown: Shown) -> None:
-    system.execute(Begin("a", "handler"))
+    system.execute(Begin("a", "key"))
     wait_until(lambda: system.processes()[0].stopped_at)
     output, _ = shown(system, ":processes\n")
     assert "stopped" in output
-    assert "a bug in the handler" in output
+    assert "a bug in the key" in output
+
+
+def test_instances_that_are_set_aside_are_shown_with_what_failed(system: System, shown: Shown) -> None:
+    system.execute_many([Begin(f"j{number:02}", "handler") for number in range(12)])
+    wait_until(lambda: system.processes()[0].quarantined == 12)
+    output, errors = shown(system, ":processes\n")
+    assert errors == ""
+    assert "worker has set aside 12 instances" in output
+    assert "'j00' at event Begun at position 1: RuntimeError: a bug in the handler; 1 waiting" in output
+    assert output.count("Traceback") == 1
+    assert "and 2 more" in output
 
 
 def test_a_name_that_is_misspelt_is_corrected(system: System, shown: Shown) -> None:

@@ -177,7 +177,12 @@ def declare_first(domain: Domain, world: World, version: int, start: Any, attemp
     worker.state(Old)
     worker.timer(Later)
 
-    @worker.on
+    def job_of(event: Begun) -> str:
+        if event.kind == "key" and "key" in world.bugs:
+            raise RuntimeError("a bug in the key")
+        return event.job
+
+    @worker.on(key=job_of)
     def on_begun(state: None, event: Begun, do: Do) -> Progress:
         if event.kind in world.bugs and event.kind.startswith("handler"):
             raise (SystemExit if event.kind == "handler exits" else RuntimeError)("a bug in the handler")

@@ -137,7 +137,7 @@ def test_a_message_of_64_mib_is_refused_with_its_size(system):
         ({"expected_version": 5}, ConcurrencyConflict),
         ({"deadline": -1.0}, DeadlineExceeded),
         ({"command_id": ""}, InvalidMessage),
-        ({"command_id": "x" * 201}, InvalidMessage),
+        ({"command_id": "x" * 401}, InvalidMessage),
         ({"command_id": 7}, InvalidMessage),
         ({"on_conflict": "retry"}, ValueError),
         ({"metadata": {"user": object()}}, Exception),

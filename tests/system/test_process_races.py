@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 import pytest
 
-from actors import ConsistencyTimeout, NotStopped
+from actors import ConsistencyTimeout, NotStopped, ProcessStopped
 from actors.process.manager import ManagerActor
 from storage import EventLog
 from tests.helpers import wait_until
@@ -73,14 +73,22 @@ def test_the_rejection_of_what_an_effect_led_to_is_heard_after_an_uncertain_comm
         assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
 
 
-def test_a_skip_whose_commit_was_uncertain_is_answered(store_path: Path, monkeypatch: Patch) -> None:
-    world = World(bugs={"handler"})
+@pytest.mark.parametrize("kind", ["key", "handler"])
+def test_a_skip_whose_commit_was_uncertain_is_answered(
+    store_path: Path, monkeypatch: Patch, kind: str
+) -> None:
+    world = World(bugs={"key", "handler"})
     with opened(store_path, jobs_of(world)) as system:
         failed = commit_is_uncertain(monkeypatch, b"pm/worker/skipped/")
-        system.execute(Begin("a", "handler"))
-        with pytest.raises(Exception, match="position 1"):
+        system.execute(Begin("a", kind))
+        with pytest.raises(ProcessStopped, match="position 1"):
             system.wait_processes()
-        assert system.skip_process("worker", timeout=10) == "worker:1"
+        skipped = (
+            system.skip_process("worker", timeout=10)
+            if kind == "key"
+            else system.skip_instance("worker", "a", timeout=10)
+        )
+        assert skipped == "worker:1"
         assert failed() == 1
 
 
@@ -92,8 +100,8 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
         entered.set()
         gate.wait(20)
 
-    with opened(store_path, jobs_of(World(bugs={"handler"}))) as system, ThreadPoolExecutor() as pool:
-        system.execute(Begin("a", "handler"))
+    with opened(store_path, jobs_of(World(bugs={"key"}))) as system, ThreadPoolExecutor() as pool:
+        system.execute(Begin("a", "key"))
         wait_until(lambda: system.processes()[0].stopped_at)
         system.on_committed(hold)
         system.submit(Work("x"))

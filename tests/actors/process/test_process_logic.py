@@ -9,13 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
-from actors.messages import Receipt, Submission
-from actors.process.book import Book
+from actors.messages import Receipt
 from actors.process.deciding import EPOCH, Input, Instance, Issued, decide, input_of_event, input_of_timer
-from actors.process.notes import About, Keys, Place, Values
+from actors.process.notes import Keys, Place, Values
 from actors.process.plan import CommandsFailed, InputFailed, Plan
 from actors.process.timers import TimerQueue
-from storage import RecordedEvent
+from tests.actors.process.memory import WHEN, WHEN_US, Memory, recorded
 from tests.system.jobs import (
     DELAY,
     Begin,
@@ -114,13 +113,7 @@ def test_a_name_that_is_taken_or_none_is_refused() -> None:
 
 # -- deciding ------------------------------------------------------------------------------------
 SPEC = jobs_of().compile().processes["worker"]
-WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 BEYOND = datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
-WHEN_US = int(WHEN.timestamp()) * 1_000_000
-
-
-def recorded(event: Any, position: int = 7, time_us: int = WHEN_US) -> RecordedEvent:
-    return RecordedEvent(position, "s", 1, event, type(event).__name__, time_us, f"c{position}")
 
 
 def told(event: Any, position: int = 7) -> Input:
@@ -240,53 +233,6 @@ def test_an_id_does_not_grow_without_end() -> None:
 
 
 # -- planning ------------------------------------------------------------------------------------
-class Memory(dict[bytes, bytes]):
-    """Notes in memory, and a log beside them: what a book reads, and a writer that does what it is told."""
-
-    def __init__(self, domain: Domain, *events: Any) -> None:
-        super().__init__()
-        self.domain = domain.compile()
-        self.spec = self.domain.processes["worker"]
-        self.keys = Keys("worker")
-        self[self.keys.place] = Place(0, 0).pack()
-        self[self.keys.about] = About(1, 0).pack(self.domain.codec)
-        self.events = [recorded(event, position) for position, event in enumerate(events, 1)]
-        self.submitted: list[str] = []
-        self.now = WHEN_US
-
-    def note(self, key: bytes) -> bytes | None:
-        return self.get(key)
-
-    def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[Any]:
-        return [(key, self[key]) for key in sorted(self) if key.startswith(prefix) and key > after][:limit]
-
-    def peek(self, after: int) -> RecordedEvent | None:
-        return self.events[after] if after < len(self.events) else None
-
-    def book(self) -> Book:
-        return Book(self.spec, self.domain.codec, self)
-
-    def plan(self, book: Book, limit: int = 100, alone: bool = True) -> Plan | None:
-        def make(issued: Any, _input: Input) -> Submission:
-            return Submission(issued.message, None, "", issued.id, b"", False)
-
-        return book.plan(self, make, self.now, limit, alone)
-
-    def write(self, book: Book, plan: Plan, *outcomes: Any) -> bool:
-        """Do a step as the writer does; False when its guard is not met."""
-        if self[self.keys.place] != plan.guard:
-            return False
-        given = list(outcomes) or [Receipt("", 0, 0, 0, "", 0, {}, ())] * len(plan.submissions)
-        for key, value in plan.notes_for(book.keys, book.values, given).items():
-            if value is None:
-                self.pop(key, None)
-            else:
-                self[key] = value
-        self.submitted += [submission.command_id for submission in plan.submissions]
-        book.settle(plan)
-        return True
-
-
 def ids(plan: Plan | None) -> list[str]:
     assert plan is not None
     return [input.id for input in plan.inputs]
@@ -352,8 +298,8 @@ def test_a_command_that_fails_voids_the_whole_step() -> None:
     assert memory.submitted == []
 
 
-def test_what_comes_before_a_failing_input_is_planned_first() -> None:
-    memory = Memory(jobs_of(World(bugs={"handler"})), Begun("a", ""), Begun("b", "handler"))
+def test_what_comes_before_an_event_of_no_known_instance_is_planned_first() -> None:
+    memory = Memory(jobs_of(World(bugs={"key"})), Begun("a", ""), Begun("b", "key"))
     book = memory.book()
     plan = memory.plan(book)
     assert ids(plan) == ["worker:1"]
@@ -462,12 +408,6 @@ def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
         following = following or memory.plan(book, limit=4)
         flight = [following] if following else []
     assert handled == 100
-
-
-def test_a_key_that_tells_no_instance_stops_at_the_event() -> None:
-    memory = Memory(jobs_of(), Begun("x" * 301, ""))
-    with pytest.raises(InputFailed, match="a text of 1 to 300 bytes"):
-        memory.plan(memory.book())
 
 
 def test_the_rejections_of_a_step_keep_the_order_of_issue_also_in_their_notes() -> None:

@@ -1,0 +1,51 @@
+"""Whose fault an error is: the instance's, which alone is set aside, or the machine's and the store's, which concern all."""
+
+from __future__ import annotations
+
+import errno
+
+import lmdb
+
+from actors.errors import CommitUncertain, SystemClosed
+from storage import (
+    CommitFailed,
+    DamagedStore,
+    NewerFormat,
+    StorageError,
+    StoreClosed,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+)
+
+__all__ = ["is_of_the_instance"]
+
+OF_ALL = (
+    CommitFailed,
+    CommitUncertain,
+    DamagedStore,
+    MemoryError,
+    NewerFormat,
+    StoreClosed,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    SystemClosed,
+    lmdb.Error,
+)
+NUMBERS = {errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS}
+CAUSES = 10
+"""How many errors that led to one another are looked at."""
+
+
+def is_of_the_instance(error: BaseException | None) -> bool:
+    """False for a full disk, a damaged store and the like, also where they are the cause of the error."""
+    for _ in range(CAUSES):
+        if error is None:
+            break
+        if isinstance(error, OF_ALL) or type(error) is StorageError:
+            return False
+        if isinstance(error, OSError) and error.errno in NUMBERS:
+            return False
+        error = error.__cause__
+    return True

@@ -1,0 +1,35 @@
+"""The keys of a manager's instances as bytes, and as they are shown where they can't tell an instance. Pure."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from actors.errors import InvalidMessage
+from storage.limits import MAX_NAME_BYTES
+
+__all__ = ["checked_key", "shown", "utf8"]
+
+SHOWN = 200
+"""Bytes that are kept of a key that is too long to tell an instance."""
+
+
+def utf8(key: str) -> bytes:
+    """The bytes of a key, whatever it holds."""
+    return key.encode("utf-8", "surrogatepass")
+
+
+def shown(key: str) -> str:
+    """The key under which an instance is set aside: its own, shortened with a digest where it is too long."""
+    data = utf8(key)
+    if len(data) <= MAX_NAME_BYTES:
+        return key
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return f"{data[:SHOWN].decode(errors='ignore')}...{digest}"
+
+
+def checked_key(told: Any) -> str:
+    """What a `key` gave. Raises `InvalidMessage` where that is no text, so that no instance can be told by it."""
+    if not isinstance(told, str):
+        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {told!r:.80}")
+    return told

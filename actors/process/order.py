@@ -1,0 +1,53 @@
+"""Where an input stands among all that its instance is told: events by their positions, the rest between them. Pure."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+__all__ = ["ORDER_BYTES", "PAST", "Order"]
+
+ORDER = struct.Struct(">QBQII")
+ORDER_BYTES = ORDER.size
+PAST = struct.Struct(">QQI")
+MORE = struct.Struct(">BI")
+EVENT, OTHER = 0, 1
+
+
+class Order(NamedTuple):
+    """`position` is that of the event, or of the last event before a rejection or a timer; those stand in the order of
+    the `step` that they were taken in and their `number` there. `more` counts what an input that had waited led to:
+    it comes right after that input, before all else that waits."""
+
+    position: int
+    kind: int = EVENT
+    step: int = 0
+    number: int = 0
+    more: int = 0
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Order:
+        """What `pack` gave."""
+        return cls(*ORDER.unpack(data))
+
+    def pack(self) -> bytes:
+        """Bytes that sort like the orders."""
+        return ORDER.pack(*self)
+
+    @classmethod
+    def of_past(cls, data: bytes) -> Order:
+        """What `past` gave."""
+        position, step, number = PAST.unpack(data[: PAST.size])
+        if len(data) == PAST.size:
+            return cls(position, OTHER, step, number)
+        kind, more = MORE.unpack(data[PAST.size :])
+        return cls(position, kind, step, number, more)
+
+    def past(self) -> bytes:
+        """The end of the key under which a rejection or timer is kept for when the states are built anew."""
+        data = PAST.pack(self.position, self.step, self.number)
+        return data + MORE.pack(self.kind, self.more) if self.more else data
+
+    def following(self, count: int = 1) -> Order:
+        """The place of what this one led to."""
+        return self._replace(more=self.more + count)

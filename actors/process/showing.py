@@ -1,0 +1,55 @@
+"""What a manager's actor shows of itself after each step. Its thread."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from actors.process.desk import Status
+
+if TYPE_CHECKING:
+    from actors.process.book import Book
+    from actors.process.plan import Plan
+    from actors.process.spec import ProcessSpec
+    from actors.process.troubles import Troubles
+
+__all__ = ["count_unheard", "status_of"]
+
+logger = logging.getLogger("onewriter.process")
+
+
+def status_of(
+    before: Status, book: Book | None, troubles: Troubles, rejections: int, *, quiet: bool
+) -> Status:
+    """How a manager is; without its book, which is to be read anew, as it was `before`."""
+    place = None if book is None else book.place
+    waiting = 0 if book is None else len(book.inputs)
+    return Status(
+        position=before.position if place is None else place.position,
+        instances=before.instances if place is None else place.instances,
+        timers=before.timers if place is None else place.timers,
+        waiting=waiting,
+        quiet_at=place.position if quiet and place is not None and not waiting else -1,
+        rebuilding=before.rebuilding if book is None else book.about.until,
+        failure=troubles.failure,
+        trouble=troubles.why,
+        next_due=None if book is None else book.next_due(),
+        quarantined=before.quarantined if place is None else place.quarantined,
+        rejections=rejections,
+    )
+
+
+def count_unheard(spec: ProcessSpec, plan: Plan) -> int:
+    """How many rejections of a step no handler takes; they are logged."""
+    unheard = [one for one in plan.rejected if type(one.message.command) not in spec.rejections]
+    for rejection in unheard:
+        refused = rejection.message
+        logger.warning(
+            "process manager %r: %s %s was rejected (%s: %s), and no on_rejected handler takes that",
+            spec.name,
+            type(refused.command).__name__,
+            rejection.causation,
+            refused.code,
+            refused.text,
+        )
+    return len(unheard)

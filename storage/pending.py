@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import lmdb
@@ -26,6 +27,7 @@ from storage.table_writer import TableWriter
 __all__ = ["PendingTable", "TableView", "UndoLog"]
 
 _NOTHING: Row = {}  # told apart by identity: the row is as it is stored
+_ENTRY = itemgetter(0)
 
 
 class Change(NamedTuple):
@@ -53,6 +55,8 @@ class _Prepared(NamedTuple):
 
 class PendingTable(TableWriter):
     """What a projection writes to. `prepare` finds rows that can't be stored; `write_to` stores all the others."""
+
+    _first = CHUNK_ROWS  # Merging has its price, whatever the number.
 
     __slots__ = ("_count", "_prepared", "_ranges", "_stale", "_undo")
 
@@ -112,6 +116,7 @@ class PendingTable(TableWriter):
 
     def _prepare(self, raw_key: bytes) -> None:
         row = self._rows_changed.get(raw_key, _NOTHING)
+        now: _Prepared | None
         if row is _NOTHING:
             now = None
         elif row is None:
@@ -119,6 +124,8 @@ class PendingTable(TableWriter):
         else:
             entries = {index: index.entries(row, raw_key) for index in self._handle.indexes}
             now = _Prepared(self._encode(row), entries, self._on_disk(raw_key) is None)
+        if self._iterations:
+            self._tell_iterations(raw_key, now)
         before = self._prepared.pop(raw_key, None)
         if before is not None:
             self._count -= before.more
@@ -130,6 +137,29 @@ class PendingTable(TableWriter):
                 del found[bisect_left(found, (entry, b""))]
             for entry in _entries(index, raw_key, now, self._schema.primary):
                 insort(found, (entry, raw_key))
+
+    def _tell_iterations(self, raw_key: bytes, now: _Prepared | None) -> None:
+        before = self._prepared.get(raw_key)
+        stored = self._on_disk(raw_key)
+
+        def entries(index: Index, prepared: _Prepared | None) -> list[bytes]:
+            if prepared is not None:
+                return prepared.entries.get(index, [])
+            return [] if stored is None else index.entries(stored, raw_key)
+
+        for iteration in self._open_iterations():
+            if not iteration.is_about(raw_key):
+                continue
+            if iteration.by_key:
+                entries_before, entries_after = [raw_key], []
+            else:
+                entries_before, entries_after = (
+                    entries(iteration.index, before),
+                    entries(iteration.index, now),
+                )
+            iteration.will_change(
+                raw_key, entries_before, entries_after, lambda: self._fetch_flushed([raw_key])[0]
+            )
 
     def write_to(self, txn: lmdb.Transaction) -> None:
         """Write every changed row with its index entries into a transaction. Raises LMDB's errors."""
@@ -161,47 +191,39 @@ class PendingTable(TableWriter):
 
     def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
         self.prepare()
+        return self._fetch_flushed(row_keys)
+
+    def _fetch_flushed(self, row_keys: list[bytes]) -> list[bytes | None]:
         prepared = self._prepared
         stored = dict(self._stored_rows([key for key in row_keys if key not in prepared]))
         for key in row_keys:
-            if key in prepared and self._rows_changed[key] is not None:
+            if key in prepared and prepared[key].encoded:
                 stored[key] = prepared[key].encoded
         return list(map(stored.get, row_keys))
 
-    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
-        for chunk in self._chunks(search):
-            yield [entry for entry, _ in chunk]
-
-    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
-        index, reverse = search.index, search.reverse
-        left = None if search.repeats else search.limit
+    def _part(
+        self, search: Search, after: bytes | None, size: int, bare: bool
+    ) -> tuple[list[Any], bytes | None]:
+        index, reverse, prepared = search.index, search.reverse, self._prepared
         primary = index is self._schema.primary
-        while left is None or left > 0:
-            self.prepare()
-            prepared = self._prepared
-            size = CHUNK_ROWS if left is None else min(CHUNK_ROWS, left + len(prepared))
-            stored = self._stored_chunk(search, after, size)
-            last = stored[-1][0] if len(stored) == size else None
-            # A changed row is where its own entries say, not where those stored under its key do.
-            found = [item for item in stored if item[0 if primary else 1] not in prepared]
-            found += [
-                (entry, prepared[key].encoded if primary else key)
-                for entry, key in self._changed_between(search, after, last)
-            ]
-            found.sort(reverse=reverse)
-            if left is not None:
-                found = found[:left]
-                left -= len(found)
-            if found:
-                yield found
-            if last is None:
-                return
-            after = last
+        stored = self._stored_chunk(search, after, size)
+        last = stored[-1][0] if len(stored) == size else None
+        # A changed row is where its own entries say, not where those stored under its key do.
+        found = [item for item in stored if item[0 if primary else 1] not in prepared]
+        found += [
+            (entry, prepared[key].encoded if primary else key)
+            for entry, key in self._changed_between(search, after, last, size + 1)
+        ]
+        found.sort(reverse=reverse)
+        if len(found) > size:
+            del found[size:]
+            last = found[-1][0]
+        return [entry for entry, _ in found] if bare else found, last
 
     def _changed_between(
-        self, search: Search, after: bytes | None, last: bytes | None
+        self, search: Search, after: bytes | None, last: bytes | None, size: int
     ) -> list[tuple[bytes, bytes]]:
-        """The changed rows' entries in [low, high) beyond `after`, no further than `last`, with their row keys."""
+        """The next changed rows' entries in [low, high) beyond `after`, no further than `last`, with their row keys."""
         index, low, high, reverse = search.index, search.low, search.high, search.reverse
         found = self._ranges.get(index)
         if found is None:
@@ -215,10 +237,10 @@ class PendingTable(TableWriter):
         upper, lower = (after, last) if reverse else (last, after)
         # `after` itself is out and `last` is in.
         if upper is not None:
-            end = min(end, (bisect_left if reverse else bisect_right)(found, upper, key=_entry))
+            end = min(end, (bisect_left if reverse else bisect_right)(found, upper, key=_ENTRY))
         if lower is not None:
-            first = max(first, (bisect_left if reverse else bisect_right)(found, lower, key=_entry))
-        return found[first:end]
+            first = max(first, (bisect_left if reverse else bisect_right)(found, lower, key=_ENTRY))
+        return found[max(first, end - size) : end] if reverse else found[first : min(end, first + size)]
 
     # -- what is stored -----------------------------------------------------------------------------------------
     def _stored_count(self) -> int:
@@ -238,10 +260,6 @@ def _entries(index: Index, raw_key: bytes, prepared: _Prepared | None, primary: 
     if index is primary:
         return [raw_key] if prepared.encoded else []
     return prepared.entries.get(index, [])
-
-
-def _entry(item: tuple[bytes, bytes]) -> bytes:
-    return item[0]
 
 
 class TableView(TableReader):
@@ -275,3 +293,11 @@ class TableView(TableReader):
 
     def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
         return self._table._bare_chunks(search)
+
+    def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
+        """As `TableWriter.read`."""
+        return self._table.read(search, columns)
+
+    def read_keys(self, search: Search) -> Iterator[Any]:
+        """As `TableWriter.read_keys`."""
+        return self._table.read_keys(search)

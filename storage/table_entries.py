@@ -23,12 +23,15 @@ CHUNK_ROWS = 100
 """Rows that are read at once, at most; the first chunks of a range are smaller, since many look at few rows."""
 CHUNK_KEYS = 1000
 """The same for keys alone."""
-_FIRST = 8
+FIRST_ROWS = 8
 _GROWTH = 4
 
 
 class TableEntries:
     """A table's stored entries and rows, for its readers. Everything may raise SnapshotClosed, StorageError."""
+
+    _first = FIRST_ROWS
+    """How many entries are read first where no limit is given."""
 
     __slots__ = ("_access", "_handle", "_schema", "_encode_key", "_db", "_codec", "_unpack")
 
@@ -53,28 +56,38 @@ class TableEntries:
         return self._scan(search, None, True)
 
     def _scan(self, search: Search, after: bytes | None, bare: bool) -> Iterator[list[Any]]:
-        index, access = search.index, self._access
-        db = self._db if index is self._schema.primary else self._handle.indexes[index]
-        read = read_keys if bare else read_chunk
         most = CHUNK_KEYS if bare else CHUNK_ROWS
         left = None if search.repeats else search.limit
-        size = min(most, _FIRST if left is None else left)
+        size = min(most, self._first if left is None else left)
         while size:
-            try:
-                with access.lock:
-                    chunk: list[Any] = read(access.txn or access.live(), db, search, after, size)
-            except lmdb.Error as error:
-                raise self._explained(error) from error
+            chunk, after = self._part(search, after, size, bare)
+            if left is not None and len(chunk) > left:
+                del chunk[left:]
             if chunk:
                 yield chunk
-            if len(chunk) < size:
+            if after is None:
                 return
-            after = chunk[-1] if bare else chunk[-1][0]
             if left is None:
                 size = min(most, size * _GROWTH)
             else:
-                left -= size
+                left -= len(chunk)
                 size = min(most, left)
+
+    def _part(
+        self, search: Search, after: bytes | None, size: int, bare: bool
+    ) -> tuple[list[Any], bytes | None]:
+        """The next entries beyond `after`, about `size` of them, and up to which one all are there; None is the end."""
+        access, index = self._access, search.index
+        db = self._db if index is self._schema.primary else self._handle.indexes[index]
+        try:
+            with access.lock:
+                read = read_keys if bare else read_chunk
+                chunk: list[Any] = read(access.txn or access.live(), db, search, after, size)
+        except lmdb.Error as error:
+            raise self._explained(error) from error
+        if len(chunk) < size:
+            return chunk, None
+        return chunk, chunk[-1] if bare else chunk[-1][0]
 
     def _found(self, search: Search) -> Iterator[Entries]:
         """The entries of an index, of each row the first one only."""
@@ -103,10 +116,13 @@ class TableEntries:
     # -- rows ---------------------------------------------------------------------------------------------------
     def _rows(self, search: Search, columns: frozenset[str] | None) -> Iterator[list[Row]]:
         """The rows that a search finds, or these columns of them, a chunk at a time."""
-        primary = search.index is self._schema.primary
         for chunk in self._found(search):
-            raws = [raw for _, raw in chunk] if primary else self._rows_of(chunk)
-            yield self._decode_all(raws, columns)
+            yield self._rows_at(search, chunk, columns)
+
+    def _rows_at(self, search: Search, chunk: Entries, columns: frozenset[str] | None) -> list[Row]:
+        """The rows of some entries that a search found."""
+        by_key = search.index is self._schema.primary
+        return self._decode_all([raw for _, raw in chunk] if by_key else self._rows_of(chunk), columns)
 
     def _rows_of(self, chunk: Entries) -> list[bytes]:
         """The stored rows that the entries of an index name."""

@@ -210,7 +210,10 @@ class TableReader(TableEntries):
             keys = self._bare_chunks(search)
         else:
             keys = ([row_key for _, row_key in chunk] for chunk in self._found(search))
-        return map(decode_key if len(self._schema.columns) == 1 else decode_keys, chain.from_iterable(keys))
+        return self._decoded(chain.from_iterable(keys))
+
+    def _decoded(self, keys: Iterable[bytes]) -> Iterator[Any]:
+        return map(decode_key if len(self._schema.columns) == 1 else decode_keys, keys)
 
     def count_found(self, search: Search) -> int:
         """How many rows a search without a limit finds."""

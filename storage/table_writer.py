@@ -11,8 +11,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from typing import Any
+from weakref import ref
 
 import lmdb
 
@@ -20,10 +22,12 @@ from storage.codec import Codec
 from storage.errors import CodecError, InvalidKey, RowMissing
 from storage.index_moves import moves
 from storage.table_access import Access, TableHandle, read_rows
+from storage.table_entries import CHUNK_ROWS
+from storage.table_iteration import Iteration
 from storage.table_reader import TableReader
 from storage.table_rows import Columns, checked_columns
 from storage.table_schema import Row
-from storage.table_search import Entries, Search
+from storage.table_search import Entries, Search, once_each
 
 _UNKNOWN: Row = {}  # told apart by identity
 _KEY = itemgetter(0)
@@ -35,11 +39,20 @@ MANY = 32
 class TableWriter(TableReader):
     """A table inside a write transaction: everything a reader has, its own changes included, and changes.
 
-    An iteration sees the rows as they were when it began or a little later: it does not see changes that are made
-    to rows while it goes on, unless another range or index read writes them out in between.
+    What an iteration gives is fixed by the call that begins it: the rows as they are then, each once, whatever is put,
+    updated or deleted, and read, until it ends.
     """
 
-    __slots__ = ("_key_columns", "_nested", "_own", "_rows_changed", "_stored", "_sure", "changed")
+    __slots__ = (
+        "_iterations",
+        "_key_columns",
+        "_nested",
+        "_own",
+        "_rows_changed",
+        "_stored",
+        "_sure",
+        "changed",
+    )
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         super().__init__(access, handle, codec)
@@ -51,6 +64,8 @@ class TableWriter(TableReader):
         self._own = codec.own
         # Whether there were values that may be nested too deeply.
         self._nested = False
+        # Held weakly: one that nobody goes on with ends when it is dropped.
+        self._iterations: set[ref[Iteration]] = set()
         self.changed = False
         """Whether rows were written out."""
 
@@ -108,9 +123,50 @@ class TableWriter(TableReader):
         row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
         return super().__contains__(key) if row is _UNKNOWN else row is not None
 
+    def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
+        """The rows that a search finds now, or these columns of them."""
+        found = self._at_once(search, False)
+        if found is None:
+            return self._iteration(search).read(search, columns)
+        return iter(self._rows_at(search, found, columns))
+
+    def read_keys(self, search: Search) -> Iterator[Any]:
+        """The keys of the rows that a search finds now."""
+        by_key = search.index is self._schema.primary
+        found = self._at_once(search, by_key)
+        if found is None:
+            return self._iteration(search).read_keys(search)
+        return self._decoded(found if by_key else [key for _, key in found])
+
+    def _at_once(self, search: Search, bare: bool) -> list[Any] | None:
+        """All entries that a search finds, of each row the first; None if they are more than a first look at it gives."""
+        limit = search.limit
+        if limit is not None and limit <= 0:
+            return []
+        self.flush()
+        if limit is None or search.repeats:
+            found, rest = self._part(search, None, self._first, bare)
+            if rest is not None:
+                return None
+            return next(once_each([found], limit)) if search.repeats else found
+        found, rest = self._part(search, None, min(limit, CHUNK_ROWS), bare)
+        return found if rest is None or len(found) >= limit else None
+
+    def _iteration(self, search: Search) -> Iteration:
+        iteration = Iteration(self, search)
+        self._iterations.add(ref(iteration, self._iterations.discard))
+        return iteration
+
+    def _open_iterations(self) -> list[Iteration]:
+        return [found for one in list(self._iterations) if (found := one()) is not None]
+
     def _counted(self) -> int:
         self.flush()
         return super()._counted()
+
+    def _fetch_flushed(self, row_keys: list[bytes]) -> list[bytes | None]:
+        """What is stored under these keys, changes that wait in the buffer left out."""
+        return super()._fetch(row_keys)
 
     def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
         self.flush()
@@ -148,6 +204,8 @@ class TableWriter(TableReader):
             unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
             if unread:
                 stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+        if self._iterations:
+            self._tell_open(txn, changed, stored)
         written = self._encoded(changed)
         for key, row in changed:
             if row is None:
@@ -159,6 +217,26 @@ class TableWriter(TableReader):
             for entry in gone:
                 txn.delete(entry, b"", db)
             _put(txn, db, added, end)
+
+    def _tell_open(
+        self,
+        txn: lmdb.Transaction[bytes],
+        changed: list[tuple[bytes, Row | None]],
+        stored: dict[bytes, Row | None],
+    ) -> None:
+        """Have open iterations keep what they need of rows that are about to change."""
+        for iteration in self._open_iterations():
+            index, by_key = iteration.index, iteration.by_key
+            for key, row in changed:
+                if not iteration.is_about(key):
+                    continue
+                if by_key:
+                    before, after = [key], []
+                else:
+                    old = stored.get(key)
+                    before = [] if old is None else index.entries(old, key)
+                    after = [] if row is None else index.entries(row, key)
+                iteration.will_change(key, before, after, partial(txn.get, key, None, self._db))
 
     def _encoded(self, changed: list[tuple[bytes, Row | None]]) -> Entries:
         """The rows to be put, encoded. A packer for each would cost as much as the packing."""

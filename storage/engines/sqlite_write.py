@@ -1,31 +1,43 @@
 """The connection that projections get: a sqlite3.Connection that refuses what belongs to the engine.
 
-The replica's thread uses it, within a batch.
+What a statement gives is fixed when it is executed: rows that a cursor has not given yet are put aside before the
+projection writes. The replica's thread uses it, within a batch.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 from weakref import ref
 
 from storage.engines.sqlite_guard import Guard
+from storage.engines.sqlite_kept import KeptRows
 from storage.errors import StatementRefused
 
 __all__ = ["GuardedConnection", "GuardedCursor", "connect"]
+
+
+_READS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE | re.DOTALL)
+"""A statement that surely writes nothing; a WITH may."""
 
 
 class GuardedCursor(sqlite3.Cursor):
     """A cursor whose errors say which model they are of, and what to do."""
 
     connection: GuardedConnection
+    rest: KeptRows
 
     def execute(self, sql: str, parameters: Any = (), /) -> GuardedCursor:
         """As `sqlite3.Cursor.execute`. Raises StatementRefused, UnencodableValue, StoreFull and sqlite3's errors."""
         connection = self.connection
         if not connection.batch:
             raise connection.outside()
+        if connection.reading:
+            connection.before(sql, self)
         try:
             super().execute(sql, parameters)
         except sqlite3.Error as error:
@@ -34,7 +46,9 @@ class GuardedCursor(sqlite3.Cursor):
                 raise
             raise explained from error
         if self.description is not None:
-            connection.reading.append(ref(self))
+            connection.begun(ref(self, connection.ended))
+            if connection.in_many:
+                connection.put_aside()
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> GuardedCursor:
@@ -42,6 +56,9 @@ class GuardedCursor(sqlite3.Cursor):
         connection = self.connection
         if not connection.batch:
             raise connection.outside()
+        if connection.reading:
+            connection.before(sql, self)
+        connection.in_many += 1
         try:
             super().executemany(sql, parameters)
         except sqlite3.Error as error:
@@ -49,6 +66,8 @@ class GuardedCursor(sqlite3.Cursor):
             if explained is error:
                 raise
             raise explained from error
+        finally:
+            connection.in_many -= 1
         return self
 
     def executescript(self, sql_script: str, /) -> NoReturn:  # noqa: ARG002
@@ -57,21 +76,99 @@ class GuardedCursor(sqlite3.Cursor):
             "run a script", "it would end the transaction; use execute for each statement"
         )
 
+    def put_aside(self) -> None:
+        """Read all rows that are left, to give them later. Raises StoreFull, StorageError."""
+        guard = self.connection.guard
+        rest = KeptRows(guard.file)
+        factory = self.row_factory
+        self.row_factory = None
+        try:
+            rest.read_from(super().fetchone, guard.explain)
+        finally:
+            self.row_factory = factory
+        if not rest.empty:
+            # Fetches of this cursor find the rows kept from now on; those of all others pay nothing for that.
+            self.__class__ = KeptCursor
+            self.rest = rest
+            self.connection.kept.add(ref(self, self.connection.kept.discard))
+
+
+class KeptCursor(GuardedCursor):
+    """What a cursor becomes when its rows are put aside, until it executes another statement."""
+
+    def __next__(self) -> Any:
+        row = self.rest.take()
+        if row is None:
+            return super().__next__()  # which knows whether the cursor is closed
+        return row if self.row_factory is None else self.row_factory(self, row)
+
+    def fetchone(self) -> Any:
+        """As `sqlite3.Cursor.fetchone`."""
+        return next(self, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """As `sqlite3.Cursor.fetchmany`."""
+        return list(islice(self, self.arraysize if size is None else size))
+
+    def fetchall(self) -> list[Any]:
+        """As `sqlite3.Cursor.fetchall`."""
+        return list(self)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """As `GuardedCursor.execute`."""
+        return self._renewed().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        """As `GuardedCursor.executemany`."""
+        return self._renewed().executemany(sql, parameters)
+
+    def close(self) -> None:
+        """As `sqlite3.Cursor.close`."""
+        self._renewed().close()
+
+    def _renewed(self) -> GuardedCursor:
+        self.rest.close()
+        cursor: GuardedCursor = self
+        cursor.__class__ = GuardedCursor
+        return cursor
+
 
 class GuardedConnection(sqlite3.Connection):
     """Within a batch, any statement that reads or changes the rows of the model's own tables."""
 
     guard: Guard
     batch = False
-    reading: list[ref[GuardedCursor]]
+    in_many = 0
+    reading: set[ref[GuardedCursor]]
+    """Cursors that may have rows left; some have none."""
+    begun: Callable[[ref[GuardedCursor]], None]
+    ended: Callable[[ref[GuardedCursor]], None]
+    """Add to them, and take away."""
+    kept: set[ref[GuardedCursor]]
+    """Cursors whose rows are put aside."""
 
     def end_batch(self) -> None:
         """No statement of a projection runs any more: one that somebody holds half-read would lock the database."""
         self.batch = False
-        for one in self.reading:
+        for one in [*self.reading, *self.kept]:
             cursor = one()
             if cursor is not None:
                 cursor.close()
+        self.reading.clear()
+        self.kept.clear()
+
+    def before(self, sql: str, cursor: GuardedCursor) -> None:
+        """Put the rows of other cursors aside, unless the statement that this one is to execute only reads."""
+        self.reading.discard(ref(cursor))  # its former statement is given up
+        if _READS.match(sql) is None:
+            self.put_aside()
+
+    def put_aside(self) -> None:
+        """Put aside what open cursors have not given yet. Raises StoreFull, StorageError."""
+        for one in list(self.reading):
+            cursor = one()
+            if cursor is not None:
+                cursor.put_aside()
         self.reading.clear()
 
     def refused(self, what: str, why: str) -> StatementRefused:
@@ -148,6 +245,7 @@ def connect(file: Path, guard: Guard) -> GuardedConnection:
     """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
     db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=GuardedConnection)
     db.guard = guard
-    db.reading = []
+    db.reading, db.kept = set(), set()
+    db.begun, db.ended = db.reading.add, db.reading.discard
     db.set_authorizer(guard)
     return db

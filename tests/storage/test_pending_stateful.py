@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from storage import pending
 from storage.codec import Codec
 from storage.log import EventLog
 from storage.table_reader import TableReader
@@ -25,7 +24,6 @@ class PendingTables(tables.Tables):
     def begin(self) -> None:
         self.marked: Any = None
         super().begin()
-        self.patch.setattr(pending, "CHUNK_ROWS", 3)
 
     def open(self) -> None:
         self.store: Any = EventLog.open(self.folder / "log", Codec(), durable=False, inline=[MODEL])

@@ -11,7 +11,7 @@ from actors.aio import LoopReply
 from actors.definition.specs import CommandSpec
 from actors.errors import CommitUncertain
 from actors.mailbox import Request
-from actors.receipt import Receipt, receipt_of_event
+from actors.receipt import LateReceipt, Receipt, receipt_of_event
 from actors.reply import Reply
 from storage import RecordedEvent
 
@@ -30,13 +30,15 @@ __all__ = [
 ]
 
 
-Decided = Receipt | RecordedEvent | Exception
+Decided = Receipt | RecordedEvent | LateReceipt | Exception
 """What became of a command. An event stands for the receipt that `receipt_of_event` makes of it."""
 
 
 def receipt_or_error(outcome: Decided) -> Receipt | Exception:
     """The outcome as callers see it."""
-    return receipt_of_event(outcome) if outcome.__class__ is RecordedEvent else outcome  # type: ignore[return-value]
+    if isinstance(outcome, RecordedEvent):
+        return receipt_of_event(outcome)
+    return outcome.receipt() if isinstance(outcome, LateReceipt) else outcome
 
 
 class Submission(Request):

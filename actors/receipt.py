@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from storage import RecordedEvent
+from storage import CommandRecord, RecordedEvent
 
-__all__ = ["Receipt", "receipt_of_event"]
+__all__ = ["LateReceipt", "Receipt", "receipt_from", "receipt_of_event"]
 
 
 class Receipt(NamedTuple):
@@ -46,3 +46,36 @@ def receipt_of_event(recorded: RecordedEvent) -> Receipt:
         {stream: version},
         (recorded.event,),
     )
+
+
+def receipt_from(record: CommandRecord, events: Sequence[RecordedEvent]) -> Receipt:
+    """The receipt of a command whose events these are."""
+    last = events[-1].position if events else 0
+    return Receipt(
+        record.command_id,
+        record.first if events else 0,
+        last,
+        last or record.first,
+        record.stream,
+        record.version,
+        {recorded.stream: recorded.version for recorded in events},
+        tuple(recorded.event for recorded in events),
+    )
+
+
+class LateReceipt:
+    """Stands for a receipt whose events are not to be shared: each that is made of it has copies of its own.
+
+    It is made when somebody looks, in that one's thread.
+    """
+
+    __slots__ = ("_events", "_record")
+
+    def __init__(self, record: CommandRecord, events: Sequence[RecordedEvent]) -> None:
+        """`events` give a copy to each who looks."""
+        self._record = record
+        self._events = events
+
+    def receipt(self) -> Receipt:
+        """The receipt."""
+        return receipt_from(self._record, list(self._events))

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any, TypeVar
 
-from actors.receipt import receipt_of_event
+from actors.receipt import LateReceipt, receipt_of_event
 from storage import RecordedEvent
 
 __all__ = ["Reply"]
@@ -105,6 +105,8 @@ class Reply(Future[T]):
     def _received(self, result: Any) -> T:
         if result.__class__ is RecordedEvent:
             result = self._result = receipt_of_event(result)
+        elif result.__class__ is LateReceipt:
+            result = self._result = result.receipt()
         return result  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:

@@ -73,6 +73,7 @@ class Codec:
         self._getters: dict[type, Message] = {}
         self.lasting = Lasting()
         """Which values may be shared; `own` is for those that may not."""
+        self._sure = self.lasting.sure
         self.faithful = Lasting(changeable=True)
         """Which values come back as they are, whether they can be changed or not."""
         self._builders: dict[str, Callable[[Fields], Any]] = {}
@@ -228,10 +229,29 @@ class Codec:
 
         Raises what `encode` does, but for MessageTooLarge; CodecError where a class refuses what it held.
         """
-        if self.lasting(value):
+        kind, sure = type(value), self._sure
+        if kind in sure:
             return value
-        if type(value) is list and self.lasting.sure.issuperset(map(type, value)):
-            return value.copy()
+        doubtful = self.lasting.doubtful.get(kind)
+        if doubtful is not None:
+            name, fields = self.describe(value)
+            changed = False
+            try:
+                for field in doubtful:
+                    held = fields[field]
+                    own = fields[field] = self.own(held)
+                    changed = changed or own is not held
+            except RecursionError:
+                return self.decode(self.pack(value))  # which says that it is nested too deeply
+            return self.build(name, fields) if changed else value
+        if kind is list:
+            if sure.issuperset(map(type, value)):
+                return value.copy()
+        elif kind is dict:
+            if sure.issuperset(map(type, value)) and sure.issuperset(map(type, value.values())):
+                return value.copy()
+        elif self.lasting(value):
+            return value
         return self.decode(self.pack(value))
 
     def pack(self, value: object) -> bytes:
@@ -265,11 +285,8 @@ class Codec:
             require_shallow(value, data, MAX_CONTAINERS)
         return data
 
-    def pack_record(self, record: list[Any], *, flat: bool) -> bytes:
-        """`encode` of a list that has a message's fields in it, without the limit on the length.
-
-        `flat` says that they hold no list or dict.
-        """
+    def pack_record(self, record: list[Any], cls: type, metadata: Any) -> bytes:
+        """`encode` of a list that has the fields of a message of class `cls` and metadata in it, of any length."""
         spare = self._spare
         try:
             packer = spare.pop()
@@ -281,7 +298,7 @@ class Codec:
             raise unencodable(record, error) from None
         if len(data) <= SPARE_BYTES:
             spare.append(packer)
-        if not flat and len(data) > MAX_CONTAINERS:
+        if len(data) > MAX_CONTAINERS and not (metadata is None and self._getters[cls][2]):
             require_shallow(record, data, MAX_CONTAINERS + _RECORD_CONTAINERS)
         return data
 

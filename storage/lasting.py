@@ -12,7 +12,7 @@ A frozenset lasts, though the order in which it gives its items may be another o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from types import NoneType
@@ -29,12 +29,14 @@ _SURE = (NoneType, bool, int, float, str, bytes, Decimal, date, timedelta, UUID)
 class Lasting:
     """Tells whether a value lasts. Call it with any value that can be encoded; others never do."""
 
-    __slots__ = ("_checks", "_lasts", "sure")
+    __slots__ = ("_checks", "_lasts", "doubtful", "sure")
 
     def __init__(self, *, changeable: bool = False) -> None:
         """With `changeable`, lists and dicts count as what is in them: tells whether a value comes back as it is."""
         self.sure: set[type] = set(_SURE)
         """The types whose values last, all of them; a live set, to be read only."""
+        self.doubtful: dict[type, tuple[str, ...]] = {}
+        """The fields of a message class that may hold what does not last, where the class is built plainly."""
         checks: dict[type, Check] = {datetime: _comes_back, time: _comes_back}
         sure = self.sure
 
@@ -62,9 +64,13 @@ class Lasting:
         except RecursionError:
             return False
 
-    def register(self, cls: type, fields: Iterable[str] | None = None) -> None:
-        """Know a class: a dataclass by the fields that may hold what does not last, an Enum by none of them."""
+    def register(self, cls: type, fields: Iterable[str] | None = None, times: Collection[str] = ()) -> None:
+        """Know a class: a dataclass by the fields that may hold what does not last, an Enum by none of them.
+
+        None stands for a dataclass that is not built plainly. `times` are those that hold nothing but datetimes or times.
+        """
         self.sure.discard(cls)
+        self.doubtful.pop(cls, None)
         if fields is None:
             self._checks[cls] = _never
             return
@@ -74,8 +80,11 @@ class Lasting:
             self.sure.add(cls)
             return
         # Compiled: it is asked of every message of the class. What is too deep for it is too deep to be encoded.
-        space: dict[str, Any] = {"lasts": self._lasts}
-        checks = " and ".join(f"lasts(message.{name})" for name in names)
+        self.doubtful[cls] = names
+        space: dict[str, Any] = {"lasts": self._lasts, "comes_back": _comes_back}
+        checks = " and ".join(
+            f"{'comes_back' if name in times else 'lasts'}(message.{name})" for name in names
+        )
         exec(
             f"def check(message):\n try:\n  return {checks}\n except RecursionError:\n  return False",
             space,
@@ -103,7 +112,10 @@ def _never(_value: Any) -> bool:
 
 
 def _comes_back(value: datetime | time) -> bool:
-    zone = value.tzinfo
+    try:
+        zone = value.tzinfo
+    except AttributeError:  # a message that was never checked
+        return False
     if zone is None:
         return True
     if value.fold:

@@ -29,7 +29,7 @@ from storage.records import (
     decode_command,
     name_key,
 )
-from storage.stored_events import StoredEvents, decode_event
+from storage.stored_events import StoredEvents, decode_event, own_copy
 from storage.table_schema import ModelSchema
 from storage.tail import INDEXED, Tail, last_version, read_tail, stream_positions, streams_from, tag_positions
 from storage.translation import translate
@@ -130,6 +130,10 @@ class LogReader:
                 command = command_of(values[-1])
                 values += takewhile(lambda value: command_of(value) == command, islice(following, more))
         return values
+
+    def own(self, recorded: RecordedEvent) -> RecordedEvent:
+        """Return an event that was read, or a copy of it where somebody could change what is in it."""
+        return own_copy(self._codec, recorded)
 
     def read_stream(
         self, stream: str, after_version: int = 0, limit: int | None = None

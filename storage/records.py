@@ -177,9 +177,7 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
     if origin is not None:
         record.append(origin)
     try:
-        data = codec.pack_record(
-            record, flat=recorded.metadata is None and codec.is_flat(type(recorded.event))
-        )
+        data = codec.pack_record(record, type(recorded.event), recorded.metadata)
     except CodecError as error:
         closer = error
         # The event alone gives an error whose path begins at the event, unless its metadata is at fault.

@@ -48,7 +48,7 @@ class ReplicaStore:
         self._environment = place.environment
         self._file_lock = place.lock
         self._held = place.held
-        self._codec = codec
+        self._codec = self.codec = codec
         self._gate = threading.Lock()  # no transaction begins while the store closes
         self._writing = threading.Lock()
         # Taken before the gate; what changes more than LMDB's tables does so under it.

@@ -7,13 +7,14 @@ at once, and Python's collector would walk them again and again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import overload
 
 from storage.codec import Codec
 from storage.errors import CodecError, DamagedStore, StorageError
 from storage.records import RecordedEvent, Undecodable, envelope_of
 
-__all__ = ["StoredEvents", "decode_event"]
+__all__ = ["CommittedEvents", "StoredEvents", "bounds", "decode_event", "own_copy"]
 
 _FIELDS = 11  # of a stored event, before the origin of its command
 
@@ -125,3 +126,77 @@ class StoredEvents(Sequence[RecordedEvent]):
             return StoredEvents(self._codec, self.after + start, self._values[start:stop])
         at = range(len(self))[place]
         return next(iter(StoredEvents(self._codec, self.after + at, self._values[at : at + 1])))
+
+
+class CommittedEvents(Sequence[RecordedEvent]):
+    """Consecutive events as the writer made them, some of which are not to be shared: who looks at one gets an own copy."""
+
+    __slots__ = ("_codec", "_events")
+
+    def __init__(self, codec: Codec, events: Sequence[RecordedEvent]) -> None:
+        """`events` hold what decoding gave; nobody else may change them."""
+        self._codec = codec
+        self._events = events
+
+    @property
+    def after(self) -> int:
+        """The position before the first one."""
+        return self._events[0].position - 1
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[RecordedEvent]:
+        return map(partial(own_copy, self._codec), self._events)
+
+    @overload
+    def __getitem__(self, place: int) -> RecordedEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> CommittedEvents: ...
+    def __getitem__(self, place: int | slice) -> RecordedEvent | CommittedEvents:
+        if isinstance(place, slice):
+            return CommittedEvents(self._codec, self._events[place])
+        return own_copy(self._codec, self._events[place])
+
+    @staticmethod
+    def joined(parts: Sequence[Sequence[RecordedEvent]]) -> Sequence[RecordedEvent]:
+        """Events that follow each other in one sequence; each part is a list or one of these."""
+        if len(parts) == 1:
+            return parts[0]
+        events: list[RecordedEvent] = []
+        codec: Codec | None = None
+        for one in parts:
+            if isinstance(one, CommittedEvents):
+                codec = one._codec
+                events += one._events
+            else:
+                events += one
+        return events if codec is None else CommittedEvents(codec, events)
+
+
+def bounds(events: Sequence[RecordedEvent]) -> tuple[int, int]:
+    """The first and the last position of consecutive events, none of which is decoded for that."""
+    if isinstance(events, StoredEvents | CommittedEvents):
+        return events.after + 1, events.after + len(events)
+    return events[0].position, events[-1].position
+
+
+def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
+    """The event, or a copy of it if it, or its metadata, is not to be shared. Raises what decoding does."""
+    event, metadata = recorded.event, recorded.metadata
+    if metadata is None and codec.lasting(event):
+        return recorded
+    return RecordedEvent(
+        recorded.position,
+        recorded.stream,
+        recorded.version,
+        codec.own(event),
+        recorded.type,
+        recorded.time_us,
+        recorded.command_id,
+        recorded.command,
+        recorded.causation_id,
+        recorded.correlation_id,
+        recorded.tags,
+        codec.own(metadata),
+    )

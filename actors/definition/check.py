@@ -23,7 +23,8 @@ class Check:
 
     ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the types
     that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit. ``plain`` says
-    that fitting values which are equal are stored alike, as 1 and 1.0 are not.
+    that fitting values which are equal are stored alike, as 1 and 1.0 are not. ``inside`` are the types of what a
+    fitting value may hold, further in too, but for what messages hold.
     """
 
     expected: str
@@ -32,6 +33,12 @@ class Check:
     exact: type | None = None
     find: Callable[[Any, str], Misfit] | None = None
     plain: bool = False
+    inside: frozenset[type] = frozenset()
+
+    @property
+    def holds(self) -> frozenset[type]:
+        """The types of fitting values and of all that may be in them; ``object`` stands for any."""
+        return self.inside.union(self.outer)
 
     def misfit(self, value: Any, path: str) -> Misfit:
         if self.find is not None and type(value) in self.outer:

@@ -9,6 +9,7 @@ import inspect
 import typing
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, time
 from typing import Any
 
 from actors.definition.declared import Around, Declared
@@ -28,6 +29,7 @@ from actors.read_model import ReadModel, name_of, place_of
 from storage.canonical import CanonicalCodec
 from storage.codec import Codec
 from storage.errors import CodecError
+from storage.lasting import is_built_plainly
 
 
 def compile_domain(domain: Domain) -> CompiledDomain:
@@ -62,7 +64,8 @@ class _Compiler:
         )
 
     def compile(self) -> CompiledDomain:
-        codec = self._register_all()
+        codec = self.codec = self._register_all()
+        self._declare(codec)
         for cls, texts in self.checks.problems.items():
             for text in texts:
                 self.problems.add(self.declared[cls].place, f"{self.declared[cls].kind} {text}")
@@ -128,6 +131,22 @@ class _Compiler:
                 self.problems.add(one.place, f"{one.kind} {one.name}: {error}")
         return codec
 
+    def _declare(self, codec: Codec) -> None:
+        """Tell the codec which fields need to be looked at, so that messages of the others cost nothing."""
+        own = {cls for cls in self.checks.classes if not is_built_plainly(cls)}
+        faithful = self.checks.doubtful({datetime, time, *own})
+        lasting = self.checks.doubtful({datetime, time, list, dict, *own})
+        deep = self.checks.doubtful({list, dict})
+        for cls in codec.registered.values():
+            if cls in lasting and cls not in own:
+                times = [
+                    name for name, check in self.checks.fields(cls).items() if check.exact in (datetime, time)
+                ]
+                codec.lasting.register(cls, lasting[cls], times)
+                codec.faithful.register(cls, faithful[cls], times)
+            if not deep.get(cls, True):
+                codec.declare_flat(cls)
+
     def _compile_states(self) -> None:
         shapes: dict[str, list[type]] = {}
         for one in self.declared.values():
@@ -152,7 +171,12 @@ class _Compiler:
                 fingerprint=self.checks.fingerprint(cls, f"version {one.snapshot_version}"),
                 stream_for=template.bind(one.name),
                 classes=tuple(shapes.get(template.text, (cls,))),
+                faithful=self._faithful(shapes.get(template.text, [cls])),
             )
+
+    def _faithful(self, classes: list[type]) -> Callable[[Any], bool] | None:
+        faithful = self.codec.faithful
+        return None if faithful.sure.issuperset(classes) else faithful
 
     def _compile_command(self, one: Declared) -> None:
         state = self.states.get(typing.cast(type, one.owner))
@@ -167,6 +191,7 @@ class _Compiler:
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
             deciders={},
+            lasts=self.codec.lasting.of(one.cls),
         )
 
     def _compile_event(self, one: Declared) -> None:
@@ -195,6 +220,7 @@ class _Compiler:
             check=self.checks.checker(one.cls, one.name),
             tags_of=self.naming.tags(one),
             evolvers=None if one.stateless else {},
+            lasts=self.codec.lasting.of(one.cls),
         )
 
     def _method(self, one: Declared, name: str, count: int) -> Callable[..., Any] | None:

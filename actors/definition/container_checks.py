@@ -31,7 +31,8 @@ def check_union(members: list[Check]) -> Check:
     # 1, True and Decimal(1) are equal; so are lists of them.
     doubtful = [member for member in members if not _UNEQUAL.issuperset(member.outer)]
     plain = all(member.plain for member in members) and len(doubtful) < 2
-    return Check(expected, outer, ok, None, find, plain)
+    inside = frozenset(kind for member in members for kind in member.inside)
+    return Check(expected, outer, ok, None, find, plain, inside)
 
 
 def check_many(expected: str, kind: Any, member: Check) -> Check:
@@ -46,7 +47,7 @@ def check_many(expected: str, kind: Any, member: Check) -> Check:
                 return member.misfit(one, f"{path}[{number}]")
         return path, expected, describe(value)
 
-    return Check(expected, (kind,), ok, None, find, member.plain)
+    return Check(expected, (kind,), ok, None, find, member.plain, member.holds)
 
 
 def check_mapping(expected: str, keys: Check, values: Check) -> Check:
@@ -61,7 +62,7 @@ def check_mapping(expected: str, keys: Check, values: Check) -> Check:
                 return values.misfit(one, f"{path}[{shorten(key)}]")
         return path, expected, describe(value)
 
-    return Check(expected, (dict,), ok, None, find)
+    return Check(expected, (dict,), ok, None, find, inside=keys.holds | values.holds)
 
 
 def check_fixed(expected: str, members: list[Check]) -> Check:
@@ -79,4 +80,6 @@ def check_fixed(expected: str, members: list[Check]) -> Check:
                     return member.misfit(one, f"{path}[{number}]")
         return path, expected, describe(value)
 
-    return Check(expected, (tuple,), ok, None, find, all(member.plain for member in members))
+    plain = all(member.plain for member in members)
+    inside = frozenset(kind for member in members for kind in member.holds)
+    return Check(expected, (tuple,), ok, None, find, plain, inside)

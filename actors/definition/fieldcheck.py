@@ -12,7 +12,7 @@ import hashlib
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -55,6 +55,11 @@ class FieldChecks:
         for cls in self._fields:
             self._compile(cls)
 
+    @property
+    def classes(self) -> Collection[type]:
+        """The registered dataclasses."""
+        return self._fields.keys()
+
     def fields(self, cls: type) -> dict[str, Check]:
         """The checks of a registered class by field name, without the fields that are in ``problems``."""
         return {name: check for name, _, _, check in self._fields[cls]}
@@ -62,6 +67,20 @@ class FieldChecks:
     def plain(self, cls: type) -> frozenset[str]:
         """The fields of a registered class whose values, if equal, are stored alike."""
         return frozenset(name for name, _, _, check in self._fields[cls] if check.plain)
+
+    def doubtful(self, kinds: Collection[type]) -> dict[type, list[str]]:
+        """By class, the fields that may hold a value of one of these types, or of any; further in, too."""
+        doubted = {object, *kinds}
+        while True:
+            found = {
+                cls: [name for name, _, _, check in fields if not doubted.isdisjoint(check.holds)]
+                for cls, fields in self._fields.items()
+            }
+            more = {cls for cls, names in found.items() if names} - doubted
+            if not more:
+                return found
+            # Classes may hold one another, and themselves.
+            doubted |= more
 
     def checker(self, cls: type, name: str) -> Callable[[Any], None]:
         """A function that raises ``InvalidMessage`` when a message's fields do not fit; ``name`` is shown."""

@@ -30,7 +30,10 @@ class Decider:
 
 @dataclass(slots=True)
 class StateSpec:
-    """A state class; ``classes`` are all that share its template, ``snapshot_every`` 0 means never."""
+    """A state class; ``classes`` are all that share its template, ``snapshot_every`` 0 means never.
+
+    ``faithful`` tells whether a state comes back from its bytes as it is; None where all of them do.
+    """
 
     cls: type
     name: str
@@ -39,11 +42,15 @@ class StateSpec:
     fingerprint: str
     stream_for: Callable[..., str]
     classes: tuple[type, ...]
+    faithful: Callable[[Any], bool] | None
 
 
 @dataclass(slots=True)
 class CommandSpec:
-    """A command class; ``deciders`` by the class of the current state, None for a stream without one."""
+    """A command class; ``deciders`` by the class of the current state, None for a stream without one.
+
+    ``lasts`` is as that of an event.
+    """
 
     cls: type
     name: str
@@ -52,12 +59,14 @@ class CommandSpec:
     check: Callable[[Any], None]
     validate: Callable[[Any], None] | None
     deciders: dict[StateKey, Decider]
+    lasts: Callable[[Any], bool] | None
 
 
 @dataclass(slots=True)
 class EventSpec:
     """An event class; ``evolvers`` is None when it has no effect on a state, ``stream_of`` when it has no stream
-    of its own, ``state`` when no state owns it."""
+    of its own, ``state`` when no state owns it. ``lasts`` tells, as `storage.lasting` says it, whether an event may be
+    shared; None where all of them may."""
 
     cls: type
     name: str
@@ -66,6 +75,7 @@ class EventSpec:
     check: Callable[[Any], None]
     tags_of: Callable[[Any], tuple[str, ...]] | None
     evolvers: dict[StateKey, Callable[[Any, Any], Any]] | None
+    lasts: Callable[[Any], bool] | None
 
 
 @dataclass(slots=True)

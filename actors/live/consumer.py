@@ -39,7 +39,7 @@ class Delivery:
         self._group = group
         self._token = entry.token
         self._settled = False
-        self.recorded: RecordedEvent = entry.recorded
+        self.recorded: RecordedEvent = group.own(entry.recorded)
         self.attempt = entry.attempts
         """1 at the first delivery; it counts on in the next one after a failure."""
 

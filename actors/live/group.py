@@ -19,7 +19,7 @@ from actors.live.saving import Saver
 from actors.live.stored import GroupState, behind_key, encode_behind, state_key
 from actors.live.window import Window
 from actors.replicas.progress import Progress
-from storage import EventLog, StoreClosed
+from storage import EventLog, RecordedEvent, StoreClosed
 from storage.notes import Note
 
 __all__ = ["ConsumerGroup", "Policy"]
@@ -57,6 +57,7 @@ class ConsumerGroup:
         """Reads the open events from the log; raises what that does."""
         self.name = name
         self.wanted = state.wanted
+        self._log = log
         self.start = state.start
         self.policy = policy
         self.progress = progress
@@ -190,6 +191,10 @@ class ConsumerGroup:
         if entry is not None or not self._fill():
             return entry, False
         return self._take(until, holder), True
+
+    def own(self, recorded: RecordedEvent) -> RecordedEvent:
+        """An event for one delivery of it; the next one, after a failure, is to find it as it is in the log."""
+        return self._log.own(recorded)
 
     def _take(self, until: int | None, holder: object) -> Entry | None:
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,7 @@ from actors.errors import ActorsError, SystemClosed
 from actors.live.subscription import refuse_forked
 from actors.live.waiting import Deadline, LoopWake, ThreadWake
 from actors.worker import refuse_in_actor
-from storage import StorageError
+from storage import CodecError, StorageError
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -49,6 +50,9 @@ class Watch:
         self._system = system
         self._runtime = runtime
         self._query = query
+        with suppress(CodecError):
+            # The caller may change a list in it, and is to be shown what was asked for.
+            self._query = runtime.domain.codec.own(query)
         self._models = models
         self._options = dict(options)
         self._until = until

@@ -180,18 +180,22 @@ class Book(Ledger):
         if failed is not None:
             raise failed
         self.keys.state(input.key)
-        decision = decide(self.spec, self.instance(input.key), input)
+        # The input is stored, or handled again, after a failure.
+        decision = decide(self.spec, self.instance(input.key), self.values.own_input(input))
         if decision is None and input.kind == "event":
             return None
         submissions, refused = submissions_of(decision, input, make) if live else ([], [])
         entries = effects_of(decision, input, plan.now_us) if live else []
         instance = decision.instance if decision else self.instance(input.key)
+        state = None if instance.state is None else self.values.pack_instance(instance)
+        if decision is not None and state is not None:
+            decision.instance = self.values.as_stored(instance, state)
         return Made(
             decision,
             submissions,
             refused,
             [self.values.pack_entry(entry) for entry in entries],
-            None if instance.state is None else self.values.pack_instance(instance),
+            state,
         )
 
     def close(self, plan: Plan) -> Plan:

@@ -202,6 +202,26 @@ class Values:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
 
+    def own(self, value: Any) -> Any:
+        """A value for somebody who may do with it what it likes; raises what the codec does for what can't be stored."""
+        return self._codec.own(value)
+
+    def own_input(self, input: Input) -> Input:
+        """The same for what a handler is told."""
+        said = message = input.message
+        if input.kind == "rejection":
+            message = Rejection(self.own(said.command), said.code, said.text, self.own(said.details))
+        else:
+            message = self.own(said)
+        return input if message is said else replace(input, message=message)
+
+    def as_stored(self, instance: Instance, value: bytes) -> Instance:
+        """The instance as the note's value gives it again: what its handlers make of it is the same after a restart."""
+        faithful = self._codec.faithful
+        if faithful(instance.state) and all(faithful(one.message) for one in instance.timers):
+            return instance
+        return self.instance(value)
+
     def pack_instance(self, instance: Instance) -> bytes:
         """Raises what the codec does for a state that can't be stored."""
         timers = [[one.due_us, one.id, one.message, one.correlation] for one in instance.timers]

@@ -189,7 +189,7 @@ class OutboxActor(Worker):
                 raise InvalidMessage(
                     f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
                 )
-            waiting.results = self._commands(effect.send(entry.payload, entry.id), entry)
+            waiting.results = self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
         except BaseException as error:
             self._failed(key, waiting, error, 1 if effect is None else effect.attempts)
             return False

@@ -103,7 +103,7 @@ class Plan:
                 raise CommandsFailed(input, issued.message, outcome) from outcome
         refusals.sort(key=itemgetter(0))
         # In the order of issue, also once they are read from their notes: their times are a microsecond apart.
-        self.rejected = [
+        rejected = [
             input_of_rejection(
                 issued.id,
                 input.key,
@@ -115,11 +115,14 @@ class Plan:
         ]
         notes = dict(self.notes)
         places = dict(self.drained)
-        for rejection, (_, input, issued, _refusal) in zip(self.rejected, refusals, strict=True):
+        self.rejected = []
+        for rejection, (_, input, issued, _refusal) in zip(rejected, refusals, strict=True):
             try:
                 value = values.pack_input(rejection)
             except Exception as error:
                 raise CommandsFailed(input, issued.message, error) from error
+            # As it is read again after a restart.
+            self.rejected.append(values.input(value))
             place = places.get(rejection.key)
             if place is None:
                 notes[keys.input(rejection)] = value

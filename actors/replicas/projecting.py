@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from actors.errors import described
 from actors.read_model import ReadModel
@@ -18,9 +18,11 @@ from actors.replicas.replay import before_command, middle_command
 from actors.replicas.skipping import Skips
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.builds import Build
+from storage.codec import Codec
 from storage.damage import is_damage
 from storage.history import unknown
 from storage.records import Undecodable
+from storage.stored_events import bounds, own_copy
 
 __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 
@@ -71,9 +73,37 @@ class Frozen(NamedTuple):
     checkpoint: int
 
 
-_Taker: TypeAlias = tuple[ModelRun, Callable[..., None] | None, bool, Any, int, int, Collection[int]]
-"""A model with what it does with an event of some class: the handler, whether it takes the `RecordedEvent`, what it
-writes to, after which position and up to which one, but for those skipped. None stops at the event."""
+class _Taker(NamedTuple):
+    """A model with what it does with an event of some class.
+
+    That is the handler, whether it takes the `RecordedEvent`, what it writes to, after which position and up to which one, but
+    for those skipped. None stops at the event.
+    """
+
+    run: ModelRun
+    fn: Callable[..., None] | None
+    wants_recorded: bool
+    target: Any
+    after: int
+    until: int
+    skipped: Collection[int]
+
+
+def _on_own_copy(
+    codec: Codec, kind: type, fn: Callable[..., None] | None, wants_recorded: bool
+) -> Callable[..., None] | None:
+    if fn is None or not (wants_recorded or codec.lasting.of(kind)):
+        return fn
+    handler = fn
+
+    def on_event(event: Any, target: Any) -> None:
+        handler(codec.own(event), target)
+
+    def on_recorded(_event: Any, target: Any, recorded: RecordedEvent) -> None:
+        own = own_copy(codec, recorded)
+        handler(own.event, target, own)
+
+    return on_recorded if wants_recorded else on_event
 
 
 class _Stop(Exception):
@@ -234,7 +264,7 @@ class Projector:
         limits: dict[ModelRun, int],
         one_by_one: bool,
     ) -> None:
-        first, last = events[0].position, events[-1].position
+        first, last = bounds(events)
         # One may have fallen back, in an engine that lost what it had: it has to read the log again.
         due = [(run, until) for run in runs if first - 1 <= run.checkpoint < (until := limits.get(run, last))]
         if not due:
@@ -296,14 +326,19 @@ class Projector:
     ) -> list[_Taker]:
         """Which models take events of this class, and how; all stop at one that can't be decoded."""
         found: list[_Taker] = []
+        codec = self._store.codec
         for run, until in due:
             handler = run.model.handlers.get(kind)
             skipped = self._skips.of(run.model.name)
             if handler is not None:
                 target = transaction.target(run.key)
                 found.append(
-                    (run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
+                    _Taker(run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
                 )
             elif kind is Undecodable:
-                found.append((run, None, False, None, run.checkpoint, until, skipped))
-        return found
+                found.append(_Taker(run, None, False, None, run.checkpoint, until, skipped))
+        # A model alone would see events as they are in the log: what one does to a list there is no other's affair.
+        return [
+            taker._replace(fn=_on_own_copy(codec, kind, taker.fn, taker.wants_recorded))
+            for taker in found[:-1]
+        ] + found[-1:]

@@ -24,6 +24,7 @@ from actors.reply import Reply
 from actors.worker import Worker, tell
 from storage import EventLog, RecordedEvent, StorageError
 from storage.damage import is_damage
+from storage.stored_events import CommittedEvents, bounds
 
 __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
 
@@ -184,15 +185,14 @@ class ReadReplica(Worker):
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
         most = self._most()
         waiting = self.mailbox.drain(most, Apply)
-        if not waiting:
-            return first.events
-        events = list(first.events)
+        parts, number = [first.events], len(first.events)
         for index, one in enumerate(waiting):
-            if len(events) >= most:
+            if number >= most:
                 self.mailbox.hold(waiting[index:])
                 break
-            events += one.events
-        return events
+            parts.append(one.events)
+            number += len(one.events)
+        return CommittedEvents.joined(parts)
 
     def _live(self) -> list[ModelRun]:
         """The models that have all that the replica has had, and get what comes."""
@@ -200,11 +200,12 @@ class ReadReplica(Worker):
         return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
 
     def _apply(self, events: Sequence[RecordedEvent]) -> None:
-        if events[0].position > self._position + 1:
+        first, last = bounds(events)
+        if first > self._position + 1:
             # Something was lost on the way, with an earlier incarnation: the log has it.
             self._join()
             return
-        if events[-1].position > self._position:
+        if last > self._position:
             self._advance(events)
         self._sync.put(Applied(self.name, self._position))
 
@@ -225,13 +226,13 @@ class ReadReplica(Worker):
         stopped = self._projector.apply(events, live) if live else ()
         took = time.monotonic() - began
         self._limit = adapted(self._limit, took, len(events), BATCH_SECONDS, PRESSED_BATCH, MOST_BATCH)
-        position = events[-1].position
+        first, position = bounds(events)
         self._position = position
         for run in stopped:
             self._filling.report(run)
         self._publish()
         if self._listeners:
-            lag = self._progress.lag_seconds(events[0].position - 1)
+            lag = self._progress.lag_seconds(first - 1)
             tell(self._listeners, self.name, position, lag)
 
     def _join(self) -> None:

@@ -45,7 +45,7 @@ class Given:
     @property
     def recorded(self) -> list[RecordedEvent]:
         """Everything that has happened, as the log would have it."""
-        return list(self._history.events)
+        return list(self._history.own())
 
     # -- the write side -------------------------------------------------------------------------
     def when(
@@ -82,7 +82,7 @@ class Given:
     # -- the read side --------------------------------------------------------------------------
     def view(self, *models: ReadModel) -> Projected:
         """The tables of these models (all, when none is given), to be read as in a query; for a `with` block."""
-        return Projected(self._domain, models or list(self._domain.models.values()), self._history.events)
+        return Projected(self._domain, models or list(self._domain.models.values()), self._history.own())
 
     def then_rows(self, table: TableSchema, rows: Iterable[Mapping[str, Any]]) -> Given:
         """The table holds exactly these rows; in which order they are written here does not matter."""
@@ -101,7 +101,7 @@ class Given:
         spec.check(query)
         if spec.validate is not None:
             spec.validate(query)
-        with Projected(self._domain, spec.models, self._history.events) as view:
+        with Projected(self._domain, spec.models, self._history.own()) as view:
             return listed(query.run(view))
 
     def asked(self, query: Any) -> Asked:

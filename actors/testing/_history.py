@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineRun
 from actors.writer.states import StateCache
 from storage import CommandRecord, RecordedEvent
+from storage.stored_events import CommittedEvents
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
 
@@ -76,17 +77,25 @@ class MemoryHistory:
 
     def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
         """Events after a position."""
-        return self.events[after : self.head if until is None else until][:limit]
+        return self._own(self.events[after : self.head if until is None else until][:limit])
 
     def read_stream(
         self, stream: str, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
         """Events of one stream after a version."""
-        return [one for one in self.events if one.stream == stream and one.version > after_version][:limit]
+        found = [one for one in self.events if one.stream == stream and one.version > after_version]
+        return self._own(found[:limit])
 
     def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """Events with a tag after a position."""
-        return [one for one in self.events[after:] if tag in one.tags][:limit]
+        return self._own([one for one in self.events[after:] if tag in one.tags][:limit])
+
+    def own(self) -> Sequence[RecordedEvent]:
+        """All events, for somebody who may do with what is in them what it likes."""
+        return CommittedEvents(self.domain.codec, self.events)
+
+    def _own(self, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+        return list(CommittedEvents(self.domain.codec, events))
 
     def stream_version(self, stream: str) -> int:
         """The version of a stream, 0 when it is new."""
@@ -131,7 +140,7 @@ class MemoryHistory:
         if self._inline is None:
             self._inline = inline_tables(self.domain)
             if self._inline is not None:
-                self._inline.project(self.events)
+                self._inline.project(self.own())
         return self._inline
 
     def add(self, event: Any) -> None:
@@ -152,7 +161,7 @@ class MemoryHistory:
             stream = spec.stream_of(given.event)
         submission = Submission(None, None, stream, f"given-{self.head + 1}", b"", fresh=True)
         submission.events = [given.event]
-        submission.metadata = given.metadata
+        submission.metadata = self.domain.codec.own(given.metadata)
         outcome = self.decide(submission, given.time)
         if isinstance(outcome, Exception):
             raise outcome

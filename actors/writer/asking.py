@@ -10,8 +10,10 @@ from actors.definition.specs import CommandSpec, CompiledDomain, Decider
 from actors.errors import ActorsError, DeciderFailed, InvalidMessage, Rejected, described
 from actors.messages import Submission
 from actors.writer.reader import Reader
+from storage import CodecError
+from storage.codec import Codec
 
-__all__ = ["MAX_EVENTS", "ask"]
+__all__ = ["MAX_EVENTS", "ask", "own_details"]
 
 MAX_EVENTS = 100_000
 """Events that one command may give; a decider that yields without end is stopped there."""
@@ -77,3 +79,28 @@ def _events_of(
             "nothing was written; split the command"
         )
     return events
+
+
+def own_details(codec: Codec, details: dict[str, Any]) -> dict[str, Any]:
+    """The details of a refusal for the caller alone: a decider may have put parts of a state there.
+
+    Values that messages may hold are as decoding gives them; of others the lists, dicts and sets are copied.
+    """
+    try:
+        own: dict[str, Any] = codec.own(details)
+    except CodecError:
+        own = {name: _copied(codec, value) for name, value in details.items()}
+    return own
+
+
+def _copied(codec: Codec, value: Any) -> Any:
+    try:
+        return codec.own(value)
+    except CodecError:
+        pass
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(codec, item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return kind(_copied(codec, item) for item in value)
+    return value.copy() if kind is set else value

@@ -162,7 +162,7 @@ class CommandHandler(Worker):
         else:
             overlay.merge()
             if overlay.events:
-                self._publish(Committed(overlay.events[0].position, overlay.position, overlay.events))
+                self._publish(Committed(overlay.events[0].position, overlay.position, overlay.committed()))
             self._reply(decided)
         return len(batch)
 

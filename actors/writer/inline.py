@@ -18,6 +18,7 @@ from actors.replicas.skipping import Skips
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
 from storage.inline import InlineBatch
 from storage.pending import PendingTable
+from storage.stored_events import own_copy
 
 __all__ = ["InlineModels", "InlineRun", "fill"]
 
@@ -33,6 +34,7 @@ class InlineModels:
     """The inline models of a domain: which of them takes which event, and whose a table is."""
 
     def __init__(self, domain: CompiledDomain) -> None:
+        self.codec = domain.codec
         self.models = [model for model in domain.models.values() if model.inline]
         self.handlers: dict[type, list[tuple[ReadModel, Handler]]] = {}
         for model in self.models:
@@ -86,9 +88,14 @@ class InlineRun:
         handlers = self._models.handlers
         try:
             for recorded in events:
-                for model, handler in handlers.get(recorded.event.__class__, ()):
+                taking = handlers.get(recorded.event.__class__, ())
+                for number, (model, handler) in enumerate(taking, 1):
+                    # The last one gets the event itself.
+                    last = number == len(taking)
                     try:
-                        self.apply(model, handler, recorded)
+                        self.apply(
+                            model, handler, recorded if last else own_copy(self._models.codec, recorded)
+                        )
                     except Rejected:
                         raise
                     except BaseException as error:
@@ -170,7 +177,7 @@ def _fill_batch(
             if position <= behind.get(model.name, position) or position in skips.of(model.name):
                 continue
             try:
-                run.apply(model, handler, recorded)
+                run.apply(model, handler, own_copy(models.codec, recorded))
             except Exception as failure:
                 batch.close()
                 raise ModelStopped(

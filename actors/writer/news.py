@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from actors.messages import Committed
+from storage.stored_events import CommittedEvents
 
 __all__ = ["LINGER", "News"]
 
@@ -52,7 +53,9 @@ class News:
                 self._held = committed
                 self.announce(held)
             else:
-                self._held = Committed(held.first, committed.last, [*held.events, *committed.events])
+                self._held = Committed(
+                    held.first, committed.last, CommittedEvents.joined((held.events, committed.events))
+                )
 
     def due(self, now: float, awaited: bool) -> bool:
         """Whether a writer that is about to wait for the disk should tell; `awaited` says that somebody waits for it."""

@@ -6,13 +6,14 @@ Used by the command handler's thread alone.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
 from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from actors.read_model import name_of, place_of
-from storage import CommandRecord, RecordedEvent
+from storage import CodecError, CommandRecord, RecordedEvent
 
 __all__ = ["UNLOADED", "History", "StateCache", "evolve", "evolved"]
 
@@ -73,12 +74,18 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
             f"evolver {name_of(evolver)} ({place_of(evolver)}) failed on event {spec.name} with "
             f"{described(error)}; an evolver must never fail"
         ) from error
-    if spec.state is not None and after.__class__ not in spec.state.classes:
-        wanted = " or ".join(cls.__name__ for cls in spec.state.classes)
-        raise DeciderFailed(
-            f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {after!r:.100} for event {spec.name}, "
-            f"not a {wanted}; return the new state"
-        )
+    owner = spec.state
+    if owner is not None:
+        if after.__class__ not in owner.classes:
+            wanted = " or ".join(cls.__name__ for cls in owner.classes)
+            raise DeciderFailed(
+                f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {after!r:.100} for event {spec.name}, "
+                f"not a {wanted}; return the new state"
+            )
+        if owner.faithful is not None and not owner.faithful(after):
+            # As a snapshot of it would give it. What can't be in a snapshot comes from the events each time.
+            with suppress(CodecError):
+                after = domain.codec.decode(domain.codec.pack(after))
     return after
 
 

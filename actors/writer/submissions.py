@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from actors.definition.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
 from actors.messages import Submission
 from actors.reply import Reply
+from storage import CodecError
 from storage.canonical import digest_of
 from storage.limits import MAX_NAME_BYTES
 
@@ -39,7 +41,14 @@ class SubmissionMaker:
         if spec is None:
             raise unknown(command, "command", self._domain)
         check_message(spec, command)
-        sent = options.get("sent", command)
+        sent = options.get("sent")
+        if sent is not None:
+            sent = self._domain.codec.own(sent)
+        if spec.lasts is not None and not spec.lasts(command):
+            # From here on the caller may do with the lists in it what it likes.
+            command = self._domain.codec.own(command)
+        if sent is None:
+            sent = command
         canonical = self._domain.canonical.encode(sent)
         return self._submission(command, spec, spec.stream_of(command), sent, canonical, options, metadata)
 
@@ -55,6 +64,7 @@ class SubmissionMaker:
             spec.check(event)
         if not given:
             raise InvalidMessage(f"append() to {stream!r} was given no events")
+        given = list(map(self._domain.codec.own, given))
         codec = self._domain.canonical
         sent = [stream, *given]
         canonical = codec.pack(sent)
@@ -82,11 +92,18 @@ class SubmissionMaker:
             submission.sent = sent
         if options:
             submission.expected_version = _checked_version(options.get("expected_version"))
-            submission.causation_id = options.get("causation_id")
-            submission.correlation_id = options.get("correlation_id")
+            submission.causation_id = self._own(options.get("causation_id"))
+            submission.correlation_id = self._own(options.get("correlation_id"))
             submission.deadline = _monotonic_deadline(options.get("deadline"))
-        submission.metadata = metadata or None
+        if metadata:
+            submission.metadata = self._own(metadata)
         return submission
+
+    def _own(self, value: Any) -> Any:
+        """What the caller can't change any more. What can't be stored is refused with the event that it comes with."""
+        with suppress(CodecError):
+            return self._domain.codec.own(value)
+        return value
 
 
 def _checked_version(expected: Any) -> int | None:

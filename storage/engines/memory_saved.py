@@ -81,6 +81,8 @@ class Saver:
             return
         try:
             plain = {name: self._wrapped(name, value) for name, value in values.items()}
+            if not self._codec.faithful(plain):
+                raise CodecError("one would come back as something else: a zone as its offset, for example")
             payload = self._codec.pack([self._build, checkpoint, plain, *([digest] if digest else [])])
         except CodecError as error:
             self.possible = False

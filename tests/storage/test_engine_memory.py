@@ -7,8 +7,10 @@ import random
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -194,6 +196,20 @@ def test_what_is_no_collection_takes_the_place_of_one_and_comes_back(directory, 
         assert snapshot.target[one] == value
     assert again.checkpoint == 1
     again.close()
+
+
+@pytest.mark.parametrize(
+    "value", [bytearray(b"x"), [datetime(2026, 3, 28, tzinfo=ZoneInfo("Europe/Berlin"))]], ids=repr
+)
+def test_objects_that_would_come_back_with_other_values_are_filled_from_the_log(
+    store, directory, caplog, value
+):
+    objects = store.begin()
+    objects[totals]["odd"] = {"deep": value}
+    store.commit(1)
+    store.close()
+    assert "would come back as something else" in caplog.text
+    assert MemoryStore.open(directory, SCHEMA, Codec()).checkpoint == 0
 
 
 def test_what_the_codec_cannot_encode_is_said_once_and_not_saved(store, directory, caplog):

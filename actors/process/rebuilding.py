@@ -96,6 +96,8 @@ class Rebuilding:
         """A rejection, or the firing of a timer that the new version has set as well."""
         book, input = self._book, past.input
         if input.id in book.skipped:
+            if input.kind == "timer":
+                book.forget_timer(plan, input.key, input.id)
             return
         aside = book.quarantine.aside(input.key)
         handled = aside is None or past.order < aside.order

@@ -1,11 +1,13 @@
 """The process that test_process_crash kills: threads place and cancel orders, a process manager does the rest.
 
-Run as `python -m tests.system.process_crash_child STORE LEDGER ROUND [broken]`. With "broken" the process manager is
-robbed of what makes it exactly once, so that the test can show that it would notice.
+Run as `python -m tests.system.process_crash_child STORE LEDGER ROUND [broken]`. In each round handlers fail for some
+orders, and deciders for others, most of the time: their instances are set aside, and go on in between or in another round. With
+"broken" the process manager is robbed of what makes it exactly once, so that the test can show that it would notice.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -13,10 +15,11 @@ import secrets
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from actors import Rejected, System
-from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, use_gateway
+from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, fulfilment, use_gateway
 from actors.process.deciding import Do
 from actors.process.plan import Plan
 
@@ -69,6 +72,38 @@ def break_exactly_once() -> None:
     Do._id = lambda self, suffix: f"{sound_id(self, suffix)}-{secrets.token_hex(4)}"
 
 
+def spoil(number: str) -> None:
+    """Have handlers of the process manager, and deciders of its commands, fail for some orders of this round."""
+
+    def fails(order_id: str, what: str) -> bool:
+        spoilt = random.Random(f"{number} {order_id} {what}").random() < 0.2
+        return spoilt and random.random() < 0.9
+
+    def handler(fn: Any) -> Any:
+        @functools.wraps(fn)
+        def run(state: Any, message: Any, do: Do) -> Any:
+            if fails(do.key, type(message).__name__):
+                raise RuntimeError("a handler that fails for this order")
+            return fn(state, message, do)
+
+        return run
+
+    def decider(fn: Any) -> Any:
+        @functools.wraps(fn)
+        def run(state: Any, command: Any, *read: Any) -> Any:
+            if fails(command.order_id, "decider"):
+                raise RuntimeError("a decider that fails for this order")
+            return fn(state, command, *read)
+
+        return run
+
+    fulfilment.rules[:] = [replace(rule, fn=handler(rule.fn)) for rule in fulfilment.rules]
+    for place, rule in enumerate(delivery.deciders):
+        annotated = {str(one) for one in rule.fn.__annotations__.values()}
+        if annotated & {"RequestPayment", "ArrangeShipment"}:
+            delivery.deciders[place] = replace(rule, fn=decider(rule.fn))
+
+
 def work(system: System, name: str, failed: threading.Event) -> None:
     """Place orders, cancel some of them at once, some later, some twice; stock up too little."""
     dice = random.Random(name)
@@ -93,6 +128,8 @@ def main(store: str, ledger: str, number: str, *options: str) -> None:
     use_gateway(Ledger(ledger, unreliable=True))
     if "broken" in options:
         break_exactly_once()
+    else:
+        spoil(number)
     failed = threading.Event()
     with System.open(store, delivery, replicas=1) as system:
         print("open", flush=True)

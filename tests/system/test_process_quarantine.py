@@ -17,7 +17,7 @@ from actors.process.manager import ManagerActor
 from actors.testing import TestSystem
 from storage import DamagedStore, EventLog
 from tests.helpers import wait_until
-from tests.system.jobs import Begin, Nudge, Undone, Work, World, jobs_of
+from tests.system.jobs import DELAY, Begin, Nudge, Undone, Work, World, jobs_of
 from tests.system.test_faults import put_fault
 from tests.system.test_process_managers import LATER, events_of, opened, works
 
@@ -262,6 +262,62 @@ def test_timers_rejections_and_answers_wait_with_their_instance_and_come_in_orde
         system.wait_processes()
         assert heard[:5] == ["Begun", "Worked", "Nudged", "Work", "Later"]
         assert events_of(system, Undone).count(Undone("a", "late")) == 1
+
+
+def forgetful(version: int, *, other_state: bool) -> tuple[Domain, type]:
+    """A manager whose state's class gets another name, so that what is stored of it can't be read."""
+    domain = Domain("forgetful")
+
+    @domain.event(state=None, name="Seen")
+    class Seen:
+        name: str
+
+    keeper = domain.process_manager("keeper", key="name", start="beginning", version=version)
+
+    @keeper.state(name="Another" if other_state else "Known")
+    class Known:
+        name: str
+        times: int = 1
+
+    @keeper.timer(name="Later")
+    class Later:
+        name: str
+
+    @keeper.on(Seen)
+    def on_seen(state: Known | None, event: Any, do: Do) -> Any:
+        do.after(DELAY, Later(event.name))
+        return Known(event.name, state.times + 1 if state else 1)
+
+    @keeper.on_timer(Later)
+    def on_later(state: Known, _timer: Any, _do: Do) -> Any:
+        return Known(state.name, state.times + 100)
+
+    return domain, Seen
+
+
+def test_states_that_a_release_can_not_read_are_set_aside_with_their_timers_and_built_anew(
+    store_path: Path,
+) -> None:
+    domain, seen = forgetful(1, other_state=False)
+    with opened(store_path, domain) as system:
+        system.append("seen", [seen("a"), seen("b")])
+        system.wait_processes()
+    domain, seen = forgetful(1, other_state=True)
+    with opened(store_path, domain) as system:
+        system.append("seen", [seen("a"), seen("c")])
+        system.advance(LATER)
+        wait_until(lambda: [one.waiting for one in system.quarantined("keeper")] == [2, 1])
+        assert [one.key for one in system.quarantined("keeper")] == ["a", "b"]
+        assert all("Known" in one.error for one in system.quarantined("keeper"))
+        assert system.process_state("keeper", "c").times in (1, 101)
+        assert system.skip_instance("keeper", "b") == "keeper:2:t0"
+        wait_until(lambda: [one.key for one in system.quarantined("keeper")] == ["a"])
+    domain, seen = forgetful(2, other_state=True)
+    with opened(store_path, domain) as system:
+        system.advance(3 * LATER)
+        system.wait_processes()
+        assert system.process_state("keeper", "a").times == 202
+        assert system.process_state("keeper", "b").times == 1
 
 
 # -- looking after -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.mailbox import Mailbox
 from actors.queries.query_actor import QueryActor
+from actors.read_model import name_of
 from actors.replicas.read_replica import ReadReplica
 from actors.replicas.sync import Sync
 from actors.replicas.turns import Turns
@@ -28,6 +29,10 @@ def children_of(
     sync_mailbox = Mailbox()
     replica_mailboxes = {name: Mailbox() for name in runtime.homes}
     turns = Turns()
+    calls = runtime.calls
+    slots = {name: calls.slot("listener", f"on_applied of {name}", name_of) for name in replica_mailboxes}
+    broadcast = calls.slot("listener", "on_broadcast", name_of)
+    committed = calls.slot("listener", "on_committed", name_of)
 
     def add(name: str, mailbox: Mailbox, start: Any) -> None:
         children[name] = Child(name, mailbox, start)
@@ -40,7 +45,7 @@ def children_of(
         add(
             name,
             replica_mailboxes[name],
-            lambda child, home=home: ReadReplica.start(
+            lambda child, home=home, slot=slots[name]: ReadReplica.start(
                 child.name,
                 child.mailbox,
                 replica_exited,
@@ -51,6 +56,7 @@ def children_of(
                 turns=turns,
                 share=runtime.settings.rebuild_share,
                 listeners=runtime.applied_listeners,
+                slot=slot,
             ),
         )
     for desk in runtime.query_desks if runtime.crew is None else ():
@@ -81,6 +87,7 @@ def children_of(
             replicas=replica_mailboxes,
             progress=runtime.progress,
             listeners=runtime.broadcast_listeners,
+            slot=broadcast,
         ),
     )
     add(
@@ -97,6 +104,7 @@ def children_of(
             announce=sync_mailbox.put,
             cache_states=runtime.settings.cache_states,
             listeners=runtime.committed_listeners,
+            slot=committed,
         ),
     )
     for name, mailbox, start in runtime.processes.actors(exited):

@@ -8,6 +8,7 @@ from typing import Any
 from actors.replicas.rebuilds import Rebuild
 
 __all__ = [
+    "Activity",
     "ActorHealth",
     "CacheHealth",
     "Health",
@@ -16,6 +17,20 @@ __all__ = [
     "ReplicaHealth",
     "WriterHealth",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A call of the program's own code, or a commit, that has been running for so many `seconds`.
+
+    `kind` is "decider", "query", "projection", "handler" or "effect" of a process manager, "consumer", "listener",
+    "callback" of a future, "middleware" or "commit"; `name` says whose, `at` what it is at: the event, the instance.
+    """
+
+    kind: str
+    name: str
+    at: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,11 @@ class ModelHealth:
 
     `full` says then that there was no room: it goes on by itself once there is. `version` is the one that serves;
     `frozen` says that its code is gone, so that it stands still until another build takes its place.
+
+    `lag` is in positions, `lag_seconds` the age of the oldest event that it has not applied. `state` is "current",
+    "moving" while it is behind and gets on, "filling" while it does so after the opening or from the beginning, "standing
+    still", or "stopped"; `still` is for how many seconds it has not moved though it is behind, `events_per_second` how
+    fast it moves, None while nothing is known of that.
     """
 
     name: str
@@ -57,6 +77,10 @@ class ModelHealth:
     failure: str | None
     full: bool = False
     frozen: bool = False
+    lag_seconds: float = 0.0
+    state: str = "current"
+    still: float = 0.0
+    events_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +117,8 @@ class CacheHealth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessHealth:
-    """One process manager; `position` is what it has handled, `lag` what it has not.
+    """One process manager; `position` is what it has handled, `lag` what it has not, and `lag_seconds` the age of the
+    oldest of that.
 
     `effects` wait to be delivered, `parked` ones were given up; `rejections` found no handler since the opening.
     `rebuilding` is the position that its states are being built up to, `stopped_at` the input that it fails on with
@@ -116,11 +141,15 @@ class ProcessHealth:
     trouble: str | None
     quarantined: int = 0
     quarantine: tuple[str, ...] = ()
+    lag_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The whole system. `problems` is empty when `status` is "ok"; each one is a sentence.
+    """The whole system. `problems` is empty when `status` is "ok": everything moves, or has nothing to do.
+
+    Each problem is a sentence. `running` is all code of the program's own that runs at this moment, the longest first;
+    one that runs for longer than `busy_limit` seconds is a problem, too (a decider: `decider_limit`).
 
     `rebuilds` are the builds that are filled beside those that serve, `skipped` counts the events that a model was
     told to pass over; `cache` is None where no query has its results kept.
@@ -137,6 +166,7 @@ class Health:
     skipped: int = 0
     cache: CacheHealth | None = None
     processes: tuple[ProcessHealth, ...] = ()
+    running: tuple[Activity, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

@@ -25,6 +25,8 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from actors.errors import MiddlewareFailed, SystemClosed
+from actors.read_model import name_of
+from actors.running import Calls
 
 __all__ = ["Call", "Middleware", "arun", "run", "submit"]
 
@@ -56,11 +58,16 @@ class Call:
 Middleware = Callable[[Call], Generator[None, Any, Any]]
 
 
-def run(chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Any]) -> Any:
-    """Run the call through the chain and return its outcome; everything runs on the caller's thread."""
+def run(
+    chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Any], calls: Calls | None = None
+) -> Any:
+    """Run the call through the chain and return its outcome; everything runs on the caller's thread.
+
+    `calls` is told, here and below, of each middleware for as long as it runs.
+    """
     if not chain:
         return terminal(call)
-    drive = _Drive(chain, call)
+    drive = _Drive(chain, call, calls)
     while drive.pending:
         try:
             outcome = terminal(call)
@@ -71,11 +78,16 @@ def run(chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Any]
     return drive.result()
 
 
-async def arun(chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Awaitable[Any]]) -> Any:
+async def arun(
+    chain: Sequence[Middleware],
+    call: Call,
+    terminal: Callable[[Call], Awaitable[Any]],
+    calls: Calls | None = None,
+) -> Any:
     """``run`` with a terminal that is awaited; everything runs in the event loop's thread."""
     if not chain:
         return await terminal(call)
-    drive = _Drive(chain, call)
+    drive = _Drive(chain, call, calls)
     while drive.pending:
         try:
             outcome = await terminal(call)
@@ -87,7 +99,11 @@ async def arun(chain: Sequence[Middleware], call: Call, terminal: Callable[[Call
 
 
 def submit(
-    chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Future[Any]], executor: Executor
+    chain: Sequence[Middleware],
+    call: Call,
+    terminal: Callable[[Call], Future[Any]],
+    executor: Executor,
+    calls: Calls | None = None,
 ) -> Future[Any]:
     """``run`` with a terminal that gives a future; returns at once with a future of the outcome.
 
@@ -96,7 +112,7 @@ def submit(
     """
     if not chain:
         return terminal(call)
-    drive = _Drive(chain, call)
+    drive = _Drive(chain, call, calls)
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()
     context = contextvars.copy_context()
@@ -145,11 +161,12 @@ def submit(
 class _Drive:
     """The protocol: which generator runs next, and with what. While ``pending``, the terminal is to be called."""
 
-    __slots__ = ("_call", "_chain", "_error", "_outcome", "_stack", "pending")
+    __slots__ = ("_call", "_calls", "_chain", "_error", "_outcome", "_stack", "pending")
 
-    def __init__(self, chain: Sequence[Middleware], call: Call) -> None:
+    def __init__(self, chain: Sequence[Middleware], call: Call, calls: Calls | None) -> None:
         self._chain = chain
         self._call = call
+        self._calls = Calls() if calls is None else calls
         self._stack: list[Generator[None, Any, Any]] = []
         self._outcome: Any = None
         self._error: BaseException | None = None
@@ -176,14 +193,20 @@ class _Drive:
     def _advance(self, down: bool) -> None:
         """Go down, starting generators, and up, giving each the outcome of what is below it; one that yields
         again turns it down once more. Stops where the terminal's turn is, or above the outermost one."""
-        while True:
-            if down and len(self._stack) == len(self._chain):
-                self.pending = True
-                return
-            if not down and not self._stack:
-                self.pending = False
-                return
-            down = self._start() if down else self._give()
+        message = type(self._call.message).__name__
+        slot = self._calls.slot("middleware", f"around {self._call.kind} {message}", name_of)
+        try:
+            while True:
+                if down and len(self._stack) == len(self._chain):
+                    self.pending = True
+                    return
+                if not down and not self._stack:
+                    self.pending = False
+                    return
+                slot.begin(self._chain[len(self._stack) - (not down)])
+                down = self._start() if down else self._give()
+        finally:
+            self._calls.drop(slot)
 
     def _start(self) -> bool:
         middleware = self._chain[len(self._stack)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from actors.health import (
+    Activity,
     ActorHealth,
     CacheHealth,
     Health,
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-QUERY_LIMIT = 10.0
-"""Seconds after which a query that still runs is reported: no caller waits that long unless told to."""
-
 
 def report(runtime: Runtime) -> Health:
     """How everything is, now."""
@@ -35,9 +33,12 @@ def report(runtime: Runtime) -> Health:
     actors = tuple(_actor(child) for child in runtime.children.values())
     building = rebuilds(runtime)
     processes = runtime.processes.health()
+    running = runtime.monitor.running()
     problems = (
         *_problems(runtime, writer, replicas, actors, building),
-        *_process_problems(processes),
+        *_hanging(runtime, running),
+        *_lagging(runtime, replicas, running),
+        *_process_problems(runtime, processes),
         *runtime.consumers.problems(),
     )
     return Health(
@@ -52,6 +53,7 @@ def report(runtime: Runtime) -> Health:
         len(runtime.skips),
         _cache(runtime),
         processes,
+        running,
     )
 
 
@@ -77,21 +79,25 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
     entries = runtime.progress.replicas[name]
     frozen = {one.name for one in projector.frozen}
     models = []
-    for model, entry in entries.items():
+    for model in entries:
         version, _, failure = projector.serving(model)
-        applied = entry.applied
+        lag = runtime.monitor.lag(name, model)
         models.append(
             ModelHealth(
                 model,
                 version,
-                applied,
-                max(head - applied, 0),
+                lag.position,
+                lag.behind,
                 None if failure is None else failure.position,
                 None
                 if failure is None
                 else f"event {failure.type} at position {failure.position}: {failure.text}",
                 failure is not None and failure.full,
                 model in frozen,
+                round(lag.seconds, 6),
+                "stopped" if failure is not None else lag.state,
+                round(lag.still, 3),
+                lag.rate,
             )
         )
     worst = min((model.applied for model in models), default=head)
@@ -125,19 +131,8 @@ def _problems(
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     if runtime.upkeep.log_gone is not None:
         found.append(runtime.upkeep.log_gone)
-    if writer.busy_with is not None and writer.busy_with[2] > runtime.settings.decider_limit:
-        command, stream, seconds = writer.busy_with
-        found.append(
-            f"{command} on stream {stream!r} has been deciding for {seconds:.1f} s; nothing else is handled"
-        )
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")
-    for desk in runtime.query_desks:
-        activity = desk.stats.activity
-        if activity is not None and time.monotonic() - activity[1] > QUERY_LIMIT:
-            found.append(
-                f"query {activity[0]} has been running on {desk.name} for more than {QUERY_LIMIT:g} s"
-            )
     for one in building:
         if one.failure is not None:
             found.append(
@@ -146,6 +141,8 @@ def _problems(
     for replica in replicas:
         if runtime.crew is not None and not runtime.crew.stations[replica.name].ready:
             found.append(f"{replica.name} has no worker process at present: one is being started")
+        elif runtime.crew is not None and runtime.crew.stations[replica.name].unanswering:
+            found.append(runtime.crew.stations[replica.name].silence())
         elif replica.left_out:
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
@@ -157,8 +154,58 @@ def _problems(
     return found
 
 
-def _process_problems(processes: Iterable[ProcessHealth]) -> Iterator[str]:
+def _hanging(runtime: Runtime, running: Iterable[Activity]) -> Iterator[str]:
+    """What has been running for longer than it may."""
+    settings = runtime.settings
+    unwatched = runtime.monitor.unwatched()
+    if unwatched > settings.busy_limit:
+        yield f"the supervisor has not looked after the system for {unwatched:.1f} s: what is said here may be old"
+    for one in running:
+        if one.seconds > (settings.decider_limit if one.kind == "decider" else settings.busy_limit):
+            yield _hangs(one)
+
+
+def _hangs(one: Activity) -> str:
+    long = f"{one.seconds:.1f} s"
+    if one.kind == "decider":
+        return f"{one.name} {one.at} has been deciding for {long}; nothing else is handled"
+    if one.kind == "commit":
+        return f"a commit has been under way for {long}: the disk does not take it; nothing else is handled"
+    if one.kind == "projection" and " on " not in one.name:
+        return f"{one.name} has been {one.at} for {long}; it applies nothing else"
+    if one.kind == "projection":
+        return f"the projection of {one.name} has been {one.at} for {long}; that replica applies nothing else"
+    if one.kind == "query":
+        return f"query {one.name} has been running {one.at} for {long}"
+    return f"{one.kind} {one.name} has been running for {long}: {one.at}"
+
+
+def _lagging(
+    runtime: Runtime, replicas: Iterable[ReplicaHealth], running: Iterable[Activity]
+) -> Iterator[str]:
+    """The models that are too far behind, but for those that are named already as what they are."""
+    limit = runtime.settings.lag_limit
+    named = {
+        one.name for one in running if one.kind == "projection" and one.seconds > runtime.settings.busy_limit
+    }
+    for replica in replicas:
+        crew = runtime.crew
+        if crew is not None and (
+            not crew.stations[replica.name].ready or crew.stations[replica.name].unanswering
+        ):
+            continue
+        for model in replica.models:
+            if model.lag_seconds <= limit or model.stopped_at is not None:
+                continue
+            if f"{model.name} on {replica.name}" not in named:
+                yield f"model {model.name} on {replica.name} is {runtime.monitor.lag_told(replica.name, model.name)}"
+
+
+def _process_problems(runtime: Runtime, processes: Iterable[ProcessHealth]) -> Iterator[str]:
     for one in processes:
+        if one.lag_seconds > runtime.settings.lag_limit and one.stopped_at is None and one.trouble is None:
+            lag = runtime.monitor.lag_of_process(one.name, one.position)
+            yield f"process manager {one.name} is {lag.text}"
         if one.stopped_at is not None:
             yield f"process manager {one.name} is stopped at {one.stopped_at}"
         if one.trouble is not None:

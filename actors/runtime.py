@@ -19,6 +19,7 @@ from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, Sys
 from actors.health import Health
 from actors.live.consumers import Consumers
 from actors.mailbox import Mailbox
+from actors.monitor import Monitor
 from actors.process.processes import Processes
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.cache import ResultCache
@@ -33,6 +34,7 @@ from actors.replicas.read_replica import BeginAnew
 from actors.replicas.row_damage import others_serve
 from actors.replicas.skipping import Skips
 from actors.report import report
+from actors.running import Calls
 from actors.settings import Settings
 from actors.supervisor import Child, Supervisor
 from actors.upkeep import Upkeep
@@ -91,7 +93,9 @@ class Runtime:
         placed = place_models(domain.models, list(homes))
         kind = Progress if crew is None else crew.progress_class
         self.progress = kind(log.head, list(domain.models), list(homes), placed)
+        self.calls = Calls()
         self.desk = WriterDesk()
+        self.calls.add(self.desk.callbacks)
         self.progress.nudge = self.desk.news.tell_now
         for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
@@ -107,9 +111,12 @@ class Runtime:
             ]
         )
         self.children: dict[str, Child] = {}
-        self.writes = WriteGateway(domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding)
-        self.consumers = Consumers(log, self.progress, self.writes)
-        self.processes = Processes(domain, log, self.writes, self.progress)
+        self.writes = WriteGateway(
+            domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding, self.calls
+        )
+        self.consumers = Consumers(log, self.progress, self.writes, self.calls)
+        self.processes = Processes(domain, log, self.writes, self.progress, self.calls, settings.busy_limit)
+        self.monitor = Monitor(self)
         if self.processes.running:
             self.committed_listeners.append(self.processes.wake)
         self.balancer = Balancer(self.query_desks)
@@ -128,6 +135,7 @@ class Runtime:
             self.cache,
         )
         self.views = Views(domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn)
+        self.reads.why_not = self.monitor.why_not
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
         if crew is not None:
@@ -220,6 +228,7 @@ class Runtime:
             child.mailbox.close(self._refusal)
             if name == "command-handler":
                 self._give_up_writer()
+        self.processes.close()
         if stuck:
             logger.error("closing %s: given up within %g s: %s", self.path, timeout, ", ".join(stuck))
         self.progress.close()
@@ -280,8 +289,10 @@ class Runtime:
                 f"the system on {self.path} was closed before every replica applied {position}"
             )
         if not reached:
+            models = list(dict.fromkeys(name for held in progress.replicas.values() for name in held))
             raise ConsistencyTimeout(
-                f"not every replica applied position {position} within {timeout:g} s; look at health()"
+                f"not every replica applied position {position} within {timeout:g} s: "
+                f"{self.monitor.why_not(models, position)}; give a longer timeout=, or look at health()"
             )
 
     def health(self) -> Health:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
-SECONDS = ("decider_limit", "view_max_age")
+SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age")
 WORKERS = ("thread", "process")
 
 
@@ -22,6 +22,9 @@ class Settings:
     cache_states: int
     max_message_bytes: int
     decider_limit: float
+    busy_limit: float
+    lag_limit: float
+    worker_limit: float
     view_max_age: float
     rebuild_share: float
     result_cache: int

@@ -58,6 +58,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         cache_states: int = 100_000,
         max_message_bytes: int = 16 << 20,
         decider_limit: float = 5.0,
+        busy_limit: float = 10.0,
+        lag_limit: float = 10.0,
+        worker_limit: float = 10.0,
         view_max_age: float = 60.0,
         rebuild_share: float = 0.5,
         result_cache: int = 64 << 20,
@@ -70,7 +73,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         of applying. `mailbox_size` commands may wait before callers do. `map_size` bytes is the
         most that each environment may grow to; it is address space, not disk. `cache_states`
         aggregates stay in memory. Health reports a decider that runs for more than
-        `decider_limit` seconds; a view is closed after `view_max_age` seconds. Results of queries
+        `decider_limit` seconds, any other code of the program's that does so for `busy_limit`, and a read model or
+        process manager that is `lag_limit` seconds behind. A worker process that does not answer for `worker_limit`
+        seconds is replaced. A view is closed after `view_max_age` seconds. Results of queries
         that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
         A replica that serves spends no more than `rebuild_share` of its thread's time on filling
         new builds of its models, or up to 0.9 where they would never be done otherwise. With
@@ -91,6 +96,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
             cache_states=cache_states,
             max_message_bytes=max_message_bytes,
             decider_limit=decider_limit,
+            busy_limit=busy_limit,
+            lag_limit=lag_limit,
+            worker_limit=worker_limit,
             view_max_age=view_max_age,
             rebuild_share=rebuild_share,
             result_cache=result_cache,

@@ -41,6 +41,7 @@ class Upkeep:
     def tick(self) -> None:
         """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
         runtime = self._runtime
+        runtime.monitor.look()
         expired = runtime.views.expire(runtime.settings.view_max_age)
         if expired:
             logger.warning(
@@ -50,7 +51,9 @@ class Upkeep:
             if any(run.failure is not None for run in (*home.projector.runs, *home.projector.building)):
                 runtime.children[name].mailbox.put(RetryStopped())
         self._watch_decider()
-        runtime.progress.set_occupied(runtime.balancer.occupied(OCCUPIED_AFTER))
+        self.mark_occupied()
+        if runtime.crew is not None:
+            runtime.crew.look()
         now = time.monotonic()
         if now - self._readers_checked > READER_CHECK_EVERY:
             self._readers_checked = now
@@ -62,6 +65,14 @@ class Upkeep:
                 if home.condemned is None and (why := home.missing()) is not None:
                     runtime.condemn(name, store, why)
             self._watch_log()
+
+    def mark_occupied(self) -> None:
+        """Have replicas passed over whose query actors, or whose worker processes, do not get on."""
+        runtime = self._runtime
+        occupied = set(runtime.balancer.occupied(OCCUPIED_AFTER))
+        if runtime.crew is not None:
+            occupied |= runtime.crew.unanswering()
+        runtime.progress.set_occupied(occupied)
 
     def _watch_log(self) -> None:
         now = file_identity(self._log_place)

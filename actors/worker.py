@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +17,9 @@ import pykka
 
 from actors.errors import WrongThread
 from actors.mailbox import Mailbox, Request
+from actors.running import Slot
 
-__all__ = ["ActorKilled", "Kill", "Worker", "refuse_in_actor", "tell"]
+__all__ = ["ActorKilled", "Kill", "Worker", "as_actor", "refuse_in_actor", "tell"]
 
 logger = logging.getLogger("onewriter.actors")
 
@@ -41,13 +43,26 @@ def refuse_in_actor(call: str) -> None:
         )
 
 
-def tell(listeners: Iterable[Callable[..., None]], *news: Any) -> None:
-    """Call each listener; one that raises is logged, and is no reason for an actor to die."""
+@contextmanager
+def as_actor(name: str) -> Iterator[None]:
+    """Have the thread at hand count as that of an actor: what it runs may not wait for the system."""
+    _threads[threading.get_ident()] = name
+    try:
+        yield
+    finally:
+        del _threads[threading.get_ident()]
+
+
+def tell(slot: Slot, listeners: Iterable[Callable[..., None]], *news: Any) -> None:
+    """Call each listener, with a note of it in `slot`; one that raises is logged, and is no reason for an actor to die."""
     for listener in listeners:
+        slot.begin(listener)
         try:
             listener(*news)
         except Exception:
             logger.exception("listener %r failed on %r", listener, news)
+        finally:
+            slot.end()
 
 
 class Kill(Request):

@@ -129,7 +129,8 @@ class CareCalls(Calls):
         name = checked_model(model, runtime.domain, "wait_rebuilt").name
         if not rebuilding.wait_rebuilt(runtime, name, timeout):
             raise ConsistencyTimeout(
-                f"model {name!r} was not rebuilt on every replica within {timeout:g} s; it goes on, see rebuilds()"
+                f"model {name!r} was not rebuilt on every replica within {timeout:g} s: "
+                f"{rebuilding.left_to_build(runtime, name)}; it goes on, see rebuilds()"
             )
 
     def rebuilds(self) -> tuple[Rebuild, ...]:

@@ -101,7 +101,7 @@ class QueryCalls(Calls):
             answer = runtime.reads.query([call.message], dict(call.options))
             return answer.results[0]
 
-        result = middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal)
+        result = middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal, runtime.calls)
         return answer._replace(results=[result])
 
     async def _aanswer(self, query: Any, options: QueryOptions) -> Answer:
@@ -117,7 +117,9 @@ class QueryCalls(Calls):
             answer = await runtime.reads.aquery([call.message], dict(call.options))
             return answer.results[0]
 
-        result = await middleware.arun(chain, middleware.Call(query, {}, given, "query"), terminal)
+        result = await middleware.arun(
+            chain, middleware.Call(query, {}, given, "query"), terminal, runtime.calls
+        )
         return answer._replace(results=[result])
 
     def _answer_many(

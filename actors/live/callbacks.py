@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from actors.backoff import backoff
 from actors.live.consumer import Consumer, Delivery
+from actors.running import Calls
 
 __all__ = ["CallbackConsumer", "checked_callback"]
 
@@ -38,8 +39,11 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
 class CallbackConsumer:
     """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by `close`."""
 
-    def __init__(self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer]) -> None:
-        """For `System.consume`; starts a thread for each of the consumers."""
+    def __init__(
+        self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer], calls: Calls
+    ) -> None:
+        """For `System.consume`; starts a thread for each of the consumers. `calls` shows the callbacks that run."""
+        self._calls = calls
         self._callback = callback
         self._consumers = consumers
         self.failure: BaseException | None = None
@@ -90,13 +94,17 @@ class CallbackConsumer:
             consumer.stop()
 
     def _work(self, consumer: Consumer) -> None:
+        slot = self._calls.slot("consumer", consumer.name, _place_of)
         try:
             for delivery in consumer:
+                slot.begin(delivery)
                 self._handle(delivery)
+                slot.end()
         except Exception as error:
             self.failure = error
             logger.exception("consumer %r can't read on and ends", consumer.name)
         finally:
+            self._calls.drop(slot)
             consumer.close()
 
     def _handle(self, delivery: Delivery) -> None:
@@ -124,6 +132,11 @@ class CallbackConsumer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _place_of(delivery: Delivery) -> str:
+    recorded = delivery.recorded
+    return f"at event {recorded.type} at position {recorded.position} of stream {recorded.stream!r}"
 
 
 def _reason(error: BaseException) -> str:

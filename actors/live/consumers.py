@@ -25,6 +25,7 @@ from actors.live.stored import (
     state_key,
 )
 from actors.replicas.progress import Progress
+from actors.running import Calls
 from actors.worker import refuse_in_actor
 from actors.writer.writing import WriteGateway
 from storage import EventLog
@@ -77,7 +78,9 @@ class Parked:
 class Consumers:
     """What `System` does for consumers."""
 
-    def __init__(self, log: EventLog, progress: Progress, writes: WriteGateway) -> None:
+    def __init__(self, log: EventLog, progress: Progress, writes: WriteGateway, calls: Calls) -> None:
+        """`calls` shows the callbacks that run."""
+        self._calls = calls
         self._log = log
         self._progress = progress
         self._writes = writes
@@ -113,7 +116,7 @@ class Consumers:
         """The callback form; it is closed with the system."""
         with self._lock:
             self._require_open()
-            made = CallbackConsumer(callback, consumers)
+            made = CallbackConsumer(callback, consumers, self._calls)
             # One that failed is told of until the name has callbacks again.
             kept = [one for one in self._callbacks if one.running or (one.failure and one.name != made.name)]
             self._callbacks = [*kept, made]

@@ -22,16 +22,18 @@ from actors.process.plan import (
     Made,
     Make,
     Plan,
+    describe,
     effects_of,
     submissions_of,
 )
 from actors.process.quarantine import Quarantine
 from actors.process.rebuilding import Rebuilding
-from actors.process.spec import ProcessSpec
+from actors.process.spec import EventRule, ProcessSpec
+from actors.running import Slot
 from storage import RecordedEvent
 from storage.codec import Codec
 
-__all__ = ["Book"]
+__all__ = ["Book", "handled"]
 
 CACHED = 10_000
 """Instances that stay in memory."""
@@ -43,8 +45,10 @@ LAZY = 10_000
 class Book(Ledger):
     """A ledger, and what its next step is to be."""
 
-    def __init__(self, spec: ProcessSpec, codec: Codec, notes: Notes) -> None:
+    def __init__(self, spec: ProcessSpec, codec: Codec, notes: Notes, handling: Slot | None = None) -> None:
+        """`handling` shows the handler that runs."""
         super().__init__(spec.name, codec, notes)
+        self.handling = handling or Slot("handler")
         self.spec = spec
         self.written = self.place.position
         self._busy: Counter[str] = Counter()
@@ -139,13 +143,21 @@ class Book(Ledger):
         if id in self.skipped:
             return None
         try:
-            key = rule.key_of(recorded.event)
+            key = self.told(rule, recorded)
             if key is None:
                 return None
             checked_key(key)
         except BaseException as error:  # Also sys.exit(): it must not take the manager along.
             raise InputFailed(id, _what(recorded), error, recorded.position) from error
         return input_of_event(self.spec.name, key, recorded)
+
+    def told(self, rule: EventRule, recorded: RecordedEvent) -> str | None:
+        """The key of the instance that an event is for; raises what telling it does."""
+        self.handling.begin(recorded)
+        try:
+            return rule.key_of(recorded.event)
+        finally:
+            self.handling.end()
 
     def handle(self, plan: Plan, input: Input, make: Make, order: Order | None = None) -> bool:
         """Add an input to the plan; False while commands of its instance are on their way.
@@ -179,6 +191,13 @@ class Book(Ledger):
         failed = self.failing.pop(input.id, None)
         if failed is not None:
             raise failed
+        self.handling.begin(input)
+        try:
+            return self._made_of(plan, input, make, live)
+        finally:
+            self.handling.end()
+
+    def _made_of(self, plan: Plan, input: Input, make: Make, live: bool) -> Made | None:
         self.keys.state(input.key)
         # The input is stored, or handled again, after a failure.
         decision = decide(self.spec, self.instance(input.key), self.values.own_input(input))
@@ -239,6 +258,13 @@ class Book(Ledger):
         else:
             self.place = self.place._replace(position=error.position)
         return True
+
+
+def handled(what: Input | RecordedEvent) -> str:
+    """What a handler is at, in words."""
+    if isinstance(what, RecordedEvent):
+        return f"telling the instance of {_what(what)}"
+    return f"at {describe(what)}, of instance {what.key!r}"
 
 
 def _what(recorded: RecordedEvent) -> str:

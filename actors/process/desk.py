@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.process.notes import Tried
+from actors.running import Slot
 
 __all__ = ["Clock", "Desk", "Failure", "Status"]
 
@@ -65,8 +66,9 @@ class Status:
 class Desk:
     """The manager's thread writes `status`; everybody reads it, and may wait for the next one."""
 
-    def __init__(self, moved: threading.Condition) -> None:
-        """`moved` is shared by the desks of one system."""
+    def __init__(self, moved: threading.Condition, handling: Slot) -> None:
+        """`moved` is shared by the desks of one system; `handling` shows the handler that runs."""
+        self.handling = handling
         self.status = Status(0)
         self.delivering = False
         """Whether the outbox has effects in hand, those among them whose removal is not answered yet; its thread's."""

@@ -166,7 +166,7 @@ class ManagerActor(Worker):
     def _opened(self) -> Book:
         if self._book is None:
             try:
-                self._book = Book(self._spec, self._domain.codec, self._log)
+                self._book = Book(self._spec, self._domain.codec, self._log, self._desk.handling)
                 self._troubles.require_version(self._book.about.version, self._spec.version)
             except OnewriterError as error:
                 self._book = None

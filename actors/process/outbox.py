@@ -1,8 +1,9 @@
-"""The actor that delivers one manager's effects, in a thread of its own, after the commit that asked for them.
+"""The actor of one manager's outbox: has its effects delivered, after the commit that asked for them.
 
 At least once: an effect leaves the outbox with a step after its handler returned, and what the handler returned, a
 command or several, is executed in that step, once. The effects of one instance are delivered in order; one that fails
-is tried again with backoff, holds up those behind it, and is parked in the end.
+is tried again with backoff, holds up those behind it, and is parked in the end. Handlers run in the couriers' threads,
+so that one that hangs holds up neither this actor nor other instances.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Tick
 from actors.process.attempts import Attempts
+from actors.process.couriers import Couriers, Outcome
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
@@ -36,7 +38,7 @@ LOADED = 1_000
 """Effects that are in memory at once, and read at once; the others wait in their notes. Of an instance that fails it
 is the first alone, and beside these."""
 TURN = 0.05
-"""Seconds of delivering after which the mailbox is looked at, and what is delivered is taken from the outbox."""
+"""Seconds of reading notes after which the mailbox is looked at."""
 RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
@@ -54,15 +56,23 @@ class OutboxActor(Worker):
         log: EventLog,
         writes: WriteGateway,
         desk: Desk,
+        couriers: Couriers,
         left: Callable[[], None],
+        hangs: float,
     ) -> None:
-        """`left()` tells the manager of a rejection."""
+        """`couriers` outlive the actor; at the end it waits for none that has been at an effect for `hangs` seconds.
+
+        `left()` tells the manager of a rejection.
+        """
         super().__init__(name, mailbox, exited)
         self._spec = spec
         self._log = log
         self._writes = writes
         self._desk = desk
         self._left = left
+        self._couriers = couriers
+        self._hangs = hangs
+        couriers.send = self._deliver
         self._keys = Keys(spec.name)
         self._values = Values(domain.codec)
         self._waiting: dict[bytes, Waiting] = {}
@@ -76,7 +86,9 @@ class OutboxActor(Worker):
         self._go()
 
     def on_stop(self) -> None:
-        """Leave in the notes how often effects failed."""
+        """Take out what is delivered, and leave in the notes how often effects failed."""
+        self._couriers.close(self._hangs)
+        self._go()
         self._note_attempts()
 
     def on_receive(self, message: Any) -> None:
@@ -97,42 +109,53 @@ class OutboxActor(Worker):
         self.mailbox.tick = None
         if self._desk.status.rebuilding is not None:
             return  # The manager tells when it is done.
+        couriers = self._couriers
+        couriers.listen()
+        for key, instance in couriers.slow().items():
+            # What waits behind it is not to fill the memory.
+            if key in self._waiting:
+                self._hold(key, instance)
         self._load()
         done: dict[bytes, Waiting] = {}
+        runs: dict[str, list[tuple[bytes, OutboxEntry]]] = {}
+        under_way = couriers.instances()
         held: set[str] = set()
-        end = time.monotonic() + TURN
-        next_due: float | None = None
+        waits: list[float] = []
+        now = time.monotonic()
         for key, waiting in list(self._waiting.items()):
-            if waiting.leaving or waiting.entry.key in held:
+            instance = waiting.entry.key
+            if waiting.leaving or instance in held:
                 continue
-            now = time.monotonic()
-            if now > end:
-                self.mailbox.put(Deliver())
-                break
-            if waiting.due > now:
-                held.add(waiting.entry.key)
-                next_due = waiting.due if next_due is None else min(next_due, waiting.due)
-            elif waiting.results is None and not self._send(key, waiting):
-                held.add(waiting.entry.key)
+            if waiting.results is None and (outcome := couriers.outcome(key)) is not None:
+                self._delivered(key, waiting, outcome)
+            if waiting.leaving or waiting.due > now:
+                held.add(instance)
                 if not waiting.leaving:
-                    next_due = waiting.due if next_due is None else min(next_due, waiting.due)
+                    waits.append(waiting.due)
+            elif waiting.results is None:
+                if instance not in under_way:
+                    runs.setdefault(instance, []).append((key, waiting.entry))
             elif waiting.results:
+                held.add(instance)
                 self._finish(key, waiting)
-                held.add(waiting.entry.key)
                 if not waiting.leaving:
-                    next_due = waiting.due if next_due is None else min(next_due, waiting.due)
+                    waits.append(waiting.due)
             else:
                 done[key] = waiting
         if done:
             notes: dict[bytes, bytes | None] = dict.fromkeys(done)
             self._hand_over(done, Plan(b"", Place(0, 0), 0, notes=notes), None)
+        couriers.give(runs.values())
         note_at = self._attempts.note_at
         if note_at is not None and note_at <= time.monotonic():
             self._note_attempts()
         elif note_at is not None:
-            next_due = note_at if next_due is None else min(next_due, note_at)
-        if next_due is not None:
-            self.mailbox.tick = max(next_due - time.monotonic(), 0.001)
+            waits.append(note_at)
+        relieved = couriers.relieve()
+        if relieved is not None:
+            waits.append(time.monotonic() + relieved)
+        if waits:
+            self.mailbox.tick = max(min(waits) - time.monotonic(), 0.001)
 
     def _load(self) -> None:
         end = time.monotonic() + TURN
@@ -180,20 +203,22 @@ class OutboxActor(Worker):
             if failing.left is not None:
                 self._after = min(self._after, failing.left)
 
-    def _send(self, key: bytes, waiting: Waiting) -> bool:
-        """Run the handler; False when it failed."""
-        entry = waiting.entry
+    def _delivered(self, key: bytes, waiting: Waiting, outcome: Outcome) -> None:
+        """The handler returned, or failed."""
+        if not isinstance(outcome, BaseException):
+            waiting.results = outcome
+            return
+        effect = self._spec.effects.get(waiting.entry.name)
+        self._failed(key, waiting, outcome, 1 if effect is None else effect.attempts)
+
+    def _deliver(self, entry: OutboxEntry) -> list[Any]:
+        """Run the handler; the commands that it returned. A courier's thread."""
         effect = self._spec.effects.get(entry.name)
-        try:
-            if effect is None:
-                raise InvalidMessage(
-                    f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
-                )
-            waiting.results = self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
-        except BaseException as error:
-            self._failed(key, waiting, error, 1 if effect is None else effect.attempts)
-            return False
-        return True
+        if effect is None:
+            raise InvalidMessage(
+                f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
+            )
+        return self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
 
     def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:
         commands = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from threading import Condition
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from actors.errors import (
 )
 from actors.health import ProcessHealth
 from actors.mailbox import Mailbox
+from actors.process.book import handled
+from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
@@ -25,6 +28,7 @@ from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipIns
 from actors.process.resting import Resting, Running
 from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
+from actors.running import Calls
 from actors.writer.writing import WriteGateway
 from storage import EventLog
 from storage.damage import damaged_records
@@ -43,9 +47,20 @@ class Processes:
     """Made before the actors start; any thread may ask."""
 
     def __init__(
-        self, domain: CompiledDomain, log: EventLog, writes: WriteGateway, progress: Progress
+        self,
+        domain: CompiledDomain,
+        log: EventLog,
+        writes: WriteGateway,
+        progress: Progress,
+        calls: Calls,
+        busy_limit: float,
     ) -> None:
-        """Enters managers that are new to the store, and those whose version was raised. Opener's thread."""
+        """Enters managers that are new to the store, and those whose version was raised. Opener's thread.
+
+        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs.
+        """
+        self._calls = calls
+        self._busy_limit = busy_limit
         self._domain = domain
         self._log = log
         self._writes = writes
@@ -54,11 +69,20 @@ class Processes:
         self.clock = Clock()
         moved = Condition()
         self.running: dict[str, Running] = {}
-        self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health)
+        self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health, calls)
         for name, spec in domain.processes.items():
             keys = Keys(name)
             delivers = bool(spec.effects or log.notes(keys.due, limit=1) or log.notes(keys.parked, limit=1))
-            running = Running(spec, keys, Desk(moved), Mailbox(), Mailbox(), delivers)
+            outbox = Mailbox()
+            running = Running(
+                spec,
+                keys,
+                Desk(moved, calls.slot("handler", f"process manager {name!r}", handled)),
+                Mailbox(),
+                outbox,
+                Couriers(name, calls, partial(outbox.put, Deliver())),
+                delivers,
+            )
             self._enter(running)
             self.running[name] = running
 
@@ -122,6 +146,8 @@ class Processes:
             log=self._log,
             writes=self._writes,
             desk=running.desk,
+            couriers=running.couriers,
+            hangs=self._busy_limit,
             left=lambda: running.mailbox.put(InputLeft()),
         )
 
@@ -131,6 +157,11 @@ class Processes:
             # One that has messages to handle looks anyway.
             if running.mailbox.empty():
                 running.mailbox.put(Wake())
+
+    def close(self) -> None:
+        """After the actors: no effect is delivered any more. Those that hang are left alone."""
+        for running in self.running.values():
+            running.couriers.close(0.0)
 
     def advance(self, by_us: int) -> None:
         """Put the clock of the timers forward; for tests."""
@@ -169,6 +200,7 @@ class Processes:
             tuple(one.text for one in self.quarantined(running.spec.name, SHOWN))
             if status.quarantined
             else (),
+            round(self._progress.lag_seconds(status.position), 6),
         )
 
     def state(self, name: str, key: str) -> Any:

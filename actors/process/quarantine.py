@@ -245,7 +245,7 @@ class Quarantine:
     def _event(self, feed: Feed, position: int) -> Input | None:
         recorded = feed.at(position)
         rule = self._book.spec.events.get(recorded.event.__class__)
-        told = None if rule is None else rule.key_of(recorded.event)
+        told = None if rule is None else self._book.told(rule, recorded)
         if told is None:
             return None
         # Another release may tell it to another instance: what could be no key may be one then.

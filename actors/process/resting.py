@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from actors.errors import ConsistencyTimeout, ProcessStopped
 from actors.health import ProcessHealth
 from actors.mailbox import Mailbox
+from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
 from actors.process.notes import Keys, Values
 from actors.process.quarantined import quarantined_instances
 from actors.process.spec import ProcessSpec
 from actors.replicas.progress import Progress
+from actors.running import Calls
 from storage import EventLog
 
 __all__ = ["Resting", "Running"]
@@ -28,6 +30,7 @@ class Running:
     desk: Desk
     mailbox: Mailbox
     outbox: Mailbox
+    couriers: Couriers
     delivers: bool
     """Whether effects are declared, or wait since they were: these are parked with that reason."""
 
@@ -43,7 +46,10 @@ class Resting:
         clock: Clock,
         values: Values,
         health: Callable[[], Iterable[ProcessHealth]],
+        calls: Calls,
     ) -> None:
+        """`calls` are those that run."""
+        self._calls = calls
         self._running = running
         self._log = log
         self._progress = progress
@@ -86,7 +92,12 @@ class Resting:
 
     def _left(self) -> str:
         """What keeps those who wait waiting."""
-        texts = []
+        now = time.monotonic()
+        texts = [
+            f"{kind} {name} has been running for {now - since:.1f} s: {at}"
+            for kind, name, at, since in self._calls.now()
+            if kind in ("handler", "effect")
+        ]
         for one in self._health():
             if one.lag:
                 texts.append(f"{one.name!r} is {one.lag} behind")

@@ -31,7 +31,7 @@ from actors.replicas.progress import Progress
 from actors.worker import refuse_in_actor
 from storage import ReplicaStore
 
-__all__ = ["TIMEOUT", "ReadGateway", "not_fresh"]
+__all__ = ["TIMEOUT", "ReadGateway"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
@@ -90,6 +90,8 @@ class ReadGateway:
         self.balancer = balancer
         self.tokens = tokens
         self._cache = cache
+        self.why_not: Callable[[Sequence[str], int], str] = lambda _models, _target: ""
+        """Says of models that have not applied a position where they are, and what holds them."""
 
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
@@ -176,7 +178,7 @@ class ReadGateway:
                 f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
                 "ask for less, or give a longer timeout="
             )
-        return not_fresh(tuple(job.models), timeout)
+        return self.not_fresh(tuple(job.models), job.target, timeout)
 
     # -- which replicas may answer -----------------------------------------------------------
     def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
@@ -218,10 +220,14 @@ class ReadGateway:
             return names
         return self._progress.most_advanced(models)
 
-
-def not_fresh(models: tuple[str, ...], timeout: float) -> ConsistencyTimeout:
-    """What a caller is told whose time is over before a replica had what it asked for."""
-    return ConsistencyTimeout(
-        f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s; no stale answer was given; "
-        "give a longer timeout=, a weaker consistency, or look at health()"
-    )
+    def not_fresh(self, models: tuple[str, ...], target: int, timeout: float) -> ConsistencyTimeout:
+        """What a caller is told whose time is over before a replica had what it asked for."""
+        target = max(target, self._opening)
+        head = self._progress.head
+        yet = f", and the log ends at {head}" if target > head else ""
+        held = self.why_not(models, target)
+        return ConsistencyTimeout(
+            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s: position {target} was asked "
+            f"for{yet}{'; ' if held else ''}{held}; no stale answer was given; "
+            "give a longer timeout=, a weaker consistency, or look at health()"
+        )

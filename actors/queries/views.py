@@ -16,7 +16,7 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import SystemClosed, ViewExpired
 from actors.queries.consistency import target_position
 from actors.queries.query_actor import all_inline
-from actors.queries.reading import TIMEOUT, ReadGateway, not_fresh
+from actors.queries.reading import TIMEOUT, ReadGateway
 from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.replicas.progress import Progress
@@ -77,7 +77,7 @@ class Views:
                 late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
                 replicas = self._reads.fresh_or_call(names, target, again.set)
                 if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
-                    raise not_fresh(names, timeout)
+                    raise self._reads.not_fresh(names, target, timeout)
             except BaseException:
                 self._progress.forget(again.set)
                 raise

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["health", "kill", "lag", "leave", "replicas", "token"]
 
 
+RUNNING_FOR = 0.5
+"""Seconds for which a call has to have been running to be shown: others come and go."""
+
+
 @meta(":replicas")
 def replicas(shell: Shell, call: Call) -> None:
     """The replicas: their lag and what they served."""
@@ -36,7 +40,7 @@ def lag(shell: Shell, call: Call) -> None:
 
 @meta(":health")
 def health(shell: Shell, call: Call) -> None:
-    """Everything that runs, and every problem."""
+    """Everything that runs and since when, and every problem."""
     arguments(shell, call, ())
     now = shell.system.health()
     writer = now.writer
@@ -47,9 +51,9 @@ def health(shell: Shell, call: Call) -> None:
         f"writer: {writer.commands} commands in {writer.batches} batches, {writer.refused} refused, "
         f"{writer.waiting} waiting"
     )
-    if writer.busy_with is not None:
-        command, name, seconds = writer.busy_with
-        shell.output.say(f"deciding: {command} on stream {name} for {seconds:.1f} s")
+    for one in now.running:
+        if one.seconds > RUNNING_FOR:
+            shell.output.say(f"running: {one.kind} {one.name} for {one.seconds:.1f} s, {one.at}")
     if now.cache is not None:
         shell.output.say(
             f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, {now.cache.entries} results kept in "

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from actors import Health, RecordedEvent
-from actors.health import ProcessHealth
+from actors.health import ModelHealth, ProcessHealth
 from actors.repl.literal import duration, number
 from actors.repl.vocabulary import Vocabulary
 from actors.replicas.rebuilds import Rebuild
@@ -133,13 +133,24 @@ def lag_table(health: Health) -> Table:
             number(model.version),
             number(model.applied),
             number(model.lag),
-            "runs" if model.stopped_at is None else f"stopped at {model.stopped_at}",
+            f"{model.lag_seconds * 1000:.1f}",
+            _model_state(model),
         )
         for replica in health.replicas
         for model in replica.models
     ]
-    columns = ("replica", "model", "model version", "applied", "lag", "state")
-    return Table(columns, tuple(rows), frozenset({2, 3, 4}))
+    columns = ("replica", "model", "model version", "applied", "lag", "lag (ms)", "state")
+    return Table(columns, tuple(rows), frozenset({2, 3, 4, 5}))
+
+
+def _model_state(model: ModelHealth) -> str:
+    if model.stopped_at is not None:
+        return f"stopped at {model.stopped_at}"
+    if model.state == "standing still":
+        return f"standing still for {model.still:.1f} s"
+    if model.events_per_second is not None and model.state != "current":
+        return f"{model.state}, {model.events_per_second:.0f} events/s"
+    return model.state
 
 
 def actors_table(health: Health) -> Table:

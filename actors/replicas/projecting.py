@@ -6,6 +6,7 @@ No thread and no mailbox: the read replica's thread calls it, and tests do witho
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -140,6 +141,11 @@ class Projector:
         self.frozen: list[Frozen] = []
         self.building: list[ModelRun] = []
         self.applied_events = 0
+        self.began = 0.0
+        """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
+        self.at: RecordedEvent | None = None
+        self.by: ModelRun | None = None
+        """The event that a projection has now, and whose; None while what they did is being committed."""
         self._look()
 
     def _look(self) -> None:
@@ -269,9 +275,11 @@ class Projector:
         due = [(run, until) for run in runs if first - 1 <= run.checkpoint < (until := limits.get(run, last))]
         if not due:
             return
+        self.began = time.monotonic()
         try:
             with self._store.write() as transaction:
                 self._project(transaction, events, due, one_by_one)
+                self.at = self.by = None
                 digest = self._digest(last)
                 for run, until in due:
                     transaction.set_checkpoint(
@@ -284,6 +292,8 @@ class Projector:
                 for run in runs:
                     run.checkpoint = at[run.key]
             raise
+        finally:
+            self.began, self.at, self.by = 0.0, None, None
         for run, until in due:
             run.checkpoint = until
 
@@ -309,6 +319,8 @@ class Projector:
                     continue
                 if fn is None:
                     raise _Stop(run, recorded, event.error)
+                # Two stores an event are all that it costs to say, later, at which one it hangs.
+                self.by, self.at = run, recorded
                 try:
                     if wants_recorded:
                         fn(event, target, recorded)

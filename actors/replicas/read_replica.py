@@ -21,6 +21,7 @@ from actors.replicas.projecting import ModelRun, Projector
 from actors.replicas.replay import read_commands
 from actors.replicas.turns import Turns
 from actors.reply import Reply
+from actors.running import Slot
 from actors.worker import Worker, tell
 from storage import EventLog, RecordedEvent, StorageError
 from storage.damage import is_damage
@@ -103,7 +104,9 @@ class ReadReplica(Worker):
         turns: Turns,
         share: float,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
+        slot: Slot | None = None,
     ) -> None:
+        """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._home = home
         self._log = log
@@ -112,6 +115,7 @@ class ReadReplica(Worker):
         self._turns = turns
         self._share = share
         self._listeners = listeners
+        self._slot = slot or Slot("listener")
         self._limit = READ_BATCH
         self._settle_in()
 
@@ -233,7 +237,7 @@ class ReadReplica(Worker):
         self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(first - 1)
-            tell(self._listeners, self.name, position, lag)
+            tell(self._slot, self._listeners, self.name, position, lag)
 
     def _join(self) -> None:
         self._sync.put(Applied(self.name, self._position, joining=True))

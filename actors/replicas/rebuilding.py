@@ -16,7 +16,7 @@ from actors.replicas.skipping import skip_note
 if TYPE_CHECKING:
     from actors.runtime import Runtime
 
-__all__ = ["rebuilds", "skip_event", "start_rebuild", "wait_rebuilt"]
+__all__ = ["left_to_build", "rebuilds", "skip_event", "start_rebuild", "wait_rebuilt"]
 
 ORDERED_WITHIN = 10.0
 """Seconds that a replica may take to begin a build: it does so between two batches."""
@@ -44,8 +44,22 @@ def start_rebuild(runtime: Runtime, model: str) -> None:
         except TimeoutError:
             raise ConsistencyTimeout(
                 f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when its projections "
-                "return; look at health()"
+                f"return: {runtime.monitor.held(name, model)}; look at health()"
             ) from None
+
+
+def left_to_build(runtime: Runtime, model: str) -> str:
+    """How far the builds of a model are that are not done, in words."""
+    found = []
+    for one in rebuilds(runtime):
+        if one.model == model:
+            speed = "" if one.events_per_second is None else f" at {one.events_per_second:.0f} events/s"
+            held = runtime.monitor.held_at(one.replica, model)
+            found.append(
+                f"on {one.replica} it is {one.state} at position {one.position} of {one.head}{speed}"
+                + (f", where {held}" if held else "")
+            )
+    return "; ".join(found)
 
 
 def wait_rebuilt(runtime: Runtime, model: str, timeout: float | None) -> bool:

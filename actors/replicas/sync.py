@@ -9,6 +9,7 @@ from actors.mailbox import Mailbox
 from actors.messages import Applied, Apply, CatchUp, Committed, Join
 from actors.replicas.broadcast import WINDOW, Broadcast
 from actors.replicas.progress import Progress
+from actors.running import Slot
 from actors.worker import Worker, tell
 
 __all__ = ["Sync"]
@@ -31,11 +32,14 @@ class Sync(Worker):
         progress: Progress,
         window: int = WINDOW,
         listeners: Sequence[Callable[[int, int], None]] = (),
+        slot: Slot | None = None,
     ) -> None:
+        """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._replicas = replicas
         self._progress = progress
         self._listeners = listeners
+        self._slot = slot or Slot("listener")
         self.broadcast = Broadcast(list(replicas), progress.head, window)
 
     def on_start(self) -> None:
@@ -54,7 +58,7 @@ class Sync(Worker):
                 self._send(self.broadcast.applied(one.replica, one.position, one.joining))
             else:
                 self._send(self.broadcast.committed(one.first, one.last, one.events))
-                tell(self._listeners, one.first, one.last)
+                tell(self._slot, self._listeners, one.first, one.last)
 
     def _send(self, orders: Any) -> None:
         for name, order in orders:

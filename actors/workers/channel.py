@@ -104,6 +104,15 @@ class Channel(Mailbox):
                 line.close()
         return jobs
 
+    def take_away(self) -> None:
+        """Ask another worker what this one does not answer. The supervisor's thread."""
+        with self._lock:
+            jobs = list(self._in_hand.values())
+            self._in_hand.clear()
+            self._stats.activity = None
+        for job in jobs:
+            self.elsewhere(job)
+
     # -- asking: callers' threads ------------------------------------------------------------
     def put(self, envelope: Any, /) -> None:
         """Ask, when it is a job; anything else is for the stand-in's thread. Any thread."""

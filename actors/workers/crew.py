@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from actors.domain import Domain
 from actors.health import CacheHealth
 from actors.queries.balancer import Desk
 from actors.queries.query_actor import QueryStats
+from actors.read_model import name_of
 from actors.replicas.turns import Turns
 from actors.settings import Settings
 from actors.supervisor import Child
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
     from actors.runtime import Runtime
 
 __all__ = ["Crew"]
+
+logger = logging.getLogger("onewriter.workers")
+
+ASKED_EVERY = 1.0
+"""Seconds after which a worker is asked again whether it runs, or fewer where a limit is low."""
 
 DUMPED_WITHIN = 60.0
 """Seconds that a worker may take to give all rows of a model."""
@@ -103,7 +110,11 @@ class Crew:
             channels[actor] = Channel(name, domain.codec, questions, stats)
             self.desks.append(Desk(actor, name, channels[actor], stats))
         self.homes[name], self.stores[name] = home, store
-        self.stations[name] = Station(name, home, channels, domain.codec, partial(self._told, name))
+        settings = self._settings
+        every = min(ASKED_EVERY, settings.worker_limit / 5, settings.busy_limit / 5)
+        self.stations[name] = Station(
+            name, home, channels, domain.codec, partial(self._told, name), settings.worker_limit, every
+        )
 
     def _told(self, name: str) -> dict[str, Any]:
         """What a worker is told before it opens its replica."""
@@ -147,6 +158,7 @@ class Crew:
 
     def join(self, runtime: Runtime) -> None:
         """Before the actors begin."""
+        self._runtime = runtime
         progress, reads = runtime.progress, runtime.reads
         assert isinstance(progress, FarProgress)
         assert isinstance(reads, FarGateway)
@@ -160,6 +172,7 @@ class Crew:
                 lambda actor, why: _restarted(runtime.children[actor], why),
                 self._log.reader_check,
                 runtime.applied_listeners,
+                runtime.calls.slot("listener", f"on_applied of {name}", name_of),
             )
             for channel in station.channels.values():
                 channel.join(progress, runtime.reads.redirect)
@@ -169,6 +182,23 @@ class Crew:
         """Tell the workers. Sync's thread; never waits."""
         for orders in self._orders.values():
             orders.committed()
+
+    def look(self) -> None:
+        """See that every worker answers; others get what one does not. The supervisor's thread."""
+        now = time.monotonic()
+        unanswering = self.unanswering()
+        for station in self.stations.values():
+            station.look(now)
+        late = self.unanswering() - unanswering
+        if late and len(unanswering | late) < len(self.stations):
+            logger.warning("%s: no answer; others are asked meanwhile", ", ".join(sorted(late)))
+            self._runtime.upkeep.mark_occupied()
+            for name in late:
+                self.stations[name].move_on()
+
+    def unanswering(self) -> set[str]:
+        """The replicas whose workers do not answer."""
+        return {name for name, station in self.stations.items() if station.unanswering}
 
     def children(
         self,

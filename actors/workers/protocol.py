@@ -22,6 +22,8 @@ TURN: Final = 3
 """[number]: it is your turn to rebuild, as asked under this number."""
 STOP: Final = 4
 """Handle what waits, close the replica and end."""
+PING: Final = 5
+"""[number]: say that you hear this, and what your replica is at."""
 
 # -- the control line, from the worker -------------------------------------------------------
 HELLO: Final = 10
@@ -49,6 +51,8 @@ LOGGED: Final = 21
 """[logger, level, text, traceback, seconds since the epoch, thread]: a record of the worker's logging."""
 EXITED: Final = 22
 """[actor, why]: an actor in the worker died; it is started again there."""
+PONG: Final = 23
+"""[number, (model, version, whether it is being built, event, position, seconds) or None]: what the projection is at."""
 
 # -- orders ----------------------------------------------------------------------------------
 BUILD: Final = "build"

@@ -17,6 +17,7 @@ from actors.errors import described
 from actors.mailbox import Mailbox
 from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryActor, QueryJob, QueryStats
+from actors.replicas.at_work import ProjectionWatch
 from actors.replicas.home import ReplicaHome, open_homes
 from actors.replicas.placement import place_models
 from actors.replicas.read_replica import BeginAnew, ReadReplica, Resume, RetryStopped, StartBuild
@@ -70,6 +71,7 @@ class Residence:
         self.teller = Teller(control, self._cache)
         self._children: dict[str, Child] = {}
         self._checked = time.monotonic()
+        self._watch = ProjectionWatch()
 
     # -- opening -----------------------------------------------------------------------------
     def move_in(self) -> None:
@@ -166,12 +168,20 @@ class Residence:
                     self._turns.granted(values[0])
                 elif word == protocol.ORDER:
                     self._carry_out(*values)
+                elif word == protocol.PING:
+                    self._answer(values[0])
                 elif word == protocol.STOP:
                     return True
             heard = self._control.receive()
             if heard is None:
                 return False
             bodies = heard
+
+    def _answer(self, number: int) -> None:
+        """Tell that this process runs, and what the replica's thread is at: that may hang for all the parent knows."""
+        work = self._watch.now(self._home.projector)
+        said = None if work is None else (*work[:-1], time.monotonic() - work.since)
+        self.teller.say(protocol.PONG, number, said)
 
     def _carry_out(self, number: int, what: str, argument: Any) -> None:
         if what == protocol.BUILD:
@@ -221,6 +231,7 @@ class Residence:
     def _tick(self) -> None:
         """The supervisor's thread, at every tick."""
         projector = self._home.projector
+        self._watch.look(projector)
         if any(run.failure is not None for run in (*projector.runs, *projector.building)):
             self._mailbox.put(RetryStopped())
         now = time.monotonic()

@@ -120,8 +120,7 @@ class WorkerReplica(Worker):
             self._station.listen()
             self._control.ended = True
         elif kind is Gone:
-            process = self._station.process
-            raise WorkerDied("the worker is gone" if process is None else process.ending())
+            raise WorkerDied(self._station.ending())
         else:
             super().on_receive(message)
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from actors.replicas.at_work import AtWork
 from actors.replicas.turns import Turns
+from actors.running import Slot
 from actors.worker import tell
 from actors.workers import protocol
 from actors.workers.channel import Channel, survivors
 from actors.workers.failures import unpack_error
 from actors.workers.far import FarHome, FarState
+from actors.workers.heartbeat import Heartbeat
 from actors.workers.orders import Orders
 from actors.workers.process import WorkerDied, WorkerProcess
 from actors.workers.progress import FarProgress
@@ -24,6 +28,8 @@ from storage import StorageError
 from storage.codec import Codec
 
 __all__ = ["Station"]
+
+logger = logging.getLogger("onewriter.workers")
 
 START_TIMEOUT = 30.0
 """Seconds that a worker has to open its replica."""
@@ -39,8 +45,13 @@ class Station:
         channels: dict[str, Channel],
         codec: Codec,
         config: Callable[[], dict[str, Any]],
+        limit: float,
+        every: float,
     ) -> None:
-        """`channels` are those of its query actors, by their names; `config` is what a new worker is told."""
+        """`channels` are those of its query actors, by their names; `config` is what a new worker is told.
+
+        A worker that does not answer for `limit` seconds is killed; it is asked `every` so many.
+        """
         self.name = name
         self.home = home
         self.channels = channels
@@ -50,6 +61,12 @@ class Station:
         self._config = config
         self._unread: list[bytes] = []
         self._positions: list[tuple[str, int]] = []
+        self._limit = limit
+        self._every = every
+        self._heart = Heartbeat(every)
+        self._why: str | None = None
+        self.at_work: AtWork | None = None
+        """What the projections are at, as the worker said last."""
 
     def join(
         self,
@@ -59,14 +76,16 @@ class Station:
         exited: Callable[[str, str], None],
         gone: Callable[[], object],
         listeners: Sequence[Callable[[str, int, float], None]],
+        slot: Slot,
     ) -> None:
-        """Before the stand-in begins: who is told what the worker says."""
+        """Before the stand-in begins: who is told what the worker says. `slot` shows the listener that runs."""
         self._progress = progress
         self.orders = orders
         self._turns = turns
         self._exited = exited
         self._gone = gone
         self._listeners = listeners
+        self.listening = slot
         self._at = 0
 
     # -- the process -------------------------------------------------------------------------
@@ -93,6 +112,7 @@ class Station:
         """Have the worker that is ready asked and told from now on."""
         process = self.process
         assert process is not None
+        self._heart, self.at_work, self._why = Heartbeat(self._every), None, None
         self.orders.attach(process.control, self._told)
         for channel, line in zip(self.channels.values(), process.questions, strict=True):
             channel.attach(line)
@@ -105,6 +125,7 @@ class Station:
         if process is None:
             return
         self._progress.out_of_reach(self.name)
+        self.at_work = None
         self.orders.detach()
         self._turns.give_up(self.name)
         jobs = [(channel, job) for channel in self.channels.values() for job in channel.detach()]
@@ -134,6 +155,53 @@ class Station:
     def ready(self) -> bool:
         """Whether a worker has the replica open."""
         return all(channel.attached for channel in self.channels.values())
+
+    # -- whether it answers: the supervisor's thread ------------------------------------------
+    @property
+    def silent(self) -> float:
+        """Seconds for which the worker has not answered, 0.0 as long as it does. Any thread."""
+        return self._heart.silent if self.ready else 0.0
+
+    @property
+    def unanswering(self) -> bool:
+        """Whether it has been silent for so long that it is not to be asked. Any thread."""
+        return self.silent > self._limit / 2
+
+    def silence(self) -> str:
+        """The same as a sentence."""
+        process = self.process
+        pid = "" if process is None else f" {process.pid}"
+        return (
+            f"worker process{pid} of {self.name} has not answered for {self.silent:.1f} s; others are asked, and it is "
+            f"killed and replaced after {self._limit:g} s"
+        )
+
+    def look(self, now: float) -> None:
+        """Ask the worker whether it runs, from time to time, and kill one that does not say so: it is replaced then."""
+        process = self.process
+        # One that was asked to end hears no more.
+        if process is None or self.closing or not self.ready:
+            return
+        # While a listener has the thread that hears the worker, its answers are not heard.
+        number = self._heart.look(now, self.listening.what is None)
+        if number is not None:
+            self.orders.say(protocol.PING, number)
+        elif self._heart.silent > self._limit and self._why is None:
+            self._why = (
+                f"process {process.pid} of {self.name} did not answer for {self._limit:g} s, and was killed"
+            )
+            logger.error("%s; another one is started", self._why)
+            process.kill()
+
+    def move_on(self) -> None:
+        """Have others asked what this worker has not answered."""
+        for channel in self.channels.values():
+            channel.take_away()
+
+    def ending(self) -> str:
+        """Why the worker ended."""
+        process = self.process
+        return self._why or ("the worker is gone" if process is None else process.ending())
 
     # -- what the worker says: the stand-in's thread -----------------------------------------
     def listen(self) -> None:
@@ -183,6 +251,14 @@ class Station:
             self._turns.give_up(self.name)
         elif word == protocol.LOGGED:
             _log(*values)
+        elif word == protocol.PONG:
+            number, work = values
+            self.at_work = None
+            if work is not None:
+                model, version, building, kind, position, seconds = work
+                since = time.monotonic() - seconds
+                self.at_work = AtWork(model, version, building, kind, position, since)
+            self._heart.answered(number)
         elif word == protocol.EXITED:
             self._exited(*values)
 
@@ -200,7 +276,7 @@ class Station:
         self._progress.applied(self.name, self._positions)
         self.orders.applied(position)
         if self._listeners and position > before:
-            tell(self._listeners, self.name, position, self._progress.lag_seconds(before))
+            tell(self.listening, self._listeners, self.name, position, self._progress.lag_seconds(before))
 
     def _hear_positions(self, positions: Sequence[Any]) -> None:
         state = {**self.home.store.state.models}

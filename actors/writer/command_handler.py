@@ -17,6 +17,7 @@ from actors.definition.specs import CompiledDomain
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Bulk, Committed, Submission
 from actors.replicas.progress import Progress
+from actors.running import Slot
 from actors.worker import Worker, tell
 from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
 from actors.writer.deciding import Overlay
@@ -52,8 +53,11 @@ class CommandHandler(Worker):
         announce: Callable[[Committed], None],
         cache_states: int,
         listeners: Sequence[Callable[[int, int], None]] = (),
+        slot: Slot | None = None,
     ) -> None:
+        """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
+        self._slot = slot or Slot("listener")
         self._domain = domain
         self._log = log
         self._desk = desk
@@ -171,7 +175,7 @@ class CommandHandler(Worker):
 
         Stops when the batch's time is over; the number tells how many were looked at.
         """
-        inline = self._inline.begin(self._log.inline_batch())
+        inline = self._desk.inline = self._inline.begin(self._log.inline_batch())
         overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
         decided: list[Submission | Step] = []
         desk = self._desk
@@ -194,7 +198,7 @@ class CommandHandler(Worker):
                 self._show(request)
                 request.outcome = overlay.outcome_of(request)
             decided.append(request)
-        desk.activity = None
+        desk.activity = desk.inline = None
         return overlay, decided, taken
 
     def _show(self, submission: Submission) -> None:
@@ -208,16 +212,20 @@ class CommandHandler(Worker):
         else:
             if self._desk.closing:
                 raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
-            self._log.append(
-                overlay.events,
-                overlay.commands,
-                overlay.snapshots,
-                encoded=overlay.encoded,
-                written=self._before_fsync,
-                notes=overlay.notes.items(),
-                inline=None if overlay.inline is None else overlay.inline.batch,
-                new_ids=True,  # made here, or looked up
-            )
+            self._desk.committing = time.monotonic()
+            try:
+                self._log.append(
+                    overlay.events,
+                    overlay.commands,
+                    overlay.snapshots,
+                    encoded=overlay.encoded,
+                    written=self._before_fsync,
+                    notes=overlay.notes.items(),
+                    inline=None if overlay.inline is None else overlay.inline.batch,
+                    new_ids=True,  # made here, or looked up
+                )
+            finally:
+                self._desk.committing = 0.0
             self._pace.committed(time.monotonic() - self._disk_began)
             self._desk.trouble = None
 
@@ -239,7 +247,7 @@ class CommandHandler(Worker):
         self.mailbox.tick = LINGER
         if committed.first <= committed.last:
             self._progress.committed(committed.last)
-            tell(self._listeners, committed.first, committed.last)
+            tell(self._slot, self._listeners, committed.first, committed.last)
 
     def _reply(self, decided: list[Submission | Step]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""

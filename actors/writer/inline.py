@@ -70,6 +70,8 @@ class InlineRun:
 
     def __init__(self, models: InlineModels, batch: InlineBatch) -> None:
         self.batch = batch
+        self.at: tuple[ReadModel, RecordedEvent] | None = None
+        """The projection that runs, and the event that it has."""
         self._models = models
         self._tables = {model.name: _Tables(model, batch) for model in models.models}
 
@@ -105,16 +107,19 @@ class InlineRun:
                             "mend its projection"
                         ) from error
         except BaseException:
+            self.at = None
             self.batch.back_to(mark)
             raise
 
     def apply(self, model: ReadModel, handler: Handler, recorded: RecordedEvent) -> None:
         """Have one model take one event; what it wrote can be stored. Raises what its projection does."""
         tables = self._tables[model.name]
+        self.at = model, recorded
         if handler.wants_recorded:
             handler.fn(recorded.event, tables, recorded)
         else:
             handler.fn(recorded.event, tables)
+        self.at = None
         for table in tables.values():
             table.prepare()
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from actors.aio import settling_many
 from actors.messages import Submission
+from actors.running import Slot
+from actors.writer.inline import InlineRun
 from actors.writer.news import News
 from actors.writer.steps import Step
 from storage import RecordedEvent
@@ -25,6 +27,11 @@ class WriterDesk:
         self.closing = False
         self.trouble: str | None = None
         self.activity: tuple[str, str, float] | None = None
+        self.inline: InlineRun | None = None
+        """The inline tables of the batch that is being decided."""
+        self.committing = 0.0
+        """When the commit at hand began, a monotonic time; 0.0 between commits."""
+        self.callbacks = Slot("callback", "of submit()'s future")
         self.commands = 0
         self.refused = 0
         self.batches = 0
@@ -52,9 +59,11 @@ class WriterDesk:
         held = self._held
         while held and self._releasing.acquire(blocking=False):
             try:
+                self.callbacks.begin("a reply is given")
                 with settling_many:
                     while held:
                         request = held.popleft()
                         request.settle(request.outcome)  # type: ignore[arg-type]
             finally:
+                self.callbacks.end()
                 self._releasing.release()

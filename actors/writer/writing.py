@@ -22,6 +22,7 @@ from actors.errors import (
 from actors.mailbox import Mailbox
 from actors.messages import Bulk, Receipt, Submission, receipt_or_error
 from actors.reply import Reply
+from actors.running import Calls
 from actors.worker import refuse_in_actor
 from actors.writer.conflicts import resolving
 from actors.writer.many import ManyCommands, aone_by_one, one_by_one
@@ -46,13 +47,15 @@ class WriteGateway:
         mailbox: Mailbox,
         executor: Callable[[], ThreadPoolExecutor],
         deciding: Callable[[], bool],
+        calls: Calls,
     ) -> None:
-        """`deciding` tells whether a decider runs at this moment, in the writer's thread."""
+        """`deciding` tells whether a decider runs at this moment, in the writer's thread; `calls` shows middleware that runs."""
         self._domain = domain
         self._history = history
         self.mailbox = mailbox
         self._executor = executor
         self._deciding = deciding
+        self._calls = calls
         self._make = SubmissionMaker(domain)
 
     # -- one command -------------------------------------------------------------------------
@@ -65,7 +68,7 @@ class WriteGateway:
             return self._wait(self._hand_over(command, options, options.get("metadata"), end), end, timeout)
         call, chain = self._call(command, options)
         outcome: Receipt = middleware.run(
-            chain, call, lambda inner: self._wait(self._hand_over_call(inner, end), end, timeout)
+            chain, call, lambda inner: self._wait(self._hand_over_call(inner, end), end, timeout), self._calls
         )
         return outcome
 
@@ -81,7 +84,11 @@ class WriteGateway:
         if not chain:
             return self._future_of(self._hand_over_call(call, end))
         return middleware.submit(
-            chain, call, lambda inner: self._future_of(self._hand_over_call(inner, end)), self._executor()
+            chain,
+            call,
+            lambda inner: self._future_of(self._hand_over_call(inner, end)),
+            self._executor(),
+            self._calls,
         )
 
     def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
@@ -101,6 +108,7 @@ class WriteGateway:
             chain,
             call,
             lambda inner: self._awaited(inner.message, inner.options, inner.metadata, end, timeout),
+            self._calls,
         )
         return outcome
 

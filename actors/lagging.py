@@ -1,0 +1,56 @@
+"""Whether what is behind moves, in words: for health, and for those who waited in vain. Pure; any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["STILL", "Lag", "counted"]
+
+STILL = 2.0
+"""Seconds without a change after which what is behind is said to stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far behind something is. `still` is for how long it has not moved, `rate` its positions a second, `left` the
+    seconds until it is there, where these are known; `filling` says that it is filled from the log, after the opening or
+    a new beginning; `still_after` seconds without a change count as standing still."""
+
+    position: int
+    behind: int
+    seconds: float
+    still: float
+    rate: float | None = None
+    left: float | None = None
+    filling: bool = False
+    still_after: float = STILL
+
+    @property
+    def stands(self) -> bool:
+        """Whether it stands still."""
+        return self.behind > 0 and self.still >= self.still_after
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        if not self.behind:
+            return "current"
+        return "standing still" if self.stands else "filling" if self.filling else "moving"
+
+    @property
+    def text(self) -> str:
+        """As the end of a sentence that begins with its name."""
+        far = f"{self.seconds:.1f} s ({counted(self.behind)}) behind"
+        if self.stands:
+            return f"{far} and has stood still at position {self.position} for {self.still:.1f} s"
+        what = "being filled from the log" if self.filling else "catching up"
+        if self.rate is None:
+            return f"{far} and {what}"
+        if self.left is None:
+            return f"{far} and moves, but does not come nearer, at {self.rate:.0f} events/s"
+        return f"{far} and {what} at {self.rate:.0f} events/s, for another {self.left:.0f} s or so"
+
+
+def counted(events: int) -> str:
+    """A number of events."""
+    return f"{events} event{'s' * (events != 1)}"

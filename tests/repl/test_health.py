@@ -1,0 +1,25 @@
+"""`:health` and `:lag` of a system in which something hangs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors import System
+from tests.helpers import PATIENCE, wait_until
+from tests.repl.conftest import Shown
+from tests.system.hanging import Come, hall
+
+
+def test_what_hangs_is_shown_with_what_it_is_at_and_since_when(tmp_path: Path, shown: Shown) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with System.open(tmp_path / "store", hall, replicas=1, busy_limit=0.6, lag_limit=0.6) as system:
+        system.execute(Come("ann", "projection", str(gate)))
+        wait_until(lambda: system.health().problems)
+        said, _ = shown(system, ":health\n:lag\n")
+        assert "problem: the projection of book on replica-1 has been at event Came at position 1 for" in said
+        assert "running: projection book on replica-1 for" in said
+        wait_until(lambda: "standing still for" in shown(system, ":lag\n")[0])
+        gate.unlink()
+        system.wait_applied(timeout=PATIENCE)
+        assert "current" in shown(system, ":lag\n")[0]

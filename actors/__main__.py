@@ -1,4 +1,4 @@
-"""`python -m actors demo|rebuild|repl ...`; `--help` after one of them tells its own options."""
+"""`python -m actors demo|rebuild|repl|verify ...`; `--help` after one of them tells its own options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib import import_module
 PROGRAMS = {
     "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
     "rebuild": ("actors.replicas.rebuild_program", "fill a read model anew, and watch how far it is"),
+    "verify": ("actors.verify_program", "look for damage in the files of a store that is closed"),
     "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
 }
 

@@ -156,6 +156,7 @@ class Runtime:
                     domain.codec,
                     map_size=settings.map_size,
                     beside=[REPLICAS],
+                    verify_bytes=settings.verify_bytes,
                     inline=[model.schema for model in domain.models.values() if model.inline],
                 )
             )

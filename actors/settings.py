@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage.page_check import DEFAULT_VERIFY_BYTES
+
 __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
@@ -29,6 +31,7 @@ class Settings:
     rebuild_share: float
     result_cache: int
     workers: str = "thread"
+    verify_bytes: int = DEFAULT_VERIFY_BYTES
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -36,14 +39,10 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
                 raise ValueError(f"{name}= must be an int of at least 1{unit}, got {value!r}")
-        if (
-            isinstance(self.result_cache, bool)
-            or not isinstance(self.result_cache, int)
-            or self.result_cache < 0
-        ):
-            raise ValueError(
-                f"result_cache= must be a number of bytes, 0 for none, got {self.result_cache!r}"
-            )
+        for name in ("result_cache", "verify_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {value!r}")
         for name in SECONDS:
             value = getattr(self, name)
             # Not a number compares as false.

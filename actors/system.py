@@ -65,6 +65,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         rebuild_share: float = 0.5,
         result_cache: int = 64 << 20,
         workers: Literal["thread", "process"] = "thread",
+        verify_bytes: int = 32 << 20,
     ) -> Self:
         """Open the store in directory `path`, making it when it is not there, and start all actors.
 
@@ -81,6 +82,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
         new builds of its models, or up to 0.9 where they would never be done otherwise. With
         `workers="process"` each replica and its query actors are in a child process, and use a core of their own;
         `domain` is then to be an attribute of a module that can be imported, not of the main one.
+        After an unclean end the log's file is looked at before LMDB maps it: all of it up to `verify_bytes`, the top of a
+        larger one for a second; 0 looks at nothing.
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
@@ -103,6 +106,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
             rebuild_share=rebuild_share,
             result_cache=result_cache,
             workers=workers,
+            verify_bytes=verify_bytes,
         )
         return cls(Runtime.open(place, domain, settings))
 

@@ -27,6 +27,7 @@ from storage.gate import Gate
 from storage.inline import InlineBatch, max_databases
 from storage.log_reader import LogReader
 from storage.notes import Note, write_notes
+from storage.page_check import DEFAULT_VERIFY_BYTES
 from storage.records import CommandRecord, Origin, RecordedEvent
 from storage.store import open_store
 from storage.store_lock import StoreLock
@@ -84,13 +85,15 @@ class EventLog(LogReader):
         durable: bool = True,
         beside: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
+        verify_bytes: int = DEFAULT_VERIFY_BYTES,
     ) -> Self:
         """Open the log in the directory `path`, making it if it is missing and `create` is true.
 
         `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
         disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
         what else may stand in the directory. `inline` are the models whose tables `inline_batch` changes within
-        `append`; tables of others are dropped, unless it is None.
+        `append`; tables of others are dropped, unless it is None. Where the last end gives reason to doubt the file, it
+        is looked at before it is mapped: all of it up to `verify_bytes`, the top of a larger one, nothing for 0.
 
         Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
         StoreFull where the disk has no room; once it has, the next open works.
@@ -103,6 +106,7 @@ class EventLog(LogReader):
             sync=durable,
             beside=beside,
             max_dbs=max_databases(inline),
+            verify_bytes=verify_bytes,
         )
         try:
             return cls(

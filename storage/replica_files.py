@@ -25,7 +25,6 @@ BESIDE = (*STATE_FILES, ENGINES)
 """What a replica has beside the files of LMDB."""
 
 _TITLE = "onewriter replica"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,6 @@ class ReplicaState:
 
     how: str
     detail: str
-
-
-def current_boot_id() -> str:
-    """The id of this run of the machine; empty where the system has none, which then equals no other one."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
 
 
 def read_state(path: Path) -> ReplicaState | None:

@@ -14,20 +14,21 @@ from storage.arguments import checked_map_size, checked_path
 from storage.builds import plan
 from storage.codec import Codec
 from storage.damage import damaged_records
-from storage.environment import StoreLock, check_directory, make_directory
+from storage.environment import DATA_FILE, StoreLock, check_directory, make_directory
 from storage.errors import DamagedStore, OtherEngine
 from storage.history import History
 from storage.holdings import Holdings, spare_databases
+from storage.page_check import look_at_top
 from storage.replica_files import (
     BESIDE,
     ReplicaState,
-    current_boot_id,
     delete_database,
     read_state,
     reason_to_distrust,
     write_state,
 )
 from storage.replica_models import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
+from storage.stop_mark import current_boot_id
 from storage.table_schema import ModelSchema
 
 
@@ -66,9 +67,12 @@ def open_place(
     make_directory(path)
     lock = StoreLock(path)
     try:
+        doubt = lock.doubt() if lock.before else None
         lock.sign()
         if exists and reason is None:
             reason = reason_to_distrust(state, boot_id)
+            if reason is None and doubt is not None and (found := look_at_top(path / DATA_FILE)):
+                reason = f"{doubt}, and it is damaged: {found[0]}"
             try:
                 # An unmarked directory is read in any case: only a replica may be deleted.
                 if reason is None or state is None:
@@ -88,6 +92,7 @@ def open_place(
             reason = str(error)
             delete_database(path)
             environment, held = _open_builds(path, map_size, history, models, codec)
+        lock.opened()
         return Place(path, environment, lock, held, reason or held.begun_anew)
     except BaseException:
         lock.release()

@@ -11,6 +11,7 @@ import lmdb
 
 from storage.arguments import checked_map_size, checked_path
 from storage.environment import (
+    DATA_FILE,
     ENGINE,
     FORMAT_VERSION,
     META_DB,
@@ -22,7 +23,10 @@ from storage.environment import (
     translate,
     write_header,
 )
-from storage.store_lock import LOCK_FILE, StoreLock
+from storage.errors import DamagedStore
+from storage.page_check import DEFAULT_VERIFY_BYTES, look
+from storage.store_lock import LOCK_FILE, StoreLock, is_signed
+from storage.translation import from_system
 
 
 def open_store(
@@ -34,6 +38,7 @@ def open_store(
     sync: bool = True,
     beside: Collection[str] = (),
     max_dbs: int = 64,
+    verify_bytes: int = DEFAULT_VERIFY_BYTES,
 ) -> tuple[StoreLock, lmdb.Environment, Header]:
     """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
 
@@ -47,12 +52,18 @@ def open_store(
     checked_map_size(map_size)
     exists = check_directory(path, create=create, beside=beside)
     if exists and not (path / LOCK_FILE).exists():
+        check_pages(path, "it was put there, or copied", verify_bytes)
         # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
         peek_header(path, new_header.kind)
     make_directory(path)
     lock = StoreLock(path)
     try:
         if exists:
+            # An empty lock file was made just now, and the look is done.
+            if lock.before and (doubt := lock.doubt()) is not None:
+                check_pages(path, doubt, verify_bytes)
+            if is_signed(path):
+                lock.sign()  # before the file is mapped
             peek_header(path, new_header.kind)
         lock.sign()
         environment = open_environment(path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs)
@@ -65,6 +76,7 @@ def open_store(
                 # An older program must not write to it from now on: it would not know what this one leaves there.
                 header = replace(header, format=FORMAT_VERSION)
                 _write_new_header(environment, header)
+            lock.opened()
             return lock, environment, header
         except BaseException:
             environment.close()
@@ -72,6 +84,22 @@ def open_store(
     except BaseException:
         lock.release()
         raise
+
+
+def check_pages(path: Path, doubt: str, limit: int) -> None:
+    """Raise DamagedStore for pages over which LMDB could end the process; `doubt` says why they are looked at."""
+    data = path / DATA_FILE
+    try:
+        found = look(data, limit)
+    except OSError as error:
+        raise from_system(error, f"{data} cannot be read", path) from error
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise DamagedStore(
+            f"{data} is damaged ({found[0]}{more}), as a look at it shows, which was taken since {doubt}; it was not "
+            f"opened, for that could end the process: copy {path} away, then restore a backup; `python -m actors verify "
+            f"{path}` has all that is wrong, and verify_bytes=0 opens the store without a look, to save what can be read"
+        )
 
 
 def peek_header(path: Path, kind: str) -> Header | None:

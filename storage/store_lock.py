@@ -12,11 +12,14 @@ import os
 import socket
 import sys
 import weakref
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 from storage.errors import StorageError, StoreLocked
+from storage.stop_mark import StopMark
 from storage.translation import from_system
 
 LOCK_FILE = "LOCK"
@@ -62,30 +65,72 @@ class StoreLock:
                 "close it there, or open another path",
                 holder,
             ) from None
+        self.before = os.pread(self._fd, 4096, 0).decode(errors="surrogateescape")
+        """What the file held: who had the lock last, and how that ended."""
+        self._mark: StopMark | None = None
         _held.add(self)
 
+    def doubt(self) -> str | None:
+        """Why the files are to be looked at before anything maps them, or None; before `sign`."""
+        if not self.before:
+            return "it was put there, or copied"
+        mark = StopMark.read(self.before)
+        return None if mark is None else mark.doubt()
+
     def sign(self) -> None:
-        """Write into the lock file who holds it: process id, host, program and time. Raises StoreFull."""
+        """Write into the lock file who holds it: process id, host, program and time, and that it is being opened.
+
+        On disk, since a machine that goes down later must not leave an older word. Raises StoreFull.
+        """
+        if self._mark is not None:
+            return
         since = datetime.now(UTC).isoformat(timespec="seconds")
         program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
-        holder = (
-            f"{SIGNED}{os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n".encode()
+        self._mark = StopMark.opening(StopMark.read(self.before))
+        self._signature = (
+            f"{SIGNED}{os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n"
         )
+        holder = (self._signature + self._mark.line()).encode()
         try:
             # Over what an earlier holder wrote: that room is there when the disk is full.
             os.pwrite(self._fd, holder, 0)
             os.ftruncate(self._fd, len(holder))
+            os.fsync(self._fd)
         except OSError as error:
             raise from_system(error, f"{self.path} cannot be written", self.path) from error
 
+    def opened(self) -> None:
+        """The opening has come to its end."""
+        if self._mark is not None:
+            self._note(replace(self._mark, state="open"))
+
+    def _note(self, mark: StopMark) -> None:
+        # Over a line of the same length; where it can't be written, the next opener looks at the files.
+        self._mark = mark
+        with suppress(OSError):
+            os.pwrite(self._fd, mark.line().encode(), len(self._signature.encode()))
+
     def release(self) -> None:
-        """Let the next opener in; a second call does nothing."""
+        """Let the next opener in, and note that it was left as it should be; a second call does nothing."""
         _held.discard(self)
         if self._fd >= 0:
+            if self._mark is not None:
+                self._leave()
             # A child forked while the lock was held shares it: closing alone would leave it locked.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = -1
+
+    def _leave(self) -> None:
+        """Note that it was closed; an opening that failed leaves what there was before, so that the next one doubts as it did."""
+        assert self._mark is not None
+        if self._mark.state != "opening":
+            self._note(replace(self._mark, state="closed"))
+            return
+        before = self.before.encode(errors="surrogateescape")
+        with suppress(OSError):
+            os.pwrite(self._fd, before, 0)
+            os.ftruncate(self._fd, len(before))
 
     def __enter__(self) -> StoreLock:
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from types import MemberDescriptorType
 from typing import Any
 
+from storage.annotations import signature_of
 from storage.errors import CodecError
 
 
@@ -21,7 +21,7 @@ def stored_fields(cls: type) -> list[str]:
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise CodecError(f"{place(cls)} is neither a frozen dataclass nor an Enum: only those can be stored")
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
-    for parameter in inspect.signature(cls).parameters.values():
+    for parameter in signature_of(cls).parameters.values():
         if parameter.name not in fields and parameter.default is parameter.empty:
             raise CodecError(f"{place(cls)} needs {parameter.name!r} to be built, which no field keeps")
     return fields

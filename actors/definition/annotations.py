@@ -17,6 +17,16 @@ def resolve(annotation: Any, globalns: Mapping[str, Any], localns: Mapping[str, 
     return typing.get_type_hints(holder, dict(globalns), dict(localns))["it"]
 
 
+def written(annotation: Any) -> str:
+    """An annotation that could not be resolved, as its author wrote it."""
+    if isinstance(annotation, str):
+        return annotation
+    if isinstance(annotation, typing.ForwardRef):
+        return annotation.__forward_arg__
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    return f"{origin.__name__}[{', '.join(map(written, arguments))}]" if arguments else hint_text(annotation)
+
+
 def union_members(hint: Any) -> tuple[Any, ...]:
     """The alternatives of a union, or the hint alone."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

@@ -11,6 +11,8 @@ import dataclasses
 from types import MemberDescriptorType
 from typing import Any
 
+from storage.annotations import share_annotations
+
 __all__ = ["with_slots_filled"]
 
 
@@ -31,16 +33,19 @@ def with_slots_filled(cls: Any) -> Any:
         return cls
     written = cls.__init__
     names = [field.name for field in fields]
-    lines = [f"def __init__(self, {', '.join(names)}):"]
-    lines += [f"    __set_{number}__(self, {name})" for number, name in enumerate(names)]
-    namespace: dict[str, Any] = {f"__set_{number}__": slot.__set__ for number, slot in enumerate(slots)}
+    setters = [f"__set_{number}__" for number in range(len(names))]
+    lines = [f"def make({', '.join(setters)}):", f"    def __init__(self, {', '.join(names)}):"]
+    lines += [f"        {setter}(self, {name})" for setter, name in zip(setters, names, strict=True)]
+    lines += ["    return __init__"]
+    namespace: dict[str, Any] = {}
     try:
-        exec("\n".join(lines), namespace)
+        # With the module's names about it, as the written one: whoever resolves its annotations looks there.
+        exec("\n".join(lines), written.__globals__, namespace)
     except SyntaxError:  # a field is called "self", which the written one has another name for
         return cls
-    made = namespace["__init__"]
+    made = namespace["make"](*[slot.__set__ for slot in slots])
     made.__defaults__ = written.__defaults__
-    made.__annotations__ = written.__annotations__
+    share_annotations(made, written)
     made.__module__, made.__qualname__ = written.__module__, written.__qualname__
     cls.__init__ = made
     return cls

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from actors.definition.annotations import hint_text, resolve
+from actors.definition.annotations import hint_text, resolve, written
 from actors.definition.check import Check, Misfit, describe
 from actors.definition.container_checks import check_fixed, check_many, check_mapping, check_union
 from actors.errors import InvalidMessage
@@ -138,7 +138,7 @@ class FieldChecks:
             return resolve(field.type, vars(module) if module else {}, self._localns)
         except Exception as error:
             raise UncheckableType(
-                f"its annotation {field.type!r} can't be resolved ({error}); register the class with @value, "
+                f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class with @value, "
                 "or define or import the name at the top of the module"
             ) from error
 

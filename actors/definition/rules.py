@@ -17,6 +17,7 @@ from actors.definition.problems import Problems
 from actors.definition.signatures import signature_problem
 from actors.definition.specs import CommandSpec, Decider, EventSpec, StateKey, StateSpec
 from actors.read_model import Handler, ReadModel, name_of, place_of
+from storage.annotations import annotations_of, signature_of
 
 
 class _Unresolved(Exception):
@@ -48,7 +49,7 @@ class RuleMatcher:
             if text:
                 self.problems.add(place, f"{what} {text}")
                 continue
-            parameters = list(inspect.signature(fn).parameters.values())
+            parameters = list(signature_of(fn).parameters.values())
             try:
                 messages = self._messages(rule.messages, fn, parameters[1].name)
                 keys = self._state_keys(rule, fn, parameters[0].name)
@@ -81,12 +82,10 @@ class RuleMatcher:
     def _hint(self, fn: Callable[..., Any], parameter: str) -> Any:
         plain: Any = inspect.unwrap(fn)
         try:
-            annotations = plain.__annotations__
+            annotations = annotations_of(plain)
             if parameter not in annotations:
                 return UNSET
             return resolve(annotations[parameter], getattr(plain, "__globals__", {}), self.localns)
-        except AttributeError:
-            return UNSET
         except Exception as error:
             raise _Unresolved(f"the annotation of {parameter!r} can't be resolved ({error})") from error
 
@@ -157,7 +156,7 @@ class RuleMatcher:
             if text:
                 self.problems.add(place, f"{what} {text}")
                 continue
-            parameters = list(inspect.signature(fn).parameters.values())
+            parameters = list(signature_of(fn).parameters.values())
             try:
                 events = self._messages(projection.events, fn, parameters[0].name)
             except _Unresolved as error:

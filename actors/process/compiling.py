@@ -19,6 +19,7 @@ from actors.definition.signatures import signature_problem
 from actors.process.declaring import Key, ProcessManager, ProcessRule
 from actors.process.spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
 from actors.read_model import name_of, place_of
+from storage.annotations import annotations_of, signature_of
 
 __all__ = ["compile_processes"]
 
@@ -114,7 +115,7 @@ class _Compiler:
         if text:
             self.problems.add(place, f"{what} {text}: state, {WORDS[rule.kind]}, do")
             return
-        parameters = list(inspect.signature(fn).parameters)
+        parameters = list(signature_of(fn).parameters)
         try:
             messages = self._messages(rule, parameters[1])
             keys = self._states(fn, parameters[0])
@@ -209,7 +210,7 @@ class _Compiler:
 
     def _hint(self, fn: Callable[..., Any], parameter: str) -> Any:
         plain: Any = inspect.unwrap(fn)
-        annotations = getattr(plain, "__annotations__", {})
+        annotations = annotations_of(plain)
         if parameter not in annotations:
             return UNKNOWN
         try:

@@ -2,16 +2,27 @@
 #   make demo [DATA=journey] [LIMIT=100000]   make repl [DOMAIN=delivery] [STORE=path]   make bench [BENCH=--quick]
 #   make bench-quick [BENCH="--save mine.json"]
 #   make bench-replay | bench-lag | bench-rebuild | bench-engines | bench-mixes | bench-latency | bench-growth [BENCH=--quick]
+#   make quick [VENV=.venv-3.12 PYTHON=python3.12]   make test-pythons
 #   make test | lint | types | crash | soak | history | clean
 
-PYTHON ?= $(firstword $(foreach python,python3.11 python3,$(shell \
-	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
+# The first that runs: a name on the PATH may be one that pyenv has switched off.
+PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3,$(shell \
+	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null))),$(shell \
+	.ci/pythons | head -1 | cut -f 2))
 VENV := .venv
 RUN := $(VENV)/bin/python
 
+# What is run on every Python: what looks into classes, functions, annotations and bytecode, codecs, tables and SQLite,
+# a whole system, event loops and worker processes.
+QUICK := tests/actors/definition tests/actors/test_domain.py tests/actors/workers/test_finding.py \
+	tests/actors/test_testing.py tests/storage/test_codec.py tests/storage/test_tables.py \
+	tests/storage/test_engine_sqlite.py tests/system/test_asyncio.py tests/system/test_receipts.py \
+	$(addprefix tests/system/test_process_workers.py::, \
+	test_all_engines_answer_and_a_projection_may_print test_no_worker_is_left_after_closing)
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash soak history clean
+.PHONY: quick test-pythons demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash soak history clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -37,6 +48,13 @@ $(BENCHES): bench-%: $(VENV)/.with-bench
 test: $(VENV)/.with-dev
 	$(RUN) -m pytest $(TEST)
 
+# The tests that a new Python may break, in about a minute; on every supported one but the default by `test-pythons`.
+quick: $(VENV)/.with-test
+	$(RUN) -m pytest -q $(QUICK)
+
+test-pythons:
+	.ci/test-pythons
+
 lint: $(VENV)/.with-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -58,7 +76,7 @@ history: $(VENV)/.with-dev
 		$(RUN) -m pytest -s -k histories -o faulthandler_timeout=0 $(TEST)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN):

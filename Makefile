@@ -59,8 +59,11 @@ lint: $(VENV)/.with-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-types: $(VENV)/.with-dev $(VENV)/.with-bench
-	$(RUN) -m mypy actors storage benchmarks
+# mypy on everything, pyright on the example, and both on a file of mistakes.
+types: $(VENV)/.with-dev $(VENV)/.with-bench $(VENV)/.with-types
+	$(RUN) -m mypy actors storage benchmarks examples
+	$(RUN) -m pyright --pythonpath $(RUN)
+	$(RUN) -m pytest tests/typing
 
 # The crash tests of `make test`, for many more rounds.
 crash: $(VENV)/.with-dev

@@ -43,8 +43,9 @@ from actors.process.deciding import Do
 from actors.process.declaring import ProcessManager
 from actors.process.spec import Rejection
 from actors.queries.session import Session
+from actors.queries.typed import Query
 from actors.queries.view import View
-from actors.read_model import ReadModel, each, words
+from actors.read_model import Objects, ReadModel, Tables, each, words
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.skipping import Skipped
 from actors.system import System
@@ -93,10 +94,12 @@ __all__ = [
     "NotAStore",
     "NotStopped",
     "OnewriterError",
+    "Objects",
     "OtherEngine",
     "Overloaded",
     "ProcessManager",
     "ProcessStopped",
+    "Query",
     "QueryFailed",
     "QueryTimeout",
     "ReadModel",
@@ -115,6 +118,7 @@ __all__ = [
     "StoreReadOnly",
     "System",
     "SystemClosed",
+    "Tables",
     "UnknownMessage",
     "UnknownName",
     "View",

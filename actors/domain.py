@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from actors.definition.specs import CompiledDomain
 
 C = TypeVar("C", bound=type)
+E = TypeVar("E", bound=type[Enum])
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Middleware)
 
@@ -56,8 +58,8 @@ class Domain:
         return compile_domain(self)
 
     # -- messages ---------------------------------------------------------------------------
-    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     @in_brackets('stream="product-{sku}"')
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def state(
         self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
     ) -> Callable[[C], C]:
@@ -120,8 +122,8 @@ class Domain:
         self._require_state("command", owner, place)
         return lambda cls: self._register("command", cls, name, place, owner=owner)
 
-    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     @in_brackets("reads=[model]")
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def query(
         self,
         *,
@@ -149,17 +151,39 @@ class Domain:
     def value(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def value(self, cls: Any = None, /, *, name: str | None = None) -> Any:
-        """Register a class that messages hold: a dataclass, or an Enum, which stays one."""
+        """Register a class that messages hold: a dataclass, or an Enum, which stays one (see `enum`)."""
         place = place_of_caller()
         if cls is not None:
             return self._register("value", cls, name, place)
         return lambda cls: self._register("value", cls, name, place)
 
+    @overload
+    def enum(self, cls: E, /) -> E: ...
+    @overload
+    def enum(self, /, *, name: str | None = None) -> Callable[[E], E]: ...
+    def enum(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register an Enum that messages hold; it stays one. `value` does the same, and pyright takes what stands
+        under that for a dataclass: it has no `Size("small")` there."""
+        place = place_of_caller()
+
+        def register(cls: E) -> E:
+            if isinstance(cls, type) and not issubclass(cls, Enum):
+                raise DomainError(
+                    f"{place}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it with @value"
+                )
+            return self._register("value", cls, name, place)
+
+        return register if cls is None else register(cls)
+
     # -- rules ------------------------------------------------------------------------------
     @overload
-    def decide(self, fn: F, /) -> F: ...
+    def decide(
+        self, command: type | UnionType, /, *commands: type | UnionType, state: Any = UNSET
+    ) -> Callable[[F], F]: ...
     @overload
-    def decide(self, *commands: type | UnionType, state: Any = UNSET) -> Callable[[F], F]: ...
+    def decide(self, *, state: Any) -> Callable[[F], F]: ...
+    @overload
+    def decide(self, fn: F, /) -> F: ...
     def decide(self, *commands: Any, state: Any = UNSET) -> Any:
         """Register a decider: ``def fn(state: Product | None, command: ChangePrice)`` yields or returns events.
 
@@ -170,9 +194,13 @@ class Domain:
         return self._rule(self.deciders, commands, state)
 
     @overload
-    def evolve(self, fn: F, /) -> F: ...
+    def evolve(
+        self, event: type | UnionType, /, *events: type | UnionType, state: Any = UNSET
+    ) -> Callable[[F], F]: ...
     @overload
-    def evolve(self, *events: type | UnionType, state: Any = UNSET) -> Callable[[F], F]: ...
+    def evolve(self, *, state: Any) -> Callable[[F], F]: ...
+    @overload
+    def evolve(self, fn: F, /) -> F: ...
     def evolve(self, *events: Any, state: Any = UNSET) -> Any:
         """Register an evolver: ``def fn(state: Product, event: PriceChanged)`` returns the new state.
 

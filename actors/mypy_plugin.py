@@ -21,11 +21,17 @@ from mypy.nodes import (
     MemberExpr,
     MypyFile,
     NameExpr,
+    PlaceholderNode,
+    SymbolNode,
     TypeInfo,
+    Var,
+    get_member_expr_fullname,
 )
-from mypy.plugin import ClassDefContext, Plugin
+from mypy.plugin import ClassDefContext, Plugin, SemanticAnalyzerPluginInterface
+from mypy.types import Instance, get_proper_type
 
 KINDS = frozenset({"state", "event", "command", "query", "value", "timer"})
+DECLARING = frozenset({"actors.domain.Domain", "actors.process.declaring.ProcessManager"})
 
 
 @dataclass_transform(frozen_default=True)
@@ -48,7 +54,7 @@ class OnewriterPlugin(Plugin):
 def add_message(context: ClassDefContext) -> None:
     """Put `Message` among the ancestors of a decorated class that is not an Enum."""
     info = context.cls.info
-    if not any(map(is_domains, context.cls.decorators)) or any(
+    if not any(is_domains(one, context.api) for one in context.cls.decorators) or any(
         base.fullname == "enum.Enum" for base in info.mro
     ):
         return
@@ -64,9 +70,34 @@ def imported(node: ImportBase) -> list[str]:
     return [name.partition(".")[0] for name, _ in node.ids] if isinstance(node, Import) else []
 
 
-def is_domains(decorator: Expression) -> bool:
+def is_domains(decorator: Expression, api: SemanticAnalyzerPluginInterface) -> bool:
+    """Whether it is `@shop.state(...)`, `@base.shop.state(...)` or the like, of what may be a domain or a manager."""
     callee = decorator.callee if isinstance(decorator, CallExpr) else decorator
-    return isinstance(callee, MemberExpr) and callee.name in KINDS and isinstance(callee.expr, NameExpr)
+    if not isinstance(callee, MemberExpr) or callee.name not in KINDS:
+        return False
+    owner = dotted(callee.expr)
+    if not owner:
+        return False
+    # What the decorator names is not looked up yet when mypy asks for the ancestors.
+    symbol = api.lookup_qualified(owner, decorator, suppress_errors=True)
+    return may_declare(None if symbol is None else symbol.node)
+
+
+def dotted(owner: Expression) -> str:
+    """The names that lead to an object; empty for one that is found otherwise."""
+    if isinstance(owner, NameExpr):
+        return owner.name
+    return get_member_expr_fullname(owner) or "" if isinstance(owner, MemberExpr) else ""
+
+
+def may_declare(owner: SymbolNode | None) -> bool:
+    """Whether what a name stands for may be a domain or a manager; without a type written there, that is not known."""
+    if not isinstance(owner, Var):
+        return owner is None or isinstance(owner, PlaceholderNode)
+    found = None if owner.type is None else get_proper_type(owner.type)
+    if isinstance(found, Instance):
+        return any(base.fullname in DECLARING for base in found.type.mro)
+    return True
 
 
 def plugin(_version: str) -> type[Plugin]:

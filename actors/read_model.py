@@ -7,7 +7,7 @@ in the transaction that also moves the model's checkpoint.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, TypeVar, cast, overload
@@ -16,8 +16,15 @@ from actors.errors import DomainError
 from storage.errors import InvalidSchema
 from storage.table_index import IndexSpec, each, words
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
+from storage.table_writer import TableWriter
 
-__all__ = ["Handler", "Projection", "ReadModel", "each", "words"]
+__all__ = ["Handler", "Objects", "Projection", "ReadModel", "Tables", "each", "words"]
+
+Tables = Mapping[TableSchema, TableWriter]
+"""What a projection of a model in LMDB is given, and of an inline one: `tables[products].put(...)`."""
+
+Objects = Mapping[ObjectSchema, Any]
+"""What a projection of a model in memory is given: `objects[sums]` is what its factory made."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -20,6 +20,7 @@ from actors.live.waiting import seconds_of
 from actors.live.watch import Watch
 from actors.messages import Receipt
 from actors.queries.consistency import position_of, target_position
+from actors.queries.typed import Query, Result
 
 if TYPE_CHECKING:
     from actors.system import System
@@ -130,12 +131,12 @@ class LiveCalls(Calls):
     # -- queries that are watched --------------------------------------------------------------
     def watch(
         self,
-        query: Any,
+        query: Query[Result],
         *,
         until: Receipt | int | None = None,
         timeout: float | timedelta | None = None,
         **options: Unpack[WatchOptions],
-    ) -> Watch:
+    ) -> Watch[Result]:
         """A query's result, and then every result that differs from the one before, as the replicas apply events.
 
         To be iterated over with `for` or `async for`; for one thread or task at a time. The query is run again when

@@ -12,6 +12,7 @@ from actors.options import After, QueryOptions
 from actors.queries.cache import Answer
 from actors.queries.consistency import position_of
 from actors.queries.session import Session
+from actors.queries.typed import Query, Result
 from actors.queries.view import View
 from actors.read_model import ReadModel
 
@@ -32,30 +33,32 @@ def _nobody(answer: Answer) -> None:
 class QueryCalls(Calls):
     """Queries, views and sessions."""
 
-    def query(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """Run a query on a replica that is fresh enough, and return what it returns.
 
         Options: `consistency`, `after`, `max_lag`, `timeout`; `QueryOptions` says what each does.
         Raises `ConsistencyTimeout`, `ModelStopped`, `QueryTimeout`, `QueryFailed`, `Overloaded`,
         `InvalidToken`, `InvalidMessage` or `UnknownMessage`.
         """
-        return self._answer(query, options).results[0]
+        result: Result = self._answer(query, options).results[0]
+        return result
 
-    def query_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
+    def query_at(self, query: Query[Result], **options: Unpack[QueryOptions]) -> tuple[Result, int]:
         """As `query`, with the position that the answer shows."""
         answer = self._answer(query, options)
         return answer.results[0], answer.position
 
-    async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """As `query`, for asyncio: the event loop goes on meanwhile."""
-        return (await self._aanswer(query, options)).results[0]
+        result: Result = (await self._aanswer(query, options)).results[0]
+        return result
 
-    async def aquery_at(self, query: Any, **options: Unpack[QueryOptions]) -> tuple[Any, int]:
+    async def aquery_at(self, query: Query[Result], **options: Unpack[QueryOptions]) -> tuple[Result, int]:
         """As `query_at`, for asyncio."""
         answer = await self._aanswer(query, options)
         return answer.results[0], answer.position
 
-    def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+    def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
         """Run several queries on one snapshot; their results in order. The first that fails is raised.
 
         With query middleware each runs on its own, and then perhaps on another snapshot. Unless given, `timeout`
@@ -63,7 +66,9 @@ class QueryCalls(Calls):
         """
         return self._answer_many(queries, options)
 
-    async def aquery_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+    async def aquery_many(
+        self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]
+    ) -> list[Result]:
         """As `query_many`, for asyncio."""
         return await self._aanswer_many(queries, options)
 

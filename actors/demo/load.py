@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
 from actors import System
 from actors.demo.shop import (
@@ -30,6 +31,7 @@ from actors.demo.shop import (
     SearchProducts,
     StockAlerts,
 )
+from actors.queries.typed import Query
 
 KNOWN = 2_000
 
@@ -60,7 +62,7 @@ class Known:
             self.enough.set()
 
 
-def draw_query(random: Random, known: Known) -> object:
+def draw_query(random: Random, known: Known) -> Query[Any]:
     """A question that a visitor (or, now and then, the shop's own people) might ask."""
     dice = random.random()
     if dice < 0.45:

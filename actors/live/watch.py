@@ -12,11 +12,12 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from actors.errors import ActorsError, SystemClosed
 from actors.live.subscription import refuse_forked
 from actors.live.waiting import Deadline, LoopWake, ThreadWake
+from actors.queries.typed import Query, Result
 from actors.worker import refuse_in_actor
 from storage import CodecError, StorageError
 
@@ -29,7 +30,7 @@ __all__ = ["Watch"]
 NOTHING = object()
 
 
-class Watch:
+class Watch(Generic[Result]):
     """An iterator and an async iterator of a query's results, from `System.watch`. For one thread or task at a time.
 
     Ends at `until`, at `close`, when the system closes, and when no other result came for `timeout` seconds. What the
@@ -40,7 +41,7 @@ class Watch:
         self,
         system: System,
         runtime: Runtime,
-        query: Any,
+        query: Query[Result],
         models: tuple[str, ...],
         options: Mapping[str, Any],
         until: int | None,
@@ -81,7 +82,7 @@ class Watch:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Result:
         while self._goes_on():
             wake = ThreadWake()
             try:
@@ -105,7 +106,7 @@ class Watch:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Result:
         while self._goes_on():
             wake = LoopWake()
             try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from actors.errors import ConcurrencyConflict, Rejected
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
+from actors.queries.typed import Query, Result
 from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.reply import Reply
@@ -136,23 +137,27 @@ class Session:
         self._saw(self._system._runtime.progress.head)
 
     # -- reads -------------------------------------------------------------------------------
-    def query(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """As `System.query`, no older than what this session wrote or saw."""
         answer = self._system._answer(query, self._since(options))
         self._saw(answer.newest)
-        return answer.results[0]
+        result: Result = answer.results[0]
+        return result
 
-    async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """As `System.aquery`, no older than what this session wrote or saw."""
         answer = await self._system._aanswer(query, self._since(options))
         self._saw(answer.newest)
-        return answer.results[0]
+        result: Result = answer.results[0]
+        return result
 
-    def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+    def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
         """As `System.query_many`, no older than what this session wrote or saw."""
         return self._system._answer_many(queries, options, self._since, self._shown)
 
-    async def aquery_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+    async def aquery_many(
+        self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]
+    ) -> list[Result]:
         """As `System.aquery_many`, no older than what this session wrote or saw."""
         return await self._system._aanswer_many(queries, options, self._since, self._shown)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
+from actors.queries.typed import Query, Result
 from actors.read_model import ReadModel
 from actors.testing._difference import compare
 from actors.testing._history import MemoryHistory, flattened, require_time_zone
@@ -18,6 +19,8 @@ from actors.writer.submissions import SubmissionMaker
 from storage import OnewriterError, RecordedEvent, TableSchema
 
 __all__ = ["Given", "given"]
+
+S = TypeVar("S")
 
 
 def given(domain: Domain, *events: Any) -> Given:
@@ -74,10 +77,11 @@ class Given:
             outcome = error
         return Outcome(Given(self._domain, history), command, outcome)
 
-    def state(self, state: type, *fields: Any, **named: Any) -> Any:
+    def state(self, state: type[S], *fields: Any, **named: Any) -> S | None:
         """The state of the stream that `state`'s template names with these fields, or None."""
         stream = self._domain.states[state].stream_for(*fields, **named)
-        return self._history.state(stream, self._domain.states[state])
+        found: S | None = self._history.state(stream, self._domain.states[state])
+        return found
 
     # -- the read side --------------------------------------------------------------------------
     def view(self, *models: ReadModel) -> Projected:
@@ -93,7 +97,7 @@ class Given:
         compare(f"table {table.name!r} holds other rows", map(_ordered, expected), map(_ordered, actual))
         return self
 
-    def query(self, query: Any) -> Any:
+    def query(self, query: Query[Result]) -> Result:
         """The answer of a query to what has happened; raises what its `run` raises."""
         spec = self._domain.queries.get(type(query))
         if spec is None:
@@ -102,9 +106,10 @@ class Given:
         if spec.validate is not None:
             spec.validate(query)
         with Projected(self._domain, spec.models, self._history.own()) as view:
-            return listed(query.run(view))
+            result: Result = listed(query.run(view))
+            return result
 
-    def asked(self, query: Any) -> Asked:
+    def asked(self, query: Query[Any]) -> Asked:
         """As `query`, for a claim: `given(...).asked(Cheapest(1)).answers([...])`."""
         return Asked(query, self.query(query))
 

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from actors.domain import Domain
 from actors.messages import Receipt
 from actors.options import QueryOptions
+from actors.queries.typed import Query, Result
 from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.system import System
@@ -50,15 +51,15 @@ class TestSystem(System):
         if self.folder is not None:
             self.folder.cleanup()
 
-    def query(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """As `System.query`, strong by default."""
         return super().query(query, **_strong(options))
 
-    async def aquery(self, query: Any, **options: Unpack[QueryOptions]) -> Any:
+    async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
         """As `System.aquery`, strong by default."""
         return await super().aquery(query, **_strong(options))
 
-    def query_many(self, queries: Iterable[Any], **options: Unpack[QueryOptions]) -> list[Any]:
+    def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
         """As `System.query_many`, strong by default."""
         return super().query_many(queries, **_strong(options))
 

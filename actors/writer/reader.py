@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 
 from actors.errors import DeciderFailed
 from actors.writer.inline import not_inline
 from storage import TableReader, TableSchema
 
 if TYPE_CHECKING:
+    from actors.definition.specs import StateSpec
     from actors.writer.deciding import Overlay
 
 __all__ = ["Reader"]
 
+S = TypeVar("S")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,11 +48,18 @@ class Reader:
         self._metadata = metadata
         return self
 
-    def __call__(self, state: type, *fields: Any, **named: Any) -> Any:
-        """The state of the stream that `state`'s template names with these fields, or None."""
+    @overload
+    def __call__(self, state: type[S], *fields: Any, **named: Any) -> S | None: ...
+    @overload
+    def __call__(self, state: UnionType, *fields: Any, **named: Any) -> Any: ...
+    def __call__(self, state: Any, *fields: Any, **named: Any) -> Any:
+        """The state of the stream that `state`'s template names with these fields, or None.
+
+        Where streams of that template may have several states, name those that are wanted: `read(Open | Closed, id)`.
+        """
         return self._entry(state, fields, named)[0]
 
-    def version(self, state: type, *fields: Any, **named: Any) -> int:
+    def version(self, state: type | UnionType, *fields: Any, **named: Any) -> int:
         """The version of that stream; 0 when it is new."""
         return self._entry(state, fields, named)[1]
 
@@ -65,10 +74,18 @@ class Reader:
             raise not_inline(table)
         return inline.read(table)
 
-    def _entry(self, state: type, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
-        spec = self._overlay.domain.states.get(state)
-        if spec is None:
+    def _entry(self, state: Any, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
+        spec = self._overlay.domain.states.get(state) or self._of_several(state)
+        return self._overlay.entry(spec.stream_for(*fields, **named), spec)
+
+    def _of_several(self, state: Any) -> StateSpec:
+        """The one of the classes in a union; they are shapes of one aggregate, whichever it has."""
+        known = self._overlay.domain.states
+        specs = [known.get(one) for one in get_args(state)] if isinstance(state, UnionType) else []
+        first = specs[0] if specs else None
+        if first is None or not all(one is not None and one.cls in first.classes for one in specs):
             raise DeciderFailed(
                 f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}"
+                + (", nor are they all states of one template" if specs else "")
             )
-        return self._overlay.entry(spec.stream_for(*fields, **named), spec)
+        return first

@@ -74,6 +74,26 @@ def test_an_enum_stays_an_enum(shop):
     assert {one.name for one in shop.declared} == {"Colour", "form"}
 
 
+def test_an_enum_can_be_said_to_be_one(shop):
+    @shop.enum
+    class Colour(Enum):
+        RED = "red"
+
+    @shop.enum(name="form")
+    class Shape(Enum):
+        ROUND = 1
+
+    assert (Colour("red"), Shape(1)) == (Colour.RED, Shape.ROUND)
+    assert {(one.kind, one.name) for one in shop.declared} == {("value", "Colour"), ("value", "form")}
+    with pytest.raises(
+        DomainError, match=r"@shop.enum takes an Enum, and Money is none; register it with @value"
+    ):
+
+        @shop.enum
+        class Money:
+            amount: int
+
+
 def test_functions_are_returned_as_they_are(shop):
     def fn(state, message):
         yield

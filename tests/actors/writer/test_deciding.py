@@ -355,6 +355,39 @@ def test_read_sees_the_batch_and_the_log_but_not_the_commands_own_events():
     assert seen == [(None, 0, 0), (1, 1, 1), (2, 2, 2)]
 
 
+def test_read_takes_several_states_of_one_template():
+    seen = []
+    domain = domain_of(
+        lambda thing, command, read: seen.append(read(domain.thing | domain.gone, command.id[1:]))
+    )
+
+    @domain.state(stream="thing-{id}")
+    class Gone:
+        id: str
+
+    @domain.state(stream="other-{id}")
+    class Other:
+        id: str
+
+    @domain.event(Gone)
+    class Went:
+        id: str
+
+    @domain.evolve(Went, state=domain.thing | Gone | None)
+    def went(thing, event):
+        return Gone(event.id)
+
+    domain.gone = Gone
+    writer = Writer(domain)
+    writer.append("thing-a", Went("a"))
+    for key in ("-a", "-b"):
+        writer.decide(domain.do(key))
+    assert seen == [Gone("a"), None]
+    domain.gone = Other
+    refused = only(writer.decide(domain.do("-a")), DeciderFailed)
+    assert "which is not a state of one, nor are they all states of one template" in str(refused)
+
+
 def test_read_refuses_what_is_no_state():
     domain = domain_of(lambda thing, command, read: read(str, "a"))
     assert "is not a state of one" in str(only(Writer(domain).decide(domain.do("a")), DeciderFailed))

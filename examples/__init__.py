@@ -1,0 +1,1 @@
+"""Whole programs to read, to run and to begin from."""

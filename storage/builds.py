@@ -15,8 +15,9 @@ import msgpack
 
 from storage.errors import InvalidSchema
 from storage.keys import KEY_FORMAT
-from storage.table_index import Component, Each, Index, IndexSpec, Words
+from storage.table_index import Component, Each, Index, Words
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
+from storage.table_words import WORDS_RULE
 
 CHECKPOINT = b"checkpoint/"
 ELSEWHERE = b"elsewhere/"
@@ -126,6 +127,7 @@ def pack_build(build: Build, databases: Sequence[str]) -> bytes:
         "generation": build.generation,
         "fingerprint": build.fingerprint,
         "keys": KEY_FORMAT,
+        "words": _words_rule(kept),
         "databases": databases,
         "places": build.places,
         "engine": kept.engine,
@@ -145,11 +147,12 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
     fields = msgpack.unpackb(raw)
     if fields["keys"] != KEY_FORMAT:
         return None
+    rule = fields.get("words", 1)  # by which it cut words
     kept = ModelSchema(
         fields["model"],
         fields["version"],
         tuple(
-            TableSchema(name, _unpacked(columns), [_unpacked(spec) for spec in specs])
+            TableSchema(name, _unpacked(columns, rule), [_unpacked(spec, rule) for spec in specs])
             for name, columns, specs in fields["tables"]
         ),
         fields["engine"],
@@ -180,13 +183,20 @@ def _packed_component(component: Component) -> Any:
     return {"words" if isinstance(component, Words) else "each": component.column}
 
 
-def _unpacked(spec: Any) -> Any:
-    found: IndexSpec = tuple(map(_component, spec)) if isinstance(spec, list) else _component(spec)
-    return found
+def _unpacked(spec: Any, rule: int) -> Any:
+    if isinstance(spec, list):
+        return tuple([_component(one, rule) for one in spec])
+    return _component(spec, rule)
 
 
-def _component(component: Any) -> Component:
+def _component(component: Any, rule: int) -> Component:
     if isinstance(component, str):
         return component
     [(kind, column)] = component.items()
-    return Words(column) if kind == "words" else Each(column)
+    return Words(column, rule) if kind == "words" else Each(column)
+
+
+def _words_rule(kept: ModelSchema) -> int:
+    """By which rule the indexes of a build cut words."""
+    parts = [part for table in kept.tables for index in table.indexes for part in index.components]
+    return min([part.rule for part in parts if isinstance(part, Words)], default=WORDS_RULE)

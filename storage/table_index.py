@@ -7,10 +7,8 @@ has None in it, is indexed under None, which sorts before everything else.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from storage.errors import InvalidKey, InvalidSchema
@@ -21,21 +19,20 @@ from storage.keys import (
     successor,
     too_long,
 )
+from storage.table_words import WORDS_RULE, split_words, split_words_before
 
-_WORD = re.compile(r"[^\W_]+")
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits, case folded, each once, in the order of first use."""
-    text = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
-    return list(dict.fromkeys(_WORD.findall(text)))
+__all__ = ["Bounds", "Component", "Each", "Index", "IndexSpec", "Words", "each", "split_words", "words"]
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Indexes a row under each word of a text column; None has no words. Searching folds the case as well."""
+    """Indexes a row under each word of a text column; None has no words. What is searched for is folded as well.
+
+    `rule` says how words are cut: that of `storage.table_words`, or 1 in an index from before, until it is built anew.
+    """
 
     column: str
+    rule: int = field(default=WORDS_RULE, compare=False, repr=False)
 
     def values(self, value: object) -> Sequence[object]:
         """The words that a row with this column value is found by. Raises InvalidKey unless it is a str or None."""
@@ -43,7 +40,7 @@ class Words:
             return ()
         if not isinstance(value, str):
             raise InvalidKey(f"only a str has words, not {type(value).__name__}")
-        return split_words(value)
+        return split_words(value) if self.rule == WORDS_RULE else split_words_before(value)
 
     def sought(self, value: object) -> object:
         """A word to search for as the index has it. Raises InvalidKey for what is not exactly one word."""

@@ -16,6 +16,7 @@ from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
 from storage.table_index import Each, Index, IndexSpec, Words
 from storage.table_prepared import PreparedRange
 from storage.table_rows import Columns, Row
+from storage.table_words import WORDS_RULE
 
 __all__ = ["ENGINES", "ModelSchema", "ObjectSchema", "Row", "TableSchema"]
 
@@ -111,13 +112,15 @@ class TableSchema:
     def fingerprint(self) -> str:
         """A short text that changes when stored tables of this schema would have to be built anew."""
         # Which characters make a word, and how they fold, changes with the tables of Unicode in Python.
-        parts = [
+        parts: list[object] = [
             KEY_FORMAT,
             unidata_version,
             self.name,
             self.columns,
             sorted(index.name for index in self.indexes),
         ]
+        if any(isinstance(part, Words) for index in self.indexes for part in index.components):
+            parts.append(f"words by rule {WORDS_RULE}")
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def _encode_tuple(self, key: object) -> bytes:

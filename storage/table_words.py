@@ -1,0 +1,161 @@
+"""Which words a text has: cut at the word boundaries of Unicode (UAX #29) after one folding. Pure, any thread.
+
+Both what is indexed and what is searched for go through `split_words`. A text is folded: NFKC, case folding (Turkish
+dotted and dotless i become i), typographic apostrophes as ASCII has them, and without what is never seen, such as soft
+hyphens, joiners and variation selectors. Then it is cut by the default rules, with one addition: a run of a script of
+South-East Asia that is written without spaces (Thai, Lao, Khmer, Myanmar and kin) is one word, where the rules, which
+leave that to dictionaries, would cut at each letter. Ideographs and hiragana are a word each, as the rules have it,
+and a run of katakana is one. Only what holds a letter, a digit or the like counts as a word.
+
+One rarity is left out: a Hebrew letter's apostrophe right before a digit or a connector belongs to no word.
+
+Each character has a class, one letter, made from its properties in `unicodedata` and the short lists of exceptions in
+the annex; one regular expression over the classes of a text finds its words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["WORDS_RULE", "fold", "split_words", "split_words_before"]
+
+WORDS_RULE = 2
+"""The number of this rule, stored with each index. Rule 1 were runs of letters and digits, cut at combining marks."""
+
+_ASCII = re.compile("[a-z0-9_]+(?:(?:(?<=[a-z])[:.'](?=[a-z])|(?<=[0-9])[,;.'](?=[0-9]))[a-z0-9_]+)*")
+_BEFORE = re.compile(r"[^\W_]+")
+
+# L letter, H Hebrew letter, N digit, K katakana, U ideograph or hiragana, S letter of a script without spaces,
+# x mark, _ connector, m between letters, d between digits, b between both, q ', Q ", and o for all else.
+_LETTER = "(?:Lx*(?:[mbq]x*(?=[LH]))?|Hx*(?:[mbq]x*(?=[LH])|Qx*(?=H)|qx*+(?![N_]))?)"
+_DIGIT = "(?:Nx*(?:[dbq]x*(?=N))?)"
+_RUN = f"(?:(?:{_LETTER}|{_DIGIT})++|(?:Kx*)++)"
+_REST = f"{_RUN}(?:(?:_x*)++{_RUN})*+(?:_x*)*+"
+# Connectors alone are found too, and are no word: a long run of them is looked at once.
+_UNICODE = re.compile(f"{_REST}|(?:_x*)++(?:{_REST})?|Ux*|(?:Sx*)++")
+
+_KINDS = {
+    "m": ":\u00b7\u0387\u055f\u05f4\u2027\ufe13\ufe55\uff1a",
+    "d": ",;\u037e\u0589\u060c\u060d\u066c\u07f8\u2044\ufe10\ufe14\ufe50\ufe54\uff0c\uff1b",
+    "b": ".\u2018\u2019\u2024\ufe52\uff07\uff0e",
+    "q": "'",
+    "Q": '"',
+    "_": "\u202f",
+    "K": "\u3031\u3032\u3033\u3034\u3035\u309b\u309c\u30a0\u30fc\uff70",
+    # Signs that the annex counts among the letters.
+    "L": "\u02de\u02df\u02ed\u055a\u055b\u055c\u055e\u058a\u05f3\u070f\ua720\ua721\ua789\ua78a\uab5b",
+    "U": "\u3006\u3007",
+}
+_LETTER_SIGNS = (
+    (0x2C2, 0x2C5),
+    (0x2D2, 0x2D7),
+    (0x2E5, 0x2EB),
+    (0x2EF, 0x2FF),
+    (0xA708, 0xA716),
+    (0x1F130, 0x1F189),
+)
+_IDEOGRAPHS = (
+    (0x3021, 0x3029),
+    (0x3038, 0x303A),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x16FE4, 0x16FE4),
+    (0x16FF2, 0x16FF6),
+    (0x17000, 0x18DFF),
+    (0x1B170, 0x1B2FF),
+    (0x20000, 0x3FFFD),
+)
+_WITHOUT_SPACES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x1950, 0x19DF),
+    (0x1A20, 0x1AAF),
+    (0xA9E0, 0xA9FF),
+    (0xAA60, 0xAADF),
+    (0x11700, 0x1174F),
+)
+_UNSEEN = (0x34F, 0x34F), (0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF)
+
+
+def _is_in(point: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(low <= point <= high for low, high in ranges)
+
+
+class _Classes(dict[int, str]):
+    """The class of each character, found when it is first met."""
+
+    def __missing__(self, point: int) -> str:
+        found = self[point] = _class_of(chr(point))
+        return found
+
+
+class _Folded(dict[int, str | None]):
+    """What folding makes of each character once case is folded; None is left out."""
+
+    def __missing__(self, point: int) -> str | None:
+        char = chr(point)
+        hidden = _is_in(point, _UNSEEN) or (unicodedata.category(char) == "Cf" and char != "\u200b")
+        found = self[point] = None if hidden else char
+        return found
+
+
+_classes = _Classes()
+_folded = _Folded({ord("\u2018"): "'", ord("\u2019"): "'", ord("\u0131"): "i"})
+
+
+def _class_of(char: str) -> str:
+    for kind, chars in _KINDS.items():
+        if char in chars:
+            return kind
+    point, category = ord(char), unicodedata.category(char)
+    if category[0] == "M":
+        return "x"
+    if category == "Pc":
+        return "_"
+    if category == "Nd":
+        return "N"
+    if _is_in(point, _IDEOGRAPHS) and category != "Cn":
+        return "U"
+    if category[0] == "L" or category == "Nl" or _is_in(point, _LETTER_SIGNS):
+        return _kind_of_letter(point, unicodedata.name(char, ""), category)
+    return "o"
+
+
+def _kind_of_letter(point: int, name: str, category: str) -> str:
+    if name.startswith(("HEBREW", "ALEF SYMBOL")) and category == "Lo":
+        return "H"
+    if "KATAKANA" in name:
+        return "K"
+    if "HIRAGANA" in name or "HENTAIGANA" in name:
+        return "U"
+    return "S" if _is_in(point, _WITHOUT_SPACES) else "L"
+
+
+def fold(text: str) -> str:
+    """The text as it is cut and compared: folding it again changes nothing."""
+    text = unicodedata.normalize("NFKC", text.translate(_folded)).casefold()
+    # A dotted capital I folds to an i with a dot above it; some foldings are not composed.
+    return unicodedata.normalize("NFKC", text.replace("i\u0307", "i")).translate(_folded)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, folded, each once, in the order of first use."""
+    if text.isascii():
+        found = _ASCII.findall(text.lower())
+    else:
+        text = fold(text)
+        found = [text[one.start() : one.end()] for one in _UNICODE.finditer(text.translate(_classes))]
+    return [word for word in dict.fromkeys(found) if word.strip("_") and _holds_a_letter(word)]
+
+
+def _holds_a_letter(word: str) -> bool:
+    return word.isascii() or any(_classes[ord(char)] in "LHNKUS" for char in word)
+
+
+def split_words_before(text: str) -> list[str]:
+    """The words of a text by rule 1, by which an index is searched until it has been built anew."""
+    text = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return list(dict.fromkeys(_BEFORE.findall(text)))

@@ -35,12 +35,19 @@ from actors.errors import (
     ViewExpired,
     WrongThread,
 )
-from actors.health import Health
-from actors.live.consumer import Delivery
+from actors.health import Health, ProcessHealth
+from actors.live.callbacks import CallbackConsumer
+from actors.live.consumer import Consumer, Delivery
+from actors.live.consumers import ConsumerStatus, Parked
+from actors.live.options import ConsumerOptions, WatchOptions
+from actors.live.subscription import Subscription
+from actors.live.watch import Watch
 from actors.messages import Receipt
 from actors.middleware import Call
+from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
 from actors.process.deciding import Do
 from actors.process.declaring import ProcessManager
+from actors.process.pending import PendingEffect
 from actors.process.spec import Rejection
 from actors.queries.session import Session
 from actors.queries.typed import Query
@@ -49,58 +56,92 @@ from actors.read_model import Objects, ReadModel, Tables, each, words
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.skipping import Skipped
 from actors.system import System
+from actors.workers.process import WorkerDied
 from actors.writer.reader import Reader
 from storage import (
+    CodecError,
+    CommitFailed,
     DamagedStore,
+    DuplicateTypeName,
+    InvalidKey,
+    InvalidPageToken,
+    InvalidSchema,
+    KeyTooLong,
     MessageTooLarge,
     NewerFormat,
     NotAStore,
     OnewriterError,
     OtherEngine,
+    OutOfOrder,
     RecordedEvent,
+    RowMissing,
+    SnapshotClosed,
     StatementRefused,
     StorageError,
+    StoreClosed,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
+    UnencodableValue,
+    UnknownType,
+    UnregisteredType,
 )
 from storage.engines.fts import fts_match
 
 __all__ = [
     "ActorsError",
+    "AppendOptions",
     "Call",
+    "CallbackConsumer",
+    "CodecError",
     "CommandIdReused",
+    "CommandOptions",
     "CommandTimeout",
+    "CommitFailed",
     "CommitUncertain",
     "ConcurrencyConflict",
     "ConsistencyTimeout",
+    "Consumer",
     "ConsumerMismatch",
+    "ConsumerOptions",
+    "ConsumerStatus",
     "DamagedStore",
     "DeadlineExceeded",
     "DeciderFailed",
-    "Do",
     "Delivery",
+    "Do",
     "Domain",
     "DomainError",
+    "DuplicateTypeName",
     "ForeignToken",
     "ForkedProcess",
     "Health",
+    "InvalidKey",
     "InvalidMessage",
+    "InvalidPageToken",
+    "InvalidSchema",
     "InvalidToken",
+    "KeyTooLong",
+    "ManyOptions",
     "MessageTooLarge",
     "MiddlewareFailed",
     "ModelStopped",
     "NewerFormat",
     "NotAStore",
     "NotStopped",
-    "OnewriterError",
     "Objects",
+    "OnewriterError",
     "OtherEngine",
+    "OutOfOrder",
     "Overloaded",
+    "Parked",
+    "PendingEffect",
+    "ProcessHealth",
     "ProcessManager",
     "ProcessStopped",
     "Query",
     "QueryFailed",
+    "QueryOptions",
     "QueryTimeout",
     "ReadModel",
     "Reader",
@@ -109,20 +150,30 @@ __all__ = [
     "RecordedEvent",
     "Rejected",
     "Rejection",
+    "RowMissing",
     "Session",
     "Skipped",
+    "SnapshotClosed",
     "StatementRefused",
     "StorageError",
+    "StoreClosed",
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
+    "Subscription",
     "System",
     "SystemClosed",
     "Tables",
+    "UnencodableValue",
     "UnknownMessage",
     "UnknownName",
+    "UnknownType",
+    "UnregisteredType",
     "View",
     "ViewExpired",
+    "Watch",
+    "WatchOptions",
+    "WorkerDied",
     "WrongThread",
     "each",
     "fts_match",

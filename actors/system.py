@@ -20,6 +20,7 @@ from actors.api.commands import CommandCalls
 from actors.api.live import LiveCalls
 from actors.api.processes import ProcessCalls
 from actors.api.queries import QueryCalls
+from actors.blocks import SlowBlock
 from actors.definition.arguments import checked_place
 from actors.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
@@ -33,8 +34,8 @@ __all__ = ["System"]
 _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
-class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
-    """A running store. Make one with `System.open`; close it, or use it in a `with` block."""
+class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowBlock):
+    """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
 
     def __init__(self, runtime: Runtime) -> None:
         """For `open`."""
@@ -139,14 +140,17 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls):
             raise
         self._closed = True
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._refusal is not _forked:
             self.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        refuse_in_actor("close")  # the thread that is to close it would not know whose it waits for
+        await super().__aexit__(kind, value, trace)
 
 
 def _closed() -> Exception:

@@ -78,23 +78,29 @@ class QueryCalls(Calls):
         Use it in a `with` block: `view[table].get(key)`. It expires after the system's
         `view_max_age`. Options as for `query`. Middleware does not see what is read from a view.
         """
-        return self._running().views.open(models, checked_options(options, QueryOptions, "view"))
+        return self._running().views.open(models, self._read_options(options, "view"))
 
-    def session(self, position: After = 0) -> Session:
+    def session(self, position: After | None = None) -> Session:
         """A session that reads its own writes and never goes back in time.
 
-        `position` continues an earlier one: its token or position, or a receipt. Raises `InvalidToken` for what is
-        no token, `ForeignToken` for one of another store or of a later state than this store was put back to.
+        `position` continues an earlier one: its token or position, or a receipt; None, as where a request brought no
+        token, begins a new one. Raises `InvalidToken` for what is no token, `ForeignToken` for one of another store
+        or of a later state than this store was put back to.
         """
-        return Session(cast("System", self), self._position_of(position, "position"))
+        start = self._position_of(0 if position is None else position, "position")
+        return Session(cast("System", self), start)
 
     # -- for these methods and for sessions --------------------------------------------------
+    def _read_options(self, options: QueryOptions, method: str) -> dict[str, Any]:
+        """The options of a read; raises for one that it does not have."""
+        return checked_options(options, QueryOptions, method)
+
     def _position_of(self, after: After, option: str) -> int:
         return position_of(after, option, self._running().reads.tokens)
 
     def _answer(self, query: Any, options: QueryOptions) -> Answer:
         runtime = self._running()
-        given = checked_options(options, QueryOptions, "query")
+        given = self._read_options(options, "query")
         chain = runtime.domain.query_middleware
         if not chain:
             return runtime.reads.query([query], given)
@@ -111,7 +117,7 @@ class QueryCalls(Calls):
 
     async def _aanswer(self, query: Any, options: QueryOptions) -> Answer:
         runtime = self._running()
-        given = checked_options(options, QueryOptions, "aquery")
+        given = self._read_options(options, "aquery")
         chain = runtime.domain.query_middleware
         if not chain:
             return await runtime.reads.aquery([query], given)
@@ -137,15 +143,15 @@ class QueryCalls(Calls):
         """The results of several queries; a session says `since` when, and notes what was `shown`."""
         runtime = self._running()
         asked = list(several(queries, "query_many", "query"))
-        checked_options(options, QueryOptions, "query_many")
+        given = cast(QueryOptions, self._read_options(options, "query_many"))
         results: list[Any] = []
         if runtime.domain.query_middleware:
             for query in asked:
-                answer = self._answer(query, since(options))
+                answer = self._answer(query, since(given))
                 shown(answer)
                 results += answer.results
         elif asked:
-            answer = runtime.reads.query(asked, dict(since(options)))
+            answer = runtime.reads.query(asked, dict(since(given)))
             shown(answer)
             results = answer.results
         return results
@@ -159,15 +165,15 @@ class QueryCalls(Calls):
     ) -> list[Any]:
         runtime = self._running()
         asked = list(several(queries, "aquery_many", "query"))
-        checked_options(options, QueryOptions, "aquery_many")
+        given = cast(QueryOptions, self._read_options(options, "aquery_many"))
         results: list[Any] = []
         if runtime.domain.query_middleware:
             for query in asked:
-                answer = await self._aanswer(query, since(options))
+                answer = await self._aanswer(query, since(given))
                 shown(answer)
                 results += answer.results
         elif asked:
-            answer = await runtime.reads.aquery(asked, dict(since(options)))
+            answer = await runtime.reads.aquery(asked, dict(since(given)))
             shown(answer)
             results = answer.results
         return results

@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from actors.backoff import backoff
+from actors.blocks import SlowBlock
 from actors.live.consumer import Consumer, Delivery
 from actors.running import Calls
 
@@ -36,7 +36,7 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
     return callback  # type: ignore[no-any-return]
 
 
-class CallbackConsumer:
+class CallbackConsumer(SlowBlock):
     """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by `close`."""
 
     def __init__(
@@ -124,14 +124,6 @@ class CallbackConsumer:
             delivery.nak(delay, _reason(error))
         else:
             delivery.ack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _place_of(delivery: Delivery) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self
 
+from actors.blocks import Block
 from actors.errors import CommandTimeout, SystemClosed
 from actors.live.entries import Entry
 from actors.live.group import ConsumerGroup
@@ -150,7 +150,7 @@ class Delivery:
         return f"Delivery({self.recorded!r}, attempt={self.attempt})"
 
 
-class Consumer:
+class Consumer(Block):
     """An iterator and an async iterator of `Delivery`, from `System.consumer`. For one thread or task at a time.
 
     Ends once everything through `until` is acknowledged or parked, at `close`, when the system closes, and when
@@ -268,15 +268,6 @@ class Consumer:
     def _disarm(self, wake: Callable[[], None]) -> None:
         self._wake = None
         self._group.disarm(wake)
-
-    # -- closing -----------------------------------------------------------------------------
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _text(reason: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
+from actors.blocks import Block
 from actors.errors import ForkedProcess
 from actors.live.cursor import LogCursor
 from actors.live.filters import EventFilter
@@ -23,7 +23,7 @@ from storage import EventLog, RecordedEvent, StoreClosed
 __all__ = ["Subscription", "refuse_forked"]
 
 
-class Subscription:
+class Subscription(Block):
     """An iterator and an async iterator of events in the order of the log, from `System.subscribe`.
 
     For one thread or task at a time; `close` may be called from any. Ends at `until`, at `close`, when the system
@@ -153,15 +153,6 @@ class Subscription:
     def _disarm(self, wake: Callable[[], None]) -> None:
         self._wake = None
         self._progress.forget_committed(wake)
-
-    # -- closing -----------------------------------------------------------------------------
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def refuse_forked(progress: Progress, what: str, how: str) -> None:

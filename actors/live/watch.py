@@ -8,13 +8,13 @@ run again.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
+from actors.blocks import Block
 from actors.errors import ActorsError, SystemClosed
+from actors.live.differing import trace_of
 from actors.live.subscription import refuse_forked
 from actors.live.waiting import Deadline, LoopWake, ThreadWake
 from actors.queries.typed import Query, Result
@@ -30,7 +30,7 @@ __all__ = ["Watch"]
 NOTHING = object()
 
 
-class Watch(Generic[Result]):
+class Watch(Block, Generic[Result]):
     """An iterator and an async iterator of a query's results, from `System.watch`. For one thread or task at a time.
 
     Ends at `until`, at `close`, when the system closes, and when no other result came for `timeout` seconds. What the
@@ -213,32 +213,10 @@ class Watch(Generic[Result]):
 
     def _differs(self, result: Any, seen: int) -> bool:
         self._position = max(self._position, seen)
-        if self._last is not NOTHING and _same(result, self._last):
+        # Not the result itself, which the reader may change.
+        trace = trace_of(result, self._runtime.domain.codec.pack)
+        if self._last is not NOTHING and trace == self._last:
             return False
-        # The reader may change what it is given.
-        self._last = _copied(result)
+        self._last = trace
         self._deadline.renew()
         return True
-
-    # -- closing -----------------------------------------------------------------------------
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except Exception:  # Values that can't be compared count as different.
-        return False
-
-
-def _copied(result: Any) -> Any:
-    try:
-        return copy.deepcopy(result)
-    except Exception:  # A result that can't be copied is compared as the reader leaves it.
-        return result

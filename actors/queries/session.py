@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Unpack
 
+from actors.blocks import Block
 from actors.errors import ConcurrencyConflict, Rejected
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
@@ -19,15 +20,13 @@ from actors.read_model import ReadModel
 from actors.reply import Reply
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from actors.queries.cache import Answer
     from actors.system import System
 
 __all__ = ["Session"]
 
 
-class Session:
+class Session(Block):
     """Commands and reads of one caller, from `System.session()`; the methods are the system's.
 
     Each read shows at least what this session's commands wrote before it began, what the session's reads that
@@ -177,13 +176,8 @@ class Session:
     def _shown(self, answer: Answer) -> None:
         self._saw(answer.newest)
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to release: a session is a position."""
+    def close(self) -> None:
+        """Nothing to release: a session is a position, and can be used after its block too."""
 
 
 class _Following(Reply[Receipt]):

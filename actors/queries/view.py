@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, overload
 
+from actors.blocks import Block
 from actors.errors import QueryFailed
 from actors.read_model import ReadModel
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
@@ -14,7 +15,7 @@ from storage.inline import InlineSnapshot
 __all__ = ["View"]
 
 
-class View:
+class View(Block):
     """Read models as they were at one moment, on one replica; rows are copies.
 
     `view[table]` gives the reader of a table, `view[model]` the connection to a model that SQLite keeps, and
@@ -129,9 +130,6 @@ class View:
     def abandon(self) -> None:
         """Make it unusable without touching what a parent process still reads."""
         self._snapshot.abandon()
-
-    def __enter__(self) -> View:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

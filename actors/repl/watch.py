@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from actors.live.differing import trace_of
 from actors.system import System
 
 __all__ = ["Applied", "Background", "BackgroundWatch", "answers"]
@@ -68,11 +69,13 @@ def answers(
     end = None if seconds is None else time.monotonic() + seconds
     shown = 0
     last: Any = None
+    encode = system._running().domain.codec.pack
     while True:
         # At least as far as the news: another replica may not have applied it yet.
         result, seen = system.query_at(query, after=after)
-        if not shown or result != last:
-            last, shown = result, shown + 1
+        trace = trace_of(result, encode)
+        if not shown or trace != last:
+            last, shown = trace, shown + 1
             yield result, seen
         asked(seen)
         if shown == count:

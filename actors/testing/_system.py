@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from tempfile import TemporaryDirectory
-from typing import Any, Unpack
+from typing import Any
 
 from actors.domain import Domain
 from actors.messages import Receipt
 from actors.options import QueryOptions
-from actors.queries.typed import Query, Result
-from actors.queries.view import View
-from actors.read_model import ReadModel
 from actors.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
@@ -39,7 +35,7 @@ def open_system(domain: Domain, **settings: Any) -> TestSystem:
 
 
 class TestSystem(System):
-    """A `System` whose queries and views see everything that was committed before, unless told otherwise."""
+    """A `System` whose queries, views, watches and sessions see everything that was committed before, unless told otherwise."""
 
     __test__ = False  # Not a class of tests, whatever its name makes pytest think.
 
@@ -51,21 +47,9 @@ class TestSystem(System):
         if self.folder is not None:
             self.folder.cleanup()
 
-    def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
-        """As `System.query`, strong by default."""
-        return super().query(query, **_strong(options))
-
-    async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
-        """As `System.aquery`, strong by default."""
-        return await super().aquery(query, **_strong(options))
-
-    def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
-        """As `System.query_many`, strong by default."""
-        return super().query_many(queries, **_strong(options))
-
-    def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
-        """As `System.view`, strong by default."""
-        return super().view(*models, **_strong(options))
+    def _read_options(self, options: QueryOptions, method: str) -> dict[str, Any]:
+        # What every read asks with: queries in each of their forms, views, watches, and sessions.
+        return {"consistency": "strong", **super()._read_options(options, method)}
 
     def advance(self, by: timedelta) -> None:
         """Put the clock that process managers' timers go by forward; `wait_processes` waits for what fires then."""
@@ -82,9 +66,3 @@ class TestSystem(System):
             flattened(events),
             [one.event for one in self.recorded_events(after)],
         )
-
-
-def _strong(options: QueryOptions) -> QueryOptions:
-    strong: QueryOptions = {"consistency": "strong"}
-    strong.update(options)
-    return strong

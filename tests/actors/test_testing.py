@@ -9,6 +9,7 @@ import pytest
 
 from actors import (
     ConcurrencyConflict,
+    ConsistencyTimeout,
     DeciderFailed,
     Domain,
     InvalidMessage,
@@ -37,6 +38,8 @@ from tests.bank_domain import (
     entries,
     journal,
 )
+from tests.helpers import Threads
+from tests.system.held import Held
 
 RICH_AND_POOR = [Opened("ann"), Moved("ann", 100), Opened("bob")]
 
@@ -356,6 +359,43 @@ def test_a_whole_system_runs_and_goes_away():
         folder = Path(system.path)
         assert folder.is_dir()
     assert not folder.parent.exists()
+
+
+def test_every_way_to_read_a_whole_system_is_strong(monkeypatch):
+    held = Held(monkeypatch)
+    ann, quick = BalanceOf("ann"), {"timeout": 0.05}
+    reads = [
+        lambda asked: asked.query(ann, **quick),
+        lambda asked: asked.query_many([ann], **quick),
+        lambda asked: asked.view(balances, **quick),
+        lambda asked: asyncio.run(asked.aquery(ann, **quick)),
+        lambda asked: asyncio.run(asked.aquery_many([ann], **quick)),
+    ]
+    with open_system(bank) as system:
+        system.execute(Open("ann"))
+        system.wait_applied()
+        session = system.session()
+        held.hold("replica-1")
+        system.execute(Deposit("ann", 5))
+        for read in reads:
+            for asked in (system, session):
+                with pytest.raises(ConsistencyTimeout):
+                    read(asked)
+        for read in (
+            lambda: system.query_at(ann, **quick),
+            lambda: asyncio.run(system.aquery_at(ann, **quick)),
+        ):
+            with pytest.raises(ConsistencyTimeout):
+                read()
+        assert system.query(ann, consistency="eventual") == 0
+        assert system.query_at(ann, consistency="eventual") == (0, 1)
+        seen = []
+        with Threads() as threads:
+            threads.start(lambda: seen.append(next(system.watch(ann))))
+            with pytest.raises(ConsistencyTimeout):
+                system.query(ann, **quick)
+            held.release()
+        assert seen == [5]
 
 
 def test_recorded_events_are_claimed_with_a_diff():

@@ -22,6 +22,7 @@ from actors import (
     InvalidToken,
     Rejected,
     System,
+    SystemClosed,
 )
 from actors.errors import CommandTimeout
 from tests.helpers import PATIENCE, Threads
@@ -285,6 +286,20 @@ with System.open(sys.argv[1], depot, replicas=1) as system:
     session.execute(Increment("a"))
     print(session.token, end="")
 """
+
+
+def test_a_session_without_a_token_is_a_new_one(system: System) -> None:
+    cookies: dict[str, str] = {}
+    session = system.session(cookies.get("token"))
+    assert session.position == 0
+    session.execute(Increment("a"))
+    cookies["token"] = session.token
+    assert system.session(cookies.get("token")).position == 1
+    with pytest.raises(InvalidToken):
+        system.session("")
+    system.close()
+    with pytest.raises(SystemClosed):
+        system.session(None)
 
 
 def test_a_token_continues_a_session_in_another_process(store_path: Path) -> None:

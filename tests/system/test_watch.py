@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -268,3 +272,70 @@ def test_a_watch_that_would_wait_in_an_actors_thread_is_refused(system):
     system.on_committed(listen)
     system.execute(Increment("a"))
     assert len(found) == 1
+
+
+readings = Domain("readings")
+latest = readings.read_model("latest")
+values = latest.table("values", key="name")
+
+
+@readings.event(state=None)
+class Read:
+    value: Any
+
+
+@latest.on
+def on_read(event: Read, tables):
+    tables[values].put({"name": "only", "value": event.value})
+
+
+class Opaque:
+    """A part of a result that no codec knows."""
+
+    def __eq__(self, other):
+        return type(other) is Opaque
+
+    def __repr__(self):
+        return "opaque"
+
+    __hash__ = None
+
+
+@readings.query(reads=[latest])
+class Latest:
+    wrapped: bool
+
+    def run(self, view):
+        value = view[values].get("only")["value"]
+        return [value, Opaque()] if self.wrapped else [value]
+
+
+def seen_by(watch, position):
+    return watch.position >= position
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_nan_is_no_news_and_an_equal_value_of_another_type_is(store_path, wrapped):
+    steps = [
+        (math.nan, True),
+        (float("nan"), False),
+        (1, True),
+        (1, False),
+        (True, True),
+        (Decimal("1.0"), True),
+        (Decimal("1.00"), True),
+        ({"a": [math.nan]}, True),
+        ({"a": [float("nan")]}, False),
+    ]
+    shown = []
+    with System.open(store_path, readings, replicas=1) as system, Threads() as threads:
+        receipt = system.append("a", [Read(steps[0][0])])
+        watch = system.watch(Latest(wrapped), after=receipt)
+        threads.start(lambda: shown.extend(map(str, watch)))
+        for position, (value, _) in enumerate(steps[1:], 2):
+            wait_until(partial(seen_by, watch, position - 1))
+            system.append("a", [Read(value)])
+        wait_until(partial(seen_by, watch, len(steps)))
+        watch.close()
+    tail = ", opaque]" if wrapped else "]"
+    assert shown == [f"[{value!r}{tail}" for value, is_shown in steps if is_shown]

@@ -19,6 +19,7 @@ from actors.middleware import Middleware
 from actors.process.declaring import Key, ProcessManager
 from actors.process.spec import Start
 from actors.read_model import ReadModel, name_of, place_of_caller
+from storage.shown import shown
 
 if TYPE_CHECKING:
     from actors.definition.specs import CompiledDomain
@@ -37,7 +38,7 @@ class Domain:
         if not isinstance(name, str) or not name:
             raise DomainError(
                 f'{place_of_caller()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
-                f"got {name!r:.80}"
+                f"got {shown(name)}"
             )
         self.name = name
         self.declared: list[Declared] = []

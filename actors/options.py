@@ -9,6 +9,7 @@ from uuid import UUID
 
 from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
+from storage.shown import shown
 
 __all__ = [
     "MOST_SECONDS",
@@ -101,12 +102,12 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
     ):
-        raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {metadata!r:.80}")
+        raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {shown(metadata)}")
 
 
 def checked_timeout(timeout: Any, method: str) -> None:
     """Raise `ValueError` for what is no number of seconds that `method` could wait."""
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= MOST_SECONDS:
         raise ValueError(
-            f"{method}(timeout=) is a number of seconds from 0 to {MOST_SECONDS:,.0f}, not {timeout!r:.80}"
+            f"{method}(timeout=) is a number of seconds from 0 to {MOST_SECONDS:,.0f}, not {shown(timeout)}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.page_check import DEFAULT_VERIFY_BYTES
+from storage.shown import shown
 
 __all__ = ["Settings"]
 
@@ -38,21 +39,25 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
-                raise ValueError(f"{name}= must be an int of at least 1{unit}, got {value!r}")
+                raise ValueError(f"{name}= must be an int of at least 1{unit}, got {shown(value)}")
         for name in ("result_cache", "verify_bytes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {value!r}")
+                raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {shown(value)}")
         for name in SECONDS:
             value = getattr(self, name)
             # Not a number compares as false.
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ValueError(f"{name}= must be a number of seconds above 0, got {value!r}")
+                raise ValueError(f"{name}= must be a number of seconds above 0, got {shown(value)}")
+            if isinstance(value, int) and value > MOST_SECONDS:
+                raise ValueError(
+                    f"{name}= is at most {MOST_SECONDS:,.0f} seconds, or math.inf, got {shown(value)}"
+                )
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
-            raise ValueError(f"workers= must be 'thread' or 'process', got {self.workers!r:.80}")
+            raise ValueError(f"workers= must be 'thread' or 'process', got {shown(self.workers)}")
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {share!r}")
+            raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {shown(share)}")
 
     @property
     def replica_names(self) -> list[str]:

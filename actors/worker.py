@@ -18,6 +18,7 @@ import pykka
 from actors.errors import WrongThread
 from actors.mailbox import Mailbox, Request
 from actors.running import Slot
+from storage.shown import shown
 
 __all__ = ["ActorKilled", "Kill", "Worker", "as_actor", "refuse_in_actor", "tell"]
 
@@ -138,4 +139,4 @@ class Worker(pykka.ThreadingActor):
             raise
         except BaseException as error:
             # Pykka stops every actor of the process on these; one actor's failure stays its own.
-            raise RuntimeError(f"actor {self.name} met {error!r}") from error
+            raise RuntimeError(f"actor {self.name} met {shown(error)}") from error

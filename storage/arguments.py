@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from storage.shown import shown
+
 __all__ = ["checked_map_size", "checked_path"]
 
 
@@ -13,27 +15,22 @@ def checked_path(path: object) -> Path:
     """Return the path of a store. Raises TypeError for what is no path in text, ValueError for one that can't be."""
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
-        raise TypeError(f"path= must be a str or a path of str, got {_short(text)}")
+        raise TypeError(f"path= must be a str or a path of str, got {shown(text)}")
     if not text:
         raise ValueError("path= must not be empty; '.' is the directory that the program runs in")
     if "\0" in text:
-        raise ValueError(f"path= must not have a NUL in it, got {_short(text)}")
+        raise ValueError(f"path= must not have a NUL in it, got {shown(text)}")
     try:
         os.fsencode(text)
     except UnicodeEncodeError as error:
-        raise ValueError(f"path= has characters that no file name can have, got {_short(text)}") from error
+        raise ValueError(f"path= has characters that no file name can have, got {shown(text)}") from error
     return Path(text)
 
 
 def checked_map_size(map_size: object) -> int:
     """Return the size of a map. Raises TypeError for what is no int, ValueError for one that no map can have."""
     if isinstance(map_size, bool) or not isinstance(map_size, int):
-        raise TypeError(f"map_size= must be an int, a number of bytes, got {_short(map_size)}")
+        raise TypeError(f"map_size= must be an int, a number of bytes, got {shown(map_size)}")
     if not 1 <= map_size <= sys.maxsize:
-        raise ValueError(f"map_size= must be from 1 to {sys.maxsize} bytes, got {map_size}")
+        raise ValueError(f"map_size= must be from 1 to {sys.maxsize} bytes, got {shown(map_size)}")
     return map_size
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:80]}... ({len(text):,} characters)"

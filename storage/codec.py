@@ -46,6 +46,7 @@ from storage.codec_values import (
 )
 from storage.errors import CodecError, DuplicateTypeName, MessageTooLarge, UnknownType, UnregisteredType
 from storage.lasting import Lasting, is_built_plainly
+from storage.shown import shown
 
 DEFAULT_MAX_BYTES = 16 << 20
 SPARE_BYTES = 16 << 10
@@ -107,17 +108,19 @@ class Codec:
         """
         name = cls.__name__ if name is None else name
         if not isinstance(name, str) or not name:
-            raise CodecError(f"{cls.__qualname__} must be stored under a str that is not empty, not {name!r}")
+            raise CodecError(
+                f"{cls.__qualname__} must be stored under a str that is not empty, not {shown(name)}"
+            )
         if self._types.get(name) is cls:
             return
         if name in self._types:
             raise DuplicateTypeName(
-                f"two classes are to be stored as {name!r}: {place(self._types[name])} and {place(cls)}; "
+                f"two classes are to be stored as {shown(name)}: {place(self._types[name])} and {place(cls)}; "
                 "give one of them another name"
             )
         if cls in self._names:
             raise DuplicateTypeName(
-                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {name!r}"
+                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {shown(name)}"
             )
         if issubclass(cls, enum.Enum):
             self._encoders[cls] = self._enum_encoder(cls, name)
@@ -147,7 +150,7 @@ class Codec:
             return self._types[name]
         except KeyError:
             raise UnknownType(
-                f"no class is registered for the stored type {name!r}; register its class, or give the class "
+                f"no class is registered for the stored type {shown(name)}; register its class, or give the class "
                 "that took its place this name"
             ) from None
 
@@ -186,7 +189,7 @@ class Codec:
         except Exception as error:
             cls = self.type_of(name)
             if cls not in self._getters:
-                raise CodecError(f"a message is stored as {name!r}, but {place(cls)} is none") from None
+                raise CodecError(f"a message is stored as {shown(name)}, but {place(cls)} is none") from None
             raise misfit(cls, name, fields, error) from error
 
     # -- values -------------------------------------------------------------------------------------------------
@@ -339,7 +342,7 @@ class Codec:
         name, names = unpackb(data)
         cls = self.type_of(name)
         if not issubclass(cls, enum.Enum):
-            raise CodecError(f"an enum is stored as {name!r}, but {place(cls)} is none")
+            raise CodecError(f"an enum is stored as {shown(name)}, but {place(cls)} is none")
         try:
             members = [cls[member] for member in names]
         except KeyError as error:

@@ -19,6 +19,7 @@ from msgpack import ExtType, Packer, unpackb
 
 from storage.codec_classes import place
 from storage.errors import CodecError, UnencodableValue, UnregisteredType
+from storage.shown import shown
 
 MESSAGE = 1
 ENUM = 2
@@ -127,12 +128,12 @@ def _children(path: str, value: object) -> list[tuple[str, object]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
     if isinstance(value, dict):
-        keys = [(f"{path} key {key!r:.80}", key) for key in value]
-        return keys + [(f"{path}[{key!r:.80}]", item) for key, item in value.items()]
+        keys = [(f"{path} key {shown(key)}", key) for key in value]
+        return keys + [(f"{path}[{shown(key)}]", item) for key, item in value.items()]
     if isinstance(value, (list, tuple)):
         return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, frozenset):
-        return [(f"{path}{{{item!r:.80}}}", item) for item in value]
+        return [(f"{path}{{{shown(item)}}}", item) for item in value]
     return []
 
 

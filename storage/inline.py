@@ -22,6 +22,7 @@ from storage.errors import DamagedStore, InvalidSchema, SnapshotClosed
 from storage.gate import Gate
 from storage.inline_catalog import MODEL, POSITION, TABLES, stored_models, table_databases
 from storage.pending import PendingTable, TableView, UndoLog
+from storage.shown import shown
 from storage.table_access import Access, TableHandle, below
 from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema, TableSchema
@@ -165,7 +166,7 @@ class InlineTables:
             return self._handles[table]
         except (KeyError, TypeError):
             raise InvalidSchema(
-                f"table {getattr(table, 'name', table)!r:.80} is not in {self._what}; its inline models are: "
+                f"table {shown(getattr(table, 'name', table))} is not in {self._what}; its inline models are: "
                 f"{', '.join(self.models) or 'none'}"
             ) from None
 

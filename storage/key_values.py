@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from storage.errors import DamagedRow
+from storage.shown import shown
 
 __all__ = ["decode_key", "decode_keys"]
 
@@ -50,7 +51,7 @@ def decode_keys(key: bytes) -> tuple[Any, ...]:
 
 
 def _not_a_key(key: bytes) -> DamagedRow:
-    return DamagedRow(f"{key!r} is not a key as tables store it; a replica is filled again from the log")
+    return DamagedRow(f"{shown(key)} is not a key as tables store it; a replica is filled again from the log")
 
 
 def _text(key: bytes, place: int) -> tuple[str, int]:

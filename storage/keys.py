@@ -36,6 +36,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from storage.errors import InvalidKey, KeyTooLong
+from storage.shown import shown
 
 KEY_FORMAT: Final = 1
 MAX_KEY_BYTES: Final = 511  # LMDB's own limit
@@ -180,8 +181,7 @@ def _encode_bytes(value: bytes) -> bytes:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} (a {type(value).__name__})"
+    return f"{shown(value, 60)} (a {type(value).__name__})"
 
 
 def _surrogate(value: object) -> InvalidKey:

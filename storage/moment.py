@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from storage.builds import Build, checkpoint_key
 from storage.engines.base import ModelStore
 from storage.errors import InvalidSchema
+from storage.shown import shown
 from storage.table_access import TableHandle
 from storage.table_schema import TableSchema
 
@@ -95,5 +96,5 @@ class Moment:
         except (KeyError, AttributeError, TypeError):
             known = ", ".join(opened.by_name) or "none"
             raise InvalidSchema(
-                f"read model {model!r}, version {opened.build.version}, has no table {schema!r}; it has: {known}"
+                f"read model {model!r}, version {opened.build.version}, has no table {shown(schema)}; it has: {known}"
             ) from None

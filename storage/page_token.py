@@ -11,6 +11,7 @@ import binascii
 from hashlib import blake2b
 
 from storage.errors import InvalidPageToken
+from storage.shown import shown
 
 _CHECK_BYTES = 6
 
@@ -29,7 +30,7 @@ def decode_token(token: str, query: str) -> bytes:
     place = raw[_CHECK_BYTES:]
     if not place or raw[:_CHECK_BYTES] != _check(place, query):
         raise InvalidPageToken(
-            f"the page token {token!r} is not one of this query ({query}): give the token of its last page, "
+            f"the page token {shown(token)} is not one of this query ({query}): give the token of its last page, "
             "or none to begin"
         )
     return place

@@ -13,6 +13,7 @@ from storage.errors import InvalidSchema
 from storage.history import pack_checkpoint
 from storage.holdings import Holdings
 from storage.moment import Mark, Moment, OpenBuild
+from storage.shown import shown
 from storage.table_access import Access
 from storage.table_reader import TableReader
 from storage.table_schema import Row, TableSchema
@@ -140,7 +141,7 @@ class _Writers(dict[TableSchema, TableWriter]):
         except (KeyError, TypeError):
             known = ", ".join(self._opened.by_name) or "none"
             raise InvalidSchema(
-                f"read model {self._opened.build.model!r} has no table {schema!r}; it has: {known}"
+                f"read model {self._opened.build.model!r} has no table {shown(schema)}; it has: {known}"
             ) from None
         writer = self[schema] = TableWriter(self._access, handle, self._codec)
         return writer

@@ -12,6 +12,7 @@ import lmdb
 
 from storage.codec import Codec
 from storage.errors import DamagedRow, DamagedStore, StorageError
+from storage.shown import shown
 from storage.table_access import Access, TableHandle, read_chunk, read_keys, read_values
 from storage.table_rows import Row, decode_columns, decode_rows
 from storage.table_search import Entries, Search, once_each
@@ -132,7 +133,7 @@ class TableEntries:
             missing = [key for key, raw in zip(row_keys, raws, strict=True) if raw is None]
             raise DamagedStore(
                 f"{self._handle.where}: an index names {len(missing)} row(s) that are not there, the first with key "
-                f"{min(missing)!r}; the replica must be rebuilt"
+                f"{shown(min(missing))}; the replica must be rebuilt"
             )
         return cast("list[bytes]", raws)
 

@@ -19,6 +19,7 @@ from storage.keys import (
     successor,
     too_long,
 )
+from storage.shown import shown
 from storage.table_words import WORDS_RULE, split_words, split_words_before
 
 __all__ = ["Bounds", "Component", "Each", "Index", "IndexSpec", "Words", "each", "split_words", "words"]
@@ -46,7 +47,7 @@ class Words:
         """A word to search for as the index has it. Raises InvalidKey for what is not exactly one word."""
         found = self.values(value)
         if len(found) != 1:
-            raise InvalidKey(f"{value!r} is not one word: search for the words one by one")
+            raise InvalidKey(f"{shown(value)} is not one word: search for the words one by one")
         return found[0]
 
     def sought_prefix(self, value: object) -> object:
@@ -116,7 +117,7 @@ class Index:
             column = component if isinstance(component, str) else getattr(component, "column", None)
             if not isinstance(column, str) or not column:
                 raise InvalidSchema(
-                    f"table {table!r}: {what} {spec!r} must be made of column names, words(...) and each(...), "
+                    f"table {table!r}: {what} {shown(spec)} must be made of column names, words(...) and each(...), "
                     "and several of them be a tuple"
                 )
         if not self.components:
@@ -124,7 +125,7 @@ class Index:
         many = [place for place, component in enumerate(self.components) if not isinstance(component, str)]
         if len(many) > 1:
             raise InvalidSchema(
-                f"table {table!r}: {what} {spec!r} may hold one words(...) or each(...), not {len(many)}"
+                f"table {table!r}: {what} {shown(spec)} may hold one words(...) or each(...), not {len(many)}"
             )
         self.many = many[0] if many else None
         self.name = ",".join(map(str, self.components))

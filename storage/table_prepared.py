@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import InvalidKey
 from storage.keys import successor
+from storage.shown import shown
 from storage.table_index import Bounds, IndexSpec
 from storage.table_rows import Columns, checked_columns
 from storage.table_search import Search
@@ -42,7 +43,7 @@ class PreparedRange:
         index = schema.index(spec)
         if not 0 <= equal <= len(index.components):
             raise InvalidKey(
-                f"{index.where} has {len(index.components)} component(s), so equal= cannot be {equal!r}"
+                f"{index.where} has {len(index.components)} component(s), so equal= cannot be {shown(equal)}"
             )
         self._schema = schema
         self._spec = spec

@@ -15,6 +15,7 @@ import lmdb
 
 from storage.key_values import decode_key, decode_keys
 from storage.page_token import decode_token, encode_token
+from storage.shown import shown
 from storage.table_entries import CHUNK_ROWS, TableEntries
 from storage.table_index import IndexSpec
 from storage.table_rows import Columns, checked_columns
@@ -152,7 +153,7 @@ class TableReader(TableEntries):
         table, index or direction, or one that was altered.
         """
         if size < 1:
-            raise ValueError(f"a page needs a size of at least 1, not {size}")
+            raise ValueError(f"a page needs a size of at least 1, not {shown(size)}")
         found = self._schema.index(index)
         search = Search(found, found.bounds(start, stop, **bounds), reverse, size + 1)
         query = f"{self._handle.where}/{found.name}/{reverse}"

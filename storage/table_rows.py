@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from msgpack import Unpacker
 
 from storage.codec import Codec
+from storage.shown import shown
 
 __all__ = ["Columns", "Row", "checked_columns", "decode_columns", "decode_rows"]
 
@@ -67,5 +68,5 @@ def checked_columns(columns: Columns | None) -> frozenset[str] | None:
     if columns is None:
         return None
     if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
-        raise ValueError(f"columns= is a list of column names, not {columns!r:.80}")
+        raise ValueError(f"columns= is a list of column names, not {shown(columns)}")
     return frozenset(columns)

@@ -13,6 +13,7 @@ from unicodedata import unidata_version
 
 from storage.errors import InvalidKey, InvalidSchema, KeyTooLong
 from storage.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
+from storage.shown import shown
 from storage.table_index import Each, Index, IndexSpec, Words
 from storage.table_prepared import PreparedRange
 from storage.table_rows import Columns, Row
@@ -37,13 +38,13 @@ class TableSchema:
     def __init__(self, name: str, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()) -> None:
         if not isinstance(name, str) or not name or "/" in name:
             raise InvalidSchema(
-                f"a table's name must be a str that is not empty and has no '/' in it, not {name!r}"
+                f"a table's name must be a str that is not empty and has no '/' in it, not {shown(name)}"
             )
         self.name = name
         self.key = key
         self.primary = Index(name, key, "key")
         if self.primary.many is not None:
-            raise InvalidSchema(f"table {name!r}: the key {key!r} cannot be many-valued")
+            raise InvalidSchema(f"table {shown(name)}: the key {shown(key)} cannot be many-valued")
         self.columns = tuple(str(column) for column in self.primary.components)
         self._column = self.columns[0] if len(self.columns) == 1 else None
         self.encode: Callable[[Any], bytes] = (
@@ -52,13 +53,13 @@ class TableSchema:
         """The stored key for a key value, a tuple for a composite key. Raises InvalidKey, KeyTooLong."""
         if not isinstance(indexes, list | tuple):
             raise InvalidSchema(
-                f"table {name!r}: indexes= is a list of indexes, not {indexes!r}{_listed(indexes)}"
+                f"table {shown(name)}: indexes= is a list of indexes, not {shown(indexes)}{_listed(indexes)}"
             )
         self.indexes = tuple(Index(name, spec) for spec in indexes)
         self._by_spec: dict[Any, Index] = {}
         for index in self.indexes:
             if index.name in {known.name for known in self._by_spec.values()}:
-                raise InvalidSchema(f"table {name!r}: the index {index.name!r} is there twice")
+                raise InvalidSchema(f"table {shown(name)}: the index {index.name!r} is there twice")
             self._by_spec[index.spec] = index
             self._by_spec[index.components] = index
             if len(index.components) == 1:
@@ -72,7 +73,9 @@ class TableSchema:
             return self._by_spec[spec]
         except (KeyError, TypeError):
             known = ", ".join(index.name for index in self.indexes) or "none"
-            raise InvalidSchema(f"table {self.name!r} has no index {spec!r}; it has: {known}") from None
+            raise InvalidSchema(
+                f"table {shown(self.name)} has no index {shown(spec)}; it has: {known}"
+            ) from None
 
     def prepare(
         self,
@@ -126,12 +129,12 @@ class TableSchema:
     def _encode_tuple(self, key: object) -> bytes:
         if not isinstance(key, tuple) or len(key) != len(self.columns):
             raise InvalidKey(
-                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not {key!r}"
+                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not {shown(key)}"
             )
         return b"".join(map(encode_component, key))
 
     def __repr__(self) -> str:
-        return f"TableSchema({self.name!r}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
+        return f"TableSchema({shown(self.name)}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
 
 
 def _listed(index: object) -> str:
@@ -167,12 +170,12 @@ class ObjectSchema:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise InvalidSchema(
-                f"an object's name must be a str that is not empty and has no '/' in it, not {self.name!r}"
+                f"an object's name must be a str that is not empty and has no '/' in it, not {shown(self.name)}"
             )
         if not callable(self.factory):
             raise InvalidSchema(
-                f"object {self.name!r}: its factory makes an empty one when it is called, as dict does; "
-                f"{self.factory!r:.80} cannot be called"
+                f"object {shown(self.name)}: its factory makes an empty one when it is called, as dict does; "
+                f"{shown(self.factory)} cannot be called"
             )
 
     def fingerprint(self) -> str:
@@ -201,16 +204,18 @@ class ModelSchema:
         object.__setattr__(self, "tables", tuple(self.tables))
         object.__setattr__(self, "objects", tuple(self.objects))
         if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
-            raise InvalidSchema(f"a read model's name must be a str without '/' and '@', not {self.name!r}")
+            raise InvalidSchema(
+                f"a read model's name must be a str without '/' and '@', not {shown(self.name)}"
+            )
         if self.engine not in ENGINES:
             raise InvalidSchema(
-                f"read model {self.name!r}: there is no engine {self.engine!r}; there are: {', '.join(ENGINES)}"
+                f"read model {shown(self.name)}: there is no engine {shown(self.engine)}; there are: {', '.join(ENGINES)}"
             )
         for what, parts in (("table", self.tables), ("object", self.objects)):
             names = [part.name for part in parts]
             if len(set(names)) != len(names):
                 raise InvalidSchema(
-                    f"read model {self.name!r} has two {what}s of one name: {', '.join(sorted(names))}"
+                    f"read model {shown(self.name)} has two {what}s of one name: {', '.join(sorted(names))}"
                 )
 
     def fingerprint(self) -> str:

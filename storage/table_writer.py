@@ -21,6 +21,7 @@ import lmdb
 from storage.codec import Codec
 from storage.errors import CodecError, InvalidKey, RowMissing
 from storage.index_moves import moves
+from storage.shown import shown
 from storage.table_access import Access, TableHandle, read_rows
 from storage.table_entries import CHUNK_ROWS
 from storage.table_iteration import Iteration
@@ -84,10 +85,10 @@ class TableWriter(TableReader):
         if row is _UNKNOWN:
             row = self._load(raw_key)
         if row is None:
-            raise RowMissing(f"{self._handle.where} has no row with key {key!r} to update: put it first")
+            raise RowMissing(f"{self._handle.where} has no row with key {shown(key)} to update: put it first")
         if not self._key_columns.isdisjoint(changes) and self._schema.key_of({**row, **changes}) != raw_key:
             raise InvalidKey(
-                f"{self._handle.where}: update cannot change the key of row {key!r}: delete it and put another"
+                f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
             )
         row.update(self._copied(changes))
         self._rows_changed[raw_key] = row

@@ -12,13 +12,14 @@ from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health
 from actors.messages import Receipt
 from actors.options import checked_timeout
-from actors.queries.consistency import position_of
+from actors.queries.consistency import LAST, position_of
 from actors.read_model import ReadModel
 from actors.replicas import rebuilding, skipping
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.skipping import Skipped
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent
+from storage.shown import shown
 
 __all__ = ["CareCalls"]
 
@@ -52,14 +53,21 @@ class CareCalls(Calls):
 
     def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """The events of one stream, read from the log."""
+        _whole("stream(after_version=)", after_version)
+        _whole("stream(limit=)", limit)
         return self._running().log.read_stream(stream, after_version, limit)
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
         """The streams whose names begin with `prefix` and sort after `after`, each with its version."""
+        _whole("streams(limit=)", limit)
+        for option, text in (("prefix", prefix), ("after", after)):
+            if not isinstance(text, str):
+                raise TypeError(f"streams({option}=) is text, not {shown(text)}")
         return self._running().log.streams(prefix, limit, after)
 
     def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """The events with a tag, read from the log."""
+        _whole("tagged(limit=)", limit)
         return self._running().log.read_tag(tag, position_of(after), limit)
 
     def wait_applied(self, after: Receipt | int | None = None, timeout: float = 10.0) -> int:
@@ -151,7 +159,7 @@ class CareCalls(Calls):
         name = checked_model(model, runtime.domain, "skip").name
         checked_timeout(timeout, "skip")
         if not isinstance(reason, str):
-            raise TypeError(f"skip(reason=) is a text, not {reason!r:.80}")
+            raise TypeError(f"skip(reason=) is a text, not {shown(reason)}")
         rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
 
     def skipped(self) -> list[Skipped]:
@@ -169,3 +177,9 @@ class CareCalls(Calls):
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
         """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""
         self._running().applied_listeners.append(listener)
+
+
+def _whole(option: str, value: Any) -> None:
+    """Raise `ValueError` for what is neither None nor a number from 0 on."""
+    if value is not None and (type(value) is not int or not 0 <= value <= LAST):
+        raise ValueError(f"{option} is a whole number from 0 on, not {shown(value)}")

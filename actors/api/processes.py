@@ -10,6 +10,7 @@ from actors.options import checked_timeout
 from actors.process.pending import PendingEffect
 from actors.process.quarantined import QuarantinedInstance
 from actors.worker import refuse_in_actor
+from storage.shown import shown
 
 __all__ = ["ProcessCalls"]
 
@@ -99,12 +100,12 @@ class ProcessCalls(Calls):
 def checked_page(method: str, limit: Any, after: Any) -> None:
     """Raise `ValueError` or `TypeError` for what is no page of instances."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(f"{method}(limit=) is a number from 0 on, not {limit!r:.80}")
+        raise ValueError(f"{method}(limit=) is a number from 0 on, not {shown(limit)}")
     if not isinstance(after, str):
-        raise TypeError(f"{method}(after=) is an instance's key, a text, not {after!r:.80}")
+        raise TypeError(f"{method}(after=) is an instance's key, a text, not {shown(after)}")
 
 
 def checked_text(method: str, name: str, text: Any) -> None:
     """Raise `TypeError` for what is no text."""
     if not isinstance(text, str):
-        raise TypeError(f"{method}({name}=) is a text, not {text!r:.80}")
+        raise TypeError(f"{method}({name}=) is a text, not {shown(text)}")

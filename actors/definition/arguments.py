@@ -11,6 +11,7 @@ from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
 from actors.read_model import ReadModel, name_of
+from storage.shown import shown
 
 __all__ = ["checked_model", "checked_place", "several", "unknown"]
 
@@ -28,11 +29,11 @@ def checked_place(path: Any, domain: Any) -> str:
                 f"{domain.__name__}.{name}" for name, one in vars(domain).items() if isinstance(one, Domain)
             ]
             advice = f"give the Domain in that module: {' or '.join(inside) or 'it has none'}"
-        raise TypeError(f"System.open(path, domain) takes a Domain, not {domain!r:.80}; {advice}")
+        raise TypeError(f"System.open(path, domain) takes a Domain, not {shown(domain)}; {advice}")
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(
-            f"System.open(path, domain) takes the store's directory as text or a Path, not {path!r:.80}"
+            f"System.open(path, domain) takes the store's directory as text or a Path, not {shown(path)}"
         )
     if not text:
         raise ValueError(
@@ -47,7 +48,7 @@ def checked_model(model: Any, domain: CompiledDomain, method: str) -> ReadModel:
     if newest is not None:
         return newest
     raise UnknownMessage(
-        f"{model!r:.80} is not a read model of domain {domain.name!r}; it has: {', '.join(domain.models) or 'none'}; "
+        f"{shown(model)} is not a read model of domain {domain.name!r}; it has: {', '.join(domain.models) or 'none'}; "
         f"give {method}() the object that {domain.name}.read_model(...) returned"
     )
 
@@ -57,7 +58,7 @@ def several(messages: Any, method: str, kind: str) -> Iterable[Any]:
     if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | type):
         return messages
     raise TypeError(
-        f"{method}() takes a list, not {messages!r:.80}; write {method}([{kind}, ...]), "
+        f"{method}() takes a list, not {shown(messages)}; write {method}([{kind}, ...]), "
         f"or {_METHODS[kind]}({kind}) for a single one"
     )
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from actors.errors import DomainError
 from actors.read_model import name_of, place_of_caller
+from storage.shown import shown
 
 __all__ = ["in_brackets"]
 
@@ -36,7 +37,9 @@ def in_brackets(example: str) -> Callable[[F], F]:
             if len(given) == 1 and isinstance(given[0], type) and not options:
                 found = f"{decorator} stands without brackets above {name_of(given[0])}"
             elif given:
-                found = f"{decorator} was given {given[0]!r:.80} by position, and takes its arguments by name"
+                found = (
+                    f"{decorator} was given {shown(given[0])} by position, and takes its arguments by name"
+                )
             else:
                 missing = ", ".join(f"{name}=" for name in needed if name not in options)
                 found = f"{decorator} lacks {missing}"

@@ -5,13 +5,11 @@ Made when a domain is compiled; used on the caller's and on the writer's thread.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
+from storage.shown import shown
 
 Misfit = tuple[str, str, str]
 """Path below the message, what was expected there, what was got."""
@@ -53,4 +51,4 @@ def describe(value: Any) -> str:
 
 def shorten(value: Any) -> str:
     """The value's repr, cut to what fits in a line of an error message."""
-    return _short.repr(value)
+    return shown(value, 60)

@@ -30,6 +30,7 @@ from storage.canonical import CanonicalCodec
 from storage.codec import Codec
 from storage.errors import CodecError
 from storage.lasting import is_built_plainly
+from storage.shown import shown
 
 
 def compile_domain(domain: Domain) -> CompiledDomain:
@@ -159,7 +160,8 @@ class _Compiler:
                 value = getattr(one, option)
                 if type(value) is not int or value < least:
                     self.problems.add(
-                        one.place, f"state {one.name}: {option} must be an int from {least}, got {value!r}"
+                        one.place,
+                        f"state {one.name}: {option} must be an int from {least}, got {shown(value)}",
                     )
             template = self.naming.template(one, one.template)
             self.naming.require_fields(one, template)
@@ -252,7 +254,7 @@ class _Compiler:
             else:
                 self.problems.add(
                     one.place,
-                    f"query {one.name}: {model!r:.80} is not a read model of {self.domain.name!r}; "
+                    f"query {one.name}: {shown(model)} is not a read model of {self.domain.name!r}; "
                     f"name one that {self.domain.name}.read_model(...) returned",
                 )
         if one.timeout is not None and (
@@ -261,10 +263,12 @@ class _Compiler:
             self.problems.add(
                 one.place,
                 f"query {one.name}: timeout must be a number of seconds above 0, at most {MOST_SECONDS:,.0f}, "
-                f"got {one.timeout!r}",
+                f"got {shown(one.timeout)}",
             )
         if type(one.cache) is not bool:
-            self.problems.add(one.place, f"query {one.name}: cache must be True or False, got {one.cache!r}")
+            self.problems.add(
+                one.place, f"query {one.name}: cache must be True or False, got {shown(one.cache)}"
+            )
         if inspect.getattr_static(one.cls, "run", None) is None:
             self.problems.add(one.place, f"query {one.name} has no run; write def run(self, view)")
         else:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from actors.definition.constructors import with_slots_filled
 from actors.errors import DomainError
 from actors.middleware import Middleware
+from storage.shown import shown
 
 Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
 
@@ -62,7 +63,7 @@ class Around:
 def frozen(cls: Any, kind: str, place: str) -> Any:
     """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
     if not isinstance(cls, type):
-        raise DomainError(f"{place}: {kind} {cls!r} must be a class")
+        raise DomainError(f"{place}: {kind} {shown(cls)} must be a class")
     if issubclass(cls, Enum):
         if kind != "value":
             raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")

@@ -11,6 +11,7 @@ from actors.definition.problems import Problems
 from actors.definition.rules import RuleMatcher
 from actors.read_model import ReadModel
 from storage.errors import InvalidSchema
+from storage.shown import shown
 from storage.table_schema import ENGINES
 
 if TYPE_CHECKING:
@@ -54,21 +55,21 @@ def _mistakes(model: Any) -> Iterator[str]:
     if not isinstance(model.name, str) or not _NAME.fullmatch(model.name):
         yield "its name must be letters, digits, '_', '.', '-'"
     if type(model.version) is not int or model.version < 1:
-        yield f"version must be an int from 1, got {model.version!r}"
+        yield f"version must be an int from 1, got {shown(model.version)}"
     for option in ("inline", "fingerprint"):
         value = getattr(model, option)
         if type(value) is not bool:
-            yield f"{option} must be True or False, got {value!r:.80}"
+            yield f"{option} must be True or False, got {shown(value)}"
     if model.engine not in ENGINES:
         known = ", ".join(f'"{one}"' for one in ENGINES)
-        yield f"there is no engine {model.engine!r:.80}; engine= is one of {known}"
+        yield f"there is no engine {shown(model.engine)}; engine= is one of {known}"
     elif model.inline is True and model.engine != "lmdb":
         yield (
             f"inline=True keeps tables in the write environment, which engine {model.engine!r} cannot; write "
             'engine="lmdb", or leave inline= out'
         )
     if not isinstance(model.script, str):
-        yield f"schema must be the SQL that makes the tables, as one text, got {model.script!r:.80}"
+        yield f"schema must be the SQL that makes the tables, as one text, got {shown(model.script)}"
     elif model.engine == "sqlite" and not model.script.strip():
         yield 'engine "sqlite" needs the SQL that makes its tables: schema="CREATE TABLE ..."'
     elif model.engine == "sqlite":
@@ -90,12 +91,12 @@ def _misplaced(replicas: Any) -> Iterator[str]:
             yield f"replicas={replicas} would keep it nowhere; give a number from 1, or leave it out for all replicas"
         return
     if not isinstance(replicas, list | tuple | set | frozenset | range):
-        yield f"replicas must be how many replicas keep it, or a list of their numbers, got {replicas!r:.80}"
+        yield f"replicas must be how many replicas keep it, or a list of their numbers, got {shown(replicas)}"
         return
     numbers = list(replicas)
     if not numbers:
         yield "replicas= is an empty list, which would keep it nowhere; leave it out for all replicas"
     elif any(type(number) is not int or number < 1 for number in numbers):
-        yield f"replicas= lists the numbers of replicas, ints from 1, got {replicas!r:.80}"
+        yield f"replicas= lists the numbers of replicas, ints from 1, got {shown(replicas)}"
     elif len(set(numbers)) != len(numbers):
-        yield f"replicas= names a replica twice: {replicas!r:.80}"
+        yield f"replicas= names a replica twice: {shown(replicas)}"

@@ -12,6 +12,7 @@ from actors.definition.declared import Declared
 from actors.definition.fieldcheck import FieldChecks
 from actors.definition.problems import Problems
 from actors.definition.templates import Template, called_tags, misfit, template_tags
+from storage.shown import shown
 
 
 class Naming:
@@ -59,7 +60,7 @@ class Naming:
             self._problems.add(
                 one.place,
                 f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of them, "
-                f"or a function from the event to its tags, not {given!r:.80}",
+                f"or a function from the event to its tags, not {shown(given)}",
             )
             return None
         templates = []

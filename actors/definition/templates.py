@@ -19,6 +19,7 @@ from uuid import UUID
 
 from actors.definition.check import Check, describe
 from actors.errors import InvalidMessage
+from storage.shown import shown
 
 EXPECTED = "a non-empty str, an int, UUID, Enum or date (it names the stream)"
 
@@ -127,7 +128,9 @@ class Template:
                 or len(values) < len(args) + len(kwargs)
                 or set(values) != set(self.fields)
             ):
-                given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+                given = ", ".join(
+                    [*map(shown, args), *(f"{key}={shown(value)}" for key, value in kwargs.items())]
+                )
                 raise TypeError(
                     f"{owner} is found by ({', '.join(self.fields)}) of {self.text!r}, got ({given})"
                 )
@@ -190,7 +193,10 @@ def _text(owner: str, field: str, value: Any) -> str:
     if isinstance(inner, str):
         text = str.__str__(inner)
     elif isinstance(inner, int) and not isinstance(inner, bool):
-        text = int.__repr__(inner)
+        try:
+            text = int.__repr__(inner)
+        except ValueError as error:  # of more digits than Python writes out
+            raise InvalidMessage.of(owner, field, EXPECTED, f"{describe(value)} ({error})") from None
     elif isinstance(inner, UUID):
         text = str(inner)
     elif isinstance(inner, date) and not isinstance(inner, datetime):

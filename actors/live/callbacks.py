@@ -13,6 +13,7 @@ from actors.backoff import backoff
 from actors.blocks import SlowBlock
 from actors.live.consumer import Consumer, Delivery
 from actors.running import Calls
+from storage.shown import shown
 
 __all__ = ["CallbackConsumer", "checked_callback"]
 
@@ -28,11 +29,11 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
     """The callback. Raises `TypeError` for what can't be called here."""
     if inspect.iscoroutinefunction(callback):
         raise TypeError(
-            f"consume() calls plain functions in threads of its own, and {callback!r:.80} is a coroutine function; "
+            f"consume() calls plain functions in threads of its own, and {shown(callback)} is a coroutine function; "
             "in an event loop write: async for delivery in system.consumer(name): ..."
         )
     if not callable(callback):
-        raise TypeError(f"consume(name, callback) takes a function of a delivery, not {callback!r:.80}")
+        raise TypeError(f"consume(name, callback) takes a function of a delivery, not {shown(callback)}")
     return callback  # type: ignore[no-any-return]
 
 

@@ -19,6 +19,7 @@ from actors.live.waiting import Deadline, LoopWake, ThreadWake, seconds_of
 from actors.live.window import Window
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent
+from storage.shown import shown
 
 __all__ = ["Consumer", "Delivery"]
 
@@ -273,5 +274,5 @@ class Consumer(Block):
 def _text(reason: str) -> str:
     """The reason as it can be stored: messages of errors may name files whose names are no UTF-8."""
     if not isinstance(reason, str):
-        raise TypeError(f"reason= is text, not {reason!r:.80}; give str(error) for an error")
+        raise TypeError(f"reason= is text, not {shown(reason)}; give str(error) for an error")
     return reason.encode(errors="backslashreplace").decode()

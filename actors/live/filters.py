@@ -10,6 +10,7 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import UnknownMessage
 from storage import RecordedEvent
 from storage.records import name_key
+from storage.shown import shown
 
 __all__ = ["EVERYTHING", "EventFilter", "category_of", "event_filter"]
 
@@ -90,7 +91,7 @@ def _name(option: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise TypeError(f"{option}= takes text, not {value!r:.80}")
+        raise TypeError(f"{option}= takes text, not {shown(value)}")
     name_key(option, value)
     return value
 
@@ -112,7 +113,7 @@ def _type_names(domain: CompiledDomain, types: Any) -> Iterable[str]:
             hint = ""
             if type(one) in domain.events:
                 hint = f"; give the class, {type(one).__name__}, not an instance"
-            what = one.__name__ if isinstance(one, type) else f"{one!r:.80}"
+            what = one.__name__ if isinstance(one, type) else f"{shown(one)}"
             raise UnknownMessage(
                 f"types= was given {what}, which is no event of domain {domain.name!r}{hint}; "
                 f"it has: {', '.join(sorted(known)) or 'none'}"

@@ -15,6 +15,7 @@ from actors.live.waiting import seconds_of
 from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
 from actors.queries.consistency import position_of
+from storage.shown import shown
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 
@@ -98,7 +99,7 @@ def _checked_start(start: Any) -> str | int | None:
     if isinstance(start, Receipt | int):
         return position_of(start, "start")
     raise ValueError(
-        f"start= is 'beginning', 'now', or a receipt or position to begin after, not {start!r:.80}"
+        f"start= is 'beginning', 'now', or a receipt or position to begin after, not {shown(start)}"
     )
 
 
@@ -117,5 +118,5 @@ def _checked_policy(options: Mapping[str, Any]) -> Policy:
 def whole_number(option: str, value: Any, most: int) -> int:
     """A number from 1 on. Raises `ValueError`."""
     if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"{option}= is a whole number from 1 to {most}, not {value!r:.80}")
+        raise ValueError(f"{option}= is a whole number from 1 to {most}, not {shown(value)}")
     return value

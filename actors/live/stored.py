@@ -17,6 +17,7 @@ from actors.live.entries import Behind
 from actors.live.filters import EventFilter
 from storage import DamagedStore, NewerFormat
 from storage.records import name_key
+from storage.shown import shown
 
 __all__ = ["PREFIX", "GroupState", "behind_key", "checked_name", "names_of", "prefix_of", "state_key"]
 
@@ -30,10 +31,10 @@ _FORMAT = 1
 def checked_name(name: Any) -> str:
     """The name of a consumer group. Raises `TypeError` or `ValueError`, `InvalidKey` or `KeyTooLong`."""
     if not isinstance(name, str):
-        raise TypeError(f"the name of a consumer is text, not {name!r:.80}")
+        raise TypeError(f"the name of a consumer is text, not {shown(name)}")
     name_key("consumer name", name, MAX_NAME_BYTES)
     if "/" in name:
-        raise ValueError(f"the consumer name {name!r:.80} has a slash; leave it out")
+        raise ValueError(f"the consumer name {shown(name)} has a slash; leave it out")
     return name
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.options import MOST_SECONDS
+from storage.shown import shown
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
 
@@ -31,7 +32,7 @@ def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
     ):
         raise ValueError(
             f"{option}= takes seconds (a number or a timedelta) from {least:g} to {MOST_SECONDS:,.0f}, "
-            f"not {value!r:.80}"
+            f"not {shown(value)}"
         )
     return float(seconds)
 

@@ -20,6 +20,7 @@ from actors.process.declaring import Key, ProcessManager, ProcessRule
 from actors.process.spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
 from actors.read_model import name_of, place_of
 from storage.annotations import annotations_of, signature_of
+from storage.shown import shown
 
 __all__ = ["compile_processes"]
 
@@ -77,10 +78,10 @@ class _Compiler:
         if manager.start not in ("now", "beginning"):
             self._add(
                 f'say where it begins: start="beginning" handles every event that there is, start="now" those from '
-                f"its first opening on; got {manager.start!r}"
+                f"its first opening on; got {shown(manager.start)}"
             )
         if type(manager.version) is not int or manager.version < 1:
-            self._add(f"version must be an int from 1, got {manager.version!r}")
+            self._add(f"version must be an int from 1, got {shown(manager.version)}")
         if not manager.states:
             self._add(f"it has no state; write @{manager.name}.state above a class of what it remembers")
         for rule in manager.rules:
@@ -182,7 +183,7 @@ class _Compiler:
         elif key not in names:
             self.problems.add(
                 place,
-                f"{what}: {event.__name__} has no field {key!r} to tell the instance by; it has {names}",
+                f"{what}: {event.__name__} has no field {shown(key)} to tell the instance by; it has {names}",
             )
         return _field_reader(str(key))
 
@@ -230,7 +231,9 @@ class _Compiler:
             elif one.name in found:
                 self.problems.add(one.place, f"{what}: {name_of(found[one.name].send)} delivers that already")
             if type(one.attempts) is not int or one.attempts < 1:
-                self.problems.add(one.place, f"{what}: attempts must be an int from 1, got {one.attempts!r}")
+                self.problems.add(
+                    one.place, f"{what}: attempts must be an int from 1, got {shown(one.attempts)}"
+                )
             found[one.name] = Effect(one.fn, one.attempts)
         return found
 

@@ -16,6 +16,7 @@ from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process.spec import Handlers, ProcessSpec, Rejection
 from actors.read_model import name_of
 from storage import RecordedEvent
+from storage.shown import shown
 
 __all__ = [
     "NO_INSTANCE",
@@ -146,7 +147,7 @@ class Do:
     def execute(self, command: Any) -> None:
         """Execute a command, once. If it is rejected, the `on_rejected` handler for it is the instance's next input."""
         if type(command) not in self._spec.commands:
-            raise UnknownMessage(f"do.execute({command!r:.100}): that is not a command of this domain")
+            raise UnknownMessage(f"do.execute({shown(command, 100)}): that is not a command of this domain")
         commands = self._decision.commands
         commands.append(Issued(self._id(f"{len(commands)}"), command))
 
@@ -165,10 +166,12 @@ class Do:
         """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock."""
         self._require_timer("after", timer)
         if not isinstance(delay, timedelta):
-            raise InvalidMessage(f"do.after({delay!r}, ...) takes a timedelta first")
+            raise InvalidMessage(f"do.after({shown(delay)}, ...) takes a timedelta first")
         due = self._input.time_us + delay // MICROSECOND
         if due > LATEST:
-            raise InvalidMessage(f"do.after({delay!r}, ...) is due after the year 9999; give a shorter time")
+            raise InvalidMessage(
+                f"do.after({shown(delay)}, ...) is due after the year 9999; give a shorter time"
+            )
         self._set(due, timer)
 
     def at(self, time: datetime, timer: Any) -> None:
@@ -178,20 +181,24 @@ class Do:
         """
         self._require_timer("at", timer)
         if not isinstance(time, datetime):
-            raise InvalidMessage(f"do.at({time!r}, ...) takes a datetime first; do.after takes a timedelta")
+            raise InvalidMessage(
+                f"do.at({shown(time)}, ...) takes a datetime first; do.after takes a timedelta"
+            )
         if time.utcoffset() is None:
             raise InvalidMessage(
-                f"do.at({time!r}, ...) needs a datetime with a time zone, as datetime(..., tzinfo=UTC) is"
+                f"do.at({shown(time)}, ...) needs a datetime with a time zone, as datetime(..., tzinfo=UTC) is"
             )
         due = (time - EPOCH) // MICROSECOND
         if due > LATEST:
-            raise InvalidMessage(f"do.at({time!r}, ...) is due after the year 9999; give an earlier time")
+            raise InvalidMessage(
+                f"do.at({shown(time)}, ...) is due after the year 9999; give an earlier time"
+            )
         self._set(due, timer)
 
     def _require_timer(self, call: str, timer: Any) -> None:
         if type(timer) not in self._spec.timers:
             raise UnknownMessage(
-                f"do.{call}(..., {timer!r:.100}): its class is not a timer; write @{self._spec.name}.timer above it"
+                f"do.{call}(..., {shown(timer, 100)}): its class is not a timer; write @{self._spec.name}.timer above it"
             )
 
     def _set(self, due: int, timer: Any) -> None:
@@ -205,7 +212,7 @@ class Do:
         if not isinstance(timer, type) or timer not in self._spec.timers:
             known = ", ".join(one.__name__ for one in self._spec.timers) or "none"
             raise UnknownMessage(
-                f"do.cancel({timer!r:.100}): that is not a class of a timer; there are: {known}"
+                f"do.cancel({shown(timer, 100)}): that is not a class of a timer; there are: {known}"
             )
         gone = [one for one in self._timers if type(one.message) is timer]
         self._timers = [one for one in self._timers if type(one.message) is not timer]
@@ -239,7 +246,7 @@ class Do:
             after = decision.instance.state if state is None else state
             if after is not None and type(after) not in self._spec.states:
                 raise DeciderFailed(
-                    f"it returned {after!r:.100}, which is not a state of process manager {self._spec.name!r}; return "
+                    f"it returned {shown(after, 100)}, which is not a state of process manager {self._spec.name!r}; return "
                     "the new state, or None to leave it as it is"
                 )
             if after is None:

@@ -22,6 +22,7 @@ from actors.process.order import Order
 from actors.process.spec import Rejection
 from storage.codec import Codec
 from storage.limits import MAX_NAME_BYTES
+from storage.shown import shown
 
 __all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Values"]
 
@@ -160,7 +161,7 @@ class Keys:
         data = utf8(key)
         if not 0 < len(data) <= MAX_NAME_BYTES:
             raise InvalidMessage(
-                f"an instance is told by a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not {key!r:.80}"
+                f"an instance is told by a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not {shown(key)}"
             )
         return self.states + data
 

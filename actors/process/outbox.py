@@ -29,6 +29,7 @@ from actors.worker import Worker
 from actors.writer.steps import StepSuperseded
 from actors.writer.writing import WriteGateway
 from storage import EventLog
+from storage.shown import shown
 
 __all__ = ["OutboxActor"]
 
@@ -225,7 +226,7 @@ class OutboxActor(Worker):
         for command in commands:
             if type(command) not in self._spec.commands:
                 raise InvalidMessage(
-                    f"the handler of effect {entry.name!r} returned {command!r:.100}, which is not a command of this "
+                    f"the handler of effect {entry.name!r} returned {shown(command, 100)}, which is not a command of this "
                     "domain; return a command, a list of them, or None"
                 )
         return commands

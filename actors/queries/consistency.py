@@ -10,8 +10,12 @@ from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
 from actors.queries.token import Tokens
 from actors.replicas.progress import Progress
+from storage.shown import shown
 
-__all__ = ["position_of", "target_position"]
+__all__ = ["LAST", "position_of", "target_position"]
+
+LAST = (1 << 63) - 1
+"""No log, stream or list is longer: a position or number beyond is a slip, and would not fit where it is stored."""
 
 
 def position_of(after: After, option: str = "after", tokens: Tokens | None = None) -> int:
@@ -28,11 +32,11 @@ def position_of(after: After, option: str = "after", tokens: Tokens | None = Non
             raise
         except InvalidToken as error:
             raise InvalidToken(f"{option}={error}") from None
-    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= LAST:
         kinds = "a receipt or a position from 0 on"
         if tokens is not None:
             kinds = "a receipt, a position from 0 on or a session token"
-        raise ValueError(f"{option}= takes {kinds}, got {after!r:.80}")
+        raise ValueError(f"{option}= takes {kinds}, got {shown(after)}")
     return after
 
 
@@ -53,7 +57,7 @@ def target_position(
     if consistency == "strong":
         target = progress.head
     elif consistency != "eventual":
-        raise ValueError(f"consistency= is 'eventual' or 'strong', got {consistency!r:.80}")
+        raise ValueError(f"consistency= is 'eventual' or 'strong', got {shown(consistency)}")
     if after is not None:
         target = max(target, position_of(after, "after", tokens))
     if max_lag is not None:
@@ -62,7 +66,7 @@ def target_position(
         # Not a number compares as false.
         if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or not max_lag >= 0:
             raise ValueError(
-                f"max_lag= is positions (int) or seconds (float, timedelta), not {max_lag!r:.80}"
+                f"max_lag= is positions (int) or seconds (float, timedelta), not {shown(max_lag)}"
             )
         if isinstance(max_lag, int):
             target = max(target, progress.head - max_lag)

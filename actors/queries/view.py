@@ -11,6 +11,7 @@ from actors.errors import QueryFailed
 from actors.read_model import ReadModel
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
 from storage.inline import InlineSnapshot
+from storage.shown import shown
 
 __all__ = ["View"]
 
@@ -100,7 +101,7 @@ class View(Block):
                 "view(...)"
             )
         raise QueryFailed(
-            f"view[...] takes a table, not {key!r:.80}; give the object that model.table(...) returned"
+            f"view[...] takes a table, not {shown(key)}; give the object that model.table(...) returned"
         )
 
     def version(self, model: ReadModel) -> int:

@@ -17,6 +17,7 @@ from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
 from actors.writer.submissions import SubmissionMaker
 from storage import OnewriterError, RecordedEvent, TableSchema
+from storage.shown import shown
 
 __all__ = ["Given", "given"]
 
@@ -66,7 +67,7 @@ class Given:
         `time` (aware) is the time that it is decided at, and that its events get, else that of the call. Middleware
         does not run: it is around the system, not part of the decision.
         """
-        require_time_zone(f"when({command!r})", time)
+        require_time_zone(f"when({shown(command)})", time)
         history = self._history.copy()
         try:
             submission = self._maker.of_command(

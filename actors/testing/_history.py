@@ -15,6 +15,7 @@ from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineRun
 from actors.writer.states import StateCache
 from storage import CommandRecord, RecordedEvent
+from storage.shown import shown
 from storage.stored_events import CommittedEvents
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
@@ -40,14 +41,14 @@ def happened(
     metadata: dict[str, Any] | None = None,
 ) -> Happened:
     """An event for `given` with its time (aware), its metadata, or, for a fact from outside, its stream."""
-    require_time_zone(f"happened({event!r})", time)
+    require_time_zone(f"happened({shown(event)})", time)
     return Happened(event, stream, time, metadata)
 
 
 def require_time_zone(what: str, time: datetime | None) -> None:
     """Raise `ValueError` for a time that means no instant."""
     if time is not None and time.utcoffset() is None:
-        raise ValueError(f"{what}: time= needs a time zone, got {time!r}")
+        raise ValueError(f"{what}: time= needs a time zone, got {shown(time)}")
 
 
 class MemoryHistory:
@@ -149,7 +150,7 @@ class MemoryHistory:
         spec = self.domain.events.get(type(given.event))
         if spec is None:
             raise UnknownMessage(
-                f"given(): {given.event!r} is not an event of domain {self.domain.name!r}; commands go into when()"
+                f"given(): {shown(given.event)} is not an event of domain {self.domain.name!r}; commands go into when()"
             )
         spec.check(given.event)
         stream = given.stream

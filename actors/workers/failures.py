@@ -11,6 +11,7 @@ from typing import Any
 
 from storage import CodecError
 from storage.codec import Codec
+from storage.shown import shown
 
 __all__ = ["pack_error", "unpack_error"]
 
@@ -68,7 +69,7 @@ def _plain(value: Any, codec: Codec) -> Any:
     except CodecError:
         if type(value) is dict:
             return {str(name): _plain(one, codec) for name, one in value.items()}
-        return f"{value!r:.1000}".encode(errors="replace").decode()
+        return f"{shown(value, 1000)}".encode(errors="replace").decode()
     return value
 
 

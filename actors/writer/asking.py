@@ -12,6 +12,7 @@ from actors.messages import Submission
 from actors.writer.reader import Reader
 from storage import CodecError
 from storage.codec import Codec
+from storage.shown import shown
 
 __all__ = ["MAX_EVENTS", "ask", "own_details"]
 
@@ -70,7 +71,7 @@ def _events_of(
         if hasattr(given, "__iter__"):
             raise
         raise DeciderFailed(
-            f"the decider of {spec.name} returned {given!r}, which is neither an event nor several; "
+            f"the decider of {spec.name} returned {shown(given)}, which is neither an event nor several; "
             "yield events, return one, or return None"
         ) from error
     if len(events) > MAX_EVENTS:

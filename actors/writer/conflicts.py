@@ -9,6 +9,7 @@ from actors.errors import ConcurrencyConflict
 from actors.middleware import Call, Middleware
 from actors.options import OnConflict
 from actors.writer.states import History
+from storage.shown import shown
 
 __all__ = ["resolving"]
 
@@ -19,7 +20,9 @@ def resolving(on_conflict: OnConflict, history: History) -> Middleware:
     Raises `ValueError` for anything but a number of retries or a function.
     """
     if not callable(on_conflict) and (isinstance(on_conflict, bool) or not isinstance(on_conflict, int)):
-        raise ValueError(f"on_conflict= is 'raise', a number of retries, or a function, not {on_conflict!r}")
+        raise ValueError(
+            f"on_conflict= is 'raise', a number of retries, or a function, not {shown(on_conflict)}"
+        )
 
     def resolve(call: Call) -> Generator[None, Any, Any]:
         left = on_conflict if isinstance(on_conflict, int) else 0

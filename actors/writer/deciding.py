@@ -32,6 +32,7 @@ from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.notes import checked_notes
 from storage.records import name_key, origin_of
+from storage.shown import shown
 from storage.stored_events import CommittedEvents
 
 __all__ = ["Overlay"]
@@ -121,7 +122,9 @@ class Overlay:
             self._back_to(*mark)
             if isinstance(error, Exception):
                 return error
-            failure = DeciderFailed(f"the notes of a step failed with {error!r}; nothing of it was written")
+            failure = DeciderFailed(
+                f"the notes of a step failed with {shown(error)}; nothing of it was written"
+            )
             failure.__cause__ = error
             return failure
         finally:
@@ -258,7 +261,7 @@ class Overlay:
         spec = self.domain.events.get(event.__class__)
         if spec is None:
             raise DeciderFailed(
-                f"{self._what(submission)} gave {event!r}, which is not an event of {self.domain.name}; "
+                f"{self._what(submission)} gave {shown(event)}, which is not an event of {self.domain.name}; "
                 "nothing was written"
             )
         spec.check(event)

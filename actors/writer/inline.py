@@ -18,6 +18,7 @@ from actors.replicas.skipping import Skips
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
 from storage.inline import InlineBatch
 from storage.pending import PendingTable
+from storage.shown import shown
 from storage.stored_events import own_copy
 
 __all__ = ["InlineModels", "InlineRun", "fill"]
@@ -59,7 +60,7 @@ class _Tables(dict[TableSchema, PendingTable]):
         if not any(table is one for one in self._model.tables):
             known = ", ".join(one.name for one in self._model.tables) or "none"
             raise InvalidSchema(
-                f"read model {self._model.name!r} has no table {table!r:.80}; it has: {known}"
+                f"read model {self._model.name!r} has no table {shown(table)}; it has: {known}"
             )
         found = self[table] = self._batch.table(table)
         return found
@@ -127,7 +128,7 @@ class InlineRun:
 def not_inline(table: Any) -> DeciderFailed:
     """The error for `read[table]` of a table that deciders can't read."""
     return DeciderFailed(
-        f"read[...] was given {table!r:.80}, which is not a table of an inline model; give the object that "
+        f"read[...] was given {shown(table)}, which is not a table of an inline model; give the object that "
         "model.table(...) returned, and declare its model with read_model(..., inline=True)"
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 from actors.errors import DeciderFailed
 from actors.writer.inline import not_inline
 from storage import TableReader, TableSchema
+from storage.shown import shown
 
 if TYPE_CHECKING:
     from actors.definition.specs import StateSpec
@@ -85,7 +86,7 @@ class Reader:
         first = specs[0] if specs else None
         if first is None or not all(one is not None and one.cls in first.classes for one in specs):
             raise DeciderFailed(
-                f"read() was given {state!r}, which is not a state of {self._overlay.domain.name}"
+                f"read() was given {shown(state)}, which is not a state of {self._overlay.domain.name}"
                 + (", nor are they all states of one template" if specs else "")
             )
         return first

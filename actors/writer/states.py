@@ -14,6 +14,7 @@ from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from actors.read_model import name_of, place_of
 from storage import CodecError, CommandRecord, RecordedEvent
+from storage.shown import shown
 
 __all__ = ["UNLOADED", "History", "StateCache", "evolve", "evolved"]
 
@@ -79,7 +80,7 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
         if after.__class__ not in owner.classes:
             wanted = " or ".join(cls.__name__ for cls in owner.classes)
             raise DeciderFailed(
-                f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {after!r:.100} for event {spec.name}, "
+                f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {shown(after, 100)} for event {spec.name}, "
                 f"not a {wanted}; return the new state"
             )
         if owner.faithful is not None and not owner.faithful(after):

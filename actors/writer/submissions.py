@@ -16,10 +16,12 @@ from actors.definition.arguments import unknown
 from actors.definition.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
 from actors.messages import Submission
+from actors.options import MOST_SECONDS
 from actors.reply import Reply
 from storage import CodecError
 from storage.canonical import digest_of
 from storage.limits import MAX_NAME_BYTES
+from storage.shown import shown
 
 __all__ = ["SubmissionMaker"]
 
@@ -55,7 +57,7 @@ class SubmissionMaker:
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
         """The submission of events without a command, with its future."""
         if not isinstance(stream, str) or not stream:
-            raise InvalidMessage(f"append() takes the name of a stream, got {stream!r}")
+            raise InvalidMessage(f"append() takes the name of a stream, got {shown(stream)}")
         given = list(events) if isinstance(events, list | tuple) else [events]
         for event in given:
             spec = self._domain.events.get(type(event))
@@ -63,13 +65,13 @@ class SubmissionMaker:
                 raise unknown(event, "event", self._domain)
             spec.check(event)
         if not given:
-            raise InvalidMessage(f"append() to {stream!r} was given no events")
+            raise InvalidMessage(f"append() to {shown(stream)} was given no events")
         given = list(map(self._domain.codec.own, given))
         codec = self._domain.canonical
         sent = [stream, *given]
         canonical = codec.pack(sent)
         if len(canonical) > codec.max_bytes:
-            raise codec.too_large(f"what is to be appended to stream {stream!r}", len(canonical))
+            raise codec.too_large(f"what is to be appended to stream {shown(stream)}", len(canonical))
         submission = self._submission(None, None, stream, sent, canonical, options, options.get("metadata"))
         submission.events = given
         submission.future = Reply()
@@ -108,14 +110,16 @@ class SubmissionMaker:
 
 def _checked_version(expected: Any) -> int | None:
     if expected is not None and (isinstance(expected, bool) or not isinstance(expected, int) or expected < 0):
-        raise InvalidMessage(f"expected_version= is a version from 0 (a new stream) on, not {expected!r}")
+        raise InvalidMessage(
+            f"expected_version= is a version from 0 (a new stream) on, not {shown(expected)}"
+        )
     return expected
 
 
 def _checked_id(given: Any) -> str:
     command_id = str(given) if isinstance(given, UUID) else given
     if not isinstance(command_id, str) or not command_id or "\0" in command_id:
-        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {given!r}")
+        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {shown(given)}")
     if len(command_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise InvalidMessage(f"command_id= is longer than {MAX_NAME_BYTES} bytes: {command_id[:40]!r}...")
     return command_id
@@ -128,8 +132,10 @@ def _monotonic_deadline(deadline: float | datetime | None) -> float | None:
         if deadline.tzinfo is None:
             raise InvalidMessage("deadline= needs a datetime with a time zone, or seconds from now")
         return time.monotonic() + deadline.timestamp() - time.time()
+    if isinstance(deadline, int) and abs(deadline) > MOST_SECONDS:
+        deadline = math.inf if deadline > 0 else -math.inf  # perhaps more than a float holds
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or math.isnan(deadline):
         raise InvalidMessage(
-            f"deadline= is seconds from now, or a datetime with a time zone, not {deadline!r}"
+            f"deadline= is seconds from now, or a datetime with a time zone, not {shown(deadline)}"
         )
     return time.monotonic() + deadline

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from storage.errors import InvalidSchema, SnapshotClosed, StatementRefused
+from storage.shown import shown
 from storage.table_schema import ObjectSchema
 
 __all__ = ["Bundle", "MemorySnapshot", "ReadObjects", "WriteObjects"]
@@ -63,7 +64,7 @@ class _Objects:
     def _name(self, schema: ObjectSchema) -> str:
         if not isinstance(schema, ObjectSchema):
             raise InvalidSchema(
-                f"objects[...] takes what model.object(...) returned, not {schema!r:.80}, for {self._what}"
+                f"objects[...] takes what model.object(...) returned, not {shown(schema)}, for {self._what}"
             )
         if schema.name not in self._values:
             known = ", ".join(self._values) or "none"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from storage.engines.sqlite_guard import Guard
 from storage.errors import InvalidSchema, StatementRefused
+from storage.shown import shown
 
 __all__ = ["check_script", "run_script"]
 
@@ -17,7 +18,7 @@ __all__ = ["check_script", "run_script"]
 def check_script(model: str, script: str) -> None:
     """Find the mistakes in a model's schema= before any file is made. Raises InvalidSchema with SQLite's own words."""
     if not isinstance(script, str):
-        raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {script!r:.80}")
+        raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {shown(script)}")
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         db.execute("PRAGMA foreign_keys = ON")

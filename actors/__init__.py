@@ -61,6 +61,7 @@ from actors.writer.reader import Reader
 from storage import (
     CodecError,
     CommitFailed,
+    DamagedRow,
     DamagedStore,
     DuplicateTypeName,
     InvalidKey,
@@ -105,6 +106,7 @@ __all__ = [
     "ConsumerMismatch",
     "ConsumerOptions",
     "ConsumerStatus",
+    "DamagedRow",
     "DamagedStore",
     "DeadlineExceeded",
     "DeciderFailed",

@@ -9,6 +9,7 @@ from storage.codec import Codec
 from storage.errors import (
     CodecError,
     CommitFailed,
+    DamagedRow,
     DamagedStore,
     DuplicateTypeName,
     InvalidKey,
@@ -48,6 +49,7 @@ __all__ = [
     "CodecError",
     "CommandRecord",
     "CommitFailed",
+    "DamagedRow",
     "DamagedStore",
     "DuplicateTypeName",
     "EventLog",

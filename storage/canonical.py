@@ -136,6 +136,9 @@ class CanonicalCodec(Codec):
         if kind is list or kind is tuple:
             return kind(map(self._walk, value))
         if kind is frozenset:
+            items = frozenset(map(self._walk, value))
+            if len(items) == len(value):
+                return items
             return ExtType(
                 FROZENSET, self._pack_item(sorted(self._pack_item(self._walk(one)) for one in value))
             )

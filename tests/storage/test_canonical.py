@@ -250,6 +250,13 @@ def test_what_the_codec_refuses_is_refused_in_the_same_words() -> None:
         with pytest.raises(type(plain.value)) as refused:
             strict.encode(Box([value]))
         assert str(refused.value) == str(plain.value)
+    for deeper in (lambda inner: frozenset({(inner,)}), lambda inner: (inner,), lambda inner: {"a": [inner]}):
+        deep: Any = 1.5
+        for _ in range(129):
+            deep = deeper(deep)
+        for each in (codec, strict):
+            with pytest.raises(UnencodableValue, match="nested"):
+                each.encode(Box(deep))
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(UnencodableValue):

@@ -48,6 +48,7 @@ from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOpti
 from actors.process.deciding import Do
 from actors.process.declaring import ProcessManager
 from actors.process.pending import PendingEffect
+from actors.process.quarantined import QuarantinedInstance
 from actors.process.spec import Rejection
 from actors.queries.session import Session
 from actors.queries.typed import Query
@@ -141,6 +142,7 @@ __all__ = [
     "ProcessHealth",
     "ProcessManager",
     "ProcessStopped",
+    "QuarantinedInstance",
     "Query",
     "QueryFailed",
     "QueryOptions",

@@ -35,7 +35,7 @@ from actors.errors import (
     ViewExpired,
     WrongThread,
 )
-from actors.health import Health, ProcessHealth
+from actors.health import Activity, Health, ProcessHealth
 from actors.live.callbacks import CallbackConsumer
 from actors.live.consumer import Consumer, Delivery
 from actors.live.consumers import ConsumerStatus, Parked
@@ -91,6 +91,7 @@ from storage import (
 from storage.engines.fts import fts_match
 
 __all__ = [
+    "Activity",
     "ActorsError",
     "AppendOptions",
     "Call",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.options import MOST_SECONDS
 from storage.page_check import DEFAULT_VERIFY_BYTES
 from storage.shown import shown
 
@@ -11,6 +12,8 @@ __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
 SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age")
+MOST_THREADS = 1000
+"""Of replicas, and of query actors of each: so many would be a slip, and their threads could not all be started."""
 WORKERS = ("thread", "process")
 
 
@@ -40,6 +43,8 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
                 raise ValueError(f"{name}= must be an int of at least 1{unit}, got {shown(value)}")
+            if name in ("replicas", "query_actors") and value > MOST_THREADS:
+                raise ValueError(f"{name}= must be an int of at most {MOST_THREADS:,}, got {shown(value)}")
         for name in ("result_cache", "verify_bytes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:

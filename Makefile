@@ -22,7 +22,7 @@ QUICK := tests/actors/definition tests/actors/test_domain.py tests/actors/worker
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quick test-pythons demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash soak history clean
+.PHONY: quick test-pythons demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash interrupts soak history clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -68,6 +68,10 @@ types: $(VENV)/.with-dev $(VENV)/.with-bench $(VENV)/.with-types
 # The crash tests of `make test`, for many more rounds.
 crash: $(VENV)/.with-dev
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
+
+# The tests of interrupts, at every line: some hours.
+interrupts: $(VENV)/.with-dev
+	ONEWRITER_INTERRUPTS=0 $(RUN) -m pytest -k interrupted -o faulthandler_timeout=0 $(TEST)
 
 # The property tests of `make test`, with many more and longer examples.
 soak: $(VENV)/.with-dev

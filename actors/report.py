@@ -131,6 +131,8 @@ def _problems(
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     if runtime.upkeep.log_gone is not None:
         found.append(runtime.upkeep.log_gone)
+    if runtime.upkeep.log_moved is not None:
+        found.append(runtime.upkeep.log_moved)
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")
     for one in building:

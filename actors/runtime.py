@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +26,7 @@ from actors.queries.query_actor import QueryStats
 from actors.queries.reading import ReadGateway
 from actors.queries.token import Tokens
 from actors.queries.views import Views
-from actors.replicas.home import ReplicaHome, close_home, open_homes
+from actors.replicas.home import ReplicaHome, open_homes
 from actors.replicas.placement import check_queries, place_models
 from actors.replicas.progress import Progress
 from actors.replicas.read_replica import BeginAnew
@@ -42,6 +41,7 @@ from actors.writer.inline import fill
 from actors.writer.writer_desk import WriterDesk
 from actors.writer.writing import WriteGateway
 from storage import EventLog, ReplicaStore
+from storage.taken import Taken
 
 if TYPE_CHECKING:
     from actors.workers.crew import Crew
@@ -71,7 +71,7 @@ class Runtime:
         homes: dict[str, ReplicaHome],
         stores: MutableMapping[str, ReplicaStore],
         skips: Skips,
-        files: ExitStack,
+        taken: Taken,
         crew: Crew | None = None,
     ) -> None:
         self.path = path
@@ -83,7 +83,8 @@ class Runtime:
         self.stores = stores
         self.skips = skips
         self.crew = crew
-        self._files = files
+        self._taken = taken
+        self._stopped = False
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
         self._closing_files = False
@@ -143,45 +144,44 @@ class Runtime:
         self.children.update(children_of(self, self._replica_exited))
 
     @classmethod
-    def open(cls, path: str, source: Domain, settings: Settings) -> Runtime:
-        """Open or make the files and start the actors; closes again whatever it opened when something fails."""
+    def open(cls, path: str, source: Domain, settings: Settings, taken: Taken) -> Runtime:
+        """Open or make the files and start the actors, noting in `taken` what that takes.
+
+        Whatever is raised, the caller has `taken` give all of it back.
+        """
         domain = source.compile()
         domain.codec.max_bytes = settings.max_message_bytes
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
-        with ExitStack() as files:
-            log = files.enter_context(
-                EventLog.open(
-                    path,
-                    domain.codec,
-                    map_size=settings.map_size,
-                    beside=[REPLICAS],
-                    verify_bytes=settings.verify_bytes,
-                    inline=[model.schema for model in domain.models.values() if model.inline],
-                )
-            )
-            skips = Skips.read(log)
-            fill(log, domain, skips)
-            stores: dict[str, ReplicaStore] = {}
-            folder = os.path.join(path, REPLICAS)
-            crew: Crew | None = None
-            homes: dict[str, ReplicaHome]
-            if settings.workers == "process":
-                from actors.workers.crew import Crew
+        # Until the actors begin, nobody else reads it.
+        opened = taken.room(EventLog.abandon)
+        opened.thing = log = EventLog.open(
+            path,
+            domain.codec,
+            map_size=settings.map_size,
+            beside=[REPLICAS],
+            verify_bytes=settings.verify_bytes,
+            inline=[model.schema for model in domain.models.values() if model.inline],
+        )
+        skips = Skips.read(log)
+        fill(log, domain, skips)
+        stores: dict[str, ReplicaStore] = {}
+        folder = os.path.join(path, REPLICAS)
+        crew: Crew | None = None
+        homes: dict[str, ReplicaHome]
+        if settings.workers == "process":
+            from actors.workers.crew import Crew
 
-                crew = Crew.open(path, folder, source, domain, placed, settings, log, files)
-                # What the workers say of theirs, in the same shape.
-                homes, stores = cast(Any, crew.homes), cast(Any, crew.stores)
-            else:
-                homes = open_homes(folder, placed, domain, log, settings, skips, stores, files)
-            runtime = cls(path, source, domain, settings, log, homes, stores, skips, files, crew)
-            try:
-                runtime._start()
-            except BaseException:
-                # Ctrl-C comes here, too: no actor may go on with files that are closed.
-                runtime.close(CLOSE_TIMEOUT)
-                raise
-            runtime._files = files.pop_all()
+            crew = Crew.open(path, folder, source, domain, placed, settings, log, taken)
+            # What the workers say of theirs, in the same shape.
+            homes, stores = cast(Any, crew.homes), cast(Any, crew.stores)
+        else:
+            homes = open_homes(folder, placed, domain, log, settings, skips, stores, taken)
+        runtime = cls(path, source, domain, settings, log, homes, stores, skips, taken, crew)
+        opened.end = EventLog.close
+        # Ctrl-C comes here, too: no actor may go on with files that are closed.
+        taken.note(partial(runtime._stop, CLOSE_TIMEOUT))
+        runtime._start()
         return runtime
 
     def _deciding(self) -> bool:
@@ -204,7 +204,16 @@ class Runtime:
 
     # -- closing -----------------------------------------------------------------------------
     def close(self, timeout: float) -> None:
-        """Stop process managers, writer, sync, replicas, query actors and supervisor, in that order, then close the files."""
+        """Stop process managers, writer, sync, replicas, query actors and supervisor, in that order, then close the files.
+
+        Interrupted, or without memory, it goes on when it is called again.
+        """
+        self._stop(timeout)
+        self._taken.give_back()
+
+    def _stop(self, timeout: float) -> None:
+        if self._stopped:
+            return
         end = time.monotonic() + timeout
         self.consumers.close(timeout)
         self.supervisor.start_no_more()
@@ -238,13 +247,13 @@ class Runtime:
             self._pool.shutdown(wait=False)
         self.views.expire(-1.0)
         self._closing_files = True
-        self._files.close()
+        self._stopped = True
 
     def _replica_exited(self, name: str, error: BaseException | None) -> None:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
         self.supervisor.child_exited(name, error)
         if self._closing_files and self.crew is None:
-            close_home(self.homes[name])
+            self.homes[name].close()
 
     def _give_up_writer(self) -> None:
         """Answer what a writer that hangs, or that died just now, has in hand.

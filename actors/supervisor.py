@@ -20,7 +20,9 @@ from actors.backoff import backoff
 from actors.errors import UnknownName, described
 from actors.mailbox import Mailbox, Tick
 from actors.messages import Exited
+from actors.undisturbed import Flag, Undisturbed
 from actors.worker import ActorKilled, Kill, Worker
+from storage import LimitReached
 
 __all__ = ["Child", "Supervisor"]
 
@@ -43,7 +45,9 @@ class Child:
         self.starts = 0
         self.alive = False
         self.last_error: str | None = None
-        self.exited = threading.Event()
+        self.exited = Flag()
+        self.start_error: Exception | None = None
+        """Why the last attempt to start it failed, None if it did not."""
         self._start = start
         self._attempts = 0
         self._since = 0.0
@@ -57,9 +61,11 @@ class Child:
         self.alive = True
         # Counted first: whoever sees what an incarnation did sees it counted.
         self.starts += 1
+        self.start_error = None
         try:
             self._start(self)
         except Exception as error:
+            self.start_error = error
             self.starts -= 1
             logger.exception("actor %s could not be started; it is tried again", self.name)
             self.has_exited(error)
@@ -92,12 +98,16 @@ class Supervisor(Worker):
         children: Mapping[str, Child],
         housekeeping: Callable[[], None],
     ) -> None:
-        self._ended = threading.Event()
+        self._ended = Flag()
         super().__init__(name, Mailbox(tick=TICK), lambda _name, _error: self._ended.set())
         self.children = children
         self.closing = False
+        self._begun = False
         self._housekeeping = housekeeping
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._all_started = Flag()
+        self._beginning = Undisturbed(f"onewriter-{name}-starting", self._begin)
 
     def child_exited(self, name: str, error: BaseException | None) -> None:
         """Called by a dying actor in its own thread."""
@@ -107,12 +117,22 @@ class Supervisor(Worker):
         self.mailbox.put(Exited(name, error))
 
     def begin(self) -> None:
-        """Start the supervisor's own thread, which starts everybody. `Actor.start` does it for other actors."""
+        """Start the supervisor's own thread, which starts everybody. `Actor.start` does it for other actors.
+
+        Raises `LimitReached` where no thread can be had. Interrupted, it may have begun: `end` sees to that.
+        """
+        self._beginning.do()
+
+    def _begin(self) -> None:
         pykka.ActorRegistry.register(self.actor_ref)
         self._start_actor_loop()
+        self._begun = True
 
     def end(self, timeout: float) -> bool:
-        """Stop the supervisor itself; a caller's thread, after the children were stopped."""
+        """Stop the supervisor itself, if it has begun; a caller's thread, after the children were stopped."""
+        self._beginning.give_up()
+        if not self._begun:
+            return True
         self.mailbox.put(Envelope(pykka_messages._ActorStop()))
         return self._ended.wait(timeout)
 
@@ -141,18 +161,27 @@ class Supervisor(Worker):
                     continue
                 child.start()
                 self._changed.notify_all()
+        if not self._all_started.is_set() and all(
+            child.starts or isinstance(child.start_error, LimitReached) for child in self.children.values()
+        ):
+            self._all_started.set()
 
     def start_no_more(self) -> None:
         """From the return of this on, nobody is started any more; a caller's thread."""
-        with self._changed:
+        # The lock itself, for a Condition may stay locked where an interrupt comes at its end.
+        with self._lock:
             self.closing = True
 
     def wait_started(self, timeout: float) -> bool:
-        """Whether every child has been started once within `timeout` seconds; a caller's thread."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: all(child.starts for child in self.children.values()), timeout
-            )
+        """Whether every child has been started once within `timeout` seconds; a caller's thread.
+
+        Raises `LimitReached` where no thread can be had for one.
+        """
+        waited = self._all_started.wait(timeout)
+        for child in self.children.values():
+            if isinstance(child.start_error, LimitReached) and not child.starts:
+                raise child.start_error
+        return waited
 
     def kill(self, name: str, timeout: float) -> bool:
         """Have a child die as if it had failed, and wait until it is back; a caller's thread."""

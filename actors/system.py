@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Literal, Self
@@ -27,7 +28,11 @@ from actors.errors import ForkedProcess, SystemClosed
 from actors.options import MOST_SECONDS
 from actors.runtime import Runtime
 from actors.settings import Settings
+from actors.undisturbed import Undisturbed
 from actors.worker import refuse_in_actor
+from storage.arguments import resolved_path
+from storage.taken import Taken
+from storage.translation import from_system
 
 __all__ = ["System"]
 
@@ -41,7 +46,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         """For `open`."""
         self._runtime = runtime
         self._refusal: Callable[[], Exception] | None = None
-        self._closing = threading.Lock()
+        self._closing: Undisturbed | None = None
+        self._one_at_a_time = threading.Lock()
         self._closed = False
         _open_systems.add(self)
 
@@ -88,10 +94,12 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
 
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
-        `WorkerDied` for a process that could not be started, and for the place `StoreLocked`, `NotAStore`,
-        `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        `WorkerDied` for a process that could not be started, `LimitReached` where no file, thread or process can be
+        had any more, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        Whatever is raised, Ctrl-C too, nothing stays open, locked or running. The path is resolved now: a link above
+        the store may be switched afterwards.
         """
-        place = checked_place(path, domain)
+        place = os.fspath(resolved_path(checked_place(path, domain)))
         settings = Settings(
             replicas=replicas,
             query_actors=query_actors,
@@ -109,36 +117,50 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
             workers=workers,
             verify_bytes=verify_bytes,
         )
-        return cls(Runtime.open(place, domain, settings))
+        taken = Taken()
+        try:
+            return cls(Runtime.open(place, domain, settings, taken))
+        except BaseException as error:
+            undoing = Undisturbed("onewriter-undoing", taken.undo)
+            undoing.begin()
+            undoing.wait()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{place} cannot be opened", place) from error
+            raise
 
     def close(self, timeout: float = 30.0) -> None:
         """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
 
         What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
-        another thread closes it, this waits for that. Interrupted by Ctrl-C, it can be called again to go on.
-        Raises `WrongThread` in a decider, a query or a callback.
+        another thread closes it, this waits for that. Interrupted by Ctrl-C it goes on in a thread of its own; called
+        again, it waits for that. Raises `WrongThread` in a decider, a query or a callback.
         """
         if self._refusal is _forked:
             raise _forked()
         refuse_in_actor("close")
         self._refusal = _closed
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
-        # Another thread is at it, or was: the files are closed once it is done.
-        if not self._closing.acquire(timeout=timeout):
-            return
-        try:
-            if not self._closed:
-                self._close(timeout)
-        finally:
-            self._closing.release()
+        closing = self._closing
+        if closing is None or closing.was_interrupted:
+            # Another thread may put one in its place: what closes can be called twice, and does it once.
+            self._closing = closing = Undisturbed("onewriter-closing", partial(self._close, timeout))
+            closing.do()
+        else:
+            closing.begin()
+            if closing.wait(timeout):
+                closing.tell()
 
     def _close(self, timeout: float) -> None:
-        try:
-            self._runtime.close(timeout)
-        except Exception:
+        with self._one_at_a_time:
+            try:
+                if not self._closed:
+                    self._runtime.close(timeout)
+            except MemoryError:
+                raise
+            except Exception:
+                self._closed = True
+                raise
             self._closed = True
-            raise
-        self._closed = True
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
-__all__ = ["SIGNALS", "throwaway_folder"]
+__all__ = ["SIGNALS", "ThrowawayFolder", "throwaway_folder"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Those that ask a program to end."""
@@ -28,3 +33,23 @@ def throwaway_folder(prefix: str) -> Iterator[str]:
             # What waited is handled here, where the stack knows the folder.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield folder
+
+
+class ThrowawayFolder:
+    """A folder among the system's temporary files whose name is known before it is made, so that it can always be removed.
+
+    At the end of the program it is gone in any case.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """Make nothing yet."""
+        self.name = os.path.join(tempfile.gettempdir(), f"{prefix}{uuid4().hex}")
+        weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
+
+    def make(self) -> None:
+        """Make it, for its owner alone. Raises OSError."""
+        os.mkdir(self.name, 0o700)
+
+    def cleanup(self) -> None:
+        """Remove it with all in it, if it is there."""
+        shutil.rmtree(self.name, ignore_errors=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.replicas.home import moved_away
 from actors.replicas.read_replica import RetryStopped
 from storage.damage import file_identity
 from storage.environment import DATA_FILE
@@ -33,10 +33,12 @@ class Upkeep:
         self._runtime = runtime
         self._readers_checked = self._files_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
-        self._log_place = Path(runtime.path).absolute() / DATA_FILE
+        self._log_place = runtime.log.path / DATA_FILE
         self._log_file = file_identity(self._log_place)
         self.log_gone: str | None = None
         """Set once the log's file is not the one on disk any more: what is committed from then on is lost."""
+        self.log_moved: str | None = None
+        """Set while the store's directory is elsewhere than where it was opened."""
 
     def tick(self) -> None:
         """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
@@ -76,6 +78,12 @@ class Upkeep:
 
     def _watch_log(self) -> None:
         now = file_identity(self._log_place)
+        if now != self._log_file and self._runtime.log.moved():
+            if self.log_moved is None:
+                self.log_moved = moved_away(self._runtime.log.path)
+                logger.error("%s", self.log_moved)
+            return
+        self.log_moved = None
         if self.log_gone is None and now != self._log_file:
             self.log_gone = (
                 f"the log in {self._runtime.path} was {'removed' if now is None else 'replaced'} while it was in use: what is committed "

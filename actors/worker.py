@@ -18,6 +18,7 @@ import pykka
 from actors.errors import WrongThread
 from actors.mailbox import Mailbox, Request
 from actors.running import Slot
+from storage import LimitReached
 from storage.shown import shown
 
 __all__ = ["ActorKilled", "Kill", "Worker", "as_actor", "refuse_in_actor", "tell"]
@@ -93,6 +94,20 @@ class Worker(pykka.ThreadingActor):
 
     def _create_actor_inbox(self) -> Any:  # type: ignore[override]
         return self.mailbox
+
+    def _start_actor_loop(self) -> None:
+        try:
+            super()._start_actor_loop()
+        except BaseException as error:
+            # Pykka has it among the running ones already.
+            pykka.ActorRegistry.unregister(self.actor_ref)
+            if isinstance(error, RuntimeError):
+                raise LimitReached(
+                    f"no thread can be had for actor {self.name} ({error}): the process or the machine has as many as "
+                    "it may, or no memory for a further stack; open fewer replicas or query_actors, or raise the limit "
+                    "(ulimit -u, the container's limit of processes, threading.stack_size)"
+                ) from error
+            raise
 
     def _actor_loop(self) -> None:
         threading.current_thread().name = f"onewriter-{self.name}"

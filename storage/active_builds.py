@@ -42,7 +42,7 @@ class ActiveBuilds:
         self, path: Path, models: Sequence[ModelSchema], map_size: int, left: Callable[[], None]
     ) -> None:
         self._what = f"the replica {path}"
-        self.place = path.absolute()  # the program may change its directory
+        self.place = path
         self._file = str(self.place / DATA_FILE)
         self._identity: tuple[int, int] | None = None
         self._names = list(dict.fromkeys(model.name for model in models))

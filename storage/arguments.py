@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from storage.shown import shown
+from storage.translation import from_system
 
-__all__ = ["checked_map_size", "checked_path"]
+__all__ = ["checked_map_size", "checked_path", "resolved_path"]
 
 
 def checked_path(path: object) -> Path:
@@ -25,6 +26,20 @@ def checked_path(path: object) -> Path:
     except UnicodeEncodeError as error:
         raise ValueError(f"path= has characters that no file name can have, got {shown(text)}") from error
     return Path(text)
+
+
+def resolved_path(path: object) -> Path:
+    """Return the path of a store as it is to be used from now on: absolute, and without symbolic links.
+
+    What is opened so stays itself when the program changes its directory, and when a link above it is switched. Raises
+    what `checked_path` does, StorageError where the program's own directory is gone.
+    """
+    checked = checked_path(path)
+    try:
+        return Path(os.path.realpath(checked))
+    except OSError as error:
+        what = f"{checked} cannot be resolved: the directory that the program runs in"
+        raise from_system(error, what, checked, "change to another one, or give an absolute path") from error
 
 
 def checked_map_size(map_size: object) -> int:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 import lmdb
@@ -24,6 +26,7 @@ from storage.arguments import checked_map_size, checked_path
 from storage.damage import damaged_records
 from storage.errors import DamagedStore, NewerFormat, NotAStore, OtherEngine, StoreReadOnly
 from storage.store_lock import LOCK_FILE, StoreLock, is_signed
+from storage.taken import Descriptor, sync_directory
 from storage.translation import from_system, translate
 
 __all__ = [
@@ -96,11 +99,15 @@ def check_directory(
     path = checked_path(path)
     data = path / DATA_FILE
     try:
-        if not path.exists():
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
             if create:
                 return False
-            raise NotAStore(f"there is no store at {path}; check the path, or allow it to be created")
-        if not path.is_dir():
+            raise NotAStore(
+                f"there is no store at {path}; check the path, or allow it to be created"
+            ) from None
+        if not stat.S_ISDIR(mode):
             raise NotAStore(f"{path} is a file, a store is a directory; choose another path")
         names = set(os.listdir(path))
         if DATA_FILE not in names or data.stat().st_size == 0:
@@ -186,9 +193,29 @@ def open_environment(
         make_directory(path)
     if not readonly:
         _reserve_readers(path)
+    environment: lmdb.Environment | None = None
+    try:
+        environment = _open(path, map_size, max_dbs, readonly, sync, exists)
+        if not exists:
+            try:
+                sync_directory(path)
+                sync_directory(path.parent)
+            except OSError as error:
+                raise from_system(error, f"the directory {path} cannot be made durable", path) from error
+        environment.reader_check()
+        return environment
+    except BaseException:
+        if environment is not None:
+            environment.close()
+        raise
+
+
+def _open(
+    path: Path, map_size: int, max_dbs: int, readonly: bool, sync: bool, exists: bool
+) -> lmdb.Environment:
     while True:
         try:
-            environment = lmdb.open(
+            return lmdb.open(
                 os.fspath(path),
                 map_size=map_size,
                 max_dbs=max_dbs,
@@ -200,7 +227,6 @@ def open_environment(
                 metasync=sync,
                 lib_version=ENGINE,
             )
-            break
         except lmdb.MemoryError as error:
             if map_size <= MIN_FALLBACK_MAP_SIZE:
                 raise translate(error, f"opening {path} with a map of {map_size:,} bytes") from error
@@ -210,22 +236,20 @@ def open_environment(
                 # Half of the two pages that a new one begins with would be a damaged store to the next opener.
                 (path / DATA_FILE).unlink(missing_ok=True)
             raise translate(error, f"opening {path}", path) from error
-    if not exists:
-        try:
-            _sync_directory(path)
-            _sync_directory(path.parent)
-        except OSError as error:
-            environment.close()
-            raise from_system(error, f"the directory {path} cannot be made durable", path) from error
-    environment.reader_check()
-    return environment
 
 
-def make_directory(path: Path) -> None:
-    """Make the directory of a store, for its owner alone; one that exists stays as it is."""
+def make_directory(path: Path, *, lasting: bool = True) -> None:
+    """Make the directory of a store, for its owner alone; one that exists stays as it is.
+
+    Each directory that is new, of its parents too, is on disk on return, unless it need not be `lasting`.
+    """
     try:
+        missing = list(takewhile(lambda one: not one.exists(), (path, *path.parents)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
+        for new in missing if lasting else ():
+            sync_directory(new)
+            sync_directory(new.parent)
     except OSError as error:
         raise from_system(error, f"the directory {path} cannot be made", path) from error
 
@@ -237,24 +261,12 @@ def _reserve_readers(path: Path) -> None:
     """
     file = path / READERS_FILE
     try:
-        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with Descriptor(file, os.O_RDWR | os.O_CREAT) as number:
             # One byte into LMDB's last page; its own size, which tells it the number of slots, is up to LMDB.
-            os.posix_fallocate(fd, 0, MAX_READERS * READER_SLOT + 1)
-        finally:
-            os.close(fd)
+            os.posix_fallocate(number, 0, MAX_READERS * READER_SLOT + 1)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that has no such call
             raise from_system(error, f"{file} cannot be written", path) from error
-
-
-def _sync_directory(path: Path) -> None:
-    # A file's own fsync does not cover its entry in its directory.
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # -- the header ---------------------------------------------------------------------------------------------------

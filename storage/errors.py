@@ -47,6 +47,13 @@ class StoreReadOnly(StorageError):
     """The place of the store cannot be written: its permissions or its file system forbid it."""
 
 
+class LimitReached(StorageError):
+    """The process, or the machine, has no more of what an opening needs: open files, threads, processes, memory.
+
+    Nothing is wrong with the store: raise the limit that the message names, or close what else uses it up.
+    """
+
+
 # -- using a store ----------------------------------------------------------------------------------------------
 class StoreClosed(StorageError):
     """The store was used after it was closed."""

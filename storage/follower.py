@@ -18,6 +18,7 @@ from typing import Self
 
 import lmdb
 
+from storage.arguments import resolved_path
 from storage.codec import Codec
 from storage.damage import file_identity
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, META_DB, Header, open_environment, read_header
@@ -26,9 +27,11 @@ from storage.gate import Gate
 from storage.inline import InlineSnapshot, max_databases
 from storage.log_reader import DATABASES, LogReader, misshapen
 from storage.records import U64, CommandRecord, name_key
+from storage.store_lock import LOCK_FILE, is_elsewhere
 from storage.table_schema import ModelSchema
 from storage.tail import Tail, read_tail
-from storage.translation import translate
+from storage.taken import Descriptor, Room
+from storage.translation import from_system, translate
 
 __all__ = ["LogFollower"]
 
@@ -51,11 +54,12 @@ class LogFollower(LogReader):
         """For `open`, which says what the arguments mean."""
         super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
-        self._file = path.absolute() / DATA_FILE  # the program may change its directory
+        self._file = path / DATA_FILE
         self._header = header
         self._identity = file_identity(self._file)
+        self._marker = self._open_marker()
         self._advancing = threading.Lock()
-        self._growing = threading.Lock()
+        self._growing = threading.RLock()
         self._reading_tail = threading.Lock()
         self._tail_head = 0
         self._closed = False
@@ -78,17 +82,20 @@ class LogFollower(LogReader):
         Raises NotAStore where there is none, NewerFormat, DamagedStore, StoreReadOnly where no reader can register,
         and StorageError if this process has it open itself, or the tables of `inline` are not there.
         """
-        path = Path(path)
-        environment = open_environment(
-            path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
-        )
+        path = resolved_path(path)
+        opened: Room[lmdb.Environment] = Room(lmdb.Environment.close)
         try:
+            opened.thing = environment = open_environment(
+                path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
+            )
             header = read_header(environment, "log", length=False)
             if header is None:
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
             return cls(codec, path, environment, header, inline)
-        except BaseException:
-            environment.close()
+        except BaseException as error:
+            opened.give_back()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
             raise
 
     @property
@@ -101,13 +108,26 @@ class LogFollower(LogReader):
         with self._advancing:
             self._head = max(self._head, head)
 
+    def moved(self) -> bool:
+        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        marker = self._marker
+        return marker is not None and is_elsewhere(marker.number, self.path / LOCK_FILE)
+
+    def _open_marker(self) -> Descriptor | None:
+        try:
+            return Descriptor(self.path / LOCK_FILE, os.O_RDONLY)
+        except OSError:
+            return None  # It is for telling where the directory is, and for nothing else.
+
     def close(self) -> None:
         """Close the log once the calls in progress are done; a second call does nothing. Any thread."""
         with self._growing:
             if not self._closed:
-                with self._gate.shut(for_good=True):
-                    self._closed = True
-                    self._leave()
+                self._gate.close()
+                self._leave()
+                if self._marker is not None:
+                    self._marker.close()
+                self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -203,7 +223,7 @@ class LogFollower(LogReader):
         self._environment = environment
 
     def _opened(self) -> lmdb.Environment:
-        if self._environment is not None and file_identity(self._file) != self._identity:
+        if self._environment is not None and file_identity(self._file) != self._identity and not self.moved():
             raise StoreClosed(
                 f"{self._file} has been removed or replaced since it was opened here; open the log again"
             )

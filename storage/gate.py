@@ -18,7 +18,8 @@ class Gate:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._lock = threading.Lock()
+        # Reentrant, so that a closing that was interrupted may be repeated.
+        self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._shut = False
@@ -48,25 +49,35 @@ class Gate:
             raise StoreClosed(f"{self._what} is closed")
 
     @contextmanager
-    def shut(self, *, for_good: bool = False) -> Iterator[None]:
-        """Keep readers out for the length of the block, or for ever; the block begins when the last one is out.
+    def shut(self) -> Iterator[None]:
+        """Keep readers out for the length of the block, which begins when the last one is out.
 
         One thread at a time may do so. Raises StorageError if a reader stays inside for 30 seconds.
         """
         with self._lock:
-            self._shut = True
-            try:
-                if not self._changed.wait_for(lambda: not self._inside, PATIENCE):
-                    raise StorageError(f"a reader of {self._what} has not finished for {PATIENCE:.0f} s")
-            except BaseException:
-                self._open_again()
-                raise
-            self._closed = self._closed or for_good
+            self._await_empty()
         try:
             yield
         finally:
             with self._lock:
                 self._open_again()
+
+    def close(self) -> None:
+        """Keep readers out for ever; returns when the last one is out. A second call does nothing; raises as `shut`."""
+        with self._lock:
+            if not self._closed:
+                self._await_empty()
+                self._closed = True
+                self._open_again()
+
+    def _await_empty(self) -> None:
+        self._shut = True
+        try:
+            if not self._changed.wait_for(lambda: not self._inside, PATIENCE):
+                raise StorageError(f"a reader of {self._what} has not finished for {PATIENCE:.0f} s")
+        except BaseException:
+            self._open_again()
+            raise
 
     def _open_again(self) -> None:
         self._shut = False

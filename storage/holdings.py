@@ -6,9 +6,8 @@ The thread that applies changes them; any thread may read `state` and begin a re
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +198,7 @@ class Holdings:
             self._retire(former)
         return build
 
-    def switch(self, build: str, together: threading.Lock) -> None:
+    def switch(self, build: str, together: AbstractContextManager[Any]) -> None:
         """Make a build the active one of its model, and give up the former one."""
         opened = self.opened(build)
         model = opened.build.model

@@ -18,11 +18,11 @@ from typing import Self
 import lmdb
 
 from storage import records
-from storage.arguments import checked_map_size
+from storage.arguments import checked_map_size, resolved_path
 from storage.batch import Batch, Snapshot
 from storage.codec import Codec
 from storage.environment import DEFAULT_MAP_SIZE, Header, open_environment
-from storage.errors import CommitFailed, OutOfOrder, StoreClosed
+from storage.errors import CommitFailed, OutOfOrder, StorageError, StoreClosed
 from storage.gate import Gate
 from storage.inline import InlineBatch, max_databases
 from storage.log_reader import LogReader
@@ -33,7 +33,8 @@ from storage.store import open_store
 from storage.store_lock import StoreLock
 from storage.table_schema import ModelSchema
 from storage.tail import check_new, write_tail
-from storage.translation import commit_failed, translate
+from storage.taken import Room
+from storage.translation import commit_failed, from_system, translate
 
 REMEMBERED_STREAMS = 10_000
 """Streams whose last version is remembered, so that the next event of one needs no look into the index."""
@@ -61,17 +62,17 @@ class EventLog(LogReader):
         """For `open`, which says what the arguments mean."""
         super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
-        self._place = path.absolute()  # the program may change its directory
         self._lock = lock
         self._header = header
         self._map_size = map_size
         self._durable = durable
         self._beside = beside
         self._uncertain = False
-        self._closed = False
+        self._closed = self._ended = False
         self._last_versions: dict[bytes, int] = {}
-        # Held by whoever changes the environment: close() may come from another thread than the writer's.
-        self._writing = threading.Lock()
+        # Held by whoever changes the environment: close() may come from another thread than the writer's. Reentrant, so
+        # that a closing that was interrupted may be repeated.
+        self._writing = threading.RLock()
         self._use(environment)
 
     @classmethod
@@ -98,31 +99,24 @@ class EventLog(LogReader):
         Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
         StoreFull where the disk has no room; once it has, the next open works.
         """
-        lock, environment, header = open_store(
-            path,
-            Header.new("log"),
-            map_size=map_size,
-            create=create,
-            sync=durable,
-            beside=beside,
-            max_dbs=max_databases(inline),
-            verify_bytes=verify_bytes,
-        )
+        path = resolved_path(path)
+        held: Room[tuple[StoreLock, lmdb.Environment, Header]] = Room(_let_go)
         try:
-            return cls(
-                codec,
-                Path(path),
-                lock,
-                environment,
-                header,
+            held.thing = opened = open_store(
+                path,
+                Header.new("log"),
                 map_size=map_size,
-                durable=durable,
+                create=create,
+                sync=durable,
                 beside=beside,
-                inline=inline,
+                max_dbs=max_databases(inline),
+                verify_bytes=verify_bytes,
             )
-        except BaseException:
-            environment.close()
-            lock.release()
+            return cls(codec, path, *opened, map_size=map_size, durable=durable, beside=beside, inline=inline)
+        except BaseException as error:
+            held.give_back()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
             raise
 
     @property
@@ -224,12 +218,17 @@ class EventLog(LogReader):
             if self._closed:
                 raise StoreClosed(f"the log in {self.path} is closed")
             with self._gate.shut():
+                if not self._lock.in_place():
+                    raise StorageError(
+                        f"the log in {self.path} can't be opened again: its directory was moved, or another one is in "
+                        "its place; close it, and open it where it is now"
+                    )
                 self._uncertain = True
                 self._last_versions.clear()
                 self._map_size = map_size or self._map_size
                 self._leave()
                 environment = open_environment(
-                    self._place,
+                    self.path,
                     map_size=self._map_size,
                     max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
                     sync=self._durable,
@@ -240,21 +239,36 @@ class EventLog(LogReader):
                 self._uncertain = False
 
     def close(self) -> None:
-        """Close the log once the calls in progress are done; a second call does nothing. Any thread."""
+        """Close the log once the calls in progress are done; a second call does nothing. Any thread.
+
+        Interrupted, it can be called again.
+        """
         with self._writing:
-            if self._closed:
+            if self._ended:
                 return
-            with self._gate.shut(for_good=True):
-                self._closed = True
-                try:
-                    self._index_tail()
-                    if not self._durable and not self._uncertain:
-                        self._opened().sync(True)
-                except lmdb.Error as error:
-                    raise translate(error, f"closing the log in {self.path}") from error
-                finally:
-                    self._leave()
-                    self._lock.release()
+            self._gate.close()
+            self._closed = True
+            try:
+                self._index_tail()
+                if self._environment is not None and not (self._durable or self._uncertain):
+                    self._environment.sync(True)
+            except lmdb.Error as error:
+                raise translate(error, f"closing the log in {self.path}") from error
+            finally:
+                self._leave()
+                self._lock.release()
+            self._ended = True
+
+    def moved(self) -> bool:
+        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        return self._lock.moved()
+
+    def abandon(self) -> None:
+        """Close the log at once, whatever an opening that failed left unfinished. Nobody else may know of it."""
+        self._closed = self._ended = True
+        if self._environment is not None:
+            self._environment.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -309,3 +323,9 @@ class EventLog(LogReader):
     def _commit(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Commit; a method of its own so that a test may put a fault before, in place of or after it."""
         transaction.commit()
+
+
+def _let_go(opened: tuple[StoreLock, lmdb.Environment, Header]) -> None:
+    lock, environment, _ = opened
+    environment.close()
+    lock.release()

@@ -29,6 +29,8 @@ from storage.replica_opening import Place, open_place
 from storage.replica_views import Snapshot, WriteTransaction
 from storage.table_access import Access
 from storage.table_schema import ModelSchema, Row
+from storage.taken import Taken
+from storage.translation import from_system
 
 __all__ = ["ReplicaStore", "Snapshot", "WriteTransaction"]
 
@@ -49,11 +51,13 @@ class ReplicaStore:
         self._file_lock = place.lock
         self._held = place.held
         self._codec = self.codec = codec
-        self._gate = threading.Lock()  # no transaction begins while the store closes
-        self._writing = threading.Lock()
+        # Reentrant, so that a closing that was interrupted may be repeated.
+        self._gate = threading.RLock()  # no transaction begins while the store closes
+        self._writing = threading.RLock()
         # Taken before the gate; what changes more than LMDB's tables does so under it.
-        self._together = threading.Lock()
-        self._closed = False
+        self._together = threading.RLock()
+        self._in_write = False
+        self._closed = self._left = self._ended = False
         self._condemned = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
         self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
@@ -86,8 +90,17 @@ class ReplicaStore:
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
         """
-        place = open_place(path, models, codec, History(history_id, log_head, digest), map_size, boot_id)
-        return cls(place, codec)
+        taken = Taken()
+        try:
+            place = open_place(
+                path, models, codec, History(history_id, log_head, digest), map_size, boot_id, taken
+            )
+            return cls(place, codec)
+        except BaseException as error:
+            taken.undo()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
+            raise
 
     # -- builds -------------------------------------------------------------------------------------------------
     @property
@@ -214,11 +227,16 @@ class ReplicaStore:
         """
         with self._writing:
             self._check_open()
+            if self._in_write:
+                raise StorageError(
+                    f"{self.path} has a write transaction open in this very thread; end it first"
+                )
             held = self._held
             if held.retired:
                 self._sweep()
             access = held.write()
             transaction = WriteTransaction(access, held, self._codec)
+            self._in_write = True
             try:
                 yield transaction
                 marks = transaction.settle()
@@ -230,6 +248,7 @@ class ReplicaStore:
                 self._undo_others(transaction)
                 raise
             finally:
+                self._in_write = False
                 access.end()
 
     def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
@@ -260,38 +279,54 @@ class ReplicaStore:
     # -- ending -------------------------------------------------------------------------------------------------
     def condemn(self, reason: str) -> None:
         """Have the next `open` begin this replica anew: for damage that is found while it is in use."""
-        write_state(self.path, ReplicaState("condemned", " ".join(reason.split())))
         self._condemned = True
+        if self._file_lock.in_place():
+            write_state(self.path, ReplicaState("condemned", " ".join(reason.split())))
 
     def close(self, timeout: float = 10.0) -> None:
         """Close all snapshots and the environment, on disk and marked as cleanly stopped. The second call does nothing.
 
-        Waits up to `timeout` seconds for a write transaction in another thread; raises StorageError if it goes on.
+        Interrupted, it can be called again. Waits up to `timeout` seconds for a write transaction in another thread; raises StorageError if it goes on.
         """
         if not self._writing.acquire(timeout=timeout):
-            raise StorageError(
-                f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end it first"
-            )
+            raise self._being_written(timeout)
         try:
+            if self._in_write:  # in this very thread
+                raise self._being_written(0.0)
+            if self._ended:
+                return
             with self._together, self._gate:
-                if self._closed:
-                    return
                 self._closed = True
                 for access in list(self._open):
                     access.end()
             try:
                 self._held.close()
-                self._environment.sync(True)
-                self._environment.close()
-                if not self._condemned:
+                if not self._left:
+                    self._environment.sync(True)
+                # Where its directory was moved, another replica may be in its place.
+                if not self._condemned and self._file_lock.in_place():
                     write_state(self.path, ReplicaState("clean", ""))
-            except lmdb.Error as error:
-                raise translate(error, f"closing {self.path}", self.path) from error
-            finally:
-                self._environment.close()
-                self._file_lock.release()
+            except MemoryError:
+                raise
+            except Exception as error:
+                self._let_go()
+                if isinstance(error, lmdb.Error):
+                    raise translate(error, f"closing {self.path}", self.path) from error
+                raise
+            self._let_go()
         finally:
             self._writing.release()
+
+    def _let_go(self) -> None:
+        # In one statement, for one that was interrupted is closed once more.
+        self._left = self._environment.close() is None  # type: ignore[func-returns-value]
+        self._file_lock.release()
+        self._ended = True
+
+    def _being_written(self, timeout: float) -> StorageError:
+        return StorageError(
+            f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end it first"
+        )
 
     def __enter__(self) -> ReplicaStore:
         return self

@@ -15,6 +15,8 @@ from storage.engines.base import ModelStore
 from storage.errors import DamagedStore
 from storage.history import History
 from storage.replica_files import ENGINES
+from storage.taken import Room
+from storage.translation import from_system
 
 
 def engine_directory(path: Path, build: str) -> Path:
@@ -47,20 +49,31 @@ def open_store(path: Path, build: Build, codec: Codec, history: History) -> tupl
     """
     engine = engine_class(build.kept.engine)
     directory = engine_directory(path, build.key)
-    directory.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        directory.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise from_system(error, f"the directory {directory.parent} cannot be made", path) from error
+    opened: Room[ModelStore] = Room(_close)
     reason = None
     try:
-        store = engine.open(directory, build.schema, codec)
+        opened.thing = store = engine.open(directory, build.schema, codec)
         reason = history.reason_against(build.model, store.checkpoint, store.digest)
         if reason is None:
             return store, None
-        store.close()
+        opened.give_back()
     except DamagedStore as error:
         reason = str(error)
+    except BaseException:
+        opened.give_back()
+        raise
     if build.schema is None:
         raise DamagedStore(reason)
     engine.delete(directory)
     return engine.open(directory, build.schema, codec), reason
+
+
+def _close(store: ModelStore) -> None:
+    store.close()
 
 
 def delete_store(path: Path, build: Build) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.environment import DATA_FILE
+from storage.taken import sync_directory
 from storage.translation import from_system
 
 STATE_FILE = "running"
@@ -36,11 +38,14 @@ class ReplicaState:
 
 
 def read_state(path: Path) -> ReplicaState | None:
-    """The state of the replica in a directory, None where there is no state file that we wrote."""
+    """The state of the replica in a directory, None where there is no state file that we wrote. Raises StorageError."""
     try:
         title, how, detail = (path / STATE_FILE).read_text().splitlines()
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    except OSError as error:
+        # None would have a replica that can't be looked at now be deleted.
+        raise from_system(error, f"the state of the replica at {path} cannot be read", path) from error
     return ReplicaState(how, detail) if title == _TITLE else None
 
 
@@ -53,11 +58,7 @@ def write_state(path: Path, state: ReplicaState) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(current)
-        directory = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(path)
     except OSError as error:
         raise from_system(error, f"the state of the replica cannot be noted in {current}", path) from error
 
@@ -72,7 +73,12 @@ def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:
 
 
 def delete_database(path: Path) -> None:
-    """Delete the database files of a closed replica, those of other engines too."""
-    shutil.rmtree(path / ENGINES, ignore_errors=True)
-    for name in (DATA_FILE, "lock.mdb"):
-        (path / name).unlink(missing_ok=True)
+    """Delete the database files of a closed replica, those of other engines too. Raises StorageError."""
+    try:
+        # What is left of another history must not be taken for this one's.
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path / ENGINES)
+        for name in (DATA_FILE, "lock.mdb"):
+            (path / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise from_system(error, f"the replica at {path} cannot be begun anew", path) from error

@@ -42,6 +42,7 @@ from storage.replica_engines import delete_engines
 from storage.replica_files import BESIDE
 from storage.table_access import TableHandle, below
 from storage.table_schema import ModelSchema, TableSchema
+from storage.taken import Taken
 
 _BUILD = b"build/"
 _ACTIVE = b"active/"
@@ -56,13 +57,16 @@ def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.En
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=BESIDE)
 
 
-def reason_to_reset(path: Path, map_size: int, history: History) -> str | None:
+def reason_to_reset(path: Path, map_size: int, history: History, taken: Taken) -> str | None:
     """Why the database at `path` cannot go on with this log, or None. Changes nothing.
+
+    `taken` sees to what an interrupt leaves open.
 
     Raises NotAStore for another program's environment, NewerFormat for a newer replica, DamagedStore.
     """
-    environment = open_replica(path, map_size)
+    opened = taken.room(lmdb.Environment.close)
     try:
+        opened.thing = environment = open_replica(path, map_size)
         header = read_header(environment, "replica")
         if header is None:
             return None
@@ -77,19 +81,22 @@ def reason_to_reset(path: Path, map_size: int, history: History) -> str | None:
     except lmdb.Error as error:
         raise translate(error, f"reading {path}") from error
     finally:
-        environment.close()
+        opened.give_back()
     stored.sort(key=lambda one: -one[1])
     reasons = (history.reason_against(model, position, digest) for model, position, digest in stored)
     return next(filter(None, reasons), None)
 
 
-def adopt_models(path: Path, map_size: int, history: History, models: Sequence[ModelSchema]) -> Layout:
+def adopt_models(
+    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], taken: Taken
+) -> Layout:
     """Make the replica hold the builds that these models need, and no others; returns them.
 
-    The records of new builds are written, their tables not yet made.
+    The records of new builds are written, their tables not yet made. `taken` sees to what an interrupt leaves open.
     """
-    environment = open_replica(path, map_size)
+    opened = taken.room(lmdb.Environment.close)
     try:
+        opened.thing = environment = open_replica(path, map_size)
         with environment.begin(write=True) as txn:
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
@@ -127,7 +134,7 @@ def adopt_models(path: Path, map_size: int, history: History, models: Sequence[M
     except lmdb.Error as error:
         raise translate(error, f"preparing the tables of {path}", path) from error
     finally:
-        environment.close()
+        opened.give_back()
 
 
 def _check_room(txn: lmdb.Transaction[bytes], path: Path, build: Build) -> None:

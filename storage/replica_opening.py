@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lmdb
 
-from storage.arguments import checked_map_size, checked_path
+from storage.arguments import checked_map_size, resolved_path
 from storage.builds import plan
 from storage.codec import Codec
 from storage.damage import damaged_records
@@ -30,6 +30,7 @@ from storage.replica_files import (
 from storage.replica_models import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
 from storage.stop_mark import current_boot_id
 from storage.table_schema import ModelSchema
+from storage.taken import Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,10 @@ def open_place(
     history: History,
     map_size: int,
     boot_id: str | None,
+    taken: Taken,
 ) -> Place:
-    """Open or make the replica at `path`. Raises what `ReplicaStore.open` says."""
-    path = checked_path(path)
+    """Open or make the replica at `path`, noting in `taken` what that takes. Raises what `ReplicaStore.open` says."""
+    path = resolved_path(path)
     checked_map_size(map_size)
     boot_id = current_boot_id() if boot_id is None else boot_id
     plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
@@ -64,39 +66,36 @@ def open_place(
         if state is None:
             raise _doubtful(path, error) from error
         exists, reason = True, str(error)
-    make_directory(path)
-    lock = StoreLock(path)
-    try:
-        doubt = lock.doubt() if lock.before else None
-        lock.sign()
-        if exists and reason is None:
-            reason = reason_to_distrust(state, boot_id)
-            if reason is None and doubt is not None and (found := look_at_top(path / DATA_FILE)):
-                reason = f"{doubt}, and it is damaged: {found[0]}"
-            try:
-                # An unmarked directory is read in any case: only a replica may be deleted.
-                if reason is None or state is None:
-                    reason = reason_to_reset(path, map_size, history) or reason
-            except DamagedStore as error:
-                if state is None:
-                    raise _doubtful(path, error) from error
-                reason = str(error)
-        if reason is not None:
-            delete_database(path)
-        write_state(path, ReplicaState("running", boot_id))
+    make_directory(path, lasting=False)
+    lock = taken.room(StoreLock.release)
+    lock.thing = held = StoreLock(path)
+    doubt = held.doubt() if held.before else None
+    held.sign()
+    if exists and reason is None:
+        reason = reason_to_distrust(state, boot_id)
+        if reason is None and doubt is not None and (found := look_at_top(path / DATA_FILE)):
+            reason = f"{doubt}, and it is damaged: {found[0]}"
         try:
-            with damaged_records(str(path), AGAIN):
-                environment, held = _open_builds(path, map_size, history, models, codec)
-        except (DamagedStore, sqlite3.Error) as error:
-            # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
+            # An unmarked directory is read in any case: only a replica may be deleted.
+            if reason is None or state is None:
+                reason = reason_to_reset(path, map_size, history, taken) or reason
+        except DamagedStore as error:
+            if state is None:
+                raise _doubtful(path, error) from error
             reason = str(error)
-            delete_database(path)
-            environment, held = _open_builds(path, map_size, history, models, codec)
-        lock.opened()
-        return Place(path, environment, lock, held, reason or held.begun_anew)
-    except BaseException:
-        lock.release()
-        raise
+    if reason is not None:
+        delete_database(path)
+    write_state(path, ReplicaState("running", boot_id))
+    try:
+        with damaged_records(str(path), AGAIN):
+            environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+    except (DamagedStore, sqlite3.Error) as error:
+        # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
+        reason = str(error)
+        delete_database(path)
+        environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+    held.opened()
+    return Place(path, environment, held, builds, reason or builds.begun_anew)
 
 
 def _doubtful(path: Path, error: Exception) -> DamagedStore:
@@ -108,14 +107,17 @@ def _doubtful(path: Path, error: Exception) -> DamagedStore:
 
 
 def _open_builds(
-    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], codec: Codec
+    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], codec: Codec, taken: Taken
 ) -> tuple[lmdb.Environment, Holdings]:
     """The environment with the builds that these models need."""
-    layout = adopt_models(path, map_size, history, models)
+    layout = adopt_models(path, map_size, history, models, taken)
     databases = sum(len(database_names(build)) for build in layout.builds.values())
-    environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+    opened, held = taken.room(lmdb.Environment.close), taken.room(Holdings.close)
     try:
-        return environment, Holdings(path, environment, layout, codec, history)
+        opened.thing = environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+        held.thing = builds = Holdings(path, environment, layout, codec, history)
+        return environment, builds
     except BaseException:
-        environment.close()
+        held.give_back()
+        opened.give_back()
         raise

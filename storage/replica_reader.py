@@ -15,6 +15,7 @@ from pathlib import Path
 import lmdb
 
 from storage.active_builds import ActiveBuilds
+from storage.arguments import resolved_path
 from storage.codec import Codec
 from storage.damage import damaged_records, file_identity
 from storage.engines.base import ModelSnapshot
@@ -75,7 +76,7 @@ class ReplicaReader:
         Raises StoreClosed where there is no replica, or not yet; NotAStore for a directory of anything else,
         NewerFormat, and StorageError if this process has it open itself.
         """
-        reader = cls(Path(path), codec, models, map_size)
+        reader = cls(resolved_path(path), codec, models, map_size)
         with damaged_records(str(path), AGAIN):
             reader._builds.enter()
         return reader

@@ -20,10 +20,13 @@ _BOOT_LENGTH = 36
 
 
 def current_boot_id() -> str:
-    """The id of this run of the machine; empty where the system has none, which then equals no other one."""
+    """The id of this run of the machine; empty where the system has none, which then equals no other one.
+
+    Raises OSError, for want of a file above all: it must not be taken for another run.
+    """
     try:
         return _BOOT_ID.read_text().strip()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return ""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lmdb
 
-from storage.arguments import checked_map_size, checked_path
+from storage.arguments import checked_map_size, resolved_path
 from storage.environment import (
     DATA_FILE,
     ENGINE,
@@ -26,6 +26,7 @@ from storage.environment import (
 from storage.errors import DamagedStore
 from storage.page_check import DEFAULT_VERIFY_BYTES, look
 from storage.store_lock import LOCK_FILE, StoreLock, is_signed
+from storage.taken import Taken
 from storage.translation import from_system
 
 
@@ -48,41 +49,42 @@ def open_store(
     Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore, StoreReadOnly or StoreFull;
     TypeError or ValueError for a path or a map_size that can't be.
     """
-    path = checked_path(path)
+    path = resolved_path(path)
     checked_map_size(map_size)
     exists = check_directory(path, create=create, beside=beside)
-    if exists and not (path / LOCK_FILE).exists():
-        check_pages(path, "it was put there, or copied", verify_bytes)
-        # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
-        peek_header(path, new_header.kind)
-    make_directory(path)
-    lock = StoreLock(path)
+    taken = Taken()
     try:
+        if exists and not (path / LOCK_FILE).exists():
+            check_pages(path, "it was put there, or copied", verify_bytes)
+            # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
+            peek_header(path, new_header.kind, taken)
+        lock = taken.room(StoreLock.release)
+        opened = taken.room(lmdb.Environment.close)
+        make_directory(path)
+        lock.thing = held = StoreLock(path)
         if exists:
             # An empty lock file was made just now, and the look is done.
-            if lock.before and (doubt := lock.doubt()) is not None:
+            if held.before and (doubt := held.doubt()) is not None:
                 check_pages(path, doubt, verify_bytes)
             if is_signed(path):
-                lock.sign()  # before the file is mapped
-            peek_header(path, new_header.kind)
-        lock.sign()
-        environment = open_environment(path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs)
-        try:
-            header = read_header(environment, new_header.kind)
-            if header is None:
-                header = new_header
-                _write_new_header(environment, header)
-            elif header.format < FORMAT_VERSION:
-                # An older program must not write to it from now on: it would not know what this one leaves there.
-                header = replace(header, format=FORMAT_VERSION)
-                _write_new_header(environment, header)
-            lock.opened()
-            return lock, environment, header
-        except BaseException:
-            environment.close()
-            raise
+                held.sign()  # before the file is mapped
+            peek_header(path, new_header.kind, taken)
+        held.sign()
+        opened.thing = environment = open_environment(
+            path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs
+        )
+        header = read_header(environment, new_header.kind)
+        if header is None:
+            header = new_header
+            _write_new_header(environment, header)
+        elif header.format < FORMAT_VERSION:
+            # An older program must not write to it from now on: it would not know what this one leaves there.
+            header = replace(header, format=FORMAT_VERSION)
+            _write_new_header(environment, header)
+        held.opened()
+        return held, environment, header
     except BaseException:
-        lock.release()
+        taken.undo()
         raise
 
 
@@ -102,21 +104,21 @@ def check_pages(path: Path, doubt: str, limit: int) -> None:
         )
 
 
-def peek_header(path: Path, kind: str) -> Header | None:
+def peek_header(path: Path, kind: str, taken: Taken) -> Header | None:
     """Return the header of the store in `path`, or None if it is empty, without writing to the directory.
 
-    Only while nobody writes to the store: it takes no reader's slot.
+    Only while nobody writes to the store: it takes no reader's slot. `taken` sees to what an interrupt leaves open.
     """
+    opened = taken.room(lmdb.Environment.close)
     try:
-        environment = lmdb.open(
+        opened.thing = environment = lmdb.open(
             os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1, lib_version=ENGINE
         )
+        return read_header(environment, kind)
     except lmdb.Error as error:
         raise translate(error, f"opening {path}") from error
-    try:
-        return read_header(environment, kind)
     finally:
-        environment.close()
+        opened.give_back()
 
 
 def _write_new_header(environment: lmdb.Environment, header: Header) -> None:

@@ -16,13 +16,32 @@ from storage.errors import (
     CommitFailed,
     DamagedStore,
     InvalidKey,
+    LimitReached,
     NewerFormat,
     StorageError,
     StoreFull,
     StoreReadOnly,
 )
 
-__all__ = ["NEARLY_NO_ROOM", "commit_failed", "error_number", "from_system", "full_disk", "translate"]
+__all__ = [
+    "LIMITS",
+    "NEARLY_NO_ROOM",
+    "commit_failed",
+    "error_number",
+    "from_system",
+    "full_disk",
+    "limit_reached",
+    "translate",
+]
+
+LIMITS: dict[int | None, str] = {
+    errno.EMFILE: "the process has as many files open as it may; close some, or raise the limit (ulimit -n)",
+    errno.ENFILE: "the machine has as many files open as it may; close some, or raise fs.file-max",
+    errno.ENOMEM: "there is no memory left; free some, or raise the limit (ulimit -v, the container's)",
+    errno.EAGAIN: "the user, or the container, has as many threads and processes as it may; end some, or raise the limit "
+    "(ulimit -u)",
+}
+"""What is used up, and what to do, where no store is at fault."""
 
 NEARLY_NO_ROOM = 1 << 20
 """Free bytes under which a failed write is put down to a full disk: what is left may be reserved, or in crumbs."""
@@ -52,6 +71,18 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str]] = {
     errno.EACCES: (StoreReadOnly, "it cannot be written; check who owns it"),
     errno.EPERM: (StoreReadOnly, "it cannot be written; check who owns it"),
     errno.EROFS: (StoreReadOnly, "its file system is mounted for reading only"),
+    errno.ELOOP: (StorageError, "its symbolic links lead round in a circle; mend the link"),
+    errno.ENAMETOOLONG: (
+        StorageError,
+        "its name is longer than the file system takes; choose a shorter path",
+    ),
+    errno.ENOTDIR: (StorageError, "a part of its path is a file; choose another path"),
+    **{number: (LimitReached, advice) for number, advice in LIMITS.items() if number is not None},
+}
+_OF_FILES: dict[int | None, str] = {
+    errno.EACCES: "check who owns it, and who may enter the directories above it",
+    errno.EPERM: "check who owns it",
+    errno.EIO: "the disk fails; look at the system's log",
 }
 
 
@@ -87,7 +118,8 @@ def translate(error: lmdb.Error, what: str, path: str | os.PathLike[str] | None 
     number = error_number(error)
     if path is not None and (full := full_disk(path, number)) is not None:
         return StoreFull(f"{what} failed: {full}; make room there")
-    if number in _BY_ERRNO:
+    # LMDB's own has to do with the map, not with the machine.
+    if number in _BY_ERRNO and not isinstance(error, lmdb.MemoryError):
         kind, advice = _BY_ERRNO[number]
         return kind(f"{what} failed: {advice} ({error})")
     for lmdb_kind, kind, advice in _ERRORS:
@@ -116,5 +148,11 @@ def from_system(error: OSError, what: str, path: str | os.PathLike[str], advice:
     full = full_disk(path, error.errno)
     if full is not None:
         return StoreFull(f"{what}: {full}; make room there")
-    kind = StoreReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StorageError
-    return kind(f"{what}: {error.strerror}" + (f"; {advice}" if advice else ""))
+    kind, cause = _BY_ERRNO.get(error.errno or 0, (StorageError, ""))
+    cause = _OF_FILES.get(error.errno, cause)
+    return kind(f"{what}: {error.strerror}" + (f"; {cause or advice}" if cause or advice else ""))
+
+
+def limit_reached(number: int | None, what: str) -> LimitReached:
+    """Return the error for one of `LIMITS`, to be raised from the system's; `what` could not be done."""
+    return LimitReached(f"{what}: {os.strerror(number or 0)}; {LIMITS[number]}")

@@ -13,6 +13,7 @@ from actors.backoff import backoff
 from actors.blocks import SlowBlock
 from actors.live.consumer import Consumer, Delivery
 from actors.running import Calls
+from storage import LimitReached
 from storage.shown import shown
 
 __all__ = ["CallbackConsumer", "checked_callback"]
@@ -55,8 +56,18 @@ class CallbackConsumer(SlowBlock):
             )
             for number, one in enumerate(consumers, 1)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException as error:
+            # Nobody gets hold of those that have begun.
+            self.stop()
+            if isinstance(error, RuntimeError):
+                raise LimitReached(
+                    f"no thread can be had for a callback of consumer {consumers[0].name!r} ({error}); give fewer "
+                    "threads, or raise the limit (ulimit -u, the container's limit of processes)"
+                ) from error
+            raise
 
     @property
     def name(self) -> str:

@@ -11,8 +11,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.definition.specs import CompiledDomain
@@ -24,11 +25,12 @@ from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError, StoreLocked
 from storage.damage import file_identity
 from storage.environment import DATA_FILE
+from storage.taken import Room, Taken
 
 if TYPE_CHECKING:
     from storage.follower import LogFollower
 
-__all__ = ["ReplicaHome", "close_home", "open_homes"]
+__all__ = ["ReplicaHome", "moved_away", "open_homes"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -46,17 +48,31 @@ class ReplicaHome:
         open_store: Callable[[], ReplicaStore],
         project: Callable[[ReplicaStore], Projector],
         stores: MutableMapping[str, ReplicaStore],
+        moved: Callable[[], bool],
     ) -> None:
-        """Opens the store; `stores` is told of it, and of each that replaces it. Raises what opening does."""
+        """`stores` is told of the store that `open` opens, and of each that replaces it; `moved` tells of the log."""
         self.name = name
         self.condemned: str | None = None
         self.reason: str | None = None
         self._open_store = open_store
         self._project = project
         self._stores = stores
+        self._moved = moved
         self._lock = threading.Lock()
         self.rows = RowDamage()
-        self._use(open_store())
+        self._held: Room[ReplicaStore] = Room(_close)
+
+    def open(self) -> None:
+        """Open the store. Raises what that does; `close` it in any case."""
+        self._held.thing = store = self._open_store()
+        self._use(store)
+
+    def close(self) -> None:
+        """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
+        try:
+            self._held.give_back()
+        except StorageError as error:
+            logger.error("%s", error)
 
     def _use(self, store: ReplicaStore) -> None:
         store.heals_rows = self.rows.heals
@@ -80,7 +96,7 @@ class ReplicaHome:
     def missing(self) -> str | None:
         """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
         now = file_identity(self.store.path / DATA_FILE)
-        if now == self._file:
+        if now == self._file or self._moved():
             return None
         return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
 
@@ -100,7 +116,7 @@ class ReplicaHome:
         if not noted:
             # Without the note its files would be taken for good ones.
             shutil.rmtree(store.path, ignore_errors=True)
-        fresh = self._open_store()
+        self._held.thing = fresh = self._open_store()
         with self._lock:
             self._use(fresh)
             self.rows.begun_anew()
@@ -115,18 +131,15 @@ def open_homes(
     settings: Settings,
     skips: Skips,
     stores: MutableMapping[str, ReplicaStore],
-    files: ExitStack,
+    taken: Taken,
     names: Sequence[str] | None = None,
     locked_for: float = LOCKED_FOR,
 ) -> dict[str, ReplicaHome]:
-    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `files` closes them.
+    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `taken` closes them.
 
     One that is locked is waited for, `locked_for` seconds.
     """
     homes = {}
-    folder = os.path.abspath(
-        folder
-    )  # A replica is opened again while the system runs, perhaps from another directory.
     for name in settings.replica_names if names is None else names:
         models = [
             version
@@ -134,13 +147,16 @@ def open_homes(
             if name in placed[model.name]
             for version in (model, *domain.old_models.get(model.name, ()))
         ]
-        homes[name] = home = ReplicaHome(
+        home = ReplicaHome(
             name,
             partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
             partial(Projector, models=models, skips=skips, digest=log.digest),
             stores,
+            log.moved,
         )
-        files.callback(close_home, home)
+        taken.note(home.close)
+        home.open()
+        homes[name] = home
     return homes
 
 
@@ -154,6 +170,8 @@ def _open_store(
 ) -> ReplicaStore:
     end = time.monotonic() + locked_for
     while True:
+        if log.moved():
+            raise StorageError(f"{path} can't be opened: {moved_away(log.path)}")
         try:
             return ReplicaStore.open(
                 path,
@@ -170,9 +188,13 @@ def _open_store(
             time.sleep(0.02)
 
 
-def close_home(home: ReplicaHome) -> None:
-    """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
-    try:
-        home.store.close(timeout=1.0)
-    except StorageError as error:
-        logger.error("%s", error)
+def moved_away(path: Path) -> str:
+    """What there is to say of a store whose directory was moved while it is open."""
+    return (
+        f"the store was moved away from {path} while it was in use; what is written goes on being written where it is "
+        "now, and nothing new is made at the old path: close the system, and open it at the new one"
+    )
+
+
+def _close(store: ReplicaStore) -> None:
+    store.close(timeout=1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from actors.domain import Domain
@@ -12,7 +11,9 @@ from actors.options import QueryOptions
 from actors.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
+from actors.throwaway import ThrowawayFolder
 from storage import RecordedEvent
+from storage.taken import Taken
 
 __all__ = ["TestSystem", "open_system"]
 
@@ -22,16 +23,20 @@ def open_system(domain: Domain, **settings: Any) -> TestSystem:
 
     `settings` are those of `System.open`. One replica answers, unless `replicas=` says otherwise.
     """
-    folder = TemporaryDirectory(prefix="onewriter-test-")
+    taken = Taken()
     try:
-        system = TestSystem.open(
+        folder = ThrowawayFolder("onewriter-test-")
+        taken.note(folder.cleanup)
+        opened = taken.room(TestSystem.close)
+        folder.make()
+        opened.thing = system = TestSystem.open(
             f"{folder.name}/store", domain, **{"replicas": 1, "map_size": 1 << 30, **settings}
         )
+        system.folder = folder
+        return system
     except BaseException:
-        folder.cleanup()
+        taken.undo()
         raise
-    system.folder = folder
-    return system
 
 
 class TestSystem(System):
@@ -39,7 +44,7 @@ class TestSystem(System):
 
     __test__ = False  # Not a class of tests, whatever its name makes pytest think.
 
-    folder: TemporaryDirectory[str] | None = None
+    folder: ThrowawayFolder | None = None
 
     def close(self, timeout: float = 30.0) -> None:
         """As `System.close`, and the store is removed."""

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from actors.workers.questions import Questions
 from actors.workers.stand_ins import ControlMailbox, WorkerQueries, WorkerReplica
 from actors.workers.station import Station
 from storage import EventLog
+from storage.taken import Taken
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -77,13 +77,13 @@ class Crew:
             "sys_path": import_paths(),
             "place": [place.module, place.attribute, list(place.modules)],
             "fingerprints": fingerprints(domain),
-            "path": os.path.abspath(path),
+            "path": path,
             "settings": asdict(settings),
             "parent": os.getpid(),
             "switch_interval": sys.getswitchinterval(),
         }
         for name in settings.replica_names:
-            self._add(name, os.path.abspath(folder))
+            self._add(name, folder)
 
     def _add(self, name: str, folder: str) -> None:
         domain = self._domain
@@ -141,15 +141,15 @@ class Crew:
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
         log: EventLog,
-        files: ExitStack,
+        taken: Taken,
     ) -> Crew:
-        """Start a worker for each replica and wait until all have opened theirs; `files` ends them.
+        """Start a worker for each replica and wait until all have opened theirs; `taken` ends them.
 
         Raises `DomainError` for a domain that a worker can't import or that it finds another one in place of, and
         what opening a replica does.
         """
         crew = cls(path, folder, whereabouts(source), domain, placed, settings, log)
-        files.callback(crew.end)
+        taken.note(crew.end)
         for station in crew.stations.values():
             station.spawn()
         for station in crew.stations.values():

@@ -8,16 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import actors
 from actors.errors import ActorsError
+from actors.undisturbed import Undisturbed
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
 from storage.codec import Codec
+from storage.translation import LIMITS, limit_reached
 
 __all__ = ["WorkerDied", "WorkerProcess", "import_paths"]
 
@@ -42,39 +43,65 @@ class WorkerProcess:
     """A child process with its lines; `control` is read by one thread."""
 
     def __init__(self, name: str, config: dict[str, Any], queries: int) -> None:
-        """Starts it; `queries` is the number of its query actors. Raises `WorkerDied` where that can't be."""
+        """Takes nothing yet; `queries` is the number of its query actors, `config` what it is told."""
         self.name = name
-        ours, theirs = [], []
+        self._config = config
+        self._queries = queries
+        self._ours: list[socket.socket] = []
+        self._lines: list[Line] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = Undisturbed(f"onewriter-{name}-spawning", self._start)
+
+    def start(self) -> None:
+        """Start it. Raises `LimitReached` or `WorkerDied` where that can't be; interrupted, it may have begun: `end` it."""
+        self._starting.do()
+
+    def _start(self) -> None:
+        theirs: list[socket.socket] = []
         try:
-            for _ in range(queries + 1):
+            for _ in range(self._queries + 1):
                 one, other = socket.socketpair()
+                self._ours.append(one)
+                theirs.append(other)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-                ours.append(one)
-                theirs.append(other)
             fds = [one.fileno() for one in theirs]
             home = os.path.dirname(os.path.dirname(os.path.abspath(actors.__file__)))
             flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
             self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", BOOT, home, name, config["path"], *map(str, fds)],
+                [sys.executable, *flags, "-c", BOOT, home, self.name, self._config["path"], *map(str, fds)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=fds,
                 # Ctrl-C goes to the foreground group: a worker ends by its line.
                 process_group=0,
             )
-        except BaseException as error:
-            for one in ours:
-                one.close()
-            if isinstance(error, OSError):
-                raise WorkerDied(f"no process could be started for {name}: {error}") from error
-            raise
+        except OSError as error:
+            what = f"no process could be started for {self.name}"
+            if error.errno in LIMITS:
+                raise limit_reached(error.errno, what) from error
+            raise WorkerDied(f"{what}: {error}") from error
         finally:
             for one in theirs:
                 one.close()
-        self.pid = self._process.pid
-        self.control = Line(ours[0])
-        self.questions = [Line(one, patient=False) for one in ours[1:]]
-        self.control.send(protocol.pack(config))
+        self._lines.append(Line(self._ours[0]))
+        self._lines += [Line(one, patient=False) for one in self._ours[1:]]
+        self.control.send(protocol.pack(self._config))
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def control(self) -> Line:
+        """The line for all but questions."""
+        return self._lines[0]
+
+    @property
+    def questions(self) -> list[Line]:
+        """The lines of its query actors, in order."""
+        return self._lines[1:]
 
     def hello(self, codec: Codec, timeout: float) -> Any:
         """Wait until it is ready; what it says of its replica. Raises what it could not be opened for, `WorkerDied`."""
@@ -96,6 +123,7 @@ class WorkerProcess:
         if not self.wait(1.0):
             self.kill()
             self.wait(5.0)
+        assert self._process is not None
         code = self._process.returncode
         if code is None:
             return f"process {self.pid} of {self.name} closed its line, and does not end"
@@ -106,31 +134,33 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it at once; whoever reads its lines finds their end."""
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def wait(self, timeout: float) -> bool:
         """Whether it has ended within `timeout` seconds."""
         try:
-            self._process.wait(max(timeout, 0.0))
+            if self._process is not None:
+                self._process.wait(max(timeout, 0.0))
         except subprocess.TimeoutExpired:
             return False
         return True
 
     def hang_up(self) -> None:
         """Have everybody who reads one of its lines find the end."""
-        for line in (self.control, *self.questions):
+        for line in self._lines:
             line.hang_up()
+
+    def end(self) -> None:
+        """Do away with it, whatever has become of its start. Interrupted, it can be called again."""
+        self._starting.give_up()
+        self.hang_up()
+        if not self.wait(0.0):
+            self.kill()
+            self.wait(5.0)
+        self.close()
 
     def close(self) -> None:
         """Give the sockets back; also in a forked child, so that the worker finds its parent's end."""
-        for line in (self.control, *self.questions):
-            line.close()
-
-
-def ended_all(processes: list[WorkerProcess], timeout: float, each: Callable[[WorkerProcess], None]) -> None:
-    """Wait until all have ended; `each` is done to those that have not within `timeout` seconds."""
-    end = time.monotonic() + timeout
-    for process in processes:
-        if not process.wait(end - time.monotonic()):
-            each(process)
-            process.wait(5.0)
+        for one in self._ours:
+            one.close()

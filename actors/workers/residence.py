@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ from actors.workers.telling import Teller
 from actors.workers.told import FarTurns, Positions
 from storage import OnewriterError, ReplicaStore
 from storage.follower import LogFollower
+from storage.taken import Taken
 
 __all__ = ["Residence"]
 
@@ -63,7 +64,7 @@ class Residence:
         self._settings = settings
         self._control = control
         self._lines = questions
-        self._files = ExitStack()
+        self._taken = Taken()
         self._stores: dict[str, ReplicaStore] = {}
         size = settings.result_cache // settings.replicas
         cached = size and any(spec.cache for spec in domain.queries.values())
@@ -78,10 +79,13 @@ class Residence:
         """Open the log and the replica. Raises what that does, and nothing stays open then."""
         config, domain, settings = self._config, self._domain, self._settings
         placed = place_models(domain.models, settings.replica_names)
-        with ExitStack() as files:
+        taken = self._taken
+        try:
             inline = [model.schema for model in domain.models.values() if model.inline]
-            log = LogFollower.open(config["path"], domain.codec, map_size=settings.map_size, inline=inline)
-            files.callback(log.close)
+            opened = taken.room(LogFollower.close)
+            opened.thing = log = LogFollower.open(
+                config["path"], domain.codec, map_size=settings.map_size, inline=inline
+            )
             log.advance(config["head"])
             self._log = log
             self._skips = Skips.read(log)
@@ -94,12 +98,14 @@ class Residence:
                 settings,
                 self._skips,
                 self._stores,
-                files,
+                taken,
                 [self.name],
                 LOCKED_FOR,
             )
             self._home: ReplicaHome = homes[self.name]
-            self._files = files.pop_all()
+        except BaseException:
+            taken.undo()
+            raise
         models = [name for name, replicas in placed.items() if self.name in replicas]
         self.teller.live_at(self._home)
         self._progress = ToldProgress(
@@ -256,7 +262,7 @@ class Residence:
                 ended = False
         self._supervisor.end(max(end - time.monotonic(), 0.1))
         with suppress(OnewriterError):
-            self._files.close()
+            self._taken.give_back()
         return ended
 
 

@@ -56,6 +56,7 @@ class Station:
         self.home = home
         self.channels = channels
         self.process: WorkerProcess | None = None
+        self._starting: WorkerProcess | None = None
         self.closing = False
         self._codec = codec
         self._config = config
@@ -90,10 +91,13 @@ class Station:
 
     # -- the process -------------------------------------------------------------------------
     def spawn(self) -> None:
-        """Start a worker; `settle` waits until it is ready. Raises `WorkerDied`."""
+        """Start a worker; `settle` waits until it is ready. Raises `WorkerDied`, `LimitReached`."""
         config = self._config()
         self._told = config["head"]
-        self.process = WorkerProcess(self.name, config, len(self.channels))
+        # Others ask the one that has started; whatever becomes of the start, `end` finds it.
+        self._starting = process = WorkerProcess(self.name, config, len(self.channels))
+        process.start()
+        self.process = process
 
     def settle(self, timeout: float = START_TIMEOUT) -> None:
         """Wait until the worker has opened the replica. Raises what it could not be opened for; the worker is ended then."""
@@ -142,14 +146,10 @@ class Station:
 
     def end(self) -> None:
         """Do away with the process."""
-        process = self.process
+        process = self.process or self._starting
         if process is not None:
-            process.hang_up()
-            if not process.wait(0.0):
-                process.kill()
-                process.wait(5.0)
-            process.close()
-            self.process = None
+            process.end()
+            self.process = self._starting = None
 
     @property
     def ready(self) -> bool:

@@ -53,7 +53,7 @@ class MemoryStore:
         self._objects = {one.name: one for one in schema.objects} if schema is not None else {}
         self._saver = Saver(directory, self._objects, codec)
         self._turn = threading.Condition()
-        self._closed = False
+        self._closed = self._ended = False
         self._current = self._restored()
         self._saved_at = self._current.checkpoint
         self._working: Bundle | None = None
@@ -282,7 +282,7 @@ class MemoryStore:
     def close(self) -> None:
         """End all snapshots and save the objects, on disk."""
         with self._turn:
-            if self._closed:
+            if self._ended:
                 return
             self._closed = True
             self._turn.notify_all()
@@ -293,6 +293,7 @@ class MemoryStore:
         if not self._frozen and self._current.checkpoint:
             current = self._current
             self._saver.save(current.values, current.checkpoint, current.digest, lasting=True)
+        self._ended = True
 
     @classmethod
     def delete(cls, directory: Path) -> None:

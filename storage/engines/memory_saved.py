@@ -17,6 +17,7 @@ from zlib import crc32
 from storage.codec import Codec
 from storage.errors import CodecError
 from storage.table_schema import ObjectSchema
+from storage.translation import LIMITS, limit_reached
 
 __all__ = ["SavedState", "Saver"]
 
@@ -56,6 +57,8 @@ class Saver:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno in LIMITS:
+                raise limit_reached(error.errno, f"{self._file} cannot be read") from error
             logger.warning("%s cannot be read (%s); the objects are filled from the log", self._file, error)
             return None
         try:
@@ -103,6 +106,8 @@ class Saver:
                     os.fsync(file.fileno())
             fresh.replace(self._file)
         except OSError as error:
+            if error.errno in LIMITS:
+                raise limit_reached(error.errno, f"{self._file} cannot be read") from error
             logger.warning("%s cannot be saved (%s); what is missing is read from the log", self._file, error)
             fresh.unlink(missing_ok=True)
             return

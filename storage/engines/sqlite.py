@@ -30,6 +30,7 @@ from storage.engines.sqlite_write import GuardedConnection, connect
 from storage.errors import DamagedStore, NewerFormat, SnapshotClosed, StorageError, StoreClosed
 from storage.history import digest_of
 from storage.table_schema import ModelSchema, Row
+from storage.taken import Descriptor
 from storage.translation import from_system
 
 __all__ = ["SqliteStore"]
@@ -68,8 +69,8 @@ class SqliteStore:
         self._digest = bytes(digest or b"")
         self._seen_changes = db.total_changes
         self._readers = SqliteReaders(self._file, self._name)
-        self._lock = threading.Lock()
-        self._closed = False
+        self._lock = threading.RLock()
+        self._closed = self._left = self._ended = False
 
     @classmethod
     def open(cls, directory: Path, schema: ModelSchema | None, codec: Codec) -> SqliteStore:  # noqa: ARG003
@@ -80,7 +81,8 @@ class SqliteStore:
             check_script(schema.name, schema.script)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with Descriptor(file, os.O_RDWR | os.O_CREAT):
+                pass
         except OSError as error:
             raise from_system(error, what, directory) from error
         db: GuardedConnection | None = None
@@ -180,25 +182,25 @@ class SqliteStore:
     def close(self) -> None:
         """End all snapshots, close all connections, and bring the file to the disk."""
         with self._lock:
-            if self._closed:
+            if self._ended:
                 return
             self._closed = True
-        self._readers.close()
-        self.abort()
-        try:
-            self._db.engine("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
-            file = os.open(self._file, os.O_RDONLY)
+            if not self._left:
+                self._readers.close()
+                self.abort()
+                try:
+                    self._db.engine("PRAGMA wal_checkpoint(TRUNCATE)")
+                except sqlite3.Error as error:
+                    raise of_engine(error, f"closing {self._what}", self._file) from error
+                finally:
+                    # In one statement, for one that was interrupted is closed once more.
+                    self._left = sqlite3.Connection.close(self._db) is None  # type: ignore[func-returns-value]
             try:
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except sqlite3.Error as error:
-            raise of_engine(error, f"closing {self._what}", self._file) from error
-        except OSError as error:
-            raise from_system(error, f"closing {self._what}", self._file) from error
-        finally:
-            self._db.close()
+                with Descriptor(self._file, os.O_RDONLY) as number:
+                    os.fsync(number)
+            except OSError as error:
+                raise from_system(error, f"closing {self._what}", self._file) from error
+            self._ended = True
 
     @classmethod
     def delete(cls, directory: Path) -> None:

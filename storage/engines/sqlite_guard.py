@@ -1,7 +1,8 @@
 """What read models may do with SQLite: an authorizer for each connection, and errors that say what to do.
 
 SQLite asks the authorizer while it compiles a statement, in the thread that runs it; one connection is used by one
-thread at a time.
+thread at a time. What is raised there, Ctrl-C above all, SQLite takes for a refusal: it is noted, and raised once the
+statement has failed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import os
 import re
 import sqlite3
+import threading
 from pathlib import Path
 
 from storage.errors import (
@@ -21,7 +23,7 @@ from storage.errors import (
     StoreReadOnly,
     UnencodableValue,
 )
-from storage.translation import full_disk
+from storage.translation import full_disk, limit_reached
 
 __all__ = ["OURS", "Guard", "of_engine", "translate"]
 
@@ -77,6 +79,9 @@ _SETTABLE = frozenset(
 )
 """PRAGMAs that only tell something when they have no argument. FTS reads some of them."""
 
+_FILES_AT_ONCE = 4
+"""How many files SQLite opens for a database at once: it, its write-ahead log, the index of that, the directory."""
+
 _NO_TEXT = "Could not decode to UTF-8"
 _BINDING = re.compile(r"Error binding parameter (?P<which>\S+?):? (?:type '(?P<type>[^']+)'|-)")
 _HOW_TO_STORE = (
@@ -91,7 +96,7 @@ class Guard:
     `file` is the database, for errors; None for one in memory.
     """
 
-    __slots__ = ("engine", "file", "model", "refusal", "role")
+    __slots__ = ("engine", "failure", "file", "model", "refusal", "role")
 
     def __init__(self, role: str, model: str, file: Path | None = None) -> None:
         self.role = role
@@ -99,17 +104,22 @@ class Guard:
         self.file = file
         self.engine = False
         self.refusal = ""
+        self.failure: BaseException | None = None
+        """What was raised while SQLite asked."""
 
     def __call__(
         self, action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
     ) -> int:
-        if self.engine:
-            return sqlite3.SQLITE_OK
-        if (found := self._denied(action, first or "", second)) is None:
-            return sqlite3.SQLITE_OK
-        what, why = found
-        who = "its schema=" if self.role == "schema" else f"a {self.role}"
-        self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
+        try:
+            if self.engine:
+                return sqlite3.SQLITE_OK
+            if (found := self._denied(action, first or "", second)) is None:
+                return sqlite3.SQLITE_OK
+            what, why = found
+            who = "its schema=" if self.role == "schema" else f"a {self.role}"
+            self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
+        except BaseException as error:
+            self.failure = error
         return sqlite3.SQLITE_DENY
 
     def _denied(self, action: int, first: str, second: str | None) -> tuple[str, str] | None:
@@ -140,12 +150,36 @@ class Guard:
             return None if self.role == "schema" else (f"create or drop {first}", _TABLES)
         return _DENIED.get(action)
 
+    def raise_failure(self, error: sqlite3.Error | sqlite3.Warning) -> None:
+        """Raise what was raised while SQLite asked, where a statement failed for that: a Ctrl-C, a MemoryError.
+
+        An exception may strike before the first line of the guard, where nothing notes it: then the refusal is
+        nobody's. In the main thread that is a signal's, which as a rule is Ctrl-C.
+        """
+        failure, self.failure = self.failure, None
+        if failure is None and not self.refusal and _is_refusal(error):
+            main = threading.current_thread() is threading.main_thread()
+            failure = KeyboardInterrupt() if main else MemoryError()
+        if failure is not None:
+            self.refusal = ""
+            raise failure from error
+
     def explain(self, error: sqlite3.Error) -> Exception:
-        """The error to raise for one of SQLite's: a refusal's own message, or what `translate` makes of it."""
+        """The error to raise for one of SQLite's: a refusal's own message, or what `translate` makes of it.
+
+        Raises what `raise_failure` does.
+        """
+        self.raise_failure(error)
         refusal, self.refusal = self.refusal, ""
         if refusal:
             return StatementRefused(refusal)
         return translate(error, f"read model {self.model!r}: a statement of a {self.role}", self.file)
+
+
+def _is_refusal(error: Exception) -> bool:
+    # Of a function it has another code, and only says so.
+    code = getattr(error, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_AUTH or str(error).startswith("not authorized")
 
 
 def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
@@ -178,11 +212,8 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         if path is not None and (full := full_disk(path, errno.EIO)) is not None:
             return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
-        if _no_file_can_be_opened():
-            return StorageError(
-                f"{what}{where} failed: the process has as many files open as it may; close views and connections, "
-                f"or raise the limit (ulimit -n) ({text})"
-            )
+        if (number := _no_file_can_be_opened()) is not None:
+            return limit_reached(number, f"{what}{where} failed ({text})")
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
     return error
 
@@ -204,9 +235,16 @@ def of_engine(error: Exception, what: str, path: Path) -> Exception:
     return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
 
 
-def _no_file_can_be_opened() -> bool:
+def _no_file_can_be_opened() -> int | None:
+    """Why not as many files as a database needs can be opened, or None."""
+    opened: list[int] = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(_FILES_AT_ONCE):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
-    return False
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return error.errno
+    finally:
+        for number in opened:
+            os.close(number)
+    return None

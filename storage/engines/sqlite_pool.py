@@ -41,9 +41,12 @@ class SqliteReaders:
         db, guard = idle or open_reader(self._file, self._model)
         try:
             snapshot = SqliteSnapshot(db, guard, closed, self._give_back, f"the snapshot of {self._file}")
-        except (sqlite3.Error, TypeError, ValueError) as error:
+        except BaseException as error:
             db.close()
-            raise of_engine(error, f"taking a snapshot of the database {self._file}", self._file) from error
+            if isinstance(error, sqlite3.Error | TypeError | ValueError):
+                what = f"taking a snapshot of the database {self._file}"
+                raise of_engine(error, what, self._file) from error
+            raise
         with self._lock:
             self._open.add(snapshot)
             late = bool(self._closed)

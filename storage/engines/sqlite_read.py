@@ -17,6 +17,7 @@ from weakref import WeakSet
 from storage.engines.sqlite_guard import OURS, Guard, translate
 from storage.errors import SnapshotClosed
 from storage.table_schema import Row
+from storage.taken import Room
 
 __all__ = ["ReadConnection", "ReadCursor", "SqlRow", "SqliteSnapshot", "all_rows", "open_reader"]
 
@@ -50,8 +51,9 @@ class SqlRow(sqlite3.Row):
 
 def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
     """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
+    opened: Room[sqlite3.Connection] = Room(sqlite3.Connection.close)
     try:
-        db = sqlite3.connect(
+        opened.thing = db = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
         db.row_factory = SqlRow
@@ -59,8 +61,11 @@ def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
         guard.engine = True
         db.set_authorizer(guard)
         return db, guard
-    except sqlite3.Error as error:
-        raise translate(error, f"opening the database of read model {model!r}", file) from error
+    except BaseException as error:
+        opened.give_back()
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, f"opening the database of read model {model!r}", file) from error
+        raise
 
 
 class SqliteSnapshot:
@@ -105,6 +110,9 @@ class SqliteSnapshot:
             db.execute(BEGIN)
             row = db.execute(CHECKPOINT).fetchone()
             self._checkpoint, self._changed = int(row[0]), int(row[1])
+        except sqlite3.Error as error:
+            guard.raise_failure(error)
+            raise
         finally:
             guard.engine = False
 
@@ -188,6 +196,11 @@ class SqliteSnapshot:
                     cursor.close()
                 self._guard.engine = True
                 db.execute(ROLLBACK)
+            except BaseException as error:
+                db.close()
+                if isinstance(error, sqlite3.Error):
+                    self._guard.raise_failure(error)
+                raise
             finally:
                 self._lock.release()
         self._give_back(db, self._guard, self)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from storage.engines.sqlite_guard import Guard
 from storage.errors import InvalidSchema, StatementRefused
 from storage.shown import shown
+from storage.taken import Taken
 
 __all__ = ["check_script", "run_script"]
 
@@ -19,19 +20,26 @@ def check_script(model: str, script: str) -> None:
     """Find the mistakes in a model's schema= before any file is made. Raises InvalidSchema with SQLite's own words."""
     if not isinstance(script, str):
         raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {shown(script)}")
-    db = sqlite3.connect(":memory:", isolation_level=None)
+    taken = Taken()
     try:
+        opened = taken.room(sqlite3.Connection.close)
+        opened.thing = db = sqlite3.connect(":memory:", isolation_level=None)
         db.execute("PRAGMA foreign_keys = ON")
         guard = Guard("schema", model)
         db.set_authorizer(guard)
         run_script(db, guard, script)
         guard.engine = True
-        if not db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table'").fetchone():
+        try:
+            made = db.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table'").fetchone()
+        except sqlite3.Error as error:
+            guard.raise_failure(error)
+            raise
+        if not made:
             raise InvalidSchema(
                 f"read model {model!r}: its schema= makes no table; write CREATE TABLE statements into it"
             )
     finally:
-        db.close()
+        taken.give_back()
 
 
 def run_script(db: sqlite3.Connection, guard: Guard, script: str) -> None:
@@ -40,6 +48,7 @@ def run_script(db: sqlite3.Connection, guard: Guard, script: str) -> None:
         try:
             db.execute(statement)
         except (sqlite3.Error, sqlite3.Warning) as error:
+            guard.raise_failure(error)
             raise _mistake(guard, statement, error) from error
 
 

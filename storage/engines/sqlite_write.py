@@ -17,6 +17,7 @@ from weakref import ref
 from storage.engines.sqlite_guard import Guard
 from storage.engines.sqlite_kept import KeptRows
 from storage.errors import StatementRefused
+from storage.taken import Room
 
 __all__ = ["GuardedConnection", "GuardedCursor", "connect"]
 
@@ -237,15 +238,25 @@ class GuardedConnection(sqlite3.Connection):
         self.guard.engine = True
         try:
             return sqlite3.Connection.cursor(self).execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            self.guard.raise_failure(error)
+            raise
         finally:
             self.guard.engine = False
 
 
 def connect(file: Path, guard: Guard) -> GuardedConnection:
     """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
-    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=GuardedConnection)
-    db.guard = guard
-    db.reading, db.kept = set(), set()
-    db.begun, db.ended = db.reading.add, db.reading.discard
-    db.set_authorizer(guard)
-    return db
+    opened: Room[GuardedConnection] = Room(sqlite3.Connection.close)
+    try:
+        opened.thing = db = sqlite3.connect(
+            file, isolation_level=None, check_same_thread=False, factory=GuardedConnection
+        )
+        db.guard = guard
+        db.reading, db.kept = set(), set()
+        db.begun, db.ended = db.reading.add, db.reading.discard
+        db.set_authorizer(guard)
+        return db
+    except BaseException:
+        opened.give_back()
+        raise

@@ -73,8 +73,9 @@ def test_an_error_of_lmdb_on_a_full_disk_says_what_is_full(
     ("number", "kind", "text"),
     [
         (errno.ENOSPC, StoreFull, "is full"),
-        (errno.EROFS, StoreReadOnly, "LOCK: Read-only file system; ask somebody"),
-        (errno.ENAMETOOLONG, StorageError, "LOCK: File name too long; ask somebody"),
+        (errno.EROFS, StoreReadOnly, "LOCK: Read-only file system; its file system is mounted"),
+        (errno.ENAMETOOLONG, StorageError, "LOCK: File name too long; its name is longer"),
+        (errno.ESTALE, StorageError, "LOCK: Stale file handle; ask somebody"),
     ],
 )
 def test_errors_of_the_system_become_ours(

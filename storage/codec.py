@@ -22,13 +22,11 @@ At most 32 extension values, and 128 lists and dicts, may be inside one another.
 from __future__ import annotations
 
 import enum
-import functools
-import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from msgpack import ExtType, Packer, StackError, unpackb
+from msgpack import Packer, StackError, unpackb
 
 from storage.codec_classes import compile_builder, compile_getter, misfit, place, stored_fields
 from storage.codec_levels import PackLevel, UnpackLevel
@@ -38,9 +36,10 @@ from storage.codec_values import (
     MESSAGE,
     SPARE_CONTAINERS,
     Refusal,
+    enum_encoder,
+    enum_of,
     leaf_decoders,
     leaf_encoders,
-    pack_flat,
     require_shallow,
     unencodable,
 )
@@ -123,7 +122,7 @@ class Codec:
                 f"{place(cls)} is already stored as {self._names[cls]!r}, not as {shown(name)}"
             )
         if issubclass(cls, enum.Enum):
-            self._encoders[cls] = self._enum_encoder(cls, name)
+            self._encoders[cls] = enum_encoder(cls, name)
             doubtful: list[str] | None = []
         else:
             fields = stored_fields(cls)
@@ -322,32 +321,6 @@ class Codec:
         return self._new_packer().pack(value)  # type: ignore[no-any-return]
 
     # -- inside -------------------------------------------------------------------------------------------------
-    def _enum_encoder(self, cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
-        def encode(names: list[str]) -> ExtType:
-            return ExtType(ENUM, pack_flat([name, names]))
-
-        if issubclass(cls, enum.Flag):
-
-            def encode_flag(flag: enum.Flag) -> ExtType:
-                bits = list(flag)
-                if functools.reduce(operator.or_, bits, type(flag)(0)) != flag:
-                    raise Refusal(flag, f"it has bits that {name} gives no name")
-                return encode([str(bit.name) for bit in bits])
-
-            return encode_flag
-        encoded = {member.name: encode([member.name]) for member in cls}
-        return lambda member: encoded[member.name]
-
     def _decode_enum(self, data: bytes) -> object:
         name, names = unpackb(data)
-        cls = self.type_of(name)
-        if not issubclass(cls, enum.Enum):
-            raise CodecError(f"an enum is stored as {shown(name)}, but {place(cls)} is none")
-        try:
-            members = [cls[member] for member in names]
-        except KeyError as error:
-            raise CodecError(f"{name} has no member {error}: a stored member must stay") from None
-        if issubclass(cls, enum.Flag):
-            return functools.reduce(operator.or_, members, cls(0))
-        (member,) = members
-        return member
+        return enum_of(self.type_of(name), name, names)

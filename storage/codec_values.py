@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -84,6 +86,39 @@ def pack_flat(value: list[Any]) -> bytes:
     """Pack a list of what msgpack has types for."""
     # The usual first buffer of 256 KiB would be mapped and unmapped each time.
     return Packer(buf_size=256).pack(value)  # type: ignore[no-any-return]
+
+
+def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
+    """Return an encoder for the members of an enum that is stored as `name`."""
+
+    def encode(names: list[str]) -> ExtType:
+        return ExtType(ENUM, pack_flat([name, names]))
+
+    if issubclass(cls, enum.Flag):
+
+        def encode_flag(flag: enum.Flag) -> ExtType:
+            bits = list(flag)
+            if functools.reduce(operator.or_, bits, type(flag)(0)) != flag:
+                raise Refusal(flag, f"it has bits that {name} gives no name")
+            return encode([str(bit.name) for bit in bits])
+
+        return encode_flag
+    encoded = {member.name: encode([member.name]) for member in cls}
+    return lambda member: encoded[member.name]
+
+
+def enum_of(cls: type, name: str, names: list[str]) -> object:
+    """Return the member, or the flag, that is stored as these names of the enum `name`; raises CodecError."""
+    if not issubclass(cls, enum.Enum):
+        raise CodecError(f"an enum is stored as {shown(name)}, but {place(cls)} is none")
+    try:
+        members = [cls[member] for member in names]
+    except KeyError as error:
+        raise CodecError(f"{name} has no member {error}: a stored member must stay") from None
+    if issubclass(cls, enum.Flag):
+        return functools.reduce(operator.or_, members, cls(0))
+    (member,) = members
+    return member
 
 
 def _iso(value: datetime | time) -> bytes:

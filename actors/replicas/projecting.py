@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.errors import described
 from actors.read_model import ReadModel
 from actors.replicas.rebuilds import Rate
 from actors.replicas.replay import before_command, middle_command
 from actors.replicas.skipping import Skips
+from actors.replicas.takers import Taker, on_own_copy
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.builds import Build
-from storage.codec import Codec
 from storage.damage import is_damage
 from storage.history import unknown
 from storage.records import Undecodable
-from storage.stored_events import bounds, own_copy
+from storage.stored_events import bounds
 
 __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 
@@ -72,39 +72,6 @@ class Frozen(NamedTuple):
     name: str
     version: int
     checkpoint: int
-
-
-class _Taker(NamedTuple):
-    """A model with what it does with an event of some class.
-
-    That is the handler, whether it takes the `RecordedEvent`, what it writes to, after which position and up to which one, but
-    for those skipped. None stops at the event.
-    """
-
-    run: ModelRun
-    fn: Callable[..., None] | None
-    wants_recorded: bool
-    target: Any
-    after: int
-    until: int
-    skipped: Collection[int]
-
-
-def _on_own_copy(
-    codec: Codec, kind: type, fn: Callable[..., None] | None, wants_recorded: bool
-) -> Callable[..., None] | None:
-    if fn is None or not (wants_recorded or codec.lasting.of(kind)):
-        return fn
-    handler = fn
-
-    def on_event(event: Any, target: Any) -> None:
-        handler(codec.own(event), target)
-
-    def on_recorded(_event: Any, target: Any, recorded: RecordedEvent) -> None:
-        own = own_copy(codec, recorded)
-        handler(own.event, target, own)
-
-    return on_recorded if wants_recorded else on_event
 
 
 class _Stop(Exception):
@@ -304,7 +271,7 @@ class Projector:
         due: Sequence[tuple[ModelRun, int]],
         one_by_one: bool,
     ) -> None:
-        takers: dict[type, list[_Taker]] = {}
+        takers: dict[type, list[Taker]] = {}
         # Event by event, not model by model: events from the log are decoded as they come, and gone when the next
         # one is there.
         for recorded in events:
@@ -335,9 +302,9 @@ class Projector:
 
     def _takers(
         self, kind: type, transaction: WriteTransaction, due: Sequence[tuple[ModelRun, int]]
-    ) -> list[_Taker]:
+    ) -> list[Taker]:
         """Which models take events of this class, and how; all stop at one that can't be decoded."""
-        found: list[_Taker] = []
+        found: list[Taker] = []
         codec = self._store.codec
         for run, until in due:
             handler = run.model.handlers.get(kind)
@@ -345,12 +312,12 @@ class Projector:
             if handler is not None:
                 target = transaction.target(run.key)
                 found.append(
-                    _Taker(run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
+                    Taker(run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
                 )
             elif kind is Undecodable:
-                found.append(_Taker(run, None, False, None, run.checkpoint, until, skipped))
+                found.append(Taker(run, None, False, None, run.checkpoint, until, skipped))
         # A model alone would see events as they are in the log: what one does to a list there is no other's affair.
         return [
-            taker._replace(fn=_on_own_copy(codec, kind, taker.fn, taker.wants_recorded))
+            taker._replace(fn=on_own_copy(codec, kind, taker.fn, taker.wants_recorded))
             for taker in found[:-1]
         ] + found[-1:]

@@ -22,18 +22,18 @@ from actors.errors import (
     described,
 )
 from actors.messages import Decided, Receipt, Submission, receipt_or_error
-from actors.receipt import LateReceipt, receipt_from
+from actors.receipt import receipt_from
 from actors.writer.asking import ask, own_details
 from actors.writer.inline import InlineRun
 from actors.writer.reader import Reader
 from actors.writer.receipts import receipt_of
+from actors.writer.sharing import Sharing
 from actors.writer.states import UNLOADED, History, StateCache, evolved
 from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.notes import checked_notes
 from storage.records import name_key, origin_of
 from storage.shown import shown
-from storage.stored_events import CommittedEvents
 
 __all__ = ["Overlay"]
 
@@ -65,8 +65,7 @@ class Overlay:
         self._states = states
         self._history = history
         self._encode = encode
-        # Whether events of the batch, or of the command, are not to be shared, or their metadata are not.
-        self._apart = self._command_apart = False
+        self._sharing = Sharing(domain.codec)
         self._known: dict[str, CommandRecord] = {}
         self._own: dict[str, tuple[Any, int]] = {}
         # What the command's own stream was before it, once that has been looked up.
@@ -89,14 +88,11 @@ class Overlay:
         """A tag's events, committed ones first, then the batch's."""
         found = [recorded.event for recorded in self._history.read_tag(tag)]
         own = [recorded for recorded in self.events if tag in recorded.tags]
-        return found + [recorded.event for recorded in self._shared(own)]
+        return found + [recorded.event for recorded in self._sharing.of_batch(own)]
 
     def committed(self) -> Sequence[RecordedEvent]:
         """The batch's events for whoever applies them: each gets copies of its own of those that are not to be shared."""
-        return self._shared(self.events)
-
-    def _shared(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
-        return CommittedEvents(self.domain.codec, events) if self._apart else events
+        return self._sharing.of_batch(self.events)
 
     def note(self, key: bytes) -> bytes | None:
         """A note's value after every step so far."""
@@ -210,11 +206,12 @@ class Overlay:
         if known is None:
             return receipt_of(record, self._history)
         first = len(self.events) - (self.position - known.first) - 1
-        return receipt_from(known, list(self._shared(self.events[first : first + known.count])))
+        return receipt_from(known, list(self._sharing.of_batch(self.events[first : first + known.count])))
 
     def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Decided:
         recorded: list[RecordedEvent] = []
-        self._command_apart = submission.metadata is not None
+        sharing = self._sharing
+        sharing.command = submission.metadata is not None
         position = self.position
         for event in events:
             position += 1
@@ -235,9 +232,7 @@ class Overlay:
         if self.inline is not None:
             if self._undo is None:
                 self.inline.batch.settle()
-            self.inline.project(
-                CommittedEvents(self.domain.codec, recorded) if self._command_apart else recorded
-            )
+            self.inline.project(sharing.of_command(recorded))
         # From here on nothing can fail: the command is part of the batch.
         self.position = position
         self.events += recorded
@@ -249,9 +244,8 @@ class Overlay:
             if self._undo is not None:
                 self._undo.append((name, self.changed.get(name)))
             self.changed[name] = entry
-        if self._command_apart:
-            self._apart = True
-            return LateReceipt(record, CommittedEvents(self.domain.codec, recorded))
+        if sharing.command:
+            return sharing.receipt(record, recorded)
         if count == 1 and recorded[0].stream == stream:
             return recorded[0]
         return receipt_from(record, recorded)
@@ -268,7 +262,7 @@ class Overlay:
         kept = event
         lasts = spec.lasts
         if lasts is not None and not lasts(event):
-            kept, event = self._decoded(event, lasts)
+            kept, event = self._sharing.decoded(event, lasts)
         stream = submission.stream if spec.stream_of is None else spec.stream_of(event)
         if stream == submission.stream and self._found is not None and not self._own:
             state, version = self._found
@@ -300,15 +294,6 @@ class Overlay:
             tags,
             submission.metadata,
         )
-
-    def _decoded(self, event: Any, lasts: Callable[[Any], bool]) -> tuple[Any, Any]:
-        """An event as its bytes give it: to be stored, and for the state, which may keep parts of it."""
-        own = self.domain.codec.own
-        kept = own(event)
-        if lasts(kept):
-            return kept, kept
-        self._command_apart = True
-        return kept, own(kept)
 
     def _snapshot(self, stream: str, entry: tuple[Any, int], events: int) -> None:
         """Have a snapshot taken of a state that has come past the next one with so many `events`."""

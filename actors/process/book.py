@@ -127,7 +127,7 @@ class Book(Ledger):
             input = self.of_event(recorded)
             if input is not None:
                 return input
-            self.place = self.place._replace(position=recorded.position)
+            self.reach(recorded.position)
 
     def _fired(self, due_us: int, id: str, key: str) -> Input:
         timer = self.timer(key, id)

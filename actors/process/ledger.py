@@ -102,11 +102,10 @@ class Ledger:
         for timer in decision.timers_set:
             plan.notes[self.keys.timer(timer)] = utf8(key)
             self.timers.add(timer, key)
-        place = self.place
-        self.place = place._replace(
-            instances=place.instances + added,
-            timers=place.timers + len(instance.timers) - len(before.timers),
-        )
+        more = len(instance.timers) - len(before.timers)
+        if added or more:
+            position, step, instances, timers, quarantined = self.place
+            self.place = Place(position, step, instances + added, timers + more, quarantined)
 
     def order_of(self, plan: Plan, input: Input) -> Order:
         """Where a new input stands among those of its instance."""
@@ -143,7 +142,9 @@ class Ledger:
 
     def reach(self, position: int) -> None:
         """What was held is behind the place already."""
-        self.place = self.place._replace(position=max(self.place.position, position))
+        before, step, instances, timers, quarantined = self.place
+        if position > before:
+            self.place = Place(position, step, instances, timers, quarantined)
 
     def drop_timer(self, plan: Plan, input: Input) -> None:
         """A timer does not fire any more."""

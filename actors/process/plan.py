@@ -143,7 +143,7 @@ def describe(input: Input) -> str:
     return f"timer{name} {input.id}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """What came of an input: its decision, None where there was no handler for it, and the bytes to write for it."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any, Literal
 
 import lmdb
 import pytest
 
-from actors import Do, Domain, System
+from actors import DamagedStore, Do, Domain, System
 from storage import Codec
 from storage.history import DIGEST_BYTES, History, digest_of, pack_checkpoint, unpack_checkpoint
 from storage.replica import ReplicaStore
@@ -166,6 +167,23 @@ def test_a_replica_that_was_filled_from_another_history_is_begun_anew(
         assert [replica.reset_reason for replica in system.health().replicas] == [None, None]
 
 
+@pytest.mark.parametrize("note", ["place", "about"])
+@pytest.mark.parametrize("value", [b"", b"\xff\xfe", b"\x91\x01", bytes(33)])
+def test_what_a_process_manager_noted_is_part_of_the_log_and_damaged_with_it(
+    tmp_path: Path, note: str, value: bytes
+) -> None:
+    with System.open(tmp_path / "s", ledger, replicas=1):
+        pass
+    with (
+        lmdb.open(str(tmp_path / "s"), max_dbs=20) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        notes = environment.open_db(b"notes", txn=transaction, create=False)
+        assert transaction.replace(f"pm/watcher/{note}".encode(), value, db=notes)
+    with pytest.raises(DamagedStore, match=r"process manager 'watcher', in the log, .*restore a backup"):
+        System.open(tmp_path / "s", ledger, replicas=1)
+
+
 def test_a_consumers_position_goes_back_with_the_log(tmp_path: Path) -> None:
     path, backup = tmp_path / "store", tmp_path / "backup"
 
@@ -244,6 +262,28 @@ def test_a_replica_without_digests_is_taken_over_and_gets_them(tmp_path: Path) -
         assert store.reset_reason is None
         fill(store)
     with opened(tmp_path / "r", lambda position: b"another") as store:
+        assert "another history" in (store.reset_reason or "")
+
+
+def test_a_database_of_sqlite_without_digests_is_taken_over_and_gets_them(tmp_path: Path) -> None:
+    def alone(digest: Any) -> ReplicaStore:
+        return ReplicaStore.open(
+            tmp_path / "r", [TEXTS], Codec(), history_id="h", log_head=99, digest=digest, map_size=1 << 24
+        )
+
+    with alone(digest) as store:
+        fill(store)
+    [file] = tmp_path.glob("r/engines/texts@*/model.sqlite")
+    db = sqlite3.connect(file)
+    with db:
+        for column in ("digest", "shape"):  # as an earlier version made it
+            db.execute(f"ALTER TABLE onewriter_checkpoint DROP COLUMN {column}")
+    db.close()
+    with alone(lambda position: b"another") as store:
+        assert store.reset_reason is None
+        assert store.checkpoints() == {"texts": 5}
+        fill(store)
+    with alone(lambda position: b"another") as store:
         assert "another history" in (store.reset_reason or "")
 
 

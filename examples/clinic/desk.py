@@ -120,6 +120,9 @@ def caretaker(system: System) -> Iterator[str]:
     for process in system.processes():
         if process.stopped_at is not None:
             system.skip_process(process.name, "told the patient on the phone")
+        for aside in system.quarantined(process.name):
+            if not system.retry_instance(process.name, aside.key):
+                system.skip_instance(process.name, aside.key, "it is looked after by hand")
     waiting = system.process_states("follow-up")
     state = system.process_state("follow-up", waiting[0][0])
     yield f"{health.status}: {len(waiting)} waiting, first {state.contact.by.name}, {list(system.rebuilds())}"

@@ -5,6 +5,7 @@ Declare a `Domain`, open a `System` with it; `storage` underneath is usable alon
 
 from __future__ import annotations
 
+from actors._beside import OURS as _OURS  # noqa: F401  (first, before what needs storage)
 from actors.domain import Domain
 from actors.errors import (
     ActorsError,

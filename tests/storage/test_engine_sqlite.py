@@ -89,6 +89,7 @@ def test_a_database_that_was_not_closed_goes_on_where_it_committed(store, direct
     store.begin().execute("DELETE FROM products")
     other = SqliteStore.open(directory, None, Codec())  # as after a crash of the process: nobody closed it
     assert (other.checkpoint, count(other)) == (7, 1)
+    other._readers.close()
     sqlite3.Connection.close(other._db)
 
 

@@ -410,8 +410,13 @@ def test_a_question_that_was_put_to_a_worker_that_stands_still_goes_to_another_b
         system.execute(Count("a"))
         system.wait_applied(timeout=PATIENCE)
         pid = stopped_worker(system)
-        for _ in range(8):
+        desk = next(one for one in system._runtime.query_desks if one.replica == "replica-1")
+
+        def put() -> bool:
             threads.start(lambda: system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE))
+            return len(desk.mailbox) > 0
+
+        wait_until(put)
         threads.join()
         assert pids(system)["replica-1"] == pid
         os.kill(pid, signal.SIGCONT)

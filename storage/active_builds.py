@@ -122,12 +122,13 @@ class ActiveBuilds:
         return self._environment is None or is_readable(self._environment)
 
     def leave(self) -> None:
-        """Close the files; the second call does nothing."""
-        environment, self._environment = self._environment, None
+        """Close the files; the second call does nothing. Interrupted, it can be called again."""
+        environment = self._environment
         if environment is not None:
             self._left()
-            environment.close()
             self._hold({})
+            environment.close()
+            self._environment = None
 
     # -- inside -------------------------------------------------------------------------------------------------
     def _moment(self, txn: lmdb.Transaction[bytes]) -> Moment | None:

@@ -52,7 +52,7 @@ class ReplicaReader:
         """For `open`, which says what the arguments mean."""
         self.path = path
         self._codec = codec
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # so that a closing that was interrupted may be repeated
         self._closed = False
         self._builds = ActiveBuilds(path, models, map_size, self._end_all)
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()

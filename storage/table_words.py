@@ -23,7 +23,13 @@ __all__ = ["WORDS_RULE", "fold", "split_words", "split_words_before"]
 WORDS_RULE = 2
 """The number of this rule, stored with each index. Rule 1 were runs of letters and digits, cut at combining marks."""
 
-_ASCII = re.compile("[a-z0-9_]+(?:(?:(?<=[a-z])[:.'](?=[a-z])|(?<=[0-9])[,;.'](?=[0-9]))[a-z0-9_]+)*")
+_ASCII = re.compile("[a-z0-9_]+(?:[:.',;](?:(?<=[a-z][:.'])(?=[a-z])|(?<=[0-9][,;.'])(?=[0-9]))[a-z0-9_]+)*")
+_LATIN = re.compile(r"\w+(?:[:.'\xb7,;](?:(?<=[^\W\d_][:.'\xb7])(?=[^\W\d_])|(?<=\d[,;.'])(?=\d))\w+)*")
+"""The same for characters below U+0250, of which those in a word are letters, digits of ASCII, and the low line."""
+_NOT_LATIN = re.compile("[^\0-\u024f]")
+_DOTTED = re.compile("i\u0307+")
+_PLAIN = re.compile("[^\xad\u0300-\U0010ffff]*")
+"""Characters that folding neither replaces nor leaves out."""
 _BEFORE = re.compile(r"[^\W_]+")
 
 # L letter, H Hebrew letter, N digit, K katakana, U ideograph or hiragana, S letter of a script without spaces,
@@ -103,7 +109,7 @@ class _Folded(dict[int, str | None]):
 
 
 _classes = _Classes()
-_folded = _Folded({ord("\u2018"): "'", ord("\u2019"): "'", ord("\u0131"): "i"})
+_folded = _Folded({ord("\u2018"): "'", ord("\u2019"): "'"})
 
 
 def _class_of(char: str) -> str:
@@ -136,23 +142,32 @@ def _kind_of_letter(point: int, name: str, category: str) -> str:
 
 def fold(text: str) -> str:
     """The text as it is cut and compared: folding it again changes nothing."""
-    text = unicodedata.normalize("NFKC", text.translate(_folded)).casefold()
-    # A dotted capital I folds to an i with a dot above it; some foldings are not composed.
-    return unicodedata.normalize("NFKC", text.replace("i\u0307", "i")).translate(_folded)
+    if _PLAIN.fullmatch(text) is None:
+        text = text.translate(_folded)
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u0131", "i")
+    if "\u0307" in text:  # A dotted capital I folds to an i with a dot above it.
+        text = _DOTTED.sub("i", text)
+    return unicodedata.normalize("NFKC", text)  # some foldings are not composed
 
 
 def split_words(text: str) -> list[str]:
     """The words of a text, folded, each once, in the order of first use."""
     if text.isascii():
-        found = _ASCII.findall(text.lower())
+        found = dict.fromkeys(_ASCII.findall(text.lower()))
     else:
         text = fold(text)
-        found = [text[one.start() : one.end()] for one in _UNICODE.finditer(text.translate(_classes))]
-    return [word for word in dict.fromkeys(found) if word.strip("_") and _holds_a_letter(word)]
+        if _NOT_LATIN.search(text) is not None:
+            return _split_any(text)
+        found = dict.fromkeys(_LATIN.findall(text))
+    return [word for word in found if word.strip("_")] if "_" in text else list(found)
 
 
-def _holds_a_letter(word: str) -> bool:
-    return word.isascii() or any(_classes[ord(char)] in "LHNKUS" for char in word)
+def _split_any(text: str) -> list[str]:
+    classes = text.translate(_classes)
+    places = [one.span() for one in _UNICODE.finditer(classes)]
+    if "_" in classes:
+        places = [(start, end) for start, end in places if classes[start:end].strip("_x")]
+    return list(dict.fromkeys([text[start:end] for start, end in places]))
 
 
 def split_words_before(text: str) -> list[str]:

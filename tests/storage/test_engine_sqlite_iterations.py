@@ -273,7 +273,7 @@ def test_statements_give_what_a_list_taken_at_their_beginning_holds(first: int, 
                 elif step == "put":
                     db.execute("REPLACE INTO rooms (room, price) VALUES (?, ?)", given_)
                 elif step == "raise":
-                    db.execute("UPDATE rooms SET price = price + ?2 WHERE room = ?1", given_)
+                    db.execute("UPDATE rooms SET price = price + ? WHERE room = ?", given_[::-1])
                 elif step == "delete":
                     db.execute("DELETE FROM rooms WHERE room = ?", given_)
                 elif given_[0] < len(open_now):

@@ -66,7 +66,14 @@ def words_of_uniseg(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@given(st.text(ALPHABET, max_size=14))
+LATIN = "ab zé01ßñ_.,:;'\"\u00b7-"
+
+
+@given(
+    st.one_of(
+        st.text(ALPHABET, max_size=14), st.text(LATIN, max_size=14), st.text("ab 01_.,:;'", max_size=14)
+    )
+)
 def test_words_end_where_another_implementation_of_the_rules_ends_them(text: str) -> None:
     text = fold(text)
     classes = text.translate(table_words._classes).replace("x", "")

@@ -93,11 +93,18 @@ def fold(models: Iterable[ReadModel], events: Iterable[RecordedEvent]) -> list[P
     Raises DamagedStore when a position is missing among the events.
     """
     folded = [PlainModel(model) for model in models]
-    for position, recorded in enumerate(events, 1):
-        if recorded.position != position:
-            raise DamagedStore(f"the log has no event at position {position}: {recorded.position} comes next")
+    try:
+        for position, recorded in enumerate(events, 1):
+            if recorded.position != position:
+                raise DamagedStore(
+                    f"the log has no event at position {position}: {recorded.position} comes next"
+                )
+            for model in folded:
+                model.apply_event(recorded.event)
+    except BaseException:
         for model in folded:
-            model.apply_event(recorded.event)
+            model.close()
+        raise
     return folded
 
 
@@ -136,11 +143,13 @@ def verify(system: System, models: Sequence[ReadModel]) -> tuple[list[Compared],
     """
     folded = fold(models, system.subscribe(until=system.position))
     compared, wrong = [], []
-    for replica in system.replica_names:
-        for model, plain in zip(models, folded, strict=True):
-            for name, rows, found in plain.compare(system.dump(replica, model)):
-                compared.append(Compared(replica, model.name, name, rows, len(found)))
-                wrong += [f"{replica}, {model.name}/{name}: {line}" for line in found]
-    for plain in folded:
-        plain.close()
+    try:
+        for replica in system.replica_names:
+            for model, plain in zip(models, folded, strict=True):
+                for name, rows, found in plain.compare(system.dump(replica, model)):
+                    compared.append(Compared(replica, model.name, name, rows, len(found)))
+                    wrong += [f"{replica}, {model.name}/{name}: {line}" for line in found]
+    finally:
+        for plain in folded:
+            plain.close()
     return compared, wrong

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from actors.demo import verify
 from actors.demo.shop import (
     AbandonCart,
     AddToCart,
@@ -30,6 +32,7 @@ from actors.demo.shop.carts import AddedToCart, Cart, CartCheckedOut, CartOpened
 from actors.demo.shop.orders import Order, OrderPlaced, SoldLine
 from actors.demo.shop.products import Product, ProductRepriced, StockReleased, StockReserved
 from actors.demo.verify import PlainModel
+from storage import DamagedStore
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 LISTED = (
@@ -50,7 +53,18 @@ def fold(events: list[Any]) -> dict[str, dict[Any, dict[str, Any]]]:
     for event in events:
         for model in folded:
             model.apply_event(event)
+    for model in folded:
+        model.close()
     return {table.name: rows.rows for model in folded for table, rows in model.tables.items()}
+
+
+def test_a_log_with_a_gap_is_told_and_no_database_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[PlainModel] = []
+    close = PlainModel.close
+    monkeypatch.setattr(PlainModel, "close", lambda model: (closed.append(model), close(model)))
+    with pytest.raises(DamagedStore, match="no event at position 1: 2 comes next"):
+        verify.fold(shop.models, [cast(Any, SimpleNamespace(position=2))])
+    assert len(closed) == len(shop.models)
 
 
 # -- products -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import lmdb
 
 from storage.builds import Build, elsewhere_key
 from storage.codec import Codec
+from storage.commit_lock import commit_of_several
 from storage.damage import is_readable
 from storage.engines.base import ModelSnapshot, TryAgain
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
@@ -252,7 +253,7 @@ class ReplicaStore:
                 access.end()
 
     def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
-        with self._together:
+        with self._together, commit_of_several(self.path):
             for key, opened in transaction.others.items():
                 store = opened.store
                 assert store is not None

@@ -17,6 +17,7 @@ import lmdb
 from storage.active_builds import ActiveBuilds
 from storage.arguments import resolved_path
 from storage.codec import Codec
+from storage.commit_lock import commit_is_under_way
 from storage.damage import damaged_records, file_identity
 from storage.engines.base import ModelSnapshot
 from storage.engines.sqlite_pool import SqliteReaders
@@ -34,9 +35,6 @@ __all__ = ["ReplicaReader"]
 
 _PATIENCE = 10.0
 """Seconds that a snapshot of several engines waits for the process that applies."""
-
-_SETTLED = 0.05
-"""Seconds after which engines that differ are taken as they are: a commit to one of them failed."""
 
 _BETWEEN = 0.001
 """Seconds that the other process may take from its commit to one engine to that to the last."""
@@ -98,8 +96,8 @@ class ReplicaReader:
 
     def _snapshot_of_several(self, models: Collection[str] | None, closed: type[SnapshotClosed]) -> Snapshot:
         """The other process commits to its engines one after the other, the tables last, which note how far all are."""
-        began = since = time.monotonic()
-        seen: object = None
+        began = time.monotonic()
+        settled: object = None
         pause = threading.Event()
         while True:
             with self._lock:
@@ -118,15 +116,13 @@ class ReplicaReader:
                     one.close()
                 raise
             apart = _apart(snapshot, builds)
-            if apart is None or apart == self._accepted:
+            if apart is None or apart == settled or apart == self._accepted:
+                # What is the same on both sides of a moment without a commit stays so: one of the commits failed.
+                self._accepted = apart or self._accepted
                 return snapshot
             snapshot.close()
-            now = time.monotonic()
-            if apart != seen:
-                seen, since = apart, now
-            elif now > since + _SETTLED:
-                self._accepted = apart
-            if now > began + _PATIENCE:
+            settled = None if commit_is_under_way(self.path) else apart
+            if time.monotonic() > began + _PATIENCE:
                 raise StorageError(
                     f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
                 )

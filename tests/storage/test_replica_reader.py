@@ -12,6 +12,7 @@ import pytest
 
 from storage import active_builds, replica_reader
 from storage.codec import Codec
+from storage.commit_lock import commit_of_several
 from storage.environment import DATA_FILE
 from storage.errors import InvalidSchema, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.replica import ReplicaStore, Snapshot
@@ -194,10 +195,9 @@ def test_a_model_in_sqlite_is_of_the_same_moment_as_the_tables(store_path: Path)
             snapshot.target("texts")
 
 
-def test_a_model_in_sqlite_that_is_ahead_after_a_failed_commit_is_read_as_it_is(
+def test_a_model_in_sqlite_that_is_ahead_is_waited_for_during_a_commit_and_read_as_it_is_after_a_failed_one(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_reader, "_SETTLED", 0.0)
     with applied(store_path, TABLES, TEXTS, names=("tables", "texts")) as (process, reader):
         process.do("close")
         (file,) = store_path.glob("engines/*/model.sqlite")
@@ -207,6 +207,10 @@ def test_a_model_in_sqlite_that_is_ahead_after_a_failed_commit_is_read_as_it_is(
         db.execute("UPDATE onewriter_checkpoint SET position = 6")
         db.commit()
         db.close()
+        monkeypatch.setattr(replica_reader, "_PATIENCE", 0.1)
+        with commit_of_several(store_path), pytest.raises(StorageError, match="at one moment"):
+            reader.snapshot()
+        monkeypatch.undo()
         for _ in range(2):
             with reader.snapshot() as snapshot:
                 assert (snapshot.checkpoint("tables"), snapshot.checkpoint("texts")) == (5, 6)

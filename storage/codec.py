@@ -218,7 +218,7 @@ class Codec:
             raise
         except StackError as error:
             raise CodecError(
-                f"{len(data)} stored bytes are nested too deeply: msgpack unpacks no so many lists and dicts inside one another"
+                f"{len(data)} stored bytes are nested too deeply: they hold more lists and dicts inside one another than msgpack unpacks"
             ) from error
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise CodecError(

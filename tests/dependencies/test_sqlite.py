@@ -17,25 +17,6 @@ def db() -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def test_a_statement_that_ran_before_is_not_shown_to_the_authorizer_again(db: sqlite3.Connection) -> None:
-    allowed = True
-
-    def authorizer(*_what: Any) -> int:
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    db.set_authorizer(authorizer)
-    text = "SELECT amount FROM prices"
-    assert db.execute(text).fetchall() == [(7,)]
-    allowed = False
-    assert db.execute(text).fetchall() == [(7,)]
-    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-        db.execute(text + " /* another text */")
-    db.set_authorizer(authorizer)
-    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-        db.execute(text)
-    db.set_authorizer(None)
-
-
 def test_an_interrupt_before_a_statement_has_begun_is_lost(db: sqlite3.Connection) -> None:
     db.interrupt()
     assert db.execute("SELECT amount FROM prices").fetchall() == [(7,)]

@@ -222,6 +222,9 @@ class ReplicaStore:
     def write(self) -> Iterator[WriteTransaction]:
         """A write transaction: committed at the end of the block, aborted if it raises. One thread at a time.
 
+        Set the checkpoint of every build that is changed: one with rows and without any checkpoint is begun anew when
+        it is opened next, since nothing tells what it was filled from.
+
         The builds of other engines that took part are committed first, each for itself. Raises StoreClosed,
         StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
         committed already, or went back: `build_checkpoints` tells.

@@ -83,6 +83,7 @@ class Tables(RuleBasedStateMachine):
         self.patch.setattr(table_entries, "CHUNK_KEYS", 4)
         self.committed: dict[bytes, Row] = {}
         self.lines: dict[tuple[bytes, bytes], Row] = {}
+        self.position = 0
         self.open()
 
     def open(self) -> None:
@@ -90,6 +91,7 @@ class Tables(RuleBasedStateMachine):
             self.folder / "replica", [MODEL], Codec(), history_id="h", log_head=10**9, boot_id="b"
         )
         assert self.store.reset_reason is None
+        assert self.store.checkpoints() == {"catalog": self.position}
         self.block: Any = None
 
     def writing(self) -> Any:
@@ -102,7 +104,11 @@ class Tables(RuleBasedStateMachine):
 
     def commit(self) -> None:
         if self.block is not None:
+            # As every projection does: rows without a checkpoint are not gone on with.
+            self.position += 1
+            self.transaction.set_checkpoint("catalog", self.position)
             self.block.__exit__(None, None, None)
+            assert self.store.checkpoints() == {"catalog": self.position}
             self.block, self.committed, self.lines = None, self.rows, self.new_lines
 
     @property

@@ -128,8 +128,7 @@ def check_directory(
     except PermissionError as error:
         raise StoreReadOnly(f"{path} cannot be read ({error.strerror}); check who owns it") from error
     except OSError as error:
-        shown = str(path) if len(str(path)) <= 200 else f"the path {str(path)[:80]}..."
-        raise from_system(error, f"{shown} cannot be opened", path, "choose another path") from error
+        raise from_system(error, f"the path {path} cannot be opened", path, "choose another path") from error
     _check_engine(data, head)
     return True
 

@@ -140,11 +140,18 @@ def commit_failed(error: Exception, what: str) -> CommitFailed:
     )
 
 
+LONGEST_SHOWN = 200
+"""Characters of a path that an error shows whole."""
+
+
 def from_system(error: OSError, what: str, path: str | os.PathLike[str], advice: str = "") -> StorageError:
     """Return our error for one of the system, to be raised from it: "<what>: <reason>", with what to do.
 
     `advice` is for what has none of its own.
     """
+    text = os.fspath(path)
+    if len(text) > LONGEST_SHOWN:
+        what = what.replace(text, f"{text[:80]}...")
     full = full_disk(path, error.errno)
     if full is not None:
         return StoreFull(f"{what}: {full}; make room there")

@@ -46,9 +46,9 @@ def test_a_path_that_can_be_none_is_refused(
 def test_a_path_that_is_too_long_is_refused_in_few_words(
     tmp_path: Path, open_it: Callable[..., Any], name: str
 ) -> None:
-    with pytest.raises(StorageError, match="File name too long; choose another path") as caught:
+    with pytest.raises(StorageError, match=r"File name too long; .*choose a shorter path") as caught:
         open_it(tmp_path / name)
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 300
     assert list(tmp_path.iterdir()) == []
 
 

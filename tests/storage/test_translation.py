@@ -102,12 +102,14 @@ def test_a_lock_that_can_not_be_signed_names_its_file(
 def test_a_lock_that_is_signed_again_holds_the_last_holder_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with StoreLock(tmp_path) as lock:
-        monkeypatch.setattr("sys.argv", ["a-program-with-a-long-name"])
-        lock.sign()
-        monkeypatch.setattr("sys.argv", ["short"])
-        lock.sign()
-        text = (tmp_path / "LOCK").read_text()
+    for program in ("a-program-with-a-long-name", "short"):
+        monkeypatch.setattr("sys.argv", [program])
+        with StoreLock(tmp_path) as lock:
+            lock.sign()
+            lock.opened()
+            text = (tmp_path / "LOCK").read_text()
+            lock.sign()
+            assert (tmp_path / "LOCK").read_text() == text, "who holds it already was noted once more"
     assert text.count("process") == 1
     assert "program short, since" in text
     assert text.endswith("\n")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from storage import OnewriterError
+from storage import OnewriterError, OtherEngine
 from storage.environment import DATA_FILE, check_directory
 from storage.page_check import look_whole
 from storage.store_lock import LOCK_FILE, StoreLock
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m actors verify",
         description="Look for damage in the files of a store that is closed: every page is read, none is mapped, so that "
         "no damage can end this process. Changes nothing.",
-        epilog="Exit code: 0 all sound, 1 damage, 2 wrong call, or the store is open.",
+        epilog="Exit code: 0 all sound, 1 damage, 2 wrong call, the store is open, or its log is another engine's.",
     )
     parser.add_argument("store", metavar="PATH", help="the store's directory, as System.open is given it")
     parser.add_argument(
@@ -42,11 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
+            _refuse_other_engine(path)
             reports = [_report(*one) for one in _files(path, options.log_only)]
     except OnewriterError as error:
         print(error, file=sys.stderr)
         return BAD_USE
     return SOUND if all(reports) else DAMAGED
+
+
+def _refuse_other_engine(path: Path) -> None:
+    """Raise OtherEngine for a log of LMDB's other engine, which is sound: what helps against damage is not for it."""
+    try:
+        check_directory(path, create=False)
+    except OtherEngine:
+        raise
+    except OnewriterError:
+        pass  # told with the files
 
 
 def _files(path: Path, log_only: bool) -> Iterator[tuple[Path, Callable[[Path], list[str]], str]]:

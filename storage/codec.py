@@ -245,6 +245,9 @@ class Codec:
                     changed = changed or own is not held
             except RecursionError:
                 return self.decode(self.pack(value))  # which says that it is nested too deeply
+            except CodecError:
+                self.pack(value)  # which says where in the message, not in the field alone
+                raise
             return self.build(name, fields) if changed else value
         if kind is list:
             if sure.issuperset(map(type, value)):

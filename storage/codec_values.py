@@ -37,6 +37,8 @@ UUID_ = 11
 
 FOLD_MARK = "*"
 NO_ENCODING = "its type has no encoding"
+MOST_OF_PATH = 120
+"""Characters of a path in an error; of a longer one the middle is left out."""
 
 
 class Refusal(Exception):
@@ -175,7 +177,10 @@ def _children(path: str, value: object) -> list[tuple[str, object]]:
 def refused(value: object, culprit: Any, reason: str) -> CodecError:
     """The error for something in a value that cannot be encoded, with the path to it."""
     kind = type(culprit)
-    where = f"{path_to(value, culprit)} ({place(kind)})"
+    path = path_to(value, culprit)
+    if len(path) > MOST_OF_PATH:
+        path = f"{path[: MOST_OF_PATH * 2 // 3]}...{path[-MOST_OF_PATH // 3 :]}"
+    where = f"{path} ({place(kind)})"
     if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
         return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
     return UnencodableValue(f"cannot encode {where}: {reason}")

@@ -187,7 +187,10 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
         except CodecError as of_event:
             closer = of_event
         else:
-            closer = _of_origin(codec, recorded) or error
+            # Of metadata that is nested too deeply only the record says so.
+            closer = _of_origin(codec, recorded) or type(error)(
+                str(error).replace(f"list[{_METADATA}]", "metadata", 1)
+            )
         closer.add_note(f"in event {type_name} of stream {recorded.stream!r}")
         raise closer from None
     if len(data) > codec.max_bytes:

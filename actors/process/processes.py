@@ -182,6 +182,7 @@ class Processes:
     def _health(self, running: Running) -> ProcessHealth:
         status = running.desk.status
         failure = status.failure
+        quarantined = self._set_aside(running)
         return ProcessHealth(
             running.spec.name,
             running.spec.version,
@@ -196,12 +197,15 @@ class Processes:
             None if failure is None else failure.what,
             None if failure is None else failure.text,
             status.trouble,
-            status.quarantined,
-            tuple(one.text for one in self.quarantined(running.spec.name, SHOWN))
-            if status.quarantined
-            else (),
+            quarantined,
+            tuple(one.text for one in self.quarantined(running.spec.name, SHOWN)) if quarantined else (),
             round(self._progress.lag_seconds(status.position), 6),
         )
+
+    def _set_aside(self, running: Running) -> int:
+        """How many instances are; those of a step that is not committed yet are in no list, and don't count."""
+        stored = self._log.note(running.keys.place)
+        return 0 if stored is None else Place.unpack(stored).quarantined
 
     def state(self, name: str, key: str) -> Any:
         """An instance's state, None where there is none."""

@@ -175,7 +175,7 @@ def _first(name: str, typed: str, vocabulary: Vocabulary, live: Live) -> Iterato
         yield from ((name, "read model") for name in live.models())
     elif name in (":parked", ":replay"):
         yield from ((name, "consumer") for name in live.consumers())
-    elif name in (":processes", ":effects"):
+    elif name in (":processes", ":effects", ":retry_instance", ":skip_instance"):
         yield from ((name, "process manager") for name in live.managers())
     elif name == ":help":
         yield from ((name, form.kind) for name, form in vocabulary.forms.items())

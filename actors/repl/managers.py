@@ -1,4 +1,4 @@
-"""`:processes` and `:effects`: the process managers, their instances and what they ask of the outside. The session's thread."""
+"""`:processes`, `:effects`, `:retry_instance` and `:skip_instance`: process managers and their care. The session's thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from actors.health import ProcessHealth
     from actors.repl.shell import Shell
 
-__all__ = ["effects", "processes"]
+__all__ = ["effects", "processes", "retry_instance", "skip_instance"]
 
 INSTANCES = 20
 """How many instances `:processes NAME` shows unless told otherwise."""
@@ -57,7 +57,7 @@ def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
     more = one.quarantined - QUARANTINED
     shell.output.say(
         f"{one.name} has set aside {one.quarantined} instance{'s' * (one.quarantined != 1)}, "
-        f"skip_instance({one.name!r}, KEY) passes over what one failed on:"
+        f":skip_instance {one.name} KEY passes over what one failed on:"
     )
     for number, instance in enumerate(shell.system.quarantined(one.name, QUARANTINED)):
         shell.output.say(f"{instance.text}; {instance.waiting} waiting")
@@ -65,6 +65,27 @@ def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
             shell.output.say(instance.traceback)
     if more > 0:
         shell.output.say(f"and {more} more")
+
+
+@meta(":retry_instance MANAGER KEY")
+def retry_instance(shell: Shell, call: Call) -> None:
+    """Try an instance that is set aside again, now."""
+    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    _require_manager(shell, name)
+    if shell.system.retry_instance(name, key):
+        shell.output.say(f"{key} goes on")
+    else:
+        shell.output.say(f"{key} failed again; :processes shows why")
+
+
+@meta(":skip_instance MANAGER KEY [REASON]")
+def skip_instance(shell: Shell, call: Call) -> None:
+    """Have an instance that is set aside pass over what it failed on, for good."""
+    hints = (("MANAGER", str, ...), ("KEY", str, ...), ("REASON", str, ""))
+    name, key, reason = arguments(shell, call, hints)
+    _require_manager(shell, name)
+    passed = shell.system.skip_instance(name, key, reason)
+    shell.output.say(f"{key} passes over {passed}; :processes shows whether it goes on")
 
 
 @meta(":effects [NAME]")

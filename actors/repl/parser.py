@@ -22,7 +22,7 @@ NESTING = 50
 """How deep brackets may stand in each other."""
 
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
-_META = re.compile(r":[a-z]+")
+_META = re.compile(r":[a-z]+(?:_[a-z]+)*")
 _NAMED = re.compile(r"([^\W\d]\w*)\s*=")
 _OPTION = re.compile(r"--([a-z][a-z\-]*)")
 _ENDS_WORD = frozenset("()[]{},=\"'")

@@ -51,7 +51,11 @@ class SubmissionMaker:
             command = self._domain.codec.own(command)
         if sent is None:
             sent = command
-        canonical = self._domain.canonical.encode(sent)
+        try:
+            canonical = self._domain.canonical.encode(sent)
+        except CodecError:
+            self._domain.codec.pack(sent)  # The canonical form is another value: this one knows the path.
+            raise
         return self._submission(command, spec, spec.stream_of(command), sent, canonical, options, metadata)
 
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
@@ -69,7 +73,12 @@ class SubmissionMaker:
         given = list(map(self._domain.codec.own, given))
         codec = self._domain.canonical
         sent = [stream, *given]
-        canonical = codec.pack(sent)
+        try:
+            canonical = codec.pack(sent)
+        except CodecError:
+            for event in given:
+                self._domain.codec.pack(event)
+            raise
         if len(canonical) > codec.max_bytes:
             raise codec.too_large(f"what is to be appended to stream {shown(stream)}", len(canonical))
         submission = self._submission(None, None, stream, sent, canonical, options, options.get("metadata"))

@@ -62,6 +62,23 @@ def test_instances_that_are_set_aside_are_shown_with_what_failed(system: System,
     assert "and 2 more" in output
 
 
+def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_failed_on(
+    system: System, shown: Shown, world: World
+) -> None:
+    system.execute_many([Begin("a", "handler"), Begin("b", "handler")])
+    wait_until(lambda: system.processes()[0].quarantined == 2)
+    assert ":skip_instance worker KEY" in shown(system, ":processes\n")[0]
+    assert shown(system, ":retry_instance worker a\n") == ("a failed again; :processes shows why\n", "")
+    world.bugs.clear()
+    assert shown(system, ":retry_instance worker a\n") == ("a goes on\n", "")
+    world.bugs.add("handler")
+    output, errors = shown(system, ':skip_instance worker b "entered twice"\n')
+    assert (output, errors) == ("b passes over worker:2; :processes shows whether it goes on\n", "")
+    wait_until(lambda: system.processes()[0].quarantined == 0)
+    assert "there is no process manager walker" in shown(system, ":skip_instance walker b\n")[1]
+    assert "is not set aside" in shown(system, ":retry_instance worker b\n")[1]
+
+
 def test_a_name_that_is_misspelt_is_corrected(system: System, shown: Shown) -> None:
     _, errors = shown(system, ":processes walker\n")
     assert "there is no process manager walker" in errors

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors import InvalidMessage, QueryFailed, System, UnknownMessage, UnknownName
+from actors import Domain, InvalidMessage, QueryFailed, System, UnknownMessage, UnknownName
 from actors.testing import open_system
 from storage import UnencodableValue
 from tests import bank_domain
@@ -158,6 +158,33 @@ def test_metadata_of_another_shape_is_refused(system, metadata):
 def test_metadata_that_can_not_be_stored_is_refused_by_its_place(system):
     with pytest.raises(UnencodableValue, match=r"cannot encode metadata\['user'\]\[1\] \(builtins\.object\)"):
         system.execute(Add("a"), metadata={"user": ["ann", object()]})
+
+
+ledgers = Domain("misused-ledgers")
+
+
+@ledgers.value
+class Line:
+    items: list[Any]
+
+
+@ledgers.event(state=None)
+class Written:
+    what: Any
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        (object(), r"what \(builtins\.object\)"),
+        ([1, {2}], r"what\[1\] \(builtins\.set\)"),
+        ({"a": Line([object()])}, r"what\['a'\]\.items\[0\] \(builtins\.object\)"),
+    ],
+)
+def test_a_field_that_can_not_be_stored_is_refused_by_its_place_in_the_message(store_path, what, where):
+    with System.open(store_path, ledgers, replicas=1) as system:
+        with pytest.raises(UnencodableValue, match=f"cannot encode Written.{where}"):
+            system.append("ledger", [Written(what)])
 
 
 @pytest.mark.parametrize("timeout", [-1, 1e30, float("nan"), float("inf"), "5", True])

@@ -113,13 +113,14 @@ def test_what_is_nested_more_deeply_is_refused_and_nothing_is_written(
     wrap, most = WRAPS[kind]
     value = nested(most + more, wrap)
     with System.open(store_path, nests, replicas=1) as system:
-        for call in (
-            lambda: system.execute(Build("a", value)),
-            lambda: system.append("nest-a", [Built("a", value)]),
-            lambda: system.execute(Build("a", 1), metadata={"of": [value]}),
+        for call, where in (
+            (lambda: system.execute(Build("a", value)), "Build.value"),
+            (lambda: system.append("nest-a", [Built("a", value)]), "Built.value"),
+            (lambda: system.execute(Build("a", 1), metadata={"of": [value]}), r"metadata\['of'\]\[0\]"),
         ):
-            with pytest.raises(UnencodableValue, match="nested too deeply"):
+            with pytest.raises(UnencodableValue, match=f"cannot encode {where}.*nested too deeply") as caught:
                 call()
+            assert len(str(caught.value)) < 400
         assert system.position == 0
 
 

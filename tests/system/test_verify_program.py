@@ -8,6 +8,7 @@ import pytest
 
 from actors import DamagedStore, Domain, System
 from actors.__main__ import main
+from tests.storage.test_engines_of_lmdb import other_engine
 from tests.storage.test_page_check import misjudge, set_mark
 
 meters = Domain("verified-meters")
@@ -89,6 +90,19 @@ def test_a_store_that_is_open_and_what_is_no_store_are_refused(
         main(["verify", "--help"])
     assert ended.value.code == 0
     assert "Exit code" in capsys.readouterr().out
+
+
+def test_a_log_of_the_other_engine_is_not_called_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other"
+    path.mkdir(mode=0o700)
+    other_engine(path)
+    assert main(["verify", str(path)]) == 2
+    told = capsys.readouterr()
+    assert "was written by LMDB 1.0" in told.err
+    assert "DAMAGED" not in told.out
+    assert "restore a backup" not in told.out + told.err
 
 
 def test_the_setting_of_a_system_bounds_the_look(store: Path) -> None:

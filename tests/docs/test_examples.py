@@ -126,6 +126,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                     if name == "BENCH":
                         module = target.replace("bench", "benchmarks").replace("-", ".")
                         check_options(line, (module,), shlex.split(value))
+            case ["python", "-m", "actors"]:
+                assert help_of("actors"), f"{page}: {line}"
             case ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)

@@ -182,9 +182,11 @@ class Written:
     ],
 )
 def test_a_field_that_can_not_be_stored_is_refused_by_its_place_in_the_message(store_path, what, where):
-    with System.open(store_path, ledgers, replicas=1) as system:
-        with pytest.raises(UnencodableValue, match=f"cannot encode Written.{where}"):
-            system.append("ledger", [Written(what)])
+    with (
+        System.open(store_path, ledgers, replicas=1) as system,
+        pytest.raises(UnencodableValue, match=f"cannot encode Written.{where}"),
+    ):
+        system.append("ledger", [Written(what)])
 
 
 @pytest.mark.parametrize("timeout", [-1, 1e30, float("nan"), float("inf"), "5", True])

@@ -182,15 +182,20 @@ class TableWriter(TableReader):
         """Write the buffered rows into the transaction. Called by reads of ranges and by the commit.
 
         Raises CodecError for a row that cannot be encoded, InvalidKey or KeyTooLong for one that cannot be
-        indexed, naming table and column, StoreFull; the transaction can then only be aborted.
+        indexed, naming table and column: nothing was written then, and the next call tries it all again, so that
+        whoever passes over the error loses no row. StoreFull, after which the transaction can only be aborted.
         """
         if not self._rows_changed:
             return
-        changed = sorted(self._rows_changed.items(), key=_KEY)
-        stored = self._stored
+        rows, stored = self._rows_changed, self._stored
+        changed = sorted(rows.items(), key=_KEY)
         self._rows_changed, self._stored = {}, {}
         self.changed = True
-        self._access.locked(self._write, changed, stored)
+        try:
+            self._access.locked(self._write, changed, stored)
+        except BaseException:
+            self._rows_changed, self._stored = rows, stored
+            raise
 
     def _write(
         self,
@@ -205,15 +210,16 @@ class TableWriter(TableReader):
             unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
             if unread:
                 stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+        # All that can be refused is, before anything is written.
+        written = self._encoded(changed)
+        moved = [(db, *moves(index, changed, stored)) for index, db in indexes.items()]
         if self._iterations:
             self._tell_open(txn, changed, stored)
-        written = self._encoded(changed)
         for key, row in changed:
             if row is None:
                 txn.delete(key, b"", self._db)
         _put(txn, self._db, written, end)
-        for index, db in indexes.items():
-            gone, added = moves(index, changed, stored)
+        for db, gone, added in moved:
             end = _end(txn, db, len(added))
             for entry in gone:
                 txn.delete(entry, b"", db)

@@ -631,6 +631,45 @@ def test_a_row_that_cannot_be_stored_leaves_nothing_of_its_batch(
     assert len(store.table()) == 1
 
 
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (product("c", "x" * 520), KeyTooLong),
+        (product("c", category="x" * 520), KeyTooLong),  # an index after another one
+        (product("c", labels=["x" * 520]), KeyTooLong),
+        (product("c", other=object()), UnencodableValue),
+    ],
+)
+@pytest.mark.parametrize("mended", [True, False])
+def test_whoever_passes_over_a_row_that_cannot_be_stored_loses_no_other_row(
+    store: Store, bad: dict[str, Any], error: type[Exception], mended: bool
+) -> None:
+    def change() -> None:
+        with store.replica.write() as transaction:
+            table = transaction.tables("catalog")[PRODUCTS]
+            table.put(product("a", 2, name="oak"))
+            table.put(product("b", 1))
+            table.put(bad)
+            for _ in range(2):
+                with pytest.raises(error):
+                    table.count("price", equal=1)
+            if mended:
+                assert table.delete("c")
+                assert skus(table.range("price")) == ["b", "a", "z"]
+
+    store.put(product("a", 1, name="elm"), product("z", 3))
+    if mended:
+        change()
+        assert skus(store.table().all()) == ["a", "b", "z"]
+        assert skus(store.table().find(words("name"), "oak")) == ["a"]
+        assert skus(store.table().find(words("name"), "elm")) == []
+    else:
+        with pytest.raises(error):
+            change()
+        assert skus(store.table().all()) == ["a", "z"]
+        assert skus(store.table().find(words("name"), "elm")) == ["a"]
+
+
 # -- threads and damage -------------------------------------------------------------------------------------------
 def test_no_lock_is_held_while_a_caller_looks_at_a_row(store: Store) -> None:
     store.put(*(product(f"p{n:04}", n) for n in range(3 * CHUNK_ROWS)))

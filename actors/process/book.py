@@ -200,7 +200,8 @@ class Book(Ledger):
     def _made_of(self, plan: Plan, input: Input, make: Make, live: bool) -> Made | None:
         self.keys.state(input.key)
         # The input is stored, or handled again, after a failure.
-        decision = decide(self.spec, self.instance(input.key), self.values.own_input(input))
+        told = self.values.own_instance(self.instance(input.key))
+        decision = decide(self.spec, told, self.values.own_input(input))
         if decision is None and input.kind == "event":
             return None
         submissions, refused = submissions_of(decision, input, make) if live else ([], [])

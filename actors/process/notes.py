@@ -216,6 +216,11 @@ class Values:
             message = self.own(said)
         return input if message is said else replace(input, message=message)
 
+    def own_instance(self, instance: Instance) -> Instance:
+        """The same for the instance that it is told: one that fails may have changed lists and dicts of its state before."""
+        state = self.own(instance.state)
+        return instance if state is instance.state else Instance(state, instance.timers)
+
     def as_stored(self, instance: Instance, value: bytes) -> Instance:
         """The instance as the note's value gives it again: what its handlers make of it is the same after a restart."""
         faithful = self._codec.faithful

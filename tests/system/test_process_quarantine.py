@@ -57,6 +57,44 @@ def test_a_bug_sets_that_instance_aside_until_it_is_mended_and_others_go_on(
         assert system.health().status == "ok"
 
 
+def test_what_a_handler_that_failed_had_changed_in_a_state_is_as_it_was(store_path: Path) -> None:
+    domain = Domain("things")
+
+    @domain.event(state=None)
+    class Seen:
+        name: str
+        number: int
+
+    keeper = domain.process_manager("keeper", key="name", start="beginning")
+    failing = {3}
+
+    @keeper.state
+    class Known:
+        name: str
+        seen: list[int]
+
+    @keeper.on(Seen)
+    def on_seen(state: Known | None, event: Any, do: Do) -> Any:
+        if state is None:
+            return Known(event.name, [event.number])
+        state.seen.append(event.number)
+        if event.number in failing:
+            raise LookupError("only after the change")
+        return state
+
+    with opened(store_path, domain) as system:
+        system.append("things", [Seen(name, number) for number in range(5) for name in ("a", "b")])
+        wait_until(lambda: system.processes()[0].quarantined == 2)
+        wait_until(lambda: system.process_state("keeper", "a") == Known("a", [0, 1, 2]))
+        for _ in range(3):  # each attempt makes the change and fails again
+            assert not system.retry_instance("keeper", "a")
+        failing.clear()
+        wait_until(lambda: system.processes()[0].quarantined == 0)
+        system.wait_processes()
+        for name in ("a", "b"):
+            assert system.process_state("keeper", name) == Known(name, [0, 1, 2, 3, 4])
+
+
 def thing_of(misdeed: Any, key: Any = "name", version: int = 1) -> tuple[Domain, type, type]:
     """A domain whose manager `keeper` does a misdeed for the thing "bad": `misdeed(do, timer)` is called in its handler."""
     domain = Domain("things")

@@ -240,9 +240,10 @@ from tests.system.tallies import Tallies
 fill = Filling._fill
 def small(self, runs, until):
     self._limit = 10
-    fill(self, runs, until)
+    stopped = fill(self, runs, until)
     print("slice", flush=True)
     sys.stdin.readline()
+    return stopped
 Filling._fill = small
 system = System.open(sys.argv[1], Tallies(1, 2).domain, replicas=1)
 threading.Event().wait()

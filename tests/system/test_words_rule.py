@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +113,66 @@ def test_an_index_of_the_rule_before_is_built_anew(store_path: Path, before: pyt
                 for number, title in enumerate(TITLES[:-1]):
                     assert found(system, model, table, title, receipt) == [number]
                 assert found(system, model, table, "i", receipt) == []
+
+
+CHILD = """
+import sys
+import threading
+
+from actors import System
+from actors.replicas.filling import Filling
+from tests.system.test_words_rule import library
+
+fill = Filling._fill
+def small(self, runs, until):
+    self._limit = 5
+    stopped = fill(self, runs, until)
+    print("slice", flush=True)
+    sys.stdin.readline()
+    return stopped
+Filling._fill = small
+system = System.open(sys.argv[1], library()[0], replicas=1)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_a_kill_in_the_middle_of_that_leaves_one_that_is_built_to_its_end(
+    store_path: Path, before: pytest.MonkeyPatch, slices: int
+) -> None:
+    domain, book, *models = library()
+    titles = TITLES * 3
+    with System.open(store_path, domain, replicas=1) as system:
+        for number, title in enumerate(titles):
+            receipt = system.append("books", [book(number, title)])
+        system.wait_applied()
+    before.undo()
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, store_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            for number in range(slices):
+                if number:
+                    child.stdin.write("\n")
+                    child.stdin.flush()
+                assert child.stdout.readline() == "slice\n"
+        finally:
+            child.send_signal(signal.SIGKILL)
+    domain, _book, *models = library()
+    with System.open(store_path, domain, replicas=1) as system:
+        system.wait_rebuilt(models[0][0], timeout=20)
+        for model, table in models:
+            for title in TITLES[:-1]:
+                assert found(system, model, table, title, receipt) == [
+                    number for number, one in enumerate(titles) if one == title
+                ]
+            assert found(system, model, table, "i", receipt) == []
 
 
 def test_until_then_it_is_searched_by_the_rule_that_filled_it(

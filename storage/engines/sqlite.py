@@ -123,7 +123,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise of_engine(error, f"beginning a transaction of {self._what}", self._file) from error
         self._seen_changes = db.total_changes
-        db.batch = True
+        db.batch, db.lost = True, False
         return db
 
     def flush(self) -> None:

@@ -42,6 +42,7 @@ class GuardedCursor(sqlite3.Cursor):
         try:
             super().execute(sql, parameters)
         except sqlite3.Error as error:
+            connection.failed()
             explained = connection.guard.explain(error)
             if explained is error:
                 raise
@@ -63,6 +64,7 @@ class GuardedCursor(sqlite3.Cursor):
         try:
             super().executemany(sql, parameters)
         except sqlite3.Error as error:
+            connection.failed()
             explained = connection.guard.explain(error)
             if explained is error:
                 raise
@@ -139,6 +141,8 @@ class GuardedConnection(sqlite3.Connection):
 
     guard: Guard
     batch = False
+    lost = False
+    """Whether a statement's error rolled the whole batch back."""
     in_many = 0
     reading: set[ref[GuardedCursor]]
     """Cursors that may have rows left; some have none."""
@@ -157,6 +161,11 @@ class GuardedConnection(sqlite3.Connection):
                 cursor.close()
         self.reading.clear()
         self.kept.clear()
+
+    def failed(self) -> None:
+        """A statement failed: where that ended the transaction, what comes after would be committed by itself."""
+        if not self.in_transaction:
+            self.batch, self.lost = False, True
 
     def before(self, sql: str, cursor: GuardedCursor) -> None:
         """Put the rows of other cursors aside, unless the statement that this one is to execute only reads."""
@@ -178,6 +187,11 @@ class GuardedConnection(sqlite3.Connection):
 
     def outside(self) -> StatementRefused:
         """The error for a use when no batch is open."""
+        if self.lost:
+            return self.refused(
+                "go on after an error that rolled its batch back (OR ROLLBACK, RAISE(ROLLBACK), or a full disk)",
+                "nothing of the batch is left; use OR ABORT or OR IGNORE",
+            )
         return self.refused(
             "use its connection outside of the event that it was called for", "keep no reference to it"
         )

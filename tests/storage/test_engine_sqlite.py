@@ -124,6 +124,24 @@ def test_a_conflict_that_rolls_the_transaction_back_is_not_committed_as_if_nothi
     assert (store.checkpoint, count(store)) == (1, 1)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_what_comes_after_a_conflict_that_rolled_back_is_not_committed_by_itself(store, many):
+    put(store, 1, "lamp")
+    db = store.begin()
+    db.execute("INSERT INTO products (sku, price) VALUES ('desk', 1)")
+    cursor = db.cursor()
+    use, given = (cursor.executemany, [("a", 1), ("gift", -1)]) if many else (cursor.execute, ("gift", -1))
+    with pytest.raises(sqlite3.IntegrityError, match="nothing is given away"):
+        use("INSERT INTO products (sku, price) VALUES (?, ?)", given)
+    for use in (db.execute, cursor.execute):
+        with pytest.raises(StatementRefused, match=r"rolled its batch back.*OR IGNORE"):
+            use("INSERT INTO products (sku, price) VALUES ('chair', 1)")
+    store.abort()
+    assert (store.checkpoint, count(store)) == (1, 1)
+    put(store, 2, "chair")
+    assert (store.checkpoint, count(store)) == (2, 2)
+
+
 def test_a_broken_constraint_is_sqlites_own_error_and_may_be_caught(store):
     db = store.begin()
     db.execute("INSERT INTO products (sku, price) VALUES ('lamp', 1)")

@@ -21,6 +21,7 @@ from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_files import BESIDE
 from storage.replica_models import active_key, find_active, open_table
 from storage.table_schema import ModelSchema
+from storage.taken import Room
 from storage.translation import translate
 
 __all__ = ["ActiveBuilds"]
@@ -64,8 +65,23 @@ class ActiveBuilds:
         if self._environment is not None and identity == self._identity:
             return self._environment
         self.leave()
+        opened = Room(lmdb.Environment.close)
         try:
-            environment = open_environment(
+            opened.thing = environment = self._opened()
+            if read_header(environment, "replica", length=False) is None:
+                raise StoreClosed(f"{self._what} is being made; try again")
+            self._meta = environment.open_db(META_DB, create=False)
+            self._identity = identity
+            self._environment = environment
+            return environment
+        except BaseException:
+            self._environment = None
+            opened.give_back()
+            raise
+
+    def _opened(self) -> lmdb.Environment:
+        try:
+            return open_environment(
                 self.place,
                 map_size=self._map_size,
                 max_dbs=self._max_dbs,
@@ -77,16 +93,6 @@ class ActiveBuilds:
             if os.path.exists(self._file) and os.path.getsize(self._file):
                 raise
             raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
-        try:
-            if read_header(environment, "replica", length=False) is None:
-                raise StoreClosed(f"{self._what} is being made; try again")
-            self._meta = environment.open_db(META_DB, create=False)
-        except BaseException:
-            environment.close()
-            raise
-        self._identity = identity
-        self._environment = environment
-        return environment
 
     def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
         """A read transaction, and the moment that it shows; call `elsewhere` before, which looks at the files.

@@ -75,9 +75,13 @@ class ReplicaReader:
         NewerFormat, and StorageError if this process has it open itself.
         """
         reader = cls(resolved_path(path), codec, models, map_size)
-        with damaged_records(str(path), AGAIN):
-            reader._builds.enter()
-        return reader
+        try:
+            with damaged_records(str(path), AGAIN):
+                reader._builds.enter()
+            return reader
+        except BaseException:
+            reader._builds.leave()
+            raise
 
     def snapshot(
         self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed

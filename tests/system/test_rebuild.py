@@ -47,6 +47,11 @@ def switched(system: System) -> bool:
     return not system.rebuilds()
 
 
+def filled(system: System) -> list[int]:
+    """How far each build is that is being filled: shown just after its slice was let through."""
+    return [one.position for one in system.rebuilds() if one.state == "building"]
+
+
 def test_a_model_can_be_rebuilt_as_often_as_one_likes(store_path: Path) -> None:
     tallies = Tallies(1)
     with System.open(store_path, tallies.domain, replicas=1) as system:
@@ -176,12 +181,13 @@ def test_a_replica_that_dies_in_its_turn_goes_on_when_it_is_back(store_path: Pat
     tallies = Tallies(1, 2)
     with System.open(store_path, tallies.domain, replicas=2) as system:
         gate.let(system, 2)
+        wait_until(lambda: filled(system) == [20])
         [building] = [one for one in system.rebuilds() if one.state == "building"]
-        assert building.position == 20
         assert system.kill(building.replica)
         gate.let(system, 1)
+        wait_until(lambda: filled(system) == [30])
         [again] = [one for one in system.rebuilds() if one.state == "building"]
-        assert (again.replica, again.position) == (building.replica, 30)
+        assert again.replica == building.replica
         gate.open(system)
         wait_until(lambda: switched(system))
         assert sorted(tallies.applied) == sorted([(2, position) for position in range(1, 61)] * 2)
@@ -193,6 +199,7 @@ def test_progress_shows_in_rebuilds_and_in_health(store_path: Path, gate: Gate) 
     tallies = Tallies(1, 2)
     with System.open(store_path, tallies.domain, replicas=1) as system:
         gate.let(system, 3)
+        wait_until(lambda: filled(system) == [30])
         [one] = system.rebuilds()
         assert (one.model, one.replica, one.from_version, one.to_version) == ("tally", "replica-1", 1, 2)
         assert (one.position, one.head, one.state, one.frozen, one.failure) == (
@@ -321,7 +328,7 @@ def test_frozen_tables_are_not_read_together_with_a_model_that_goes_on(store_pat
         tallies.note(system, 31)
         wait_until(lambda: system.dump("replica-1", tallies.others["count"])["counts"][0]["count"] == 31)
         with pytest.raises(ConsistencyTimeout):
-            system.query(tallies.Both(), timeout=0.01)
+            system.query(tallies.Both(), timeout=0.5)
         with pytest.raises(ConsistencyTimeout):
             system.view(timeout=0.01)
         assert tallies.ask(system) == 1
@@ -350,7 +357,7 @@ def test_a_model_that_is_new_is_filled_at_once_and_keeps_no_other_waiting(
         assert tallies.ask(system, after=receipt) == 1
         assert system.rebuilds() == ()
         with pytest.raises(ConsistencyTimeout):
-            system.query(tallies.Both(), timeout=0.01)
+            system.query(tallies.Both(), timeout=0.5)
         go_on.set()
         (rows, count), position = system.query_at(tallies.Both())
         assert (tallies.check(rows, position), count, position) == (1, 101, 101)
@@ -379,7 +386,7 @@ def test_a_rebuild_that_is_under_way_is_not_begun_again(store_path: Path, gate: 
         gate.let(system, 2)
         with pytest.raises(ConsistencyTimeout, match="it goes on, see rebuilds"):
             system.rebuild(tallies.model, wait=True, timeout=0.01)
-        assert max(one.position for one in system.rebuilds()) == 20
+        wait_until(lambda: max(one.position for one in system.rebuilds()) == 20)
         gate.open(system)
         system.rebuild(tallies.models[1], wait=True, timeout=PATIENCE)
         assert tallies.ask(system, consistency="strong") == 2

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 from actors.definition.specs import CompiledDomain
 from actors.queries.view import View
@@ -56,11 +54,3 @@ class Projected(View):
         """Let the snapshot go and remove the folder."""
         super().close()
         self._files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.errors import ConsistencyTimeout, NotStopped
-from actors.process.instance_keys import shown
+from actors.process.instance_keys import shown_key
 from actors.process.requests import RetryInstance, SkipInstance, Skips
 from actors.process.retries import Retries
 
@@ -79,7 +79,7 @@ class Care:
     def _look_at_requests(self, book: Book) -> None:
         asked, self._asked = self._asked, []
         for request in asked:
-            key = shown(request.key)
+            key = shown_key(request.key)
             aside = book.quarantine.aside(key)
             id = None if aside is None else book.quarantine.first(key)
             if aside is None or id is None:

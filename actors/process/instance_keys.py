@@ -7,8 +7,9 @@ from typing import Any
 
 from actors.errors import InvalidMessage
 from storage.limits import MAX_NAME_BYTES
+from storage.shown import shown
 
-__all__ = ["checked_key", "shown", "utf8"]
+__all__ = ["checked_key", "shown_key", "utf8"]
 
 SHOWN = 200
 """Bytes that are kept of a key that is too long to tell an instance."""
@@ -19,7 +20,7 @@ def utf8(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
 
 
-def shown(key: str) -> str:
+def shown_key(key: str) -> str:
     """The key under which an instance is set aside: its own, shortened with a digest where it is too long."""
     data = utf8(key)
     if len(data) <= MAX_NAME_BYTES:
@@ -31,5 +32,5 @@ def shown(key: str) -> str:
 def checked_key(told: Any) -> str:
     """What a `key` gave. Raises `InvalidMessage` where that is no text, so that no instance can be told by it."""
     if not isinstance(told, str):
-        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {told!r:.80}")
+        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {shown(told)}")
     return told

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from actors.errors import described
 from actors.process.blame import is_of_the_instance
 from actors.process.deciding import REJECTION, Input, input_of_event, input_of_timer
-from actors.process.instance_keys import checked_key, shown
+from actors.process.instance_keys import checked_key, shown_key
 from actors.process.notes import Aside, Notes
 from actors.process.order import ORDER_BYTES, Order
 from actors.process.plan import CommandsFailed, Feed, InputFailed, Make, Plan, describe
@@ -46,7 +46,7 @@ class Held:
 
 
 class Quarantine:
-    """Keys are as `shown` gives them: also what can't be an instance's key may be set aside."""
+    """Keys are as `shown_key` gives them: also what can't be an instance's key may be set aside."""
 
     def __init__(self, book: Book, notes: Notes) -> None:
         self._book = book
@@ -83,7 +83,7 @@ class Quarantine:
     # -- setting aside ------------------------------------------------------------------------
     def hold(self, plan: Plan, input: Input, order: Order | None) -> bool:
         """Have an input wait if its instance is set aside; False where it is to be handled."""
-        key = shown(input.key)
+        key = shown_key(input.key)
         aside = self.aside(key)
         if aside is None:
             return False
@@ -105,7 +105,7 @@ class Quarantine:
         if not is_of_the_instance(error):
             raise InputFailed(input.id, what, error, input.position or None) from error
         book = self._book
-        key = shown(input.key)
+        key = shown_key(input.key)
         order = order or book.order_of(plan, input)
         if self.aside(key) is None:
             book.place = book.place._replace(quarantined=book.place.quarantined + 1)
@@ -223,7 +223,7 @@ class Quarantine:
     def _handle(self, plan: Plan, key: str, input: Input, make: Make, one: Held) -> bool:
         """Do as `Book.handle` does for what was held; False where it is to be tried in another step."""
         book = self._book
-        if shown(input.key) != key:
+        if shown_key(input.key) != key:
             return book.handle(plan, input, make)
         made = book.made_of(plan, input, make, live=not one.silent)
         if made is not None:

@@ -20,7 +20,7 @@ from storage.builds import Build, elsewhere_key
 from storage.codec import Codec
 from storage.commit_lock import commit_of_several
 from storage.damage import is_readable
-from storage.engines.base import ModelSnapshot, TryAgain
+from storage.engines.base import ModelSnapshot, ModelStore, TryAgain
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.history import History, pack_checkpoint, unknown
@@ -57,6 +57,8 @@ class ReplicaStore:
         self._writing = threading.RLock()
         # Taken before the gate; what changes more than LMDB's tables does so under it.
         self._together = threading.RLock()
+        # Taken before all others, for a moment by a write and until it has its turn by a snapshot of several engines.
+        self._turnstile = threading.Lock()
         self._in_write = False
         self._closed = self._left = self._ended = False
         self._condemned = False
@@ -163,26 +165,58 @@ class ReplicaStore:
         if not others or (models is not None and others.isdisjoint(models)):
             return self._begin(closed, {})
         end = time.monotonic() + _PATIENCE
+        try:
+            return self._at_one_moment(models, closed, None)
+        except TryAgain as busy:
+            waited = self._awaited(busy, end)
         while True:
-            taken: dict[str, ModelSnapshot] = {}
             try:
-                with self._together:
-                    for model, opened in self._held.state.active.items():
-                        if opened.store is not None and (models is None or model in models):
-                            taken[model] = (busy := opened.store).snapshot(closed=closed)
-                    snapshot = self._begin(closed, taken)
-                    self._mixed.add(snapshot)
-                    return snapshot
-            except BaseException as error:
-                for one in taken.values():
-                    one.close()
-                if not isinstance(error, TryAgain):
-                    raise
-            if time.monotonic() > end:
-                raise StorageError(
-                    f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
-                )
-            busy.await_readable()
+                return self._in_turn(models, closed, waited, end)
+            except TryAgain as busy:
+                waited = self._awaited(busy, end)
+
+    def _in_turn(
+        self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore, end: float
+    ) -> Snapshot:
+        """A snapshot before the next batch: batches without a pause between them would come first each time.
+
+        Raises TryAgain where it takes many batches until there is something to be read.
+        """
+        with self._turnstile:
+            while True:
+                try:
+                    return self._at_one_moment(models, closed, waited)
+                except TryAgain as busy:
+                    if busy.refilling:
+                        raise
+                    waited = self._awaited(busy, end)
+
+    def _awaited(self, busy: TryAgain, end: float) -> ModelStore:
+        left = end - time.monotonic()
+        if left < 0:
+            raise StorageError(
+                f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
+            )
+        busy.store.await_readable(left)
+        return busy.store
+
+    def _at_one_moment(
+        self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore | None
+    ) -> Snapshot:
+        taken: dict[str, ModelSnapshot] = {}
+        try:
+            with self._together:
+                for model, opened in self._held.state.active.items():
+                    store = opened.store
+                    if store is not None and (models is None or model in models):
+                        taken[model] = store.snapshot(closed=closed, waited=store is waited)
+                snapshot = self._begin(closed, taken)
+                self._mixed.add(snapshot)
+                return snapshot
+        except BaseException:
+            for one in taken.values():
+                one.close()
+            raise
 
     def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
         with self._gate:
@@ -229,6 +263,8 @@ class ReplicaStore:
         StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
         committed already, or went back: `build_checkpoints` tells.
         """
+        with self._turnstile:
+            pass  # who waits for the end of a batch comes first
         with self._writing:
             self._check_open()
             if self._in_write:

@@ -42,10 +42,21 @@ class QueryJob(Request):
 
     `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
     `keys` are those of the result cache, None where it is not asked. With `inline` it reads the writer's own tables,
-    which no replica needs to have caught up with.
+    which no replica needs to have caught up with. `dispatch` is what looks for a replica, as long as a caller waits.
     """
 
-    __slots__ = ("deadline", "future", "inline", "keys", "models", "newest", "queries", "seen", "target")
+    __slots__ = (
+        "deadline",
+        "dispatch",
+        "future",
+        "inline",
+        "keys",
+        "models",
+        "newest",
+        "queries",
+        "seen",
+        "target",
+    )
 
     def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
         self.queries = queries
@@ -59,6 +70,7 @@ class QueryJob(Request):
         self.target = target
         self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
+        self.dispatch: Any = None
         self.seen = 0
         self.newest = 0
 

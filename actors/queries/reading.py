@@ -45,10 +45,12 @@ class _Dispatch:
     def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
         self._gateway = gateway
         self._job = job
+        job.dispatch = self
         self.dispatched: Desk | None = None
 
     def look(self) -> None:
         """Hand the job to a query actor, or be called again. Any thread; never waits."""
+        self.dispatched = None
         try:
             names = self._gateway.able_or_call(self._job, self.look)
         except ActorsError as error:
@@ -109,6 +111,8 @@ class ReadGateway:
         except KeyboardInterrupt:
             self._progress.forget(dispatch.look)
             raise
+        finally:
+            job.dispatch = None
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop, nor a thread."""
@@ -129,6 +133,7 @@ class ReadGateway:
             raise
         finally:
             reply.over()
+            job.dispatch = None
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         """The queries with the position that they ask for, and the seconds that they may take."""
@@ -160,8 +165,11 @@ class ReadGateway:
 
     def redirect(self, job: QueryJob) -> None:
         """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        if job.future.done():  # the caller gave up
+            return
         self.balancer.move_on()
-        _Dispatch(self, job).look()
+        # The same dispatch, for the caller asks it where the job is, and has it forgotten when its time is over.
+        (job.dispatch or _Dispatch(self, job)).look()
 
     def _spec(self, query: Any) -> QuerySpec:
         spec = self._domain.queries.get(type(query))

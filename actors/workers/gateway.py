@@ -62,6 +62,8 @@ class FarGateway(ReadGateway):
         except KeyboardInterrupt:
             self._progress.forget(dispatch.look)
             raise
+        finally:
+            job.dispatch = None
         if len(job.queries) > 1:
             self._sharing.took(job.queries, job.took)
         return Answer(results, job.seen, job.newest)

@@ -17,7 +17,15 @@ __all__ = ["ModelSnapshot", "ModelStore", "TryAgain"]
 
 
 class TryAgain(Exception):
-    """`snapshot` came while the applying thread changes the data: call `await_readable`, then `snapshot` again."""
+    """`snapshot` came while the applying thread changes the data: call `await_readable`, then `snapshot` again.
+
+    With `refilling` many batches have to be applied before the data can be read.
+    """
+
+    def __init__(self, store: ModelStore, refilling: bool = False) -> None:
+        super().__init__()
+        self.store = store
+        self.refilling = refilling
 
 
 class ModelSnapshot(Protocol):
@@ -106,11 +114,13 @@ class ModelStore(Protocol):
         """
         ...
 
-    def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> ModelSnapshot:
+    def snapshot(
+        self, *, closed: type[SnapshotClosed] = SnapshotClosed, waited: bool = False
+    ) -> ModelSnapshot:
         """The data as they are now, without waiting; `closed` is what using it after its end raises.
 
-        Raises TryAgain: then let go of all locks, call `await_readable`, and begin again. Raises StoreClosed,
-        StorageError for too many at once.
+        `waited` is whether `await_readable` has returned since the last one. Raises TryAgain: then let go of all
+        locks, call `await_readable`, and begin again. Raises StoreClosed, StorageError for too many at once.
         """
         ...
 

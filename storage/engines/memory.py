@@ -231,17 +231,20 @@ class MemoryStore:
                 raise StorageError(f"{self._what} have been {doing} for {timeout:g} s; ask again")
             self._promised += 1
 
-    def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> MemorySnapshot:
+    def snapshot(
+        self, *, closed: type[SnapshotClosed] = SnapshotClosed, waited: bool = False
+    ) -> MemorySnapshot:
         """Pin the objects as they are now."""
         with self._turn:
             if self._closed:
                 raise self._is_closed()
-            promised = self._promised > 0
+            # Only who waited uses a promise up: others come so often that nothing would be left of it.
+            promised = waited and self._promised > 0
             if promised:
                 self._promised -= 1
             if not (self._readable() or (promised and self._shut and self._working is None)):
                 self._turn.notify_all()
-                raise TryAgain
+                raise TryAgain(self, self._refill_to > 0)
             self._current.readers += 1
             snapshot = MemorySnapshot(self._current, self._leave, closed, self._what)
             self._open.add(snapshot)
@@ -267,7 +270,7 @@ class MemoryStore:
         while True:
             self.await_readable(max(end - time.monotonic(), 0.0))
             try:
-                return self.snapshot()
+                return self.snapshot(waited=True)
             except TryAgain:
                 continue
 

@@ -161,7 +161,12 @@ class SqliteStore:
     def await_readable(self, timeout: float = 10.0) -> None:
         """Returns at once: a batch is invisible until its commit."""
 
-    def snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> SqliteSnapshot:
+    def snapshot(
+        self,
+        *,
+        closed: type[SnapshotClosed] = SnapshotClosed,
+        waited: bool = False,  # noqa: ARG002
+    ) -> SqliteSnapshot:
         """Pin the database as it is now."""
         return self._readers.snapshot(closed)
 

@@ -14,7 +14,7 @@ from storage.engines.sqlite import SqliteStore
 from storage.errors import InvalidSchema, SnapshotClosed, StorageError, StoreClosed, StoreFull
 from storage.replica import ReplicaStore, Snapshot, WriteTransaction
 from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
-from tests.helpers import Threads
+from tests.helpers import PATIENCE, Threads
 
 MAP = 1 << 27
 ROWS = TableSchema("rows", "id")
@@ -118,6 +118,54 @@ def test_a_snapshot_of_several_engines_is_one_moment(store_path: Path) -> None:
         finally:
             done.set()
             threads.join()
+
+
+def test_batches_without_a_pause_keep_no_snapshot_out(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is never there in the moment between two batches, as on a machine that is at its limit."""
+    begun = threading.Event()
+    begin = MemoryStore.begin
+    await_readable = MemoryStore.await_readable
+
+    def beginning(store: MemoryStore) -> Any:
+        found = begin(store)
+        begun.set()
+        return found
+
+    def late(store: MemoryStore, timeout: float = 10.0) -> None:
+        await_readable(store, timeout)
+        begun.clear()
+        begun.wait(0.2)  # the next batch begins before this thread goes on
+
+    with opened(store_path) as store:
+        apply(store, 1)
+        monkeypatch.setattr("storage.engines.memory.PATIENCE", 0.0)
+        monkeypatch.setattr("storage.replica._PATIENCE", PATIENCE / 4)
+        monkeypatch.setattr(MemoryStore, "begin", beginning)
+        monkeypatch.setattr(MemoryStore, "await_readable", late)
+        ending = threading.Event()
+
+        def write() -> None:
+            position = 1
+            while not ending.is_set():
+                position += 1
+                with store.write() as transaction:
+                    for model in NAMES:
+                        project(transaction, store.active(model).key, model, position)
+                        transaction.set_checkpoint(store.active(model).key, position)
+                    begun.clear()
+                    begun.wait(0.01)
+
+        with Threads() as threads:
+            threads.start(write)
+            try:
+                for _ in range(3):
+                    begun.wait(PATIENCE)
+                    found = set(numbers(store))
+                    assert len(found) == 1
+            finally:
+                ending.set()
 
 
 def test_tables_alone_wait_for_no_other_engine(store_path: Path) -> None:
@@ -380,8 +428,8 @@ def test_a_snapshot_that_is_never_possible_is_given_up(
 ) -> None:
     from storage.engines.base import TryAgain
 
-    def busy(*_args: object, **_named: object) -> None:
-        raise TryAgain
+    def busy(store: MemoryStore, **_named: object) -> None:
+        raise TryAgain(store)
 
     monkeypatch.setattr(MemoryStore, "snapshot", busy)
     monkeypatch.setattr("storage.replica._PATIENCE", 0.0)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, Domain, System
+from actors.queries.query_actor import QueryJob
 from actors.replicas.progress import Progress
 from actors.replicas.read_replica import ReadReplica
 from actors.writer import command_handler, news
@@ -242,3 +243,33 @@ def test_ctrl_c_while_waiting_for_a_replica_leaves_nothing_behind(store_path: Pa
                 with pytest.raises(KeyboardInterrupt):
                     ask()
             assert not progress._waiters
+
+
+@pytest.mark.parametrize("ask", ["query", "aquery"])
+def test_a_query_that_a_replica_sent_on_says_that_none_is_fresh_and_waits_no_longer(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    sent_on: list[QueryJob] = []
+    with System.open(store_path, depot, replicas=1) as system:
+        system.execute(Increment("a"))
+        system.wait_applied()
+
+        def unfit(job: QueryJob, _floor: int) -> bool:
+            sent_on.append(job)
+            return True
+
+        monkeypatch.setattr(QueryJob, "unfit", unfit)
+        # After the first replica that seemed to be fresh there is none.
+        monkeypatch.setattr(Progress, "fresh", lambda *_: [] if sent_on else ["replica-1"])
+        monkeypatch.setattr(Progress, "_fresh", lambda *_: [])
+        monkeypatch.setattr(Progress, "most_advanced", lambda *_: [])
+        asking = {
+            "query": lambda: system.query(TotalOf("a"), timeout=0.2),
+            "aquery": lambda: asyncio.run(system.aquery(TotalOf("a"), timeout=0.2)),
+        }[ask]
+        with pytest.raises(ConsistencyTimeout):
+            asking()
+        assert len(sent_on) == 1
+        assert not system._runtime.progress._waiters
+        monkeypatch.undo()
+        assert system.query(TotalOf("a")) == 1

@@ -24,8 +24,9 @@ from storage.codec_classes import stored_fields
 from storage.codec_values import DATETIME, DECIMAL, FROZENSET, MESSAGE, TIME
 from storage.errors import CodecError
 
-__all__ = ["CanonicalCodec", "digest_of"]
+__all__ = ["DIGEST_BYTES", "CanonicalCodec", "digest_of"]
 
+DIGEST_BYTES = 12
 EXACT = 1 << 53
 """Up to here every int is a float too, and the other way round."""
 MOST_DIGITS = 400
@@ -147,7 +148,7 @@ class CanonicalCodec(Codec):
 
 def digest_of(data: bytes) -> bytes:
     """The digest that is stored with a command id."""
-    return blake2b(data, digest_size=12).digest()
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def _name(field: dataclasses.Field[Any]) -> str:

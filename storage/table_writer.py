@@ -90,7 +90,7 @@ class TableWriter(TableReader):
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
             )
-        row.update(self._copied(changes))
+        row.update(changes if self._sure.issuperset(map(type, changes.values())) else self._copied(changes))
         self._rows_changed[raw_key] = row
 
     def delete(self, key: Any) -> bool:
@@ -292,7 +292,14 @@ class TableWriter(TableReader):
                     raw = (access.txn or access.live()).get(raw_key, None, self._db)
             except lmdb.Error as error:
                 raise self._explained(error) from error
-            row = self._stored[raw_key] = None if raw is None else self._one(raw)
+            # As `_one`, without a call for each row.
+            try:
+                row = None if raw is None else self._unpack(raw)
+            except Exception as error:
+                raise self._explained(error) from error
+            if row.__class__ is not dict and row is not None:
+                raise self._no_row(row)
+            self._stored[raw_key] = row
         return row
 
 

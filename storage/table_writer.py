@@ -90,7 +90,11 @@ class TableWriter(TableReader):
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
             )
-        row.update(changes if self._sure.issuperset(map(type, changes.values())) else self._copied(changes))
+        for value in changes.values():
+            if type(value) not in self._sure:
+                changes = self._copied(changes)
+                break
+        row.update(changes)
         self._rows_changed[raw_key] = row
 
     def delete(self, key: Any) -> bool:

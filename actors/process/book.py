@@ -29,6 +29,7 @@ from actors.process.plan import (
 from actors.process.quarantine import Quarantine
 from actors.process.rebuilding import Rebuilding
 from actors.process.spec import EventRule, ProcessSpec
+from actors.process.unique_ids import UniqueIds
 from actors.running import Slot
 from storage import RecordedEvent
 from storage.codec import Codec
@@ -54,6 +55,7 @@ class Book(Ledger):
         self._busy: Counter[str] = Counter()
         self.failing: dict[str, CommandsFailed] = {}
         self.quarantine = Quarantine(self, notes)
+        self._ids = UniqueIds(notes.history_id, codec)
         self._rebuilding = Rebuilding(self, codec, notes) if self.about.until is not None else None
 
     # -- planning -----------------------------------------------------------------------------
@@ -204,6 +206,8 @@ class Book(Ledger):
         decision = decide(self.spec, told, self.values.own_input(input))
         if decision is None and input.kind == "event":
             return None
+        if live and decision is not None:
+            self._ids.give(input, decision)
         submissions, refused = submissions_of(decision, input, make) if live else ([], [])
         entries = effects_of(decision, input, plan.now_us) if live else []
         instance = decision.instance if decision else self.instance(input.key)

@@ -34,6 +34,9 @@ EFFECT = struct.Struct(">QI")
 class Notes(Protocol):
     """What is read of the write store; `storage.EventLog` is one, a test's dict another."""
 
+    @property
+    def history_id(self) -> str: ...
+
     def note(self, key: bytes) -> bytes | None: ...
 
     def notes(

@@ -17,6 +17,15 @@ from actors.repl.vocabulary import Form, Vocabulary
 
 __all__ = ["Live", "Suggestion", "suggest"]
 
+MANAGERS = (
+    ":processes",
+    ":effects",
+    ":retry_effect",
+    ":drop_effect",
+    ":retry_instance",
+    ":skip_instance",
+)
+"""Meta commands that begin with the name of a process manager."""
 STREAMS = 30
 """How many streams are offered at once."""
 
@@ -175,7 +184,7 @@ def _first(name: str, typed: str, vocabulary: Vocabulary, live: Live) -> Iterato
         yield from ((name, "read model") for name in live.models())
     elif name in (":parked", ":replay"):
         yield from ((name, "consumer") for name in live.consumers())
-    elif name in (":processes", ":effects", ":retry_instance", ":skip_instance"):
+    elif name in MANAGERS:
         yield from ((name, "process manager") for name in live.managers())
     elif name == ":help":
         yield from ((name, form.kind) for name, form in vocabulary.forms.items())

@@ -1,4 +1,4 @@
-"""`:processes`, `:effects`, `:retry_instance` and `:skip_instance`: process managers and their care. The session's thread."""
+"""`:processes`, `:effects` and what mends either: process managers and their care. The session's thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from actors.health import ProcessHealth
     from actors.repl.shell import Shell
 
-__all__ = ["effects", "processes", "retry_instance", "skip_instance"]
+__all__ = ["drop_effect", "effects", "processes", "retry_effect", "retry_instance", "skip_instance"]
 
 INSTANCES = 20
 """How many instances `:processes NAME` shows unless told otherwise."""
@@ -112,6 +112,24 @@ def effects(shell: Shell, call: Call) -> None:
         return
     columns = ("manager", "key", "effect", "instance", "payload", "state")
     shell.output.table(Table(columns, rows), f"{len(rows)} effect{'s' * (len(rows) != 1)} not delivered")
+
+
+@meta(":retry_effect MANAGER KEY")
+def retry_effect(shell: Shell, call: Call) -> None:
+    """Deliver a parked effect again; `:effects` shows its key."""
+    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    _require_manager(shell, name)
+    shell.system.retry_effect(name, key)
+    shell.output.say(f"{key} is delivered again; :effects shows it until it is")
+
+
+@meta(":drop_effect MANAGER KEY")
+def drop_effect(shell: Shell, call: Call) -> None:
+    """Give a parked effect up for good; `:effects` shows its key."""
+    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    _require_manager(shell, name)
+    shell.system.drop_effect(name, key)
+    shell.output.say(f"{key} is given up")
 
 
 def _require_manager(shell: Shell, name: str) -> None:

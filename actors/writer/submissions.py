@@ -18,6 +18,7 @@ from actors.definition.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
 from actors.messages import Submission
 from actors.options import MOST_SECONDS
+from actors.process.unique_ids import refuse_reserved
 from actors.reply import Reply
 from storage import CodecError
 from storage.canonical import DIGEST_BYTES
@@ -37,9 +38,17 @@ class SubmissionMaker:
         self._id_number = itertools.count(1)
 
     def of_command(
-        self, command: Any, options: dict[str, Any], metadata: dict[str, Any] | None
+        self,
+        command: Any,
+        options: dict[str, Any],
+        metadata: dict[str, Any] | None,
+        *,
+        of_manager: bool = False,
     ) -> Submission:
-        """A command's submission, without a future. Raises what `System.execute` says of bad input."""
+        """A command's submission, without a future. Raises what `System.execute` says of bad input.
+
+        `of_manager`: a process manager gives it, with an id that a caller may not give.
+        """
         spec = self._domain.commands.get(type(command))
         if spec is None:
             raise unknown(command, "command", self._domain)
@@ -57,7 +66,8 @@ class SubmissionMaker:
         except CodecError:
             self._domain.codec.pack(sent)  # The canonical form is another value: this one knows the path.
             raise
-        return self._submission(command, spec, spec.stream_of(command), sent, canonical, options, metadata)
+        stream = spec.stream_of(command)
+        return self._submission(command, spec, stream, sent, canonical, options, metadata, of_manager)
 
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
         """The submission of events without a command, with its future."""
@@ -96,9 +106,12 @@ class SubmissionMaker:
         canonical: bytes,
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
+        of_manager: bool = False,
     ) -> Submission:
         given = options.get("command_id")
         command_id = f"{self._id_prefix}{next(self._id_number):012x}" if given is None else _checked_id(given)
+        if given is not None and not of_manager:
+            refuse_reserved(command_id, self._domain.processes)
         # As `storage.canonical.digest_of`, without a call for each command.
         digest = blake2b(canonical, digest_size=DIGEST_BYTES).digest()
         submission = Submission(command, spec, stream, command_id, digest, given is None)

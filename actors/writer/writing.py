@@ -266,11 +266,11 @@ class WriteGateway:
 
     # -- steps -------------------------------------------------------------------------------
     def submission(self, command: Any, **options: Any) -> Submission:
-        """A command for a step, checked; `options` are those of `execute`. Raises what is wrong with the command.
+        """A process manager's command for a step, checked; `options` are those of `execute`. Raises what is wrong with it.
 
         Middleware does not see it: that is around a caller, and a step has none.
         """
-        return self._make.of_command(command, options, options.get("metadata"))
+        return self._make.of_command(command, options, options.get("metadata"), of_manager=True)
 
     def step(
         self,

@@ -79,6 +79,31 @@ def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_fa
     assert "is not set aside" in shown(system, ":retry_instance worker b\n")[1]
 
 
+def test_a_parked_effect_is_delivered_again_or_given_up_by_the_key_that_is_shown(
+    store_path: Path, shown: Shown
+) -> None:
+    world = World(send=lambda _payload, _key: 1 / 0)
+    with System.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
+        system.execute_many([Begin("a"), Begin("b")])
+        wait_until(lambda: system.processes()[0].parked == 2)
+        world.send = lambda _payload, _key: None
+        keys = [one.key for one in system.effects("worker")]
+        output, errors = shown(system, ":effects worker\n")
+        assert errors == ""
+        assert all(key in output for key in keys)
+        first, second = keys
+        assert shown(system, f":retry_effect worker {first}\n") == (
+            f"{first} is delivered again; :effects shows it until it is\n",
+            "",
+        )
+        system.wait_processes()
+        assert shown(system, f":drop_effect worker {second}\n") == (f"{second} is given up\n", "")
+        assert system.effects("worker") == []
+        assert [key for _, key in world.sent].count(first) == 2
+        assert "there is no parked effect" in shown(system, f":drop_effect worker {second}\n")[1]
+        assert "there is no process manager walker" in shown(system, f":retry_effect walker {first}\n")[1]
+
+
 def test_a_name_that_is_misspelt_is_corrected(system: System, shown: Shown) -> None:
     _, errors = shown(system, ":processes walker\n")
     assert "there is no process manager walker" in errors

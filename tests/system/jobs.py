@@ -17,6 +17,13 @@ first = Domain("jobs")
 DELAY = timedelta(minutes=10)
 
 
+def unmarked(id: str) -> str:
+    """An id that a manager gave, without the mark at its end that makes it unique in the world."""
+    asked, _, mark = id.rpartition(":")
+    assert len(mark) == 24, id
+    return asked
+
+
 @first.state(stream="job-{job}")
 class Job:
     job: str

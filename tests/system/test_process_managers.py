@@ -28,7 +28,7 @@ from actors.process.outbox import OutboxActor
 from actors.testing import TestSystem
 from storage import EventLog
 from tests.helpers import wait_until
-from tests.system.jobs import DELAY, Begin, Newer, Nudge, Old, Undone, Work, Worked, World, jobs_of
+from tests.system.jobs import DELAY, Begin, Newer, Nudge, Old, Undone, Work, Worked, World, jobs_of, unmarked
 from tests.system.test_faults import put_fault
 
 LATER = DELAY + timedelta(seconds=30)
@@ -56,12 +56,12 @@ def test_an_event_leads_to_its_command_once_and_hands_on_its_correlation(store_p
         system.execute(Begin("b"), command_id="another")
         assert system.wait_processes() == 4
         [_, first, _, second] = system.recorded_events()
-        assert (first.command_id, first.causation_id, first.correlation_id) == (
+        assert (unmarked(first.command_id), first.causation_id, first.correlation_id) == (
             "worker:1:0",
             "mine",
             "all of it",
         )
-        assert (second.command_id, second.correlation_id) == ("worker:3:0", "another")
+        assert (unmarked(second.command_id), second.correlation_id) == ("worker:3:0", "another")
         assert system.process_state("worker", "a") == Old("a", 1)
         assert system.process_state("worker", "nobody") is None
         assert [key for key, _ in system.process_states("worker")] == ["a", "b"]
@@ -144,7 +144,7 @@ def test_actors_that_die_again_and_again_leave_nothing_out_and_do_nothing_twice(
         system.wait_processes(30)
         assert works(system) == {f"{number}-{job}": 1 for number in range(10) for job in range(30)}
         assert len({key for _, key in world.sent}) == 300
-        assert {key for _, key in world.sent} == {
+        assert {unmarked(key) for _, key in world.sent} == {
             f"worker:{one.position}:e0" for one in system.recorded_events() if type(one.event) is Worked
         }
 
@@ -318,7 +318,7 @@ def test_a_timer_fires_when_it_is_due_and_not_before(store_path: Path) -> None:
         system.wait_processes()
         assert events_of(system, Undone) == [Undone("a", "late")]
         [fired] = [one for one in system.recorded_events() if type(one.event) is Undone]
-        assert (fired.command_id, fired.causation_id) == ("worker:1:t0:0", "worker:1:t0")
+        assert (unmarked(fired.command_id), fired.causation_id) == ("worker:1:t0:0", "worker:1:t0")
         assert system.processes()[0].timers == 0
         assert system.process_state("worker", "a") is None
 
@@ -417,7 +417,7 @@ def test_an_effect_is_delivered_after_the_commit_and_leaves_the_outbox(store_pat
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a"))
         system.wait_processes()
-        assert world.sent == [(["a", "first"], "worker:2:e0")]
+        assert [(payload, unmarked(key)) for payload, key in world.sent] == [(["a", "first"], "worker:2:e0")]
         assert system.effects("worker") == []
     with opened(store_path, jobs_of(world)) as system:
         system.wait_processes()
@@ -623,7 +623,8 @@ def test_a_raised_version_builds_its_states_from_the_events_and_does_nothing_mea
         assert (manager.version, manager.instances, manager.timers) == (2, 3, 3)
         system.execute(Begin("new"))
         system.wait_processes()
-        assert world.sent[len(sent) :] == [("begun", f"worker:{position + 1}:e0")]
+        [(payload, key)] = world.sent[len(sent) :]
+        assert (payload, unmarked(key)) == ("begun", f"worker:{position + 1}:e0")
         system.advance(LATER)
         system.wait_processes()
         assert {event.job for event in events_of(system, Undone) if event.why == "late"} == {

@@ -1,15 +1,18 @@
 """What a key's bytes stand for: the other direction of `keys`. Pure functions, any thread.
 
 Equal keys have equal bytes, so what comes back is a value of the same key, not always of the same type: a number is
-an int where it is whole and else a Decimal (infinity is a float), an aware datetime is in UTC, and a member of an Enum
-is its value. Everything else comes back as it was.
+an int where it is whole and else a Decimal (infinity is a float), an aware datetime is in UTC, a naive one has no fold,
+and a member of an Enum is its value. Everything else comes back as it was.
+
+Some instants have a date in other zones alone, in UTC they would be before the year 1 or after 9999. They come back in the
+zone that is nearest to UTC in whole minutes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +24,9 @@ __all__ = ["decode_key", "decode_keys"]
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
 _BIAS = 1 << 63
 _LONG, _LONG_NEGATIVE = 0xFF - 0x80, 0x01 - 0x80
 
@@ -94,7 +100,25 @@ def _datetime(key: bytes, place: int) -> tuple[datetime, int]:
 
 
 def _aware(key: bytes, place: int) -> tuple[datetime, int]:
-    return _EPOCH_UTC + _since(key, place), place + 8
+    since = _since(key, place)
+    try:
+        return _EPOCH_UTC + since, place + 8
+    except OverflowError:
+        return _beyond(since), place + 8
+
+
+def _beyond(since: timedelta) -> datetime:
+    """The instant `since` after 1970, which UTC has no date for. Raises OverflowError if no zone has one."""
+    edge = _LAST if since > timedelta(0) else _FIRST
+    beyond = since - (edge - _EPOCH_UTC)
+    minutes = abs(beyond) // _MINUTE + (abs(beyond) % _MINUTE > timedelta(0))
+    offset = (
+        minutes * _MINUTE if minutes < 24 * 60 else abs(beyond)
+    )  # the last minute of all has odd zones alone
+    if offset >= timedelta(days=1):
+        raise OverflowError("no zone has a date for it")
+    zone = timezone(-offset if beyond > timedelta(0) else offset)
+    return (edge.replace(tzinfo=None) + (beyond + zone.utcoffset(None))).replace(tzinfo=zone)
 
 
 def _since(key: bytes, place: int) -> timedelta:

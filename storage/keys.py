@@ -1,8 +1,7 @@
 """Keys as bytes that sort as their values do, for the tables' rows and indexes. Pure functions, any thread.
 
-A key is a value or a tuple of values; a tuple's encoding is its components' encodings one after another, and no
-encoding of a component is a prefix of another one, so tuples sort by component. The first byte of a component is
-its tag. Kinds sort in the order of their tags:
+A key is a value or a tuple of values; a tuple's encoding is its components' encodings one after another, and tuples
+sort by component. The first byte of a component is its tag. Kinds sort in the order of their tags:
 
 ====  ======================  ==================================================================================
 0x05  None                    nothing follows
@@ -22,6 +21,11 @@ Numbers of all three types sort by value together. The length byte is 0x80 plus 
 The fraction is at least zero, since the whole part is the floor: pairs of decimal digits, each plus one, and 0x00
 at the end. A float that is not whole counts as the shortest decimal that reads back as it, the one that `repr`
 shows, so that 0.1 and Decimal("0.1") are one key. An Enum member is the key of its value.
+
+One encoding may be the beginning of another one: "a" is 30 61 00, and "a", NUL, "b" is 30 61 00 FF 62 00. After a whole
+component comes the end or the next one's tag, and after part of such a text or of bytes comes FF, which is above all
+tags. So `above_equal`, and not `successor`, ends what has certain components; `successor` ends what begins with a
+prefix.
 
 This is a disk format: it changes only together with `KEY_FORMAT`, which makes every replica rebuild its tables.
 """
@@ -78,6 +82,14 @@ def successor(prefix: bytes) -> bytes | None:
     if not stripped:
         return None
     return stripped[:-1] + _BYTES[stripped[-1] + 1]
+
+
+def above_equal(leading: bytes) -> bytes | None:
+    """The least key above all keys whose first components are these, encoded; None if none are given.
+
+    Below it is not what goes on with a NUL where these end.
+    """
+    return leading + b"\xff" if leading else None
 
 
 def too_long(size: int) -> KeyTooLong:

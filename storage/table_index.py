@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from storage.errors import InvalidKey, InvalidSchema
 from storage.keys import (
     MAX_KEY_BYTES,
+    above_equal,
     encode_component,
     encode_prefix,
     successor,
@@ -200,10 +201,10 @@ class Index:
         base, pinned = (b"", 0) if equal is None else self.leading(equal)
         low = base if start is None else base + self.leading(start, pinned)[0]
         if stop is None:
-            return low, successor(base), pinned
+            return low, above_equal(base), pinned
         high: bytes | None = base + self.leading(stop, pinned)[0]
         if include_stop and high is not None:
-            high = successor(high)
+            high = above_equal(high)
         return low, high, pinned
 
     def prefix_bounds(self, values: tuple[object, ...]) -> Bounds:

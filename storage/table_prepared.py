@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import InvalidKey
-from storage.keys import successor
+from storage.keys import above_equal
 from storage.shown import shown
 from storage.table_index import Bounds, IndexSpec
 from storage.table_rows import Columns, checked_columns
@@ -99,7 +99,7 @@ class PreparedRange:
         index = self._index if table._schema is self._schema else table._schema.index(self._spec)
         if start is None and stop is None and len(values) == 1:
             low = index.encode(0, values[0])
-            bounds: Bounds = low, successor(low), 1
+            bounds: Bounds = low, above_equal(low), 1
         else:
             bounds = index.bounds(start, stop, equal=values or None, include_stop=include_stop)
         return Search(index, bounds, self._reverse, self._limit)

@@ -177,7 +177,7 @@ class TableReader(TableEntries):
 
         A key is what `get` takes: a tuple where the table's key is several columns. It comes as it is stored, and
         is the same key, though perhaps of another type: an Enum comes as its value, a number as an int or, with
-        decimals, as a Decimal, an aware datetime in UTC.
+        decimals, as a Decimal, an aware datetime in UTC or, where that has no date for it, in the nearest zone.
         """
         found = self._schema.index(index)
         return self.read_keys(Search(found, found.bounds(start, stop, **bounds), reverse, limit))

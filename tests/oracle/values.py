@@ -90,7 +90,7 @@ decimals: st.SearchStrategy[Decimal] = st.one_of(
             for text in ("1", "1.0", "1.00", "0.10", "0.1", "0.5", "0.50", "-0.5", "-1.00", "1E-30")
         ]
     ),
-    st.sampled_from([Decimal(text) for text in ("1E+2", "100", "100.0", "0", "-0", "0E+5", "0E-5")]),
+    st.sampled_from([Decimal(text) for text in ("1E+2", "100", "100.0", "0", "-0", "0E+5", "0E-5", "1E+40")]),
     st.sampled_from([Decimal("Infinity"), Decimal("-Infinity"), Decimal("NaN")]),
     st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9),
 )
@@ -238,9 +238,11 @@ def order(key: Any) -> tuple[Any, ...]:
 
 
 def _size(number: Any) -> Any:
-    if isinstance(number, float) and math.isfinite(number) and not number.is_integer():
+    if isinstance(number, float) and not number.is_integer():
         number = Decimal(repr(number))  # a float is the decimal that it is written as
-    return Fraction(number) if math.isfinite(number) else float(number)
+    if isinstance(number, Decimal) and not number.is_finite():
+        return float(number)
+    return Fraction(number)
 
 
 def begins(value: Any, prefix: str) -> bool:

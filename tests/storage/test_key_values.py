@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from storage.errors import CodecError
 from storage.key_values import decode_key, decode_keys
 from storage.keys import encode_component, encode_key
+from tests.oracle.values import beyond, keys, order
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)
 exact = st.one_of(
@@ -67,6 +69,70 @@ def test_the_parts_of_a_key_come_back_in_their_order(values: list[Any]) -> None:
     assert decode_keys(b"".join(map(encode_component, values))) == tuple(values)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_instant_that_utc_has_no_date_for_comes_back_in_the_nearest_zone_of_minutes(first: bool) -> None:
+    edge, sign = (datetime.min, 1) if first else (datetime.max, -1)
+    day = timedelta(days=1)
+    for ahead in (
+        timedelta(microseconds=1),
+        timedelta(minutes=1),
+        timedelta(hours=5),
+        timedelta(hours=5, seconds=7),
+        day - timedelta(minutes=1),
+        day - timedelta(seconds=1),
+        day - timedelta(microseconds=1),
+    ):
+        moment = edge.replace(tzinfo=timezone(sign * ahead))
+        back = decode_key(encode_key(moment))
+        assert encode_key(back) == encode_key(moment)
+        assert back - moment == timedelta(0)
+        offset = abs(back.utcoffset())
+        assert ahead <= offset < ahead + timedelta(minutes=1)
+        assert offset == ahead or not offset % timedelta(minutes=1)
+
+
+@given(beyond, st.integers(0, 1))
+def test_all_instants_that_no_utc_date_has_come_back(moment: datetime, more: int) -> None:
+    key = (moment,) * (more + 1)
+    assert decode_keys(encode_key(key)) == key
+    assert encode_key(decode_keys(encode_key(key))) == encode_key(key)
+
+
+@given(keys)
+def test_a_key_of_any_kind_gives_what_has_the_same_key(value: Any) -> None:
+    assert encode_key(decode_key(encode_key(value))) == encode_key(value)
+    assert order(decode_key(encode_key(value))) == order(value)
+
+
+def test_keys_at_the_ends_of_their_kinds_come_back() -> None:
+    for value in (
+        datetime.min,
+        datetime.max,
+        datetime.min.replace(tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+        date.min,
+        date.max,
+        -(2**4000),
+        2**4000,
+        UUID(int=0),
+        UUID(int=2**128 - 1),
+    ):
+        back = decode_key(encode_key(value))
+        assert (type(back), back) == (type(value), value)
+    for number in (
+        5e-324,
+        -5e-324,
+        sys.float_info.max,
+        sys.float_info.min,
+        Decimal("1E-900"),
+        Decimal("-1E+900"),
+    ):
+        assert order(decode_key(encode_key(number))) == order(number)
+    folded = datetime(2026, 10, 25, 2, 30, fold=1)
+    assert decode_key(encode_key(folded)) == folded
+    assert decode_key(encode_key(folded)).fold == 0
+
+
 def test_numbers_are_whole_or_decimal() -> None:
     for number, want in (
         (5.0, 5),
@@ -94,6 +160,8 @@ def test_an_enum_comes_back_as_its_value() -> None:
         b"\x32abc",
         b"\x77",
         b"\x28" + b"\xff" * 8,
+        b"\x29" + b"\xff" * 8,
+        b"\x29" + b"\0" * 8,
         b"0a\0\x77",
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,6 +28,7 @@ from storage.errors import (
     SnapshotClosed,
     UnencodableValue,
 )
+from storage.page_token import decode_token, encode_token
 from storage.replica import ReplicaStore, Snapshot
 from storage.table_entries import CHUNK_KEYS, CHUNK_ROWS
 from storage.table_index import each, split_words, words
@@ -339,6 +341,22 @@ def test_a_foreign_or_altered_token_is_recognised(store: Store) -> None:
     for query in ({"index": None}, {"index": ("category", "price")}, {"index": "price", "reverse": True}):
         with pytest.raises(InvalidPageToken):
             table.page(**query, size=2, token=token)  # type: ignore[arg-type]
+
+
+def test_a_token_has_one_spelling_alone() -> None:
+    signs = string.ascii_letters + string.digits + "-_+/=. \n"
+    for length in range(1, 5):  # so that there are bits of the last character that are in no byte
+        token = encode_token(b"p" * length, "query")
+        for place in range(len(token) + 1):
+            for sign in signs:
+                for wrong in {
+                    token[:place] + sign + token[place + 1 :],
+                    token[:place] + sign + token[place:],
+                }:
+                    if wrong != token:
+                        with pytest.raises(InvalidPageToken):
+                            decode_token(wrong, "query")
+        assert decode_token(token, "query") == b"p" * length
 
 
 # -- some columns, keys alone, prepared ranges ----------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Upkeep:
         """Set while the store's directory is elsewhere than where it was opened."""
 
     def tick(self) -> None:
-        """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, free dead readers' slots."""
+        """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, store answers again that could not be stored, free dead readers' slots."""
         runtime = self._runtime
         runtime.monitor.look()
         expired = runtime.views.expire(runtime.settings.view_max_age)
@@ -54,6 +54,7 @@ class Upkeep:
                 runtime.children[name].mailbox.put(RetryStopped())
         self._watch_decider()
         self.mark_occupied()
+        runtime.consumers.look()
         if runtime.crew is not None:
             runtime.crew.look()
         now = time.monotonic()

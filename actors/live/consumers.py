@@ -36,6 +36,9 @@ __all__ = ["ConsumerStatus", "Consumers", "Parked"]
 TIMEOUT = 30.0
 """Seconds that making or deleting a consumer waits for the disk."""
 
+UNSTORED = 2.0
+"""Seconds for which answers may wait for the disk before health says so."""
+
 FLUSH = 5.0
 """Seconds that closing gives the callbacks that run, and then what they acknowledged."""
 
@@ -46,7 +49,8 @@ class ConsumerStatus:
 
     Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many positions the
     log is ahead of it. `open` counts the consumers of it in this process, `in_hand` the events that they have or
-    are about to get; `parked` and `replaying` count streams.
+    are about to get; `parked` and `replaying` count streams. `unstored` counts the answers to deliveries that are not on
+    disk yet: a crash now would bring those events again.
     """
 
     name: str
@@ -58,6 +62,7 @@ class ConsumerStatus:
     parked: int
     replaying: int
     open: int
+    unstored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ class Consumers:
         self._closed = False
 
     def _write(self, notes: Iterable[Note]) -> Future[Any]:
-        return self._writes.step([], lambda _outcomes: notes, timeout=0.0)
+        # No mailbox is too full for it: a name has one of these on its way at most.
+        return self._writes.put_step(lambda _outcomes: notes)
 
     # -- opening -----------------------------------------------------------------------------
     def open(self, opening: Opening, count: int) -> list[Consumer]:
@@ -193,6 +199,7 @@ class Consumers:
             if group is not None:
                 state: GroupState | ConsumerGroup = group
                 (in_hand, parked, replaying), members = group.counts(), len(group.members())
+                unstored = group.unstored()
             else:
                 data = self._log.note(state_key(name))
                 if data is None:
@@ -200,12 +207,21 @@ class Consumers:
                 state = GroupState.decode(name, data)
                 behind = self._behind(name).values()
                 replaying = sum(one.replaying for one in behind)
-                in_hand, parked, members = 0, len(behind) - replaying, 0
+                in_hand, parked, members, unstored = 0, len(behind) - replaying, 0, 0
             position = state.position
             lag = max(self._progress.head - position, 0)
             found.append(
                 ConsumerStatus(
-                    name, str(state.wanted), state.start, position, lag, in_hand, parked, replaying, members
+                    name,
+                    str(state.wanted),
+                    state.start,
+                    position,
+                    lag,
+                    in_hand,
+                    parked,
+                    replaying,
+                    members,
+                    unstored,
                 )
             )
         return found
@@ -220,10 +236,23 @@ class Consumers:
                 found.append(
                     f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
                 )
+            waits = group.saver.unstored()
+            if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
+                why = "the writer has not come to it" if waits.error is None else str(waits.error)
+                found.append(
+                    f"what consumer {group.name!r} answered has not been stored for {waits.seconds:.1f} s, and a crash "
+                    f"would bring {group.unstored()} deliveries again: {why}; it is tried again"
+                )
         for one in self._callbacks:
             if one.failure is not None:
                 found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
         return found
+
+    def look(self) -> None:
+        """Store what could not be stored. The supervisor's thread, at every tick."""
+        for group in list(self._groups.values()):
+            if not group.over:
+                group.saver.look()
 
     def parked(self, name: str) -> list[Parked]:
         """The parked streams of a name."""

@@ -106,6 +106,11 @@ class ConsumerGroup:
             replaying = sum(one.replaying for one in behind)
             return len(self._window), len(behind) - replaying, replaying
 
+    def unstored(self) -> int:
+        """Answers to deliveries, and other changes, that are not on disk."""
+        with self._lock:
+            return max(self._window.changes - self.saver.done, 0)
+
     def parked_streams(self) -> list[str]:
         """The names of the parked streams."""
         with self._lock:

@@ -51,6 +51,12 @@ class Attempts:
             if key in self._tried and key not in leaving
         }
 
+    def not_noted(self, keys: Iterable[bytes]) -> None:
+        """The notes of these could not be written: they are to be, later."""
+        self._changed.update(key for key in keys if key in self._tried)
+        if self._changed and self.note_at is None:
+            self.note_at = time.monotonic() + NOTED
+
     def forgetting(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """The notes to write when these leave the outbox."""
         return {self._keys.tried_of(key): None for key in keys if key in self._tried}

@@ -24,7 +24,7 @@ from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
-from actors.process.waiting import Deliver, Failing, Removed, Waiting
+from actors.process.waiting import Deliver, Failing, Noted, Removed, Waiting
 from actors.worker import Worker
 from actors.writer.steps import StepSuperseded
 from actors.writer.writing import WriteGateway
@@ -44,7 +44,7 @@ RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
 class OutboxActor(Worker):
-    """Messages: `Deliver`, `Removed`."""
+    """Messages: `Deliver`, `Removed`, `Noted`."""
 
     def __init__(
         self,
@@ -100,6 +100,9 @@ class OutboxActor(Worker):
         elif kind is Deliver:
             if message.again:
                 self._after = b""
+        elif kind is Noted:
+            if message.future.exception() is not None:
+                self._attempts.not_noted(message.keys)
         elif kind is not Tick:
             super().on_receive(message)
             return
@@ -257,8 +260,9 @@ class OutboxActor(Worker):
         leaving = {key for key, waiting in self._waiting.items() if waiting.leaving}
         notes = self._attempts.to_note(leaving)
         if notes:
-            plan = Plan(b"", Place(0, 0), 0, notes=notes)
-            self._writes.mailbox.put(plan.step(self._keys, self._values, None))
+            keys = [self._keys.due + key[len(self._keys.tried) :] for key in notes]
+            future = self._writes.put_step(lambda _outcomes: notes.items())
+            future.add_done_callback(lambda done: self.mailbox.put(Noted(keys, done)))
 
     # -- leaving the outbox -------------------------------------------------------------------
     def _finish(self, key: bytes, waiting: Waiting) -> None:

@@ -11,7 +11,7 @@ from actors.process.notes import OutboxEntry
 from actors.process.plan import Plan
 from actors.writer.steps import Outcomes
 
-__all__ = ["Deliver", "Failing", "Removed", "Waiting"]
+__all__ = ["Deliver", "Failing", "Noted", "Removed", "Waiting"]
 
 
 class Deliver(Request):
@@ -31,6 +31,16 @@ class Removed(Request):
     def __init__(self, taken: dict[bytes, Waiting], plan: Plan, future: Future[Outcomes]) -> None:
         self.taken = taken
         self.plan = plan
+        self.future = future
+
+
+class Noted(Request):
+    """The writer's answer to a step that stores how often effects failed."""
+
+    __slots__ = ("future", "keys")
+
+    def __init__(self, keys: list[bytes], future: Future[Outcomes]) -> None:
+        self.keys = keys
         self.future = future
 
 

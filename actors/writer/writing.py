@@ -286,3 +286,9 @@ class WriteGateway:
         step = Step(submissions, notes, guard)
         self._offer(step, time.monotonic() + timeout)
         return step.future
+
+    def put_step(self, notes: Callable[[Outcomes], Iterable[Note]]) -> Future[Outcomes]:
+        """Hand over a step without commands, past the mailbox's bound, which is for callers: they can wait. Any thread."""
+        step = Step([], notes)
+        self.mailbox.put(step)
+        return step.future

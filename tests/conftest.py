@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,13 @@ settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
 def store_path(tmp_path: Path) -> Path:
     """Where a test may have its store; nothing is there yet."""
     return tmp_path / "shop"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed and logged goes from one process to another, which lone surrogates do not."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

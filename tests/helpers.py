@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,13 @@ from typing import Any
 
 PATIENCE = 20.0
 """Seconds after which a test gives up; nothing takes that long unless it hangs."""
+
+
+def case_id(value: object) -> str:
+    """The name of a parameter's value: the same in every run, without the places of objects in memory."""
+    if isinstance(value, frozenset):
+        return f"frozenset of {', '.join(sorted(map(repr, value)))}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:

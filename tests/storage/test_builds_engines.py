@@ -301,7 +301,8 @@ def test_a_former_build_that_is_read_until_the_end_goes_with_closing(store_path:
         snapshot = store.snapshot()
         store.activate(store.start_build("texts").key)
         assert number_of(snapshot, "texts") == 3
-        assert number_of(store.snapshot(), "texts") == 0
+        with store.snapshot() as wanted:
+            assert number_of(wanted, "texts") == 0
         assert former.key in directories(store)
     assert former.key not in directories(store)
     assert snapshot.closed

@@ -21,7 +21,7 @@ from storage.engines.memory import MemoryStore
 from storage.engines.memory_saved import FILE
 from storage.errors import StatementRefused
 from storage.table_schema import ObjectSchema
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, case_id, wait_until
 
 totals = ObjectSchema("totals", dict)
 latest = ObjectSchema("latest", int)
@@ -168,7 +168,7 @@ class Tagged(dict[str, int]):
         (lambda: deque(maxlen=2), deque([1, 2, 3])),
         (Tagged, Tagged()),
     ],
-    ids=repr,
+    ids=case_id,
 )
 def test_what_would_come_back_as_something_else_is_filled_from_the_log(directory, caplog, factory, value):
     one = ObjectSchema("one", factory)

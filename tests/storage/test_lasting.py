@@ -14,6 +14,7 @@ import pytest
 
 from storage.codec import Codec
 from storage.errors import UnencodableValue
+from tests.helpers import case_id
 
 
 class Colour(enum.Enum):
@@ -92,7 +93,7 @@ def test_what_lasts_is_shared(value: Any) -> None:
     assert zone_of(CODEC.decode(CODEC.encode(value))) == zone_of(value)
 
 
-@pytest.mark.parametrize("value", NOT_LASTING, ids=repr)
+@pytest.mark.parametrize("value", NOT_LASTING, ids=case_id)
 def test_of_what_does_not_last_each_has_an_own_copy_as_decoding_gives_it(value: Any) -> None:
     assert not CODEC.lasting(value)
     own, again = CODEC.own(value), CODEC.own(value)

@@ -26,7 +26,7 @@ from actors import (
 from actors.testing import open_system
 from storage import EventLog, InvalidKey, KeyTooLong, UnencodableValue
 from tests.bank_domain import Open, Richest, balances
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, case_id, wait_until
 from tests.system.trouble import (
     MISDEEDS,
     Add,
@@ -143,7 +143,7 @@ def test_a_message_of_64_mib_is_refused_with_its_size(system):
         ({"metadata": {"user": object()}}, Exception),
         ({"colour": "red"}, TypeError),
     ],
-    ids=str,
+    ids=case_id,
 )
 def test_bad_options_of_a_command_are_refused(system, options, error):
     with pytest.raises(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pykka
@@ -58,11 +59,13 @@ def test_with_too_few_threads_every_opening_says_so_until_there_are_enough(store
 
 
 def test_an_actor_without_a_thread_is_not_among_the_running_ones(monkeypatch) -> None:
-    def none(*_: object) -> None:
+    def none(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
     ended: list[object] = []
-    monkeypatch.setattr("threading._start_new_thread", none)
+    # Its name since Python 3.13.
+    start = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+    monkeypatch.setattr(threading, start, none)
     with pytest.raises(LimitReached, match="no thread can be had for actor hand"):
         Worker.start("hand", Mailbox(), lambda *news: ended.append(news))
     assert pykka.ActorRegistry.get_all() == []

@@ -142,6 +142,7 @@ def test_no_order_is_paid_twice_shipped_unpaid_or_left_hanging_when_the_process_
 
 
 def test_the_check_finds_a_process_manager_that_does_things_twice(tmp_path: Path) -> None:
+    print(f"ONEWRITER_CRASH_SEED={SEED}")
     dice = random.Random(SEED)
     ledger = tmp_path / "ledger"
     for number in range(100):

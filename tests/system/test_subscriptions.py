@@ -14,7 +14,7 @@ from actors import System, UnknownMessage, WrongThread
 from actors.live.cursor import LogCursor
 from actors.live.filters import EventFilter, category_of
 from storage import InvalidKey
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, case_id, wait_until
 from tests.system.checks import read_log
 from tests.system.depot import (
     Increment,
@@ -78,7 +78,7 @@ def everything(filled) -> list:
         ({"category": "order", "tag": "of-o1"}, lambda one: one.stream == "order-o1"),
         ({"stream": "item-s0", "category": "order"}, lambda one: False),
     ],
-    ids=str,
+    ids=case_id,
 )
 @pytest.mark.parametrize("batch", [1, 3, 500])
 def test_a_filtered_subscription_gives_what_a_look_through_the_log_gives(

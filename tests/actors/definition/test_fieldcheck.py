@@ -14,6 +14,7 @@ import pytest
 
 from actors.definition.fieldcheck import FieldChecks
 from actors.errors import InvalidMessage
+from tests.helpers import case_id
 
 Sku = NewType("Sku", str)
 
@@ -154,7 +155,7 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), FITTING, ids=str)
+@pytest.mark.parametrize(("annotation", "value"), FITTING, ids=case_id)
 def test_a_fitting_value_is_let_through(annotation, value):
     check(annotation, value)
 

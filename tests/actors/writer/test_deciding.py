@@ -23,6 +23,7 @@ from actors.writer.states import StateCache
 from actors.writer.submissions import SubmissionMaker
 from storage import CommandRecord
 from tests.bank_domain import Account, Deposit, Measured, Moved, Note, Noted, Open, Opened, Transfer, bank
+from tests.helpers import case_id
 
 
 class Writer:
@@ -296,12 +297,12 @@ def test_events_come_alone_in_a_list_or_from_a_generator(decider):
     assert receipt.versions == {"thing-a": 1}
 
 
-@pytest.mark.parametrize("nothing", [None, [], (), iter([])], ids=repr)
+@pytest.mark.parametrize("nothing", [None, [], (), iter([])], ids=case_id)
 def test_nothing_comes_in_several_forms(nothing):
     assert outcome_of(lambda *_: nothing).events == ()
 
 
-@pytest.mark.parametrize("rubbish", [42, True, object(), "text", [None], {"a": 1}], ids=repr)
+@pytest.mark.parametrize("rubbish", [42, True, object(), "text", [None], {"a": 1}], ids=case_id)
 def test_what_is_no_event_fails_the_command(rubbish):
     only(outcome_of(lambda *_: rubbish), DeciderFailed)
 

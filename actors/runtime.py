@@ -113,7 +113,13 @@ class Runtime:
         )
         self.children: dict[str, Child] = {}
         self.writes = WriteGateway(
-            domain, log, Mailbox(settings.mailbox_size), self.executor, self._deciding, self.calls
+            domain,
+            log,
+            Mailbox(settings.mailbox_size),
+            self.executor,
+            self._deciding,
+            self.calls,
+            self.progress,
         )
         self.consumers = Consumers(log, self.progress, self.writes, self.calls)
         self.processes = Processes(domain, log, self.writes, self.progress, self.calls, settings.busy_limit)

@@ -137,7 +137,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         """
         if self._refusal is _forked:
             raise _forked()
-        refuse_in_actor("close")
+        refuse_in_actor("close", self._runtime.progress)
         self._refusal = _closed
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
         closing = self._closing
@@ -171,7 +171,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        refuse_in_actor("close")  # the thread that is to close it would not know whose it waits for
+        refuse_in_actor(
+            "close", self._runtime.progress
+        )  # the thread that is to close it would not know whose it waits for
         await super().__aexit__(kind, value, trace)
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
@@ -21,7 +21,10 @@ from actors.running import Slot
 from storage import LimitReached
 from storage.shown import shown
 
-__all__ = ["ActorKilled", "Kill", "Worker", "as_actor", "refuse_in_actor", "tell"]
+if TYPE_CHECKING:
+    from actors.replicas.progress import Progress
+
+__all__ = ["ActorKilled", "Kill", "Worker", "as_courier", "refuse_in_actor", "tell"]
 
 logger = logging.getLogger("onewriter.actors")
 
@@ -30,25 +33,38 @@ class ActorKilled(Exception):
     """An operator or a test asked an actor to die."""
 
 
-_threads: dict[int, str] = {}
-"""The actors' threads of this process, by identity, with the actor's name."""
+_threads: dict[int, tuple[str, Progress | None]] = {}
+"""The actors' threads of this process, by identity, with the actor's name; and those of couriers, which nobody waits for
+but their own system, with what tells that one from others."""
 
 
-def refuse_in_actor(call: str) -> None:
-    """Raise `WrongThread` when an actor's own thread is about to wait for an actor: perhaps for itself."""
-    name = _threads.get(threading.get_ident())
-    if name is not None:
+def refuse_in_actor(call: str, system: Progress) -> None:
+    """Raise `WrongThread` where a thread is about to wait for a system that perhaps waits for it.
+
+    An actor may wait for no system: another one may wait for its own in the same way. An effect's handler runs in a thread
+    that its own system alone may wait for, when it closes or comes to rest. `system` is that of the call.
+    """
+    found = _threads.get(threading.get_ident())
+    if found is None:
+        return
+    name, own = found
+    if own is None:
         raise WrongThread(
             f"{call}() was called in the thread of actor {name}, by a decider, an evolver, a projection, a query or "
             "a callback: it might wait for itself for ever; read with read() or the view that you are given, and "
             "execute from a thread of your own, after a subscription told you of an event"
         )
+    if own is system:
+        raise WrongThread(
+            f"{call}() was called by the handler of an effect of {name}, on its own system, which perhaps waits for it: "
+            "return the commands that it is to execute; another system's methods may be called"
+        )
 
 
 @contextmanager
-def as_actor(name: str) -> Iterator[None]:
-    """Have the thread at hand count as that of an actor: what it runs may not wait for the system."""
-    _threads[threading.get_ident()] = name
+def as_courier(name: str, system: Progress | None) -> Iterator[None]:
+    """Have the thread at hand count as one that `system` may wait for, or as an actor's for None."""
+    _threads[threading.get_ident()] = name, system
     try:
         yield
     finally:
@@ -111,7 +127,7 @@ class Worker(pykka.ThreadingActor):
 
     def _actor_loop(self) -> None:
         threading.current_thread().name = f"onewriter-{self.name}"
-        _threads[threading.get_ident()] = self.name
+        _threads[threading.get_ident()] = self.name, None
         try:
             super()._actor_loop()
         finally:

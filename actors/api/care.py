@@ -76,7 +76,7 @@ class CareCalls(Calls):
         Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
         """
         runtime = self._running()
-        refuse_in_actor("wait_applied")
+        refuse_in_actor("wait_applied", self._running().progress)
         checked_timeout(timeout, "wait_applied")
         target = runtime.progress.head if after is None else position_of(after)
         runtime.wait_applied(target, timeout)
@@ -88,7 +88,7 @@ class CareCalls(Calls):
         Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
         """
         runtime = self._running()
-        refuse_in_actor("kill")
+        refuse_in_actor("kill", self._running().progress)
         checked_timeout(timeout, "kill")
         return runtime.supervisor.kill(name, timeout)
 
@@ -117,7 +117,7 @@ class CareCalls(Calls):
         build stops at an event (what served before still does), `UnknownMessage`, `WrongThread`.
         """
         runtime = self._running()
-        refuse_in_actor("rebuild")
+        refuse_in_actor("rebuild", self._running().progress)
         if timeout is not None:
             checked_timeout(timeout, "rebuild")
         name = checked_model(model, runtime.domain, "rebuild").name
@@ -131,7 +131,7 @@ class CareCalls(Calls):
         Raises as `rebuild` does.
         """
         runtime = self._running()
-        refuse_in_actor("wait_rebuilt")
+        refuse_in_actor("wait_rebuilt", self._running().progress)
         if timeout is not None:
             checked_timeout(timeout, "wait_rebuilt")
         name = checked_model(model, runtime.domain, "wait_rebuilt").name
@@ -155,7 +155,7 @@ class CareCalls(Calls):
         not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
         """
         runtime = self._running()
-        refuse_in_actor("skip")
+        refuse_in_actor("skip", self._running().progress)
         name = checked_model(model, runtime.domain, "skip").name
         checked_timeout(timeout, "skip")
         if not isinstance(reason, str):

@@ -37,7 +37,7 @@ class ProcessCalls(Calls):
         Timers that are not due are not waited for. Returns the position that everything is handled up to. Raises
         `ConsistencyTimeout`, or `ProcessStopped` where waiting is in vain.
         """
-        refuse_in_actor("wait_processes")
+        refuse_in_actor("wait_processes", self._running().progress)
         checked_timeout(timeout, "wait_processes")
         return self._running().processes.wait(timeout)
 
@@ -46,7 +46,7 @@ class ProcessCalls(Calls):
 
         `reason` is kept with it. Raises `NotStopped` when it is not stopped, or at something else than an input.
         """
-        refuse_in_actor("skip_process")
+        refuse_in_actor("skip_process", self._running().progress)
         checked_timeout(timeout, "skip_process")
         checked_text("skip_process", "reason", reason)
         return self._running().processes.skip(name, reason, timeout)
@@ -64,7 +64,7 @@ class ProcessCalls(Calls):
 
         Raises `NotStopped` for one that is not set aside.
         """
-        refuse_in_actor("retry_instance")
+        refuse_in_actor("retry_instance", self._running().progress)
         checked_timeout(timeout, "retry_instance")
         checked_text("retry_instance", "key", key)
         return self._running().processes.retry_instance(name, key, timeout)
@@ -74,7 +74,7 @@ class ProcessCalls(Calls):
 
         `reason` is kept with it. What waits behind it is handled then. Raises `NotStopped` for one that is not set aside.
         """
-        refuse_in_actor("skip_instance")
+        refuse_in_actor("skip_instance", self._running().progress)
         checked_timeout(timeout, "skip_instance")
         checked_text("skip_instance", "key", key)
         checked_text("skip_instance", "reason", reason)
@@ -86,13 +86,13 @@ class ProcessCalls(Calls):
 
     def retry_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
         """Deliver a parked effect again; `key` is its own, as `effects` shows it. Raises `UnknownName` for another."""
-        refuse_in_actor("retry_effect")
+        refuse_in_actor("retry_effect", self._running().progress)
         checked_timeout(timeout, "retry_effect")
         self._running().processes.release(name, key, timeout, drop=False)
 
     def drop_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
         """Give a parked effect up for good. Raises `UnknownName` for a key that is not parked."""
-        refuse_in_actor("drop_effect")
+        refuse_in_actor("drop_effect", self._running().progress)
         checked_timeout(timeout, "drop_effect")
         self._running().processes.release(name, key, timeout, drop=True)
 

@@ -68,7 +68,7 @@ class Delivery:
         can be settled: this returns False, and with `wait` raises `SystemClosed`.
         """
         if wait:
-            refuse_in_actor("ack")
+            refuse_in_actor("ack", self._group.progress)
         made, stored = self._ack()
         if wait:
             self._require_open()
@@ -206,7 +206,7 @@ class Consumer(Block):
                 if self._ended:
                     raise StopIteration
                 if not again:
-                    refuse_in_actor("consumer")
+                    refuse_in_actor("consumer", self._group.progress)
                     wake.wait(self._left())
             finally:
                 self._disarm(wake)

@@ -152,7 +152,7 @@ class Consumers:
         }
 
     def _make(self, opening: Opening) -> ConsumerGroup:
-        refuse_in_actor("consumer")
+        refuse_in_actor("consumer", self._progress)
         name, start = opening.name, "beginning" if opening.start is None else opening.start
         through = start if isinstance(start, int) else {"beginning": 0, "now": self._progress.head}[start]
         state = GroupState(opening.wanted, start, through, [])
@@ -263,7 +263,7 @@ class Consumers:
 
     def replay(self, name: str, stream: str | None) -> int:
         """Have parked streams delivered again, and that stored; returns how many."""
-        refuse_in_actor("replay_parked")
+        refuse_in_actor("replay_parked", self._progress)
         group = self.group(name)
         if stream is not None:
             self._require_parked(group, stream)
@@ -273,7 +273,7 @@ class Consumers:
 
     def discard(self, name: str, stream: str, following: bool) -> None:
         """Give up what is parked in a stream, and have that stored."""
-        refuse_in_actor("discard_parked")
+        refuse_in_actor("discard_parked", self._progress)
         group = self.group(name)
         if not group.discard(stream, following):
             self._require_parked(group, stream)
@@ -287,7 +287,7 @@ class Consumers:
 
     def delete(self, name: str) -> None:
         """Forget a name: its consumers end, its position and what it parked are gone."""
-        refuse_in_actor("delete_consumer")
+        refuse_in_actor("delete_consumer", self._progress)
         with self._lock:
             group = self.group(name)
             self._finish(group.retire(), f"deleting consumer {name!r}")

@@ -77,7 +77,7 @@ class Subscription(Block):
             if self._ended:
                 raise StopIteration
             if self._at_head():
-                refuse_in_actor("subscribe")
+                refuse_in_actor("subscribe", self._progress)
                 wake = ThreadWake()
                 try:
                     if self._arm(wake) and not wake.wait(self._deadline.left()):

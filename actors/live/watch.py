@@ -88,7 +88,7 @@ class Watch(Block, Generic[Result]):
             try:
                 ready = self._arm(wake)
                 if not ready and not self._ended:
-                    refuse_in_actor("watch")
+                    refuse_in_actor("watch", self._runtime.progress)
                     self._ended = not wake.wait(self._deadline.left())
                     self._armed = self._ended or self._closed
             finally:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.process.notes import OutboxEntry
+from actors.replicas.progress import Progress
 from actors.running import Calls, Slot
-from actors.worker import as_actor
+from actors.worker import as_courier
 
 __all__ = ["MOST", "SLOW", "Couriers"]
 
@@ -44,8 +45,13 @@ class Couriers:
         told: Callable[[], None],
         most: int = MOST,
         slow: float = SLOW,
+        system: Progress | None = None,
     ) -> None:
-        """`told()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run."""
+        """`told()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run.
+
+        `system` is the one whose effects these are: they may not wait for it.
+        """
+        self._system = system
         self.send: Callable[[OutboxEntry], list[Any]] = _nobody
         """Delivers one; set by the outbox's actor before it gives a run."""
         self._manager = manager
@@ -140,7 +146,7 @@ class Couriers:
 
     # -- the couriers' threads ---------------------------------------------------------------
     def _work_on(self, slot: Slot) -> None:
-        with as_actor(f"outbox-{self._manager}"):
+        with as_courier(f"process manager {self._manager!r}", self._system):
             while (run := self._next(slot)) is not None:
                 for place, (key, entry) in enumerate(run, 1):
                     outcome: Outcome

@@ -80,7 +80,7 @@ class Processes:
                 Desk(moved, calls.slot("handler", f"process manager {name!r}", handled)),
                 Mailbox(),
                 outbox,
-                Couriers(name, calls, partial(outbox.put, Deliver())),
+                Couriers(name, calls, partial(outbox.put, Deliver()), system=progress),
                 delivers,
             )
             self._enter(running)

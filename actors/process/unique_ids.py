@@ -23,7 +23,9 @@ LONGEST_KEY = 150
 MARK_BYTES = 12
 
 RESERVED = re.compile(r"([A-Za-z0-9_.-]+):(?:[0-9]+:.+|[0-9a-f]{32}(?::.*)?)", re.DOTALL)
-"""What the ids of managers' commands and effects look like, and looked like before they had marks."""
+"""What the ids of managers' commands look like, and looked like before they had marks."""
+EFFECT = re.compile(r":e[0-9]+(?::[0-9a-f]{24})?\Z")
+"""The end of an effect's key, and of no command's id: a key may be the id of a command in a store that it is passed on to."""
 
 
 class UniqueIds:
@@ -40,9 +42,14 @@ class UniqueIds:
             decision.commands = [Issued(f"{one.id}:{mark}", one.message) for one in decision.commands]
         if decision.effects:
             decision.effects = [
-                Issued(f"{one.id}:{self._mark(input, one)}", one.message, one.name)
-                for one in decision.effects
+                Issued(self._key(number, input, one), one.message, one.name)
+                for number, one in enumerate(decision.effects)
             ]
+
+    def _key(self, number: int, input: Input, effect: Issued) -> str:
+        # An id that was too long is a digest.
+        named = effect.id if EFFECT.search(effect.id) else f"{effect.id}:e{number}"
+        return f"{named}:{self._mark(input, effect)}"
 
     def _mark(self, input: Input, effect: Issued | None = None) -> str:
         origin = [
@@ -66,7 +73,7 @@ class UniqueIds:
 def refuse_reserved(command_id: str, managers: Collection[str]) -> None:
     """Raise `InvalidMessage` for a caller's command id that could be that of a command of one of these managers."""
     found = RESERVED.fullmatch(command_id)
-    if found is not None and found[1] in managers:
+    if found is not None and found[1] in managers and not EFFECT.search(command_id):
         raise InvalidMessage(
             f"command_id={command_id[:100]!r} has the form of the ids that process manager {found[1]!r} gives its "
             "commands, and could be taken for one; put something else in front of it"

@@ -98,7 +98,7 @@ class ReadGateway:
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """The results, all on one snapshot, and what it showed."""
-        refuse_in_actor("query")
+        refuse_in_actor("query", self._progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
@@ -116,7 +116,7 @@ class ReadGateway:
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop, nor a thread."""
-        refuse_in_actor("aquery")
+        refuse_in_actor("aquery", self._progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer

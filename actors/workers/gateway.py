@@ -36,7 +36,7 @@ class FarGateway(ReadGateway):
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `ReadGateway.query`."""
-        refuse_in_actor("query")
+        refuse_in_actor("query", self._progress)
         job, timeout = self._job(queries, options)
         assert isinstance(job, FarJob)
         if len(job.queries) > 1 and (answer := self._shared(job)) is not None:

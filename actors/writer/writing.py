@@ -21,6 +21,7 @@ from actors.errors import (
 )
 from actors.mailbox import Mailbox
 from actors.messages import Bulk, Receipt, Submission, receipt_or_error
+from actors.replicas.progress import Progress
 from actors.reply import Reply
 from actors.running import Calls
 from actors.worker import refuse_in_actor
@@ -48,8 +49,10 @@ class WriteGateway:
         executor: Callable[[], ThreadPoolExecutor],
         deciding: Callable[[], bool],
         calls: Calls,
+        progress: Progress,
     ) -> None:
         """`deciding` tells whether a decider runs at this moment, in the writer's thread; `calls` shows middleware that runs."""
+        self._progress = progress
         self._domain = domain
         self._history = history
         self.mailbox = mailbox
@@ -61,7 +64,7 @@ class WriteGateway:
     # -- one command -------------------------------------------------------------------------
     def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
         """Hand over and wait; `timeout` seconds bound the whole of it."""
-        refuse_in_actor("execute")
+        refuse_in_actor("execute", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._goes_straight(options):
@@ -75,7 +78,7 @@ class WriteGateway:
     def submit(self, command: Any, options: dict[str, Any]) -> Future[Receipt]:
         """Hand over, waiting up to `timeout` seconds for room in the mailbox; the future has the receipt."""
         if self._deciding():
-            refuse_in_actor("submit")
+            refuse_in_actor("submit", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._goes_straight(options):
@@ -93,7 +96,7 @@ class WriteGateway:
 
     def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
         """As `execute`, to be awaited: holds up neither the event loop nor a thread."""
-        refuse_in_actor("aexecute")
+        refuse_in_actor("aexecute", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._goes_straight(options):
@@ -194,7 +197,7 @@ class WriteGateway:
     # -- many --------------------------------------------------------------------------------
     def execute_many(self, commands: Iterable[Any], options: dict[str, Any]) -> list[Receipt | Exception]:
         """Each command's receipt or error, in order; commands of one chunk travel and commit together."""
-        refuse_in_actor("execute_many")
+        refuse_in_actor("execute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._domain.command_middleware:
@@ -218,7 +221,7 @@ class WriteGateway:
         self, commands: Iterable[Any], options: dict[str, Any]
     ) -> list[Receipt | Exception]:
         """As `execute_many`, without holding up the event loop for more than one chunk, nor a thread."""
-        refuse_in_actor("aexecute_many")
+        refuse_in_actor("aexecute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._domain.command_middleware:
@@ -257,7 +260,7 @@ class WriteGateway:
     # -- facts without a command -------------------------------------------------------------
     def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
         """Write events that come from outside, through the same queue and in the same order as commands."""
-        refuse_in_actor("append")
+        refuse_in_actor("append", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         submission = self._make.of_facts(stream, events, options)

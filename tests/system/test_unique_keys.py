@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -168,6 +169,20 @@ def test_a_callers_command_id_cannot_be_one_of_a_managers(store_path: Path, id: 
         assert system.position == 0
 
 
+def test_the_key_of_an_effect_is_the_id_of_a_command_in_another_store_of_the_same_domain(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "other", jobs_of()) as other:
+        world = World(
+            send=lambda _payload, key: other.execute(Begin("from a", "idle"), command_id=key) and None
+        )
+        with opened(tmp_path / "own", jobs_of(world)) as own:
+            own.execute(Begin("a"))
+            own.wait_processes()
+        [(_, key)] = world.sent
+        assert other.execute(Begin("from a", "idle"), command_id=key).last == other.position == 1
+
+
 def test_other_command_ids_are_the_callers_own(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         for number, id in enumerate(
@@ -281,4 +296,5 @@ def test_keys_are_short_and_plain_however_long_their_way_was(store_path: Path) -
         system.wait_processes()
         assert events_of(system, Went)
     assert len(set(keys)) == 61
+    assert all(re.fullmatch(r"w{60}:.*:e0:[0-9a-f]{24}", key) for key in keys)
     assert all(key.isascii() and key.isprintable() and len(key) <= LONGEST_KEY for key in keys)

@@ -12,6 +12,7 @@ import pytest
 
 from actors import CommandTimeout, DeciderFailed, Domain, QueryFailed, Rejected, System, WrongThread
 from tests.helpers import PATIENCE, wait_until
+from tests.system.jobs import Begin, Worked, World, jobs_of
 
 
 class Lab:
@@ -185,3 +186,76 @@ def test_a_rejection_is_the_deciders_own(lab: Lab) -> None:
     lab.decide = decide
     with pytest.raises(Rejected, match="no"):
         lab.system.execute(lab.grow("a"))
+
+
+# -- two systems in one process ------------------------------------------------------------------
+CALLS: dict[str, Callable[[System], Any]] = {
+    "execute": lambda other: other.execute(Begin("from outside", "idle")).stream,
+    "submit": lambda other: other.submit(Begin("from outside", "idle")).result(PATIENCE).stream,
+    "execute_many": lambda other: [one.stream for one in other.execute_many([Begin("from outside", "idle")])],
+    "aexecute": lambda other: asyncio.run(other.aexecute(Begin("from outside", "idle"))).stream,
+    "append": lambda other: other.append("desk-x", [Worked("x", "")]).stream,
+    "wait_processes": lambda other: other.wait_processes(),
+    "wait_applied": lambda other: other.wait_applied(),
+    "subscribe": lambda other: list(other.subscribe(timeout=0.001)),
+    "consumer": lambda other: list(other.consumer("mail", timeout=0.001)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_effect_may_call_another_system_and_not_its_own(tmp_path: Path, name: str) -> None:
+    call = CALLS[name]
+    outcomes: list[Any] = []
+    systems: list[System] = []
+
+    def send(_payload: Any, _key: str) -> None:
+        for system in systems:
+            try:
+                outcomes.append(call(system))
+            except WrongThread as error:
+                outcomes.append(error)
+
+    with (
+        System.open(tmp_path / "other", jobs_of(), replicas=1) as other,
+        System.open(tmp_path / "own", jobs_of(World(send=send)), replicas=1) as own,
+    ):
+        systems += [own, other]
+        own.execute(Begin("a"))
+        own.wait_processes()
+        refused, answer = outcomes
+        if name == "submit":  # which does not wait
+            assert refused == answer
+        else:
+            assert isinstance(refused, WrongThread)
+            assert f"{name}() was called by the handler of an effect of process manager 'worker'" in str(
+                refused
+            )
+        assert not isinstance(answer, WrongThread)
+        assert own.effects("worker") == []
+
+
+def test_an_effect_may_open_and_close_another_system(tmp_path: Path) -> None:
+    def send(_payload: Any, _key: str) -> None:
+        with System.open(tmp_path / "other", jobs_of(), replicas=1) as other:
+            other.execute(Begin("from outside", "idle"))
+
+    world = World(send=send)
+    with System.open(tmp_path / "own", jobs_of(world), replicas=1) as own:
+        own.execute(Begin("a"))
+        own.wait_processes()
+        assert len(world.sent) == 1
+    with System.open(tmp_path / "other", jobs_of(), replicas=1) as other:
+        assert other.position == 1
+
+
+def test_a_decider_or_a_query_may_call_no_system_since_two_could_wait_for_each_other(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with System.open(tmp_path / "other", jobs_of(), replicas=1) as other:
+        for call in (lambda: other.execute(Begin("a")), lambda: other.wait_processes()):
+            lab.decide = lab.ask = call  # type: ignore[assignment]
+            with pytest.raises(DeciderFailed, match="WrongThread"):
+                lab.system.execute(lab.grow("outer"))
+            with pytest.raises((WrongThread, QueryFailed), match=r"replica-1\.query-1"):
+                lab.system.query(lab.query())
+        assert other.position == 0

@@ -120,7 +120,8 @@ class ProcessHealth:
     """One process manager; `position` is what it has handled, `lag` what it has not, and `lag_seconds` the age of the
     oldest of that.
 
-    `effects` wait to be delivered, `parked` ones were given up; `rejections` found no handler since the opening.
+    `effects` wait to be delivered, `parked` ones were given up; `rejections` of its commands found no handler, in all the
+    store's time, and `last_rejections` are the last few of them, with their commands.
     `rebuilding` is the position that its states are being built up to, `stopped_at` the input that it fails on with
     `failure`, a traceback, and `trouble` why a step is tried again. `quarantined` instances are set aside since they failed,
     `quarantine` says where the first few of them did, and why.
@@ -142,6 +143,7 @@ class ProcessHealth:
     quarantined: int = 0
     quarantine: tuple[str, ...] = ()
     lag_seconds: float = 0.0
+    last_rejections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from actors.process.plan import (
 from actors.process.quarantine import Quarantine
 from actors.process.rebuilding import Rebuilding
 from actors.process.spec import EventRule, ProcessSpec
+from actors.process.unheard import counted
 from actors.process.unique_ids import UniqueIds
 from actors.running import Slot
 from storage import RecordedEvent
@@ -48,7 +49,7 @@ class Book(Ledger):
 
     def __init__(self, spec: ProcessSpec, codec: Codec, notes: Notes, handling: Slot | None = None) -> None:
         """`handling` shows the handler that runs."""
-        super().__init__(spec.name, codec, notes)
+        super().__init__(spec.name, spec.version, codec, notes)
         self.handling = handling or Slot("handler")
         self.spec = spec
         self.written = self.place.position
@@ -208,6 +209,8 @@ class Book(Ledger):
             return None
         if live and decision is not None:
             self._ids.give(input, decision)
+        if decision is None and live:
+            plan.unheard.append(input)
         submissions, refused = submissions_of(decision, input, make) if live else ([], [])
         entries = effects_of(decision, input, plan.now_us) if live else []
         instance = decision.instance if decision else self.instance(input.key)
@@ -223,6 +226,9 @@ class Book(Ledger):
         )
 
     def close(self, plan: Plan) -> Plan:
+        if plan.unheard:
+            self.unheard = counted(self.unheard, plan.unheard)
+            plan.notes[self.keys.unheard] = self.values.pack_unheard(self.unheard)
         self.place = self.place._replace(step=self.place.step + 1)
         plan.place = self.place
         plan.notes[self.keys.place] = self._guard = self.place.pack()

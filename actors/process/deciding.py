@@ -14,6 +14,7 @@ from typing import Any
 
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process.spec import Handlers, ProcessSpec, Rejection
+from actors.process.unreadable import Unreadable, class_of
 from actors.read_model import name_of
 from storage import RecordedEvent
 from storage.shown import shown
@@ -64,7 +65,10 @@ NO_INSTANCE = Instance()
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What an instance is told. `time_us` is when it came about; `causation` and `correlation` are handed on."""
+    """What an instance is told. `time_us` is when it came about; `causation` and `correlation` are handed on.
+
+    `version` is that of the manager that stored it, None for what this one made.
+    """
 
     kind: str
     id: str
@@ -74,6 +78,7 @@ class Input:
     causation: str | None
     correlation: str | None
     position: int = 0
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,8 @@ _DROPPED = Timer(0, "", None, None)
 def decide(spec: ProcessSpec, instance: Instance, input: Input) -> Decision | None:
     """What `spec` makes of an input; None where it has no handler for that in the instance's state.
 
-    Raises what the handler raises, and `DeciderFailed` where it returned something else than a state.
+    Raises what the handler raises, `DeciderFailed` where it returned something else than a state, and the `CodecError` of a
+    message that can't be read, where a handler takes that or where its class is gone and the version is not raised.
     """
     if input.kind == "timer":
         timers = tuple(one for one in instance.timers if one.id != input.id)
@@ -272,6 +278,9 @@ def decide(spec: ProcessSpec, instance: Instance, input: Input) -> Decision | No
     handlers = _handlers(spec, input)
     key = None if instance.state is None else type(instance.state)
     handler = handlers.get(key)
+    unreadable = _unreadable(input)
+    if unreadable is not None and (handler is not None or _lost(spec, input, unreadable)):
+        raise unreadable.error
     if handler is None:
         return Decision(instance) if input.kind == "timer" else None
     do = Do(spec, input, instance)
@@ -286,5 +295,15 @@ def _handlers(spec: ProcessSpec, input: Input) -> Handlers:
     if input.kind == "event":
         return spec.events[type(input.message)].handlers
     if input.kind == "rejection":
-        return spec.rejections.get(type(input.message.command), {})
-    return spec.timers.get(type(input.message), {})
+        return spec.rejections.get(class_of(input.message.command), {})  # type: ignore[arg-type]
+    return spec.timers.get(class_of(input.message), {})  # type: ignore[arg-type]
+
+
+def _unreadable(input: Input) -> Unreadable | None:
+    message = input.message.command if input.kind == "rejection" else input.message
+    return message if isinstance(message, Unreadable) else None
+
+
+def _lost(spec: ProcessSpec, input: Input, message: Unreadable) -> bool:
+    """Whether a class is gone since the manager of this very version stored a message of it."""
+    return message.cls is None and (input.version is None or input.version >= spec.version)

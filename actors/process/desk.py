@@ -59,8 +59,6 @@ class Status:
     next_due: int | None = None
     quarantined: int = 0
     """Instances that are set aside."""
-    rejections: int = 0
-    """Rejections since the opening that no handler took."""
 
 
 class Desk:

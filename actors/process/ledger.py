@@ -24,9 +24,9 @@ __all__ = ["Ledger"]
 class Ledger:
     """What one incarnation of a manager knows. Made anew from the notes whenever a step did not go as planned."""
 
-    def __init__(self, name: str, codec: Codec, notes: Notes) -> None:
+    def __init__(self, name: str, version: int, codec: Codec, notes: Notes) -> None:
         self.keys = Keys(name)
-        self.values = Values(codec)
+        self.values = Values(codec, version)
         self._notes = notes
         place = notes.note(self.keys.place)
         about = notes.note(self.keys.about)
@@ -39,6 +39,9 @@ class Ledger:
         self.inputs = deque(self.values.input(value) for _, value in notes.notes(self.keys.inputs))
         self.skipped = ids_of(notes.notes(self.keys.skips), self.keys.skips)
         self.skipping: dict[str, tuple[str, str]] = {}
+        self.unheard = self.values.unheard(notes.note(self.keys.unheard))
+        self.timer_keys: dict[str, str] | None = None
+        """Which instance has which timer, by its id, where somebody asks for that."""
         self.instances: dict[str, Instance] = {}
         self.timers = TimerQueue(self.keys, notes)
 
@@ -102,6 +105,8 @@ class Ledger:
         for timer in decision.timers_set:
             plan.notes[self.keys.timer(timer)] = utf8(key)
             self.timers.add(timer, key)
+            if self.timer_keys is not None:
+                self.timer_keys[timer.id] = key
         more = len(instance.timers) - len(before.timers)
         if added or more:
             position, step, instances, timers, quarantined = self.place

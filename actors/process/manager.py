@@ -34,9 +34,10 @@ from actors.process.requests import (
     StepDone,
     Wake,
 )
-from actors.process.showing import count_unheard, status_of
+from actors.process.showing import status_of
 from actors.process.spec import ProcessSpec
 from actors.process.troubles import Troubles
+from actors.process.unheard import log_unheard
 from actors.worker import Worker
 from actors.writer.steps import StepSuperseded
 from actors.writer.writing import WriteGateway
@@ -50,6 +51,7 @@ AHEAD = 2
 """Steps that may be on their way at once: one is decided while the disk has the other. More bring nothing."""
 INPUTS = 200
 """Inputs in one step, about; its commands are decided and committed together."""
+STORED = "what it has stored"
 LOOK = 30.0
 """Seconds after which a timer's time is compared with the wall clock again, which may have been set."""
 
@@ -88,7 +90,6 @@ class ManagerActor(Worker):
         self._troubles = Troubles(spec.name)
         self._skips = Skips()
         self._care = Care(spec.name, Keys(spec.name), log, self._skips)
-        self._rejections = 0
         self._rebuilding = False
 
     def on_start(self) -> None:
@@ -144,6 +145,9 @@ class ManagerActor(Worker):
             except InputFailed as failed:
                 self._halt(failed.id, failed.what, failed.error)
                 break
+            except OnewriterError as error:  # Bytes that no codec wrote: nothing tells whose they are.
+                self._halt(self._troubles.stored, STORED, error)
+                break
             if plan is None:
                 quiet = not self._flight
                 if quiet:
@@ -170,7 +174,7 @@ class ManagerActor(Worker):
                 self._troubles.require_version(self._book.about.version, self._spec.version)
             except OnewriterError as error:
                 self._book = None
-                raise InputFailed(self._troubles.stored, "what it has stored", error) from error
+                raise InputFailed(self._troubles.stored, STORED, error) from error
             self._rebuilding = self._book.rebuilding
             self._book.failing = self._care.failing
             self._skip_again(self._book)
@@ -218,7 +222,7 @@ class ManagerActor(Worker):
     def _succeeded(self, plan: Plan) -> None:
         self._troubles.handled(plan.inputs)
         self._care.done(plan)
-        self._rejections += count_unheard(self._spec, plan)
+        log_unheard(self._spec.name, plan.unheard)
         if self._book is not None and not self._void:
             self._book.settle(plan)
             rebuilt = self._rebuilding and not self._book.rebuilding
@@ -282,7 +286,7 @@ class ManagerActor(Worker):
     # -- showing ------------------------------------------------------------------------------
     def _show(self, quiet: bool) -> None:
         desk = self._desk
-        desk.show(status_of(desk.status, self._book, self._troubles, self._rejections, quiet=quiet))
+        desk.show(status_of(desk.status, self._book, self._troubles, quiet=quiet))
 
     def _set_tick(self) -> None:
         """Be woken for the next try, or for the next timer."""

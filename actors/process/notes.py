@@ -3,7 +3,7 @@
 `pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began; `state/KEY`
 an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to be handled;
 `past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
-operator skipped. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
+operator skipped; `unheard` how many rejections no handler took, and the last of them. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
 it, an event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
 `outbox/NAME/tried/...` how often one failed. Numbers are big-endian, so that they sort.
 """
@@ -20,15 +20,19 @@ from actors.process.deciding import NO_INSTANCE, Input, Instance, Timer, input_o
 from actors.process.instance_keys import utf8
 from actors.process.order import Order
 from actors.process.spec import Rejection
+from actors.process.unreadable import Unreadable, plainly, read, stored
+from storage import CodecError
 from storage.codec import Codec
 from storage.limits import MAX_NAME_BYTES
 from storage.shown import shown
 
-__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Values"]
+__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard", "Values"]
 
 U64 = struct.Struct(">Q")
 U16 = struct.Struct(">H")
 EFFECT = struct.Struct(">QI")
+FIRST_VERSION = 1
+"""What goes for the version that stored an input, where the note does not tell: checkouts of old left it out."""
 
 
 class Notes(Protocol):
@@ -118,6 +122,13 @@ class Aside(NamedTuple):
     since_us: int = 0
 
 
+class Unheard(NamedTuple):
+    """How many rejections no handler took, and the last few of them in words."""
+
+    total: int = 0
+    last: tuple[str, ...] = ()
+
+
 class OutboxEntry(NamedTuple):
     """An effect to deliver; `id` is the key that its handler gets. `reason` is why it was parked.
 
@@ -153,6 +164,7 @@ class Keys:
         self.inputs = base + b"input/"
         self.pasts = base + b"past/"
         self.skips = base + b"skipped/"
+        self.unheard = base + b"unheard"
         self.quarantines = base + b"quarantine/"
         self.held = base + b"held/"
         self.due = f"outbox/{name}/due/".encode()
@@ -201,20 +213,24 @@ class Keys:
 
 
 class Values:
-    """What the notes hold, to and from bytes."""
+    """What the notes hold, to and from bytes. What can't be read for a class that is gone or changed is an `Unreadable`."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, version: int = FIRST_VERSION) -> None:
+        """`version` is the manager's, which what it stores goes on with."""
         self._codec = codec
+        self._version = version
 
     def own(self, value: Any) -> Any:
         """A value for somebody who may do with it what it likes; raises what the codec does for what can't be stored."""
-        return self._codec.own(value)
+        return value if isinstance(value, Unreadable) else self._codec.own(value)
 
     def own_input(self, input: Input) -> Input:
         """The same for what a handler is told."""
         said = message = input.message
-        if input.kind == "rejection":
+        if input.kind == "rejection" and not isinstance(said.command, Unreadable):
             message = Rejection(self.own(said.command), said.code, said.text, self.own(said.details))
+        elif input.kind == "rejection":
+            pass
         else:
             message = self.own(said)
         return input if message is said else replace(input, message=message)
@@ -233,20 +249,39 @@ class Values:
 
     def pack_instance(self, instance: Instance) -> bytes:
         """Raises what the codec does for a state that can't be stored."""
-        timers = [[one.due_us, one.id, one.message, one.correlation] for one in instance.timers]
+        timers = [[one.due_us, one.id, stored(one.message), one.correlation] for one in instance.timers]
         return self._codec.encode([instance.state, timers])
 
     def instance(self, value: bytes | None) -> Instance:
+        """Raises what the codec does for a state that can't be read."""
         if value is None:
             return NO_INSTANCE
-        state, timers = self._codec.decode(value)
+        try:
+            state, timers = self._codec.decode(value)
+        except CodecError as error:
+            state, timers = plainly(value)
+            state = read(self._codec, state)
+            if isinstance(state, Unreadable):
+                raise error
+            timers = [
+                (due, id, read(self._codec, message), correlation) for due, id, message, correlation in timers
+            ]
         return Instance(state, tuple(Timer(*one) for one in timers))
 
     def pack_input(self, input: Input) -> bytes:
         """Of a rejection or a timer; details that can't be stored are left out."""
+        version = self._version if input.version is None else input.version
         if input.kind == "timer":
             return self._codec.encode(
-                ["timer", input.key, input.time_us, input.id, input.message, input.correlation]
+                [
+                    "timer",
+                    input.key,
+                    input.time_us,
+                    input.id,
+                    stored(input.message),
+                    input.correlation,
+                    version,
+                ]
             )
         said = input.message
         for details in (dict(said.details), {}):
@@ -257,8 +292,9 @@ class Values:
                         input.key,
                         input.time_us,
                         input.causation,
-                        [said.command, said.code, said.text, details],
+                        [stored(said.command), said.code, said.text, details],
                         input.correlation,
+                        version,
                     ]
                 )
             except Exception:
@@ -267,10 +303,25 @@ class Values:
         raise AssertionError("unreachable")
 
     def input(self, value: bytes) -> Input:
-        kind, key, time_us, id, message, correlation = self._codec.decode(value)
+        try:
+            kind, key, time_us, id, message, correlation, *more = self._codec.decode(value)
+        except CodecError:
+            kind, key, time_us, id, message, correlation, *more = plainly(value)
+            message = read(self._codec, message) if kind == "timer" else self._rejection(message)
+        version = more[0] if more else FIRST_VERSION
         if kind == "timer":
-            return input_of_timer(key, Timer(time_us, id, message, correlation))
-        return input_of_rejection(id, key, Rejection(*message), time_us, correlation)
+            return replace(input_of_timer(key, Timer(time_us, id, message, correlation)), version=version)
+        rejection = input_of_rejection(id, key, Rejection(*message), time_us, correlation)
+        return replace(rejection, version=version)
+
+    def _rejection(self, message: list[Any]) -> list[Any]:
+        """What is said of a refused command whose class, or a class in the details, can't be read."""
+        command, code, text, details = message
+        readable, told = read(self._codec, command), read(self._codec, details)
+        if isinstance(told, Unreadable) and not isinstance(readable, Unreadable):
+            cls = type(readable)
+            return [Unreadable(cls.__name__, cls, told.error, command), code, text, details]
+        return [readable, code, text, details if isinstance(told, Unreadable) else told]
 
     def past(self, keys: Keys, key: bytes, value: bytes) -> Past:
         return Past(Order.of_past(key[len(keys.pasts) :]), self.input(value))
@@ -294,10 +345,23 @@ class Values:
         return silent, id, packed
 
     def pack_entry(self, entry: OutboxEntry) -> bytes:
-        return self._codec.encode(list(entry))
+        return self._codec.encode(list(entry._replace(payload=stored(entry.payload))))
 
     def entry(self, value: bytes) -> OutboxEntry:
-        return OutboxEntry(*self._codec.decode(value))
+        try:
+            return OutboxEntry(*self._codec.decode(value))
+        except CodecError:
+            entry = OutboxEntry(*plainly(value))
+            return entry._replace(payload=read(self._codec, entry.payload))
+
+    def pack_unheard(self, unheard: Unheard) -> bytes:
+        return self._codec.encode([unheard.total, list(unheard.last)])
+
+    def unheard(self, value: bytes | None) -> Unheard:
+        if value is None:
+            return Unheard()
+        total, last = self._codec.decode(value)
+        return Unheard(total, tuple(last))
 
     def pack_tried(self, tried: Tried) -> bytes:
         return self._codec.encode([tried.attempts, tried.text])

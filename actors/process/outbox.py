@@ -24,6 +24,7 @@ from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
+from actors.process.unreadable import Unreadable
 from actors.process.waiting import Deliver, Failing, Noted, Removed, Waiting
 from actors.worker import Worker
 from actors.writer.steps import StepSuperseded
@@ -75,7 +76,7 @@ class OutboxActor(Worker):
         self._hangs = hangs
         couriers.send = self._deliver
         self._keys = Keys(spec.name)
-        self._values = Values(domain.codec)
+        self._values = Values(domain.codec, spec.version)
         self._waiting: dict[bytes, Waiting] = {}
         self._after = b""
         self._failing: dict[str, Failing] = {}
@@ -213,7 +214,8 @@ class OutboxActor(Worker):
             waiting.results = outcome
             return
         effect = self._spec.effects.get(waiting.entry.name)
-        self._failed(key, waiting, outcome, 1 if effect is None else effect.attempts)
+        hopeless = effect is None or isinstance(waiting.entry.payload, Unreadable)
+        self._failed(key, waiting, outcome, 1 if effect is None or hopeless else effect.attempts)
 
     def _deliver(self, entry: OutboxEntry) -> list[Any]:
         """Run the handler; the commands that it returned. A courier's thread."""
@@ -222,6 +224,8 @@ class OutboxActor(Worker):
             raise InvalidMessage(
                 f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
             )
+        if isinstance(entry.payload, Unreadable):
+            raise entry.payload.error
         return self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
 
     def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:

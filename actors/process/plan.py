@@ -13,6 +13,7 @@ from actors.process.deciding import Decision, Input, Issued, input_of_rejection
 from actors.process.notes import Keys, OutboxEntry, Place, Values
 from actors.process.order import Order
 from actors.process.spec import Rejection
+from actors.process.unreadable import name_of
 from actors.writer.steps import Step
 from storage import RecordedEvent
 
@@ -82,6 +83,8 @@ class Plan:
     skipped: list[str] = field(default_factory=list)
     set_aside: list[tuple[str, str, BaseException]] = field(default_factory=list)
     """The instances that it sets aside, each with the input that failed and why."""
+    unheard: list[Input] = field(default_factory=list)
+    """The rejections among the inputs that no handler took."""
     retried: list[str] = field(default_factory=list)
     """The instances that were set aside and go on with it."""
     drained: dict[str, Order] = field(default_factory=dict)
@@ -138,8 +141,8 @@ def describe(input: Input) -> str:
     if input.kind == "event":
         return f"event {type(input.message).__name__} at position {input.position}"
     if input.kind == "rejection":
-        return f"the rejection of {type(input.message.command).__name__} {input.causation}"
-    name = "" if input.message is None else f" {type(input.message).__name__}"
+        return f"the rejection of {name_of(input.message.command)} {input.causation}"
+    name = "" if input.message is None else f" {name_of(input.message)}"
     return f"timer{name} {input.id}"
 
 

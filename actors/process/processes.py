@@ -40,7 +40,7 @@ Start = Callable[[Any], Any]
 T = TypeVar("T")
 
 SHOWN = 3
-"""How many of the instances that are set aside health names."""
+"""How many of the instances that are set aside health names, and of the rejections that no handler took."""
 
 
 class Processes:
@@ -183,6 +183,7 @@ class Processes:
         status = running.desk.status
         failure = status.failure
         quarantined = self._set_aside(running)
+        unheard = self._values.unheard(self._log.note(running.keys.unheard))
         return ProcessHealth(
             running.spec.name,
             running.spec.version,
@@ -192,7 +193,7 @@ class Processes:
             status.timers,
             len(self._log.notes(running.keys.due)),
             len(self._log.notes(running.keys.parked)),
-            status.rejections,
+            unheard.total,
             status.rebuilding,
             None if failure is None else failure.what,
             None if failure is None else failure.text,
@@ -200,6 +201,7 @@ class Processes:
             quarantined,
             tuple(one.text for one in self.quarantined(running.spec.name, SHOWN)) if quarantined else (),
             round(self._progress.lag_seconds(status.position), 6),
+            unheard.last[-SHOWN:],
         )
 
     def _set_aside(self, running: Running) -> int:

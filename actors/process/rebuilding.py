@@ -10,7 +10,9 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actors.process.notes import Notes, Past, Place
+from actors.process.deciding import Input, Timer
+from actors.process.notes import Notes, Past, Place, timer_of
+from actors.process.order import Order
 from actors.process.plan import Feed, InputFailed, Make, Plan
 from storage.codec import Codec
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rebuilding"]
 
+LAST = Order(1 << 63)
+"""After all others."""
 CHUNK = 1_000
 SCANNED = 10_000
 """Events that one step looks at."""
@@ -64,7 +68,7 @@ class Rebuilding:
             try:
                 past = self._next_past()
                 if past is not None and past[1].order.position <= book.place.position:
-                    self._hear(plan, past[1], make)
+                    self._hear(plan, past[1], feed, make)
                     self._pasts.popleft()
                     self._after = past[0]
                 elif book.place.position >= until:
@@ -92,18 +96,57 @@ class Rebuilding:
         else:
             book.handle(plan, input, make)
 
-    def _hear(self, plan: Plan, past: Past, make: Make) -> None:
+    def _hear(self, plan: Plan, past: Past, feed: Feed, make: Make) -> None:
         """A rejection, or the firing of a timer that the new version has set as well."""
         book, input = self._book, past.input
+        if input.kind == "timer":
+            key = self._setter(plan, input)
+            timer = book.timer(key, input.id)
+            if timer is None and past.order < self._aside_from(key):
+                return  # This version does not set it, or has cancelled it.
+            # What it tells is what the new version sets, whatever was stored; its handlers may know nothing of that.
+            told = timer or Timer(0, "", None, input.correlation)
+            input = replace(input, key=key, message=told.message, correlation=told.correlation)
+            if timer is not None:
+                plan.notes[book.keys.timer(timer)] = None  # It may be due at another time now.
+        else:
+            input = replace(input, key=self._asker(feed, input))
         if input.id in book.skipped:
             if input.kind == "timer":
                 book.forget_timer(plan, input.key, input.id)
             return
-        aside = book.quarantine.aside(input.key)
-        handled = aside is None or past.order < aside.order
-        if handled and input.kind == "timer" and book.timer(input.key, input.id) is None:
-            return
         book.handle(plan, input, make, past.order)
+
+    def _asker(self, feed: Feed, input: Input) -> str:
+        """The instance that asked for a refused command: its id begins with the position of the event that it goes back to."""
+        book = self._book
+        number = input.id.removeprefix(f"{book.spec.name}:").split(":")[0]
+        if not number.isdigit() or not 0 < int(number) <= book.place.position:
+            return input.key  # What goes back to it through many inputs has a digest there.
+        try:
+            event = book.of_event(feed.at(int(number)))
+        except InputFailed:
+            event = None
+        return input.key if event is None else event.key
+
+    def _aside_from(self, key: str) -> Order:
+        aside = self._book.quarantine.aside(key)
+        return LAST if aside is None else aside.order
+
+    def _setter(self, plan: Plan, input: Input) -> str:
+        """The instance whose timer fired: in this version events may be for other instances, told by another key."""
+        book = self._book
+        if book.timer(input.key, input.id) is not None:
+            return input.key
+        if book.timer_keys is None:
+            prefix = book.keys.timers
+            notes = dict(self._notes.notes(prefix)) | plan.notes
+            book.timer_keys = {
+                timer_of(note, prefix)[1]: value.decode("utf-8", "surrogatepass")
+                for note, value in notes.items()
+                if value is not None and note.startswith(prefix)
+            }
+        return book.timer_keys.get(input.id, input.key)
 
     def _next_past(self) -> tuple[bytes, Past] | None:
         if not self._pasts:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from actors.process.desk import Status
 
 if TYPE_CHECKING:
     from actors.process.book import Book
-    from actors.process.plan import Plan
-    from actors.process.spec import ProcessSpec
     from actors.process.troubles import Troubles
 
-__all__ = ["count_unheard", "status_of"]
-
-logger = logging.getLogger("onewriter.process")
+__all__ = ["status_of"]
 
 
-def status_of(
-    before: Status, book: Book | None, troubles: Troubles, rejections: int, *, quiet: bool
-) -> Status:
+def status_of(before: Status, book: Book | None, troubles: Troubles, *, quiet: bool) -> Status:
     """How a manager is; without its book, which is to be read anew, as it was `before`."""
     place = None if book is None else book.place
     waiting = 0 if book is None else len(book.inputs)
@@ -35,21 +28,4 @@ def status_of(
         trouble=troubles.why,
         next_due=None if book is None else book.next_due(),
         quarantined=before.quarantined if place is None else place.quarantined,
-        rejections=rejections,
     )
-
-
-def count_unheard(spec: ProcessSpec, plan: Plan) -> int:
-    """How many rejections of a step no handler takes; they are logged."""
-    unheard = [one for one in plan.rejected if type(one.message.command) not in spec.rejections]
-    for rejection in unheard:
-        refused = rejection.message
-        logger.warning(
-            "process manager %r: %s %s was rejected (%s: %s), and no on_rejected handler takes that",
-            spec.name,
-            type(refused.command).__name__,
-            rejection.causation,
-            refused.code,
-            refused.text,
-        )
-    return len(unheard)

@@ -1,0 +1,66 @@
+"""What is stored and can't be built any more, since its class is gone or has other fields: kept as it is, with its name.
+
+A release may drop or change a timer, or a command that was refused. What was stored of it is read as far as it can be: only
+a handler that asks for it meets the error. Written again, it has the bytes that it had. Pure; any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from storage import CodecError
+from storage.codec import Codec
+from storage.codec_values import MESSAGE
+
+__all__ = ["Unreadable", "class_of", "name_of", "plainly", "read", "stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A stored value: `name` is that of its class, `cls` the class that has it now, None for none, `stored` is for msgpack."""
+
+    name: str
+    cls: type | None
+    error: CodecError
+    stored: Any
+
+    def __repr__(self) -> str:
+        return f"{self.name} as it is stored"
+
+
+def plainly(value: bytes) -> Any:
+    """What the bytes hold, with all that is not msgpack's own left packed. Raises what `Codec.decode` does for foreign bytes."""
+    try:
+        return msgpack.unpackb(value, strict_map_key=False)
+    except Exception as error:
+        raise CodecError(f"{len(value)} stored bytes are not what the codec writes: {error}") from error
+
+
+def read(codec: Codec, value: Any) -> Any:
+    """The value of something that `plainly` gave, or an `Unreadable`."""
+    packed = msgpack.packb(value)
+    try:
+        return codec.decode(packed)
+    except CodecError as error:
+        name = type(value).__name__
+        if isinstance(value, msgpack.ExtType) and value.code == MESSAGE:
+            name = str(msgpack.unpackb(value.data, strict_map_key=False)[0])
+        return Unreadable(name, codec.registered.get(name), error, value)
+
+
+def stored(value: Any) -> Any:
+    """What to encode for a value."""
+    return value.stored if isinstance(value, Unreadable) else value
+
+
+def class_of(message: Any) -> type | None:
+    """The class of a message, None where it is gone."""
+    return message.cls if isinstance(message, Unreadable) else type(message)
+
+
+def name_of(message: Any) -> str:
+    """The name of a message's class, for messages."""
+    return message.name if isinstance(message, Unreadable) else type(message).__name__

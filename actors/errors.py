@@ -178,6 +178,10 @@ class DeciderFailed(ActorsError):
     """
 
 
+class Runaway(ActorsError):
+    """An instance of a process manager leads itself without end; it is set aside, and goes on slowly."""
+
+
 class MiddlewareFailed(ActorsError):
     """A middleware neither yielded nor returned an outcome nor raised."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from actors.process.deciding import Input, decide, input_of_event
+from actors.process.deciding import Input, Timer, decide, input_of_event
 from actors.process.instance_keys import checked_key
 from actors.process.ledger import Ledger
 from actors.process.notes import Notes
@@ -28,17 +28,21 @@ from actors.process.plan import (
 )
 from actors.process.quarantine import Quarantine
 from actors.process.rebuilding import Rebuilding
+from actors.process.self_led import SelfLed
 from actors.process.spec import EventRule, ProcessSpec
 from actors.process.unheard import counted
 from actors.process.unique_ids import UniqueIds
 from actors.running import Slot
-from storage import RecordedEvent
+from storage import OnewriterError, RecordedEvent
 from storage.codec import Codec
 
 __all__ = ["Book", "handled"]
 
 CACHED = 10_000
 """Instances that stay in memory."""
+
+IN_ROW = 100
+"""Timers that fire in a row while an event waits that is for another instance; then it has its turn."""
 
 LAZY = 10_000
 """Events that do not concern the manager before its place is written for their sake alone."""
@@ -55,6 +59,8 @@ class Book(Ledger):
         self.written = self.place.position
         self._busy: Counter[str] = Counter()
         self.failing: dict[str, CommandsFailed] = {}
+        self.self_led = SelfLed(spec.name)
+        self._fired_in_row = 0
         self.quarantine = Quarantine(self, notes)
         self._ids = UniqueIds(notes.history_id, codec)
         self._rebuilding = Rebuilding(self, codec, notes) if self.about.until is not None else None
@@ -121,16 +127,32 @@ class Book(Ledger):
                     return None
                 self.timers.load()
                 continue
-            if due is not None and due <= now_us and (recorded is None or due <= recorded.time_us):
+            fires = due is not None and due <= now_us and (recorded is None or due <= recorded.time_us)
+            if fires and (recorded is None or self._fired_in_row < IN_ROW):
                 first = self.timers.first()
                 assert first is not None
+                self._fired_in_row += 1
                 return self._fired(*first)
             if recorded is None or self.place.position - self.written >= LAZY:
                 return None
             input = self.of_event(recorded)
-            if input is not None:
-                return input
-            self.reach(recorded.position)
+            if input is None:
+                self.reach(recorded.position)
+                continue
+            timer = self._due_before(input, now_us) if fires else None
+            if timer is not None:
+                return self._fired(timer.due_us, timer.id, input.key)
+            self._fired_in_row = 0
+            return input
+
+    def _due_before(self, input: Input, now_us: int) -> Timer | None:
+        """The timer of an event's own instance that fires before it."""
+        try:
+            timers = self.instance(input.key).timers
+        except OnewriterError:  # As handling it will say.
+            return None
+        first = min(timers, key=lambda timer: (timer.due_us, timer.id), default=None)
+        return None if first is None or first.due_us > min(input.time_us, now_us) else first
 
     def _fired(self, due_us: int, id: str, key: str) -> Input:
         timer = self.timer(key, id)
@@ -204,10 +226,11 @@ class Book(Ledger):
         self.keys.state(input.key)
         # The input is stored, or handled again, after a failure.
         told = self.values.own_instance(self.instance(input.key))
-        decision = decide(self.spec, told, self.values.own_input(input))
+        decision = decide(self.spec, told, self.values.own_input(input), plan.now_us)
         if decision is None and input.kind == "event":
             return None
         if live and decision is not None:
+            self.self_led.require(input, decision, self.spec.managers, plan.now_us)
             self._ids.give(input, decision)
         if decision is None and live:
             plan.unheard.append(input)

@@ -49,6 +49,8 @@ def compile_processes(
         compiler = _Compiler(manager, what, frozenset(events), frozenset(commands), localns, problems)
         found[manager.name] = compiler.compile()
         places[manager.name] = manager.place
+    for spec in found.values():
+        spec.managers = frozenset(found)
     return found
 
 

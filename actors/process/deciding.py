@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process.spec import Handlers, ProcessSpec, Rejection
@@ -33,6 +33,7 @@ __all__ = [
     "input_of_timer",
 ]
 
+Missed = Literal["all", "last", "skip"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -131,8 +132,11 @@ def input_of_rejection(
 class Do:
     """What a handler asks for; nothing happens before the handler has returned, and then all of it or nothing."""
 
-    def __init__(self, spec: ProcessSpec, input: Input, instance: Instance) -> None:
+    def __init__(
+        self, spec: ProcessSpec, input: Input, instance: Instance, now_us: int | None = None
+    ) -> None:
         """For `decide`."""
+        self._now_us = input.time_us if now_us is None else now_us
         self._spec = spec
         self._input = input
         self._ends = False
@@ -167,12 +171,22 @@ class Do:
         effects = self._decision.effects
         effects.append(Issued(self._id(f"e{len(effects)}"), payload, name))
 
-    def after(self, delay: timedelta, timer: Any) -> None:
-        """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock."""
+    def after(self, delay: timedelta, timer: Any, *, missed: Missed = "all") -> None:
+        """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock.
+
+        `missed` says what becomes of it where that is past already, as after a stop, for timers that set themselves again
+        and again: `"all"` have each one fire that was missed, `"last"` the last one alone, with `"skip"` the next one that
+        is to come fires; both are due a multiple of `delay` after `now`.
+        """
         self._require_timer("after", timer)
+        if missed not in ("all", "last", "skip"):
+            raise InvalidMessage(f'do.after(..., missed={shown(missed)}) is "all", "last" or "skip"')
         if not isinstance(delay, timedelta):
             raise InvalidMessage(f"do.after({shown(delay)}, ...) takes a timedelta first")
-        due = self._input.time_us + delay // MICROSECOND
+        each = delay // MICROSECOND
+        due = self._input.time_us + each
+        if missed != "all" and 0 < each <= self._now_us - self._input.time_us:
+            due += ((self._now_us - due) // each + (missed == "skip")) * each
         if due > LATEST:
             raise InvalidMessage(
                 f"do.after({shown(delay)}, ...) is due after the year 9999; give a shorter time"
@@ -255,6 +269,7 @@ class Do:
                     "the new state, or None to leave it as it is"
                 )
             if after is None:
+                self._refuse_timers_of_none()
                 self._gone(self._timers)
                 decision.instance = NO_INSTANCE
             else:
@@ -262,13 +277,23 @@ class Do:
         decision.timers_set = [timer for timer in decision.timers_set if timer is not _DROPPED]
         return decision
 
+    def _refuse_timers_of_none(self) -> None:
+        """Timers of no instance would be forgotten at once."""
+        for timer in self._decision.timers_set:
+            if timer is not _DROPPED:
+                raise DeciderFailed(
+                    f"it set timer {type(timer.message).__name__} and returned None, where there is no instance that it "
+                    "could be for; return a state, or set none"
+                )
+
 
 _DROPPED = Timer(0, "", None, None)
 
 
-def decide(spec: ProcessSpec, instance: Instance, input: Input) -> Decision | None:
+def decide(spec: ProcessSpec, instance: Instance, input: Input, now_us: int | None = None) -> Decision | None:
     """What `spec` makes of an input; None where it has no handler for that in the instance's state.
 
+    `now_us` is the time by the wall clock, that of the input where it is not given: timers may be due before it already.
     Raises what the handler raises, `DeciderFailed` where it returned something else than a state, and the `CodecError` of a
     message that can't be read, where a handler takes that or where its class is gone and the version is not raised.
     """
@@ -283,7 +308,7 @@ def decide(spec: ProcessSpec, instance: Instance, input: Input) -> Decision | No
         raise unreadable.error
     if handler is None:
         return Decision(instance) if input.kind == "timer" else None
-    do = Do(spec, input, instance)
+    do = Do(spec, input, instance, now_us)
     state = handler(instance.state, input.message, do)
     try:
         return do.decided(state)

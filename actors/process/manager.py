@@ -34,6 +34,7 @@ from actors.process.requests import (
     StepDone,
     Wake,
 )
+from actors.process.self_led import SelfLed
 from actors.process.showing import status_of
 from actors.process.spec import ProcessSpec
 from actors.process.troubles import Troubles
@@ -91,6 +92,7 @@ class ManagerActor(Worker):
         self._skips = Skips()
         self._care = Care(spec.name, Keys(spec.name), log, self._skips)
         self._rebuilding = False
+        self._self_led = SelfLed(spec.name)
 
     def on_start(self) -> None:
         """Begin where the notes say. A step of an earlier incarnation may still come first; this one's is void then."""
@@ -177,6 +179,7 @@ class ManagerActor(Worker):
                 raise InputFailed(self._troubles.stored, STORED, error) from error
             self._rebuilding = self._book.rebuilding
             self._book.failing = self._care.failing
+            self._book.self_led = self._self_led
             self._skip_again(self._book)
             # A step whose outcome nobody heard may have put effects into the outbox.
             self._show(False)

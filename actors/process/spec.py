@@ -61,3 +61,5 @@ class ProcessSpec:
     timers: dict[type, Handlers]
     effects: dict[str, Effect]
     commands: frozenset[type]
+    managers: frozenset[str] = frozenset()
+    """The names of all managers of the domain."""

@@ -16,7 +16,7 @@ from actors.errors import InvalidMessage
 from actors.process.deciding import Decision, Input, Issued
 from storage.codec import Codec
 
-__all__ = ["LONGEST_KEY", "UniqueIds", "refuse_reserved"]
+__all__ = ["LONGEST_KEY", "UniqueIds", "is_of_manager", "refuse_reserved"]
 
 LONGEST_KEY = 150
 """Characters of an id that leaves the store, at most; they are ASCII."""
@@ -68,6 +68,12 @@ class UniqueIds:
         if effect is not None:
             data += self._codec.encode(effect.message)
         return blake2b(data, digest_size=MARK_BYTES).hexdigest()
+
+
+def is_of_manager(command_id: str | None, managers: Collection[str]) -> bool:
+    """Whether a command's id is one of those that these managers give."""
+    found = None if command_id is None else RESERVED.fullmatch(command_id)
+    return found is not None and found[1] in managers
 
 
 def refuse_reserved(command_id: str, managers: Collection[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from actors import System
 from actors.demo.shop import shop
+from actors.process import troubles
 from tests.helpers import wait_until
 from tests.repl.conftest import Shown
 from tests.system.jobs import Begin, World, jobs_of
@@ -63,8 +64,11 @@ def test_instances_that_are_set_aside_are_shown_with_what_failed(system: System,
 
 
 def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_failed_on(
-    system: System, shown: Shown, world: World
+    system: System, shown: Shown, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is set aside is tried again by itself, too; here that is for the command alone.
+    monkeypatch.setattr(troubles, "RETRY_FIRST", 3600.0)
+    monkeypatch.setattr(troubles, "RETRY_LAST", 3600.0)
     system.execute_many([Begin("a", "handler"), Begin("b", "handler")])
     wait_until(lambda: system.processes()[0].quarantined == 2)
     assert ":skip_instance worker KEY" in shown(system, ":processes\n")[0]

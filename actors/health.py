@@ -144,6 +144,8 @@ class ProcessHealth:
     quarantine: tuple[str, ...] = ()
     lag_seconds: float = 0.0
     last_rejections: tuple[str, ...] = ()
+    behind: int = 0
+    """Effects that wait since one of their instance before them is parked."""
 
 
 @dataclass(frozen=True, slots=True)

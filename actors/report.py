@@ -220,4 +220,5 @@ def _process_problems(runtime: Runtime, processes: Iterable[ProcessHealth]) -> I
                 f"{', '.join(one.quarantine)}{more}"
             )
         if one.parked:
-            yield f"process manager {one.name} has {one.parked} parked effects"
+            behind = f", and {one.behind} that wait behind those" if one.behind else ""
+            yield f"process manager {one.name} has {one.parked} parked effects{behind}"

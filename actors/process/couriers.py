@@ -45,6 +45,7 @@ class Couriers:
         told: Callable[[], None],
         most: int = MOST,
         slow: float = SLOW,
+        *,
         system: Progress | None = None,
     ) -> None:
         """`told()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run.

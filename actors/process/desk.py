@@ -70,6 +70,9 @@ class Desk:
         self.status = Status(0)
         self.delivering = False
         """Whether the outbox has effects in hand, those among them whose removal is not answered yet; its thread's."""
+        self.released = 0
+        """How often effects were released by operators, counted under the lock; `looked` is up to which the outbox has looked."""
+        self.looked = 0
         self.tried: dict[bytes, Tried] = {}
         """The effects that failed and are tried again, by key; of the outbox's thread, which reads them from the notes first."""
         self._moved = moved
@@ -84,6 +87,11 @@ class Desk:
         """There is something to do again; told before it begins, so that nobody takes the manager for quiet."""
         if self.status.quiet_at >= 0:
             self.status = replace(self.status, quiet_at=-1)
+
+    def release(self) -> None:
+        """Effects are released: the outbox is not at rest before it has looked at them."""
+        with self._moved:
+            self.released += 1
 
     def moved(self) -> None:
         """Have those who wait look again."""

@@ -5,7 +5,8 @@ an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID`
 `past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
 operator skipped; `unheard` how many rejections no handler took, and the last of them. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
 it, an event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
-`outbox/NAME/tried/...` how often one failed. Numbers are big-endian, so that they sort.
+`outbox/NAME/tried/...` how often one failed, `outbox/NAME/behind/LENGTH KEY STEP NUMBER` one that waits since an effect of its
+instance before it is parked. Numbers are big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -170,6 +171,7 @@ class Keys:
         self.due = f"outbox/{name}/due/".encode()
         self.parked = f"outbox/{name}/parked/".encode()
         self.tried = f"outbox/{name}/tried/".encode()
+        self.behind = f"outbox/{name}/behind/".encode()
 
     def state(self, key: str) -> bytes:
         """Of an instance; raises `InvalidMessage` for what can't tell one."""
@@ -206,6 +208,16 @@ class Keys:
 
     def effect(self, step: int, number: int) -> bytes:
         return self.due + EFFECT.pack(step, number)
+
+    def behind_of(self, key: str) -> bytes:
+        """How the keys begin of the effects of an instance that wait behind a parked one."""
+        data = utf8(key)
+        return self.behind + U16.pack(len(data)) + data
+
+    def of_behind(self, key: bytes) -> tuple[str, bytes]:
+        """The instance of such a key, and its end, which is that of the effect's key."""
+        data = key[len(self.behind) + U16.size :]
+        return data[: -EFFECT.size].decode("utf-8", "surrogatepass"), data[-EFFECT.size :]
 
     def tried_of(self, due: bytes) -> bytes:
         """Of the effect with this key."""

@@ -22,6 +22,7 @@ from actors.process.couriers import Couriers, Outcome
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
 from actors.process.notes import Keys, OutboxEntry, Place, Values
+from actors.process.parking import Moved, Parking
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
 from actors.process.unreadable import Unreadable
@@ -45,7 +46,7 @@ RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
 class OutboxActor(Worker):
-    """Messages: `Deliver`, `Removed`, `Noted`."""
+    """Messages: `Deliver`, `Removed`, `Noted`, `Moved`."""
 
     def __init__(
         self,
@@ -81,10 +82,17 @@ class OutboxActor(Worker):
         self._after = b""
         self._failing: dict[str, Failing] = {}
         self._attempts = Attempts(desk.tried, self._keys, self._values)
+        self._parking = Parking(
+            self._keys,
+            self._values,
+            lambda notes, guard: writes.put_step(lambda _: notes, guard),
+            mailbox.put,
+        )
 
     def on_start(self) -> None:
         """Deliver what an earlier incarnation, or process, left."""
         self._attempts.load(self._log)
+        self._look_again()
         self._go()
 
     def on_stop(self) -> None:
@@ -100,7 +108,11 @@ class OutboxActor(Worker):
             self._removed(message)
         elif kind is Deliver:
             if message.again:
-                self._after = b""
+                self._look_again()
+        elif kind is Moved:
+            if not self._parking.moved(message, self._log):
+                return
+            self._after = b""
         elif kind is Noted:
             if message.future.exception() is not None:
                 self._attempts.not_noted(message.keys)
@@ -108,6 +120,17 @@ class OutboxActor(Worker):
             super().on_receive(message)
             return
         self._go()
+
+    def _look_again(self) -> None:
+        """At all of the outbox, and at what is parked."""
+        released = self._desk.released
+        self._parking.load(self._log)
+        for key, waiting in self._waiting.items():
+            if waiting.parks:
+                self._parking.park(waiting.entry.key, self._place(key))
+        self._after = b""
+        self._desk.delivering = True  # until `_go` has looked
+        self._desk.looked = released
 
     # -- delivering ---------------------------------------------------------------------------
     def _go(self) -> None:
@@ -120,12 +143,15 @@ class OutboxActor(Worker):
             # What waits behind it is not to fill the memory.
             if key in self._waiting:
                 self._hold(key, instance)
+        back, again_at = self._parking.move_back(self._log)
+        if back:
+            self._after = b""
         self._load()
         done: dict[bytes, Waiting] = {}
         runs: dict[str, list[tuple[bytes, OutboxEntry]]] = {}
         under_way = couriers.instances()
         held: set[str] = set()
-        waits: list[float] = []
+        waits: list[float] = [] if again_at is None else [again_at]
         now = time.monotonic()
         for key, waiting in list(self._waiting.items()):
             instance = waiting.entry.key
@@ -138,7 +164,9 @@ class OutboxActor(Worker):
                 if not waiting.leaving:
                     waits.append(waiting.due)
             elif waiting.results is None:
-                if instance not in under_way:
+                if self._parking.holds(instance, self._place(key)):
+                    self._put_behind(key, waiting)
+                elif instance not in under_way:
                     runs.setdefault(instance, []).append((key, waiting.entry))
             elif waiting.results:
                 held.add(instance)
@@ -164,16 +192,18 @@ class OutboxActor(Worker):
 
     def _load(self) -> None:
         end = time.monotonic() + TURN
+        # With nothing here a look at all of it costs no more than one at what is new.
+        before = self._after if self._waiting else b""
         while len(self._waiting) - len(self._failing) <= LOADED // 2:
-            # With nothing here a look at all of it costs no more than one at what is new.
-            before = self._after if self._waiting else b""
             found = self._log.notes(self._keys.due, before, LOADED)
-            self._desk.delivering = bool(found or self._waiting)
+            self._desk.delivering = bool(found or self._waiting or self._parking.coming_back)
             for key, value in found:
                 if key not in self._waiting:
                     entry = self._values.entry(value)
                     failing = self._failing.get(entry.key)
-                    if failing is None:
+                    if self._parking.moving(entry.key):
+                        pass  # All is looked at again once those before it are back.
+                    elif failing is None:
                         self._waiting[key] = Waiting(entry, value)
                     else:
                         failing.leave(before)
@@ -258,7 +288,18 @@ class OutboxActor(Worker):
         parked = self._keys.parked + key[len(self._keys.due) :]
         value = self._values.pack_entry(entry._replace(reason=tried.text, attempts=tried.attempts))
         plan = Plan(b"", Place(0, 0), 0, notes={key: None, parked: value})
+        # From now on, so that nothing behind it is delivered before this is on disk.
+        self._parking.park(entry.key, self._place(key))
+        waiting.parks = True
         self._hand_over({key: waiting}, plan, (key, waiting.value))
+
+    def _place(self, key: bytes) -> bytes:
+        """The end of an effect's key, which says where it stands among those of its instance."""
+        return key[len(self._keys.due) :]
+
+    def _put_behind(self, key: bytes, waiting: Waiting) -> None:
+        notes = self._parking.behind(waiting.entry.key, key, waiting.value)
+        self._hand_over({key: waiting}, Plan(b"", Place(0, 0), 0, notes=notes), (key, waiting.value))
 
     def _note_attempts(self) -> None:
         leaving = {key for key, waiting in self._waiting.items() if waiting.leaving}
@@ -314,11 +355,17 @@ class OutboxActor(Worker):
                     self._gone(key, waiting.entry.key)
             if message.plan.rejected or error is not None:
                 self._left()
-            self._desk.delivering = bool(self._waiting)
+            if error is not None:
+                self._look_again()  # Perhaps it is parked.
+            self._desk.delivering = bool(self._waiting or self._parking.coming_back)
             self._desk.moved()
             return
         for key, waiting in message.taken.items():
             waiting.leaving = False
+            if waiting.parks:
+                # Those behind it come back meanwhile.
+                waiting.parks = False
+                self._parking.release(waiting.entry.key, self._place(key))
             waiting.due = time.monotonic() + RETRY_FIRST
             if isinstance(error, CommandsFailed):
                 # It is delivered: only the commands are tried again.

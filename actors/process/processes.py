@@ -72,7 +72,8 @@ class Processes:
         self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health, calls)
         for name, spec in domain.processes.items():
             keys = Keys(name)
-            delivers = bool(spec.effects or log.notes(keys.due, limit=1) or log.notes(keys.parked, limit=1))
+            left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.behind))
+            delivers = bool(spec.effects) or left
             outbox = Mailbox()
             running = Running(
                 spec,
@@ -202,6 +203,7 @@ class Processes:
             tuple(one.text for one in self.quarantined(running.spec.name, SHOWN)) if quarantined else (),
             round(self._progress.lag_seconds(status.position), 6),
             unheard.last[-SHOWN:],
+            len(self._log.notes(running.keys.behind)),
         )
 
     def _set_aside(self, running: Running) -> int:
@@ -261,7 +263,7 @@ class Processes:
             ) from None
 
     def effects(self, name: str) -> list[PendingEffect]:
-        """The effects that are not delivered, those that are parked last."""
+        """The effects that are not delivered: those that wait, behind a parked one at the end, and those that are parked."""
         running = self._of(name)
         return pending_effects(self._log, running.keys, self._values, running.desk.tried)
 
@@ -284,5 +286,12 @@ class Processes:
         if entry is not None:
             due = running.keys.due + parked[len(running.keys.parked) :]
             notes.append((due, self._values.pack_entry(entry._replace(reason="", attempts=0))))
-        self._writes.step([], lambda _outcomes: notes, (parked, value), timeout).result(timeout)
-        running.outbox.put(Deliver(again=True))
+        running.desk.release()
+        try:
+            step = self._writes.step([], lambda _outcomes: notes, (parked, value), timeout)
+        except BaseException:
+            running.outbox.put(Deliver(again=True))
+            raise
+        # Also where its time is over before it is on disk.
+        step.add_done_callback(lambda _done: running.outbox.put(Deliver(again=True)))
+        step.result(timeout)

@@ -87,6 +87,7 @@ class Resting:
         return not (
             self._log.notes(keys.due, limit=1)
             or running.desk.delivering
+            or running.desk.looked < running.desk.released
             or self._log.notes(keys.inputs, limit=1)
         )
 

@@ -53,6 +53,9 @@ class Waiting:
     due: float = 0.0
     results: list[Any] | None = None
     leaving: bool = False
+    """Also while it is put behind a parked one."""
+    parks: bool = False
+    """Leaving to be parked."""
 
 
 @dataclass(slots=True)

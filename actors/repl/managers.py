@@ -12,6 +12,7 @@ from actors.repl.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
     from actors.health import ProcessHealth
+    from actors.process.pending import PendingEffect
     from actors.repl.shell import Shell
 
 __all__ = ["drop_effect", "effects", "processes", "retry_effect", "retry_instance", "skip_instance"]
@@ -102,7 +103,7 @@ def effects(shell: Shell, call: Call) -> None:
             one.name,
             one.instance,
             cell(one.payload, shell.vocabulary),
-            "waits" if one.parked is None else f"parked: {last_line(one.parked)}",
+            _state(one),
         )
         for manager in names
         for one in shell.system.effects(manager)
@@ -130,6 +131,12 @@ def drop_effect(shell: Shell, call: Call) -> None:
     _require_manager(shell, name)
     shell.system.drop_effect(name, key)
     shell.output.say(f"{key} is given up")
+
+
+def _state(one: PendingEffect) -> str:
+    if one.parked is not None:
+        return f"parked: {last_line(one.parked)}"
+    return "waits" if one.behind is None else f"waits behind {one.behind}"
 
 
 def _require_manager(shell: Shell, name: str) -> None:

@@ -290,8 +290,10 @@ class WriteGateway:
         self._offer(step, time.monotonic() + timeout)
         return step.future
 
-    def put_step(self, notes: Callable[[Outcomes], Iterable[Note]]) -> Future[Outcomes]:
+    def put_step(
+        self, notes: Callable[[Outcomes], Iterable[Note]], guard: tuple[bytes, bytes | None] | None = None
+    ) -> Future[Outcomes]:
         """Hand over a step without commands, past the mailbox's bound, which is for callers: they can wait. Any thread."""
-        step = Step([], notes)
+        step = Step([], notes, guard)
         self.mailbox.put(step)
         return step.future

@@ -63,6 +63,10 @@ class SnapshotClosed(StorageError):
     """A snapshot was used after it was closed."""
 
 
+class FilesGone(StorageError):
+    """A file of a store that is open was removed, or the store was moved, and what is to be read needs it again."""
+
+
 class StoreFull(StorageError):
     """The map or the disk is full. Nothing of the transaction was written; reading goes on."""
 

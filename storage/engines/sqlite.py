@@ -12,22 +12,31 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 from storage.codec import Codec
-from storage.engines.sqlite_guard import OURS, Guard, of_engine
+from storage.engines.sqlite_guard import CONFIG, OURS, Guard, of_engine
 from storage.engines.sqlite_pool import SqliteReaders
 from storage.engines.sqlite_read import (
     BEGIN,
     CHECKPOINT,
     COMMIT,
     ROLLBACK,
+    SHADOWS,
     SqliteSnapshot,
     all_rows,
 )
 from storage.engines.sqlite_script import check_script, run_script
 from storage.engines.sqlite_wal import WAL_BYTES, WriteAheadLog
 from storage.engines.sqlite_write import GuardedConnection, connect
-from storage.errors import DamagedStore, NewerFormat, SnapshotClosed, StorageError, StoreClosed
+from storage.errors import (
+    DamagedStore,
+    NewerFormat,
+    SnapshotClosed,
+    StatementRefused,
+    StorageError,
+    StoreClosed,
+)
 from storage.history import digest_of
 from storage.table_schema import ModelSchema, Row
 from storage.taken import Descriptor
@@ -67,7 +76,9 @@ class SqliteStore:
         self._checkpoint, self._changed = int(checkpoint), int(changed)
         [(digest,)] = db.engine(DIGEST)
         self._digest = bytes(digest or b"")
-        self._seen_changes = db.total_changes
+        self._seen_changes = db.changes_so_far()
+        db.guard.shadows = frozenset(name for (name,) in db.engine(SHADOWS))
+        self._ranks = self._ranking()
         self._readers = SqliteReaders(self._file, self._name)
         self._lock = threading.RLock()
         self._closed = self._left = self._ended = False
@@ -122,7 +133,7 @@ class SqliteStore:
             db.engine(BEGIN)
         except sqlite3.Error as error:
             raise of_engine(error, f"beginning a transaction of {self._what}", self._file) from error
-        self._seen_changes = db.total_changes
+        self._seen_changes = db.changes_so_far()
         db.batch, db.lost = True, False
         return db
 
@@ -133,13 +144,31 @@ class SqliteStore:
                 f"{self._what}: a statement ended the transaction (OR ROLLBACK, RAISE(ROLLBACK), or a full disk), "
                 "so nothing of the batch is left; use OR ABORT or OR IGNORE"
             )
+        # Readers that have loaded a ranking answer by it once more after it was changed.
+        if self._db.guard.configured and (changed := self._ranks.items() ^ self._ranking().items()):
+            table = min(changed)[0].removesuffix(CONFIG)
+            raise StatementRefused(
+                f"read model {self._name!r}: a projection may not change the ranking of full-text table {table!r} "
+                "(its option 'rank'): set it in schema= and raise version=, or let a query give its own, as in "
+                f"WHERE {table} MATCH ? AND rank MATCH 'bm25(10.0, 5.0)'"
+            )
+
+    def _ranking(self) -> dict[str, Any]:
+        """How each full-text table of FTS5 ranks, by the table of its settings."""
+        found = {}
+        for table in sorted(self._db.guard.shadows):
+            if table.endswith(CONFIG):
+                quoted = '"' + table.replace('"', '""') + '"'
+                rows = self._db.engine(f"SELECT v FROM {quoted} WHERE k = 'rank'")
+                found[table] = rows[0][0] if rows else ""
+        return found
 
     def commit(self, position: int, digest: bytes = b"") -> None:
         """Commit the batch and its checkpoint."""
         db = self._db
         db.end_batch()
         self.flush()
-        changed = self._changed if db.total_changes == self._seen_changes else position
+        changed = self._changed if db.changes_so_far() == self._seen_changes else position
         try:
             db.engine(NEW_CHECKPOINT, (position, changed, digest))
             db.engine(COMMIT)

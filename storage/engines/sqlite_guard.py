@@ -14,9 +14,11 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from storage.damage import file_identity
 from storage.errors import (
     DamagedRow,
     DamagedStore,
+    FilesGone,
     StatementRefused,
     StorageError,
     StoreFull,
@@ -25,16 +27,24 @@ from storage.errors import (
 )
 from storage.translation import full_disk, limit_reached
 
-__all__ = ["OURS", "Guard", "of_engine", "translate"]
+__all__ = ["CONFIG", "OURS", "Guard", "of_engine", "translate"]
 
 OURS = "onewriter_"
 """How the names of our own tables begin; a read model's may not."""
 
+CONFIG = "_config"
+"""How the name of the table ends in which a full-text table of FTS5 keeps its settings."""
+
+_NEVER = (OURS, "sqlite_dbpage")
+"""Tables that are the engine's alone: its own, and the pages of the file."""
+
+_OURS = f"tables whose names begin with {OURS}, and the file's pages, are the engine's"
 _TRANSACTIONS = "the transaction is ended by the engine, together with the checkpoint"
 _TABLES = "the tables of a model are those of its schema=; put the statement there and raise version="
 _READS = "queries read only; change data in a projection"
 _FILES = "a model has one database, its own"
 _SETTINGS = "the engine sets the database up"
+_SINCE_OPENED = "it counts since the database was opened, so a rebuild would have other rows; use changes() or the cursor's rowcount"
 _EXTENSIONS = "extensions are not loaded"
 
 _DENIED: dict[int, tuple[str, str]] = {
@@ -96,7 +106,7 @@ class Guard:
     `file` is the database, for errors; None for one in memory.
     """
 
-    __slots__ = ("engine", "failure", "file", "model", "refusal", "role")
+    __slots__ = ("configured", "engine", "failure", "file", "model", "refusal", "role", "shadows")
 
     def __init__(self, role: str, model: str, file: Path | None = None) -> None:
         self.role = role
@@ -106,6 +116,10 @@ class Guard:
         self.refusal = ""
         self.failure: BaseException | None = None
         """What was raised while SQLite asked."""
+        self.shadows: frozenset[str] = frozenset()
+        """Tables in which virtual tables keep what they have; those of R*Tree prepare their writes to be read."""
+        self.configured = False
+        """Whether a projection has changed a setting of a full-text table; SQLite asks for the first time alone."""
 
     def __call__(
         self, action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
@@ -125,10 +139,12 @@ class Guard:
     def _denied(self, action: int, first: str, second: str | None) -> tuple[str, str] | None:
         """What is not allowed, and why; None for what is."""
         if action == sqlite3.SQLITE_READ:
-            return None
+            return (f"read {first}", _OURS) if first.lower().startswith(_NEVER) else None
         if action == sqlite3.SQLITE_FUNCTION:
             if second == "load_extension":
                 return "load extensions", _EXTENSIONS
+            if second == "total_changes" and self.role == "projection":
+                return "call total_changes()", _SINCE_OPENED
             return None
         if action == sqlite3.SQLITE_PRAGMA:
             if first.lower() in _TELLING or (second is None and first.lower() in _SETTABLE):
@@ -138,12 +154,16 @@ class Guard:
             first == "sqlite_master"
         ):  # asked when a virtual table is opened; SQLite itself lets nobody write to it
             return None
+        if first in self.shadows and action in _CHANGES:
+            # A query's connection can't write; in a projection it is the virtual table, or one who knows it well.
+            self.configured = self.configured or first.endswith(CONFIG)
+            return None
         if self.role == "query" and (action in _CHANGES or action in _CREATE_OR_DROP):
             return (
                 f"{_CHANGES[action]} {first}" if action in _CHANGES else "create or drop anything"
             ), _READS
-        if first.lower().startswith(OURS):
-            return f"touch {first}", f"names that begin with {OURS} are the engine's"
+        if first.lower().startswith(_NEVER):
+            return f"touch {first}", _OURS
         if self.role == "schema" and action in (sqlite3.SQLITE_ALTER_TABLE, sqlite3.SQLITE_REINDEX):
             return None
         if action in _CREATE_OR_DROP:
@@ -173,6 +193,8 @@ class Guard:
         refusal, self.refusal = self.refusal, ""
         if refusal:
             return StatementRefused(refusal)
+        if self.role == "query" and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            return StatementRefused(f"read model {self.model!r}: a query may not change data: {_READS}")
         return translate(error, f"read model {self.model!r}: a statement of a {self.role}", self.file)
 
 
@@ -214,6 +236,11 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
             return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
         if (number := _no_file_can_be_opened()) is not None:
             return limit_reached(number, f"{what}{where} failed ({text})")
+        if path is not None and file_identity(path) is None:
+            return FilesGone(
+                f"{what}{where} failed: the file is not there any more; a replica whose files were removed is begun anew, "
+                f"and a store that was moved is to be closed and opened where it is now ({text})"
+            )
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
     return error
 

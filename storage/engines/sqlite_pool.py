@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 from weakref import WeakSet
 
-from storage.engines.sqlite_guard import Guard, of_engine
+from storage.engines.sqlite_counted import ReadGuard
+from storage.engines.sqlite_guard import of_engine
 from storage.engines.sqlite_read import SqliteSnapshot, open_reader
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 
@@ -25,7 +26,7 @@ class SqliteReaders:
         self._model = model
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: list[tuple[sqlite3.Connection, Guard]] = []
+        self._idle: list[tuple[sqlite3.Connection, ReadGuard]] = []
         self._open: WeakSet[SqliteSnapshot] = WeakSet()
 
     def snapshot(self, closed: type[SnapshotClosed] = SnapshotClosed) -> SqliteSnapshot:
@@ -55,10 +56,10 @@ class SqliteReaders:
             raise self._is_closed()
         return snapshot
 
-    def _give_back(self, db: sqlite3.Connection, guard: Guard, snapshot: SqliteSnapshot) -> None:
+    def _give_back(self, db: sqlite3.Connection, guard: ReadGuard, snapshot: SqliteSnapshot) -> None:
         with self._lock:
             self._open.discard(snapshot)
-            if not self._closed and len(self._idle) < MAX_IDLE:
+            if not self._closed and not guard.full and len(self._idle) < MAX_IDLE:
                 self._idle.append((db, guard))
                 return
         db.close()

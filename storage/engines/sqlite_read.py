@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from storage.engines.sqlite_guard import OURS, Guard, translate
+from storage.engines.sqlite_counted import ReadGuard
+from storage.engines.sqlite_guard import OURS, translate
 from storage.errors import SnapshotClosed
 from storage.table_schema import Row
 from storage.taken import Room
@@ -49,17 +50,22 @@ class SqlRow(sqlite3.Row):
         return self
 
 
-def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, Guard]:
+SHADOWS = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"
+"""The tables of virtual tables. Asking opens those, too: what they prepare is then not asked about in a query's name."""
+
+
+def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
     """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
     opened: Room[sqlite3.Connection] = Room(sqlite3.Connection.close)
     try:
         opened.thing = db = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
-        db.row_factory = SqlRow
-        guard = Guard("query", model, file)
+        guard = ReadGuard("query", model, file)
         guard.engine = True
         db.set_authorizer(guard)
+        guard.shadows = frozenset(name for (name,) in db.execute(SHADOWS))
+        db.row_factory = SqlRow
         return db, guard
     except BaseException as error:
         opened.give_back()
@@ -90,9 +96,9 @@ class SqliteSnapshot:
     def __init__(
         self,
         db: sqlite3.Connection,
-        guard: Guard,
+        guard: ReadGuard,
         closed: type[SnapshotClosed],
-        give_back: Callable[[sqlite3.Connection, Guard, SqliteSnapshot], None],
+        give_back: Callable[[sqlite3.Connection, ReadGuard, SqliteSnapshot], None],
         what: str,
     ) -> None:
         self._db: sqlite3.Connection | None = db
@@ -149,6 +155,7 @@ class SqliteSnapshot:
                 raise self.expired()
             cursor = self._db.cursor()
             self._cursors.add(cursor)
+            self._guard.begin(sql)
             try:
                 return cursor.execute(sql, parameters)
             except sqlite3.Error as error:
@@ -156,6 +163,10 @@ class SqliteSnapshot:
                 if explained is error:
                     raise
                 raise explained from error
+
+    def counts(self, sql: str) -> bool:
+        """Whether what a statement gives that was executed is told by the rows of the database alone."""
+        return self._guard.counts(sql)
 
     def fetch(self, cursor: sqlite3.Cursor, count: int | None) -> list[Any]:
         """The next `count` rows of a cursor, all for None."""
@@ -249,10 +260,12 @@ class ReadConnection:
     Rows are a kind of `sqlite3.Row`: by number and by name of column, `dict(row)` makes a dict of one. They may be kept.
     """
 
-    __slots__ = ("_snapshot",)
+    __slots__ = ("_snapshot", "uncounted")
 
     def __init__(self, snapshot: SqliteSnapshot) -> None:
         self._snapshot = snapshot
+        self.uncounted = False
+        """Whether a statement told something that may change without the rows: the time of day, say."""
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> ReadCursor:
         """Run one statement and return its cursor.
@@ -260,7 +273,11 @@ class ReadConnection:
         Raises StatementRefused for a statement that does not only read, UnencodableValue for a parameter that SQLite
         has no type for, SnapshotClosed or ViewExpired after the end, and sqlite3's own errors for mistakes in the SQL.
         """
-        return ReadCursor(self._snapshot, self._snapshot.execute(sql, parameters))
+        snapshot = self._snapshot
+        cursor = ReadCursor(snapshot, snapshot.execute(sql, parameters))
+        if not snapshot.counts(sql):
+            self.uncounted = True
+        return cursor
 
 
 def all_rows(db: ReadConnection | sqlite3.Connection) -> dict[str, list[Row]]:

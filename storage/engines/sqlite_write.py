@@ -241,6 +241,17 @@ class GuardedConnection(sqlite3.Connection):
         """Refused."""
         raise self.refused("set a progress handler", "it would interrupt the engine, too")
 
+    @property
+    def total_changes(self) -> NoReturn:
+        """Refused: rows that depend on it would be others after a rebuild."""
+        raise self.refused(
+            "ask for total_changes", "it counts since the database was opened; use cursor.rowcount"
+        )
+
+    def changes_so_far(self) -> int:
+        """For the engine: the rows that were changed since the connection was opened."""
+        return int(sqlite3.Connection.total_changes.__get__(self))
+
     def set_authorizer(self, callback: Any) -> None:
         """Only once, by the engine: a guard that could be taken off were none."""
         if self.batch:

@@ -41,3 +41,67 @@ def test_a_snapshot_of_a_database_with_a_write_ahead_log_stays_as_it_was(tmp_pat
         assert reader.execute("SELECT count(*) FROM prices").fetchone() == (1,)
         reader.execute("COMMIT")
         assert reader.execute("SELECT count(*) FROM prices").fetchone() == (2,)
+
+
+def test_a_reader_ranks_once_more_in_the_old_way_after_the_ranking_was_changed(tmp_path: Any) -> None:
+    path = str(tmp_path / "texts.db")
+    asked = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as writer,
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+    ):
+        writer.executescript(
+            "CREATE VIRTUAL TABLE texts USING fts5(title, text);"
+            "INSERT INTO texts VALUES ('red red', 'blue'), ('blue', 'red')"
+        )
+        before = reader.execute(asked).fetchall()
+        writer.execute("INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(0.0, 10.0)')")
+        first, second = reader.execute(asked).fetchall(), reader.execute(asked).fetchall()
+        assert first == before
+        assert second == writer.execute(asked).fetchall() != before
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("automerge", 4), ("crisismerge", 8), ("usermerge", 8), ("pgsz", 64), ("hashsize", 100)],
+)
+def test_other_settings_of_full_text_change_no_answer(tmp_path: Any, option: str, value: int) -> None:
+    path = str(tmp_path / "texts.db")
+    asked = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as writer,
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+    ):
+        writer.executescript(
+            "CREATE VIRTUAL TABLE texts USING fts5(title, text);"
+            "INSERT INTO texts VALUES ('red red', 'blue'), ('blue', 'red')"
+        )
+        before = reader.execute(asked).fetchall()
+        writer.execute("INSERT INTO texts(texts, rank) VALUES (?, ?)", (option, value))
+        assert reader.execute(asked).fetchall() == before == writer.execute(asked).fetchall()
+
+
+def test_a_table_of_r_tree_prepares_its_writes_when_it_is_opened_to_be_read(tmp_path: Any) -> None:
+    path = str(tmp_path / "places.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("CREATE VIRTUAL TABLE places USING rtree(number, west, east)")
+    asked: list[tuple[int, str | None]] = []
+
+    def note(action: int, first: str | None, *_: Any) -> int:
+        asked.append((action, first))
+        return sqlite3.SQLITE_OK
+
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+        reader.set_authorizer(note)
+        assert reader.execute("SELECT * FROM places").fetchall() == []
+        assert (sqlite3.SQLITE_INSERT, "places_node") in asked
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("INSERT INTO places_node VALUES (9, '')")
+        # Asking for the list of tables opens it, too.
+        reader.set_authorizer(None)
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+        assert reader.execute("SELECT name FROM pragma_table_list WHERE name = 'places'").fetchall()
+        asked.clear()
+        reader.set_authorizer(note)
+        assert reader.execute("SELECT * FROM places").fetchall() == []
+        assert (sqlite3.SQLITE_INSERT, "places_node") not in asked

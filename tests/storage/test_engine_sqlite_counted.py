@@ -1,0 +1,243 @@
+"""What of a SQLite database queries and projections may read: nothing that depends on where batches end; and what counts as rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import Codec, ModelSchema, StatementRefused
+from storage.engines import sqlite_counted
+from storage.engines.sqlite import SqliteStore
+
+SCRIPT = """
+CREATE TABLE sales (number INTEGER PRIMARY KEY AUTOINCREMENT, day TEXT, price REAL);
+CREATE TABLE seen (position INTEGER);
+CREATE VIEW how_far AS SELECT position FROM onewriter_checkpoint;
+CREATE VIEW today AS SELECT sales.number, date('now') AS day FROM sales;
+CREATE VIEW tables AS SELECT name FROM pragma_table_list;
+CREATE VIEW schemas AS SELECT rowid FROM sqlite_master;
+CREATE TABLE peeked (day TEXT);
+CREATE TRIGGER peeks AFTER INSERT ON peeked BEGIN
+    INSERT INTO seen SELECT position FROM onewriter_checkpoint;
+END;
+CREATE VIRTUAL TABLE texts USING fts5(title, text);
+CREATE VIRTUAL TABLE "odd ""name" USING fts5(text);
+INSERT INTO "odd ""name"("odd ""name", rank) VALUES ('rank', 'bm25(3.0)');
+CREATE VIRTUAL TABLE places USING rtree(number, west, east);
+"""
+SCHEMA = ModelSchema("shop", 1, engine="sqlite", script=SCRIPT)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore.open(tmp_path / "shop@1.abc.1", SCHEMA, Codec())
+    db = store.begin()
+    db.execute("INSERT INTO sales (day, price) VALUES ('2026-03-28', 2)")
+    db.execute("INSERT INTO texts VALUES ('red', 'blue'), ('blue', 'red red')")
+    db.execute("INSERT INTO places VALUES (7, 1, 2)")
+    store.commit(1)
+    yield store
+    store.close()
+
+
+def counts(store: SqliteStore, sql: str, *parameters: Any) -> bool:
+    with store.snapshot() as snapshot:
+        connection = snapshot.target
+        connection.execute(sql, parameters).fetchall()
+        return not connection.uncounted
+
+
+COUNTED = [
+    "SELECT * FROM sales",
+    "VALUES (1)",
+    "-- all\n /* of */ SELECT count(*), sum(price), group_concat(day), max(day) FROM sales",
+    "WITH cheap AS (SELECT * FROM sales WHERE price < 9) SELECT upper(day), row_number() OVER () FROM cheap",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n",
+    "SELECT rowid, rank, bm25(texts), highlight(texts, 0, '<', '>'), snippet(texts, 0, '<', '>', '', 9) FROM texts "
+    "WHERE texts MATCH 'red' ORDER BY rank",
+    "SELECT number FROM places WHERE west < 5",
+    "SELECT value FROM json_each('[1, 2]')",
+    "SELECT json_extract('[1]', '$[0]'), day LIKE '2026%', abs(price), coalesce(price, 0), '[1]' ->> '$[0]', sqlite_version() FROM sales",
+]
+
+NOT_COUNTED = [
+    "SELECT random()",
+    "SELECT hex(randomblob(4)) FROM sales",
+    "SELECT date('now')",
+    "SELECT strftime('%Y', day) FROM sales",
+    "SELECT CURRENT_TIMESTAMP",
+    "SELECT day FROM today",
+    "SELECT changes(), total_changes()",
+    "SELECT last_insert_rowid()",
+    "SELECT seq FROM sqlite_sequence",
+    "SELECT count(*) FROM sqlite_schema",
+    "SELECT rowid FROM sqlite_master",
+    "SELECT * FROM schemas",
+    "SELECT name FROM pragma_table_list",
+    "SELECT count(*) FROM tables",
+    "PRAGMA data_version",
+    "PRAGMA page_count",
+    "EXPLAIN SELECT 1",
+    "SELECT (SELECT random()) IS NULL FROM sales",
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM sqlite_schema)",
+]
+
+
+@pytest.mark.parametrize("sql", COUNTED)
+def test_what_rows_alone_tell_counts(store: SqliteStore, sql: str) -> None:
+    # The second time on a connection of the pool, which has compiled it already.
+    assert [counts(store, sql), counts(store, sql)] == [True, True]
+
+
+@pytest.mark.parametrize("sql", NOT_COUNTED)
+def test_what_may_change_without_a_row_does_not_count(store: SqliteStore, sql: str) -> None:
+    assert [counts(store, sql), counts(store, sql)] == [False, False]
+    assert counts(store, "SELECT * FROM sales")
+
+
+def test_the_time_of_day_may_come_as_a_parameter(store: SqliteStore) -> None:
+    assert not counts(store, "SELECT date(?)", "now")
+
+
+def test_one_statement_that_does_not_count_is_enough(store: SqliteStore) -> None:
+    with store.snapshot() as snapshot:
+        connection = snapshot.target
+        connection.execute("SELECT random()")
+        connection.execute("SELECT * FROM sales").fetchall()
+        assert connection.uncounted
+        assert not snapshot.target.uncounted  # which is another query's
+
+
+def test_a_connection_that_knows_too_many_statements_counts_nothing_new_and_is_not_used_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_counted, "MOST_STATEMENTS", 3)
+    with store.snapshot() as snapshot:
+        for number in range(5):
+            snapshot.target.execute(f"SELECT {number} FROM sales").fetchall()
+        connection = snapshot.target
+        connection.execute("SELECT 0 FROM sales")
+        assert not connection.uncounted
+        connection.execute("SELECT 4 FROM sales")
+        assert connection.uncounted
+    assert counts(store, "SELECT 4 FROM sales")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT position FROM onewriter_checkpoint",
+        "SELECT position FROM ONEWRITER_CHECKPOINT",
+        "SELECT count(*) FROM onewriter_checkpoint",
+        "SELECT * FROM how_far",
+        "SELECT (SELECT max(position) FROM onewriter_checkpoint) FROM sales",
+        "WITH c AS (SELECT * FROM main.onewriter_checkpoint) SELECT * FROM c",
+    ],
+)
+def test_nobody_reads_the_checkpoint_by_sql(store: SqliteStore, sql: str) -> None:
+    with store.snapshot() as snapshot, pytest.raises(StatementRefused, match="read onewriter_checkpoint"):
+        snapshot.target.execute(sql)
+    db = store.begin()
+    for statement in (sql, f"INSERT INTO seen SELECT * FROM ({sql})"):
+        with pytest.raises(StatementRefused, match="a projection may not read onewriter_checkpoint"):
+            db.execute(statement)
+    store.abort()
+
+
+def test_a_trigger_does_not_read_the_checkpoint_either(store: SqliteStore) -> None:
+    with pytest.raises(StatementRefused, match="a projection may not read onewriter_checkpoint"):
+        store.begin().execute("INSERT INTO peeked VALUES ('2026-03-28')")
+    store.abort()
+
+
+def test_a_projection_does_not_learn_how_much_was_changed_since_the_opening(store: SqliteStore) -> None:
+    db = store.begin()
+    with pytest.raises(StatementRefused, match=r"total_changes\(\): it counts since the database was opened"):
+        db.execute("SELECT total_changes()")
+    with pytest.raises(StatementRefused, match=r"cursor\.rowcount"):
+        _ = db.total_changes
+    assert db.execute("UPDATE sales SET price = 3").rowcount == 1
+    assert db.execute("SELECT changes()").fetchone() == (1,)
+    store.abort()
+
+
+def test_an_r_tree_is_read_by_queries_and_dumps_and_changed_by_projections_alone(store: SqliteStore) -> None:
+    for _ in range(2):
+        with store.snapshot() as snapshot:
+            found = snapshot.target.execute(
+                "SELECT number FROM places WHERE west <= 1 AND east >= 1"
+            ).fetchall()
+            assert [tuple(row) for row in found] == [(7,)]
+            for sql in (
+                "INSERT INTO places VALUES (8, 1, 2)",
+                "INSERT INTO places_node VALUES (8, 1)",
+                "DELETE FROM places_node",
+                "UPDATE texts_config SET v = 1",
+            ):
+                with pytest.raises(StatementRefused, match="queries read only"):
+                    snapshot.target.execute(sql)
+    assert store.dump()["places"] == [{"number": 7, "west": 1.0, "east": 2.0}]
+
+
+RANK = "INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(0.0, 10.0)')"
+
+
+@pytest.mark.parametrize(
+    ("sql", "table"),
+    [
+        (RANK, "texts"),
+        ("INSERT OR REPLACE INTO texts_config VALUES ('rank', 'bm25(0.0, 10.0)')", "texts"),
+        ('DELETE FROM "odd ""name_config" WHERE k = \'rank\'', 'odd "name'),
+    ],
+)
+def test_a_projection_does_not_change_the_ranking_of_a_full_text_table(
+    store: SqliteStore, sql: str, table: str
+) -> None:
+    for _ in range(2):  # the second time FTS5 has its own statement compiled
+        store.begin().execute(sql)
+        with pytest.raises(StatementRefused, match=f"ranking of full-text table '{table}'.*rank MATCH"):
+            store.flush()
+        with pytest.raises(StatementRefused, match="set it in schema="):
+            store.commit(2)
+        store.abort()
+    db = store.begin()
+    db.execute("INSERT INTO texts VALUES ('red', 'green')")
+    store.commit(2)
+
+
+def test_a_projection_gives_a_full_text_table_its_other_orders(store: SqliteStore) -> None:
+    db = store.begin()
+    for option, value in {
+        "automerge": 4,
+        "crisismerge": 8,
+        "usermerge": 8,
+        "pgsz": 64,
+        "hashsize": 100,
+    }.items():
+        db.execute("INSERT INTO texts(texts, rank) VALUES (?, ?)", (option, value))
+    for order in ("optimize", "rebuild", "integrity-check"):
+        db.execute("INSERT INTO texts(texts) VALUES (?)", (order,))
+    store.commit(2)
+    assert store.changed() == 2
+
+
+def test_a_query_ranks_in_its_own_way(store: SqliteStore) -> None:
+    by = "SELECT title FROM texts WHERE texts MATCH 'red' AND rank MATCH ? ORDER BY rank"
+    with store.snapshot() as snapshot:
+        first = snapshot.target.execute(by, ("bm25(10.0, 0.0)",)).fetchone()[0]
+        second = snapshot.target.execute(by, ("bm25(0.0, 10.0)",)).fetchone()[0]
+    assert (first, second) == ("red", "blue")
+
+
+def test_every_function_of_this_sqlite_is_known_to_count_or_not() -> None:
+    with sqlite3.connect(":memory:") as db:
+        names = {str(name) for (name,) in db.execute("SELECT name FROM pragma_function_list")}
+    db.close()
+    for name in ("now", "random", "randomblob", "date", "unixepoch", "changes", "a_function_of_tomorrow"):
+        assert not sqlite_counted.is_counted_function(name)
+    plain = {"abs", "count", "sum", "max", "lower", "json", "like", "row_number", "bm25", "match"}
+    assert all(sqlite_counted.is_counted_function(name) for name in plain & names)

@@ -74,6 +74,7 @@ def children_of(
                 progress=runtime.progress,
                 condemn=runtime.condemn,
                 inline=runtime.log.inline_snapshot,
+                codec=runtime.domain.codec,
                 cache=runtime.cache,
             ),
         )

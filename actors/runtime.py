@@ -141,7 +141,9 @@ class Runtime:
             tokens,
             self.cache,
         )
-        self.views = Views(domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn)
+        self.views = Views(
+            domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn, log.moved
+        )
         self.reads.why_not = self.monitor.why_not
         self.upkeep = Upkeep(self)
         self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
@@ -283,10 +285,15 @@ class Runtime:
         if self.crew is not None:
             self.crew.forked()
 
-    def condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
-        """Have a replica whose files are no good begun anew while the others serve. Any thread."""
-        if self.homes[name].condemn(store, reason, lambda: self.progress.leave_out(name)):
+    def condemn(self, name: str, store: ReplicaStore, reason: str) -> bool:
+        """Have a replica whose files are no good begun anew while the others serve. Any thread.
+
+        False where it stays in use all the same, since nothing new can be made where it was opened.
+        """
+        home = self.homes[name]
+        if home.condemn(store, reason, lambda: self.progress.leave_out(name)):
             self.children[name].mailbox.put(BeginAnew())
+        return home.given_up(store)
 
     # -- asking ------------------------------------------------------------------------------
     def wait_applied(self, position: int, timeout: float) -> None:

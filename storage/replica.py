@@ -7,6 +7,7 @@ is opened (another history, ahead of the log, a crash of the machine, damage) is
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -155,19 +156,24 @@ class ReplicaStore:
 
     # -- reading ------------------------------------------------------------------------------------------------
     def snapshot(
-        self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
+        self,
+        models: Collection[str] | None = None,
+        *,
+        closed: type[SnapshotClosed] = SnapshotClosed,
+        end: float = math.inf,
     ) -> Snapshot:
         """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
 
-        Any thread. Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
+        Any thread. Waits until `end`, a monotonic time, or for 10 s, where another engine's data can't be read yet.
+        Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
         """
         others = self._held.others
         if not others or (models is not None and others.isdisjoint(models)):
             return self._begin(closed, {})
-        end = time.monotonic() + _PATIENCE
         try:
             return self._at_one_moment(models, closed, None)
         except TryAgain as busy:
+            end = min(end, time.monotonic() + _PATIENCE)
             waited = self._awaited(busy, end)
         while True:
             try:
@@ -194,9 +200,7 @@ class ReplicaStore:
     def _awaited(self, busy: TryAgain, end: float) -> ModelStore:
         left = end - time.monotonic()
         if left < 0:
-            raise StorageError(
-                f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
-            )
+            raise StorageError(f"{self.path} could not be read at one moment in time; try again")
         busy.store.await_readable(left)
         return busy.store
 

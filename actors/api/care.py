@@ -18,7 +18,7 @@ from actors.replicas import rebuilding, skipping
 from actors.replicas.rebuilds import Rebuild
 from actors.replicas.skipping import Skipped
 from actors.worker import refuse_in_actor
-from storage import RecordedEvent
+from storage import RecordedEvent, SnapshotClosed, StoreClosed
 from storage.shown import shown
 
 __all__ = ["CareCalls"]
@@ -96,7 +96,7 @@ class CareCalls(Calls):
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
 
         Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the model,
-        `UnknownMessage` for a model of another domain.
+        `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew.
         """
         runtime = self._running()
         if replica not in list(runtime.stores):
@@ -104,7 +104,10 @@ class CareCalls(Calls):
         name = checked_model(model, runtime.domain, "dump").name
         if name not in runtime.progress.replicas[replica]:
             raise UnknownName(f"model on {replica}", name, runtime.progress.replicas[replica])
-        return runtime.stores[replica].dump(name)
+        try:
+            return runtime.stores[replica].dump(name)
+        except SnapshotClosed as error:
+            raise StoreClosed(f"{replica} was begun anew while it was read; dump it again") from error
 
     def rebuild(self, model: ReadModel, *, wait: bool = False, timeout: float | None = None) -> None:
         """Fill a model anew from the log, beside what serves, and switch to it; a rebuild under way goes on.

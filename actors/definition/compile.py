@@ -279,6 +279,7 @@ class _Compiler:
             models=tuple(reads),
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
+            lasts=self.codec.lasting.of(one.cls),
             timeout=one.timeout,
             cache=one.cache,
         )

@@ -80,13 +80,17 @@ class EventSpec:
 
 @dataclass(slots=True)
 class QuerySpec:
-    """A query class and the read models that it may touch; ``timeout`` in seconds, None where it says nothing."""
+    """A query class and the read models that it may touch; ``timeout`` in seconds, None where it says nothing.
+
+    ``lasts`` is as that of an event.
+    """
 
     cls: type
     name: str
     models: tuple[ReadModel, ...]
     check: Callable[[Any], None]
     validate: Callable[[Any], None] | None
+    lasts: Callable[[Any], bool] | None = None
     timeout: float | None = None
     cache: bool = False
     by_name: dict[str, ReadModel] = field(init=False)

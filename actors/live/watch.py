@@ -9,17 +9,17 @@ run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from actors.blocks import Block
-from actors.errors import ActorsError, SystemClosed
+from actors.errors import ActorsError, ConsistencyTimeout, SystemClosed
 from actors.live.differing import trace_of
 from actors.live.subscription import refuse_forked
 from actors.live.waiting import Deadline, LoopWake, ThreadWake
+from actors.queries.asked import own_query
 from actors.queries.typed import Query, Result
 from actors.worker import refuse_in_actor
-from storage import CodecError, StorageError
+from storage import StorageError
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -50,12 +50,11 @@ class Watch(Block, Generic[Result]):
         """For `System.watch`."""
         self._system = system
         self._runtime = runtime
-        self._query = query
-        with suppress(CodecError):
-            # The caller may change a list in it, and is to be shown what was asked for.
-            self._query = runtime.domain.codec.own(query)
+        # The caller may change a list in it, and is to be shown what was asked for.
+        self._query: Query[Result] = own_query(query, runtime.domain.codec)
         self._models = models
         self._options = dict(options)
+        self._strict = bool(options)
         self._until = until
         self._deadline = Deadline(timeout)
         self._position = -1
@@ -207,6 +206,8 @@ class Watch(Block, Generic[Result]):
 
     def _failed(self, error: ActorsError) -> None:
         """End it; at the close of the system that is all."""
+        if isinstance(error, ConsistencyTimeout) and self._position >= 0 and not self._strict:
+            return  # the replicas that had the news are being begun anew: it waits for one that has them
         self._ended = True
         if not isinstance(error, SystemClosed) and not self._runtime.progress.closed:
             raise error

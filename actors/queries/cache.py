@@ -25,11 +25,17 @@ from actors.queries.view import View
 from actors.read_model import ReadModel
 from storage import CodecError, Snapshot
 from storage.codec import Codec
+from storage.engines.sqlite_read import ReadConnection
 
 __all__ = ["Answer", "RecordingView", "ResultCache", "Span", "States", "spans_of"]
 
 OVERHEAD = 600
 """Bytes that an entry takes beside its key and result, for bounding: its objects and its place in the dict."""
+
+
+_CHANGING = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
+"""What bytes and extensions begin with in msgpack. Without these bytes there is nothing in a result that comes back as
+something else; with them there may be, since texts and numbers have them too."""
 
 
 class Answer(NamedTuple):
@@ -146,15 +152,31 @@ class ResultCache:
                 if key in self._entries:
                     self._entries.move_to_end(key)
 
-    def put(self, key: bytes, result: Any, spans: tuple[Span, ...] | None) -> None:
-        """Keep a result that was found on these tables; None, what can't be encoded and what is too large are not."""
-        try:
-            encoded = None if spans is None else self._codec.pack(result)
-        except CodecError:
-            encoded = None
+    def put(self, key: bytes, result: Any, spans: tuple[Span, ...] | None) -> Any:
+        """Keep a result that was found on these tables, and return it as every hit gives it.
+
+        With None it is not kept, nor is what is too large. What has no encoding is returned as it is.
+        """
+        encoded, result = self._encoded(result, kept=spans is not None)
         if encoded is None or spans is None:
             self._refuse()
-            return
+        else:
+            self._keep(key, encoded, spans)
+        return result
+
+    def _encoded(self, result: Any, *, kept: bool) -> tuple[bytes | None, Any]:
+        """A result's bytes, if they are needed, and what they say; no bytes where it has none."""
+        if not kept and self._codec.faithful(result):
+            return None, result
+        try:
+            encoded = self._codec.pack(result)
+            if len(encoded.translate(None, _CHANGING)) == len(encoded):
+                return encoded, result
+            return encoded, self._codec.decode(encoded)
+        except CodecError:
+            return None, result
+
+    def _keep(self, key: bytes, encoded: bytes, spans: tuple[Span, ...]) -> None:
         size = len(key) + len(encoded) + OVERHEAD
         if size > self.max_bytes:
             self._refuse()
@@ -195,6 +217,7 @@ class RecordingView(View):
     """A view that notes which tables one query touches. The thread that runs the query.
 
     `touched` is None once the query asked for something else that its answer may depend on, such as its position.
+    What it asked a database for, the database's connection tells.
     """
 
     __slots__ = ("touched",)
@@ -204,7 +227,11 @@ class RecordingView(View):
         self.touched: set[tuple[str, str]] | None = set()
 
     def _open(self, key: Any) -> Any:
-        opened = super()._open(key)
+        try:
+            opened = super()._open(key)
+        except BaseException:
+            self.touched = None  # whatever the query makes of that
+            raise
         if self.touched is not None:
             self.touched.add(self._place(key))
         return opened
@@ -225,12 +252,25 @@ class RecordingView(View):
         self.touched = None
         return super().newest()
 
+    @property
+    def opened(self) -> float:
+        """As `View.opened`; every view has another one, so the result is not kept."""
+        self.touched = None
+        return super().opened
+
+    def counted(self) -> bool:
+        """Whether its result depends on nothing but the tables that it touched."""
+        return self.touched is not None and not any(
+            isinstance(target, ReadConnection) and target.uncounted for target in self._opened.values()
+        )
+
 
 def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:
     """The spans of what a query touched on a snapshot; None where its result is not to be kept."""
-    if view.touched is None:
+    touched = view.touched
+    if touched is None or not view.counted():
         return None
     return tuple(
         Span(model, name, snapshot.build(model), snapshot.changed(model, name), snapshot.checkpoint(model))
-        for model, name in view.touched
+        for model, name in touched
     )

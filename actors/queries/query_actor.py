@@ -5,93 +5,29 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from concurrent.futures import InvalidStateError
+from collections.abc import Callable, Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from actors.definition.specs import QuerySpec
 from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
-from actors.mailbox import Mailbox, Request
+from actors.mailbox import Mailbox
+from actors.queries.asked import Encoded, opened
 from actors.queries.cache import RecordingView, ResultCache, spans_of
+from actors.queries.query_job import QueryJob
 from actors.queries.view import View
-from actors.read_model import ReadModel
 from actors.replicas.progress import Progress
-from actors.reply import Reply
 from actors.worker import Worker
-from storage import ReplicaStore, Snapshot, SnapshotClosed, StorageError, StoreClosed
+from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
+from storage.codec import Codec
 from storage.damage import is_damage
+from storage.errors import FilesGone
 from storage.inline import InlineSnapshot
 
-__all__ = ["QueryActor", "QueryJob", "QueryStats", "all_inline"]
+__all__ = ["QueryActor", "QueryStats"]
 
 MAX_BATCH = 64
 _WHOLE = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
 """What nearly every query returns. Asking whether it is an iterator takes as long as a look-up in LMDB."""
-
-
-def all_inline(models: Mapping[str, ReadModel]) -> bool:
-    """Whether the writer keeps all of these models itself."""
-    for model in models.values():  # A plain loop: each query and view asks.
-        if not model.inline:
-            return False
-    return bool(models)
-
-
-class QueryJob(Request):
-    """Queries that are answered on one snapshot, which has `target` at least applied in each model.
-
-    `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
-    `keys` are those of the result cache, None where it is not asked. With `inline` it reads the writer's own tables,
-    which no replica needs to have caught up with. `dispatch` is what looks for a replica, as long as a caller waits.
-    """
-
-    __slots__ = (
-        "deadline",
-        "dispatch",
-        "future",
-        "inline",
-        "keys",
-        "models",
-        "newest",
-        "queries",
-        "seen",
-        "target",
-    )
-
-    def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
-        self.queries = queries
-        if len(queries) == 1:
-            spec = queries[0][1]
-            self.models, self.inline = spec.by_name, spec.inline
-        else:
-            self.models = {model.name: model for _, spec in queries for model in spec.models}
-            self.inline = all_inline(self.models)
-        self.deadline = deadline
-        self.target = target
-        self.future: Reply[list[Any]] = Reply()
-        self.keys: list[bytes | None] | None = None
-        self.dispatch: Any = None
-        self.seen = 0
-        self.newest = 0
-
-    def unfit(self, floor: int) -> bool:
-        """Whether the snapshot lacks what the caller asked for, or the replica's `floor`, or shows several moments."""
-        seen = self.seen
-        return seen < self.target or seen < floor or seen != self.newest
-
-    def answer(self, outcome: list[Any] | Exception) -> None:
-        """Give the caller the results, or the error, unless it went away."""
-        try:
-            if isinstance(outcome, Exception):
-                self.future.set_exception(outcome)
-            else:
-                self.future.set_result(outcome)
-        except InvalidStateError:
-            pass
-
-    def fail(self, error: Exception) -> None:
-        """Answer with an error."""
-        self.answer(error)
 
 
 class QueryStats:
@@ -119,14 +55,15 @@ class QueryActor(Worker):
         stats: QueryStats,
         progress: Progress,
         redirect: Callable[[QueryJob], None],
-        condemn: Callable[[str, ReplicaStore, str], None],
+        condemn: Callable[[str, ReplicaStore, str], bool],
         inline: Callable[[], InlineSnapshot],
+        codec: Codec,
         cache: ResultCache | None = None,
     ) -> None:
         """`redirect` finds another replica for a job that this one turns out to be no good for.
 
-        `condemn` has a damaged replica begun anew; `stores` has its store at each moment. `inline` takes a
-        snapshot of the inline models' tables.
+        `condemn` has a damaged replica begun anew, False where it stays in use; `stores` has its store at each moment.
+        `inline` takes a snapshot of the inline models' tables.
         """
         super().__init__(name, mailbox, exited)
         self._replica = replica
@@ -136,6 +73,7 @@ class QueryActor(Worker):
         self._condemn = condemn
         self._redirect = redirect
         self._inline = inline
+        self._codec = codec
         self._cache = cache
 
     def on_receive(self, message: Any) -> None:
@@ -158,13 +96,43 @@ class QueryActor(Worker):
             jobs.remove(job)
             if not jobs:
                 return
+        if len(jobs) == 1:
+            self._answer_together(jobs, jobs[0].models, jobs[0].deadline)
+            return
+        models = {model for job in jobs for model in job.models}
+        if all(len(job.models) == len(models) for job in jobs):
+            self._answer_together(jobs, models, max(job.deadline for job in jobs))
+        # A model that can't be read, or not yet, is no affair of those who do not read it.
+        elif not self._answer_together(jobs, models, 0.0, last=False):
+            self._answer_apart(jobs)
+
+    def _answer_apart(self, jobs: deque[QueryJob]) -> None:
+        """Answer jobs on a snapshot for each set of models; those that have to wait for one come last."""
+        for last in (False, True):
+            for models in dict.fromkeys(frozenset(job.models) for job in jobs):
+                mine = deque(job for job in jobs if job.models.keys() == models)
+                others = [job for job in jobs if job.models.keys() != models]
+                try:
+                    end = max(job.deadline for job in mine) if last else 0.0
+                    self._answer_together(mine, models, end, last=last)
+                finally:
+                    jobs.clear()
+                    jobs.extend([*mine, *others])
+
+    def _answer_together(
+        self, jobs: deque[QueryJob], models: Collection[str], end: float, *, last: bool = True
+    ) -> bool:
+        """Answer jobs on one snapshot of these models, for which it waits until `end`; whether there was one.
+
+        Unless it is the `last` attempt, the jobs are left as they are where there was none.
+        """
         store = self._stores[self._replica]
         try:
-            models = jobs[0].models if len(jobs) == 1 else {model for job in jobs for model in job.models}
-            snapshot = store.snapshot(models)
+            snapshot = store.snapshot(models, end=end)
         except StorageError as error:
-            # It was begun anew this moment, or has to be.
-            elsewhere = isinstance(error, StoreClosed) or self._is_damage(store, error)
+            elsewhere = self._is_gone(store, error)
+            if not last and not elsewhere:
+                return False
             while jobs:
                 job = jobs.popleft()
                 if elsewhere:
@@ -172,7 +140,12 @@ class QueryActor(Worker):
                 else:
                     self._stats.failed += 1
                     job.answer(error)
-            return
+            return True
+        self._answer_on(jobs, store, snapshot)
+        return True
+
+    def _answer_on(self, jobs: deque[QueryJob], store: ReplicaStore, snapshot: Snapshot) -> None:
+        """Answer jobs on a snapshot, and close it."""
         outcome = None
         try:
             while jobs:
@@ -189,7 +162,7 @@ class QueryActor(Worker):
         if jobs and outcome is not None:
             # Last of all, so that this thread is done with the interpreter when the caller's wakes up and wants it.
             self._stats.activity = None
-            jobs[0].answer(outcome)
+            jobs.popleft().answer(outcome)
 
     def _answer_inline(self, job: QueryJob) -> None:
         """Answer from the tables that the writer keeps: what was committed before this is in them."""
@@ -207,10 +180,14 @@ class QueryActor(Worker):
                 self._leave_to_replicas(job)
                 return
             view = View(snapshot, job.models)
-            job.answer([self._run(query, spec, view) for query, spec in job.queries])
-        except Exception as error:
-            if isinstance(error.__cause__, SnapshotClosed) and time.monotonic() < job.deadline:
+            results = [self._run(query, spec, view) for query, spec in job.queries]
+            if snapshot.closed:
                 # The log was reopened meanwhile.
+                self._redirect(job)
+                return
+            job.answer(results)
+        except Exception as error:
+            if snapshot.closed:
                 self._redirect(job)
                 return
             self._stats.failed += 1
@@ -235,12 +212,13 @@ class QueryActor(Worker):
             )
         return late
 
-    def _is_damage(self, store: ReplicaStore, error: BaseException) -> bool:
-        """Whether the error is the replica's fault, which is then left out and begun anew."""
-        damaged = is_damage(error, store)
-        if damaged:
-            self._condemn(self._replica, store, f"it is damaged: {error}")
-        return damaged
+    def _is_gone(self, store: ReplicaStore, error: BaseException) -> bool:
+        """Whether another replica is to be asked: this one was begun anew this moment, or is to be now."""
+        if isinstance(error, StoreClosed):
+            return True
+        if isinstance(error, FilesGone):
+            return self._condemn(self._replica, store, f"its files were removed: {error}")
+        return is_damage(error, store) and self._condemn(self._replica, store, f"it is damaged: {error}")
 
     def _outcome(
         self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot
@@ -254,15 +232,19 @@ class QueryActor(Worker):
                 self._redirect(job)
                 return None
             if job.keys is not None:
-                return self._run_and_keep(job, job.keys, snapshot)
-            view = View(snapshot, job.models, lend=True)
-            return [self._run(query, spec, view) for query, spec in job.queries]
+                results = self._run_and_keep(job, job.keys, snapshot)
+            else:
+                view = View(snapshot, job.models, lend=True)
+                results = [self._run(query, spec, view) for query, spec in job.queries]
+            if not snapshot.closed:
+                return results
+            # The replica was begun anew meanwhile; what a query makes of that is no result.
         except Exception as error:
-            if self._is_damage(store, error):
-                self._redirect(job)
-                return None
-            self._stats.failed += 1
-            return error
+            if not snapshot.closed and not self._is_gone(store, error):
+                self._stats.failed += 1
+                return error
+        self._redirect(job)
+        return None
 
     def _run_and_keep(self, job: QueryJob, keys: list[bytes | None], snapshot: Snapshot) -> list[Any]:
         """Each result from the cache, or found on a view of its own and kept: before the caller can change it."""
@@ -275,14 +257,17 @@ class QueryActor(Worker):
                 results.append(known[0])
                 continue
             view = RecordingView(snapshot, job.models, lend=True)
-            results.append(self._run(query, spec, view))
+            result = self._run(query, spec, view)
             if key is not None:
-                cache.put(key, results[-1], spans_of(view, snapshot))
+                result = cache.put(key, result, spans_of(view, snapshot))
+            results.append(result)
         return results
 
     def _run(self, query: Any, spec: QuerySpec, view: View) -> Any:
         self._stats.activity = (spec.name, time.monotonic())
         try:
+            if query.__class__ is Encoded:
+                query = opened(query, spec, self._codec)
             result = query.run(view)
             # A lazy result would read from a snapshot that is closed by then.
             if result.__class__ not in _WHOLE and isinstance(result, Iterator):

@@ -22,10 +22,11 @@ from actors.errors import (
     QueryTimeout,
     SystemClosed,
 )
+from actors.queries.asked import Encoded, sealed
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
-from actors.queries.query_actor import QueryJob
+from actors.queries.query_job import QueryJob
 from actors.queries.token import Tokens
 from actors.replicas.progress import Progress
 from actors.worker import refuse_in_actor
@@ -137,7 +138,7 @@ class ReadGateway:
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         """The queries with the position that they ask for, and the seconds that they may take."""
-        asked = [(query, self._spec(query)) for query in queries]
+        asked = [self._asked(query) for query in queries]
         timeout = options.pop("timeout", None)
         if timeout is None:
             timeout = asked[0][1].timeout or TIMEOUT
@@ -146,8 +147,20 @@ class ReadGateway:
         target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
         job = self.job_class(asked, time.monotonic() + timeout, target)
         if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
-            job.keys = [self._cache.key(query) if spec.cache else None for query, spec in asked]
+            job.keys = [self._key(asked, number) for number in range(len(asked))]
         return job, timeout
+
+    def _key(self, asked: list[tuple[Any, QuerySpec]], number: int) -> bytes | None:
+        """What the cache finds a query by, if it is to be asked; from then on it is run as these bytes say."""
+        query, spec = asked[number]
+        if self._cache is None or not spec.cache:
+            return None
+        if isinstance(query, Encoded):
+            return query.data
+        key = self._cache.key(query)
+        if key is not None:
+            asked[number] = Encoded(key), spec
+        return key
 
     def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
         """What the cache has for a replica that may answer now; None leaves it to a query actor."""
@@ -171,12 +184,18 @@ class ReadGateway:
         # The same dispatch, for the caller asks it where the job is, and has it forgotten when its time is over.
         (job.dispatch or _Dispatch(self, job)).look()
 
-    def _spec(self, query: Any) -> QuerySpec:
+    def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
+        """The query, checked, as it is kept until it runs."""
         spec = self._domain.queries.get(type(query))
         if spec is None:
             raise unknown(query, "query", self._domain)
         check_message(spec, query)
-        return spec
+        if spec.lasts is not None:
+            query = self._sealed(query, spec)
+        return query, spec
+
+    def _sealed(self, query: Any, spec: QuerySpec) -> Any:
+        return sealed(query, spec, self._domain.codec)
 
     def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
         self._progress.forget(dispatch.look)

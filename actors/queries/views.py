@@ -15,13 +15,14 @@ from actors.definition.arguments import checked_model
 from actors.definition.specs import CompiledDomain
 from actors.errors import SystemClosed, ViewExpired
 from actors.queries.consistency import target_position
-from actors.queries.query_actor import all_inline
+from actors.queries.query_job import all_inline
 from actors.queries.reading import TIMEOUT, ReadGateway
 from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.replicas.progress import Progress
 from storage import ReplicaStore, StorageError, StoreClosed
 from storage.damage import is_damage
+from storage.errors import FilesGone
 from storage.inline import InlineSnapshot
 
 __all__ = ["Views"]
@@ -39,15 +40,18 @@ class Views:
         progress: Progress,
         stores: Mapping[str, ReplicaStore],
         inline: Callable[..., InlineSnapshot],
-        condemn: Callable[[str, ReplicaStore, str], None],
+        condemn: Callable[[str, ReplicaStore, str], bool],
+        moved: Callable[[], bool],
     ) -> None:
-        """`inline` takes a snapshot of the inline models' tables; `condemn` has a damaged replica begun anew."""
+        """`inline` takes a snapshot of the inline models' tables; `condemn` has a damaged replica begun anew, False where
+        it stays in use; `moved` is whether the store is elsewhere than where it was opened."""
         self._domain = domain
         self._reads = reads
         self._progress = progress
         self._stores = stores
         self._inline = inline
         self._condemn = condemn
+        self._moved = moved
         self._views_lock = threading.Lock()
         self._views: dict[int, View] = {}
 
@@ -87,11 +91,18 @@ class Views:
         store = self._stores[replica]
         try:
             snapshot = store.snapshot(models, closed=ViewExpired)
+            lowest, highest = snapshot.checkpoints(models)
+        except (StoreClosed, ViewExpired):
+            return None
+        except FilesGone:
+            if self._moved():
+                raise
+            # Whoever applies there finds it out, and begins it anew.
+            return None
         except StorageError as error:
-            if isinstance(error, StoreClosed) or self._is_damage(replica, store, error):
+            if self._is_damage(replica, store, error):
                 return None
             raise
-        lowest, highest = snapshot.checkpoints(models)
         if lowest != highest or lowest < target or lowest < self._progress.floor(replica, models):
             snapshot.close()
             return None
@@ -103,10 +114,7 @@ class Views:
 
     def _is_damage(self, replica: str, store: ReplicaStore, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""
-        damaged = is_damage(error, store)
-        if damaged:
-            self._condemn(replica, store, f"it is damaged: {error}")
-        return damaged
+        return is_damage(error, store) and self._condemn(replica, store, f"it is damaged: {error}")
 
     def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
         """One of the writer's own tables, if the position is there and the log can be read now."""

@@ -83,8 +83,11 @@ class ReplicaHome:
     def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
         """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
 
-        `leave_out` is called before the replica's thread can have begun anew: it must not undo what that says.
+        Nor where the whole store was moved away: no new one can be made here, and what is open goes on. `leave_out` is
+        called before the replica's thread can have begun anew: it must not undo what that says.
         """
+        if self._moved():
+            return False
         with self._lock:
             if self.store is not store or self.condemned is not None:
                 return False
@@ -92,6 +95,10 @@ class ReplicaHome:
             leave_out()
         logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
         return True
+
+    def given_up(self, store: ReplicaStore) -> bool:
+        """Whether nobody is given this store any more. Any thread."""
+        return self.store is not store or self.condemned is not None
 
     def missing(self) -> str | None:
         """Why the files in use are not the ones on disk, or None. Any thread; one system call."""

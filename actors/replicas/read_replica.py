@@ -153,6 +153,8 @@ class ReadReplica(Worker):
             if not is_damage(error, self._home.store):
                 raise
             self._home.condemn(self._home.store, f"it is damaged: {error}")
+            if self._home.condemned is None:
+                raise
             self._begin_anew()
             self._fill()
 

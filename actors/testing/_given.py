@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
+from actors.queries.asked import opened, sealed
 from actors.queries.typed import Query, Result
 from actors.read_model import ReadModel
 from actors.testing._difference import compare
@@ -107,7 +108,8 @@ class Given:
         if spec.validate is not None:
             spec.validate(query)
         with Projected(self._domain, spec.models, self._history.own()) as view:
-            result: Result = listed(query.run(view))
+            codec = self._domain.codec
+            result: Result = listed(opened(sealed(query, spec, codec), spec, codec).run(view))
             return result
 
     def asked(self, query: Query[Any]) -> Asked:

@@ -14,14 +14,13 @@ from typing import Any
 
 from actors.errors import QueryFailed, described
 from actors.mailbox import Mailbox, Request
-from actors.queries.query_actor import QueryJob, QueryStats
+from actors.queries.query_actor import QueryStats
+from actors.queries.query_job import QueryJob
 from actors.replicas.progress import Progress
 from actors.worker import Kill
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
-from actors.workers.questions import Questions
-from storage import CodecError
 from storage.codec import Codec
 
 __all__ = ["Channel", "FarJob", "ReadAnswers", "survivors"]
@@ -42,13 +41,14 @@ class ReadAnswers(Request):
 class FarJob(QueryJob):
     """Queries for a worker. With `led` the caller's thread reads the answer; `deaths` counts the workers that died over it.
 
-    `took` is how long the worker was at it, in seconds.
+    `body` is the queries as they are sent, `took` how long the worker was at it, in seconds.
     """
 
-    __slots__ = ("deaths", "led", "took")
+    __slots__ = ("body", "deaths", "led", "took")
 
     def __init__(self, queries: list[Any], deadline: float, target: int = 0) -> None:
         super().__init__(queries, deadline, target)
+        self.body = b""
         self.led = False
         self.deaths = 0
         self.took = 0.0
@@ -57,9 +57,8 @@ class FarJob(QueryJob):
 class Channel(Mailbox):
     """The mailbox of a query actor that is in another process; outlives that."""
 
-    def __init__(self, replica: str, codec: Codec, questions: Questions, stats: QueryStats) -> None:
+    def __init__(self, replica: str, codec: Codec, stats: QueryStats) -> None:
         super().__init__()
-        self._questions = questions
         self._replica = replica
         self._codec = codec
         self._stats = stats
@@ -127,18 +126,13 @@ class Channel(Mailbox):
         number = next(self._numbers)
         now = time.monotonic()
         head = protocol.QUESTION.pack(number, min(max(job.target, 0), MOST), job.deadline - now, job.inline)
-        try:
-            body = self._questions.pack(job.queries)
-        except CodecError as error:
-            job.answer(QueryFailed(f"the query can't be sent to a worker process: {error}"))
-            return
         with self._lock:
             line = self._wire
             if line is not None:
                 if not self._in_hand:
                     self._stats.activity = (job.queries[0][1].name, now)
                 self._in_hand[number] = job
-                waits = not line.send(head + body)
+                waits = not line.send(head + job.body)
         if self._refusal is not None:
             self._refuse_waiting()
         elif line is None:

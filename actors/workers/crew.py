@@ -28,7 +28,6 @@ from actors.workers.gateway import FarGateway
 from actors.workers.orders import Orders
 from actors.workers.process import import_paths
 from actors.workers.progress import FarProgress
-from actors.workers.questions import Questions
 from actors.workers.stand_ins import ControlMailbox, WorkerQueries, WorkerReplica
 from actors.workers.station import Station
 from storage import EventLog
@@ -101,13 +100,12 @@ class Crew:
             self._settings.map_size,
             partial(self._dump, orders),
         )
-        home = FarHome(name, store, models, orders)
+        home = FarHome(name, store, models, orders, self._log.moved)
         channels = {}
-        questions = Questions(domain.queries.values(), domain.codec)
         for number in range(1, self._settings.query_actors + 1):
             stats = QueryStats()
             actor = f"{name}.query-{number}"
-            channels[actor] = Channel(name, domain.codec, questions, stats)
+            channels[actor] = Channel(name, domain.codec, stats)
             self.desks.append(Desk(actor, name, channels[actor], stats))
         self.homes[name], self.stores[name] = home, store
         settings = self._settings

@@ -193,8 +193,15 @@ class FarStore:
 class FarHome:
     """As `ReplicaHome`: what is begun anew is begun anew by the worker."""
 
-    def __init__(self, name: str, store: FarStore, models: Collection[ReadModel], orders: Orders) -> None:
-        """`orders` is the way to the worker."""
+    def __init__(
+        self,
+        name: str,
+        store: FarStore,
+        models: Collection[ReadModel],
+        orders: Orders,
+        moved: Callable[[], bool],
+    ) -> None:
+        """`orders` is the way to the worker; `moved` tells of the log, as for a `ReplicaHome`."""
         self.name = name
         self.store = store
         self.projector = FarProjector(models)
@@ -204,6 +211,7 @@ class FarHome:
         self.reason: str | None = None
         self.cache: CacheHealth | None = None
         self._orders = orders
+        self._moved = moved
         self._lock = threading.Lock()
 
     def told(self, state: Mapping[str, Any]) -> None:
@@ -215,6 +223,8 @@ class FarHome:
 
     def condemn(self, store: FarStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:  # noqa: ARG002
         """As `ReplicaHome.condemn`; the worker is told."""
+        if self._moved():
+            return False
         with self._lock:
             if self.condemned is not None:
                 return False
@@ -223,6 +233,10 @@ class FarHome:
         logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
         self._orders.give(protocol.ANEW, self.condemned)
         return True
+
+    def given_up(self, store: FarStore) -> bool:  # noqa: ARG002
+        """As `ReplicaHome.given_up`."""
+        return self.condemned is not None
 
     def begun_anew(self) -> None:
         """The worker did it."""

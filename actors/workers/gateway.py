@@ -10,14 +10,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from actors.definition.specs import QuerySpec
+from actors.errors import QueryFailed
 from actors.queries.balancer import Desk
 from actors.queries.cache import Answer
-from actors.queries.query_actor import QueryJob
+from actors.queries.query_job import QueryJob
 from actors.queries.reading import ReadGateway, _Dispatch
 from actors.worker import refuse_in_actor
 from actors.workers.channel import Channel, FarJob
 from actors.workers.far import FarHome
+from actors.workers.questions import Asked, Questions
 from actors.workers.sharing import Sharing
+from storage import CodecError
 
 __all__ = ["FarGateway"]
 
@@ -33,17 +37,36 @@ class FarGateway(ReadGateway):
         self._desks = desks
         self._channels = {desk.replica: desk.mailbox for desk in desks}
         self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
+        self._questions = Questions(self._domain.queries.values(), self._domain.codec)
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `ReadGateway.query`."""
         refuse_in_actor("query", self._progress)
-        job, timeout = self._job(queries, options)
+        job, timeout = super()._job(queries, options)
         assert isinstance(job, FarJob)
         if len(job.queries) > 1 and (answer := self._shared(job)) is not None:
             return answer
         return self._ask(job, timeout)
 
+    def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
+        job, timeout = super()._job(queries, options)
+        assert isinstance(job, FarJob)
+        job.body = self._packed(job.queries)
+        return job, timeout
+
+    def _sealed(self, query: Any, spec: QuerySpec) -> Any:  # noqa: ARG002
+        # It goes to the worker as bytes, and is made anew from them for each run.
+        return query
+
+    def _packed(self, queries: Sequence[Asked]) -> bytes:
+        """Now, in the caller's thread: what it does to a list in them later is not asked for."""
+        try:
+            return self._questions.pack(queries)
+        except CodecError as error:
+            raise QueryFailed(f"the query can't be sent to a worker process: {error}") from error
+
     def _ask(self, job: FarJob, timeout: float) -> Answer:
+        job.body = self._packed(job.queries)
         job.led = True
         dispatch = _Dispatch(self, job)
         dispatch.look()
@@ -104,6 +127,7 @@ class FarGateway(ReadGateway):
         jobs = []
         for queries in self._sharing.split(job.queries, len(desks)):
             part = FarJob(queries, job.deadline, job.target)
+            part.body = self._packed(queries)
             # All have to show one moment of all the models, whichever of them their own queries read.
             part.models = job.models
             jobs.append(part)

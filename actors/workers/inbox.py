@@ -13,7 +13,7 @@ from typing import Any, cast
 from actors.errors import ActorsError, QueryFailed, described
 from actors.mailbox import Mailbox
 from actors.queries.cache import ResultCache
-from actors.queries.query_actor import QueryJob
+from actors.queries.query_job import QueryJob
 from actors.worker import Kill
 from actors.workers import protocol
 from actors.workers.failures import pack_error

@@ -16,7 +16,8 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import described
 from actors.mailbox import Mailbox
 from actors.queries.cache import ResultCache
-from actors.queries.query_actor import QueryActor, QueryJob, QueryStats
+from actors.queries.query_actor import QueryActor, QueryStats
+from actors.queries.query_job import QueryJob
 from actors.replicas.at_work import ProjectionWatch
 from actors.replicas.home import ReplicaHome, open_homes
 from actors.replicas.placement import place_models
@@ -143,6 +144,7 @@ class Residence:
                 progress=self._progress,
                 condemn=self._condemn,
                 inline=self._log.inline_snapshot,
+                codec=self._domain.codec,
                 cache=self._cache,
             )
 
@@ -229,10 +231,11 @@ class Residence:
         if error is not None and not isinstance(error, ActorKilled):
             self.teller.say(protocol.EXITED, name, described(error))
 
-    def _condemn(self, name: str, store: ReplicaStore, reason: str) -> None:
+    def _condemn(self, name: str, store: ReplicaStore, reason: str) -> bool:
         """As `Runtime.condemn`. Any thread."""
         if self._home.condemn(store, reason, lambda: self._progress.leave_out(name)):
             self._mailbox.put(BeginAnew())
+        return self._home.given_up(store)
 
     def _tick(self) -> None:
         """The supervisor's thread, at every tick."""

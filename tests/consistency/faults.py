@@ -15,7 +15,7 @@ import pytest
 import actors.queries.reading
 from actors import Session
 from actors.messages import Submission
-from actors.queries.query_actor import QueryJob
+from actors.queries.query_job import QueryJob
 from actors.replicas.progress import Progress
 from actors.replicas.projecting import Projector
 from actors.writer.command_handler import CommandHandler

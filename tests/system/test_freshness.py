@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, Domain, System
-from actors.queries.query_actor import QueryJob
+from actors.queries.query_job import QueryJob
 from actors.replicas.progress import Progress
 from actors.replicas.read_replica import ReadReplica
 from actors.writer import command_handler, news

@@ -77,6 +77,10 @@ class Mailbox:
         """Commands waiting now."""
         return self._queue.qsize() + self._extra + len(self._held)
 
+    def full(self) -> bool:
+        """Whether there is no room for a request from outside."""
+        return bool(self._line) or (self._limit is not None and len(self) >= self._limit)
+
     def put(self, envelope: Any, /) -> None:
         """Add an envelope without waiting; answered with an error when the mailbox is closed."""
         weight = getattr(envelope, "weight", 1)

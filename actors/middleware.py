@@ -13,31 +13,44 @@ returned, if not None, replaces the outcome, and one returned without any ``yiel
 the inner call that is neither replaced by an outcome nor made up for by a further ``yield`` is raised again, caught
 or not. A lower ``order`` is further out; equal ones nest as declared.
 
-The first part runs on the caller's thread; after a ``submit`` the later parts run on an executor's, never on the
-writer's. The three drivers below differ in how they wait only; ``_Drive`` knows the protocol.
+The first part runs on the caller's thread; after a ``submit`` the later parts run on a pool's, never on the
+writer's. The drivers, ``run`` and ``arun`` below and ``submit`` in `actors.submitted`, differ in how they wait only; ``Drive``
+knows the protocol.
 """
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import Executor, Future
 from typing import Any
 
-from actors.errors import MiddlewareFailed, SystemClosed
+from actors.errors import (
+    CommandTimeout,
+    ConsistencyTimeout,
+    DeadlineExceeded,
+    MiddlewareFailed,
+    Overloaded,
+    QueryTimeout,
+)
 from actors.read_model import name_of
-from actors.running import Calls
+from actors.running import Calls, Slot
 
-__all__ = ["Call", "Middleware", "arun", "run", "submit"]
+__all__ = ["ROUNDS_AFTER_TIME", "Call", "Drive", "Middleware", "arun", "run"]
+
+ROUNDS_AFTER_TIME = 100
+"""Errors that time, or room, is over after which a call is not run again: one that a middleware tries for ever ends."""
+
+_TIME_OVER = (CommandTimeout, DeadlineExceeded, Overloaded, QueryTimeout, ConsistencyTimeout)
 
 
 class Call:
     """One command or query on its way in. Middleware may change every part of it before its ``yield``.
 
-    ``options`` are the keyword arguments of ``execute`` or ``query``; ``metadata`` is stored with the events.
+    ``options`` are the keyword arguments of ``execute`` or ``query``. Those of a command hold its ``command_id``: the
+    one that the caller gave (then ``id_given`` is true), or one that was made for this call and stands for it however
+    often it is tried. ``metadata`` is stored with the events.
     """
 
-    __slots__ = ("kind", "message", "metadata", "options")
+    __slots__ = ("_merged", "_sent", "id_given", "kind", "message", "metadata", "options")
 
     def __init__(
         self,
@@ -45,11 +58,25 @@ class Call:
         metadata: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         kind: str = "command",
+        id_given: bool = False,
     ) -> None:
         self.message = message
         self.metadata: dict[str, Any] = {} if metadata is None else metadata
         self.options: dict[str, Any] = {} if options is None else options
         self.kind = kind
+        self.id_given = id_given
+        self._merged: Any = None
+        self._sent: Any = None
+
+    def merge(self, message: Any) -> None:
+        """Have a command go in that was made of the one that was sent, which the id goes on standing for."""
+        self._sent = self.sent
+        self._merged = self.message = message
+
+    @property
+    def sent(self) -> Any:
+        """What the command id stands for: the message, or what it was merged from."""
+        return self._sent if self._merged is not None and self.message is self._merged else self.message
 
     def __repr__(self) -> str:
         return f"Call({self.kind} {self.message!r})"
@@ -67,7 +94,7 @@ def run(
     """
     if not chain:
         return terminal(call)
-    drive = _Drive(chain, call, calls)
+    drive = Drive(chain, call, calls)
     while drive.pending:
         try:
             outcome = terminal(call)
@@ -87,7 +114,7 @@ async def arun(
     """``run`` with a terminal that is awaited; everything runs in the event loop's thread."""
     if not chain:
         return await terminal(call)
-    drive = _Drive(chain, call, calls)
+    drive = Drive(chain, call, calls)
     while drive.pending:
         try:
             outcome = await terminal(call)
@@ -98,78 +125,20 @@ async def arun(
     return drive.result()
 
 
-def submit(
-    chain: Sequence[Middleware],
-    call: Call,
-    terminal: Callable[[Call], Future[Any]],
-    executor: Executor,
-    calls: Calls | None = None,
-) -> Future[Any]:
-    """``run`` with a terminal that gives a future; returns at once with a future of the outcome.
-
-    The first part runs here, what follows a ``yield`` on ``executor`` (in a copy of the caller's context).
-    A refusal is in the future too. The future can't be cancelled: the call is on its way.
-    """
-    if not chain:
-        return terminal(call)
-    drive = _Drive(chain, call, calls)
-    future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()
-    context = contextvars.copy_context()
-
-    def go_on() -> None:
-        while drive.pending:
-            try:
-                inner = terminal(call)
-            except BaseException as error:
-                drive.failed(error)
-            else:
-                inner.add_done_callback(hand_over)
-                return
-        try:
-            future.set_result(drive.result())
-        except Exception as error:
-            future.set_exception(error)
-        except BaseException as error:
-            future.set_exception(error)
-            raise
-
-    def hand_over(inner: Future[Any]) -> None:
-        try:
-            executor.submit(context.run, resume, inner)
-        except RuntimeError as error:
-            closed = SystemClosed(
-                f"{call.kind} {type(call.message).__name__} was handled, but the system closed before its "
-                "middleware could finish"
-            )
-            closed.__cause__ = error
-            future.set_exception(closed)
-
-    def resume(inner: Future[Any]) -> None:
-        try:
-            outcome = inner.result()
-        except BaseException as error:
-            drive.failed(error)
-        else:
-            drive.succeeded(outcome)
-        go_on()
-
-    go_on()
-    return future
-
-
-class _Drive:
+class Drive:
     """The protocol: which generator runs next, and with what. While ``pending``, the terminal is to be called."""
 
-    __slots__ = ("_call", "_calls", "_chain", "_error", "_outcome", "_stack", "pending")
+    __slots__ = ("_call", "_calls", "_chain", "_error", "_late", "_outcome", "_slot", "_stack", "pending")
 
     def __init__(self, chain: Sequence[Middleware], call: Call, calls: Calls | None) -> None:
         self._chain = chain
         self._call = call
         self._calls = Calls() if calls is None else calls
+        self._slot = Slot("middleware", f"around {call.kind} {type(call.message).__name__}", name_of)
         self._stack: list[Generator[None, Any, Any]] = []
         self._outcome: Any = None
         self._error: BaseException | None = None
+        self._late = 0
         self.pending = True
         self._advance(down=True)
 
@@ -179,6 +148,8 @@ class _Drive:
 
     def failed(self, error: BaseException) -> None:
         self._outcome, self._error = None, error
+        if isinstance(error, _TIME_OVER):
+            self._late += 1
         self._advance(down=False)
 
     def result(self) -> Any:
@@ -193,19 +164,24 @@ class _Drive:
     def _advance(self, down: bool) -> None:
         """Go down, starting generators, and up, giving each the outcome of what is below it; one that yields
         again turns it down once more. Stops where the terminal's turn is, or above the outermost one."""
-        message = type(self._call.message).__name__
-        slot = self._calls.slot("middleware", f"around {self._call.kind} {message}", name_of)
+        slot, stack, chain = self._slot, self._stack, self._chain
+        self._calls.add(slot)
         try:
             while True:
-                if down and len(self._stack) == len(self._chain):
-                    self.pending = True
-                    return
-                if not down and not self._stack:
-                    self.pending = False
-                    return
-                slot.begin(self._chain[len(self._stack) - (not down)])
-                down = self._start() if down else self._give()
+                if down:
+                    if len(stack) == len(chain):
+                        self.pending = True
+                        return
+                    slot.begin(chain[len(stack)])
+                    down = self._start()
+                else:
+                    if not stack:
+                        self.pending = False
+                        return
+                    slot.begin(chain[len(stack) - 1])
+                    down = self._give()
         finally:
+            slot.end()
             self._calls.drop(slot)
 
     def _start(self) -> bool:
@@ -240,6 +216,17 @@ class _Drive:
         except BaseException as error:
             self._outcome, self._error = None, error
         else:
-            return True
+            if self._error is None or self._late < ROUNDS_AFTER_TIME:
+                return True
+            self._end(generator)
         self._stack.pop()
         return False
+
+    def _end(self, generator: Generator[None, Any, Any]) -> None:
+        """Have a middleware end that would try for ever; the error that it was given last is the outcome."""
+        error = self._error
+        try:
+            generator.close()
+        except BaseException as raised:
+            error = raised
+        self._outcome, self._error = None, error

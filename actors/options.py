@@ -37,7 +37,7 @@ MOST_SECONDS = 1e9
 class ManyOptions(TypedDict, total=False):
     """Options of `execute_many`, and of every other way to write.
 
-    `timeout`: seconds to wait, for room in the mailbox and for the reply together; 30 unless
+    `timeout`: seconds to wait, for room in the mailbox and for the reply together, from the call on; 30 unless
     given. `causation_id`, `correlation_id` and `metadata` (a dict of values that the codec
     knows) are stored with each event.
     """
@@ -65,7 +65,7 @@ class CommandOptions(AppendOptions, total=False):
     `on_conflict` says what happens when `expected_version` is not met: "raise", a number of
     retries on the version found, or a function from the `ConcurrencyConflict` (with `command`,
     the `events` since, and `actual`) to another command, or None to raise. `deadline` (seconds
-    from now, or an aware datetime): the command is not executed after it.
+    from the call, or an aware datetime): the command is not executed after it.
     """
 
     on_conflict: OnConflict

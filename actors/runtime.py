@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +34,7 @@ from actors.report import report
 from actors.running import Calls
 from actors.settings import Settings
 from actors.supervisor import Child, Supervisor
+from actors.thread_pool import ThreadPool
 from actors.upkeep import Upkeep
 from actors.writer.inline import fill
 from actors.writer.writer_desk import WriterDesk
@@ -85,8 +84,7 @@ class Runtime:
         self.crew = crew
         self._taken = taken
         self._stopped = False
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_lock = threading.Lock()
+        self._pool = ThreadPool("onewriter-middleware")
         self._closing_files = False
         self.committed_listeners: list[Callable[[int, int], None]] = []
         self.broadcast_listeners: list[Callable[[int, int], None]] = []
@@ -116,7 +114,7 @@ class Runtime:
             domain,
             log,
             Mailbox(settings.mailbox_size),
-            self.executor,
+            self._pool,
             self._deciding,
             self.calls,
             self.progress,
@@ -195,13 +193,6 @@ class Runtime:
     def _deciding(self) -> bool:
         return self.desk.activity is not None
 
-    def executor(self) -> ThreadPoolExecutor:
-        """Threads for middleware after a `submit`; started when first asked for."""
-        with self._pool_lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(4, "onewriter-middleware")
-            return self._pool
-
     # -- actors ------------------------------------------------------------------------------
     def _start(self) -> None:
         self.supervisor.begin()
@@ -251,8 +242,8 @@ class Runtime:
             logger.error("closing %s: given up within %g s: %s", self.path, timeout, ", ".join(stuck))
         self.progress.close()
         self.supervisor.end(max(end - time.monotonic(), 1.0))
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        if not self._pool.close(max(end - time.monotonic(), 0.0)):
+            logger.error("closing %s: middleware after a submit was not done within %g s", self.path, timeout)
         self.views.expire(-1.0)
         self._closing_files = True
         self._stopped = True

@@ -10,6 +10,7 @@ from actors.api.base import Calls, checked_options
 from actors.definition.arguments import several
 from actors.messages import Receipt
 from actors.options import AppendOptions, CommandOptions, ManyOptions
+from actors.writer.many import with_outcomes
 
 __all__ = ["CommandCalls"]
 
@@ -33,7 +34,7 @@ class CommandCalls(Calls):
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
         """As `execute`, without waiting for the reply: a future of the receipt.
 
-        `timeout` bounds the wait for room in the mailbox. Callbacks of the future run in the
+        `timeout` bounds the wait for room in the mailbox, in all turns of middleware and `on_conflict` together. Callbacks of the future run in the
         writer's thread: keep them short. A future that is cancelled before its command is
         decided cancels the command.
         """
@@ -53,6 +54,7 @@ class CommandCalls(Calls):
         They share transactions, which makes them cheap, but they are not one unit: a rejected one
         does not disturb the others. With `return_exceptions` its error stands in its place, else
         the first error is raised after all were handled, with the whole list as its `outcomes`.
+        What an iterable raises in their midst is raised in any case, with the outcomes of those that it gave before.
         Options: `timeout` for all together, `causation_id`, `correlation_id`, `metadata`.
         """
         commands = several(commands, "execute_many", "command")
@@ -65,9 +67,10 @@ class CommandCalls(Calls):
     ) -> list[Any]:
         """As `execute_many`, for asyncio: the event loop goes on after each few hundred commands.
 
-        A task that is cancelled leaves those on their way that it has handed over by then.
+        All of them are taken from the iterable at once. A task that is cancelled leaves those on their way that it has handed
+        over by then.
         """
-        commands = list(several(commands, "aexecute_many", "command"))
+        commands = several(commands, "aexecute_many", "command")
         given = checked_options(options, ManyOptions, "aexecute_many")
         outcomes = await self._running().writes.aexecute_many(commands, given)
         return outcomes if return_exceptions else _all_receipts(outcomes)
@@ -87,6 +90,5 @@ class CommandCalls(Calls):
 def _all_receipts(outcomes: list[Any]) -> list[Any]:
     for outcome in outcomes:
         if isinstance(outcome, Exception):
-            outcome.outcomes = outcomes  # type: ignore[attr-defined]
-            raise outcome
+            raise with_outcomes(outcome, outcomes)
     return outcomes

@@ -68,7 +68,7 @@ class Session(Block):
         except (Rejected, ConcurrencyConflict):
             self._refused()
             raise
-        self._saw(receipt.position)
+        self._outcome(receipt)
         return receipt
 
     async def aexecute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
@@ -78,7 +78,7 @@ class Session(Block):
         except (Rejected, ConcurrencyConflict):
             self._refused()
             raise
-        self._saw(receipt.position)
+        self._outcome(receipt)
         return receipt
 
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
@@ -126,6 +126,7 @@ class Session(Block):
             self._outcome(outcome)
 
     def _outcome(self, outcome: Receipt | BaseException | None) -> None:
+        """Note what came of a command; middleware may have put anything in the place of its receipt."""
         if isinstance(outcome, Receipt):
             self._saw(outcome.position)
         elif isinstance(outcome, Rejected | ConcurrencyConflict):
@@ -202,7 +203,10 @@ class _Following(Reply[Receipt]):
             super().cancel()
             return
         error = inner.exception()
-        self._session._outcome(inner.result() if error is None else error)
+        try:
+            self._session._outcome(inner.result() if error is None else error)
+        except BaseException as failed:  # Whoever settles the other future would keep it to itself.
+            error = failed
         if error is None:
             self.set_result(inner.result())
         else:

@@ -26,27 +26,31 @@ def resolving(on_conflict: OnConflict, history: History) -> Middleware:
 
     def resolve(call: Call) -> Generator[None, Any, Any]:
         left = on_conflict if isinstance(on_conflict, int) else 0
-        while True:
-            try:
-                return (yield)
-            except ConcurrencyConflict as conflict:
-                if callable(on_conflict):
-                    conflict.command = call.message
-                    between = max(conflict.actual - conflict.expected, 0)
-                    conflict.events = [
-                        recorded.event
-                        for recorded in history.read_stream(conflict.stream, conflict.expected, between)
-                    ]
-                    merged = on_conflict(conflict)
-                    if merged is None:
+        message, expected = call.message, call.options.get("expected_version")
+        try:
+            while True:
+                try:
+                    return (yield)
+                except ConcurrencyConflict as conflict:
+                    if callable(on_conflict):
+                        conflict.command = call.message
+                        between = max(conflict.actual - conflict.expected, 0)
+                        conflict.events = [
+                            recorded.event
+                            for recorded in history.read_stream(conflict.stream, conflict.expected, between)
+                        ]
+                        merged = on_conflict(conflict)
+                        if merged is None:
+                            raise
+                        call.merge(merged)
+                    elif left > 0:
+                        left -= 1
+                    else:
                         raise
-                    # The id stands for what the caller sent, not for what became of it.
-                    call.options.setdefault("sent", call.message)
-                    call.message = merged
-                elif left > 0:
-                    left -= 1
-                else:
-                    raise
-                call.options["expected_version"] = conflict.actual
+                    call.options["expected_version"] = conflict.actual
+        except BaseException:
+            # A middleware further out that tries again begins with what it was given.
+            call.message, call.options["expected_version"] = message, expected
+            raise
 
     return resolve

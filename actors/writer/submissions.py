@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from actors.definition.arguments import unknown
@@ -25,6 +25,9 @@ from storage.canonical import DIGEST_BYTES
 from storage.limits import MAX_NAME_BYTES
 from storage.shown import shown
 
+if TYPE_CHECKING:
+    from actors.writer.attempts import Attempts
+
 __all__ = ["SubmissionMaker"]
 
 
@@ -37,23 +40,29 @@ class SubmissionMaker:
         self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
         self._id_number = itertools.count(1)
 
+    def new_id(self) -> str:
+        """An id that nobody else has."""
+        return f"{self._id_prefix}{next(self._id_number):012x}"
+
     def of_command(
         self,
         command: Any,
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
+        sent: Any = None,
+        attempts: Attempts | None = None,
         *,
         of_manager: bool = False,
     ) -> Submission:
         """A command's submission, without a future. Raises what `System.execute` says of bad input.
 
+        `sent` is what its id stands for, where that is another command; `attempts` are those of its call.
         `of_manager`: a process manager gives it, with an id that a caller may not give.
         """
         spec = self._domain.commands.get(type(command))
         if spec is None:
             raise unknown(command, "command", self._domain)
         check_message(spec, command)
-        sent = options.get("sent")
         if sent is not None:
             sent = self._domain.codec.own(sent)
         if spec.lasts is not None and not spec.lasts(command):
@@ -67,7 +76,9 @@ class SubmissionMaker:
             self._domain.codec.pack(sent)  # The canonical form is another value: this one knows the path.
             raise
         stream = spec.stream_of(command)
-        return self._submission(command, spec, stream, sent, canonical, options, metadata, of_manager)
+        return self._submission(
+            command, spec, stream, sent, canonical, options, metadata, attempts, of_manager
+        )
 
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
         """The submission of events without a command, with its future."""
@@ -106,22 +117,36 @@ class SubmissionMaker:
         canonical: bytes,
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
+        attempts: Attempts | None = None,
         of_manager: bool = False,
     ) -> Submission:
-        given = options.get("command_id")
-        command_id = f"{self._id_prefix}{next(self._id_number):012x}" if given is None else _checked_id(given)
-        if given is not None and not of_manager:
-            refuse_reserved(command_id, self._domain.processes)
+        given: Any = options.get("command_id")
+        fresh = given is None
+        if attempts is not None:
+            given, fresh = attempts.identity(given)
+        elif fresh:
+            given = f"{self._id_prefix}{next(self._id_number):012x}"
+        if not fresh:
+            given = _checked_id(given)
+            if not of_manager:
+                refuse_reserved(given, self._domain.processes)
+        command_id: str = given
+        if attempts is not None:
+            attempts.command_id = command_id
         # As `storage.canonical.digest_of`, without a call for each command.
         digest = blake2b(canonical, digest_size=DIGEST_BYTES).digest()
-        submission = Submission(command, spec, stream, command_id, digest, given is None)
-        if given is not None:
+        submission = Submission(command, spec, stream, command_id, digest, fresh)
+        if not fresh:
             submission.sent = sent
-        if options:
+        # Those of a call have its id at least.
+        if options and (attempts is None or len(options) > 1 or "command_id" not in options):
             submission.expected_version = _checked_version(options.get("expected_version"))
             submission.causation_id = self._own(options.get("causation_id"))
             submission.correlation_id = self._own(options.get("correlation_id"))
-            submission.deadline = _monotonic_deadline(options.get("deadline"))
+            deadline = options.get("deadline")
+            if deadline is not None:
+                began = time.monotonic() if attempts is None else attempts.began
+                submission.deadline = _monotonic_deadline(deadline, began)
         if metadata:
             submission.metadata = self._own(metadata)
         return submission
@@ -150,9 +175,8 @@ def _checked_id(given: Any) -> str:
     return command_id
 
 
-def _monotonic_deadline(deadline: float | datetime | None) -> float | None:
-    if deadline is None:
-        return None
+def _monotonic_deadline(deadline: float | datetime, began: float) -> float:
+    """The monotonic time of a deadline; seconds count from when the call `began`."""
     if isinstance(deadline, datetime):
         if deadline.tzinfo is None:
             raise InvalidMessage("deadline= needs a datetime with a time zone, or seconds from now")
@@ -163,4 +187,4 @@ def _monotonic_deadline(deadline: float | datetime | None) -> float | None:
         raise InvalidMessage(
             f"deadline= is seconds from now, or a datetime with a time zone, not {shown(deadline)}"
         )
-    return time.monotonic() + deadline
+    return began + deadline

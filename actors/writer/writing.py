@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
-from actors import middleware
+from actors import middleware, submitted
 from actors.aio import LoopReply
 from actors.definition.specs import CompiledDomain
-from actors.errors import (
-    CommandTimeout,
-    Overloaded,
-)
+from actors.errors import ActorsError, Overloaded
 from actors.mailbox import Mailbox
-from actors.messages import Bulk, Receipt, Submission, receipt_or_error
+from actors.messages import Receipt, Submission, receipt_or_error
 from actors.replicas.progress import Progress
 from actors.reply import Reply
 from actors.running import Calls
 from actors.worker import refuse_in_actor
+from actors.writer.attempts import Attempts, late, no_reply
 from actors.writer.conflicts import resolving
-from actors.writer.many import ManyCommands, aone_by_one, one_by_one
+from actors.writer.many import Given, ManyCommands, ain_bulks, aone_by_one, in_bulks, one_by_one
 from actors.writer.states import History
 from actors.writer.steps import Outcomes, Step
 from actors.writer.submissions import SubmissionMaker
@@ -46,7 +43,7 @@ class WriteGateway:
         domain: CompiledDomain,
         history: History,
         mailbox: Mailbox,
-        executor: Callable[[], ThreadPoolExecutor],
+        pool: submitted.Pool,
         deciding: Callable[[], bool],
         calls: Calls,
         progress: Progress,
@@ -56,7 +53,7 @@ class WriteGateway:
         self._domain = domain
         self._history = history
         self.mailbox = mailbox
-        self._executor = executor
+        self._pool = pool
         self._deciding = deciding
         self._calls = calls
         self._make = SubmissionMaker(domain)
@@ -68,10 +65,10 @@ class WriteGateway:
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._goes_straight(options):
-            return self._wait(self._hand_over(command, options, options.get("metadata"), end), end, timeout)
-        call, chain = self._call(command, options)
+            return self._wait(self._hand_over(command, options, end, timeout, timeout > 0), end, timeout)
+        call, chain, attempts = self._call(command, options, end, timeout)
         outcome: Receipt = middleware.run(
-            chain, call, lambda inner: self._wait(self._hand_over_call(inner, end), end, timeout), self._calls
+            chain, call, lambda inner: self._wait(self._attempt(inner, attempts), end, timeout), self._calls
         )
         return outcome
 
@@ -82,17 +79,18 @@ class WriteGateway:
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         if self._goes_straight(options):
-            return self._future_of(self._hand_over(command, options, options.get("metadata"), end))
-        call, chain = self._call(command, options)
-        if not chain:
-            return self._future_of(self._hand_over_call(call, end))
-        return middleware.submit(
-            chain,
-            call,
-            lambda inner: self._future_of(self._hand_over_call(inner, end)),
-            self._executor(),
-            self._calls,
-        )
+            return self._hand_over(command, options, end, timeout, False).future  # type: ignore[return-value]
+        return self._submitted(command, options, end, timeout, waited_for=False)[0]
+
+    def _submitted(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool
+    ) -> tuple[Future[Receipt], Attempts]:
+        call, chain, attempts = self._call(command, options, end, timeout, waited_for)
+
+        def terminal(inner: middleware.Call) -> Future[Receipt]:
+            return self._attempt(inner, attempts).future  # type: ignore[return-value]
+
+        return submitted.submit(chain, call, terminal, self._pool, self._calls), attempts
 
     def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
         """As `execute`, to be awaited: holds up neither the event loop nor a thread."""
@@ -106,11 +104,13 @@ class WriteGateway:
     async def _athrough_middleware(
         self, command: Any, options: dict[str, Any], end: float, timeout: float
     ) -> Receipt:
-        call, chain = self._call(command, options)
+        call, chain, attempts = self._call(command, options, end, timeout)
         outcome: Receipt = await middleware.arun(
             chain,
             call,
-            lambda inner: self._awaited(inner.message, inner.options, inner.metadata, end, timeout),
+            lambda inner: self._awaited(
+                inner.message, inner.options, inner.metadata, end, timeout, inner.sent, attempts
+            ),
             self._calls,
         )
         return outcome
@@ -122,8 +122,12 @@ class WriteGateway:
         metadata: dict[str, Any] | None,
         end: float,
         timeout: float,
+        sent: Any = None,
+        attempts: Attempts | None = None,
     ) -> Receipt:
-        submission = self._make.of_command(command, options, metadata)
+        submission = self._make.of_command(command, options, metadata, sent, attempts)
+        if (timeout > 0 if attempts is None else attempts.strict) and time.monotonic() >= end:
+            raise self._late(submission, timeout, 1 if attempts is None else attempts.number)
         reply = submission.future = LoopReply(timeout, end)
         entered = self.mailbox.line_up(submission)
         try:
@@ -135,7 +139,7 @@ class WriteGateway:
         except TimeoutError:
             if not entered and self.mailbox.withdraw(submission):
                 raise self._overloaded() from None
-            raise self._timed_out(submission.command_id, timeout) from None
+            raise no_reply(submission.command_id, timeout) from None
         finally:
             reply.over()
 
@@ -143,28 +147,52 @@ class WriteGateway:
         """Whether nothing stands around the call, so that it need not be made one for middleware."""
         return not self._domain.command_middleware and "on_conflict" not in options
 
-    def _call(self, command: Any, options: dict[str, Any]) -> tuple[middleware.Call, Sequence[Any]]:
-        call = middleware.Call(command, options.pop("metadata", None) or {}, options, "command")
+    def _call(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool = True
+    ) -> tuple[middleware.Call, Sequence[Any], Attempts]:
         chain: tuple[Any, ...] = self._domain.command_middleware
+        command_id = options.get("command_id")
+        made = command_id is None
+        if made:
+            command_id = options["command_id"] = self._make.new_id()
+        # What a middleware has seen it may have used.
+        attempts = Attempts(command_id, made and not chain, end, timeout, waited_for)
         on_conflict = options.pop("on_conflict", "raise")
+        metadata = options.pop("metadata", None) or {}
         if on_conflict != "raise":
             chain = (*chain, resolving(on_conflict, self._history))
-        return call, chain
+        return middleware.Call(command, metadata, options, "command", not made), chain, attempts
 
-    def _hand_over(
-        self, command: Any, options: dict[str, Any], metadata: dict[str, Any] | None, end: float
-    ) -> Submission:
-        submission = self._make.of_command(command, options, metadata)
+    def _attempt(self, call: middleware.Call, attempts: Attempts) -> Submission:
+        """Hand over what the call is now."""
+        submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
         submission.future = Reply()
-        self._offer(submission, end)
+        self._offer(submission, attempts.end, attempts.timeout, attempts.strict, attempts.number)
         return submission
 
-    def _hand_over_call(self, call: middleware.Call, end: float) -> Submission:
-        return self._hand_over(call.message, call.options, call.metadata, end)
+    def _hand_over(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, strict: bool
+    ) -> Submission:
+        submission = self._make.of_command(command, options, options.get("metadata"))
+        submission.future = Reply()
+        self._offer(submission, end, timeout, strict)
+        return submission
 
-    def _offer(self, request: Submission | Bulk | Step, end: float) -> None:
-        if not self.mailbox.offer(request, end - time.monotonic()):
+    def _offer(
+        self, request: Submission | Step, end: float, timeout: float, strict: bool, number: int = 1
+    ) -> None:
+        """Hand over once there is room, waiting for it until `end`; where that is `strict`, not at all after it."""
+        left = end - time.monotonic()
+        if left <= 0 and strict and isinstance(request, Submission):
+            raise self._late(request, timeout, number)
+        if not self.mailbox.offer(request, left):
             raise self._overloaded()
+
+    def _late(self, submission: Submission, timeout: float, number: int = 1) -> ActorsError:
+        """The error of what is not handed over, as the time of its call is over."""
+        if number == 1 and self.mailbox.full():
+            return self._overloaded()
+        return late(submission.command_id, timeout, number)
 
     def _overloaded(self) -> Overloaded:
         return Overloaded(
@@ -173,49 +201,34 @@ class WriteGateway:
         )
 
     @staticmethod
-    def _future_of(submission: Submission) -> Future[Receipt]:
-        return submission.future  # type: ignore[return-value]
-
-    def _wait(self, submission: Submission, end: float, timeout: float) -> Receipt:
-        future, command_id = self._future_of(submission), submission.command_id
+    def _wait(submission: Submission, end: float, timeout: float) -> Receipt:
+        future, command_id = submission.future, submission.command_id
         del submission  # it leads to the error that is raised here, whose traceback would lead to it
         try:
-            return future.result(max(end - time.monotonic(), 0))
+            return future.result(max(end - time.monotonic(), 0))  # type: ignore[union-attr,no-any-return]
         except TimeoutError:
-            raise self._timed_out(command_id, timeout) from None
+            raise no_reply(command_id, timeout) from None
         finally:
             del future
 
-    @staticmethod
-    def _timed_out(command_id: str, timeout: float) -> CommandTimeout:
-        return CommandTimeout(
-            command_id,
-            f"no reply to command {command_id!r} within {timeout:g} s; it may or may not be on disk: "
-            "execute it again with this command_id to find out",
-        )
-
     # -- many --------------------------------------------------------------------------------
     def execute_many(self, commands: Iterable[Any], options: dict[str, Any]) -> list[Receipt | Exception]:
-        """Each command's receipt or error, in order; commands of one chunk travel and commit together."""
+        """Each command's receipt or error, in order; commands of one chunk travel and commit together.
+
+        Raises what `commands` raise, with the outcomes of those that they gave, once these are there.
+        """
         refuse_in_actor("execute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
+        given = Given(commands)
         if self._domain.command_middleware:
-            return one_by_one(self.submit, commands, {**options, "timeout": timeout})
-        many = ManyCommands(self._make, commands, options)
-        under_way: list[tuple[list[int], Bulk]] = []
-        for places, bulk in many.bulks():
-            under_way.append((places, bulk))
-            try:
-                self._offer(bulk, end)
-            except Overloaded as error:
-                bulk.fail(error)
-        for places, bulk in under_way:
-            try:
-                many.received(places, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
-            except TimeoutError:
-                many.unknown(places, bulk)
-        return many.outcomes
+            outcomes = one_by_one(
+                lambda one: self._submitted(one, dict(options), end, timeout, waited_for=True), given
+            )
+            return given.done(outcomes)
+        many = ManyCommands(self._make, given, options)
+        in_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        return given.done(many.outcomes)
 
     async def aexecute_many(
         self, commands: Iterable[Any], options: dict[str, Any]
@@ -224,38 +237,17 @@ class WriteGateway:
         refuse_in_actor("aexecute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
+        given = Given(commands)
+        # Now, as what others do in the loop meanwhile may change what it is taken from.
+        taken = Given(given.take())
         if self._domain.command_middleware:
-            return await aone_by_one(self.aexecute, commands, {**options, "timeout": timeout})
-        many = ManyCommands(self._make, commands, options)
-        under_way: deque[tuple[list[int], Bulk, LoopReply]] = deque()
-        try:
-            for places, bulk in many.bulks():
-                reply = bulk.future = LoopReply(timeout, end)
-                under_way.append((places, bulk, reply))
-                if self.mailbox.line_up(bulk):
-                    await asyncio.sleep(0)
-                else:
-                    # Where there is no room, no more are made than go out.
-                    await self._receive(many, *under_way[0])
-                    under_way.popleft()
-            while under_way:
-                await self._receive(many, *under_way[0])
-                under_way.popleft()
-        finally:
-            for _, _, reply in under_way:
-                reply.abandon()
-        return many.outcomes
-
-    async def _receive(self, many: ManyCommands, places: list[int], bulk: Bulk, reply: LoopReply) -> None:
-        try:
-            many.received(places, await reply.waiter)
-        except TimeoutError:
-            if self.mailbox.withdraw(bulk):
-                many.received(places, [self._overloaded()] * len(places))
-            else:
-                many.unknown(places, bulk)
-        finally:
-            reply.over()
+            outcomes = await aone_by_one(
+                lambda one: self._athrough_middleware(one, dict(options), end, timeout), taken
+            )
+            return given.done(outcomes)
+        many = ManyCommands(self._make, taken, options)
+        await ain_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        return given.done(many.outcomes)
 
     # -- facts without a command -------------------------------------------------------------
     def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
@@ -264,7 +256,7 @@ class WriteGateway:
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
         submission = self._make.of_facts(stream, events, options)
-        self._offer(submission, end)
+        self._offer(submission, end, timeout, timeout > 0)
         return self._wait(submission, end, timeout)
 
     # -- steps -------------------------------------------------------------------------------
@@ -287,7 +279,7 @@ class WriteGateway:
         `Step` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
         """
         step = Step(submissions, notes, guard)
-        self._offer(step, time.monotonic() + timeout)
+        self._offer(step, time.monotonic() + timeout, timeout, False)
         return step.future
 
     def put_step(

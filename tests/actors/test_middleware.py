@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from actors.errors import MiddlewareFailed, Rejected, SystemClosed
-from actors.middleware import Call, arun, run, submit
+from actors.errors import (
+    CommandTimeout,
+    DeadlineExceeded,
+    MiddlewareFailed,
+    Overloaded,
+    Rejected,
+    SystemClosed,
+)
+from actors.middleware import ROUNDS_AFTER_TIME, Call, Drive, arun, run
+from actors.submitted import submit
+from tests.helpers import in_a_thread, wait_until
 
 
 def run_now(chain, call, terminal):
@@ -271,6 +280,125 @@ def test_a_closed_executor_leaves_no_future_open():
     inner.set_result("pong")
     with pytest.raises(SystemClosed, match="was handled"):
         future.result(timeout=10)
+
+
+class Early(Future[str]):
+    """An outcome that is there, and whose callback has come to its end, before the callback is handed in."""
+
+    def add_done_callback(self, callback):
+        def settle():
+            super(Early, self).add_done_callback(callback)
+            self.set_result("pong")
+
+        in_a_thread(settle)
+        wait_until(lambda: pools_done[0])
+
+
+pools_done = [False]
+
+
+def test_a_turn_may_begin_and_end_before_the_one_before_it_has_left_its_context():
+    user = contextvars.ContextVar("user", default="nobody")
+    seen = []
+
+    def twice(call):
+        user.set("ada")
+        yield
+        seen.append(user.get())
+        user.set("bob")
+        yield
+        seen.append(user.get())
+
+    class Noting:
+        """A pool that says when a job after the first has come to its end."""
+
+        jobs = 0
+
+        def submit(self, job):
+            self.jobs += 1
+            number = self.jobs
+
+            def run():
+                job()
+                pools_done[0] = number > 1
+
+            executor.submit(run)
+
+    def terminal(call):
+        inner = Early() if seen else Future()
+        if not seen:
+            inner.set_result("pong")
+        return inner
+
+    pools_done[0] = False
+    with ThreadPoolExecutor(2) as executor:
+        assert submit((twice,), Call("ping"), terminal, Noting()).result(timeout=10) == "pong"
+    # Each turn sees what the one before it left.
+    assert seen == ["ada", "bob"]
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, RuntimeError])
+def test_what_a_turn_dies_of_is_the_outcome(error, monkeypatch):
+    def look(call):
+        yield
+
+    def die(*_anything):
+        raise error("dead")
+
+    inner = Future()
+    with ThreadPoolExecutor(1) as executor:
+        future = submit((look,), Call("ping"), lambda call: inner, executor)
+        monkeypatch.setattr(Drive, "succeeded", die)
+        inner.set_result("pong")
+        assert type(future.exception(timeout=10)) is error
+
+
+def test_what_the_handing_over_of_a_turn_dies_of_is_the_outcome():
+    class Dying:
+        def submit(self, job):
+            raise MemoryError("no room for a job")
+
+    def look(call):
+        yield
+
+    inner = Future()
+    future = submit((look,), Call("ping"), lambda call: inner, Dying())
+    inner.set_result("pong")
+    with pytest.raises(MemoryError):
+        future.result(timeout=10)
+
+
+@pytest.mark.parametrize("error", [CommandTimeout("id"), DeadlineExceeded("late"), Overloaded("full")])
+def test_middleware_that_never_gives_up_ends_where_time_or_room_is_over(drive, error):
+    turns = []
+    ended = []
+
+    def for_ever(call):
+        try:
+            while True:
+                with contextlib.suppress(Exception):
+                    return (yield)
+        finally:
+            ended.append(True)
+
+    def over(call):
+        turns.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        drive((for_ever,), Call("ping"), over)
+    assert len(turns) == ROUNDS_AFTER_TIME
+    assert ended == [True]
+
+
+def test_middleware_that_ends_by_itself_after_time_is_over_gives_its_own_answer(drive):
+    def fallback(call):
+        for _ in range(3):
+            with contextlib.suppress(CommandTimeout):
+                return (yield)
+        return "later"
+
+    assert drive((fallback,), Call("ping"), failing_times(9, CommandTimeout("id"))) == "later"
 
 
 def test_a_cancelled_task_runs_the_clean_up_of_its_middleware():

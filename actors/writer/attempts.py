@@ -1,0 +1,78 @@
+"""What all attempts of one call have in common: its id, its time, and when it began.
+
+Middleware may go round a call several times, and so does `on_conflict`. What a caller asked for once is done once:
+each attempt has the id of the call, and none begins after its end. The caller's thread, after `submit` those that follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.errors import CommandTimeout
+
+__all__ = ["Attempts", "late", "no_reply"]
+
+
+class Attempts:
+    """One call's. `number` counts the attempts so far, `command_id` is that of the newest, at first that of the call."""
+
+    __slots__ = ("_fresh", "_given", "_waited_for", "command_id", "end", "number", "strict", "timeout")
+
+    def __init__(
+        self, command_id: Any, fresh: bool, end: float, timeout: float, waited_for: bool = True
+    ) -> None:
+        """`fresh` says that the id was made for this call, and nobody has seen it before the first attempt.
+
+        `end` is the monotonic time at which the call's `timeout` seconds are over. After it no attempt is handed over that is
+        `strict`. Where a `submit` is not `waited_for` none is: its time is that for which it waits for room. With a time-out
+        of zero nothing is waited for, so the first is handed over all the same.
+        """
+        self.command_id = self._given = command_id
+        self._fresh = fresh
+        self._waited_for = waited_for
+        self.end = end
+        self.timeout = timeout
+        self.number = 0
+        self.strict = waited_for and timeout > 0
+
+    @property
+    def began(self) -> float:
+        """The monotonic time of the call."""
+        return self.end - self.timeout
+
+    def identity(self, given: Any) -> tuple[Any, bool]:
+        """The id of the attempt that begins, unchecked, and whether no receipt can have it yet.
+
+        `given` is what the options say now: a middleware may have given an id of its own, or taken the call's away,
+        which stands for the call all the same.
+        """
+        self.number = number = self.number + 1
+        if number > 1:
+            self.strict = self._waited_for
+        if given is None:
+            given = self._given
+        return given, number == 1 and self._fresh and given is self._given
+
+
+def late(command_id: str, timeout: float, number: int = 1) -> CommandTimeout:
+    """The error of a command that was not handed over, at its attempt of that `number`, as the time of its call was over."""
+    if number == 1:
+        return CommandTimeout(
+            command_id,
+            f"command {command_id!r} was not handed over, and nothing was written: the {timeout:g} s of its call were over "
+            "before; execute it again with this command_id, or give a longer timeout=",
+        )
+    return CommandTimeout(
+        command_id,
+        f"command {command_id!r} was not handed over once more: the {timeout:g} s of its call are over; what the attempt "
+        "before it did may or may not be on disk: execute it again with this command_id to find out",
+    )
+
+
+def no_reply(command_id: str, timeout: float) -> CommandTimeout:
+    """The error of a command that was handed over, and has no outcome at the end of its call."""
+    return CommandTimeout(
+        command_id,
+        f"no reply to command {command_id!r} within {timeout:g} s; it may or may not be on disk: "
+        "execute it again with this command_id to find out",
+    )

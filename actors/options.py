@@ -78,7 +78,7 @@ class QueryOptions(TypedDict, total=False):
     `consistency="strong"` sees everything committed before the call; `after=` a receipt, a
     position or a session's token sees that; `max_lag=` positions (int) or seconds (float,
     timedelta) bounds how far behind the answer may be, as of the call; together, the strictest
-    holds. `timeout`: seconds, for finding a replica and for the answer together; unless given
+    holds. `timeout`: seconds from the call, for finding a replica and for the answer together; unless given
     the query class's own, which is 10 unless declared.
     """
 

@@ -10,6 +10,7 @@ from actors.api.base import Calls, checked_options
 from actors.definition.arguments import several
 from actors.options import After, QueryOptions
 from actors.queries.cache import Answer
+from actors.queries.call_time import CallTime
 from actors.queries.consistency import position_of
 from actors.queries.session import Session
 from actors.queries.typed import Query, Result
@@ -61,8 +62,8 @@ class QueryCalls(Calls):
     def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
         """Run several queries on one snapshot; their results in order. The first that fails is raised.
 
-        With query middleware each runs on its own, and then perhaps on another snapshot. Unless given, `timeout`
-        is the longest of theirs.
+        With query middleware each runs on its own, and then perhaps on another snapshot. `timeout` is for all of them
+        together; unless given it is the longest of theirs.
         """
         return self._answer_many(queries, options)
 
@@ -98,7 +99,8 @@ class QueryCalls(Calls):
     def _position_of(self, after: After, option: str) -> int:
         return position_of(after, option, self._running().reads.tokens)
 
-    def _answer(self, query: Any, options: QueryOptions) -> Answer:
+    def _answer(self, query: Any, options: QueryOptions, time: CallTime | None = None) -> Answer:
+        """What a query gives; `time` is that of the call, where it is one of several."""
         runtime = self._running()
         given = self._read_options(options, "query")
         chain = runtime.domain.query_middleware
@@ -106,26 +108,28 @@ class QueryCalls(Calls):
             return runtime.reads.query([query], given)
         # What a middleware answers by itself shows no position.
         answer = Answer([], 0, 0)
+        time = time or CallTime(runtime.domain, [query])
 
         def terminal(call: middleware.Call) -> Any:
             nonlocal answer
-            answer = runtime.reads.query([call.message], dict(call.options))
+            answer = runtime.reads.query([call.message], time.options(call))
             return answer.results[0]
 
         result = middleware.run(chain, middleware.Call(query, {}, given, "query"), terminal, runtime.calls)
         return answer._replace(results=[result])
 
-    async def _aanswer(self, query: Any, options: QueryOptions) -> Answer:
+    async def _aanswer(self, query: Any, options: QueryOptions, time: CallTime | None = None) -> Answer:
         runtime = self._running()
         given = self._read_options(options, "aquery")
         chain = runtime.domain.query_middleware
         if not chain:
             return await runtime.reads.aquery([query], given)
         answer = Answer([], 0, 0)
+        time = time or CallTime(runtime.domain, [query])
 
         async def terminal(call: middleware.Call) -> Any:
             nonlocal answer
-            answer = await runtime.reads.aquery([call.message], dict(call.options))
+            answer = await runtime.reads.aquery([call.message], time.options(call))
             return answer.results[0]
 
         result = await middleware.arun(
@@ -146,8 +150,9 @@ class QueryCalls(Calls):
         given = cast(QueryOptions, self._read_options(options, "query_many"))
         results: list[Any] = []
         if runtime.domain.query_middleware:
+            time = CallTime(runtime.domain, asked)
             for query in asked:
-                answer = self._answer(query, since(given))
+                answer = self._answer(query, since(given), time)
                 shown(answer)
                 results += answer.results
         elif asked:
@@ -168,8 +173,9 @@ class QueryCalls(Calls):
         given = cast(QueryOptions, self._read_options(options, "aquery_many"))
         results: list[Any] = []
         if runtime.domain.query_middleware:
+            time = CallTime(runtime.domain, asked)
             for query in asked:
-                answer = await self._aanswer(query, since(given))
+                answer = await self._aanswer(query, since(given), time)
                 shown(answer)
                 results += answer.results
         elif asked:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from actors.cast import children_of
 from actors.definition.specs import CompiledDomain
+from actors.delivery_marks import MARKS_FILE, DeliveryMarks
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
@@ -119,8 +120,11 @@ class Runtime:
             self.calls,
             self.progress,
         )
-        self.consumers = Consumers(log, self.progress, self.writes, self.calls)
-        self.processes = Processes(domain, log, self.writes, self.progress, self.calls, settings.busy_limit)
+        self.marks = DeliveryMarks(log.path, lambda: not log.moved())
+        self.consumers = Consumers(log, self.progress, self.writes, self.calls, self.marks)
+        self.processes = Processes(
+            domain, log, self.writes, self.progress, self.calls, settings.busy_limit, self.marks
+        )
         self.monitor = Monitor(self)
         if self.processes.running:
             self.committed_listeners.append(self.processes.wake)
@@ -165,7 +169,7 @@ class Runtime:
             path,
             domain.codec,
             map_size=settings.map_size,
-            beside=[REPLICAS],
+            beside=[REPLICAS, MARKS_FILE],
             verify_bytes=settings.verify_bytes,
             inline=[model.schema for model in domain.models.values() if model.inline],
         )
@@ -238,6 +242,7 @@ class Runtime:
             if name == "command-handler":
                 self._give_up_writer()
         self.processes.close()
+        self.marks.close()
         if stuck:
             logger.error("closing %s: given up within %g s: %s", self.path, timeout, ", ".join(stuck))
         self.progress.close()

@@ -55,6 +55,13 @@ class Delivery:
         return self.recorded.position
 
     @property
+    def key(self) -> str:
+        """A text that is this event's alone in the world, for whoever is to know a repetition: the same at each delivery of
+        it, to whichever consumer; at most 60 ASCII characters. Another store, or this one after a restore, has another
+        one for what it has at the position."""
+        return self._group.key_of(self.recorded)
+
+    @property
     def stream(self) -> str:
         """The stream that it is of."""
         return self.recorded.stream
@@ -90,8 +97,18 @@ class Delivery:
         return made
 
     def _ack(self) -> tuple[bool, int]:
+        if self._group.over:
+            return False, 0
         position = self.recorded.position
-        return self._settle(lambda window, _now: window.ack(position))
+
+        # As `_settle`, in one call less: it is done for each delivery.
+        def once(window: Window, _now: float) -> bool:
+            if not self._settled and window.ack(position):
+                self._settled = True
+                return True
+            return False
+
+        return self._change(once)
 
     def nak(self, delay: float | timedelta = 0.0, reason: str = "refused with nak()") -> bool:
         """It could not be handled: deliver it again, `delay` seconds from now; False where it was settled before.
@@ -130,7 +147,8 @@ class Delivery:
         return self._change(once)
 
     def _change(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
-        refuse_forked(self._group.progress, "delivery", "consume")
+        if self._group.progress.forked:
+            refuse_forked(self._group.progress, "delivery", "consume")
         return self._group.settle(self.recorded.stream, change)
 
     def _require_open(self) -> None:
@@ -238,7 +256,8 @@ class Consumer(Block):
     def _next(self) -> tuple[Delivery | None, bool]:
         """The next delivery without waiting; without one, whether to ask again at once."""
         group = self._group
-        refuse_forked(group.progress, "consumer", "consume")
+        if group.progress.forked:
+            refuse_forked(group.progress, "consumer", "consume")
         if self._ended or self._stopped or group.closed:
             self._ended = True
             return None, False

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from actors.delivery_marks import DeliveryMarks
 from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
 from actors.live.callbacks import CallbackConsumer
 from actors.live.consumer import Consumer
@@ -83,8 +84,11 @@ class Parked:
 class Consumers:
     """What `System` does for consumers."""
 
-    def __init__(self, log: EventLog, progress: Progress, writes: WriteGateway, calls: Calls) -> None:
-        """`calls` shows the callbacks that run."""
+    def __init__(
+        self, log: EventLog, progress: Progress, writes: WriteGateway, calls: Calls, marks: DeliveryMarks
+    ) -> None:
+        """`calls` shows the callbacks that run; in `marks` it is noted what is out."""
+        self._marks = marks
         self._calls = calls
         self._log = log
         self._progress = progress
@@ -140,7 +144,7 @@ class Consumers:
                 return None
             state = GroupState.decode(name, data)
             group = ConsumerGroup(
-                name, self._log, self._progress, self._write, state, self._behind(name), policy
+                name, self._log, self._progress, self._write, state, self._behind(name), policy, self._marks
             )
             self._groups[name] = group
         return group
@@ -158,7 +162,9 @@ class Consumers:
         state = GroupState(opening.wanted, start, through, [])
         # Known from now on, however soon the process ends: "now" is this moment.
         self._finish(self._write([(state_key(name), state.encode())]), f"making consumer {name!r}")
-        group = ConsumerGroup(name, self._log, self._progress, self._write, state, {}, opening.policy)
+        group = ConsumerGroup(
+            name, self._log, self._progress, self._write, state, {}, opening.policy, self._marks
+        )
         self._groups[name] = group
         return group
 

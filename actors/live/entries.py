@@ -10,9 +10,12 @@ __all__ = ["Behind", "Entry"]
 
 
 class Entry:
-    """An event in hand. `token` tells one delivery of it from another; `due` is when it runs out, or may go again."""
+    """An event in hand. `token` tells one delivery of it from another; `due` is when it runs out, or may go again.
 
-    __slots__ = ("attempts", "due", "holder", "out", "recorded", "replayed", "token")
+    `slot` is where it is noted that it is out, 0 where it is not; `ended` says that its last delivery ended the process.
+    """
+
+    __slots__ = ("attempts", "due", "ended", "holder", "out", "recorded", "replayed", "slot", "token")
 
     def __init__(self, recorded: RecordedEvent, attempts: int, replayed: bool) -> None:
         self.recorded = recorded
@@ -22,6 +25,8 @@ class Entry:
         self.due: float | None = None
         self.token = 0
         self.holder: object = None
+        self.slot = 0
+        self.ended = False
 
 
 @dataclass(slots=True)

@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
 
+from actors.delivery_marks import DeliveryMarks
 from actors.live.entries import Behind, Entry
 from actors.live.feed import Feed
+from actors.live.out import Out
 from actors.live.saving import Saver
 from actors.live.stored import GroupState, behind_key, encode_behind, state_key
 from actors.live.window import Window
@@ -24,6 +27,7 @@ from storage.notes import Note
 
 __all__ = ["ConsumerGroup", "Policy"]
 
+KEY_BYTES = 16
 STORE_AFTER = 10_000
 """Positions looked at without an event that is wanted, after which that is stored, so as not to look again."""
 
@@ -53,8 +57,9 @@ class ConsumerGroup:
         state: GroupState,
         behind: dict[str, Behind],
         policy: Policy,
+        marks: DeliveryMarks,
     ) -> None:
-        """Reads the open events from the log; raises what that does."""
+        """Reads the open events from the log; raises what that does. What is out is noted in `marks`."""
         self.name = name
         self.wanted = state.wanted
         self._log = log
@@ -62,15 +67,19 @@ class ConsumerGroup:
         self.policy = policy
         self.progress = progress
         self.closed = False
+        self.own: Callable[[RecordedEvent], RecordedEvent] = log.own
+        """An event for one delivery of it; the next one, after a failure, is to find it as it is in the log."""
         self._members: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
+        self._out = Out(marks, name)
         self._window = Window(
             state.through,
             behind,
             limit=policy.in_flight,
             max_deliveries=policy.max_deliveries,
             ack_timeout=policy.ack_timeout,
+            noted=self._out,
         )
         for position, attempts in state.open:
             for recorded in log.read(position - 1, 1):
@@ -80,6 +89,8 @@ class ConsumerGroup:
         for stream, one in behind.items():
             if one.replaying:
                 self._feed.begin_replay(stream)
+        if not any(one.replaying for one in behind.values()):
+            self._out.drop(state.through)
         self.saver = Saver(self._to_store, write, self._stored)
 
     # -- asking ------------------------------------------------------------------------------
@@ -171,6 +182,7 @@ class ConsumerGroup:
         with self._lock:
             self._waiting.append(wake)
             changes = self._window.changes
+            self._out.idle()
         if changes > self.saver.done:
             # For what could not be written when it changed.
             self.saver.save()
@@ -197,9 +209,18 @@ class ConsumerGroup:
             return entry, False
         return self._take(until, holder), True
 
-    def own(self, recorded: RecordedEvent) -> RecordedEvent:
-        """An event for one delivery of it; the next one, after a failure, is to find it as it is in the log."""
-        return self._log.own(recorded)
+    def key_of(self, recorded: RecordedEvent) -> str:
+        """What tells an event from any other in any store: it is made of its envelope, which never changes."""
+        parts = (
+            self._log.history_id,
+            recorded.stream,
+            recorded.version,
+            recorded.time_us,
+            recorded.command_id,
+        )
+        text = "".join(f"{len(str(one))}:{one}" for one in parts)
+        mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).hexdigest()
+        return f"{recorded.position}:{mark}"
 
     def _take(self, until: int | None, holder: object) -> Entry | None:
         with self._lock:
@@ -268,6 +289,7 @@ class ConsumerGroup:
         """Store nothing from now on; done once no write is under way any more."""
         with self._lock:
             self.closed = True
+            self._out.close()
             self._window.changes += 1
             number = self._window.changes
         self.wake()

@@ -20,10 +20,12 @@ from collections.abc import Iterable
 from itertools import count
 
 from actors.live.entries import Behind, Entry
+from actors.live.out import Out
 from storage import RecordedEvent
 
 __all__ = ["Window"]
 
+ENDED = "the process ended while it was delivered, each time"
 SLACK = 64
 """Entries of what is looked through lazily that may be left over, beside twice the window."""
 
@@ -32,8 +34,18 @@ class Window:
     """The events in hand of one consumer group."""
 
     def __init__(
-        self, through: int, behind: dict[str, Behind], *, limit: int, max_deliveries: int, ack_timeout: float
+        self,
+        through: int,
+        behind: dict[str, Behind],
+        *,
+        limit: int,
+        max_deliveries: int,
+        ack_timeout: float,
+        noted: Out | None = None,
     ) -> None:
+        """`noted` keeps what is out where it outlives the process."""
+        self._noted = noted
+        self._left = {} if noted is None else noted.left
         self.through = through
         self.behind = behind
         self.limit = limit
@@ -100,6 +112,8 @@ class Window:
         """The next event wanted, in the order of the log. One of a stream that fell behind waits there."""
         if recorded.stream not in self.behind:
             entry = Entry(recorded, attempts, replayed=False)
+            if self._left:
+                self._look_up(entry)
             if len(self._order) > 2 * self.limit + SLACK:
                 # The first of all may stay open for long.
                 self._order = deque(
@@ -114,7 +128,14 @@ class Window:
 
     def load_replayed(self, recorded: RecordedEvent) -> None:
         """The next event of a stream that is being replayed."""
-        self._add(Entry(recorded, 0, replayed=True))
+        entry = Entry(recorded, 0, replayed=True)
+        if self._left:
+            self._look_up(entry)
+        self._add(entry)
+
+    def _look_up(self, entry: Entry) -> None:
+        if self._noted is not None and self._noted.found(entry):
+            self.changes += 1
 
     def _add(self, entry: Entry) -> None:
         recorded = entry.recorded
@@ -137,10 +158,15 @@ class Window:
             if until is not None and ready[0] > until:
                 return None
             heapq.heappop(ready)
+            if entry.ended and entry.attempts >= self.max_deliveries:
+                self._park(entry, ENDED)
+                continue
             entry.out = True
             entry.holder = holder
             entry.attempts += 1
             entry.token = next(self._tokens)
+            if self._noted is not None:
+                self._noted.hand_out(entry)
             self._at(entry, now + self.ack_timeout)
             return entry
         return None
@@ -198,6 +224,7 @@ class Window:
             if entry.out and entry.holder is holder:
                 entry.attempts -= 1
                 entry.out = False
+                self._taken_back(entry)
                 entry.due = None
                 heapq.heappush(self._ready, position)
 
@@ -211,6 +238,8 @@ class Window:
             return
         self.changes += 1
         entry.out = False
+        entry.ended = False
+        self._taken_back(entry)
         if delay > 0:
             self._at(entry, now + delay)
         else:
@@ -219,6 +248,8 @@ class Window:
 
     def _leave(self, entry: Entry) -> None:
         position, stream = entry.recorded.position, entry.recorded.stream
+        if entry.slot:
+            self._noted.used.append(entry.slot)  # type: ignore[union-attr]
         del self._entries[position]
         lane = self._lanes[stream]
         lane.popleft()
@@ -234,10 +265,15 @@ class Window:
 
     def _park(self, entry: Entry, reason: str) -> None:
         recorded = entry.recorded
+        self._taken_back(entry)
         for one in self._lanes.pop(recorded.stream):
             del self._entries[one.recorded.position]
         self.behind[recorded.stream] = Behind(recorded.position, recorded.version, reason, entry.attempts)
         self._mark(recorded.stream)
+
+    def _taken_back(self, entry: Entry) -> None:
+        if self._noted is not None:
+            self._noted.taken_back(entry)
 
     def _mark(self, stream: str) -> None:
         self.changes += 1

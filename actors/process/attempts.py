@@ -32,11 +32,27 @@ class Attempts:
 
     def failed(self, key: bytes, error: BaseException) -> Tried:
         """Count one."""
-        before = self._tried.get(key)
-        attempts = 1 if before is None else before.attempts + 1
+        attempts = self.number(key)
         # Messages of errors may name files whose names are no UTF-8.
         text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode()
-        tried = self._tried[key] = Tried(attempts, text)
+        return self._set(key, Tried(attempts, text))
+
+    def number(self, key: bytes) -> int:
+        """Which attempt the next one is, from 1. Any thread."""
+        before = self._tried.get(key)
+        return 1 if before is None else before.attempts + 1
+
+    def ended(self, key: bytes, attempts: int) -> Tried:
+        """The process ended in this attempt."""
+        before = self._tried.get(key)
+        if before is not None and before.attempts >= attempts:
+            return before
+        return self._set(
+            key, Tried(attempts, f"the process ended while it was delivered, in attempt {attempts}")
+        )
+
+    def _set(self, key: bytes, tried: Tried) -> Tried:
+        self._tried[key] = tried
         self._changed.add(key)
         if self.note_at is None:
             self.note_at = time.monotonic() + NOTED

@@ -53,8 +53,8 @@ class Couriers:
         `system` is the one whose effects these are: they may not wait for it.
         """
         self._system = system
-        self.send: Callable[[OutboxEntry], list[Any]] = _nobody
-        """Delivers one; set by the outbox's actor before it gives a run."""
+        self.send: Callable[[bytes, OutboxEntry], list[Any]] = _nobody
+        """Delivers one, with its key in the outbox; set by the outbox's actor before it gives a run."""
         self._manager = manager
         self._calls = calls
         self._told = told
@@ -152,7 +152,7 @@ class Couriers:
                 for place, (key, entry) in enumerate(run, 1):
                     outcome: Outcome
                     try:
-                        outcome = self.send(entry)
+                        outcome = self.send(key, entry)
                     except BaseException as error:  # Also sys.exit(): it must not take the thread along.
                         outcome = error
                     if not self._goes_on(slot, key, outcome, run[place:]):
@@ -198,5 +198,5 @@ def _told(entry: OutboxEntry) -> str:
     return f"{entry.name!r} of instance {entry.key!r}, {entry.id}"
 
 
-def _nobody(_entry: OutboxEntry) -> list[Any]:
+def _nobody(_key: bytes, _entry: OutboxEntry) -> list[Any]:
     raise AssertionError("there is no outbox yet")

@@ -15,13 +15,15 @@ from typing import Any
 
 from actors.backoff import backoff
 from actors.definition.specs import CompiledDomain
+from actors.delivery_marks import DeliveryMarks
 from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Tick
 from actors.process.attempts import Attempts
 from actors.process.couriers import Couriers, Outcome
 from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
-from actors.process.notes import Keys, OutboxEntry, Place, Values
+from actors.process.notes import Keys, OutboxEntry, Place, Tried, Values
+from actors.process.out_effects import OutEffects
 from actors.process.parking import Moved, Parking
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
@@ -60,12 +62,13 @@ class OutboxActor(Worker):
         writes: WriteGateway,
         desk: Desk,
         couriers: Couriers,
+        marks: DeliveryMarks,
         left: Callable[[], None],
         hangs: float,
     ) -> None:
         """`couriers` outlive the actor; at the end it waits for none that has been at an effect for `hangs` seconds.
 
-        `left()` tells the manager of a rejection.
+        `left()` tells the manager of a rejection. What is being delivered is noted in `marks`.
         """
         super().__init__(name, mailbox, exited)
         self._spec = spec
@@ -82,6 +85,7 @@ class OutboxActor(Worker):
         self._after = b""
         self._failing: dict[str, Failing] = {}
         self._attempts = Attempts(desk.tried, self._keys, self._values)
+        self._out = OutEffects(marks, spec.name)
         self._parking = Parking(
             self._keys,
             self._values,
@@ -116,6 +120,8 @@ class OutboxActor(Worker):
         elif kind is Noted:
             if message.future.exception() is not None:
                 self._attempts.not_noted(message.keys)
+            else:
+                self._out.counted(message.keys)
         elif kind is not Tick:
             super().on_receive(message)
             return
@@ -166,6 +172,8 @@ class OutboxActor(Worker):
             elif waiting.results is None:
                 if self._parking.holds(instance, self._place(key)):
                     self._put_behind(key, waiting)
+                elif waiting.ended and self._gives_up(key, waiting):
+                    held.add(instance)
                 elif instance not in under_way:
                     runs.setdefault(instance, []).append((key, waiting.entry))
             elif waiting.results:
@@ -204,11 +212,16 @@ class OutboxActor(Worker):
                     if self._parking.moving(entry.key):
                         pass  # All is looked at again once those before it are back.
                     elif failing is None:
-                        self._waiting[key] = Waiting(entry, value)
+                        waiting = self._waiting[key] = Waiting(entry, value)
+                        attempts = self._out.found(key, entry)
+                        if attempts:
+                            self._attempts.ended(key, attempts)
+                            waiting.ended = True
                     else:
                         failing.leave(before)
                 before = self._after = key
             if len(found) < LOADED:
+                self._out.drop()
                 return
             if time.monotonic() > end:
                 self.mailbox.put(Deliver())
@@ -247,8 +260,12 @@ class OutboxActor(Worker):
         hopeless = effect is None or isinstance(waiting.entry.payload, Unreadable)
         self._failed(key, waiting, outcome, 1 if effect is None or hopeless else effect.attempts)
 
-    def _deliver(self, entry: OutboxEntry) -> list[Any]:
+    def _deliver(self, key: bytes, entry: OutboxEntry) -> list[Any]:
         """Run the handler; the commands that it returned. A courier's thread."""
+        with self._out.out(entry, self._attempts.number(key)):
+            return self._send(entry)
+
+    def _send(self, entry: OutboxEntry) -> list[Any]:
         effect = self._spec.effects.get(entry.name)
         if effect is None:
             raise InvalidMessage(
@@ -268,6 +285,24 @@ class OutboxActor(Worker):
                 )
         return commands
 
+    def _gives_up(self, key: bytes, waiting: Waiting) -> bool:
+        """Park an effect that ended the process for the last time."""
+        waiting.ended = False
+        entry = waiting.entry
+        effect = self._spec.effects.get(entry.name)
+        tried = self._attempts.ended(key, 0)
+        logger.warning(
+            "the process ended while effect %r %s of process manager %r was delivered (attempt %d)",
+            entry.name,
+            entry.id,
+            self._spec.name,
+            tried.attempts,
+        )
+        if effect is None or tried.attempts < effect.attempts:
+            return False
+        self._park(key, waiting, tried)
+        return True
+
     def _failed(self, key: bytes, waiting: Waiting, error: BaseException, most: int) -> None:
         tried = self._attempts.failed(key, error)
         entry = waiting.entry
@@ -284,7 +319,11 @@ class OutboxActor(Worker):
         if tried.attempts < most:
             self._hold(key, entry.key)
             waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, tried.attempts - 1)
-            return
+        else:
+            self._park(key, waiting, tried)
+
+    def _park(self, key: bytes, waiting: Waiting, tried: Tried) -> None:
+        entry = waiting.entry
         parked = self._keys.parked + key[len(self._keys.due) :]
         value = self._values.pack_entry(entry._replace(reason=tried.text, attempts=tried.attempts))
         plan = Plan(b"", Place(0, 0), 0, notes={key: None, parked: value})
@@ -350,6 +389,7 @@ class OutboxActor(Worker):
             # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown, with a rejection perhaps.
             for key, waiting in message.taken.items():
                 self._attempts.forget(key)
+                self._out.counted([key])
                 if self._waiting.get(key) is waiting:
                     del self._waiting[key]
                     self._gone(key, waiting.entry.key)

@@ -10,6 +10,7 @@ from threading import Condition
 from typing import Any, TypeVar
 
 from actors.definition.specs import CompiledDomain
+from actors.delivery_marks import DeliveryMarks
 from actors.errors import (
     ConsistencyTimeout,
     UnknownName,
@@ -54,11 +55,14 @@ class Processes:
         progress: Progress,
         calls: Calls,
         busy_limit: float,
+        marks: DeliveryMarks,
     ) -> None:
         """Enters managers that are new to the store, and those whose version was raised. Opener's thread.
 
-        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs.
+        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs. In `marks` it is
+        noted which effects are being delivered.
         """
+        self._marks = marks
         self._calls = calls
         self._busy_limit = busy_limit
         self._domain = domain
@@ -148,6 +152,7 @@ class Processes:
             writes=self._writes,
             desk=running.desk,
             couriers=running.couriers,
+            marks=self._marks,
             hangs=self._busy_limit,
             left=lambda: running.mailbox.put(InputLeft()),
         )

@@ -56,6 +56,8 @@ class Waiting:
     """Also while it is put behind a parked one."""
     parks: bool = False
     """Leaving to be parked."""
+    ended: bool = False
+    """Its last attempt ended the process."""
 
 
 @dataclass(slots=True)

@@ -128,6 +128,26 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
         assert system.effects("worker") == []
 
 
+# -- deliveries ----------------------------------------------------------------------------------
+def delivered(path: Path, *jobs: str, name: str = "mail") -> list[str]:
+    """The keys of the deliveries that a consumer gets after these jobs are begun."""
+    with opened(path, jobs_of(manager=False)) as system:
+        for job in jobs:
+            system.execute(Begin(job, "idle"), command_id=f"begin {job}")
+        return [one.key for one in system.consumer(name, timeout=0) if one.ack(wait=True)]
+
+
+def test_a_delivery_has_a_key_that_no_other_event_has_in_any_store(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    [first] = delivered(store, "a")
+    backup = copied(store, tmp_path / "backup")
+    [lost], [found], [other] = delivered(store, "b"), delivered(backup, "b"), delivered(tmp_path / "o", "a")
+    assert len({first, lost, found, other}) == 4
+    assert delivered(store, name="another") == [first, lost]
+    assert delivered(backup, name="another") == [first, found]
+    assert all(key.isascii() and len(key) <= 60 for key in (first, lost))
+
+
 # -- commands ------------------------------------------------------------------------------------
 def test_commands_of_two_stores_have_two_ids_and_a_rebuild_gives_none_again(tmp_path: Path) -> None:
     found = []

@@ -33,7 +33,7 @@ class Office:
         self.couriers = Couriers("mailer", self.calls, self.told.release, most, slow)
         self.couriers.send = self.send
 
-    def send(self, entry: OutboxEntry) -> list[Any]:
+    def send(self, _key: bytes, entry: OutboxEntry) -> list[Any]:
         gate = self.gates.get(entry.key)
         assert gate is None or gate.wait(PATIENCE)
         self.sent.append(entry.id)

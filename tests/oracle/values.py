@@ -12,12 +12,12 @@ to be wrong. So nothing here imports `actors` or `storage`. How to use it:
   other exponents), `whens` (naive and aware, zones, fold, the first and the last ones), `leaves` (all that holds no other
   value) and `values(wrap)` (leaves and containers, empty and nested up to the limits; `wrap` makes a strategy of a
   domain's value classes from one of what is in them). `changeable` are values that somebody might go on changing.
-- `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `without_nan` is `values` without
-  what is not equal to itself.
+- `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small lists of keys
+  for a program to draw from, so that it meets them again. `without_nan` is `values` without what is not equal to itself.
 - `order(key)` sorts as keys do; equal keys have equal orders. `begins(text, prefix)` is what a prefix search asks.
 - `as_stored(value)` is the value that everybody gets once it is stored; `shown_exactly(value)` is a form to compare by
   `==` in which 1 and True, 0.0 and -0.0, 1.0 and Decimal("1.00"), a zone and its offset are told apart, and NaN is equal to
-  itself. `spoil(value)` changes all that can be changed in it.
+  itself. `spoil(value)` changes all that can be changed in it, and `fresh(value)` makes the same value anew.
 
 A test here is of hypothesis, by `@given` or a state machine, with `max_examples` as a share of `settings()`, so that
 `make test` takes few examples, `make soak` many, and a failure comes smaller and with a seed.
@@ -207,12 +207,35 @@ KEYS: dict[str, Values] = {
     "bytes": raws,
     "number": without_nan(numbers),
     "clock": clocks,
-    "instant": instants,
+    "instant": instants | beyond,
     "day": days,
     "uuid": uuids,
 }
 """A strategy for each kind of key."""
 keys: Values = st.one_of(*KEYS.values())
+
+
+_GO_ON = ["\0", "\0\0", "\0b", "\0\xff", "\x01", "\xff", "b"]
+
+
+def _goes_on(kind: type) -> Values:
+    """A text or bytes, and some that begin with it."""
+    more: Values = st.sampled_from(_GO_ON)
+    first: Values = st.sampled_from(["", "a", "\0", "\xff"])
+    if kind is bytes:
+        more, first = (some.map(lambda text: text.encode("latin-1")) for some in (more, first))
+    return st.builds(
+        lambda one, all_more: [one, *(one + some for some in all_more)],
+        first,
+        st.lists(more, min_size=1, max_size=4),
+    )
+
+
+def pools(kind: str) -> Values:
+    """Lists of a few keys of a kind in `KEYS`, which are near each other: a program that draws from one meets them again."""
+    near = {"text": _goes_on(str), "bytes": _goes_on(bytes)}
+    some = st.lists(KEYS[kind], min_size=2, max_size=6)
+    return near[kind] | some if kind in near else some
 
 
 def order(key: Any) -> tuple[Any, ...]:
@@ -287,6 +310,23 @@ def shown_exactly(value: Any) -> Any:
     if isinstance(value, memoryview):
         return (kind, bytes(value))
     return (kind, repr(value))
+
+
+def fresh(value: Any) -> Any:
+    """The same value in new objects, as whoever makes it again has it; nothing of it is shared."""
+    if isinstance(value, memoryview):
+        return memoryview(bytearray(value))
+    if isinstance(value, bytearray):
+        return bytearray(value)
+    if isinstance(value, (list, tuple, frozenset)):
+        return type(value)(map(fresh, value))
+    if isinstance(value, dict):
+        return {fresh(key): fresh(one) for key, one in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value)(
+            **{field.name: fresh(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        )
+    return value
 
 
 def spoil(value: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from actors.process.deciding import Input, Timer, decide, input_of_event
+from actors.process.deciding import Input, Timer, decide, input_of_event, without
 from actors.process.instance_keys import checked_key
 from actors.process.ledger import Ledger
 from actors.process.notes import Notes
@@ -40,6 +40,8 @@ __all__ = ["Book", "handled"]
 
 CACHED = 10_000
 """Instances that stay in memory."""
+MANY_PASTS = 10
+"""What each of them has heard, in memory, about."""
 
 IN_ROW = 100
 """Timers that fire in a row while an event waits that is for another instance; then it has its turn."""
@@ -71,11 +73,16 @@ class Book(Ledger):
 
         `alone`: no step is in flight. Raises `InputFailed` when the next input can't be handled.
         """
-        if len(self.instances) > CACHED or self.quarantine.known > CACHED:
+        if (
+            len(self.instances) > CACHED
+            or self.quarantine.known > CACHED
+            or self.pasts.known > CACHED * MANY_PASTS
+        ):
             if not alone:
                 return None
             self.instances.clear()
             self.quarantine.forget()
+            self.pasts.forget()
         plan = Plan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
@@ -207,8 +214,11 @@ class Book(Ledger):
         if made is None:
             self.reach(input.position)
             return True
+        ended = made.state is None and self.instance(key).state is not None
         self.apply(plan, input, made)
         self.consume(plan, input, order, handled=True)
+        if ended and input.kind == "event" and not self.rebuilding:
+            self.let_go(plan, key, Order(input.position))
         return True
 
     def made_of(self, plan: Plan, input: Input, make: Make, *, live: bool) -> Made | None:
@@ -227,6 +237,8 @@ class Book(Ledger):
         # The input is stored, or handled again, after a failure.
         told = self.values.own_instance(self.instance(input.key))
         decision = decide(self.spec, told, self.values.own_input(input), plan.now_us)
+        if self.rebuilding and decision is not None:
+            without(decision, self.pasts.has_fired)
         if decision is None and input.kind == "event":
             return None
         if live and decision is not None:
@@ -267,6 +279,8 @@ class Book(Ledger):
             if not self._busy[key]:
                 del self._busy[key]
         self.inputs.extend(one for one in plan.rejected if one.key not in plan.drained)
+        for key in plan.drained:
+            self.pasts.forget(key)
         for id in plan.skipped:
             self.skipped.add(id)
             self.skipping.pop(id, None)

@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -314,6 +315,16 @@ def decide(spec: ProcessSpec, instance: Instance, input: Input, now_us: int | No
         return do.decided(state)
     except DeciderFailed as error:
         raise DeciderFailed(f"{name_of(handler)} failed on {type(input.message).__name__}: {error}") from None
+
+
+def without(decision: Decision, gone: Callable[[str], bool]) -> None:
+    """Take those timers that a decision sets from it whose ids are `gone`."""
+    ids = {timer.id for timer in decision.timers_set if gone(timer.id)}
+    if ids:
+        decision.timers_set = [timer for timer in decision.timers_set if timer.id not in ids]
+        instance = decision.instance
+        timers = tuple(timer for timer in instance.timers if timer.id not in ids)
+        decision.instance = Instance(instance.state, timers)
 
 
 def _handlers(spec: ProcessSpec, input: Input) -> Handlers:

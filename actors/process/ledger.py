@@ -9,10 +9,12 @@ from collections import deque
 from contextlib import suppress
 
 from actors.errors import InvalidMessage
+from actors.process import pasts
 from actors.process.deciding import Decision, Input, Instance, Timer
 from actors.process.instance_keys import utf8
 from actors.process.notes import About, Keys, Notes, Place, Values, ids_of
 from actors.process.order import OTHER, Order
+from actors.process.pasts import Pasts
 from actors.process.plan import Made, Plan
 from actors.process.timers import TimerQueue
 from storage import CodecError
@@ -44,6 +46,7 @@ class Ledger:
         """Which instance has which timer, by its id, where somebody asks for that."""
         self.instances: dict[str, Instance] = {}
         self.timers = TimerQueue(self.keys, notes)
+        self.pasts = Pasts(self.keys, self.values, notes)
 
     @property
     def rebuilding(self) -> bool:
@@ -132,7 +135,7 @@ class Ledger:
         if input.kind == "event":
             self.reach(input.position)
             return
-        past = self.keys.past(order or self.order_of(plan, input))
+        order = order or self.order_of(plan, input)
         if input.kind == "rejection":
             plan.notes[self.keys.input(input)] = None
             if self.inputs and self.inputs[0].id == input.id:
@@ -142,8 +145,23 @@ class Ledger:
                 self.forget_timer(plan, input.key, input.id)
             self.drop_timer(plan, input)
         if not self.rebuilding:
-            plan.notes[past] = self.values.pack_input(input)
-            plan.pasts += 1
+            self.pasts.remember(plan, input, order)
+            if not held:
+                self.let_go(plan, input.key, order)
+
+    def let_go(self, plan: Plan, key: str, order: Order) -> None:
+        """After an input: forget what its instance has heard where that has ended, or its state may stand for it."""
+        try:
+            instance = self.instance(key)
+        except (CodecError, InvalidMessage):
+            return
+        if instance.state is not None:
+            if not order.is_event and len(self.pasts.heard(key)) > pasts.HEARD:
+                self.pasts.prune(plan, key, order, self.values.pack_instance(instance))
+        elif not order.is_event or self.pasts.heard(key):
+            self.pasts.prune(plan, key, order, None)
+        else:
+            self.pasts.forget(key)
 
     def reach(self, position: int) -> None:
         """What was held is behind the place already."""

@@ -6,7 +6,8 @@ an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID`
 operator skipped; `unheard` how many rejections no handler took, and the last of them. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
 it, an event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
 `outbox/NAME/tried/...` how often one failed, `outbox/NAME/behind/LENGTH KEY STEP NUMBER` one that waits since an effect of its
-instance before it is parked. Numbers are big-endian, so that they sort.
+instance before it is parked. `heard/LENGTH KEY PAST` tells which notes of the past an instance has, `checkpoint/KEY` where its
+state stands for those that are gone, `fired/ID` that a timer among these fired. Numbers are big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class About:
     """`version` filled the states, from the events after `start` on.
 
     While they are built anew, that goes on to position `until`, and `clearing` says that states of the former
-    version are still there; `past` is the last of what was handled beside events that is handled again.
+    version are still there; `past` is the last of what was handled beside events that is handled again. `restored` is the
+    last instance that begins from its checkpoint, None once that is done with all. `told` has the field, or the function,
+    that tells the instances of each event.
     """
 
     version: int
@@ -87,15 +90,31 @@ class About:
     until: int | None = None
     clearing: bool = False
     past: bytes = b""
+    restored: bytes | None = None
+    told: dict[str, str] | None = None
 
     def pack(self, codec: Codec) -> bytes:
         """The note's value."""
-        return codec.encode([self.version, self.start, self.until, self.clearing, self.past])
+        return codec.encode(
+            [self.version, self.start, self.until, self.clearing, self.past, self.restored, self.told]
+        )
 
     @classmethod
     def unpack(cls, codec: Codec, value: bytes) -> About:
         """What a note's value says."""
         return cls(*codec.decode(value))
+
+    def raised(self, version: int, position: int, told: dict[str, str]) -> About:
+        """The same once the states are to be built anew for another version; `position` is what is handled.
+
+        Checkpoints are of the instances of the former version: where any event is told to another one now, they go.
+        """
+        before = self.told or {}
+        same = all(before[event] == key for event, key in told.items() if event in before)
+        if self.until is not None and self.clearing and self.restored is None:
+            same = False  # They are going already.
+        until = position if self.until is None else self.until
+        return About(version, self.start, until, clearing=True, restored=b"" if same else None, told=told)
 
     def done(self) -> About:
         """The same once the states are built."""
@@ -166,6 +185,10 @@ class Keys:
         self.pasts = base + b"past/"
         self.skips = base + b"skipped/"
         self.unheard = base + b"unheard"
+        self.heard = base + b"heard/"
+        self.checkpoints = base + b"checkpoint/"
+        self.fired = base + b"fired/"
+        self.indexed = base + b"indexed"
         self.quarantines = base + b"quarantine/"
         self.held = base + b"held/"
         self.due = f"outbox/{name}/due/".encode()
@@ -190,6 +213,19 @@ class Keys:
         """How the keys begin of what waits for an instance; `key` as `shown` gives it."""
         data = utf8(key)
         return self.held + U16.pack(len(data)) + data
+
+    def heard_by(self, key: str) -> bytes:
+        """How the keys begin that tell which notes of the past are an instance's."""
+        data = utf8(key)
+        return self.heard + U16.pack(len(data)) + data
+
+    def checkpoint(self, key: str) -> bytes:
+        """Of an instance that heard so much that its state stands for it, or that ended after it had heard something."""
+        return self.checkpoints + utf8(key)
+
+    def fired_at(self, id: bytes) -> bytes:
+        """That a timer fired which an event set, where nothing else tells it any more."""
+        return self.fired + id
 
     def timer(self, timer: Timer) -> bytes:
         return self.timer_at(timer.due_us, timer.id)
@@ -283,6 +319,8 @@ class Values:
     def pack_input(self, input: Input) -> bytes:
         """Of a rejection or a timer; details that can't be stored are left out."""
         version = self._version if input.version is None else input.version
+        if input.kind == "checkpoint":
+            return self._codec.encode([input.kind, input.key, 0, input.id, None, None, version])
         if input.kind == "timer":
             return self._codec.encode(
                 [
@@ -321,6 +359,8 @@ class Values:
             kind, key, time_us, id, message, correlation, *more = plainly(value)
             message = read(self._codec, message) if kind == "timer" else self._rejection(message)
         version = more[0] if more else FIRST_VERSION
+        if kind == "checkpoint":
+            return Input(kind, id, key, None, 0, None, None)
         if kind == "timer":
             return replace(input_of_timer(key, Timer(time_us, id, message, correlation)), version=version)
         rejection = input_of_rejection(id, key, Rejection(*message), time_us, correlation)
@@ -337,6 +377,17 @@ class Values:
 
     def past(self, keys: Keys, key: bytes, value: bytes) -> Past:
         return Past(Order.of_past(key[len(keys.pasts) :]), self.input(value))
+
+    def pack_past(self, input: Input) -> bytes:
+        """Of a firing without what it tells: that is what the timer is set with, when the states are built anew."""
+        return self.pack_input(replace(input, message=None) if input.kind == "timer" else input)
+
+    def pack_checkpoint(self, order: Order, state: bytes | None) -> bytes:
+        return self._codec.encode([list(order), state])
+
+    def checkpoint(self, value: bytes) -> tuple[Order, bytes | None]:
+        order, state = self._codec.decode(value)
+        return Order(*order), state
 
     def pack_aside(self, aside: Aside) -> bytes:
         return self._codec.encode([list(aside.order), *aside[1:]])

@@ -30,6 +30,11 @@ class Order(NamedTuple):
         """What `pack` gave."""
         return cls(*ORDER.unpack(data))
 
+    @property
+    def is_event(self) -> bool:
+        """Whether it is that of an event, and no input's that came of one."""
+        return self.kind == EVENT and not self.more
+
     def pack(self) -> bytes:
         """Bytes that sort like the orders."""
         return ORDER.pack(*self)

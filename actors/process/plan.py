@@ -133,6 +133,7 @@ class Plan:
                 place = places[rejection.key] = place.following()
                 notes[keys.held_for(rejection.key) + place.pack()] = values.pack_held(rejection, silent=False)
                 notes[keys.past(place)] = value
+                notes[keys.heard_by(rejection.key) + place.past()] = b""
         return notes
 
 
@@ -142,6 +143,8 @@ def describe(input: Input) -> str:
         return f"event {type(input.message).__name__} at position {input.position}"
     if input.kind == "rejection":
         return f"the rejection of {name_of(input.message.command)} {input.causation}"
+    if input.kind == "checkpoint":
+        return "its state as of what is forgotten of it"
     name = "" if input.message is None else f" {name_of(input.message)}"
     return f"timer{name} {input.id}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from functools import partial
 from threading import Condition
 from typing import Any, TypeVar
@@ -23,10 +24,12 @@ from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, OutboxEntry, Place, Values
 from actors.process.outbox import OutboxActor
+from actors.process.pasts import INDEXED, index_pasts
 from actors.process.pending import PendingEffect, pending_effects
 from actors.process.quarantined import QuarantinedInstance, quarantined_instances
 from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process.resting import Resting, Running
+from actors.process.restoring import told_of
 from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
 from actors.running import Calls
@@ -96,16 +99,20 @@ class Processes:
         stored, at = self._log.note(keys.about), self._log.note(keys.place)
         if stored is None or at is None:
             start = self._log.head if spec.start == "now" else 0
-            about, place = About(spec.version, start), Place(start, 0)
+            about, place = About(spec.version, start, told=told_of(spec)), Place(start, 0)
         else:
             with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
                 about, place = About.unpack(codec, stored), Place.unpack(at)
+            told = told_of(spec)
             if about.version < spec.version:
-                until = place.position if about.until is None else about.until
-                about = About(spec.version, about.start, until, clearing=True)
+                about = about.raised(spec.version, place.position, told)
+            elif about.told is None:
+                about = replace(about, told=told)
+            index_pasts(self._log, keys, self._values)
         notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
         if notes != [(keys.about, stored), (keys.place, at)]:
-            self._log.append([], notes=notes)
+            new = [(keys.indexed, INDEXED)] if stored is None else []
+            self._log.append([], notes=[*notes, *new])
         running.desk.status = Status(
             place.position,
             place.instances,

@@ -18,6 +18,7 @@ from actors.process.instance_keys import checked_key, shown_key
 from actors.process.notes import Aside, Notes
 from actors.process.order import ORDER_BYTES, Order
 from actors.process.plan import CommandsFailed, Feed, InputFailed, Make, Plan, describe
+from actors.process.restoring import restore
 
 if TYPE_CHECKING:
     from actors.process.book import Book
@@ -178,6 +179,7 @@ class Quarantine:
                 plan.notes[one.note] = None
             else:
                 self._keep_past(plan, one, input)
+            book.let_go(plan, input.key, one.order)
             if all(other is not input for other in plan.inputs):
                 plan.inputs.append(input)
         if key in plan.busy:
@@ -192,15 +194,15 @@ class Quarantine:
 
     def _keep_past(self, plan: Plan, one: Held, input: Input) -> None:
         if not one.silent:
-            plan.notes[self._book.keys.past(one.order)] = self._book.values.pack_input(input)
+            self._book.pasts.remember(plan, input, one.order)
 
     def _held(self, note: bytes, value: bytes) -> Held:
         return Held(note, Order.unpack(note[-ORDER_BYTES:]), *self._book.values.held(value))
 
     def _due_before(self, key: str, one: Held, told: Input, after: Order) -> Held | None:
         """The timer of the instance that is due before what is held, so that it fires first, as it does for others."""
-        if told.key != key or told.kind == "rejection":
-            return None  # A rejection comes before all else.
+        if told.key != key or told.kind in ("rejection", "checkpoint"):
+            return None  # These come before all else.
         place = after.following() if after < one.order else None
         timers = self._book.instance(key).timers
         first = min(timers, key=lambda timer: (timer.due_us, timer.id), default=None)
@@ -223,6 +225,9 @@ class Quarantine:
     def _handle(self, plan: Plan, key: str, input: Input, make: Make, one: Held) -> bool:
         """Do as `Book.handle` does for what was held; False where it is to be tried in another step."""
         book = self._book
+        if input.kind == "checkpoint":
+            restore(book, self._notes, plan, key)
+            return True
         if shown_key(input.key) != key:
             return book.handle(plan, input, make)
         made = book.made_of(plan, input, make, live=not one.silent)

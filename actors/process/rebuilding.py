@@ -14,6 +14,7 @@ from actors.process.deciding import Input, Timer
 from actors.process.notes import Notes, Past, Place, timer_of
 from actors.process.order import Order
 from actors.process.plan import Feed, InputFailed, Make, Plan
+from actors.process.restoring import restore_some
 from storage.codec import Codec
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Rebuilding:
         """The next step; none may be in flight. Raises `InputFailed` as `Book.plan` does."""
         if self._book.about.clearing:
             return self._clear(plan)
+        if self._book.about.restored is not None:
+            return self._restore(plan)
         return self._fill(plan, feed, make, limit)
 
     def _clear(self, plan: Plan) -> Plan:
@@ -49,6 +52,8 @@ class Rebuilding:
         book = self._book
         found = self._notes.notes(book.keys.states, limit=CHUNK)
         found += self._notes.notes(book.keys.timers, limit=CHUNK)
+        if book.about.restored is None:
+            found += self._notes.notes(book.keys.checkpoints, limit=CHUNK)
         for key, _ in found:
             plan.notes[key] = None
         if not found:
@@ -58,6 +63,12 @@ class Rebuilding:
             book.timers.load()
         book.instances.clear()
         return book.close(plan)
+
+    def _restore(self, plan: Plan) -> Plan:
+        """Begin with the instances whose past is forgotten, some at a time."""
+        restore_some(self._book, self._notes, plan)
+        plan.notes[self._book.keys.about] = self._book.about.pack(self._codec)
+        return self._book.close(plan)
 
     def _fill(self, plan: Plan, feed: Feed, make: Make, limit: int) -> Plan:
         book = self._book
@@ -91,7 +102,7 @@ class Rebuilding:
         recorded = feed.peek(book.place.position)
         assert recorded is not None, "the log ends before what was handled"
         input = book.of_event(recorded)
-        if input is None:
+        if input is None or self._stands(input.key, Order(recorded.position)):
             book.place = book.place._replace(position=recorded.position)
         else:
             book.handle(plan, input, make)
@@ -115,7 +126,13 @@ class Rebuilding:
             if input.kind == "timer":
                 book.forget_timer(plan, input.key, input.id)
             return
-        book.handle(plan, input, make, past.order)
+        if not self._stands(input.key, past.order):
+            book.handle(plan, input, make, past.order)
+
+    def _stands(self, key: str, order: Order) -> bool:
+        """Whether a checkpoint of the instance stands for what comes there."""
+        checkpoint = self._book.pasts.checkpoint(key)
+        return checkpoint is not None and order <= checkpoint
 
     def _asker(self, feed: Feed, input: Input) -> str:
         """The instance that asked for a refused command: its id begins with the position of the event that it goes back to."""

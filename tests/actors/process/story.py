@@ -14,6 +14,7 @@ from actors import Do, Domain, Rejected, Rejection
 from actors.messages import Receipt
 from actors.process.notes import About, Place
 from actors.process.plan import CommandsFailed, Plan
+from actors.process.restoring import told_of
 from tests.actors.process.memory import WHEN_US, Memory
 
 SECOND = 1_000_000
@@ -79,6 +80,8 @@ def story_of(weather: Weather, version: int = 1) -> tuple[Domain, type]:
                 do.cancel(Later)
             elif kind == "tell":
                 do.effect("tell", number)
+            elif kind == "end":
+                do.end()
         return after
 
     @worker.on_rejected(Work)
@@ -91,6 +94,8 @@ def story_of(weather: Weather, version: int = 1) -> tuple[Domain, type]:
     @worker.on_timer(Later)
     def on_later(state: Heard, timer: Any, do: Do) -> Any:
         do.execute(Work(do.key, timer.number, timer.number % 2))
+        if timer.number == 2:
+            do.end()
         return hear(state, do, f"later {timer.number}")
 
     worker.effect("tell")(lambda _payload, _key: None)
@@ -138,10 +143,10 @@ class Story:
         for event in [*memory.events, *self.coming]:
             words = event.event
             event.event = next(iter(memory.spec.events))(words.job, words.words)
-        until = Place.unpack(memory[memory.keys.place]).position
+        handled = Place.unpack(memory[memory.keys.place]).position
         about = About.unpack(memory.domain.codec, memory[memory.keys.about])
-        until = until if about.until is None else about.until
-        memory[memory.keys.about] = About(self.version, 0, until, clearing=True).pack(memory.domain.codec)
+        about = about.raised(self.version, handled, told_of(memory.spec))
+        memory[memory.keys.about] = about.pack(memory.domain.codec)
         self.begin()
 
     def set_aside(self) -> list[str]:
@@ -218,10 +223,36 @@ class Story:
             key[len(prefix) :].decode(): self.book.values.instance(value).state.heard for key, value in found
         }
 
+    def pasts(self) -> set[bytes]:
+        """The ends of the keys of what is kept of the past."""
+        return {key[len(self.memory.keys.pasts) :] for key, _ in self.memory.notes(self.memory.keys.pasts)}
 
-def a_story(dice: random.Random, length: int) -> Story:
+    def kept(self) -> dict[str, set[bytes]]:
+        """The same, by instances, as their index has them."""
+        found: dict[str, set[bytes]] = {}
+        start = len(self.memory.keys.heard)
+        for key, _ in self.memory.notes(self.memory.keys.heard):
+            end = start + 2 + int.from_bytes(key[start : start + 2])
+            found.setdefault(key[start + 2 : end].decode(), set()).add(key[end:])
+        return found
+
+
+def a_story(dice: random.Random, length: int, *, ends: bool = False) -> Story:
     """Events of few instances in a random order."""
-    words = ("work-0", "work-0", "work-1", "work-2", "wait-0", "wait-3", "wait-20", "cancel", "tell", "tell")
+    ends = ("end",) if ends else ()
+    words = (
+        *ends,
+        "work-0",
+        "work-0",
+        "work-1",
+        "work-2",
+        "wait-0",
+        "wait-3",
+        "wait-20",
+        "cancel",
+        "tell",
+        "tell",
+    )
     return Story(
         [
             (dice.choice("abcd"), tuple(dice.choices(words, k=dice.choice((0, 1, 1, 2, 3)))))

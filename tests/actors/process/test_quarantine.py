@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from actors.process import pasts
 from tests.actors.process.story import Story, a_story
 
 SEED = int(os.environ.get("ONEWRITER_STORY_SEED", "0"))
@@ -33,12 +34,17 @@ def live(story: Story, dice: random.Random, *, releases: bool) -> None:
 
 
 @pytest.mark.parametrize("releases", [False, True], ids=["one version", "versions"])
-def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(releases: bool) -> None:
+@pytest.mark.parametrize("ends", [False, True], ids=["go on", "end"])
+@pytest.mark.parametrize("heard", [1_000, 2], ids=["much is kept", "little is kept"])
+def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, releases: bool, ends: bool, heard: int
+) -> None:
+    monkeypatch.setattr(pasts, "HEARD", heard)
     for number in range(ROUNDS):
         seed = SEED or number
-        calm = a_story(random.Random(seed), 40)
+        calm = a_story(random.Random(seed), 40, ends=ends)
         calm.finish()
-        rough = a_story(random.Random(seed), 40)
+        rough = a_story(random.Random(seed), 40, ends=ends)
         live(rough, random.Random(seed), releases=releases)
         rough.finish()
         assert rough.heard() == calm.heard(), f"ONEWRITER_STORY_SEED={seed}"
@@ -49,6 +55,13 @@ def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(rel
         ]
         assert left == []
         assert rough.book.place[2:] == calm.book.place[2:], f"ONEWRITER_STORY_SEED={seed}"
+        for story in (calm, rough):
+            kept = story.kept()
+            assert all(len(ends) <= heard + 3 for ends in kept.values()), f"ONEWRITER_STORY_SEED={seed}"
+            assert story.pasts() == {end for ends in kept.values() for end in ends}, (
+                f"ONEWRITER_STORY_SEED={seed}"
+            )
+            assert kept.keys() <= story.heard().keys(), f"ONEWRITER_STORY_SEED={seed}"
         rough.raise_version()
         rough.finish()
         assert rough.heard() == calm.heard(), f"built anew: ONEWRITER_STORY_SEED={seed}"

@@ -1,0 +1,285 @@
+"""What a manager keeps of firings and refusals goes again, and a raised version is right with what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import Do, Domain, ProcessStopped, Rejected
+from actors.process import pasts
+from actors.process.notes import Values
+from actors.process.pasts import Pasts
+from actors.testing import TestSystem
+from tests.helpers import wait_until
+from tests.system.test_process_managers import opened
+from tests.system.test_process_releases import former
+
+SECOND = timedelta(seconds=1)
+CARD = "4111-1111"
+
+
+@pytest.fixture(autouse=True)
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pasts, "HEARD", 5)
+
+
+class Hearts:
+    """Hearts that beat each second, each with a card that is refused at its beginning."""
+
+    def __init__(self, version: int = 1, *, key: str = "name", state: str = "") -> None:
+        self.ticks: list[str] = []
+        domain = self.domain = Domain("hearts")
+
+        @domain.event(state=None)
+        class Begun:
+            name: str
+            who: str
+
+        @domain.event(state=None)
+        class Ended:
+            name: str
+            who: str
+
+        @domain.state(stream="card-{name}")
+        class Account:
+            name: str
+
+        @domain.command(Account)
+        class Charge:
+            name: str
+            card: str
+
+        @domain.decide(Charge)
+        def charge(account: Any, command: Any) -> Any:
+            raise Rejected("no money", code="no")
+
+        self.Begun, self.Ended = Begun, Ended
+        heart = domain.process_manager("heart", key=key, start="beginning", version=version)
+        beating: Any
+        if state == "more":
+
+            @heart.state(name="Beating")
+            class BeatingMore:
+                name: str
+                beats: int = 0
+                more: str = "more"
+
+            beating = BeatingMore
+        elif state == "renamed":
+
+            @heart.state
+            class Heart:
+                name: str
+                beats: int = 0
+
+            beating = Heart
+        else:
+
+            @heart.state
+            class Beating:
+                name: str
+                beats: int = 0
+
+            beating = Beating
+
+        @heart.timer
+        class Beat:
+            name: str
+
+        @heart.on(Begun)
+        def on_begun(state: None, event: Any, do: Do) -> Any:
+            do.execute(Charge(event.name, CARD))
+            do.after(SECOND, Beat(event.name))
+            return beating(event.name)
+
+        @heart.on(Ended)
+        def on_ended(state: beating, event: Any, do: Do) -> None:
+            do.end()
+
+        on_ended.__annotations__["state"] = beating
+
+        @heart.on_rejected(Charge)
+        def on_refused(state: Any, rejection: Any, do: Do) -> None:
+            do.effect("tick", "refused")
+
+        @heart.on_timer(Beat)
+        def on_beat(state: Any, timer: Any, do: Do) -> Any:
+            do.effect("tick", state.beats + 1)
+            do.after(SECOND, timer)
+            return beating(state.name, state.beats + 1)
+
+        @heart.effect("tick")
+        def tick(payload: Any, key: str) -> None:
+            self.ticks.append(key)
+
+
+def put(system: TestSystem, event: type, *names: str) -> None:
+    system.append("hearts", [event(name, f"who {name}") for name in names])
+    system.wait_processes()
+
+
+def beat(system: TestSystem, times: int) -> None:
+    for _ in range(times):
+        system.advance(SECOND)
+        system.wait_processes()
+
+
+def notes(system: TestSystem, kind: str) -> list[tuple[bytes, bytes]]:
+    return system._runtime.log.notes(f"pm/heart/{kind}/".encode())
+
+
+def beats(system: TestSystem) -> dict[str, int]:
+    return {key: state.beats for key, state in system.process_states("heart")}
+
+
+# -- what is kept --------------------------------------------------------------------------------
+def test_what_an_instance_heard_is_bounded_however_long_it_lives(store_path: Path) -> None:
+    hearts = Hearts()
+    with opened(store_path, hearts.domain) as system:
+        put(system, hearts.Begun, "a", "b")
+        for _ in range(4):
+            beat(system, 10)
+            assert len(notes(system, "past")) == len(notes(system, "heard")) <= 2 * 6
+        assert beats(system) == {"a": 40, "b": 40}
+        assert len(notes(system, "checkpoint")) == len(notes(system, "fired")) == 2
+
+
+def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path) -> None:
+    hearts = Hearts()
+
+    def with_cards(system: TestSystem) -> list[bytes]:
+        return [key for key, value in system._runtime.log.notes(b"pm/") if CARD.encode() in value]
+
+    with opened(store_path, hearts.domain) as system:
+        put(system, hearts.Begun, "a", "b")
+        assert len(with_cards(system)) == 2
+        put(system, hearts.Ended, "a")
+        assert len(with_cards(system)) == 1
+        put(system, hearts.Ended, "b")
+        assert with_cards(system) == []
+        assert notes(system, "past") == notes(system, "heard") == []
+        assert system.process_states("heart") == []
+
+
+# -- another version -----------------------------------------------------------------------------
+def live(path: Path, *ended: str) -> Hearts:
+    """An old heart that beat 20 times and a young one that did 3 times, which has lived before; others have ended."""
+    hearts = Hearts()
+    with opened(path, hearts.domain) as system:
+        put(system, hearts.Begun, "old", "young", "gone")
+        beat(system, 20)
+        put(system, hearts.Ended, "young", "gone")
+    with opened(path, hearts.domain) as system:  # whose clock is not ahead any more
+        put(system, hearts.Begun, "young")
+        beat(system, 3)
+        assert beats(system) == {"old": 20, "young": 3}
+        assert len(set(hearts.ticks)) == len(hearts.ticks) == 4 + 63
+    return hearts
+
+
+@pytest.mark.parametrize("state", ["", "more"])
+def test_a_raised_version_begins_from_what_is_left_and_does_nothing_twice(
+    store_path: Path, state: str
+) -> None:
+    first = live(store_path)
+    for version in (2, 3):
+        second = Hearts(version, state=state)
+        with opened(store_path, second.domain) as system:
+            system.wait_processes()
+            assert beats(system) == {"old": 20, "young": 3}
+            [manager] = system.processes()
+            assert (manager.instances, manager.timers) == (2, 2)
+            assert second.ticks == []
+            assert all(getattr(one, "more", "more") == "more" for _, one in system.process_states("heart"))
+    with opened(store_path, second.domain) as system:
+        beat(system, 30)
+        assert beats(system)["old"] > 23
+        assert beats(system)["young"] > 23
+        assert len(set(second.ticks)) == len(second.ticks) == sum(beats(system).values()) - 23
+        assert not set(second.ticks) & set(first.ticks)
+
+
+def test_a_state_that_stands_for_what_is_forgotten_and_cannot_be_read_sets_its_instance_aside(
+    store_path: Path,
+) -> None:
+    live(store_path)
+    with opened(store_path, Hearts(2, state="renamed").domain) as system:
+        with pytest.raises(
+            ProcessStopped, match="set aside instance 'old' at its state as of what is forgotten of it"
+        ):
+            system.wait_processes()
+        assert beats(system) == {"young": 3}
+        [one] = system.quarantined("heart")
+        assert "no class is registered for the stored type 'Beating'" in one.error
+    with opened(store_path, Hearts(3).domain) as system:  # a release that has the class goes on with it
+        wait_until(lambda: not system.processes()[0].quarantined)
+        system.wait_processes()
+        assert beats(system) == {"old": 20, "young": 3}
+    with opened(store_path, Hearts(4, state="renamed").domain) as system:
+        wait_until(lambda: system.processes()[0].quarantined == 1)
+        system.skip_instance("heart", "old", "its beats are not needed")
+        system.wait_processes()
+        assert beats(system) == {"young": 3}
+        assert system.health().status == "ok"
+
+
+def test_another_key_fires_nothing_again_whose_past_is_forgotten(store_path: Path) -> None:
+    first = live(store_path)
+    second = Hearts(2, key="who")
+    with opened(store_path, second.domain) as system:
+        position = system.position
+        system.wait_processes()
+        # Of "old" nothing is left but its events, so it beats no more; "young" is known as it is.
+        assert beats(system) == {"who old": 0, "who young": 3}
+        beat(system, 30)
+        assert beats(system)["who old"] == 0
+        assert beats(system)["who young"] > 23
+        assert not set(second.ticks) & set(first.ticks)
+        assert len(set(second.ticks)) == len(second.ticks) == beats(system)["who young"] - 3
+        assert system.position == position
+
+
+# -- stores of old -------------------------------------------------------------------------------
+@pytest.fixture
+def of_old() -> Iterator[pytest.MonkeyPatch]:
+    """Nothing is pruned, and inputs are stored as they were."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pasts, "HEARD", 10**9)
+    patch.setattr(Values, "pack_input", former)
+    patch.setattr(Values, "pack_past", Values.pack_input)
+    patch.setattr(Pasts, "prune", lambda *_: None)
+    yield patch
+    patch.undo()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_checkouts_of_old_kept_is_known_and_goes_too(
+    store_path: Path, of_old: pytest.MonkeyPatch, version: int
+) -> None:
+    first = Hearts()
+    with opened(store_path, first.domain) as system:
+        put(system, first.Begun, "a", "b")
+        beat(system, 30)
+        log, keys = system._runtime.log, system._runtime.processes.running["heart"].keys
+        assert len(notes(system, "past")) == 62
+        system.wait_processes()
+        index = [(key, None) for key, _ in log.notes(keys.heard)]
+        about = Values(first.domain.compile().codec)._codec.decode(log.note(keys.about))
+        old = [(keys.indexed, None), (keys.about, first.domain.compile().codec.encode(about[:5]))]
+        system._runtime.writes.step([], lambda _outcomes: [*index, *old], None, 10).result(10)
+    of_old.undo()
+    second = Hearts(version)
+    with opened(store_path, second.domain) as system:
+        system.wait_processes()
+        assert beats(system) == {"a": 30, "b": 30}
+        assert second.ticks == []
+        system.advance(40 * SECOND)
+        system.wait_processes()
+        assert beats(system)["a"] >= 35
+        assert len(notes(system, "past")) == len(notes(system, "heard")) <= 2 * 6
+        put(system, second.Ended, "a", "b")
+        assert notes(system, "past") == notes(system, "heard") == []

@@ -40,6 +40,9 @@ TIMEOUT = 30.0
 UNSTORED = 2.0
 """Seconds for which answers may wait for the disk before health says so."""
 
+PUT_OFF = 5.0
+"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health says so."""
+
 FLUSH = 5.0
 """Seconds that closing gives the callbacks that run, and then what they acknowledged."""
 
@@ -242,6 +245,9 @@ class Consumers:
                 found.append(
                     f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
                 )
+            put_off = group.put_off()
+            if put_off is not None and put_off[0] > PUT_OFF:
+                found.append(_put_off(group, *put_off))
             waits = group.saver.unstored()
             if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
                 why = "the writer has not come to it" if waits.error is None else str(waits.error)
@@ -328,3 +334,12 @@ class Consumers:
                 future.result(max(end - time.monotonic(), 0.0))
             except Exception:  # Then it is delivered again: the time is up, or the disk does not take it.
                 break
+
+
+def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], behind: int) -> str:
+    named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
+    return (
+        f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {behind} positions wait: the "
+        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with nak(delay=) in "
+        f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more in_flight, or shorter delays"
+    )

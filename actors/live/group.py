@@ -110,6 +110,15 @@ class ConsumerGroup:
         with self._lock:
             return self._window.reached(until)
 
+    def put_off(self) -> tuple[float, list[str], int] | None:
+        """For how many seconds nothing is delivered, since what is in hand was put off, the streams, and the positions behind."""
+        with self._lock:
+            found, through = self._window.put_off(), self._window.through
+            found = found if self._members else None
+        if found is None or through >= self.progress.head:
+            return None
+        return found[0] - time.monotonic(), found[1], self.progress.head - through
+
     def counts(self) -> tuple[int, int, int]:
         """Events in hand, streams parked, streams being replayed."""
         with self._lock:

@@ -107,6 +107,14 @@ class Window:
         entry = self._entries.get(position)
         return entry is not None and entry.due == due
 
+    def put_off(self) -> tuple[float, list[str]] | None:
+        """Where there is no room, and all that is in hand waits for a time: the first time, and the streams."""
+        first = [lane[0] for lane in self._lanes.values()] if self.room <= 0 else []
+        dues = [entry.due for entry in first if entry.due is not None and not entry.out]
+        if not dues or len(dues) < len(first):
+            return None
+        return min(dues), [entry.recorded.stream for entry in first]
+
     # -- loading -----------------------------------------------------------------------------
     def load(self, recorded: RecordedEvent, attempts: int = 0) -> None:
         """The next event wanted, in the order of the log. One of a stream that fell behind waits there."""

@@ -24,6 +24,7 @@ MANAGERS = (
     ":drop_effect",
     ":retry_instance",
     ":skip_instance",
+    ":skip_process",
 )
 """Meta commands that begin with the name of a process manager."""
 STREAMS = 30

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from actors.process.pending import PendingEffect
     from actors.repl.shell import Shell
 
-__all__ = ["drop_effect", "effects", "processes", "retry_effect", "retry_instance", "skip_instance"]
+__all__ = [
+    "drop_effect",
+    "effects",
+    "processes",
+    "retry_effect",
+    "retry_instance",
+    "skip_instance",
+    "skip_process",
+]
 
 INSTANCES = 20
 """How many instances `:processes NAME` shows unless told otherwise."""
@@ -37,8 +45,11 @@ def processes(shell: Shell, call: Call) -> None:
         )
         for one in managers:
             if one.failure is not None:
-                shell.output.say(f"{one.name} is stopped at {one.stopped_at}:\n{one.failure}")
+                shell.output.say(
+                    f"{one.name} is stopped at {one.stopped_at}, :skip_process {one.name} passes over that:\n{one.failure}"
+                )
             _show_quarantine(shell, one)
+            _show_rejections(shell, one)
         return
     _require_manager(shell, name)
     found = shell.system.process_states(name, limit)
@@ -66,6 +77,25 @@ def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
             shell.output.say(instance.traceback)
     if more > 0:
         shell.output.say(f"and {more} more")
+
+
+def _show_rejections(shell: Shell, one: ProcessHealth) -> None:
+    """The last rejections that no handler took."""
+    if one.rejections:
+        shell.output.say(
+            f"{one.rejections} rejection{'s' * (one.rejections != 1)} of commands of {one.name} found no handler, the last:"
+        )
+        for text in one.last_rejections:
+            shell.output.say(text)
+
+
+@meta(":skip_process MANAGER [REASON]")
+def skip_process(shell: Shell, call: Call) -> None:
+    """Have a stopped process manager pass over the input that it is stopped at, for good."""
+    name, reason = arguments(shell, call, (("MANAGER", str, ...), ("REASON", str, "")))
+    _require_manager(shell, name)
+    passed = shell.system.skip_process(name, reason)
+    shell.output.say(f"{name} passes over {passed}; :processes shows whether it goes on")
 
 
 @meta(":retry_instance MANAGER KEY")

@@ -83,6 +83,32 @@ def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_fa
     assert "is not set aside" in shown(system, ":retry_instance worker b\n")[1]
 
 
+def test_a_stopped_manager_passes_over_its_input_when_it_is_told_to(system: System, shown: Shown) -> None:
+    assert "is not stopped: there is nothing to skip" in shown(system, ":skip_process worker\n")[1]
+    system.execute_many([Begin("a", "key"), Begin("b", "idle")])
+    wait_until(lambda: system.processes()[0].stopped_at)
+    assert ":skip_process worker passes over that" in shown(system, ":processes\n")[0]
+    output, errors = shown(system, ':skip_process worker "no such job"\n')
+    assert (output, errors) == ("worker passes over worker:1; :processes shows whether it goes on\n", "")
+    system.wait_processes()
+    assert [key for key, _ in system.process_states("worker")] == ["b"]
+    assert "there is no process manager walker" in shown(system, ":skip_process walker\n")[1]
+
+
+def test_rejections_without_a_handler_are_shown_with_their_commands(store_path: Path, shown: Shown) -> None:
+    domain = jobs_of(World())
+    with System.open(store_path, domain, replicas=1) as system:
+        assert "rejection" not in shown(system, ":processes\n")[0]
+        system._runtime.processes.running["worker"].spec.rejections.clear()
+        system.execute(Begin("a", "refused"))
+        system.wait_processes()
+        output, errors = shown(system, ":processes\n")
+        assert errors == ""
+        assert "1 rejection of commands of worker found no handler, the last:" in output
+        assert "Work(job='a', kind='refused', note='first') worker:1:0:" in output
+        assert "of instance 'a': work.refused: no such work" in output
+
+
 def test_a_parked_effect_is_delivered_again_or_given_up_by_the_key_that_is_shown(
     store_path: Path, shown: Shown
 ) -> None:

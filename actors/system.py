@@ -11,10 +11,11 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from operator import methodcaller
 from os import PathLike
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from actors.api.care import CareCalls
 from actors.api.commands import CommandCalls
@@ -36,6 +37,9 @@ from storage.translation import from_system
 
 __all__ = ["System"]
 
+CLOSE_TIMEOUT = 30.0
+"""Seconds within which a system is closed unless its caller says otherwise."""
+
 _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
@@ -49,6 +53,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         self._closing: Undisturbed | None = None
         self._one_at_a_time = threading.Lock()
         self._closed = False
+        self._here = weakref.ref(self)
         _open_systems.add(self)
 
     # -- opening and closing -----------------------------------------------------------------
@@ -128,7 +133,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
                 raise from_system(error, f"{place} cannot be opened", place) from error
             raise
 
-    def close(self, timeout: float = 30.0) -> None:
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
 
         What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
@@ -142,13 +147,17 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
         closing = self._closing
         if closing is None or closing.was_interrupted:
-            # Another thread may put one in its place: what closes can be called twice, and does it once.
-            self._closing = closing = Undisturbed("onewriter-closing", partial(self._close, timeout))
+            closing = self._new_closing(timeout)
             closing.do()
         else:
             closing.begin()
             if closing.wait(timeout):
                 closing.tell()
+
+    def _new_closing(self, timeout: float) -> Undisturbed:
+        # Another thread may put one in its place: what closes can be called twice, and does it once.
+        self._closing = closing = Undisturbed("onewriter-closing", partial(self._close, timeout))
+        return closing
 
     def _close(self, timeout: float) -> None:
         with self._one_at_a_time:
@@ -162,11 +171,29 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
                 raise
             self._closed = True
 
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> Self: ...
+
+    else:
+        # `self._here()`, which is this object, without a line of Python: at the beginning of a function Ctrl-C would come out
+        # after `open` has returned and before the block is entered, and nobody would have what is to be closed.
+        __enter__ = lru_cache(maxsize=0)(methodcaller("_here"))
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._refusal is not _forked:
-            self.close()
+        try:
+            if self._refusal is not _forked:
+                self.close()
+        except BaseException as error:
+            if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                # It may have come before the closing was begun, and nobody will call it again.
+                closing = self._closing
+                if closing is None or closing.was_interrupted:
+                    closing = self._new_closing(CLOSE_TIMEOUT)
+                closing.begin()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

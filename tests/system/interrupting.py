@@ -61,7 +61,7 @@ def places(work: Callable[[], object], most: int = PLACES) -> list[Place]:
             counts[event, frame.f_code, frame.f_lineno] += 1
         return trace
 
-    _traced(trace, work)
+    traced(trace, work)
     found = [Place(*key, time) for key, count in counts.items() for time in sorted({1, count})]
     print(f"ONEWRITER_CRASH_SEED={SEED} {len(found)} places")
     if not most or len(found) <= most:
@@ -85,7 +85,7 @@ class Interrupt:
         """
         kinds = (MemoryError, OnewriterError) if self._error is MemoryError else self._error
         try:
-            _traced(self._trace, work)
+            traced(self._trace, work)
         except kinds as error:
             return error
         return None
@@ -102,7 +102,7 @@ class Interrupt:
         return self._trace
 
 
-def _traced(trace: Callable[..., Any], work: Callable[[], object]) -> None:
+def traced(trace: Callable[..., Any], work: Callable[[], object]) -> None:
     before = sys.gettrace()
     sys.settrace(trace)
     try:

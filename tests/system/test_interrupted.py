@@ -7,20 +7,35 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+import actors
 from actors import LimitReached, System
 from actors.testing import open_system
 from actors.undisturbed import Flag, Undisturbed
-from tests.system.interrupting import PLACES, Interrupt, check_nothing_is_left, left_behind, places
+from tests.system.interrupting import (
+    PLACES,
+    SEED,
+    Interrupt,
+    Place,
+    check_nothing_is_left,
+    left_behind,
+    places,
+    traced,
+)
 from tests.system.shelves import Books, Lend, shelves
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+ROOT = Path(actors.__file__).parent
+"""Where the library is."""
 
 THREADS = pytest.mark.parametrize("workers", ["thread", "process"])
 ERRORS = pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -105,6 +120,52 @@ def test_a_closing_that_is_interrupted_is_finished_by_the_next_one(
         check_it_opens(open_it)
         del raised
         check_nothing_is_left(path, before)
+
+
+def test_no_line_of_python_runs_between_the_opening_and_its_block(path: Path) -> None:
+    seen: list[tuple[str, object]] = []
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        seen.append((event, frame.f_code))
+        return trace
+
+    def block() -> None:
+        with opener(path, "thread")():
+            seen.append(("inside", None))
+
+    traced(trace, block)
+    inside = seen.index(("inside", None))
+    opened = max(at for at in range(inside) if seen[at] == ("return", System.open.__func__.__code__))
+    assert {code for _, code in seen[opened + 1 : inside]} == {block.__code__}
+
+
+@ERRORS
+def test_a_block_that_is_interrupted_at_its_end_is_closed_all_the_same(
+    path: Path, error: type[BaseException]
+) -> None:
+    before = left_behind(path)
+    open_it = opener(path, "thread")
+
+    def block() -> None:
+        with open_it():
+            pass
+
+    names = ("System.__exit__", "System.close", "System._new_closing", "Undisturbed", "Flag")
+    ending = [one for one in places(block, 0) if ours(one) and one.code.co_qualname.startswith(names)]
+    # Out of reach: where `__exit__` begins, before anything in it can help. Its `try` is no place for a signal.
+    begins = [one for one in ending if one.code is System.__exit__.__code__][:2]
+    ending = [one for one in ending if one not in begins]
+    assert len(ending) > 20
+    for place in ending if not PLACES else random.Random(SEED).sample(ending, PLACES):
+        raised = Interrupt(place, error).run(block)
+        check_nothing_is_left(path, before)
+        check_it_opens(open_it)
+        del raised
+
+
+def ours(place: Place) -> bool:
+    """Whether it is in a module of this library."""
+    return Path(place.code.co_filename).is_relative_to(ROOT)
 
 
 def test_the_test_kit_s_system_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import time
 import traceback
 from collections.abc import Collection, Iterable
 
-from actors.process.notes import Keys, Notes, Tried, Values
+from actors.process.notes import Keys, Notes, Tried
+from actors.process.values import Values
 
 __all__ = ["Attempts"]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from actors.process.deciding import Input, Timer, decide, input_of_event, without
+from actors.process.deciding import decide, without
+from actors.process.inputs import Input, Timer, input_of_event
 from actors.process.instance_keys import checked_key
 from actors.process.ledger import Ledger
 from actors.process.notes import Notes

@@ -10,13 +10,14 @@ from contextlib import suppress
 
 from actors.errors import InvalidMessage
 from actors.process import pasts
-from actors.process.deciding import Decision, Input, Instance, Timer
+from actors.process.inputs import Decision, Input, Instance, Timer
 from actors.process.instance_keys import utf8
-from actors.process.notes import About, Keys, Notes, Place, Values, ids_of
+from actors.process.notes import About, Keys, Notes, Place, ids_of
 from actors.process.order import OTHER, Order
 from actors.process.pasts import Pasts
 from actors.process.plan import Made, Plan
 from actors.process.timers import TimerQueue
+from actors.process.values import Values
 from storage import CodecError
 from storage.codec import Codec
 

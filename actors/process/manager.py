@@ -20,9 +20,9 @@ from actors.messages import Submission
 from actors.process.blame import is_of_the_instance
 from actors.process.book import Book
 from actors.process.care import Care
-from actors.process.deciding import Input, Issued
 from actors.process.desk import Clock, Desk
 from actors.process.feed import LogFeed
+from actors.process.inputs import Input, Issued
 from actors.process.notes import Keys
 from actors.process.plan import CommandsFailed, InputFailed, Plan, describe
 from actors.process.requests import (
@@ -267,7 +267,7 @@ class ManagerActor(Worker):
 
     def _skip(self, request: SkipInput) -> None:
         try:
-            failure = self._troubles.skippable()
+            failure = self._troubles.skippable(self._desk.status.quarantined)
         except NotStopped as error:
             request.fail(error)
             return

@@ -1,13 +1,15 @@
 """How a process manager is kept in notes of the write store: their keys, and what their values hold. Pure.
 
-`pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began; `state/KEY`
-an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to be handled;
-`past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew; `skipped/ID` what an
-operator skipped; `unheard` how many rejections no handler took, and the last of them. `quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for
-it, an event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given up,
-`outbox/NAME/tried/...` how often one failed, `outbox/NAME/behind/LENGTH KEY STEP NUMBER` one that waits since an effect of its
-instance before it is parked. `heard/LENGTH KEY PAST` tells which notes of the past an instance has, `checkpoint/KEY` where its
-state stands for those that are gone, `fired/ID` that a timer among these fired. Numbers are big-endian, so that they sort.
+`pm/NAME/place` is how far it has come and the guard of every step; `about` its version and where it began;
+`state/KEY` an instance; `timer/DUE ID` the key of the instance that set it; `input/TIME ID` a rejection that waits to
+be handled; `past/POSITION STEP NUMBER` what was handled beside events, for when the states are built anew;
+`skipped/ID` what an operator skipped; `unheard` how many rejections no handler took, and the last of them.
+`quarantine/KEY` is an instance that is set aside and why, `held/LENGTH KEY ORDER` an input that waits for it, an
+event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given
+up, `outbox/NAME/tried/...` how often one failed, `outbox/NAME/behind/LENGTH KEY STEP NUMBER` one that waits since an
+effect of its instance before it is parked. `heard/LENGTH KEY PAST` tells which notes of the past an instance has,
+`checkpoint/KEY` where its state stands for those that are gone, `fired/ID` that a timer among these fired. Numbers
+are big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -18,23 +20,18 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import InvalidMessage
-from actors.process.deciding import NO_INSTANCE, Input, Instance, Timer, input_of_rejection, input_of_timer
+from actors.process.inputs import Input, Timer
 from actors.process.instance_keys import utf8
 from actors.process.order import Order
-from actors.process.spec import Rejection
-from actors.process.unreadable import Unreadable, plainly, read, stored
-from storage import CodecError
 from storage.codec import Codec
 from storage.limits import MAX_NAME_BYTES
 from storage.shown import shown
 
-__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard", "Values"]
+__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard"]
 
 U64 = struct.Struct(">Q")
 U16 = struct.Struct(">H")
 EFFECT = struct.Struct(">QI")
-FIRST_VERSION = 1
-"""What goes for the version that stored an input, where the note does not tell: checkouts of old left it out."""
 
 
 class Notes(Protocol):
@@ -258,182 +255,6 @@ class Keys:
     def tried_of(self, due: bytes) -> bytes:
         """Of the effect with this key."""
         return self.tried + due[len(self.due) :]
-
-
-class Values:
-    """What the notes hold, to and from bytes. What can't be read for a class that is gone or changed is an `Unreadable`."""
-
-    def __init__(self, codec: Codec, version: int = FIRST_VERSION) -> None:
-        """`version` is the manager's, which what it stores goes on with."""
-        self._codec = codec
-        self._version = version
-
-    def own(self, value: Any) -> Any:
-        """A value for somebody who may do with it what it likes; raises what the codec does for what can't be stored."""
-        return value if isinstance(value, Unreadable) else self._codec.own(value)
-
-    def own_input(self, input: Input) -> Input:
-        """The same for what a handler is told."""
-        said = message = input.message
-        if input.kind == "rejection" and not isinstance(said.command, Unreadable):
-            message = Rejection(self.own(said.command), said.code, said.text, self.own(said.details))
-        elif input.kind == "rejection":
-            pass
-        else:
-            message = self.own(said)
-        return input if message is said else replace(input, message=message)
-
-    def own_instance(self, instance: Instance) -> Instance:
-        """The same for the instance that it is told: one that fails may have changed lists and dicts of its state before."""
-        state = self.own(instance.state)
-        return instance if state is instance.state else Instance(state, instance.timers)
-
-    def as_stored(self, instance: Instance, value: bytes) -> Instance:
-        """The instance as the note's value gives it again: what its handlers make of it is the same after a restart."""
-        faithful = self._codec.faithful
-        if faithful(instance.state) and all(faithful(one.message) for one in instance.timers):
-            return instance
-        return self.instance(value)
-
-    def pack_instance(self, instance: Instance) -> bytes:
-        """Raises what the codec does for a state that can't be stored."""
-        timers = [[one.due_us, one.id, stored(one.message), one.correlation] for one in instance.timers]
-        return self._codec.encode([instance.state, timers])
-
-    def instance(self, value: bytes | None) -> Instance:
-        """Raises what the codec does for a state that can't be read."""
-        if value is None:
-            return NO_INSTANCE
-        try:
-            state, timers = self._codec.decode(value)
-        except CodecError as error:
-            state, timers = plainly(value)
-            state = read(self._codec, state)
-            if isinstance(state, Unreadable):
-                raise error
-            timers = [
-                (due, id, read(self._codec, message), correlation) for due, id, message, correlation in timers
-            ]
-        return Instance(state, tuple(Timer(*one) for one in timers))
-
-    def pack_input(self, input: Input) -> bytes:
-        """Of a rejection or a timer; details that can't be stored are left out."""
-        version = self._version if input.version is None else input.version
-        if input.kind == "checkpoint":
-            return self._codec.encode([input.kind, input.key, 0, input.id, None, None, version])
-        if input.kind == "timer":
-            return self._codec.encode(
-                [
-                    "timer",
-                    input.key,
-                    input.time_us,
-                    input.id,
-                    stored(input.message),
-                    input.correlation,
-                    version,
-                ]
-            )
-        said = input.message
-        for details in (dict(said.details), {}):
-            try:
-                return self._codec.encode(
-                    [
-                        "rejection",
-                        input.key,
-                        input.time_us,
-                        input.causation,
-                        [stored(said.command), said.code, said.text, details],
-                        input.correlation,
-                        version,
-                    ]
-                )
-            except Exception:
-                if not details:
-                    raise
-        raise AssertionError("unreachable")
-
-    def input(self, value: bytes) -> Input:
-        try:
-            kind, key, time_us, id, message, correlation, *more = self._codec.decode(value)
-        except CodecError:
-            kind, key, time_us, id, message, correlation, *more = plainly(value)
-            message = read(self._codec, message) if kind == "timer" else self._rejection(message)
-        version = more[0] if more else FIRST_VERSION
-        if kind == "checkpoint":
-            return Input(kind, id, key, None, 0, None, None)
-        if kind == "timer":
-            return replace(input_of_timer(key, Timer(time_us, id, message, correlation)), version=version)
-        rejection = input_of_rejection(id, key, Rejection(*message), time_us, correlation)
-        return replace(rejection, version=version)
-
-    def _rejection(self, message: list[Any]) -> list[Any]:
-        """What is said of a refused command whose class, or a class in the details, can't be read."""
-        command, code, text, details = message
-        readable, told = read(self._codec, command), read(self._codec, details)
-        if isinstance(told, Unreadable) and not isinstance(readable, Unreadable):
-            cls = type(readable)
-            return [Unreadable(cls.__name__, cls, told.error, command), code, text, details]
-        return [readable, code, text, details if isinstance(told, Unreadable) else told]
-
-    def past(self, keys: Keys, key: bytes, value: bytes) -> Past:
-        return Past(Order.of_past(key[len(keys.pasts) :]), self.input(value))
-
-    def pack_past(self, input: Input) -> bytes:
-        """Of a firing without what it tells: that is what the timer is set with, when the states are built anew."""
-        return self.pack_input(replace(input, message=None) if input.kind == "timer" else input)
-
-    def pack_checkpoint(self, order: Order, state: bytes | None) -> bytes:
-        return self._codec.encode([list(order), state])
-
-    def checkpoint(self, value: bytes) -> tuple[Order, bytes | None]:
-        order, state = self._codec.decode(value)
-        return Order(*order), state
-
-    def pack_aside(self, aside: Aside) -> bytes:
-        return self._codec.encode([list(aside.order), *aside[1:]])
-
-    def aside(self, value: bytes) -> Aside:
-        order, *rest = self._codec.decode(value)
-        return Aside(Order(*order), *rest)
-
-    def pack_held(self, input: Input, silent: bool) -> bytes:
-        """An event is read again from the log."""
-        return self._codec.encode(
-            [silent, input.id, None if input.kind == "event" else self.pack_input(input)]
-        )
-
-    def held(self, value: bytes) -> tuple[bool, str, bytes | None]:
-        """Whether nothing is to be executed for it, its id, and what it is, None for an event."""
-        silent, id, packed = self._codec.decode(value)
-        return silent, id, packed
-
-    def pack_entry(self, entry: OutboxEntry) -> bytes:
-        return self._codec.encode(list(entry._replace(payload=stored(entry.payload))))
-
-    def entry(self, value: bytes) -> OutboxEntry:
-        try:
-            return OutboxEntry(*self._codec.decode(value))
-        except CodecError:
-            entry = OutboxEntry(*plainly(value))
-            return entry._replace(payload=read(self._codec, entry.payload))
-
-    def pack_unheard(self, unheard: Unheard) -> bytes:
-        return self._codec.encode([unheard.total, list(unheard.last)])
-
-    def unheard(self, value: bytes | None) -> Unheard:
-        if value is None:
-            return Unheard()
-        total, last = self._codec.decode(value)
-        return Unheard(total, tuple(last))
-
-    def pack_tried(self, tried: Tried) -> bytes:
-        return self._codec.encode([tried.attempts, tried.text])
-
-    def tried(self, value: bytes) -> Tried:
-        return Tried(*self._codec.decode(value))
-
-    def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
-        return self._codec.encode([reason, text, time_us])
 
 
 def timer_of(key: bytes, prefix: bytes) -> tuple[int, str]:

@@ -20,14 +20,15 @@ from actors.errors import InvalidMessage, Rejected
 from actors.mailbox import Mailbox, Tick
 from actors.process.attempts import Attempts
 from actors.process.couriers import Couriers, Outcome
-from actors.process.deciding import Input, Issued
 from actors.process.desk import Desk
-from actors.process.notes import Keys, OutboxEntry, Place, Tried, Values
+from actors.process.inputs import Input, Issued
+from actors.process.notes import Keys, OutboxEntry, Place, Tried
 from actors.process.out_effects import OutEffects
 from actors.process.parking import Moved, Parking
 from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
 from actors.process.unreadable import Unreadable
+from actors.process.values import Values
 from actors.process.waiting import Deliver, Failing, Noted, Removed, Waiting
 from actors.worker import Worker
 from actors.writer.steps import StepSuperseded

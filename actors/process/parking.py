@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from functools import partial
 
 from actors.mailbox import Request
-from actors.process.notes import Keys, Notes, Values
+from actors.process.notes import Keys, Notes
+from actors.process.values import Values
 from actors.writer.steps import Outcomes, StepSuperseded
 from storage.notes import Note
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
-from actors.process.deciding import Input
-from actors.process.notes import Keys, Notes, Values
+from actors.process.inputs import Input
+from actors.process.notes import Keys, Notes
 from actors.process.order import Order
 from actors.process.plan import Plan
+from actors.process.values import Values
 from storage import EventLog
 
 __all__ = ["INDEXED", "Pasts", "index_pasts"]

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors.process.notes import Keys, Notes, Tried, Values
+from actors.process.notes import Keys, Notes, Tried
+from actors.process.values import Values
 
 __all__ = ["PendingEffect", "pending_effects"]
 

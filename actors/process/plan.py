@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from actors.errors import Rejected, described
 from actors.messages import Receipt, Submission
-from actors.process.deciding import Decision, Input, Issued, input_of_rejection
-from actors.process.notes import Keys, OutboxEntry, Place, Values
+from actors.process.inputs import Decision, Input, Issued, input_of_rejection
+from actors.process.notes import Keys, OutboxEntry, Place
 from actors.process.order import Order
 from actors.process.spec import Rejection
 from actors.process.unreadable import name_of
+from actors.process.values import Values
 from actors.writer.steps import Step
 from storage import RecordedEvent
 

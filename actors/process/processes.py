@@ -22,7 +22,7 @@ from actors.process.book import handled
 from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
-from actors.process.notes import About, Keys, OutboxEntry, Place, Values
+from actors.process.notes import About, Keys, OutboxEntry, Place
 from actors.process.outbox import OutboxActor
 from actors.process.pasts import INDEXED, index_pasts
 from actors.process.pending import PendingEffect, pending_effects
@@ -30,6 +30,7 @@ from actors.process.quarantined import QuarantinedInstance, quarantined_instance
 from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process.resting import Resting, Running
 from actors.process.restoring import told_of
+from actors.process.values import Values
 from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
 from actors.running import Calls

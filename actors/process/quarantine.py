@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from actors.errors import described
 from actors.process.blame import is_of_the_instance
-from actors.process.deciding import REJECTION, Input, input_of_event, input_of_timer
+from actors.process.inputs import REJECTION, Input, input_of_event, input_of_timer
 from actors.process.instance_keys import checked_key, shown_key
 from actors.process.notes import Aside, Notes
 from actors.process.order import ORDER_BYTES, Order

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from actors.process.deciding import EPOCH
-from actors.process.notes import Keys, Notes, Values
+from actors.process.inputs import EPOCH
+from actors.process.notes import Keys, Notes
+from actors.process.values import Values
 
 __all__ = ["QuarantinedInstance", "quarantined_instances"]
 

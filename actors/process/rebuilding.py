@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actors.process.deciding import Input, Timer
+from actors.process.inputs import Input, Timer
 from actors.process.notes import Notes, Past, Place, timer_of
 from actors.process.order import Order
 from actors.process.plan import Feed, InputFailed, Make, Plan

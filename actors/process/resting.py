@@ -11,9 +11,10 @@ from actors.health import ProcessHealth
 from actors.mailbox import Mailbox
 from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
-from actors.process.notes import Keys, Values
+from actors.process.notes import Keys
 from actors.process.quarantined import quarantined_instances
 from actors.process.spec import ProcessSpec
+from actors.process.values import Values
 from actors.replicas.progress import Progress
 from actors.running import Calls
 from storage import EventLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.process.deciding import Decision, Input, Instance
+from actors.process.inputs import Decision, Input, Instance
 from actors.process.notes import Notes
 from actors.process.order import Order
 from actors.process.plan import Made, Plan

@@ -8,7 +8,7 @@ again slowly. One whose bucket is empty is set aside, so that others go on, heal
 from __future__ import annotations
 
 from actors.errors import Runaway
-from actors.process.deciding import Decision, Input
+from actors.process.inputs import Decision, Input
 from actors.process.unique_ids import is_of_manager
 
 __all__ = ["AGAIN", "AT_ONCE", "A_SECOND", "QUICK_US", "SelfLed"]

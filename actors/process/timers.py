@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from actors.process.deciding import Timer
+from actors.process.inputs import Timer
 from actors.process.notes import Keys, Notes, timer_of
 
 __all__ = ["TimerQueue"]

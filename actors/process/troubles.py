@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from actors.backoff import backoff
 from actors.errors import DomainError, NotStopped, described
-from actors.process.deciding import Input
 from actors.process.desk import Failure
+from actors.process.inputs import Input
 
 __all__ = ["Troubles"]
 
@@ -81,11 +81,20 @@ class Troubles:
         if self.failure is not None and self.failure.id == id:
             self.failure = None
 
-    def skippable(self) -> Failure:
-        """The failure whose input an operator may skip; raises `NotStopped` where there is none."""
+    def skippable(self, quarantined: int) -> Failure:
+        """The failure whose input an operator may skip; raises `NotStopped` where there is none.
+
+        `quarantined` instances are set aside, each at an input of its own.
+        """
         failure = self.failure
         if failure is None:
-            raise NotStopped(f"process manager {self._name!r} is not stopped: there is nothing to skip")
+            aside = (
+                f", but {quarantined} of its instances {'is' if quarantined == 1 else 'are'} set aside: "
+                f"quarantined({self._name!r}) lists them, and skip_instance has one pass over its input"
+                if quarantined
+                else ": there is nothing to skip"
+            )
+            raise NotStopped(f"process manager {self._name!r} is not stopped{aside}")
         if not failure.skippable:
             raise NotStopped(
                 f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: "

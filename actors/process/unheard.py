@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from actors.process.deciding import Input
+from actors.process.inputs import Input
 from actors.process.notes import Unheard
 from actors.process.unreadable import Unreadable
 from storage.shown import shown

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 
 from actors.errors import InvalidMessage
-from actors.process.deciding import Decision, Input, Issued
+from actors.process.inputs import Decision, Input, Issued
 from storage.codec import Codec
 
 __all__ = ["LONGEST_KEY", "UniqueIds", "is_of_manager", "refuse_reserved"]

@@ -7,17 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from actors.errors import UnknownMessage
-from actors.process.deciding import (
+from actors.process.deciding import decide
+from actors.process.declaring import ProcessManager
+from actors.process.inputs import (
     EPOCH,
     NO_INSTANCE,
     Decision,
     Input,
     Instance,
-    decide,
     input_of_rejection,
     input_of_timer,
 )
-from actors.process.declaring import ProcessManager
 from actors.process.spec import ProcessSpec, Rejection
 from actors.testing._difference import compare
 from actors.testing._history import flattened

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, StoreFull, UnknownName
-from actors.process.notes import Keys, OutboxEntry, Values
+from actors.process.notes import Keys, OutboxEntry
+from actors.process.values import Values
 from actors.process.waiting import Deliver
 from actors.testing import TestSystem
 from storage import EventLog

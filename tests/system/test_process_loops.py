@@ -11,7 +11,7 @@ import pytest
 
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected, Runaway
 from actors.process import self_led
-from actors.process.deciding import Decision, Input, Instance, Issued, Timer
+from actors.process.inputs import Decision, Input, Instance, Issued, Timer
 from actors.process.self_led import SelfLed
 from actors.testing import TestSystem
 from tests.helpers import wait_until

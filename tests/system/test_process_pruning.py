@@ -11,8 +11,8 @@ import pytest
 
 from actors import Do, Domain, ProcessStopped, Rejected
 from actors.process import pasts
-from actors.process.notes import Values
 from actors.process.pasts import Pasts
+from actors.process.values import Values
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened

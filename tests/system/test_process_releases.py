@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected
-from actors.process.notes import Values
+from actors.process.values import Values
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened
@@ -236,6 +236,10 @@ def test_a_refused_command_that_changed_sets_its_instance_aside_alone_where_a_ha
             system.wait_processes()
         system.execute(second.Ask("2"))
         wait_until(lambda: states(system).get("2") == ("full 1",))
+        with pytest.raises(
+            NotStopped, match=r"1 of its instances is set aside: .*skip_instance has one pass over"
+        ):
+            system.skip_process("saga")
         [one] = system.quarantined("saga")
         assert "Book cannot be built from its fields trip" in one.error
         system.skip_instance("saga", "1", "of old")

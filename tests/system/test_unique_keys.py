@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, InvalidMessage
-from actors.process.deciding import Decision, Input, Issued
-from actors.process.notes import Keys, OutboxEntry, Values
+from actors.process.inputs import Decision, Input, Issued
+from actors.process.notes import Keys, OutboxEntry
 from actors.process.unique_ids import LONGEST_KEY, UniqueIds
+from actors.process.values import Values
 from actors.testing import TestSystem
 from storage import Codec, EventLog
 from tests.helpers import wait_until

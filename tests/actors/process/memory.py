@@ -8,7 +8,7 @@ from typing import Any
 from actors import Domain
 from actors.messages import Receipt, Submission
 from actors.process.book import Book
-from actors.process.deciding import Input
+from actors.process.inputs import Input
 from actors.process.notes import About, Keys, Place
 from actors.process.plan import Plan
 from storage import RecordedEvent

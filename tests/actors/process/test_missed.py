@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, InvalidMessage
-from actors.process.deciding import Instance, decide, input_of_timer
-from actors.process.deciding import Timer as SetTimer
+from actors.process.deciding import decide
+from actors.process.inputs import Instance, input_of_timer
+from actors.process.inputs import Timer as SetTimer
 from actors.testing import given_process
 from tests.system.test_process_managers import opened
 

@@ -10,10 +10,12 @@ import pytest
 
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
 from actors.messages import Receipt
-from actors.process.deciding import EPOCH, Input, Instance, Issued, decide, input_of_event, input_of_timer
-from actors.process.notes import Keys, Place, Values
+from actors.process.deciding import decide
+from actors.process.inputs import EPOCH, Input, Instance, Issued, input_of_event, input_of_timer
+from actors.process.notes import Keys, Place
 from actors.process.plan import CommandsFailed, InputFailed, Plan
 from actors.process.timers import TimerQueue
+from actors.process.values import Values
 from tests.actors.process.memory import WHEN, WHEN_US, Memory, recorded
 from tests.system.jobs import (
     DELAY,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.latency import measure as measuring
+from benchmarks.latency import subjects as all_subjects
 from benchmarks.latency.load import Call, closed_load, open_load, submitted_load
 from benchmarks.latency.measure import COMMANDS, LOADS, QUERIES, measure
 from benchmarks.latency.schedule import constant, poisson
@@ -121,6 +122,9 @@ def test_a_small_run_has_a_line_for_every_load_and_leaves_out_what_is_not_instal
         )
 
     monkeypatch.setattr(measuring, "subjects", some)
+    # Each is made by a command of its own.
+    monkeypatch.setattr(all_subjects, "PRODUCTS", 100)
+    monkeypatch.setattr(measuring, "FIRST_TRIAL", 200)
     stores = tmp_path / "stores"
     stores.mkdir()
     latencies = measure(stores, seconds=0.05, rounds=1, arrivals="poisson")

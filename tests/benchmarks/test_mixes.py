@@ -112,7 +112,7 @@ def test_a_small_run_has_a_line_for_every_workload_peer_and_number_of_callers_an
     tmp_path: Path,
 ) -> None:
     (tmp_path / "stores").mkdir()
-    found = section(tmp_path / "stores", quick=True, records=RECORDS, seconds=0.01)
+    found = section(tmp_path / "stores", quick=True, records=RECORDS, seconds=0.002)
     lines = sum(len(peer.ways) for peer in peers()) * len(CALLERS) * len(WORKLOADS)
     assert len(found.rows) == lines
     assert all(len(row) == len(found.header) for row in found.rows)

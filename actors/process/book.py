@@ -238,15 +238,16 @@ class Book(Ledger):
         # The input is stored, or handled again, after a failure.
         told = self.values.own_instance(self.instance(input.key))
         decision = decide(self.spec, told, self.values.own_input(input), plan.now_us)
-        if self.rebuilding and decision is not None:
-            without(decision, self.pasts.has_fired)
-        if decision is None and input.kind == "event":
-            return None
-        if live and decision is not None:
+        if decision is None:
+            if input.kind == "event":
+                return None
+            if live:
+                plan.unheard.append(input)
+        elif live:
             self.self_led.require(input, decision, self.spec.managers, plan.now_us)
             self._ids.give(input, decision)
-        if decision is None and live:
-            plan.unheard.append(input)
+        elif self.rebuilding:
+            without(decision, self.pasts.has_fired)
         submissions, refused = submissions_of(decision, input, make) if live else ([], [])
         entries = effects_of(decision, input, plan.now_us) if live else []
         instance = decision.instance if decision else self.instance(input.key)

@@ -197,7 +197,7 @@ def decide(spec: ProcessSpec, instance: Instance, input: Input, now_us: int | No
     handlers = _handlers(spec, input)
     key = None if instance.state is None else type(instance.state)
     handler = handlers.get(key)
-    unreadable = _unreadable(input)
+    unreadable = None if input.kind == "event" else _unreadable(input)
     if unreadable is not None and (handler is not None or _lost(spec, input, unreadable)):
         raise unreadable.error
     if handler is None:

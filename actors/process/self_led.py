@@ -61,9 +61,10 @@ class SelfLed:
 
 
 def _leads(input: Input, decision: Decision, managers: frozenset[str]) -> bool:
-    quick = any(timer.due_us - input.time_us < QUICK_US for timer in decision.timers_set)
-    if input.kind == "timer":
-        return quick
-    if not (quick or decision.commands or decision.effects):
+    kind = input.kind
+    if kind == "event" and not is_of_manager(input.causation, managers):
         return False
-    return input.kind == "rejection" or is_of_manager(input.causation, managers)
+    if kind != "timer" and (decision.commands or decision.effects):
+        return True
+    soon = input.time_us + QUICK_US
+    return any(timer.due_us < soon for timer in decision.timers_set)

@@ -72,7 +72,9 @@ class UniqueIds:
 
 def is_of_manager(command_id: str | None, managers: Collection[str]) -> bool:
     """Whether a command's id is one of those that these managers give."""
-    found = None if command_id is None else RESERVED.fullmatch(command_id)
+    if command_id is None or ":" not in command_id:
+        return False
+    found = RESERVED.fullmatch(command_id)
     return found is not None and found[1] in managers
 
 

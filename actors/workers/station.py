@@ -24,6 +24,7 @@ from actors.workers.heartbeat import Heartbeat
 from actors.workers.orders import Orders
 from actors.workers.process import WorkerDied, WorkerProcess
 from actors.workers.progress import FarProgress
+from actors.workers.starved import Starved
 from storage import StorageError
 from storage.codec import Codec
 
@@ -65,6 +66,7 @@ class Station:
         self._limit = limit
         self._every = every
         self._heart = Heartbeat(every)
+        self._starved: Starved | None = None
         self._why: str | None = None
         self.at_work: AtWork | None = None
         """What the projections are at, as the worker said last."""
@@ -117,6 +119,7 @@ class Station:
         process = self.process
         assert process is not None
         self._heart, self.at_work, self._why = Heartbeat(self._every), None, None
+        self._starved = Starved(process.pid)
         self.orders.attach(process.control, self._told)
         for channel, line in zip(self.channels.values(), process.questions, strict=True):
             channel.attach(line)
@@ -182,8 +185,10 @@ class Station:
         # One that was asked to end hears no more.
         if process is None or self.closing or not self.ready:
             return
-        # While a listener has the thread that hears the worker, its answers are not heard.
-        number = self._heart.look(now, self.listening.what is None)
+        # While a listener has the thread that hears the worker, its answers are not heard; a starved one can't give any.
+        heard = self.listening.what is None
+        starved = self._heart.silent > 0 and self._starved is not None and self._starved.look(now)
+        number = self._heart.look(now, heard and not starved)
         if number is not None:
             self.orders.say(protocol.PING, number)
         elif self._heart.silent > self._limit and self._why is None:

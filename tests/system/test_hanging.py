@@ -14,6 +14,7 @@ import pytest
 from actors import ConsistencyTimeout, Domain, System
 from actors.health import Activity
 from actors.process import couriers
+from actors.workers.starved import Starved
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system import hanging, yard
 from tests.system.hanging import Come, Slow, Visits, hall
@@ -401,6 +402,28 @@ def test_a_worker_that_stands_still_is_told_killed_and_replaced_and_nothing_is_l
         assert replica.restarts >= 1
         assert f"process {pid} of replica-1 did not answer for 3 s, and was killed" in str(replica.last_error)
         assert system.dump("replica-1", yard.counts) == system.dump("replica-2", yard.counts)
+
+
+def test_a_worker_that_is_starved_is_not_replaced_before_it_could_have_answered(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    let_run = threading.Event()
+
+    def look(_starved: Starved, now: float) -> bool:
+        looks.append(now)
+        return not let_run.is_set()
+
+    monkeypatch.setattr(Starved, "look", look)
+    with yard_opened(store_path, replicas=1, worker_limit=0.5) as system:
+        pid = stopped_worker(system)
+        # For much longer than the limit, as the supervisor's clock has it.
+        wait_until(lambda: looks and looks[-1] - looks[0] > 1.5)
+        assert pids(system) == {"replica-1": pid}
+        assert not any("has not answered" in one for one in system.health().problems)
+        let_run.set()
+        wait_until(lambda: pids(system).get("replica-1") not in (None, pid))
+        wait_until(lambda: is_well(system))
 
 
 def test_a_question_that_was_put_to_a_worker_that_stands_still_goes_to_another_before_it_is_replaced(

@@ -167,15 +167,14 @@ def _encode_decimal(value: Decimal) -> bytes:
         raise KeyTooLong(
             f"a number of {len(digits)} digits and exponent {exponent} cannot be a key: it is too long"
         )
-    number = int("".join(map(str, digits)))
-    if sign:
-        number = -number
+    # Not by the text of an int, whose length a process may limit.
+    number = int(Decimal((sign, digits, 0)))
     if exponent >= 0:
         return _encode_int(number * 10**exponent)
     whole, rest = divmod(number, 10**-exponent)
     if not rest:
         return _encode_int(whole)
-    places = str(rest).zfill(-exponent).rstrip("0")
+    places = str(Decimal(rest)).zfill(-exponent).rstrip("0")
     if len(places) % 2:
         places += "0"
     fraction = bytes([int(places[i : i + 2]) + 1 for i in range(0, len(places), 2)])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.errors import CodecError
+from storage.errors import CodecError, KeyTooLong
 from storage.key_values import decode_key, decode_keys
 from storage.keys import encode_component, encode_key
 from tests.oracle.values import beyond, keys, order
@@ -131,6 +131,21 @@ def test_keys_at_the_ends_of_their_kinds_come_back() -> None:
     folded = datetime(2026, 10, 25, 2, 30, fold=1)
     assert decode_key(encode_key(folded)) == folded
     assert decode_key(encode_key(folded)).fold == 0
+
+
+def test_long_numbers_are_keys_whatever_the_limit_on_the_text_of_an_int() -> None:
+    digits = "123456789" * 80
+    long = [Decimal(text) for text in (f"-{digits}.5", f"0.{digits}", f"{digits}.{digits[:200]}", digits)]
+    keys_of_long = [encode_key(number) for number in long]
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        assert [encode_key(number) for number in long] == keys_of_long
+        assert [order(decode_key(key)) for key in keys_of_long] == [order(number) for number in long]
+        with pytest.raises(KeyTooLong):
+            encode_key(Decimal(f"{digits}.{digits}"))
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 def test_numbers_are_whole_or_decimal() -> None:

@@ -27,7 +27,7 @@ from storage.pending import PendingTable
 from storage.table_entries import TableEntries
 from storage.table_index import each, words
 from storage.table_schema import TableSchema
-from tests.oracle.table_model import Many, Row, Rows, Search, Shape, Spec
+from tests.oracle.table_model import Many, Row, Rows, Search, Shape, Spec, column_of
 from tests.oracle.values import KEYS, Values, changeable, fresh, order, pools, shown_exactly, spoil, values
 
 Op = tuple[Any, ...]
@@ -149,6 +149,17 @@ class Drawn:
         return one()
 
     @cached_property
+    def census(self) -> Op:
+        """An op that counts the rows of each value that there may be, in every way, by every index."""
+        numbers = (None, *range(len(self.shape.indexes)))
+        firsts = [(number, self.shape.parts(number)[0]) for number in numbers]
+        return "census", [
+            Search(number, equal=(value,))
+            for number, part in firsts
+            for value in (_WORDS if part == WORDS else self.pools[column_of(part)])
+        ]
+
+    @cached_property
     def reads(self) -> Values:
         """Ops that change nothing."""
         return st.one_of(
@@ -165,8 +176,8 @@ class Drawn:
         columns = st.fixed_dictionaries({}, optional=self._rest)
         return st.one_of(
             st.tuples(st.just("put"), self.rows),
-            st.tuples(st.just("put"), self.rows),
-            st.tuples(st.just("update"), self.keys, columns),
+            st.tuples(st.just("put and look"), self.rows),
+            st.tuples(st.sampled_from(["update", "update and look"]), self.keys, columns),
             st.tuples(st.just("delete"), self.keys),
         )
 
@@ -228,6 +239,14 @@ def done(op: Op, table: Any, schema: TableSchema) -> Any:
             mine = fresh(row)
             table.put(mine)
             spoil(mine)
+        case "put and look", [row]:
+            done(("put", row), table, schema)
+            columns = schema.columns
+            key = row[columns[0]] if len(columns) == 1 else tuple(row[column] for column in columns)
+            return _looked_at(table.get(key)), _looked_at(table.get(key))
+        case "update and look", [key, changes]:
+            there = done(("update", key, changes), table, schema)
+            return there, _looked_at(table.get(key)), _looked_at(table.get(key))
         case "update", [key, changes]:
             mine = fresh(changes)
             try:
@@ -246,6 +265,8 @@ def done(op: Op, table: Any, schema: TableSchema) -> Any:
             return len(table)
         case "search", [search]:
             return _searched(search, table, schema)
+        case "census", [searches]:
+            return [_counted(search, table, schema) for search in searches]
         case "touch", [key]:
             return _looked_at(table.get(key))
         case "put back", [key]:
@@ -337,6 +358,19 @@ def _searched(search: Search, table: Any, schema: TableSchema) -> dict[str, Any]
     return answer
 
 
+def _counted(search: Search, table: Any, schema: TableSchema) -> tuple[int, ...]:
+    index = None if search.index is None else schema.indexes[search.index].spec
+    assert search.equal is not None
+    bounds = {"start": search.equal, "stop": search.equal, "include_stop": True}
+    return (
+        table.count(index, equal=search.equal),
+        len(list(table.keys(index, equal=search.equal))),
+        len(list(table.find(index, *search.equal))),
+        table.count(index, **bounds),
+        schema.prepare(index, equal=1).count(table, *search.equal),
+    )
+
+
 # -- the same by brute force --------------------------------------------------------------------------------------------
 def expected(op: Op, rows: Rows) -> Any:
     """What the op has to answer."""
@@ -344,8 +378,16 @@ def expected(op: Op, rows: Rows) -> Any:
     match kind, given:
         case "put", [row]:
             rows.put(row)
+        case "put and look", [row]:
+            rows.put(row)
+            shown = shown_exactly(rows.get(rows.key_of(row)))
+            return shown, shown
         case "update", [key, changes]:
             return rows.update(key, changes)
+        case "update and look", [key, changes]:
+            there = rows.update(key, changes)
+            shown = shown_exactly(rows.get(key))
+            return there, shown, shown
         case "delete", [key]:
             return rows.delete(key)
         case "get", [key, columns]:
@@ -356,6 +398,8 @@ def expected(op: Op, rows: Rows) -> Any:
             return len(rows.rows)
         case "search", [search]:
             return _found(search, rows)
+        case "census", [searches]:
+            return [(len(rows.search(search)),) * 5 for search in searches]
         case "touch", [key]:
             return shown_exactly(rows.get(key))
         case "put back", [key]:

@@ -50,8 +50,9 @@ class Program(NamedTuple):
 def programs(draw: st.DrawFn) -> Program:
     drawn = draw(tables(awkward))
     opening = [Step([], draw(st.lists(st.tuples(st.just("put"), drawn.rows), max_size=6)), "done", [])]
-    reads = st.lists(drawn.reads, max_size=2)
-    step = st.builds(Step, reads, st.lists(drawn.ops, max_size=5), st.sampled_from(ENDS), reads)
+    looks = st.one_of(drawn.reads, drawn.reads, st.just(drawn.census))
+    then = st.lists(looks, max_size=2)
+    step = st.builds(Step, then, st.lists(drawn.ops | looks, max_size=5), st.sampled_from(ENDS), then)
     lots = draw(st.lists(st.lists(step, min_size=1, max_size=5), min_size=1, max_size=4))
     return Program(drawn, [opening, *lots], draw(st.booleans()))
 

@@ -23,7 +23,7 @@ from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema
 from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_programs import Drawn, Op, bounded, done, expected, quick_folder, small_chunks, tables
-from tests.oracle.values import changeable, shown_exactly, values
+from tests.oracle.values import changeable, shown_exactly, values, zoned
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ CODEC.register(Note)
 awkward = st.one_of(
     changeable,
     changeable.map(Note),
+    zoned | zoned.map(Note),
     values(lambda inner: st.builds(Note, inner, inner)),
 )
 
@@ -175,13 +176,13 @@ def held(kind: Any, program: Program) -> None:
                         marks.back_to(mark)
                         new = before
                     if marks is not None:  # as deciders see it
-                        for op in (("len",), ("search", Search(None)), *batch.then):
+                        for op in (("len",), ("search", Search(None)), drawn.census, *batch.then):
                             compared(op, marks.view(drawn.schema), drawn, new)
             if batch.written:
                 rows = new
                 stayed += ops
             table = looking.enter_context(store.reading())
-            for op in (("len",), ("search", Search(None)), *batch.then):
+            for op in (("len",), ("search", Search(None)), drawn.census, *batch.then):
                 compared(op, table, drawn, rows)
             rest = table.all()
             begun = [shown_exactly(row) for row in islice(rest, 1)]

@@ -10,7 +10,7 @@ to be wrong. So nothing here imports `actors` or `storage`. How to use it:
 
 - Strategies: `texts` and `raws` (NUL and FF, each with those that begin with it), `numbers`, `decimals` (equal ones with
   other exponents), `whens` (naive and aware, zones, fold, the first and the last ones), `leaves` (all that holds no other
-  value) and `values(wrap)` (leaves and containers, empty and nested up to the limits; `wrap` makes a strategy of a
+  value), `zoned` (whose zones are lost when they are stored) and `values(wrap)` (leaves and containers, empty and nested up to the limits; `wrap` makes a strategy of a
   domain's value classes from one of what is in them). `changeable` are values that somebody might go on changing.
 - `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small lists of keys
   for a program to draw from, so that it meets them again. `without_nan` is `values` without what is not equal to itself.
@@ -20,7 +20,7 @@ to be wrong. So nothing here imports `actors` or `storage`. How to use it:
   itself. `spoil(value)` changes all that can be changed in it, and `fresh(value)` makes the same value anew.
 
 A test here is of hypothesis, by `@given` or a state machine, with `max_examples` as a share of `settings()`, so that
-`make test` takes few examples, `make soak` many, and a failure comes smaller and with a seed.
+`make test` takes few examples, `make soak` many, and a failure comes smaller, with a line that has it run again.
 """
 
 from __future__ import annotations
@@ -117,6 +117,10 @@ instants: st.SearchStrategy[datetime] = st.builds(
     st.sampled_from(ZONES),
 )
 """Aware datetimes, all within what UTC has a date for."""
+zoned: st.SearchStrategy[datetime] = st.builds(
+    lambda at, zone: at.replace(tzinfo=zone), st.sampled_from(_CLOCKS), st.sampled_from([BERLIN, ZONES[4]])
+)
+"""Aware datetimes whose zones are more than their offsets: a day later by the clock of Berlin may be another instant."""
 _AHEAD = st.integers(1, 23 * 60).map(lambda minutes: timedelta(minutes=minutes))
 _ONE = st.sampled_from([timedelta(0), timedelta(microseconds=7)])
 beyond: st.SearchStrategy[datetime] = st.one_of(

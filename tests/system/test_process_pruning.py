@@ -30,7 +30,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 class Hearts:
     """Hearts that beat each second, each with a card that is refused at its beginning."""
 
-    def __init__(self, version: int = 1, *, key: str = "name", state: str = "") -> None:
+    def __init__(self, version: int = 1, *, key: str = "name", state: str = "", timer: bool = True) -> None:
         self.ticks: list[str] = []
         domain = self.domain = Domain("hearts")
 
@@ -86,14 +86,20 @@ class Hearts:
 
             beating = Beating
 
-        @heart.timer
-        class Beat:
-            name: str
+        beat_of: Any = None
+        if timer:
+
+            @heart.timer
+            class Beat:
+                name: str
+
+            beat_of = Beat
 
         @heart.on(Begun)
         def on_begun(state: None, event: Any, do: Do) -> Any:
             do.execute(Charge(event.name, CARD))
-            do.after(SECOND, Beat(event.name))
+            if beat_of is not None:
+                do.after(SECOND, beat_of(event.name))
             return beating(event.name)
 
         @heart.on(Ended)
@@ -106,11 +112,13 @@ class Hearts:
         def on_refused(state: Any, rejection: Any, do: Do) -> None:
             do.effect("tick", "refused")
 
-        @heart.on_timer(Beat)
         def on_beat(state: Any, timer: Any, do: Do) -> Any:
             do.effect("tick", state.beats + 1)
             do.after(SECOND, timer)
             return beating(state.name, state.beats + 1)
+
+        if beat_of is not None:
+            heart.on_timer(beat_of)(on_beat)
 
         @heart.effect("tick")
         def tick(payload: Any, key: str) -> None:
@@ -224,6 +232,17 @@ def test_a_state_that_stands_for_what_is_forgotten_and_cannot_be_read_sets_its_i
         system.skip_instance("heart", "old", "its beats are not needed")
         system.wait_processes()
         assert beats(system) == {"young": 3}
+        assert system.health().status == "ok"
+
+
+def test_timers_of_a_state_that_stands_for_the_past_go_with_their_class(store_path: Path) -> None:
+    live(store_path)
+    with opened(store_path, Hearts(2, timer=False).domain) as system:
+        system.wait_processes()
+        # The state of the old one stands for 17 beats; those that are known one by one go with their timers.
+        assert beats(system) == {"old": 17, "young": 0}
+        assert system.processes()[0].timers == 0
+        beat(system, 3)
         assert system.health().status == "ok"
 
 

@@ -75,9 +75,9 @@ crash: $(VENV)/.with-dev
 interrupts: $(VENV)/.with-dev
 	ONEWRITER_INTERRUPTS=0 $(RUN) -m pytest -k interrupted -o faulthandler_timeout=0 $(TEST)
 
-# The property tests of `make test`, with many more and longer examples.
+# The property tests and oracles of `make test`, with many more and longer examples.
 soak: $(VENV)/.with-dev
-	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m hypothesis -o faulthandler_timeout=0 $(TEST)
+	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m "hypothesis or oracle" -o faulthandler_timeout=0 $(TEST)
 
 # The history test of `make test`, with many more operations; SEED= has the clients do the same again.
 history: $(VENV)/.with-dev

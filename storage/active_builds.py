@@ -15,7 +15,7 @@ import lmdb
 from storage.builds import checkpoint_key, elsewhere_key
 from storage.damage import file_identity, is_readable
 from storage.environment import DATA_FILE, META_DB, open_environment, read_header
-from storage.errors import NotAStore, StoreClosed
+from storage.errors import NotAStore, StorageError, StoreClosed
 from storage.history import pack_checkpoint, unpack_checkpoint
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_files import BESIDE
@@ -67,7 +67,7 @@ class ActiveBuilds:
         self.leave()
         opened = Room(lmdb.Environment.close)
         try:
-            opened.thing = environment = self._opened()
+            opened.thing = environment = self._opened(identity)
             if read_header(environment, "replica", length=False) is None:
                 raise StoreClosed(f"{self._what} is being made; try again")
             self._meta = environment.open_db(META_DB, create=False)
@@ -79,7 +79,7 @@ class ActiveBuilds:
             opened.give_back()
             raise
 
-    def _opened(self) -> lmdb.Environment:
+    def _opened(self, identity: tuple[int, int] | None) -> lmdb.Environment:
         try:
             return open_environment(
                 self.place,
@@ -89,8 +89,10 @@ class ActiveBuilds:
                 create=False,
                 beside=BESIDE,
             )
-        except NotAStore as error:
-            if os.path.exists(self._file) and os.path.getsize(self._file):
+        except StorageError as error:
+            # Removed, or made anew, between two looks at it.
+            same = identity is not None and file_identity(self._file) == identity
+            if same and not (isinstance(error, NotAStore) and _is_empty(self._file)):
                 raise
             raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
 
@@ -191,3 +193,10 @@ class ActiveBuilds:
             key for _, active_at, _, checkpoint in self._kept for key in (active_at, checkpoint)
         )
         self._state = None
+
+
+def _is_empty(file: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.getsize(file) == 0
+    except OSError:
+        return True

@@ -92,12 +92,12 @@ class Views:
         try:
             snapshot = store.snapshot(models, closed=ViewExpired)
             lowest, highest = snapshot.checkpoints(models)
-        except (StoreClosed, ViewExpired):
+        except ViewExpired:
             return None
-        except FilesGone:
+        except (StoreClosed, FilesGone):
             if self._moved():
                 raise
-            # Whoever applies there finds it out, and begins it anew.
+            # Whoever applies there finds it out, and begins it anew; or has done so just now.
             return None
         except StorageError as error:
             if self._is_damage(replica, store, error):

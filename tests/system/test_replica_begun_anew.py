@@ -13,7 +13,8 @@ import pytest
 
 from actors import QueryFailed, SnapshotClosed, StoreClosed, System
 from actors.replicas.home import ReplicaHome
-from storage import FilesGone, Snapshot
+from storage import FilesGone, Snapshot, StorageError
+from storage.environment import open_environment
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system import crews
 from tests.system.crews import (
@@ -146,9 +147,8 @@ def test_in_a_store_that_was_moved_a_query_fails_for_itself_and_its_replica_goes
         [job] = asked_at(system, "replica-1.query-1", Roll())
         with pytest.raises(FilesGone, match="moved"):
             outcome(job)
-        if workers == "thread":
-            with pytest.raises(FilesGone, match="moved"):
-                system.view(crews.roll)
+        with pytest.raises(FilesGone if workers == "thread" else StoreClosed):
+            system.view(crews.roll, timeout=PATIENCE)
         assert system.query(Berths()) == ALL
         assert not system.health().replicas[0].left_out
     finally:
@@ -170,6 +170,26 @@ def test_a_view_that_is_opened_while_its_replica_is_begun_anew_is_of_another(
     monkeypatch.setattr(Snapshot, "checkpoints", late)
     with system.view(crews.sailors) as view:
         assert len(view[crews.berths]) == 3
+
+
+def test_a_view_of_files_that_are_removed_while_they_are_opened_is_of_another_replica(
+    begun: Any, monkeypatch: Patch
+) -> None:
+    system = begun("process")
+    opened: list[Path] = []
+
+    def late(path: Path, **options: Any) -> Any:
+        if not opened:
+            shutil.rmtree(path)
+        opened.append(path)
+        if len(opened) == 1:
+            raise StorageError(f"the path {path} cannot be opened: No such file or directory")
+        return open_environment(path, **options)
+
+    monkeypatch.setattr("storage.active_builds.open_environment", late)
+    with system.view(crews.sailors, timeout=PATIENCE) as view:
+        assert len(view[crews.berths]) == 3
+    assert len(set(opened)) > 1
 
 
 def test_a_dump_of_a_replica_that_is_begun_anew_says_so(begun: Any, monkeypatch: Patch) -> None:

@@ -35,7 +35,10 @@ class FarGateway(ReadGateway):
         """Before anything is asked: the replicas and their query actors."""
         self._homes = homes
         self._desks = desks
-        self._channels = {desk.replica: desk.mailbox for desk in desks}
+        self._channels: dict[str, list[Channel]] = {}
+        for desk in desks:
+            assert isinstance(desk.mailbox, Channel)
+            self._channels.setdefault(desk.replica, []).append(desk.mailbox)
         self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
         self._questions = Questions(self._domain.queries.values(), self._domain.codec)
 
@@ -100,10 +103,11 @@ class FarGateway(ReadGateway):
     def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
         """As `ReadGateway.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
         if job.inline and not self._progress.closed:
+            # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
             names = [
                 name
-                for name, mailbox in self._channels.items()
-                if isinstance(mailbox, Channel) and mailbox.attached
+                for name, channels in self._channels.items()
+                if all(channel.attached for channel in channels)
             ]
             if names:
                 return names

@@ -13,6 +13,7 @@ import pytest
 
 from actors import QueryFailed, SnapshotClosed, StoreClosed, System
 from actors.replicas.home import ReplicaHome
+from actors.workers.channel import Channel
 from storage import FilesGone, Snapshot, StorageError
 from storage.environment import open_environment
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -203,6 +204,22 @@ def test_a_dump_of_a_replica_that_is_begun_anew_says_so(begun: Any, monkeypatch:
     monkeypatch.setattr(Snapshot, "rows", late)
     with pytest.raises(StoreClosed, match="replica-1 was begun anew while it was read"):
         system.dump("replica-1", crews.sailors)
+
+
+def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
+    tmp_path: Path,
+) -> None:
+    with System.open(
+        tmp_path / "crews", crews.crews, replicas=2, query_actors=2, workers="process"
+    ) as system:
+        reads = system._runtime.reads
+        [job, _] = reads._job([Ledger()], {})
+        assert reads.able_or_call(job, lambda: None) == ["replica-1", "replica-2"]
+        first = next(desk.mailbox for desk in system._runtime.query_desks)
+        assert isinstance(first, Channel)
+        first.detach()
+        assert reads.able_or_call(job, lambda: None) == ["replica-2"]
+        assert [system.query(Ledger()) for _ in range(4)] == [[]] * 4
 
 
 kept: list[Any] = []

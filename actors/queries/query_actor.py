@@ -214,7 +214,7 @@ class QueryActor(Worker):
 
     def _is_gone(self, store: ReplicaStore, error: BaseException) -> bool:
         """Whether another replica is to be asked: this one was begun anew this moment, or is to be now."""
-        if isinstance(error, StoreClosed):
+        if isinstance(error, StoreClosed) or self._stores[self._replica] is not store:
             return True
         if isinstance(error, FilesGone):
             return self._condemn(self._replica, store, f"its files were removed: {error}")

@@ -92,6 +92,9 @@ _SETTABLE = frozenset(
 _FILES_AT_ONCE = 4
 """How many files SQLite opens for a database at once: it, its write-ahead log, the index of that, the directory."""
 
+_PARTS = ("", "-wal", "-shm")
+"""How the files of a database end that is open."""
+
 _NO_TEXT = "Could not decode to UTF-8"
 _BINDING = re.compile(r"Error binding parameter (?P<which>\S+?):? (?:type '(?P<type>[^']+)'|-)")
 _HOW_TO_STORE = (
@@ -236,9 +239,11 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
             return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
         if (number := _no_file_can_be_opened()) is not None:
             return limit_reached(number, f"{what}{where} failed ({text})")
-        if path is not None and file_identity(path) is None:
+        # A reader makes the log anew that was removed, empty, and reads less than it should.
+        short = code == sqlite3.SQLITE_IOERR_SHORT_READ
+        if path is not None and (short or any(file_identity(f"{path}{part}") is None for part in _PARTS)):
             return FilesGone(
-                f"{what}{where} failed: the file is not there any more; a replica whose files were removed is begun anew, "
+                f"{what}{where} failed: the file, or its log, is not there any more; a replica whose files were removed is begun anew, "
                 f"and a store that was moved is to be closed and opened where it is now ({text})"
             )
         return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")

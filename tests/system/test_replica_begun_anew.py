@@ -128,6 +128,17 @@ def test_a_database_that_cannot_be_opened_for_its_file_is_gone_has_its_replica_b
     ] * replicas
 
 
+@pytest.mark.parametrize("gone", ["model.sqlite-wal", "model.sqlite-shm", "model.sqlite*"])
+def test_a_database_that_lacks_one_of_its_files_is_gone_too(begun: Any, gone: str) -> None:
+    system = begun(replicas=1)
+    files = list((Path(system.path) / "replicas" / "replica-1" / "engines").glob(f"roll@*/{gone}"))
+    for file in files:
+        file.unlink()
+    assert files
+    assert system.query(Roll(), timeout=PATIENCE) == ALL
+    assert system.query(Roll(), timeout=PATIENCE) == ALL
+
+
 @BOTH
 def test_a_view_is_of_another_replica_where_the_files_of_one_are_gone(begun: Any, workers: Workers) -> None:
     system = begun(workers)

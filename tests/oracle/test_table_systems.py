@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from actors import Domain, Rejected, System
 from tests.helpers import PATIENCE
 from tests.oracle.table_model import Rows, Search
-from tests.oracle.table_programs import Drawn, Op, bounded, done, expected, quick_folder, small_chunks, tables
+from tests.oracle.table_ops import Op, done, expected
+from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
 from tests.oracle.test_tables import Note, awkward
 from tests.oracle.values import shown_exactly
 

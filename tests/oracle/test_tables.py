@@ -22,7 +22,8 @@ from storage.replica import ReplicaStore
 from storage.table_reader import TableReader
 from storage.table_schema import ModelSchema
 from tests.oracle.table_model import Rows, Search
-from tests.oracle.table_programs import Drawn, Op, bounded, done, expected, quick_folder, small_chunks, tables
+from tests.oracle.table_ops import Op, done, expected
+from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
 from tests.oracle.values import changeable, shown_exactly, values, zoned
 
 

@@ -10,8 +10,9 @@ to be wrong. So nothing here imports `actors` or `storage`. How to use it:
 
 - Strategies: `texts` and `raws` (NUL and FF, each with those that begin with it), `numbers`, `decimals` (equal ones with
   other exponents), `whens` (naive and aware, zones, fold, the first and the last ones), `leaves` (all that holds no other
-  value), `zoned` (whose zones are lost when they are stored) and `values(wrap)` (leaves and containers, empty and nested up to the limits; `wrap` makes a strategy of a
-  domain's value classes from one of what is in them). `changeable` are values that somebody might go on changing.
+  value), `zoned` (whose zones are lost when they are stored) and `values(wrap)` (leaves and containers, empty and nested
+  up to the limits; `wrap` makes a strategy of a domain's value classes from one of what is in them). `changeable` are
+  values that somebody might go on changing.
 - `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small lists of keys
   for a program to draw from, so that it meets them again. `without_nan` is `values` without what is not equal to itself.
 - `order(key)` sorts as keys do; equal keys have equal orders. `begins(text, prefix)` is what a prefix search asks.

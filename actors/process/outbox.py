@@ -16,11 +16,13 @@ from typing import Any
 from actors.backoff import backoff
 from actors.definition.specs import CompiledDomain
 from actors.delivery_marks import DeliveryMarks
-from actors.errors import InvalidMessage, Rejected
+from actors.errors import Rejected
 from actors.mailbox import Mailbox, Tick
 from actors.process.attempts import Attempts
 from actors.process.couriers import Couriers, Outcome
 from actors.process.desk import Desk
+from actors.process.effect_calls import EffectCalls
+from actors.process.in_hand import InHand
 from actors.process.inputs import Input, Issued
 from actors.process.notes import Keys, OutboxEntry, Place, Tried
 from actors.process.out_effects import OutEffects
@@ -29,22 +31,16 @@ from actors.process.plan import CommandsFailed, Plan
 from actors.process.spec import ProcessSpec
 from actors.process.unreadable import Unreadable
 from actors.process.values import Values
-from actors.process.waiting import Deliver, Failing, Noted, Removed, Waiting
+from actors.process.waiting import Deliver, Noted, Removed, Waiting
 from actors.worker import Worker
 from actors.writer.steps import StepSuperseded
 from actors.writer.writing import WriteGateway
 from storage import EventLog
-from storage.shown import shown
 
 __all__ = ["OutboxActor"]
 
 logger = logging.getLogger("onewriter.process")
 
-LOADED = 1_000
-"""Effects that are in memory at once, and read at once; the others wait in their notes. Of an instance that fails it
-is the first alone, and beside these."""
-TURN = 0.05
-"""Seconds of reading notes after which the mailbox is looked at."""
 RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
@@ -79,12 +75,8 @@ class OutboxActor(Worker):
         self._left = left
         self._couriers = couriers
         self._hangs = hangs
-        couriers.send = self._deliver
         self._keys = Keys(spec.name)
         self._values = Values(domain.codec, spec.version)
-        self._waiting: dict[bytes, Waiting] = {}
-        self._after = b""
-        self._failing: dict[str, Failing] = {}
         self._attempts = Attempts(desk.tried, self._keys, self._values)
         self._out = OutEffects(marks, spec.name)
         self._parking = Parking(
@@ -93,6 +85,8 @@ class OutboxActor(Worker):
             lambda notes, guard: writes.put_step(lambda _: notes, guard),
             mailbox.put,
         )
+        self._hand = InHand(self._keys, self._values, log, self._parking, self._out, self._attempts)
+        couriers.send = EffectCalls(spec, self._values, self._out, self._attempts).deliver
 
     def on_start(self) -> None:
         """Deliver what an earlier incarnation, or process, left."""
@@ -113,11 +107,13 @@ class OutboxActor(Worker):
             self._removed(message)
         elif kind is Deliver:
             if message.again:
+                self._desk.delivering = True  # until `_go` has looked
+                self._desk.looked += 1
                 self._look_again()
         elif kind is Moved:
             if not self._parking.moved(message, self._log):
                 return
-            self._after = b""
+            self._hand.look_again()
         elif kind is Noted:
             if message.future.exception() is not None:
                 self._attempts.not_noted(message.keys)
@@ -130,14 +126,15 @@ class OutboxActor(Worker):
 
     def _look_again(self) -> None:
         """At all of the outbox, and at what is parked."""
-        released = self._desk.released
         self._parking.load(self._log)
-        for key, waiting in self._waiting.items():
+        for key, waiting in self._hand.waiting.items():
             if waiting.parks:
                 self._parking.park(waiting.entry.key, self._place(key))
-        self._after = b""
-        self._desk.delivering = True  # until `_go` has looked
-        self._desk.looked = released
+        self._hand.look_again()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._hand.waiting or self._parking.coming_back)
 
     # -- delivering ---------------------------------------------------------------------------
     def _go(self) -> None:
@@ -148,19 +145,21 @@ class OutboxActor(Worker):
         couriers.listen()
         for key, instance in couriers.slow().items():
             # What waits behind it is not to fill the memory.
-            if key in self._waiting:
-                self._hold(key, instance)
+            if key in self._hand.waiting:
+                self._hand.hold(key, instance)
         back, again_at = self._parking.move_back(self._log)
         if back:
-            self._after = b""
-        self._load()
+            self._hand.look_again()
+        if self._hand.load():
+            self.mailbox.put(Deliver())
+        self._desk.delivering = self._busy
         done: dict[bytes, Waiting] = {}
         runs: dict[str, list[tuple[bytes, OutboxEntry]]] = {}
         under_way = couriers.instances()
         held: set[str] = set()
         waits: list[float] = [] if again_at is None else [again_at]
         now = time.monotonic()
-        for key, waiting in list(self._waiting.items()):
+        for key, waiting in list(self._hand.waiting.items()):
             instance = waiting.entry.key
             if waiting.leaving or instance in held:
                 continue
@@ -199,59 +198,6 @@ class OutboxActor(Worker):
         if waits:
             self.mailbox.tick = max(min(waits) - time.monotonic(), 0.001)
 
-    def _load(self) -> None:
-        end = time.monotonic() + TURN
-        # With nothing here a look at all of it costs no more than one at what is new.
-        before = self._after if self._waiting else b""
-        while len(self._waiting) - len(self._failing) <= LOADED // 2:
-            found = self._log.notes(self._keys.due, before, LOADED)
-            self._desk.delivering = bool(found or self._waiting or self._parking.coming_back)
-            for key, value in found:
-                if key not in self._waiting:
-                    entry = self._values.entry(value)
-                    failing = self._failing.get(entry.key)
-                    if self._parking.moving(entry.key):
-                        pass  # All is looked at again once those before it are back.
-                    elif failing is None:
-                        waiting = self._waiting[key] = Waiting(entry, value)
-                        attempts = self._out.found(key, entry)
-                        if attempts:
-                            self._attempts.ended(key, attempts)
-                            waiting.ended = True
-                    else:
-                        failing.leave(before)
-                before = self._after = key
-            if len(found) < LOADED:
-                self._out.drop()
-                return
-            if time.monotonic() > end:
-                self.mailbox.put(Deliver())
-                return
-
-    def _hold(self, key: bytes, instance: str) -> None:
-        """Keep the first effect of an instance alone, so that those that wait behind it take no room from others."""
-        if instance in self._failing:
-            return
-        failing = self._failing[instance] = Failing(key)
-        for other, waiting in list(self._waiting.items()):
-            if (
-                other == key
-                or waiting.entry.key != instance
-                or waiting.leaving
-                or waiting.results is not None
-            ):
-                continue
-            del self._waiting[other]
-            failing.leave(other[:-1])
-
-    def _gone(self, key: bytes, instance: str) -> None:
-        """An effect has left the outbox: read those again that were left in the notes behind it."""
-        failing = self._failing.get(instance)
-        if failing is not None and failing.first == key:
-            del self._failing[instance]
-            if failing.left is not None:
-                self._after = min(self._after, failing.left)
-
     def _delivered(self, key: bytes, waiting: Waiting, outcome: Outcome) -> None:
         """The handler returned, or failed."""
         if not isinstance(outcome, BaseException):
@@ -260,31 +206,6 @@ class OutboxActor(Worker):
         effect = self._spec.effects.get(waiting.entry.name)
         hopeless = effect is None or isinstance(waiting.entry.payload, Unreadable)
         self._failed(key, waiting, outcome, 1 if effect is None or hopeless else effect.attempts)
-
-    def _deliver(self, key: bytes, entry: OutboxEntry) -> list[Any]:
-        """Run the handler; the commands that it returned. A courier's thread."""
-        with self._out.out(entry, self._attempts.number(key)):
-            return self._send(entry)
-
-    def _send(self, entry: OutboxEntry) -> list[Any]:
-        effect = self._spec.effects.get(entry.name)
-        if effect is None:
-            raise InvalidMessage(
-                f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
-            )
-        if isinstance(entry.payload, Unreadable):
-            raise entry.payload.error
-        return self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
-
-    def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:
-        commands = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
-        for command in commands:
-            if type(command) not in self._spec.commands:
-                raise InvalidMessage(
-                    f"the handler of effect {entry.name!r} returned {shown(command, 100)}, which is not a command of this "
-                    "domain; return a command, a list of them, or None"
-                )
-        return commands
 
     def _gives_up(self, key: bytes, waiting: Waiting) -> bool:
         """Park an effect that ended the process for the last time."""
@@ -318,7 +239,7 @@ class OutboxActor(Worker):
             error,
         )
         if tried.attempts < most:
-            self._hold(key, entry.key)
+            self._hand.hold(key, entry.key)
             waiting.due = time.monotonic() + backoff(RETRY_FIRST, RETRY_LAST, tried.attempts - 1)
         else:
             self._park(key, waiting, tried)
@@ -342,7 +263,7 @@ class OutboxActor(Worker):
         self._hand_over({key: waiting}, Plan(b"", Place(0, 0), 0, notes=notes), (key, waiting.value))
 
     def _note_attempts(self) -> None:
-        leaving = {key for key, waiting in self._waiting.items() if waiting.leaving}
+        leaving = {key for key, waiting in self._hand.waiting.items() if waiting.leaving}
         notes = self._attempts.to_note(leaving)
         if notes:
             keys = [self._keys.due + key[len(self._keys.tried) :] for key in notes]
@@ -391,14 +312,12 @@ class OutboxActor(Worker):
             for key, waiting in message.taken.items():
                 self._attempts.forget(key)
                 self._out.counted([key])
-                if self._waiting.get(key) is waiting:
-                    del self._waiting[key]
-                    self._gone(key, waiting.entry.key)
+                self._hand.gone(key, waiting)
             if message.plan.rejected or error is not None:
                 self._left()
             if error is not None:
                 self._look_again()  # Perhaps it is parked.
-            self._desk.delivering = bool(self._waiting or self._parking.coming_back)
+            self._desk.delivering = self._busy
             self._desk.moved()
             return
         for key, waiting in message.taken.items():

@@ -83,12 +83,13 @@ class Resting:
         return self._progress.head
 
     def _delivered(self, running: Running) -> bool:
-        # In this order: what is not in the outbox any more is in hand, and what came of it is in the inputs.
+        # In this order: what the outbox has looked at is in it, what is not in it any more is in hand, and what came of it
+        # is in the inputs.
         keys = running.keys
         return not (
-            self._log.notes(keys.due, limit=1)
+            running.desk.looked < running.desk.released
+            or self._log.notes(keys.due, limit=1)
             or running.desk.delivering
-            or running.desk.looked < running.desk.released
             or self._log.notes(keys.inputs, limit=1)
         )
 

@@ -15,7 +15,7 @@ __all__ = ["Deliver", "Failing", "Noted", "Removed", "Waiting"]
 
 
 class Deliver(Request):
-    """There may be effects to deliver; with `again` all of the outbox is looked at anew."""
+    """There may be effects to deliver; with `again`, one for each release, all of the outbox is looked at anew."""
 
     __slots__ = ("again",)
 

@@ -123,7 +123,7 @@ def test_one_that_fails_again_has_the_others_wait_again(store_path: Path) -> Non
 
 def test_more_than_are_moved_at_once_go_on_in_order(store_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr("actors.process.parking.CHUNK", 7)
-    monkeypatch.setattr("actors.process.outbox.LOADED", 10)
+    monkeypatch.setattr("actors.process.in_hand.LOADED", 10)
     outside = Outside(0)
     with outside.opened(store_path) as system:
         system.append("prices", [outside.priced("lamp", price) for price in range(100)])
@@ -139,7 +139,8 @@ def test_more_than_are_moved_at_once_go_on_in_order(store_path: Path, monkeypatc
 def test_several_that_were_parked_by_an_earlier_checkout_go_on_in_order(store_path: Path) -> None:
     outside = Outside()
     with outside.opened(store_path) as system:
-        outside.price(system, "desk", 7, 7, 7, 7)
+        for _ in range(5):  # steps, one after another: the effects below are of earlier ones than what comes
+            outside.price(system, "desk", 7)
     outside.told.clear()
     keys, values = Keys("prices"), Values(outside.shop.compile().codec)
     with EventLog.open(store_path, outside.shop.compile().codec, beside=["replicas"]) as log:

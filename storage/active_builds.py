@@ -14,8 +14,9 @@ import lmdb
 
 from storage.builds import checkpoint_key, elsewhere_key
 from storage.damage import file_identity, is_readable
-from storage.environment import DATA_FILE, META_DB, open_environment, read_header
+from storage.environment import DATA_FILE, open_environment
 from storage.errors import NotAStore, StorageError, StoreClosed
+from storage.header import META_DB, read_header
 from storage.history import pack_checkpoint, unpack_checkpoint
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_files import BESIDE

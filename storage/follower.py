@@ -21,9 +21,10 @@ import lmdb
 from storage.arguments import resolved_path
 from storage.codec import Codec
 from storage.damage import file_identity
-from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, META_DB, Header, open_environment, read_header
+from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, open_environment
 from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
+from storage.header import META_DB, Header, read_header
 from storage.inline import InlineSnapshot, max_databases
 from storage.log_reader import DATABASES, LogReader, misshapen
 from storage.records import U64, CommandRecord, name_key

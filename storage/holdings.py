@@ -15,8 +15,9 @@ import lmdb
 
 from storage.builds import Build, Layout, elsewhere_key, next_generation
 from storage.codec import Codec
-from storage.environment import META_DB, translate
+from storage.environment import translate
 from storage.errors import DamagedStore, StorageError, StoreFull
+from storage.header import META_DB
 from storage.history import History, pack_checkpoint
 from storage.moment import Mark, Moment, OpenBuild
 from storage.replica_engines import delete_store, open_store

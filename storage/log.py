@@ -21,9 +21,10 @@ from storage import records
 from storage.arguments import checked_map_size, resolved_path
 from storage.batch import Batch, Snapshot
 from storage.codec import Codec
-from storage.environment import DEFAULT_MAP_SIZE, Header, open_environment
+from storage.environment import DEFAULT_MAP_SIZE, open_environment
 from storage.errors import CommitFailed, OutOfOrder, StorageError, StoreClosed
 from storage.gate import Gate
+from storage.header import Header
 from storage.inline import InlineBatch, max_databases
 from storage.log_reader import LogReader
 from storage.notes import Note, write_notes

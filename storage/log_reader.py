@@ -15,9 +15,9 @@ import lmdb
 
 from storage.codec import Codec
 from storage.damage import damaged_records
-from storage.environment import META_DB
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.gate import Gate
+from storage.header import META_DB
 from storage.history import digest_of
 from storage.inline import InlineBatch, InlineSnapshot, InlineTables
 from storage.notes import note_key, read_notes

@@ -28,15 +28,9 @@ from storage.builds import (
     unpack_build,
 )
 from storage.damage import damaged_records
-from storage.environment import (
-    META_DB,
-    Header,
-    open_environment,
-    read_header,
-    translate,
-    write_header,
-)
+from storage.environment import open_environment, translate
 from storage.errors import DamagedStore
+from storage.header import META_DB, Header, read_header, write_header
 from storage.history import History, unpack_checkpoint
 from storage.replica_engines import delete_engines
 from storage.replica_files import BESIDE

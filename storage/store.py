@@ -13,17 +13,13 @@ from storage.arguments import checked_map_size, resolved_path
 from storage.environment import (
     DATA_FILE,
     ENGINE,
-    FORMAT_VERSION,
-    META_DB,
-    Header,
     check_directory,
     make_directory,
     open_environment,
-    read_header,
     translate,
-    write_header,
 )
 from storage.errors import DamagedStore
+from storage.header import FORMAT_VERSION, META_DB, Header, read_header, write_header
 from storage.page_check import DEFAULT_VERIFY_BYTES, look
 from storage.store_lock import LOCK_FILE, StoreLock, is_signed
 from storage.taken import Taken

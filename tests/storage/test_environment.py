@@ -17,16 +17,7 @@ import pytest
 
 from storage import environment as environment_module
 from storage.codec import Codec
-from storage.environment import (
-    FORMAT_VERSION,
-    META_DB,
-    Header,
-    StoreLock,
-    check_directory,
-    open_environment,
-    translate,
-    write_header,
-)
+from storage.environment import StoreLock, check_directory, open_environment, translate
 from storage.errors import (
     DamagedStore,
     InvalidKey,
@@ -37,6 +28,7 @@ from storage.errors import (
     StoreLocked,
     StoreReadOnly,
 )
+from storage.header import FORMAT_VERSION, META_DB, Header, write_header
 from storage.log import EventLog
 from storage.store import open_store
 

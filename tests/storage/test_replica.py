@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from storage.codec import Codec
-from storage.environment import Header, write_header
 from storage.errors import (
     DamagedStore,
     InvalidSchema,
@@ -26,6 +25,7 @@ from storage.errors import (
     StoreFull,
     StoreLocked,
 )
+from storage.header import Header, write_header
 from storage.replica import ReplicaStore
 from storage.replica_models import META_DB, open_replica
 from storage.table_schema import ModelSchema, TableSchema

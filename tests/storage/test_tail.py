@@ -13,8 +13,8 @@ import pytest
 
 from storage import tail
 from storage.codec import Codec
-from storage.environment import HEADER_KEY, META_DB
 from storage.errors import DamagedStore, OutOfOrder
+from storage.header import HEADER_KEY, META_DB
 from storage.log import EventLog
 from storage.records import U64, CommandRecord, RecordedEvent
 

@@ -211,11 +211,11 @@ def test_a_file_that_is_no_database_is_refused_and_kept(store_path):
 
 
 def test_a_store_of_a_newer_format_is_refused_and_kept(store_path, monkeypatch):
-    import storage.environment
+    import storage.header
 
-    monkeypatch.setattr(storage.environment, "FORMAT_VERSION", storage.environment.FORMAT_VERSION + 1)
-    newer = storage.environment.Header
-    monkeypatch.setattr(newer.__init__, "__defaults__", (storage.environment.FORMAT_VERSION,))
+    monkeypatch.setattr(storage.header, "FORMAT_VERSION", storage.header.FORMAT_VERSION + 1)
+    newer = storage.header.Header
+    monkeypatch.setattr(newer.__init__, "__defaults__", (storage.header.FORMAT_VERSION,))
     with open_at(store_path) as system:
         still_serves(system)
     monkeypatch.undo()

@@ -146,6 +146,12 @@ class Channel(Mailbox):
             self._called = True
             super().put(ReadAnswers())
 
+    def call_again(self) -> None:
+        """As for a question, where there are some that callers believe to be read for. A new stand-in's thread."""
+        self._called = False
+        if self._in_hand:
+            self._call()
+
     def elsewhere(self, job: FarJob) -> None:
         """Find another replica for a job. Any thread."""
         job.led = False

@@ -137,6 +137,10 @@ class WorkerQueries(Worker):
         super().__init__(name, mailbox, exited)
         self._channel = mailbox
 
+    def on_start(self) -> None:
+        """Read on where the one before was killed in the middle of it."""
+        self._channel.call_again()
+
     def on_receive(self, message: Any) -> None:
         """Read what nobody else reads."""
         if message.__class__ is ReadAnswers:

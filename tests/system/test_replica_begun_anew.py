@@ -217,6 +217,28 @@ def test_a_dump_of_a_replica_that_is_begun_anew_says_so(begun: Any, monkeypatch:
         system.dump("replica-1", crews.sailors)
 
 
+def test_a_reader_of_answers_that_is_killed_in_the_middle_is_followed_by_one_who_reads_on(
+    begun: Any, tmp_path: Path
+) -> None:
+    system = begun("process", 1)
+    name = "replica-1.query-1"
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    jobs = asked_at(system, name, Berths(str(folders[0])))
+    wait_until((folders[0] / "running").exists)
+    jobs += asked_at(system, name, Berths(str(folders[1])))
+    [channel] = [desk.mailbox for desk in system._runtime.query_desks]
+    with Threads() as threads:
+        threads.start(system.kill, name, PATIENCE)
+        # The kill is read once an answer was.
+        wait_until(lambda: not channel.empty())
+        let_go(folders[0])
+        assert outcome(jobs[0]) == ALL
+    let_go(folders[1])
+    assert outcome(jobs[1]) == ALL
+
+
 def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
     tmp_path: Path,
 ) -> None:

@@ -78,9 +78,11 @@ def _number(key: bytes, place: int) -> tuple[int | float | Decimal, int]:
     if isinstance(whole, float) or end == place:
         return whole, end + 1
     digits = "".join([f"{pair - 1:02}" for pair in key[place:end]]).removesuffix("0")
-    # Not by the text of an int, whose length a process may limit.
-    number = Decimal(whole * 10 ** len(digits) + int(Decimal(digits)))
-    return Decimal(f"{number}E-{len(digits)}"), end + 1
+    size = len(digits)
+    try:
+        return Decimal(f"{whole * 10**size + int(digits)}E-{size}"), end + 1
+    except ValueError:  # longer than the text of an int may be in this process
+        return Decimal(f"{Decimal(whole * 10**size + int(Decimal(digits)))}E-{size}"), end + 1
 
 
 def _whole(key: bytes, place: int) -> tuple[int | float, int]:

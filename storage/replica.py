@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from storage.builds import Build, elsewhere_key
 from storage.codec import Codec
 from storage.commit_lock import commit_of_several
 from storage.damage import is_readable
-from storage.engines.base import ModelSnapshot, ModelStore, TryAgain
+from storage.engines.base import ModelSnapshot, ModelStore
 from storage.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.history import History, pack_checkpoint, unknown
@@ -33,11 +32,9 @@ from storage.table_access import Access
 from storage.table_schema import ModelSchema, Row
 from storage.taken import Taken
 from storage.translation import from_system
+from storage.turnstile import Turnstile
 
 __all__ = ["ReplicaStore", "Snapshot", "WriteTransaction"]
-
-_PATIENCE = 10.0
-"""Seconds that a snapshot of several engines waits for the one that applies."""
 
 
 class ReplicaStore:
@@ -58,8 +55,7 @@ class ReplicaStore:
         self._writing = threading.RLock()
         # Taken before the gate; what changes more than LMDB's tables does so under it.
         self._together = threading.RLock()
-        # Taken before all others, for a moment by a write and until it has its turn by a snapshot of several engines.
-        self._turnstile = threading.Lock()
+        self._turnstile = Turnstile(place.path)
         self._in_write = False
         self._closed = self._left = self._ended = False
         self._condemned = False
@@ -170,39 +166,7 @@ class ReplicaStore:
         others = self._held.others
         if not others or (models is not None and others.isdisjoint(models)):
             return self._begin(closed, {})
-        try:
-            return self._at_one_moment(models, closed, None)
-        except TryAgain as busy:
-            end = min(end, time.monotonic() + _PATIENCE)
-            waited = self._awaited(busy, end)
-        while True:
-            try:
-                return self._in_turn(models, closed, waited, end)
-            except TryAgain as busy:
-                waited = self._awaited(busy, end)
-
-    def _in_turn(
-        self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore, end: float
-    ) -> Snapshot:
-        """A snapshot before the next batch: batches without a pause between them would come first each time.
-
-        Raises TryAgain where it takes many batches until there is something to be read.
-        """
-        with self._turnstile:
-            while True:
-                try:
-                    return self._at_one_moment(models, closed, waited)
-                except TryAgain as busy:
-                    if busy.refilling:
-                        raise
-                    waited = self._awaited(busy, end)
-
-    def _awaited(self, busy: TryAgain, end: float) -> ModelStore:
-        left = end - time.monotonic()
-        if left < 0:
-            raise StorageError(f"{self.path} could not be read at one moment in time; try again")
-        busy.store.await_readable(left)
-        return busy.store
+        return self._turnstile.take(lambda waited: self._at_one_moment(models, closed, waited), end)
 
     def _at_one_moment(
         self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore | None
@@ -267,8 +231,7 @@ class ReplicaStore:
         StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
         committed already, or went back: `build_checkpoints` tells.
         """
-        with self._turnstile:
-            pass  # who waits for the end of a batch comes first
+        self._turnstile.before_batch()
         with self._writing:
             self._check_open()
             if self._in_write:

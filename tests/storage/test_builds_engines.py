@@ -141,7 +141,7 @@ def test_batches_without_a_pause_keep_no_snapshot_out(
     with opened(store_path) as store:
         apply(store, 1)
         monkeypatch.setattr("storage.engines.memory.PATIENCE", 0.0)
-        monkeypatch.setattr("storage.replica._PATIENCE", PATIENCE / 4)
+        monkeypatch.setattr("storage.turnstile.PATIENCE", PATIENCE / 4)
         monkeypatch.setattr(MemoryStore, "begin", beginning)
         monkeypatch.setattr(MemoryStore, "await_readable", late)
         ending = threading.Event()
@@ -433,6 +433,6 @@ def test_a_snapshot_that_is_never_possible_is_given_up(
         raise TryAgain(store)
 
     monkeypatch.setattr(MemoryStore, "snapshot", busy)
-    monkeypatch.setattr("storage.replica._PATIENCE", 0.0)
+    monkeypatch.setattr("storage.turnstile.PATIENCE", 0.0)
     with opened(store_path) as store, pytest.raises(StorageError, match="could not be read at one moment"):
         store.snapshot()

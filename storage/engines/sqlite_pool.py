@@ -24,7 +24,8 @@ class SqliteReaders:
     def __init__(self, file: Path, model: str) -> None:
         self._file = file
         self._model = model
-        self._lock = threading.Lock()
+        # Reentrant, so that a closing that was interrupted may be repeated.
+        self._lock = threading.RLock()
         self._closed = False
         self._idle: list[tuple[sqlite3.Connection, ReadGuard]] = []
         self._open: WeakSet[SqliteSnapshot] = WeakSet()

@@ -81,9 +81,11 @@ class Interrupt:
     def run(self, work: Callable[[], object]) -> BaseException | None:
         """Do `work` in this thread; returns what was raised of the error's kind. Any other error comes out.
 
-        A want of memory may be told as an error of ours, of what it prevented.
+        A want of memory may be told as an error of ours, of what it prevented; one that strikes where SQLite asks,
+        before the first line of what it asks, as Ctrl-C.
         """
-        kinds = (MemoryError, OnewriterError) if self._error is MemoryError else self._error
+        wants = (MemoryError, OnewriterError, KeyboardInterrupt)
+        kinds = wants if self._error is MemoryError else self._error
         try:
             traced(self._trace, work)
         except kinds as error:

@@ -11,7 +11,16 @@ import pytest
 from storage import Codec, EventLog, ModelSchema, ObjectSchema, ReplicaStore, TableSchema
 from storage.follower import LogFollower
 from storage.replica_reader import ReplicaReader
-from tests.system.interrupting import PLACES, Interrupt, check_nothing_is_left, left_behind, places
+from tests.system.interrupting import (
+    IGNORED_WARNINGS,
+    PLACES,
+    Interrupt,
+    check_nothing_is_left,
+    left_behind,
+    places,
+)
+
+pytestmark = IGNORED_WARNINGS
 
 CODEC = Codec()
 TABLES = ModelSchema("tables", 1, (TableSchema("rows", "key"),))
@@ -56,7 +65,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 @OPENINGS
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_opening_keeps_nothing(
     folder: Path, opening: Callable[[Path], Closable], error: type[BaseException]
@@ -78,7 +86,6 @@ def test_an_opening_keeps_nothing(
 
 
 @OPENINGS
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_a_closing_can_be_repeated(
     folder: Path, opening: Callable[[Path], Closable], error: type[BaseException]

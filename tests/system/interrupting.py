@@ -19,6 +19,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import pykka
+import pytest
 
 from storage import OnewriterError
 from tests.helpers import wait_until
@@ -27,6 +28,14 @@ PLACES = int(os.environ.get("ONEWRITER_INTERRUPTS", "8"))
 """How many places each test tries; 0 tries every line, the first time and the last time that it comes by."""
 
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+
+# What is dropped half made is closed by the collector; what strikes while a generator is closed goes no further.
+IGNORED_WARNINGS = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <generator:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 class Place(NamedTuple):

@@ -21,6 +21,7 @@ from actors import LimitReached, System
 from actors.testing import open_system
 from actors.undisturbed import Flag, Undisturbed
 from tests.system.interrupting import (
+    IGNORED_WARNINGS,
     PLACES,
     SEED,
     Interrupt,
@@ -32,7 +33,7 @@ from tests.system.interrupting import (
 )
 from tests.system.shelves import Books, Lend, shelves
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = IGNORED_WARNINGS
 
 ROOT = Path(actors.__file__).parent
 """Where the library is."""

@@ -137,7 +137,7 @@ class QueryActor(Worker):
                 job = jobs.popleft()
                 if elsewhere:
                     self._redirect(job)
-                else:
+                elif not self._is_late(job):
                     self._stats.failed += 1
                     job.answer(error)
             return True

@@ -202,9 +202,13 @@ class Guard:
 
 
 def _is_refusal(error: Exception) -> bool:
-    # Of a function it has another code, and only says so.
-    code = getattr(error, "sqlite_errorcode", None)
-    return code == sqlite3.SQLITE_AUTH or str(error).startswith("not authorized")
+    # Of a function, and of what a table-valued PRAGMA reads, it has another code, and only says so.
+    code, text = getattr(error, "sqlite_errorcode", None), str(error)
+    return (
+        code == sqlite3.SQLITE_AUTH
+        or text.startswith("not authorized")
+        or (text.startswith("access to ") and text.endswith(" is prohibited"))
+    )
 
 
 def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:

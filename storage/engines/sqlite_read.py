@@ -63,8 +63,8 @@ def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
         )
         guard = ReadGuard("query", model, file)
         guard.engine = True
-        db.set_authorizer(guard)
         guard.shadows = frozenset(name for (name,) in db.execute(SHADOWS))
+        db.set_authorizer(guard)
         db.row_factory = SqlRow
         return db, guard
     except BaseException as error:

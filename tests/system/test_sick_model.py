@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from actors import StorageError, System
+from actors import QueryTimeout, StorageError, System
+from actors.queries.query_job import QueryJob
+from actors.queries.reading import ReadGateway
 from storage.engines import sqlite_pool
 from tests.helpers import PATIENCE
 from tests.system import crews
@@ -88,6 +90,31 @@ def test_queries_that_wait_together_do_not_wait_for_models_that_they_do_not_read
         assert not tallied.future.done()
         held.set()
         assert tallied.future.result(PATIENCE) in ([[1]], [[1, 2]])
+
+
+def test_a_query_that_waited_for_a_model_until_its_end_says_that_its_time_is_over(
+    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = threading.Event()
+    job_of = ReadGateway._job
+
+    def with_a_patient_caller(*args: Any) -> tuple[QueryJob, float]:
+        return job_of(*args)[0], PATIENCE
+
+    def wait() -> None:
+        at_work.set()
+        assert held.wait(PATIENCE)
+
+    with System.open(tmp_path / "crews", crews.crews, replicas=1, query_actors=1) as system:
+        system.append("crew", [Joined(1)])
+        system.wait_applied()
+        Held.wait = wait
+        system.append("crew", [Joined(2)])
+        assert at_work.wait(PATIENCE)
+        monkeypatch.setattr(ReadGateway, "_job", with_a_patient_caller)
+        with pytest.raises(QueryTimeout, match="not run"):
+            system.query(Tally(), timeout=0.05)
+        held.set()
 
 
 def test_a_view_of_one_model_can_be_had_while_another_one_has_none_left(

@@ -14,7 +14,7 @@ from typing import Any
 from actors import middleware, submitted
 from actors.aio import LoopReply
 from actors.definition.specs import CompiledDomain
-from actors.errors import ActorsError, Overloaded
+from actors.errors import ActorsError, CommandTimeout, Overloaded
 from actors.mailbox import Mailbox
 from actors.messages import Receipt, Submission, receipt_or_error
 from actors.replicas.progress import Progress
@@ -222,9 +222,7 @@ class WriteGateway:
         end = time.monotonic() + timeout
         given = Given(commands)
         if self._domain.command_middleware:
-            outcomes = one_by_one(
-                lambda one: self._submitted(one, dict(options), end, timeout, waited_for=True), given
-            )
+            outcomes = one_by_one(lambda one: self._one_of_many(one, dict(options), end, timeout), given)
             return given.done(outcomes)
         many = ManyCommands(self._make, given, options)
         in_bulks(many, self.mailbox, self._overloaded, end, timeout)
@@ -242,12 +240,34 @@ class WriteGateway:
         taken = Given(given.take())
         if self._domain.command_middleware:
             outcomes = await aone_by_one(
-                lambda one: self._athrough_middleware(one, dict(options), end, timeout), taken
+                lambda one: self._aone_of_many(one, dict(options), end, timeout), taken
             )
             return given.done(outcomes)
         many = ManyCommands(self._make, taken, options)
         await ain_bulks(many, self.mailbox, self._overloaded, end, timeout)
         return given.done(many.outcomes)
+
+    def _one_of_many(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> tuple[Future[Receipt], Attempts]:
+        """As `_submitted`; after the end of the time of all no middleware begins."""
+        error = self._too_late(end, timeout)
+        if error is None:
+            return self._submitted(command, options, end, timeout, waited_for=True)
+        future: Future[Receipt] = Future()
+        future.set_exception(error)
+        return future, Attempts(error.command_id, True, end, timeout)
+
+    async def _aone_of_many(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> Receipt:
+        error = self._too_late(end, timeout)
+        if error is not None:
+            raise error
+        return await self._athrough_middleware(command, options, end, timeout)
+
+    def _too_late(self, end: float, timeout: float) -> CommandTimeout | None:
+        return late(self._make.new_id(), timeout) if timeout > 0 and time.monotonic() >= end else None
 
     # -- facts without a command -------------------------------------------------------------
     def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:

@@ -159,8 +159,9 @@ class SqliteStore:
         for table in sorted(self._db.guard.shadows):
             if table.endswith(CONFIG):
                 quoted = '"' + table.replace('"', '""') + '"'
-                rows = self._db.engine(f"SELECT v FROM {quoted} WHERE k = 'rank'")
-                found[table] = rows[0][0] if rows else ""
+                # FTS5 takes the option's name in any letters, and keeps a row for each that it was given.
+                rows = self._db.engine(f"SELECT k, v FROM {quoted} WHERE lower(k) = 'rank' ORDER BY k")
+                found[table] = tuple(map(tuple, rows))
         return found
 
     def commit(self, position: int, digest: bytes = b"") -> None:

@@ -190,6 +190,7 @@ RANK = "INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(0.0, 10.0)')"
     ("sql", "table"),
     [
         (RANK, "texts"),
+        (RANK.replace("'rank'", "'RANK'"), "texts"),
         ("INSERT OR REPLACE INTO texts_config VALUES ('rank', 'bm25(0.0, 10.0)')", "texts"),
         ('DELETE FROM "odd ""name_config" WHERE k = \'rank\'', 'odd "name'),
     ],

@@ -462,6 +462,29 @@ def test_with_middleware_too_the_time_of_many_is_for_all_of_them_together(store_
 
 
 @each_many
+def test_no_middleware_begins_once_the_time_of_many_is_over(store_path: Path, way: str) -> None:
+    begun: list[int] = []
+
+    def slow(call: Any) -> Iterator[None]:
+        begun.append(call.message.amount)
+        wait_until(passed(0.2))
+        yield
+
+    till = till_of(slow)
+    with opened(store_path, till) as system:
+        commands = [till.Pay("a", number) for number in range(1, 21)]
+        outcomes = each_of(system, way, commands, timeout=0.3, return_exceptions=True)
+        assert begun == [1, 2]
+        assert {type(one) for one in outcomes[1:]} == {CommandTimeout}
+        assert len({one.command_id for one in outcomes}) == 20
+        assert all("nothing was written" in str(one) for one in outcomes[2:])
+        begun.clear()
+        receipts = each_of(system, way, commands[:3], timeout=PATIENCE)
+        assert begun == [1, 2, 3]
+        assert {type(one) for one in receipts} == {Receipt}
+
+
+@each_many
 @pytest.mark.parametrize("part", ["before", "after"])
 @pytest.mark.parametrize("error", [PermissionError, TimeoutError, RuntimeError])
 def test_an_error_of_middleware_is_the_outcome_of_its_command_among_many(

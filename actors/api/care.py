@@ -96,7 +96,8 @@ class CareCalls(Calls):
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
 
         Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the model,
-        `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew.
+        `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew, `QueryTimeout`
+        where a worker process does not give them within a minute.
         """
         runtime = self._running()
         if replica not in list(runtime.stores):

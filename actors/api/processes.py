@@ -85,13 +85,17 @@ class ProcessCalls(Calls):
         return self._running().processes.effects(name)
 
     def retry_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
-        """Deliver a parked effect again; `key` is its own, as `effects` shows it. Raises `UnknownName` for another."""
+        """Deliver a parked effect again; `key` is its own, as `effects` shows it.
+
+        Raises `UnknownName` for a key that is not parked, or not any more, and `ConsistencyTimeout` where it is not on disk
+        within `timeout` seconds: the writer does it all the same, when it comes to it.
+        """
         refuse_in_actor("retry_effect", self._running().progress)
         checked_timeout(timeout, "retry_effect")
         self._running().processes.release(name, key, timeout, drop=False)
 
     def drop_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
-        """Give a parked effect up for good. Raises `UnknownName` for a key that is not parked."""
+        """Give a parked effect up for good. Raises as `retry_effect` does."""
         refuse_in_actor("drop_effect", self._running().progress)
         checked_timeout(timeout, "drop_effect")
         self._running().processes.release(name, key, timeout, drop=True)

@@ -22,11 +22,12 @@ from actors.process.book import handled
 from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
 from actors.process.manager import ManagerActor
-from actors.process.notes import About, Keys, OutboxEntry, Place
+from actors.process.notes import About, Keys, Place
 from actors.process.outbox import OutboxActor
 from actors.process.pasts import INDEXED, index_pasts
 from actors.process.pending import PendingEffect, pending_effects
 from actors.process.quarantined import QuarantinedInstance, quarantined_instances
+from actors.process.release import release
 from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process.resting import Resting, Running
 from actors.process.restoring import told_of
@@ -282,29 +283,12 @@ class Processes:
 
     def release(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
-        running = self._of(name)
-        known = []
-        for parked, value in self._log.notes(running.keys.parked):
-            entry = self._values.entry(value)
-            if entry.id == key:
-                self._move(running, parked, value, None if drop else entry, timeout)
-                return
-            known.append(entry.id)
-        raise UnknownName(f"parked effect of process manager {name!r}", key, known)
-
-    def _move(
-        self, running: Running, parked: bytes, value: bytes, entry: OutboxEntry | None, timeout: float
-    ) -> None:
-        notes: list[tuple[bytes, bytes | None]] = [(parked, None)]
-        if entry is not None:
-            due = running.keys.due + parked[len(running.keys.parked) :]
-            notes.append((due, self._values.pack_entry(entry._replace(reason="", attempts=0))))
-        running.desk.release()
-        try:
-            step = self._writes.step([], lambda _outcomes: notes, (parked, value), timeout)
-        except BaseException:
-            running.outbox.put(Deliver(again=True))
-            raise
-        # Also where its time is over before it is on disk.
-        step.add_done_callback(lambda _done: running.outbox.put(Deliver(again=True)))
-        step.result(timeout)
+        release(
+            self._of(name),
+            key,
+            timeout,
+            drop=drop,
+            log=self._log,
+            values=self._values,
+            writes=self._writes,
+        )

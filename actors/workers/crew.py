@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
+from actors.errors import QueryTimeout
 from actors.health import CacheHealth
 from actors.queries.balancer import Desk
 from actors.queries.query_actor import QueryStats
@@ -98,7 +99,7 @@ class Crew:
             models,
             domain.codec,
             self._settings.map_size,
-            partial(self._dump, orders),
+            partial(self._dump, name, orders),
         )
         home = FarHome(name, store, models, orders, self._log.moved)
         channels = {}
@@ -125,8 +126,14 @@ class Crew:
             "levels": levels,
         }
 
-    def _dump(self, orders: Orders, model: str) -> dict[str, list[dict[str, Any]]]:
-        data = orders.give(protocol.DUMP, model).result(DUMPED_WITHIN)
+    def _dump(self, name: str, orders: Orders, model: str) -> dict[str, list[dict[str, Any]]]:
+        try:
+            data = orders.give(protocol.DUMP, model).result(DUMPED_WITHIN)
+        except TimeoutError:
+            raise QueryTimeout(
+                f"{name} did not give the rows of {model!r} within {DUMPED_WITHIN:g} s; look at health() what its "
+                "process is busy with, and dump it again"
+            ) from None
         return self._domain.codec.unpack(data)  # type: ignore[no-any-return]
 
     @classmethod

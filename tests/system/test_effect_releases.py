@@ -1,0 +1,94 @@
+"""What an operator is told where a parked effect can't be released at once: in words, with what to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import ConsistencyTimeout, QueryTimeout, UnknownName
+from actors.process.pending import PendingEffect
+from actors.testing import TestSystem
+from actors.workers.crew import Crew
+from actors.writer.writing import WriteGateway
+from tests.helpers import PATIENCE, wait_until
+from tests.system.jobs import Begin, World, jobs_of
+
+Patch = pytest.MonkeyPatch
+
+METHODS = ["retry_effect", "drop_effect"]
+
+
+def parked(system: TestSystem) -> PendingEffect:
+    system.execute(Begin("a"))
+    [one] = wait_until(lambda: [one for one in system.effects("worker") if one.parked])
+    system.wait_processes()
+    return one
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.05])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_effect_that_a_busy_writer_does_not_release_in_time_is_told_of_and_released_later(
+    store_path: Path, method: str, timeout: float
+) -> None:
+    world = World(send=lambda _payload, _key: 1 / 0)
+    goes_on, entered = threading.Event(), threading.Event()
+
+    def busy(_first: int, _last: int) -> None:
+        entered.set()
+        assert goes_on.wait(PATIENCE)
+
+    with TestSystem.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
+        one = parked(system)
+        system.on_committed(busy)
+        system.submit(Begin("b", "idle"))
+        assert entered.wait(PATIENCE)
+        try:
+            with pytest.raises(ConsistencyTimeout, match=r"not (released|dropped) within .* look at effects"):
+                getattr(system, method)("worker", one.key, timeout=timeout)
+        finally:
+            world.send = lambda _payload, _key: None
+            goes_on.set()
+        wait_until(lambda: system.effects("worker") == [])
+        assert len(world.sent) == (2 if method == "retry_effect" else 1)
+
+
+@pytest.mark.parametrize("other", METHODS)
+@pytest.mark.parametrize("method", METHODS)
+def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_not_parked(
+    store_path: Path, monkeypatch: Patch, method: str, other: str
+) -> None:
+    world = World(send=lambda _payload, _key: 1 / 0)
+    with TestSystem.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
+        one = parked(system)
+        world.send = lambda _payload, _key: None
+        step: Callable[..., Future[Any]] = WriteGateway.step
+
+        def another_first(writes: WriteGateway, *arguments: Any) -> Future[Any]:
+            monkeypatch.setattr(WriteGateway, "step", step)
+            getattr(system, other)("worker", one.key)
+            return step(writes, *arguments)
+
+        monkeypatch.setattr(WriteGateway, "step", another_first)
+        with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
+            getattr(system, method)("worker", one.key)
+        assert WriteGateway.step is step
+        system.wait_processes()
+        assert system.effects("worker") == []
+
+
+def test_rows_that_a_worker_process_does_not_give_in_time_are_told_of(
+    store_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr("actors.workers.crew.DUMPED_WITHIN", 0.0)
+
+    class Orders:
+        def give(self, _kind: Any, _argument: Any) -> Future[bytes]:
+            return Future()
+
+    with pytest.raises(QueryTimeout, match=r"replica-1 did not give the rows of 'stock' within 0 s"):
+        Crew._dump(Crew.__new__(Crew), "replica-1", Orders(), "stock")  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ class ReadGuard(Guard):
     def __init__(self, role: str, model: str, file: Path | None = None) -> None:
         super().__init__(role, model, file)
         self._sql = ""
-        self._uncounted = False
+        self._uncounted = False  # only so that no more is asked about a statement
         # By text, for SQLite keeps what it has compiled, and does not ask again.
         self._known: dict[str, bool] = {}
 
@@ -109,7 +109,10 @@ class ReadGuard(Guard):
         answer = super().__call__(action, first, second, database, inner)
         if not self.engine and not self._uncounted and self.failure is None:
             try:
-                self._uncounted = not self._is_counted(action, first or "", second or "", inner)
+                if not self._is_counted(action, first or "", second or "", inner):
+                    # At once, for SQLite keeps what it has compiled also where it fails when it is run.
+                    self._known[self._sql] = False
+                    self._uncounted = True
             except BaseException as error:
                 self.failure = error
                 return sqlite3.SQLITE_DENY
@@ -131,15 +134,11 @@ class ReadGuard(Guard):
 
     def counts(self, sql: str) -> bool:
         """Whether what the statement gives that was executed just now is told by rows alone."""
-        known = self._known
-        if self._uncounted:
-            known[sql] = False
-            return False
-        found = known.get(sql)
+        found = self._known.get(sql)
         if found is None:
             found = not self.full and _READS.match(sql) is not None
             if not self.full:
-                known[sql] = found
+                self._known[sql] = found
         return found
 
     @property

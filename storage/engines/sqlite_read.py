@@ -226,32 +226,41 @@ class SqliteSnapshot:
 class ReadCursor:
     """The rows of one statement, with what `sqlite3.Cursor` has for reading them."""
 
-    __slots__ = ("_cursor", "_snapshot", "description")
+    __slots__ = ("_connection", "_cursor", "_snapshot", "description")
 
-    def __init__(self, snapshot: SqliteSnapshot, cursor: sqlite3.Cursor) -> None:
+    def __init__(self, connection: ReadConnection, snapshot: SqliteSnapshot, cursor: sqlite3.Cursor) -> None:
+        self._connection = connection
         self._snapshot = snapshot
         self._cursor = cursor
         self.description = cursor.description
 
     def fetchone(self) -> Any:
         """The next row, None at the end. Raises SnapshotClosed or ViewExpired after the end of the snapshot."""
-        rows = self._snapshot.fetch(self._cursor, 1)
+        rows = self._fetch(1)
         return rows[0] if rows else None
 
     def fetchmany(self, size: int = 1) -> list[Any]:
         """The next `size` rows; raises what `fetchone` does."""
-        return self._snapshot.fetch(self._cursor, size)
+        return self._fetch(size)
 
     def fetchall(self) -> list[Any]:
         """All rows that are left; raises what `fetchone` does."""
-        return self._snapshot.fetch(self._cursor, None)
+        return self._fetch(None)
 
     def __iter__(self) -> Iterator[Any]:
-        while rows := self._snapshot.fetch(self._cursor, _CHUNK):
+        while rows := self._fetch(_CHUNK):
             for row in rows:
                 if self._snapshot.ended:
+                    self._connection.uncounted = True
                     raise self._snapshot.expired()
                 yield row
+
+    def _fetch(self, count: int | None) -> list[Any]:
+        try:
+            return self._snapshot.fetch(self._cursor, count)
+        except BaseException:
+            self._connection.uncounted = True  # whatever the query makes of that
+            raise
 
 
 class ReadConnection:
@@ -265,7 +274,7 @@ class ReadConnection:
     def __init__(self, snapshot: SqliteSnapshot) -> None:
         self._snapshot = snapshot
         self.uncounted = False
-        """Whether a statement told something that may change without the rows: the time of day, say."""
+        """Whether a statement told something that may change without the rows: the time of day, say, or an error."""
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> ReadCursor:
         """Run one statement and return its cursor.
@@ -274,10 +283,14 @@ class ReadConnection:
         has no type for, SnapshotClosed or ViewExpired after the end, and sqlite3's own errors for mistakes in the SQL.
         """
         snapshot = self._snapshot
-        cursor = ReadCursor(snapshot, snapshot.execute(sql, parameters))
-        if not snapshot.counts(sql):
-            self.uncounted = True
-        return cursor
+        try:
+            cursor = ReadCursor(self, snapshot, snapshot.execute(sql, parameters))
+            if not snapshot.counts(sql):
+                self.uncounted = True
+            return cursor
+        except BaseException:
+            self.uncounted = True  # whatever the query makes of that
+            raise
 
 
 def all_rows(db: ReadConnection | sqlite3.Connection) -> dict[str, list[Row]]:

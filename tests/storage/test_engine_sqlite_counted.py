@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from storage import Codec, ModelSchema, StatementRefused
 from storage.engines import sqlite_counted
 from storage.engines.sqlite import SqliteStore
+from storage.errors import SnapshotClosed, UnencodableValue
 
 SCRIPT = """
 CREATE TABLE sales (number INTEGER PRIMARY KEY AUTOINCREMENT, day TEXT, price REAL);
@@ -101,6 +103,99 @@ def test_what_may_change_without_a_row_does_not_count(store: SqliteStore, sql: s
 
 def test_the_time_of_day_may_come_as_a_parameter(store: SqliteStore) -> None:
     assert not counts(store, "SELECT date(?)", "now")
+
+
+FAILING = [
+    ("SELECT date('now'), json_extract(?, '$')", ("{",), ("{}",)),
+    ("SELECT random() + ?", (Decimal(1),), (1,)),
+    ("SELECT random() + ?", (), (1,)),
+    ("SELECT random() + ?", (2**70,), (1,)),
+    ("SELECT random() + :number", {}, {"number": 1}),
+    ("SELECT random() + abs(?)", (-(2**63),), (1,)),
+    ("SELECT total_changes() FROM pragma_table_list WHERE json_extract(?, '$')", ("{",), ("1",)),
+]
+
+
+@pytest.mark.parametrize(("sql", "bad", "good"), FAILING)
+def test_a_statement_that_failed_when_it_was_run_is_known_when_it_is_run_again(
+    store: SqliteStore, sql: str, bad: Any, good: Any
+) -> None:
+    with store.snapshot() as snapshot:
+        connection = snapshot.target
+        with pytest.raises((sqlite3.Error, UnencodableValue, OverflowError)):
+            connection.execute(sql, bad).fetchall()
+        assert connection.uncounted
+        again = snapshot.target
+        again.execute(sql, good).fetchall()
+        assert again.uncounted
+    assert not counts(store, sql, *(good if isinstance(good, tuple) else (1,)))
+
+
+def test_a_statement_that_was_interrupted_is_known_when_it_is_run_again(store: SqliteStore) -> None:
+    sql = "SELECT random() + ?"
+    with store.snapshot() as snapshot:
+        with pytest.raises(KeyboardInterrupt):
+            snapshot.target.execute(sql, Striking())
+        again = snapshot.target
+        again.execute(sql, (1,)).fetchall()
+        assert again.uncounted
+
+
+class Striking(list[Any]):
+    """Parameters that are asked for once the statement is compiled; Ctrl-C strikes then."""
+
+    def __len__(self) -> int:
+        raise KeyboardInterrupt
+
+    def __getitem__(self, _: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_a_statement_of_rows_alone_that_failed_counts_when_it_is_run_again(store: SqliteStore) -> None:
+    sql = "SELECT json_extract(?, '$') FROM sales"
+    with store.snapshot() as snapshot:
+        with pytest.raises(sqlite3.Error):
+            snapshot.target.execute(sql, ("{",)).fetchall()
+        again = snapshot.target
+        assert again.execute(sql, ("1",)).fetchall()
+        assert not again.uncounted
+
+
+@pytest.mark.parametrize("way", ["execute", "fetchone", "fetchmany", "fetchall", "iteration", "closed"])
+def test_an_answer_that_an_error_is_part_of_does_not_count(store: SqliteStore, way: str) -> None:
+    late = "SELECT json_extract(value, '$.a') FROM (SELECT '{}' AS value UNION ALL SELECT '{')"
+    with store.snapshot() as snapshot:
+        connection = snapshot.target
+        if way == "execute":
+            with pytest.raises(sqlite3.Error):
+                connection.execute("SELECT 1 FROM nowhere")
+        else:
+            cursor = connection.execute(late)
+            assert not connection.uncounted
+            if way == "closed":
+                snapshot.close()
+            with pytest.raises(SnapshotClosed if way == "closed" else sqlite3.Error):
+                if way == "fetchone":
+                    while cursor.fetchone():
+                        pass
+                elif way == "fetchmany":
+                    cursor.fetchmany(9)
+                elif way == "fetchall":
+                    cursor.fetchall()
+                else:
+                    list(cursor)
+        assert connection.uncounted
+
+
+def test_rows_that_an_iteration_has_taken_do_not_count_after_the_end(store: SqliteStore) -> None:
+    with store.snapshot() as snapshot:
+        connection = snapshot.target
+        rows = iter(connection.execute("VALUES (1), (2)"))
+        next(rows)
+        snapshot.close()
+        with pytest.raises(SnapshotClosed):
+            next(rows)
+        assert connection.uncounted
 
 
 def test_one_statement_that_does_not_count_is_enough(store: SqliteStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,20 @@ class Throw:
         return [tuple(row) for row in view[log].execute(self.sql)]
 
 
+@harbour.query(reads=[log], cache=True)
+class Guess:
+    """Has the die thrown, and says something where that is not possible."""
+
+    sides: str
+
+    def run(self, view: Any) -> Any:
+        try:
+            found = view[log].execute("SELECT random() / 8 * json_extract(?, '$')", (self.sides,))
+            return found.fetchone()[0]
+        except sqlite3.Error:
+            return next(runs)
+
+
 @harbour.query(reads=[quays], cache=True)
 class When:
     what: str
@@ -91,6 +106,8 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         Throw("SELECT julianday('now'), random()"),
         When("opened"),
         Stumbles(),
+        Guess("{"),
+        Guess("6"),
     ],
 )
 def test_what_a_table_does_not_tell_of_is_another_answer_each_time(system: System, query: Any) -> None:

@@ -128,7 +128,9 @@ class Delivery:
         return self._settle(lambda window, _now: window.park(position, token, reason))[0]
 
     def in_progress(self) -> bool:
-        """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again."""
+        """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again, or the system closed."""
+        if self._group.over:
+            return False
         position, token = self.recorded.position, self._token
         made, _ = self._change(lambda window, now: window.extend(position, token, now))
         return made

@@ -2,7 +2,7 @@
 
 Any thread says that something changed; the writer's thread, which ends a write, begins the next one. So however
 many acknowledgements come, there is one note for each commit. A write that fails is tried again, also when nothing else
-changes: by the supervisor's thread, with growing pauses.
+changes: by the supervisor's thread, with growing pauses. Once the system is closed nothing is tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from actors.backoff import backoff
+from actors.errors import SystemClosed
 from storage.notes import Note
 
 __all__ = ["Saver", "Unstored"]
@@ -123,12 +124,17 @@ class Saver:
                 again = self._busy = again or bool(self._waiting)
                 self._since = now if again else None
             else:
-                self._retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, self._failures)
+                closed = isinstance(error, SystemClosed)
+                self._retry_at = None if closed else now + backoff(RETRY_FIRST, RETRY_LAST, self._failures)
                 self._failures += 1
                 told = [future for _, future in self._waiting]
                 self._waiting = []
         if error is None:
             self._saved(number)
+        elif isinstance(error, SystemClosed):
+            logger.warning(
+                "acknowledgements came too late, and what they were of is delivered again: %s", error
+            )
         else:
             logger.warning("acknowledgements could not be stored, which is tried again: %s", error)
         for future in told:

@@ -487,19 +487,31 @@ def test_consumers_that_wait_end_with_the_system_and_by_close(store_path):
         system.consumer("mailer")
 
 
-def test_an_acknowledgement_after_the_close_is_not_kept_and_the_event_comes_again(store_path):
+def test_an_answer_after_the_close_is_not_kept_and_the_event_comes_again(store_path, caplog):
     system = open_at(store_path)
     fill(system, 1)
     delivery = next(system.consumer("mailer"))
     system.close()
+    assert not delivery.in_progress()
     assert not delivery.ack()
     assert not delivery.nak()
+    assert not delivery.park("too late")
     with pytest.raises(SystemClosed, match="before position 1 was acknowledged to consumer 'mailer'"):
         delivery.ack(wait=True)
     with pytest.raises(SystemClosed, match="delivered again"):
         asyncio.run(delivery.aack())
+    assert caplog.messages == []
     with open_at(store_path) as system:
         assert drain(system, "mailer") == [1]
+
+
+def test_an_answer_to_a_name_that_was_deleted_is_for_nobody(store_path):
+    with open_at(store_path) as system:
+        fill(system, 1)
+        delivery = next(system.consumer("mailer"))
+        system.delete_consumer("mailer")
+        answers = [delivery.in_progress, delivery.ack, delivery.nak, lambda: delivery.park("too late")]
+        assert [answer() for answer in answers] == [False] * 4
 
 
 # -- looking after them --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import Overloaded
+from actors.errors import Overloaded, SystemClosed
 from actors.live.saving import Saver
 from storage import StoreFull
 
@@ -106,3 +106,18 @@ def test_what_cannot_be_put_into_notes_is_told_to_who_waits_and_ends_no_later_wr
     waiting = disk.saver.wait(disk.change())
     disk.writes[0][1].set_result(None)
     assert waiting.result(0) is None
+
+
+def test_what_comes_after_the_close_is_told_as_that_and_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("actors.live.saving.RETRY_FIRST", 0.0)
+    disk = Disk()
+    stored = disk.saver.wait(disk.change())
+    disk.writes[0][1].set_exception(SystemClosed("the system was closed"))
+    with pytest.raises(SystemClosed):
+        stored.result(0)
+    disk.saver.look()
+    assert len(disk.writes) == 1
+    assert [message for message in caplog.messages if "tried again" in message] == []
+    assert "delivered again: the system was closed" in caplog.text

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from actors.process.chains import goes_round
 from actors.process.deciding import decide, without
 from actors.process.inputs import Input, Timer, input_of_event
 from actors.process.instance_keys import checked_key
@@ -64,6 +65,7 @@ class Book(Ledger):
         self.failing: dict[str, CommandsFailed] = {}
         self.self_led = SelfLed(spec.name)
         self._fired_in_row = 0
+        self._feed: Feed | None = None
         self.quarantine = Quarantine(self, notes)
         self._ids = UniqueIds(notes.history_id, codec)
         self._rebuilding = Rebuilding(self, codec, notes) if self.about.until is not None else None
@@ -84,6 +86,7 @@ class Book(Ledger):
             self.instances.clear()
             self.quarantine.forget()
             self.pasts.forget()
+        self._feed = feed
         plan = Plan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
@@ -110,6 +113,7 @@ class Book(Ledger):
 
         No step is in flight, and nothing is being built anew. Raises `InputFailed` as `plan` does.
         """
+        self._feed = feed
         plan = Plan(self._guard, self.place, now_us)
         tried: dict[str, BaseException | None] = {}
         for key in keys:
@@ -244,7 +248,7 @@ class Book(Ledger):
             if live:
                 plan.unheard.append(input)
         elif live:
-            self.self_led.require(input, decision, self.spec.managers, plan.now_us)
+            self.self_led.require(input, decision, self.spec.managers, plan.now_us, self._goes_round)
             self._ids.give(input, decision)
         elif self.rebuilding:
             without(decision, self.pasts.has_fired)
@@ -261,6 +265,9 @@ class Book(Ledger):
             [self.values.pack_entry(entry) for entry in entries],
             state,
         )
+
+    def _goes_round(self, input: Input) -> bool:
+        return self._feed is None or goes_round(self.spec, self._feed, input)
 
     def close(self, plan: Plan) -> Plan:
         if plan.unheard:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected, Runaway
-from actors.process import self_led
+from actors.process import book, self_led
 from actors.process.inputs import Decision, Input, Instance, Issued, Timer
 from actors.process.self_led import SelfLed
 from actors.testing import TestSystem
@@ -215,3 +215,95 @@ def test_commands_that_answer_no_command_of_a_manager_take_no_tokens(monkeypatch
     told = Input("event", "w:1", "a", None, 0, "an order of w:12", None, 1)
     for _ in range(5):
         buckets.require(told, Decision(Instance(), commands=[Issued("w:1:0", None)]), frozenset({"w"}), 0)
+
+
+# -- what goes no round --------------------------------------------------------------------------
+def pipeline(managers: int, key: Any) -> tuple[Domain, type]:
+    """Orders that are reserved, packed and sent; each stage is asked for by a manager, all of them or its own one each."""
+    orders = Domain("orders")
+
+    @orders.event(state=None)
+    class Ordered:
+        order: str
+
+    @orders.state(stream="order-{order}")
+    class Order:
+        order: str
+
+    @orders.event(Order, state=None)
+    class Moved:
+        order: str
+        stage: int
+
+    @orders.command(Order)
+    class Move:
+        order: str
+        stage: int
+
+    @orders.decide(Move)
+    def move(order: Any, command: Any) -> Any:
+        if command.stage == 1:
+            raise Rejected("not in stock")
+        yield Moved(command.order, command.stage)
+
+    def manager(number: int) -> None:
+        one = orders.process_manager(f"stage{number}", key=key, start="beginning")
+
+        @one.state(name=f"Stage{number}")
+        class Stage:
+            moved: int = 0
+
+        @one.on(Ordered)
+        def on_ordered(state: Any, event: Any, do: Do) -> Any:
+            if number == 0:
+                do.execute(Move(event.order, 0))
+            return Stage(state.moved if state else 0)
+
+        @one.on(Moved)
+        def on_moved(state: Any, event: Any, do: Do) -> Any:
+            if (event.stage > 0) == bool(number) or managers == 1:
+                do.effect("mail", event.order)
+                if event.stage < 3:
+                    do.execute(Move(event.order, event.stage + 1))
+            return Stage((state.moved if state else 0) + 1)
+
+        @one.on_rejected(Move)
+        def on_rejected(state: Any, rejection: Any, do: Do) -> Any:
+            do.execute(Move(rejection.command.order, 2))
+            return state
+
+        one.effect("mail")(lambda payload, key: None)
+
+    for number in range(managers):
+        manager(number)
+    return orders, Ordered
+
+
+@pytest.mark.parametrize("managers", [1, 2])
+@pytest.mark.parametrize("at_once", [True, False], ids=["one correlation", "many"])
+@pytest.mark.parametrize("key", ["order", lambda event: "warehouse"], ids=["of its own", "one for all"])
+def test_a_stage_that_others_lead_to_has_no_bound_however_many_come_through_one_instance(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, managers: int, at_once: bool, key: Any
+) -> None:
+    monkeypatch.setattr(self_led, "AT_ONCE", 5)
+    domain, ordered = pipeline(managers, key)
+    with opened(store_path, domain) as system:
+        orders = [ordered(str(number)) for number in range(60)]
+        for some in [orders] if at_once else [[one] for one in orders]:
+            system.append("orders", some, correlation_id="import" if at_once else None)
+        system.wait_processes()
+        assert not system.health().problems
+        states = system.process_states(f"stage{managers - 1}")
+        assert sum(state.moved for _, state in states) == 60 * 3
+
+
+def test_the_causes_of_an_input_are_walked_at_its_bound_alone(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(book, "goes_round", lambda *_: bool(asked.append(1)))
+    domain, ordered = pipeline(1, "order")
+    with opened(store_path, domain) as system:
+        system.append("orders", [ordered(str(number)) for number in range(20)])
+        system.wait_processes()
+    assert asked == []

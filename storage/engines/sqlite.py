@@ -102,6 +102,7 @@ class SqliteStore:
             for setting in _SETTINGS:
                 db.engine(setting)
             _prepare(db, schema, file)
+            db.guard.stand_in(db)
             return cls(directory, schema, db)
         except BaseException as error:
             if db is not None:

@@ -12,7 +12,9 @@ import os
 import re
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from storage.damage import file_identity
 from storage.errors import (
@@ -44,8 +46,18 @@ _TABLES = "the tables of a model are those of its schema=; put the statement the
 _READS = "queries read only; change data in a projection"
 _FILES = "a model has one database, its own"
 _SETTINGS = "the engine sets the database up"
-_SINCE_OPENED = "it counts since the database was opened, so a rebuild would have other rows; use changes() or the cursor's rowcount"
+_LAST = (
+    "it tells of whatever the connection did last, which depends on where batches end and the database was opened, "
+    "so a rebuild would have other rows;"
+)
 _EXTENSIONS = "extensions are not loaded"
+
+_OF_CONNECTION = {
+    "changes": f"{_LAST} use the cursor's rowcount",
+    "last_insert_rowid": f"{_LAST} end the INSERT with RETURNING rowid, give the key yourself, or use new.rowid in a trigger",
+    "total_changes": "it counts since the database was opened, so a rebuild would have other rows; use the cursor's rowcount",
+}
+"""Functions that tell of the connection, not of rows, and what projections use in their place."""
 
 _DENIED: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_TRANSACTION: ("end or begin a transaction", _TRANSACTIONS),
@@ -132,12 +144,23 @@ class Guard:
                 return sqlite3.SQLITE_OK
             if (found := self._denied(action, first or "", second)) is None:
                 return sqlite3.SQLITE_OK
-            what, why = found
-            who = "its schema=" if self.role == "schema" else f"a {self.role}"
-            self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
+            self._refuse(*found)
         except BaseException as error:
             self.failure = error
         return sqlite3.SQLITE_DENY
+
+    def _refuse(self, what: str, why: str) -> None:
+        who = "its schema=" if self.role == "schema" else f"a {self.role}"
+        self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
+
+    def stand_in(self, db: sqlite3.Connection) -> None:
+        """Have functions refused where SQLite does not ask: in a column's DEFAULT. Once the schema is there."""
+        for name in _OF_CONNECTION:
+            db.create_function(name, 0, partial(self._called, name))
+
+    def _called(self, name: str) -> NoReturn:
+        self._refuse(f"call {name}()", _OF_CONNECTION[name])
+        raise StatementRefused(self.refusal)
 
     def _denied(self, action: int, first: str, second: str | None) -> tuple[str, str] | None:
         """What is not allowed, and why; None for what is."""
@@ -146,8 +169,8 @@ class Guard:
         if action == sqlite3.SQLITE_FUNCTION:
             if second == "load_extension":
                 return "load extensions", _EXTENSIONS
-            if second == "total_changes" and self.role == "projection":
-                return "call total_changes()", _SINCE_OPENED
+            if self.role == "projection" and second in _OF_CONNECTION:
+                return f"call {second}()", _OF_CONNECTION[second]
             return None
         if action == sqlite3.SQLITE_PRAGMA:
             if first.lower() in _TELLING or (second is None and first.lower() in _SETTABLE):

@@ -79,6 +79,15 @@ class GuardedCursor(sqlite3.Cursor):
             "run a script", "it would end the transaction; use execute for each statement"
         )
 
+    @property
+    def lastrowid(self) -> NoReturn:
+        """Refused: after a statement that inserted no row it is that of one before, perhaps of another batch."""
+        raise self.connection.refused(
+            "ask for lastrowid",
+            "where the statement inserts no row it tells of one before it, or of none since the database was opened, so "
+            "a rebuild would have other rows; end the INSERT with RETURNING rowid, or give the key yourself",
+        )
+
     def put_aside(self) -> None:
         """Read all rows that are left, to give them later. Raises StoreFull, StorageError."""
         guard = self.connection.guard

@@ -26,6 +26,16 @@ CREATE TABLE peeked (day TEXT);
 CREATE TRIGGER peeks AFTER INSERT ON peeked BEGIN
     INSERT INTO seen SELECT position FROM onewriter_checkpoint;
 END;
+CREATE TABLE kept (number INTEGER);
+CREATE VIEW the_last AS SELECT last_insert_rowid() AS number;
+CREATE TABLE counted (day TEXT);
+CREATE TRIGGER counts AFTER INSERT ON counted BEGIN
+    INSERT INTO seen SELECT changes();
+END;
+CREATE TABLE numbered (number INTEGER DEFAULT (last_insert_rowid()), day TEXT);
+CREATE TRIGGER todays INSTEAD OF INSERT ON today BEGIN
+    INSERT INTO kept VALUES (new.number);
+END;
 CREATE VIRTUAL TABLE texts USING fts5(title, text);
 CREATE VIRTUAL TABLE "odd ""name" USING fts5(text);
 INSERT INTO "odd ""name"("odd ""name", rank) VALUES ('rank', 'bm25(3.0)');
@@ -255,8 +265,64 @@ def test_a_projection_does_not_learn_how_much_was_changed_since_the_opening(stor
         db.execute("SELECT total_changes()")
     with pytest.raises(StatementRefused, match=r"cursor\.rowcount"):
         _ = db.total_changes
-    assert db.execute("UPDATE sales SET price = 3").rowcount == 1
-    assert db.execute("SELECT changes()").fetchone() == (1,)
+    store.abort()
+
+
+TELL_OF_THE_LAST = [
+    ("SELECT changes()", "rowcount"),
+    ("SELECT CHANGES() FROM sales", "rowcount"),
+    ("SELECT last_insert_rowid()", "RETURNING rowid"),
+    ("INSERT INTO seen SELECT Last_Insert_Rowid()", "RETURNING rowid"),
+    ("INSERT INTO sales (price) VALUES (1) RETURNING changes()", "rowcount"),
+    ("SELECT * FROM the_last", "RETURNING rowid"),
+    ("INSERT INTO counted VALUES ('2026-03-28')", "rowcount"),
+    ("INSERT INTO numbered DEFAULT VALUES", "RETURNING rowid"),
+    ("INSERT INTO numbered (day) VALUES ('2026-03-28')", "RETURNING rowid"),
+]
+
+
+@pytest.mark.parametrize(("sql", "advice"), TELL_OF_THE_LAST)
+def test_a_projection_does_not_learn_what_the_connection_did_last(
+    store: SqliteStore, sql: str, advice: str
+) -> None:
+    for _ in range(2):
+        db = store.begin()
+        with pytest.raises(StatementRefused, match=f"where batches end.*{advice}"):
+            db.execute(sql)
+        with pytest.raises(StatementRefused, match=f"where batches end.*{advice}"):
+            db.cursor().executemany(sql, [()])
+        store.abort()
+
+
+def test_a_cursor_does_not_tell_of_a_statement_before_its_own(store: SqliteStore) -> None:
+    db = store.begin()
+    ignored = "INSERT OR IGNORE INTO sales (number, price) VALUES (1, 2)"
+    for cursor in (db.execute(ignored), db.execute("SELECT number FROM sales"), db.cursor()):
+        with pytest.raises(StatementRefused, match="lastrowid.*RETURNING rowid"):
+            _ = cursor.lastrowid
+    assert db.execute("INSERT INTO sales (price) VALUES (4) RETURNING number").fetchone() == (2,)
+    store.abort()
+
+
+ROWCOUNTS = {
+    "UPDATE sales SET price = 3": 1,
+    "INSERT OR IGNORE INTO sales (number) VALUES (1)": 0,
+    "INSERT INTO sales (number) VALUES (1) ON CONFLICT DO UPDATE SET price = 4": 1,
+    "INSERT INTO sales (price) SELECT price FROM sales WHERE price < 0": 0,
+    "DELETE FROM seen": 0,
+    "INSERT INTO texts VALUES ('green', 'red')": 1,
+    "INSERT INTO places VALUES (9, 1, 2)": 1,
+    "INSERT INTO today VALUES (1, 'none')": 0,
+    "SELECT number FROM sales": -1,
+}
+
+
+@pytest.mark.parametrize("sql", ROWCOUNTS)
+def test_the_rowcount_is_of_the_statement_alone(store: SqliteStore, sql: str) -> None:
+    db = store.begin()
+    db.executemany("INSERT INTO kept VALUES (?)", [(number,) for number in range(7)])
+    db.execute("UPDATE kept SET number = number + 10")
+    assert db.execute(sql).rowcount == ROWCOUNTS[sql]
     store.abort()
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
+from actors.middleware import Call
 from storage.shown import shown
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OnConflict",
     "QueryOptions",
     "checked",
+    "checked_call",
     "checked_timeout",
 ]
 
@@ -98,7 +100,21 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
             known = ", ".join(sorted(kind.__annotations__))
             raise TypeError(f"{method}() has no option {name!r}; its options are {known}")
     checked_timeout(options.get("timeout", 0), method)
-    metadata = options.get("metadata")
+    _checked_metadata(options.get("metadata"), method)
+
+
+def checked_call(call: Call) -> None:
+    """As `checked`, for what middleware has made of a call; `TypeError` where its options are no dict any more."""
+    kind, method = (CommandOptions, "execute") if call.kind == "command" else (QueryOptions, "query")
+    if not isinstance(call.options, dict):
+        raise TypeError(
+            f"call.options are those of {method}(), a dict, not {shown(call.options)}; leave it, or give an empty one"
+        )
+    checked(call.options, kind, method)
+    _checked_metadata(call.metadata, method)
+
+
+def _checked_metadata(metadata: Any, method: str) -> None:
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
     ):

@@ -9,6 +9,7 @@ from typing import Any
 from actors.definition.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.middleware import Call
+from actors.options import checked_call
 from actors.queries.reading import TIMEOUT
 
 __all__ = ["CallTime"]
@@ -24,13 +25,12 @@ class CallTime:
         self._began = time.monotonic()
 
     def options(self, call: Call) -> dict[str, Any]:
-        """The options for this turn. Raises `QueryTimeout` where nothing is left.
+        """The options for this turn. Raises `QueryTimeout` where nothing is left, and what `checked_call` does.
 
         With a time-out of zero nothing is waited for, so the query is asked all the same.
         """
-        timeout = call.options.get("timeout")
-        if timeout is None:
-            timeout = self._usual
+        checked_call(call)
+        timeout = call.options.get("timeout", self._usual)
         left = timeout - (time.monotonic() - self._began)
         if left <= 0 < timeout:
             raise QueryTimeout(

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.errors import ConcurrencyConflict
 from actors.middleware import Call, Middleware
-from actors.options import OnConflict
+from actors.options import OnConflict, checked_call
 from actors.writer.states import History
 from storage.shown import shown
 
@@ -25,6 +25,7 @@ def resolving(on_conflict: OnConflict, history: History) -> Middleware:
         )
 
     def resolve(call: Call) -> Generator[None, Any, Any]:
+        checked_call(call)
         left = on_conflict if isinstance(on_conflict, int) else 0
         message, expected = call.message, call.options.get("expected_version")
         try:

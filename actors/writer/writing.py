@@ -17,6 +17,7 @@ from actors.definition.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout, Overloaded
 from actors.mailbox import Mailbox
 from actors.messages import Receipt, Submission, receipt_or_error
+from actors.options import checked_call
 from actors.replicas.progress import Progress
 from actors.reply import Reply
 from actors.running import Calls
@@ -105,14 +106,14 @@ class WriteGateway:
         self, command: Any, options: dict[str, Any], end: float, timeout: float
     ) -> Receipt:
         call, chain, attempts = self._call(command, options, end, timeout)
-        outcome: Receipt = await middleware.arun(
-            chain,
-            call,
-            lambda inner: self._awaited(
+
+        def terminal(inner: middleware.Call) -> Coroutine[Any, Any, Receipt]:
+            checked_call(inner)
+            return self._awaited(
                 inner.message, inner.options, inner.metadata, end, timeout, inner.sent, attempts
-            ),
-            self._calls,
-        )
+            )
+
+        outcome: Receipt = await middleware.arun(chain, call, terminal, self._calls)
         return outcome
 
     async def _awaited(
@@ -164,7 +165,8 @@ class WriteGateway:
         return middleware.Call(command, metadata, options, "command", not made), chain, attempts
 
     def _attempt(self, call: middleware.Call, attempts: Attempts) -> Submission:
-        """Hand over what the call is now."""
+        """Hand over what the call is now. Raises what is wrong with it."""
+        checked_call(call)
         submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
         submission.future = Reply()
         self._offer(submission, attempts.end, attempts.timeout, attempts.strict, attempts.number)

@@ -171,30 +171,38 @@ def test_a_statement_of_rows_alone_that_failed_counts_when_it_is_run_again(store
         assert not again.uncounted
 
 
-@pytest.mark.parametrize("way", ["execute", "fetchone", "fetchmany", "fetchall", "iteration", "closed"])
-def test_an_answer_that_an_error_is_part_of_does_not_count(store: SqliteStore, way: str) -> None:
-    late = "SELECT json_extract(value, '$.a') FROM (SELECT '{}' AS value UNION ALL SELECT '{')"
+LATE = "SELECT json_extract(value, '$.a') FROM (SELECT '{}' AS value UNION ALL SELECT '{')"
+FETCHES = {
+    "fetchone": lambda cursor: [cursor.fetchone(), cursor.fetchone()],
+    "fetchmany": lambda cursor: cursor.fetchmany(9),
+    "fetchall": lambda cursor: cursor.fetchall(),
+    "iteration": list,
+}
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("fetch", FETCHES.values(), ids=list(FETCHES))
+def test_an_answer_that_an_error_is_part_of_does_not_count(
+    store: SqliteStore, fetch: Any, closed: bool
+) -> None:
     with store.snapshot() as snapshot:
         connection = snapshot.target
-        if way == "execute":
-            with pytest.raises(sqlite3.Error):
-                connection.execute("SELECT 1 FROM nowhere")
-        else:
-            cursor = connection.execute(late)
-            assert not connection.uncounted
-            if way == "closed":
-                snapshot.close()
-            with pytest.raises(SnapshotClosed if way == "closed" else sqlite3.Error):
-                if way == "fetchone":
-                    while cursor.fetchone():
-                        pass
-                elif way == "fetchmany":
-                    cursor.fetchmany(9)
-                elif way == "fetchall":
-                    cursor.fetchall()
-                else:
-                    list(cursor)
+        cursor = connection.execute(LATE)
+        assert not connection.uncounted
+        if closed:
+            snapshot.close()
+        with pytest.raises(SnapshotClosed if closed else sqlite3.Error):
+            fetch(cursor)
         assert connection.uncounted
+
+
+def test_an_answer_that_a_refused_statement_is_part_of_does_not_count(store: SqliteStore) -> None:
+    with store.snapshot() as snapshot:
+        for sql in ("SELECT 1 FROM nowhere", "DELETE FROM sales"):
+            connection = snapshot.target
+            with pytest.raises((sqlite3.Error, StatementRefused)):
+                connection.execute(sql)
+            assert connection.uncounted
 
 
 def test_rows_that_an_iteration_has_taken_do_not_count_after_the_end(store: SqliteStore) -> None:
@@ -287,9 +295,9 @@ def test_a_projection_does_not_learn_what_the_connection_did_last(
 ) -> None:
     for _ in range(2):
         db = store.begin()
-        with pytest.raises(StatementRefused, match=f"where batches end.*{advice}"):
+        with pytest.raises(StatementRefused, match=rf"where batches end.*{advice}"):
             db.execute(sql)
-        with pytest.raises(StatementRefused, match=f"where batches end.*{advice}"):
+        with pytest.raises(StatementRefused, match=rf"where batches end.*{advice}"):
             db.cursor().executemany(sql, [()])
         store.abort()
 
@@ -298,7 +306,7 @@ def test_a_cursor_does_not_tell_of_a_statement_before_its_own(store: SqliteStore
     db = store.begin()
     ignored = "INSERT OR IGNORE INTO sales (number, price) VALUES (1, 2)"
     for cursor in (db.execute(ignored), db.execute("SELECT number FROM sales"), db.cursor()):
-        with pytest.raises(StatementRefused, match="lastrowid.*RETURNING rowid"):
+        with pytest.raises(StatementRefused, match=r"lastrowid.*RETURNING rowid"):
             _ = cursor.lastrowid
     assert db.execute("INSERT INTO sales (price) VALUES (4) RETURNING number").fetchone() == (2,)
     store.abort()

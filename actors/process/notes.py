@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from actors.errors import InvalidMessage
 from actors.process.inputs import Input, Timer
 from actors.process.instance_keys import utf8
+from actors.process.key_code import same_keys
 from actors.process.order import Order
 from storage.codec import Codec
 from storage.limits import MAX_NAME_BYTES
@@ -78,8 +79,8 @@ class About:
 
     While they are built anew, that goes on to position `until`, and `clearing` says that states of the former
     version are still there; `past` is the last of what was handled beside events that is handled again. `restored` is the
-    last instance that begins from its checkpoint, None once that is done with all. `told` has the field, or the function,
-    that tells the instances of each event.
+    last instance that begins from its checkpoint, None once that is done with all. `told` has the field, or the code of the
+    function, that tells the instances of each event.
     """
 
     version: int
@@ -106,8 +107,7 @@ class About:
 
         Checkpoints are of the instances of the former version: where any event is told to another one now, they go.
         """
-        before = self.told or {}
-        same = all(before[event] == key for event, key in told.items() if event in before)
+        same = same_keys(self.told or {}, told)
         if self.until is not None and self.clearing and self.restored is None:
             same = False  # They are going already.
         until = position if self.until is None else self.until

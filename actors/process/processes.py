@@ -21,6 +21,7 @@ from actors.mailbox import Mailbox
 from actors.process.book import handled
 from actors.process.couriers import Couriers
 from actors.process.desk import Clock, Desk, Status
+from actors.process.key_code import renewed, told_of
 from actors.process.manager import ManagerActor
 from actors.process.notes import About, Keys, Place
 from actors.process.outbox import OutboxActor
@@ -30,7 +31,6 @@ from actors.process.quarantined import QuarantinedInstance, quarantined_instance
 from actors.process.release import release
 from actors.process.requests import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process.resting import Resting, Running
-from actors.process.restoring import told_of
 from actors.process.values import Values
 from actors.process.waiting import Deliver
 from actors.replicas.progress import Progress
@@ -108,8 +108,8 @@ class Processes:
             told = told_of(spec)
             if about.version < spec.version:
                 about = about.raised(spec.version, place.position, told)
-            elif about.told is None:
-                about = replace(about, told=told)
+            elif about.version == spec.version or about.told is None:
+                about = replace(about, told=renewed(about.told, told))
             index_pasts(self._log, keys, self._values)
         notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
         if notes != [(keys.about, stored), (keys.place, at)]:

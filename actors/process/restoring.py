@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.process.inputs import Decision, Input, Instance
 from actors.process.notes import Notes
 from actors.process.order import Order
 from actors.process.plan import Made, Plan
-from actors.process.spec import ProcessSpec
 from actors.process.unreadable import class_of
 from storage import CodecError
 
 if TYPE_CHECKING:
     from actors.process.book import Book
 
-__all__ = ["restore", "restore_some", "told_of"]
+__all__ = ["restore", "restore_some"]
 
 CHUNK = 1_000
 
@@ -64,12 +63,3 @@ def restore(book: Book, notes: Notes, plan: Plan, key: str) -> None:
 
 def _id(manager: str, order: Order) -> str:
     return f"{manager}:checkpoint:{order.position}.{order.step}.{order.number}.{order.more}"
-
-
-def told_of(spec: ProcessSpec) -> dict[str, str]:
-    """What tells the instances of each event, by its class's name: a field, or a function's name."""
-    return {cls.__name__: rule.field or _named(rule.key_of) for cls, rule in spec.events.items()}
-
-
-def _named(key_of: Any) -> str:
-    return f"{getattr(key_of, '__qualname__', type(key_of).__name__)}()"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from actors import Do, Domain, ProcessStopped, Rejected
 from actors.process import pasts
+from actors.process.notes import About
 from actors.process.pasts import Pasts
 from actors.process.values import Values
 from actors.testing import TestSystem
@@ -27,10 +31,24 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pasts, "HEARD", 5)
 
 
+def getattr_of(name: str, event: Any) -> Any:
+    return getattr(event, name)
+
+
+class Reader:
+    """A key function with what it reads in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, event: Any) -> Any:
+        return getattr(event, self.name)
+
+
 class Hearts:
     """Hearts that beat each second, each with a card that is refused at its beginning."""
 
-    def __init__(self, version: int = 1, *, key: str = "name", state: str = "", timer: bool = True) -> None:
+    def __init__(self, version: int = 1, *, key: Any = "name", state: str = "", timer: bool = True) -> None:
         self.ticks: list[str] = []
         domain = self.domain = Domain("hearts")
 
@@ -174,9 +192,9 @@ def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path)
 
 
 # -- another version -----------------------------------------------------------------------------
-def live(path: Path, *ended: str) -> Hearts:
+def live(path: Path, key: Any = "name") -> Hearts:
     """An old heart that beat 20 times and a young one that did 3 times, which has lived before; others have ended."""
-    hearts = Hearts()
+    hearts = Hearts(key=key)
     with opened(path, hearts.domain) as system:
         put(system, hearts.Begun, "old", "young", "gone")
         beat(system, 20)
@@ -260,6 +278,63 @@ def test_another_key_fires_nothing_again_whose_past_is_forgotten(store_path: Pat
         assert not set(second.ticks) & set(first.ticks)
         assert len(set(second.ticks)) == len(second.ticks) == beats(system)["who young"] - 3
         assert system.position == position
+
+
+def by(name: str) -> Any:
+    return lambda event: getattr(event, name)
+
+
+def by_name(event: Any) -> Any:
+    return event.name
+
+
+def by_who(event: Any) -> Any:
+    return event.who
+
+
+by_who.__qualname__ = by_name.__qualname__
+
+
+@pytest.mark.parametrize(
+    ("before", "same", "other"),
+    [
+        (lambda event: event.name, lambda event: event.name, lambda event: event.who),
+        (by_name, lambda event: event.name, by_who),
+        (by("name"), by("name"), by("who")),
+        (partial(getattr_of, "name"), partial(getattr_of, "name"), partial(getattr_of, "who")),
+        (Reader("name"), Reader("name"), Reader("who")),
+        (attrgetter("name"), attrgetter("name"), attrgetter("who")),
+    ],
+    ids=["lambdas", "one name", "closures", "partials", "callables", "getters"],
+)
+def test_a_key_function_that_tells_other_instances_leaves_none_of_the_former(
+    store_path: Path, before: Any, same: Any, other: Any
+) -> None:
+    live(store_path, key=before)
+    with opened(store_path, Hearts(2, key=same).domain) as system:
+        system.wait_processes()
+        assert beats(system) == {"old": 20, "young": 3}
+    with opened(store_path, Hearts(3, key=other).domain) as system:
+        system.wait_processes()
+        assert beats(system) == {"who old": 0, "who young": 3}
+
+
+@pytest.mark.parametrize("told", ["Hearts.<locals>.key()", "(3.9.1 0123456789abcdef)"])
+def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told_anew_by_the_same_version(
+    store_path: Path, told: str
+) -> None:
+    live(store_path, key=by_name)
+    with opened(store_path, Hearts(key=by_name).domain) as system:
+        log, keys = system._runtime.log, system._runtime.processes.running["heart"].keys
+        codec = Hearts().domain.compile().codec
+        about = About.unpack(codec, log.note(keys.about))
+        before = replace(about, told=dict.fromkeys(about.told or (), told)).pack(codec)
+        system._runtime.writes.step([], lambda _outcomes: [(keys.about, before)], None, 10).result(10)
+    with opened(store_path, Hearts(key=by_name).domain) as system:
+        system.wait_processes()
+    with opened(store_path, Hearts(2, key=by_name).domain) as system:
+        system.wait_processes()
+        assert beats(system) == {"old": 20, "young": 3}
 
 
 # -- stores of old -------------------------------------------------------------------------------

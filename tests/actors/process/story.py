@@ -12,9 +12,9 @@ from typing import Any
 
 from actors import Do, Domain, Rejected, Rejection
 from actors.messages import Receipt
+from actors.process.key_code import told_of
 from actors.process.notes import About, Place
 from actors.process.plan import CommandsFailed, Plan
-from actors.process.restoring import told_of
 from tests.actors.process.memory import WHEN_US, Memory
 
 SECOND = 1_000_000

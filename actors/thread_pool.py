@@ -44,11 +44,12 @@ def to_begin(waiting: int, threads: int, busy: float, idle_looks: int) -> int:
 
 
 class _Sleeper:
-    """A thread of the pool that has nothing to do, as those see it that wake it."""
+    """A thread of the pool, as those see it that begin it, and that wake it when it has nothing to do."""
 
-    __slots__ = ("_latch", "job")
+    __slots__ = ("_latch", "begun", "job")
 
     def __init__(self) -> None:
+        self.begun = False
         self.job: Job | None = None
         self._latch = threading.Lock()
         self._latch.acquire()
@@ -74,52 +75,64 @@ class ThreadPool:
         self._jobs: deque[Job] = deque()
         # The last to have become idle is the first to be given a job, so that the others may end.
         self._idle: list[_Sleeper] = []
+        # What failed, or was interrupted, when a thread was begun does not tell whether it runs. One that is no longer
+        # expected when it does has nothing to do.
+        self._expected: set[_Sleeper] = set()
         self._mine: set[int] = set()
-        self._threads = 0
         self._begun = 0
         self._queued = 0
         self._done = 0
-        self._watched = False
+        self._watcher: _Sleeper | None = None
         self._resting: _Sleeper | None = None
         self._closed = False
 
     def __len__(self) -> int:
-        """The threads that there are."""
-        return self._threads
+        """The threads that there are, or are being begun."""
+        return len(self._expected) + len(self._mine)
+
+    def has(self, thread: int) -> bool:
+        """Whether the thread with this identifier is one of these."""
+        return thread in self._mine
 
     def submit(self, job: Job, /) -> None:
         """Have a job done as soon as a thread is free, or one more is begun; never waits for that.
 
-        Raises `RuntimeError` after `close`.
+        Raises `RuntimeError` after `close`, and what interrupts it; then the job is not done.
         """
-        begins = watches = False
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the pool is closed")
-            if self._idle:
-                thread = self._idle.pop()
-                thread.job = job
-                thread.wake()
-                return
-            self._jobs.append(job)
-            self._queued += 1
-            if self._threads < self._few:
-                begins = True
-                self._threads += 1
-            elif self._resting is not None:
-                self._resting.wake()
-                self._resting = None
-            elif not self._watched:
-                watches = self._watched = True
-        if begins:
-            self._begin()
-        elif watches and not self._started(self._watch):
-            self._watched = False
+        thread = watcher = None
+        try:
+            with self._lock:
+                if self._closed:
+                    raise RuntimeError("the pool is closed")
+                if self._idle:
+                    idle = self._idle.pop()
+                    idle.job = job
+                    idle.wake()
+                    return
+                self._jobs.append(job)
+                self._queued += 1
+                if len(self) < self._few:
+                    thread = _Sleeper()
+                    self._expected.add(thread)
+                elif self._resting is not None:
+                    self._resting.wake()
+                    self._resting = None
+                elif self._watcher is None:
+                    watcher = _Sleeper()
+                    self._watcher = watcher
+            if thread is not None:
+                self._begin(thread)
+            elif watcher is not None and not self._started(self._watch, watcher):
+                self._no_watcher(watcher)
+        except BaseException:
+            self._take_back(job, thread, watcher)
+            raise
 
-    def close(self, timeout: float) -> bool:
+    def close(self, timeout: float, asker: int | None = None) -> bool:
         """Take no more jobs, and wait up to `timeout` seconds for those at hand; whether all were done.
 
-        Those that no thread has begun by then are given up. Called by a job, it does not wait. May be called again.
+        Those that no thread has begun by then are given up. Called by a job, or for one, it does not wait: `asker` identifies
+        the thread that waits for this call, where that is another one. May be called again.
         """
         end = time.monotonic() + timeout
         with self._lock:
@@ -129,28 +142,31 @@ class ThreadPool:
             if self._resting is not None:
                 self._resting.wake()
                 self._resting = None
-            if threading.get_ident() not in self._mine:
-                while self._threads and (left := end - time.monotonic()) > 0:
+            if not self.has(threading.get_ident() if asker is None else asker):
+                while len(self) and (left := end - time.monotonic()) > 0:
                     self._over.wait(left)
             given_up = list(self._jobs)
             self._jobs.clear()
-            done = not self._threads
+            done = not len(self)
         for job in given_up:
             job.give_up()
         return done
 
     # -- beginning threads -------------------------------------------------------------------
-    def _begin(self) -> bool:
-        """Begin a thread that is counted already; False where none is to be had."""
-        if self._started(self._work):
+    def _begin(self, thread: _Sleeper) -> bool:
+        """Begin a thread that is expected; False where none is to be had. Without any, what waits fails."""
+        if self._started(self._work, thread):
             return True
-        given_up: list[Job] = []
+        failed: list[Job] = []
         with self._lock:
-            self._threads -= 1
-            if not self._threads:
-                given_up += self._jobs
+            if thread.begun:
+                return True
+            self._expected.discard(thread)
+            if not len(self):
+                failed += self._jobs
                 self._jobs.clear()
-        for job in given_up:
+                self._over.notify_all()
+        for job in failed:
             job.fail(
                 LimitReached(
                     "no thread can be had for what follows the yield of a middleware: the process or the machine has as "
@@ -160,41 +176,87 @@ class ThreadPool:
             )
         return False
 
-    def _started(self, target: Callable[[], None]) -> bool:
+    def _started(self, target: Callable[[_Sleeper], None], thread: _Sleeper) -> bool:
+        """Whether it was; False where there is no thread for it, or no memory. Raises what interrupts that."""
         self._begun += 1
         try:
-            threading.Thread(target=target, name=f"{self._name}-{self._begun}", daemon=True).start()
-        except RuntimeError as error:
-            logger.warning(
-                "no thread can be started for middleware, %d jobs wait: %s", len(self._jobs), error
-            )
+            threading.Thread(
+                target=target, args=(thread,), name=f"{self._name}-{self._begun}", daemon=True
+            ).start()
+        except Exception as error:
+            why = str(error) or type(error).__name__
+            logger.warning("no thread can be started for middleware, %d jobs wait: %s", len(self._jobs), why)
             return False
         return True
 
+    def _no_watcher(self, watcher: _Sleeper) -> None:
+        """It did not begin: the next job that finds no thread begins one."""
+        with self._lock:
+            if self._watcher is watcher and not watcher.begun:
+                self._watcher = None
+
+    def _take_back(self, job: Job, thread: _Sleeper | None, watcher: _Sleeper | None) -> None:
+        """A submit was interrupted: whoever called it is told so, and the job is theirs again unless it is under way."""
+        if watcher is not None:
+            self._no_watcher(watcher)
+        with self._lock:
+            if job in self._jobs:
+                self._jobs.remove(job)
+            if thread is not None:
+                self._expected.discard(thread)
+        self._see_to_what_waits()
+
+    def _see_to_what_waits(self) -> None:
+        """Begin a thread for jobs that counted on one that is gone."""
+        with self._lock:
+            if not self._jobs or len(self):
+                self._over.notify_all()
+                return
+            thread = _Sleeper()
+            self._expected.add(thread)
+        self._begin(thread)
+
     # -- the watcher's thread ----------------------------------------------------------------
-    def _watch(self) -> None:
-        me = _Sleeper()
-        while self._rest(me):
-            queued, done, cpu, at, idle_looks = (
-                self._queued,
-                self._done,
-                time.process_time(),
-                time.monotonic(),
-                0,
+    def _watch(self, me: _Sleeper) -> None:
+        with self._lock:
+            if self._watcher is not me:
+                return
+            me.begun = True
+        try:
+            while self._rest(me):
+                self._begin_more(me)
+        except BaseException:
+            with self._lock:
+                if self._resting is me:
+                    self._resting = None
+                self._watcher = None
+            logger.exception(
+                "the watcher of %s ended; the next job that finds no thread begins another", self._name
             )
-            while self._jobs:
-                me.sleep(LOOK)
-                now, cpu_now = time.monotonic(), time.process_time()
-                waiting = len(self._jobs) - (self._queued - queued)
-                idle_looks = 0 if self._done != done else idle_looks + 1
-                busy = (cpu_now - cpu) / max(now - at, 1e-9)
-                queued, done, cpu, at = self._queued, self._done, cpu_now, now
-                for _ in range(to_begin(waiting, self._threads, busy, idle_looks)):
-                    idle_looks = 0
-                    with self._lock:
-                        self._threads += 1
-                    if not self._begin():
-                        break
+
+    def _begin_more(self, me: _Sleeper) -> None:
+        """Look again and again, and begin threads, while jobs wait."""
+        queued, done, cpu, at, idle_looks = (
+            self._queued,
+            self._done,
+            time.process_time(),
+            time.monotonic(),
+            0,
+        )
+        while self._jobs:
+            me.sleep(LOOK)
+            now, cpu_now = time.monotonic(), time.process_time()
+            waiting = len(self._jobs) - (self._queued - queued)
+            idle_looks = 0 if self._done != done else idle_looks + 1
+            busy = (cpu_now - cpu) / max(now - at, 1e-9)
+            queued, done, cpu, at = self._queued, self._done, cpu_now, now
+            for _ in range(to_begin(waiting, len(self), busy, idle_looks)):
+                idle_looks = 0
+                thread = _Sleeper()
+                with self._lock:
+                    self._expected.add(thread)
+                if not self._begin(thread):
+                    break
 
     def _rest(self, me: _Sleeper) -> bool:
         """Sleep until jobs wait; False where the watcher is to end, as none have for long, or all is over."""
@@ -202,7 +264,7 @@ class ThreadPool:
             if not self._jobs and not self._closed:
                 self._resting = me
             elif not self._jobs:
-                self._watched = False
+                self._watcher = None
                 return False
             else:
                 return True
@@ -210,29 +272,35 @@ class ThreadPool:
             with self._lock:
                 if self._resting is me:
                     self._resting = None
-                    self._watched = False
+                    self._watcher = None
                     return False
             me.sleep()  # it was woken at that moment
         return True
 
     # -- the pool's threads ------------------------------------------------------------------
-    def _work(self) -> None:
-        me = _Sleeper()
+    def _work(self, me: _Sleeper) -> None:
         with self._lock:
+            if me not in self._expected:
+                return
             self._mine.add(threading.get_ident())
-        job = self._next(me)
-        while job is not None:
-            try:
-                job()
-            except BaseException as error:  # Also sys.exit(): it must not take the thread along.
-                job.fail(error)
-            self._done += 1
-            del job  # this thread may sleep for long
+            self._expected.discard(me)
+            me.begun = True
+        try:
             job = self._next(me)
-        with self._lock:
-            self._mine.discard(threading.get_ident())
-            self._threads -= 1
-            self._over.notify_all()
+            while job is not None:
+                try:
+                    job()
+                except BaseException as error:  # Also sys.exit(): it must not take the thread along.
+                    job.fail(error)
+                self._done += 1
+                del job  # this thread may sleep for long
+                job = self._next(me)
+        finally:
+            with self._lock:
+                if me in self._idle:
+                    self._idle.remove(me)
+                self._mine.discard(threading.get_ident())
+            self._see_to_what_waits()
 
     def _next(self, me: _Sleeper) -> Job | None:
         """The next job; None where this thread is to end."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from actors.thread_pool import BUSY, ThreadPool, to_begin
+from actors.thread_pool import BUSY, FEW, ThreadPool, to_begin
 from storage import LimitReached
 from tests.helpers import PATIENCE, wait_until
 
@@ -114,22 +115,115 @@ def test_what_a_job_dies_of_is_its_own(pool: ThreadPool, error: type[BaseExcepti
 
 
 # -- without threads ---------------------------------------------------------------------------
-def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+ERRORS = pytest.mark.parametrize(
+    "error",
+    [RuntimeError("can't start new thread"), MemoryError(), OSError(11, "no more processes")],
+    ids=repr,
+)
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+
+def no_thread(monkeypatch: pytest.MonkeyPatch, error: BaseException, begun: bool = False) -> None:
+    """Have no thread begin, or one begin and nobody know."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
 
 
-def test_without_any_thread_a_job_fails_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = ThreadPool("test-pool")
+@ERRORS
+def test_without_any_thread_a_job_fails_and_says_why(
+    pool: ThreadPool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     with monkeypatch.context() as patched:
-        no_thread(patched)
-        jobs = submitted(pool, [lambda: None] * 3)
-    assert [type(job.error) for job in jobs] == [LimitReached] * 3
+        no_thread(patched, error)
+        jobs = submitted(pool, [lambda: None] * 3 * FEW)
+    assert [type(job.error) for job in jobs] == [LimitReached] * 3 * FEW
     assert "ulimit" in str(jobs[0].error)
-    assert done(submitted(pool, [lambda: None]))
+    assert not len(pool)
+    barrier = threading.Barrier(3 * FEW)
+    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * FEW))
+
+
+@ERRORS
+def test_a_watcher_that_can_not_be_had_is_begun_for_the_next_job(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    pool = ThreadPool("test-pool", few=1)
+    barrier = threading.Barrier(3)
+    jobs = submitted(pool, [lambda: barrier.wait(PATIENCE)])
+    wait_until(lambda: not pool._jobs)
+    with monkeypatch.context() as patched:
+        no_thread(patched, error)
+        jobs += submitted(pool, [lambda: barrier.wait(PATIENCE)])
+    jobs += submitted(pool, [lambda: barrier.wait(PATIENCE)])
+    assert done(jobs)
     assert pool.close(PATIENCE)
+
+
+def test_a_watcher_that_dies_is_followed_by_another(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = ThreadPool("test-pool", few=1)
+    barrier = threading.Barrier(3)
+    with monkeypatch.context() as patched:
+        patched.setattr("actors.thread_pool.to_begin", lambda *_seen: 1 // 0)
+        jobs = submitted(pool, [lambda: barrier.wait(PATIENCE)] * 2)
+        wait_until(lambda: "the watcher of test-pool ended" in caplog.text)
+    jobs += submitted(pool, [lambda: barrier.wait(PATIENCE)])
+    assert done(jobs)
+    assert pool.close(PATIENCE)
+
+
+@pytest.mark.parametrize("few", [1, FEW])
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupt_while_a_thread_is_begun_is_the_submitters_and_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch, few: int, begun: bool
+) -> None:
+    pool = ThreadPool("test-pool", few=few)
+    gate = threading.Event()
+    hanging = submitted(pool, [lambda: gate.wait(PATIENCE)])
+    wait_until(lambda: not pool._jobs)
+    with monkeypatch.context() as patched:
+        no_thread(patched, KeyboardInterrupt(), begun)
+        for _ in range(3 * FEW):
+            with suppress(KeyboardInterrupt):
+                pool.submit(Job(lambda: None))
+    barrier = threading.Barrier(3 * FEW)
+    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * FEW))
+    gate.set()
+    assert done(hanging)
+    assert pool.close(PATIENCE)
+    assert not len(pool)
+
+
+def test_who_counts_on_a_thread_whose_beginning_is_interrupted_gets_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ThreadPool("test-pool", few=1)
+    others: list[Job] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if not others:
+            with monkeypatch.context() as patched:
+                # It waits for the one that is being begun.
+                patched.setattr(threading.Thread, "start", start)
+                others.extend(submitted(pool, [lambda: None]))
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr("actors.thread_pool.to_begin", lambda *_seen: 0)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    mine = Job(lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(mine)
+    assert done(others)
+    assert pool.close(PATIENCE)
+    assert not mine.over.is_set()
 
 
 def test_without_a_further_thread_a_job_waits_for_one_that_is_there(
@@ -138,7 +232,7 @@ def test_without_a_further_thread_a_job_waits_for_one_that_is_there(
     gate = threading.Event()
     hanging = submitted(pool, [lambda: gate.wait(PATIENCE)])
     with monkeypatch.context() as patched:
-        no_thread(patched)
+        no_thread(patched, MemoryError())
         jobs = submitted(pool, [lambda: None] * 10)
         gate.set()
         assert done([*hanging, *jobs])
@@ -164,7 +258,7 @@ def test_a_closing_gives_up_what_no_thread_has_begun(monkeypatch: pytest.MonkeyP
     gate = threading.Event()
     hanging = submitted(pool, [lambda: gate.wait(PATIENCE)])
     with monkeypatch.context() as patched:
-        no_thread(patched)
+        no_thread(patched, RuntimeError("can't start new thread"))
         jobs = submitted(pool, [lambda: None] * 3)
         assert not pool.close(0)
     assert [job.given_up for job in jobs] == [True] * 3

@@ -21,6 +21,9 @@ __all__ = ["Turnstile"]
 PATIENCE = 10.0
 """Seconds that a reader waits at most."""
 
+LOOK_AGAIN = 0.5
+"""Seconds after which a waiter looks for itself: another one may have been interrupted when it had come through."""
+
 T = TypeVar("T")
 
 
@@ -29,12 +32,14 @@ class Turnstile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held while anything is waited for
+        self._turn: threading.Lock | None = None
+        """The turn of the reader that has it, locked until its end. Whose it is tells who has it, also when interrupted."""
 
     def before_batch(self) -> None:
         """Wait for readers whose turn it is."""
-        with self._lock:
-            pass
+        while (turn := self._turn) is not None:
+            _await(turn, LOOK_AGAIN)
 
     def take(self, attempt: Callable[[ModelStore | None], T], end: float = math.inf) -> T:
         """What `attempt` returns once it does not raise TryAgain; it is told the store that was waited for.
@@ -53,8 +58,13 @@ class Turnstile:
                 waited = self._awaited(busy, end)
 
     def _in_turn(self, attempt: Callable[[ModelStore | None], T], waited: ModelStore, end: float) -> T:
-        """Raises TryAgain where it takes many batches until there is something to be read."""
-        with self._lock:
+        """Raises TryAgain where it takes many batches until there is something to be read, StorageError after `end`."""
+        mine = threading.Lock()
+        mine.acquire()
+        try:
+            while not self._takes(mine):
+                if (turn := self._turn) is not None:
+                    _await(turn, min(self._left(end), LOOK_AGAIN))
             while True:
                 try:
                     return attempt(waited)
@@ -62,10 +72,30 @@ class Turnstile:
                     if busy.refilling:
                         raise
                     waited = self._awaited(busy, end)
+        finally:
+            if self._turn is mine:
+                self._turn = None
+            mine.release()
+
+    def _takes(self, mine: threading.Lock) -> bool:
+        with self._lock:
+            if self._turn is None:
+                self._turn = mine
+            return self._turn is mine
 
     def _awaited(self, busy: TryAgain, end: float) -> ModelStore:
+        busy.store.await_readable(self._left(end))
+        return busy.store
+
+    def _left(self, end: float) -> float:
+        """The seconds until `end`. Raises StorageError after it."""
         left = end - time.monotonic()
         if left < 0:
             raise StorageError(f"{self._path} could not be read at one moment in time; try again")
-        busy.store.await_readable(left)
-        return busy.store
+        return left
+
+
+def _await(turn: threading.Lock, seconds: float) -> None:
+    """Wait for the end of another's turn. Interrupted in between, it keeps the next waiter only until that looks again."""
+    if turn.acquire(timeout=seconds):
+        turn.release()

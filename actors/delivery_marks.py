@@ -4,6 +4,9 @@ A delivery that ends its process, since it takes too much memory or crashes in a
 would come again at every start. So a file beside the log is mapped, and each delivery is written into a slot of it before
 it is handed out: a process that dies leaves it to the system's cache, so nothing is written to the disk for that. After a
 crash of the machine the file may be an older one; then an attempt is not counted. Any thread.
+
+Written with a system call, the file could be cut off by others while it is in use; but each call lets go of the interpreter,
+and a delivery would take a third longer.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from operator import itemgetter
 from pathlib import Path
 
+from storage.errors import StorageError
 from storage.taken import Descriptor
 
 __all__ = ["CLOSED", "MARKS_FILE", "SLOT", "DeliveryMarks", "Item", "Left", "owner_of"]
@@ -39,6 +43,8 @@ CLOSED = (ValueError, TypeError)
 NOTHING = (bytes(8), 0, 0, 0)
 FIRST = 2 * SLOT.size
 BYTES = FIRST + SLOTS * SLOT.size
+OPEN_AGAIN = 30.0
+"""Seconds until a file that could not be used is tried again."""
 
 Item = tuple[int, int]
 Left = dict[Item, tuple[int, int]]
@@ -51,93 +57,147 @@ def owner_of(kind: str, name: str) -> bytes:
 
 
 class DeliveryMarks:
-    """Of one open store. A file that can't be had is told in the log, and nothing is noted then."""
+    """Of one open store. Where the file can't be had nothing is noted, which the log and `problems` tell."""
 
-    def __init__(self, path: Path, in_place: Callable[[], bool]) -> None:
-        """`path` is the store's directory; nothing is touched yet. `in_place()` tells whether it still is that."""
+    def __init__(
+        self, path: Path, in_place: Callable[[], bool], owners: Callable[[], Collection[bytes]]
+    ) -> None:
+        """`path` is the store's directory; nothing is touched yet. `in_place()` tells whether it still is that.
+
+        `owners()` gives those that the store has: what others had out is of no use to anybody.
+        """
         self._path = path / MARKS_FILE
         self._in_place = in_place
+        self._owners = owners
         self._lock = threading.Lock()
-        self._map: mmap.mmap | None = None
+        self.map: mmap.mmap | None = None
+        """The mapped file, None where there is none (yet). Writing into it raises `CLOSED` once the marks are closed."""
         self._over = False
+        self._open_at = 0.0
+        self._trouble: str | None = None
+        self._short = False
         self._free: list[int] = []
         self._left: dict[bytes, Left] = {}
+        self._found: dict[bytes, dict[bytes, int]] = {}
 
     # -- slots --------------------------------------------------------------------------------
-    def slot(self) -> tuple[mmap.mmap | bytearray, int]:
-        """A slot for one delivery after another: `pack_into` of `SLOT` writes it, at this place.
+    def note(self, owner: bytes, first: int, second: int, attempt: int) -> int:
+        """A delivery is about to be handed out: write that into a free slot. Returns it, 0 where it could not be noted.
 
-        Where there is none it is 0, which nobody reads. Writing raises `CLOSED` once the marks are closed.
+        Until it is given back it may be written over in `map`.
         """
         with self._lock:
-            if self._map is None and not self._over:
+            if self.map is None:
                 self._open(create=True)
-            return self.at_hand(), self._free.pop() if self._free and self._map is not None else 0
-
-    def at_hand(self) -> mmap.mmap | bytearray:
-        """The mapped file, or one slot that nobody reads."""
-        return bytearray(SLOT.size) if self._map is None else self._map
-
-    def clear(self, slot: int) -> None:
-        """What the slot has is not out any more."""
-        # It may be closed in this moment.
-        with suppress(*CLOSED):
-            if slot and self._map is not None:
-                SLOT.pack_into(self._map, slot, *NOTHING)
+            if self.map is None:
+                return 0
+            self._short = not self._free
+            if self._short:
+                return 0
+            slot = self._free.pop()
+            SLOT.pack_into(self.map, slot, owner, first, second, attempt)
+            return slot
 
     def give_back(self, slots: Iterable[int]) -> None:
-        """Clear slots, and let others have them."""
-        for slot in slots:
-            if slot:
-                self.clear(slot)
-                with self._lock:
+        """What these slots have is not out any more: clear them, and let others have them."""
+        with self._lock:
+            for slot in slots:
+                if slot:
+                    self._clear(slot)
                     self._free.append(slot)
+                    self._short = False
+
+    def _clear(self, slot: int) -> None:
+        if self.map is not None:
+            SLOT.pack_into(self.map, slot, *NOTHING)
+
+    # -- asking -------------------------------------------------------------------------------
+    def problems(self) -> list[str]:
+        """A sentence for each thing that keeps deliveries from being noted; never waits."""
+        if self._trouble is not None:
+            return [
+                f"{self._path} can't be used ({self._trouble}), so a delivery or an effect that ends the process is not "
+                "counted: have room for it, or remove it while the system is closed; it is tried again"
+            ]
+        if self._short:
+            return [
+                f"{len(self._slots_taken())} deliveries and effects are out, and more than that can't be noted in "
+                f"{self._path}: one beyond that ends the process uncounted; answer some, or open consumers with a smaller in_flight="
+            ]
+        return []
+
+    def _slots_taken(self) -> set[int]:
+        return {*range(FIRST, BYTES, SLOT.size)}.difference(self._free)
 
     # -- what was left ------------------------------------------------------------------------
     def left(self, owner: bytes) -> Left:
         """What the last process had out for this owner when it died. Who takes something out of it has its slot from then on."""
         with self._lock:
-            if self._map is None and not self._over and self._path.exists():
+            if self.map is None and self._path.exists():
                 self._open(create=False)
             return self._left.setdefault(owner, {})
 
+    def found(self, owner: bytes) -> dict[bytes, int]:
+        """The slots of what an owner's actor found of that, by its own keys, until it gives them back; outlives the actor."""
+        return self._found.setdefault(owner, {})
+
     # -- the file -----------------------------------------------------------------------------
     def _open(self, create: bool) -> None:
+        if self._over or time.monotonic() < self._open_at:
+            return
         try:
             if not self._in_place():
                 raise FileNotFoundError(errno.ENOENT, "the store's directory is not where it was opened")
             with Descriptor(self._path, os.O_RDWR | (os.O_CREAT if create else 0)) as number:
                 # On a full disk a hole that is filled through the map would end the process.
                 os.posix_fallocate(number, 0, BYTES)
-                self._map = mmap.mmap(number, BYTES)
-        except OSError as error:
-            self._over = True
+                marks = mmap.mmap(number, BYTES)
+            self._read(marks)
+        except (OSError, StorageError) as error:
+            self._open_at = time.monotonic() + OPEN_AGAIN
+            self._fail(error)
+            return
+        self.map, self._trouble = marks, None
+
+    def _fail(self, error: Exception) -> None:
+        if self._trouble != str(error):
+            self._trouble = str(error)
             logger.warning(
                 "%s can't be used (%s): deliveries that end the process are not counted", self._path, error
             )
-            return
-        self._read(self._map)
 
     def _read(self, marks: mmap.mmap) -> None:
         if marks[SLOT.size : FIRST] != MAGIC:
             marks[:] = bytes(SLOT.size) + MAGIC + bytes(BYTES - FIRST)
+        known: Collection[bytes] | None = None
+        free: list[int] = []
+        found: dict[bytes, Left] = {}
         for slot in range(BYTES - SLOT.size, FIRST - 1, -SLOT.size):
             owner, first, second, attempt = SLOT.unpack_from(marks, slot)
             if not attempt:
-                self._free.append(slot)
+                free.append(slot)
                 continue
-            left = self._left.setdefault(owner, {})
+            if known is None:
+                known = self._owners()
+            if owner not in known:
+                SLOT.pack_into(marks, slot, *NOTHING)
+                free.append(slot)
+                continue
+            left = found.setdefault(owner, {})
             other = left.get((first, second), (0, 0))
             older, left[first, second] = sorted((other, (slot, attempt)), key=itemgetter(1))
             if older[0]:
                 SLOT.pack_into(marks, older[0], *NOTHING)
-                self._free.append(older[0])
+                free.append(older[0])
+        self._free = free
+        for owner, left in found.items():
+            self._left.setdefault(owner, {}).update(left)
 
     def close(self) -> None:
         """An orderly end: what is still out does not count, what was left and nobody took stays noted."""
         with self._lock:
             self._over = True
-            marks, self._map = self._map, None
+            marks, self.map = self.map, None
             if marks is None:
                 return
             kept = {slot for left in self._left.values() for slot, _ in left.values()}

@@ -40,6 +40,7 @@ def report(runtime: Runtime) -> Health:
         *_lagging(runtime, replicas, running),
         *_process_problems(runtime, processes),
         *runtime.consumers.problems(),
+        *runtime.marks.problems(),
     )
     return Health(
         "ok" if not problems else "degraded",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from actors.cast import children_of
 from actors.definition.specs import CompiledDomain
-from actors.delivery_marks import MARKS_FILE, DeliveryMarks
+from actors.delivery_marks import MARKS_FILE, DeliveryMarks, owner_of
 from actors.domain import Domain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
@@ -120,7 +120,7 @@ class Runtime:
             self.calls,
             self.progress,
         )
-        self.marks = DeliveryMarks(log.path, lambda: not log.moved())
+        self.marks = DeliveryMarks(log.path, lambda: not log.moved(), self._mark_owners)
         self.consumers = Consumers(log, self.progress, self.writes, self.calls, self.marks)
         self.processes = Processes(
             domain, log, self.writes, self.progress, self.calls, settings.busy_limit, self.marks
@@ -252,6 +252,13 @@ class Runtime:
         self.views.expire(-1.0)
         self._closing_files = True
         self._stopped = True
+
+    def _mark_owners(self) -> set[bytes]:
+        """Whose deliveries may be out: the consumers of the store, and the process managers of the domain."""
+        return {
+            *(owner_of("consumer", name) for name in self.consumers.names()),
+            *(owner_of("process manager", name) for name in self.domain.processes),
+        }
 
     def _replica_exited(self, name: str, error: BaseException | None) -> None:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""

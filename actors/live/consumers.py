@@ -192,10 +192,11 @@ class Consumers:
             self._require_open()
             group = self._find(name, Policy())
             if group is None:
-                raise UnknownName("consumer", name, self._names())
+                raise UnknownName("consumer", name, self.names())
             return group
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Those of the store. Takes no lock."""
         return names_of(key for key, _ in self._log.notes(PREFIX))
 
     def status(self) -> list[ConsumerStatus]:
@@ -203,7 +204,7 @@ class Consumers:
         with self._lock:
             groups = dict(self._groups)
         found = []
-        for name in self._names():
+        for name in self.names():
             group = groups.get(name)
             if group is not None:
                 state: GroupState | ConsumerGroup = group

@@ -169,6 +169,7 @@ class ConsumerGroup:
         with self._lock:
             self._members.discard(consumer)
             self._window.release(holder)
+            self._out.idle()
         self.wake()
 
     def set_policy(self, policy: Policy) -> None:
@@ -298,7 +299,7 @@ class ConsumerGroup:
         """Store nothing from now on; done once no write is under way any more."""
         with self._lock:
             self.closed = True
-            self._out.close()
+            self._window.forget_noted()
             self._window.changes += 1
             number = self._window.changes
         self.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from actors.delivery_marks import CLOSED, SLOT, DeliveryMarks, owner_of
@@ -15,21 +16,21 @@ _write = SLOT.pack_into
 class Out:
     """Of one group, from its opening on.
 
-    A slot whose delivery was acknowledged is written over by the next delivery, or cleared once there is none: that is one
-    write for each. An event counts as left only while it is open, so an older mark of one that is settled says nothing.
+    A slot whose delivery was acknowledged is written over by the next delivery, or given back once there is none: that is
+    one write for each. An event counts as left only while it is open, so an older mark of one that is settled says nothing.
     """
 
-    __slots__ = ("_clean", "_map", "_marks", "_owner", "left", "used")
+    __slots__ = ("_closed", "_map", "_marks", "_owner", "left", "used")
 
     def __init__(self, marks: DeliveryMarks, name: str) -> None:
         self._marks = marks
         self._owner = owner_of("consumer", name)
         self.left = marks.left(self._owner)
         """What a process that died had out and nobody has loaded yet."""
-        self._map: Any = marks.at_hand()
+        self._closed = False
+        self._map: Any = None
         self.used: list[int] = []
         """Slots whose deliveries were acknowledged. Whoever acknowledges one adds its slot."""
-        self._clean: list[int] = []
 
     def found(self, entry: Entry) -> bool:
         """An entry was loaded: if it was out when the process ended, that was an attempt."""
@@ -37,6 +38,7 @@ class Out:
         left = self.left.pop((recorded.position, recorded.time_us), None)
         if left is not None:
             entry.slot, attempts = left
+            self._map = self._marks.map
             entry.attempts = max(entry.attempts, attempts)
             entry.ended = True
         return left is not None
@@ -48,36 +50,35 @@ class Out:
 
     def hand_out(self, entry: Entry) -> None:
         """An entry is about to be delivered."""
-        slot = entry.slot = entry.slot or (self.used.pop() if self.used else self._slot())
+        slot = entry.slot or (self.used.pop() if self.used else 0)
         recorded = entry.recorded
-        try:
-            _write(self._map, slot, self._owner, recorded.position, recorded.time_us, entry.attempts)
-        except CLOSED:
-            self._map = bytearray(SLOT.size)  # The system was closed in this moment.
-
-    def _slot(self) -> int:
-        if self._clean:
-            return self._clean.pop()
-        self._map, slot = self._marks.slot()
-        return slot
+        if slot:
+            try:
+                _write(self._map, slot, self._owner, recorded.position, recorded.time_us, entry.attempts)
+            except CLOSED:
+                slot = 0  # The system was closed in this moment.
+        elif not self._closed:
+            slot = self._marks.note(self._owner, recorded.position, recorded.time_us, entry.attempts)
+            self._map = self._marks.map
+        entry.slot = slot
 
     def taken_back(self, entry: Entry) -> None:
         """It is not out any more, and may be again."""
         if entry.slot:
-            self._marks.clear(entry.slot)
-            self._clean.append(entry.slot)
+            self._marks.give_back([entry.slot])
             entry.slot = 0
 
     def idle(self) -> None:
-        """There is nothing to deliver."""
-        for slot in self.used:
-            self._marks.clear(slot)
-        self._clean += self.used
-        self.used.clear()
+        """There is nothing to deliver, or nobody to deliver to."""
+        if self.used:
+            self._marks.give_back(self.used)
+            self.used.clear()
 
-    def close(self) -> None:
-        """The group is forgotten."""
-        self._marks.give_back([*self.used, *self._clean, *(slot for slot, _ in self.left.values())])
-        self.used.clear()
-        self._clean.clear()
+    def close(self, entries: Iterable[Entry]) -> None:
+        """The group is forgotten, and so are these, which it has in hand: nothing of it is noted from now on."""
+        self._closed = True
+        for entry in entries:
+            self.taken_back(entry)
+        self.idle()
+        self._marks.give_back([slot for slot, _ in self.left.values()])
         self.left.clear()

@@ -236,6 +236,11 @@ class Window:
                 entry.due = None
                 heapq.heappush(self._ready, position)
 
+    def forget_noted(self) -> None:
+        """Nothing that is in hand, or was when the last process died, is noted any more, now and later."""
+        if self._noted is not None:
+            self._noted.close(self._entries.values())
+
     def _delivered(self, position: int, token: int) -> Entry | None:
         entry = self._entries.get(position)
         return entry if entry is not None and entry.out and entry.token == token else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 
-from actors.delivery_marks import CLOSED, SLOT, DeliveryMarks, Item, owner_of
+from actors.delivery_marks import DeliveryMarks, Item, owner_of
 from actors.process.notes import OutboxEntry
 
 __all__ = ["OutEffects"]
@@ -19,14 +19,12 @@ class OutEffects:
         self._marks = marks
         self._owner = owner_of("process manager", manager)
         self._left = marks.left(self._owner)
-        self._slots: dict[bytes, int] = {}
+        self._slots = marks.found(self._owner)
 
     @contextmanager
     def out(self, entry: OutboxEntry, attempt: int) -> Iterator[None]:
         """An effect is delivered, for the time of the block."""
-        marks, slot = self._marks.slot()
-        with suppress(*CLOSED):  # It was closed in this moment.
-            SLOT.pack_into(marks, slot, self._owner, *_item(entry), attempt)
+        slot = self._marks.note(self._owner, *_item(entry), attempt)
         try:
             yield
         finally:

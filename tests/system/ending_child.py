@@ -1,6 +1,6 @@
 """A program with deliveries that end its process. Run as `python -m tests.system.ending_child STORE HOW MOST`.
 
-It prints each delivery with its attempt before it handles it. HOW is callback, iterator, async or effect.
+It prints each delivery with its attempt before it handles it. HOW is callback, iterator, async, deleted or effect.
 """
 
 from __future__ import annotations
@@ -95,6 +95,17 @@ def called(system: System, most: int) -> None:
         labels.wait(20)
 
 
+def deleted(system: System, most: int) -> None:
+    """The name is deleted while its second delivery is out, and made anew."""
+    for attempt in (1, 2):
+        [delivery] = [next(system.consumer("labels", max_deliveries=most))]
+        print(delivery.event.parcel, delivery.attempt, flush=True)
+        if attempt == 1:
+            delivery.nak()
+    system.delete_consumer("labels")
+    one_by_one(system, most)
+
+
 def main(store: str, how: str, most: int) -> None:
     if how == "effect":
         with_effects(most)
@@ -107,6 +118,8 @@ def main(store: str, how: str, most: int) -> None:
             one_by_one(system, most)
         elif how == "async":
             asyncio.run(asynchronously(system, most))
+        elif how == "deleted":
+            deleted(system, most)
         else:
             system.wait_processes()
 

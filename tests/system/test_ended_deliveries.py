@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +15,11 @@ import pytest
 
 from actors import System
 from actors.delivery_marks import BYTES, CLOSED, FIRST, MARKS_FILE, SLOT, DeliveryMarks, owner_of
+from actors.live.entries import Entry
+from actors.live.out import Out
+from actors.process.notes import OutboxEntry
+from actors.process.out_effects import OutEffects
+from storage import RecordedEvent
 from tests.helpers import PATIENCE
 from tests.system import ending_child
 from tests.system.depot import Increment, depot
@@ -133,6 +140,63 @@ def test_a_consumer_that_is_deleted_leaves_nothing_to_one_of_its_name(store_path
         assert next(system.consumer("labels")).attempt == 1
 
 
+@pytest.mark.parametrize("close_first", [False, True])
+def test_a_consumer_that_is_deleted_or_closed_gives_all_slots_back(
+    store_path: Path, close_first: bool
+) -> None:
+    with System.open(store_path, depot, replicas=1) as system:
+        for number in range(8):
+            system.execute(Increment(f"n{number}"))
+        for _ in range(2):
+            consumer = system.consumer("mailer", timeout=0)
+            found = [next(consumer) for _ in range(5)]
+            assert found[0].ack()
+            found[1].nak()
+            assert len(noted(store_path)) >= 3
+            if close_first:
+                consumer.close()
+                assert noted(store_path) == []
+                assert system._runtime.marks._slots_taken() == set()
+            system.delete_consumer("mailer")
+            assert noted(store_path) == []
+            assert system._runtime.marks._slots_taken() == set()
+            # Whoever had something out answers, or goes, afterwards.
+            found[2].ack()
+            found[3].nak()
+            consumer.close()
+            assert noted(store_path) == []
+            assert system._runtime.marks._slots_taken() == set()
+
+
+def test_what_a_deleted_consumer_had_out_is_not_counted_for_one_of_its_name(store_path: Path) -> None:
+    assert run(store_path, "deleted") == ["bad 1", "bad 2", "bad 1"]
+    assert run(store_path, "iterator")[:1] == ["bad 2"]
+
+
+def test_a_delivery_in_the_moment_of_the_deletion_is_not_noted(tmp_path: Path) -> None:
+    out = Out(marks_at(tmp_path, owners=()), "mailer")
+    entries = [
+        Entry(RecordedEvent(number, "a", 1, None, "Happened", 0, "id"), 1, False) for number in (1, 2, 3)
+    ]
+    for entry in entries[:2]:
+        out.hand_out(entry)
+    assert len(noted(tmp_path)) == 2
+    out.close(entries[:2])
+    for entry in entries:
+        out.hand_out(entry)
+    assert noted(tmp_path) == []
+
+
+def test_an_outbox_that_dies_after_it_found_what_was_out_loses_no_slot(tmp_path: Path) -> None:
+    entry = OutboxEntry("e", "a", "tell", None, 0, None)
+    owner = owner_of("process manager", "worker")
+    with OutEffects(marks_at(tmp_path, owners=(owner,)), "worker").out(entry, 2):
+        marks = marks_at(tmp_path, owners=(owner,))
+        assert OutEffects(marks, "worker").found(b"key", entry) == 2
+        OutEffects(marks, "worker").counted([b"key"])
+        assert marks._slots_taken() == set()
+
+
 @pytest.mark.parametrize("there", ["a directory", "another file", "an empty file"])
 def test_a_file_that_is_of_no_use_keeps_nothing_from_being_delivered(
     store_path: Path, there: str, caplog: pytest.LogCaptureFixture
@@ -151,6 +215,8 @@ def test_a_file_that_is_of_no_use_keeps_nothing_from_being_delivered(
         delivery = next(system.consumer("mailer"))
         assert delivery.attempt == 1
         assert delivery.ack(wait=True)
+        told = [one for one in system.health().problems if "can't be used" in one]
+        assert len(told) == (there == "a directory")
     assert ("can't be used" in caplog.text) == (there == "a directory")
 
 
@@ -158,14 +224,19 @@ def test_a_file_that_is_of_no_use_keeps_nothing_from_being_delivered(
 OWNER, OTHER = owner_of("consumer", "a"), owner_of("consumer", "b")
 
 
-def marks_at(path: Path, in_place: bool = True) -> DeliveryMarks:
-    return DeliveryMarks(path, lambda: in_place)
+def marks_at(path: Path, in_place: bool = True, owners: tuple[bytes, ...] = (OWNER, OTHER)) -> DeliveryMarks:
+    return DeliveryMarks(path, lambda: in_place, lambda: owners)
 
 
 def write(marks: DeliveryMarks, owner: bytes, item: tuple[int, int], attempt: int) -> int:
-    memory, slot = marks.slot()
-    SLOT.pack_into(memory, slot, owner, *item, attempt)
-    return slot
+    return marks.note(owner, *item, attempt)
+
+
+def noted(path: Path) -> list[tuple[bytes, int, int, int]]:
+    """What the file has."""
+    data = (path / MARKS_FILE).read_bytes()
+    found = [SLOT.unpack_from(data, slot) for slot in range(FIRST, len(data) - SLOT.size + 1, SLOT.size)]
+    return sorted(one for one in found if one[3])
 
 
 def test_what_was_out_when_a_process_died_is_told_to_its_owner(tmp_path: Path) -> None:
@@ -197,26 +268,69 @@ def test_of_two_marks_of_one_delivery_the_later_attempt_counts(tmp_path: Path) -
         marks.close()
 
 
-def test_more_than_can_be_noted_are_delivered_without(tmp_path: Path) -> None:
+def test_more_than_can_be_noted_are_delivered_without_and_told_of(tmp_path: Path) -> None:
     marks = marks_at(tmp_path)
-    slots = [marks.slot()[1] for _ in range((BYTES - FIRST) // SLOT.size)]
+    slots = [write(marks, OWNER, (number, 0), 1) for number in range((BYTES - FIRST) // SLOT.size)]
     assert len(set(slots)) == len(slots)
+    assert marks.problems() == []
     assert write(marks, OWNER, (1, 2), 1) == 0
+    [problem] = marks.problems()
+    assert problem.startswith("4096 deliveries and effects are out, and more than that can't be noted")
     marks.give_back([0, slots[0]])
-    assert marks.slot()[1] == slots[0]
-    again = marks_at(tmp_path)
-    assert again.left(OWNER) == {}
+    assert marks.problems() == []
+    assert write(marks, OWNER, (1, 2), 1) == slots[0]
 
 
 def test_nothing_is_written_after_the_end_or_into_a_directory_that_was_moved(tmp_path: Path) -> None:
     marks = marks_at(tmp_path)
-    memory, slot = marks.slot()
+    slot, memory = write(marks, OWNER, (1, 2), 1), marks.map
     marks.close()
     with pytest.raises(CLOSED):
         SLOT.pack_into(memory, slot, OWNER, 1, 2, 3)
-    marks.clear(slot)
-    assert marks.slot()[1] == 0
+    marks.give_back([slot])
+    assert write(marks, OWNER, (1, 2), 3) == 0
+    assert noted(tmp_path) == []
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    assert marks_at(elsewhere, in_place=False).slot()[1] == 0
+    assert write(marks_at(elsewhere, in_place=False), OWNER, (1, 2), 1) == 0
     assert list(elsewhere.iterdir()) == []
+
+
+def test_marks_whose_owner_is_not_in_the_store_any_more_are_freed(tmp_path: Path) -> None:
+    died = marks_at(tmp_path)
+    for number in range(100):
+        write(died, OTHER, (number, 0), 1)
+    write(died, OWNER, (1, 2), 2)
+    marks = marks_at(tmp_path, owners=(OWNER,))
+    assert [attempt for _, attempt in marks.left(OWNER).values()] == [2]
+    assert noted(tmp_path) == [(OWNER, 1, 2, 2)]
+    slots = [write(marks, OWNER, (number, 1), 1) for number in range(4095)]
+    assert 0 not in slots
+    assert marks.problems() == []
+
+
+def test_garbage_in_the_file_takes_no_room(tmp_path: Path) -> None:
+    write(marks_at(tmp_path), OWNER, (1, 2), 1)
+    with (tmp_path / MARKS_FILE).open("r+b") as file:
+        file.seek(FIRST)
+        file.write(b"\xa5" * (BYTES - FIRST))
+    marks = marks_at(tmp_path)
+    assert marks.left(OWNER) == {}
+    assert noted(tmp_path) == []
+    assert write(marks, OWNER, (1, 2), 1)
+
+
+def test_a_file_that_can_t_be_had_is_told_of_and_tried_again(tmp_path: Path, monkeypatch: Patch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("actors.delivery_marks.OPEN_AGAIN", 0.0)
+    marks = marks_at(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        assert write(marks, OWNER, (1, 2), 1) == 0
+    [problem] = marks.problems()
+    assert "No space left on device" in problem
+    assert "is not counted" in problem
+    assert write(marks, OWNER, (1, 2), 1)
+    assert marks.problems() == []

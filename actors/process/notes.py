@@ -8,7 +8,8 @@ be handled; `past/POSITION STEP NUMBER` what was handled beside events, for when
 event by its position alone. `outbox/NAME/due/STEP NUMBER` is an effect to deliver, `outbox/NAME/parked/...` one given
 up, `outbox/NAME/tried/...` how often one failed, `outbox/NAME/behind/LENGTH KEY STEP NUMBER` one that waits since an
 effect of its instance before it is parked. `heard/LENGTH KEY PAST` tells which notes of the past an instance has,
-`checkpoint/KEY` where its state stands for those that are gone, `fired/ID` that a timer among these fired. Numbers
+`checkpoint/KEY` where its state stands for those that are gone, `fired/ID` that a timer among these fired, which the
+checkpoint lists. Numbers
 are big-endian, so that they sort.
 """
 

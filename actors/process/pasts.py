@@ -19,6 +19,8 @@ __all__ = ["INDEXED", "Pasts", "index_pasts"]
 
 HEARD = 1_000
 """What an instance may have heard until its state takes the place of that."""
+FIRED = 1_000
+"""Of how many timers, the last of an instance, it stays known that they fired: with another key they are not set again."""
 CACHED = 10_000
 """Instances whose checkpoints are in memory."""
 OF_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
@@ -36,18 +38,20 @@ class Pasts:
         self._values = values
         self._notes = notes
         self._heard: dict[str, dict[bytes, bytes]] = {}
+        self._fired: dict[str, list[bytes]] = {}
         self._checkpoints: dict[str, Order | None] = {}
         self._count = 0
 
     @property
     def known(self) -> int:
         """How much is in memory, about."""
-        return self._count + len(self._heard)
+        return self._count + len(self._heard) + len(self._fired)
 
     def forget(self, key: str | None = None) -> None:
         """Let go of what is in memory, of one instance or of all; no step that changes it is in flight."""
         if key is None:
             self._heard.clear()
+            self._fired.clear()
             self._count = 0
         else:
             self._count -= len(self._heard.pop(key, ()))
@@ -75,6 +79,8 @@ class Pasts:
     def prune(self, plan: Plan, key: str, order: Order, state: bytes | None) -> None:
         """Have the state that an instance has after this place, None for none, stand for all that it heard up to there."""
         heard = self.heard(key)
+        known = self._fired_of(key)
+        before, listed = len(known), set(known)
         gone = [end for end in heard if Order.of_past(end) <= order]
         for end in gone:
             fired = heard.pop(end)
@@ -82,10 +88,23 @@ class Pasts:
             plan.notes[self._keys.heard_by(key) + end] = None
             if fired:
                 plan.notes[self._keys.fired_at(fired)] = b""
-        plan.notes[self._keys.checkpoint(key)] = self._values.pack_checkpoint(order, state)
-        self._count -= len(gone)
+                if fired not in listed:
+                    known.append(fired)
+        for fired in known[:-FIRED]:
+            plan.notes[self._keys.fired_at(fired)] = None
+        del known[:-FIRED]
+        plan.notes[self._keys.checkpoint(key)] = self._values.pack_checkpoint(order, state, known)
+        self._count += len(known) - before - len(gone)
         if state is None:
             self.forget(key)
+
+    def _fired_of(self, key: str) -> list[bytes]:
+        """The ids of the timers of which an instance's checkpoint tells that they fired."""
+        if key not in self._fired:
+            value = self._notes.note(self._keys.checkpoint(key))
+            self._fired[key] = [] if value is None else self._values.checkpoint(value)[2]
+            self._count += len(self._fired[key])
+        return self._fired[key]
 
     def checkpoint(self, key: str) -> Order | None:
         """Up to where an instance's checkpoint stands for what it was told; while states are built anew."""

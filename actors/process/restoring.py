@@ -29,7 +29,7 @@ def restore_some(book: Book, notes: Notes, plan: Plan) -> None:
     for note, value in found:
         last = note
         key = note[len(keys.checkpoints) :].decode("utf-8", "surrogatepass")
-        order, state = book.values.checkpoint(value)
+        order, state, _ = book.values.checkpoint(value)
         input = Input("checkpoint", _id(book.spec.name, order), key, None, 0, None, None)
         if state is None or input.id in book.skipped:
             continue
@@ -45,7 +45,7 @@ def restore(book: Book, notes: Notes, plan: Plan, key: str) -> None:
     value = notes.note(book.keys.checkpoint(key))
     if value is None:
         return
-    order, state = book.values.checkpoint(value)
+    order, state, fired = book.values.checkpoint(value)
     instance = book.values.instance(state)
     kind = type(instance.state)
     if instance.state is not None and kind not in book.spec.states:
@@ -58,7 +58,7 @@ def restore(book: Book, notes: Notes, plan: Plan, key: str) -> None:
     packed = book.values.pack_instance(instance)
     input = Input("checkpoint", _id(book.spec.name, order), key, None, 0, None, None)
     book.apply(plan, input, Made(Decision(instance, timers_set=list(timers)), [], [], [], packed))
-    plan.notes[book.keys.checkpoint(key)] = book.values.pack_checkpoint(order, packed)
+    plan.notes[book.keys.checkpoint(key)] = book.values.pack_checkpoint(order, packed, fired)
 
 
 def _id(manager: str, order: Order) -> str:

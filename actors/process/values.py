@@ -141,12 +141,13 @@ class Values:
         """Of a firing without what it tells: that is what the timer is set with, when the states are built anew."""
         return self.pack_input(replace(input, message=None) if input.kind == "timer" else input)
 
-    def pack_checkpoint(self, order: Order, state: bytes | None) -> bytes:
-        return self._codec.encode([list(order), state])
+    def pack_checkpoint(self, order: Order, state: bytes | None, fired: list[bytes]) -> bytes:
+        """`fired` are the ends of the keys of the notes of what fired of it."""
+        return self._codec.encode([list(order), state, fired] if fired else [list(order), state])
 
-    def checkpoint(self, value: bytes) -> tuple[Order, bytes | None]:
-        order, state = self._codec.decode(value)
-        return Order(*order), state
+    def checkpoint(self, value: bytes) -> tuple[Order, bytes | None, list[bytes]]:
+        order, state, *fired = self._codec.decode(value)
+        return Order(*order), state, list(fired[0]) if fired else []
 
     def pack_aside(self, aside: Aside) -> bytes:
         return self._codec.encode([list(aside.order), *aside[1:]])

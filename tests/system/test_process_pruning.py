@@ -191,6 +191,50 @@ def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path)
         assert system.process_states("heart") == []
 
 
+@pytest.mark.parametrize("at_once", [1, 10])
+@pytest.mark.parametrize("ends", [True, False], ids=["that ends", "that lives"])
+def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool, at_once: int
+) -> None:
+    monkeypatch.setattr(pasts, "FIRED", 5)
+    tests = Domain("tests")
+
+    @tests.event(state=None)
+    class Rang:
+        name: str
+
+    heart = tests.process_manager("heart", key="name", start="beginning")
+
+    @heart.state
+    class Ringing:
+        name: str
+
+    @heart.timer
+    class Soon:
+        name: str
+
+    @heart.on(Rang)
+    def on_rang(state: Any, event: Any, do: Do) -> Any:
+        do.after(timedelta(0), Soon(event.name))
+        return Ringing(event.name)
+
+    @heart.on_timer(Soon)
+    def on_soon(state: Any, timer: Any, do: Do) -> None:
+        if ends:
+            do.end()
+
+    for _ in range(2):
+        with opened(store_path, tests) as system:
+            for _ in range(40 // at_once):
+                system.append("bells", [Rang("a") for _ in range(at_once)])
+                system.wait_processes()
+            fired = {key for key, _ in notes(system, "fired")}
+            assert len(fired) == 5
+            [(_, checkpoint)] = notes(system, "checkpoint")
+            listed = Values(tests.compile().codec).checkpoint(checkpoint)[2]
+            assert {b"pm/heart/fired/" + id for id in listed} == fired
+
+
 # -- another version -----------------------------------------------------------------------------
 def live(path: Path, key: Any = "name") -> Hearts:
     """An old heart that beat 20 times and a young one that did 3 times, which has lived before; others have ended."""

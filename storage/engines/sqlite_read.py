@@ -168,18 +168,23 @@ class SqliteSnapshot:
         """Whether what a statement gives that was executed is told by the rows of the database alone."""
         return self._guard.counts(sql)
 
-    def fetch(self, cursor: sqlite3.Cursor, count: int | None) -> list[Any]:
-        """The next `count` rows of a cursor, all for None."""
-        with self._lock:
-            if self._db is None or self._ending:
-                raise self.expired()
-            try:
-                return cursor.fetchall() if count is None else cursor.fetchmany(count)
-            except sqlite3.Error as error:
-                explained = self.expired() if self._ending else self._guard.explain(error)
-                if explained is error:
-                    raise
-                raise explained from error
+    def fetch(self, reader: ReadCursor, count: int | None) -> list[Any]:
+        """The next `count` rows of a cursor, all for None. After an error nothing that its query gives is counted."""
+        try:
+            with self._lock:
+                if self._db is None or self._ending:
+                    raise self.expired()
+                cursor = reader._cursor
+                try:
+                    return cursor.fetchall() if count is None else cursor.fetchmany(count)
+                except sqlite3.Error as error:
+                    explained = self.expired() if self._ending else self._guard.explain(error)
+                    if explained is error:
+                        raise
+                    raise explained from error
+        except BaseException:
+            reader._connection.uncounted = True  # whatever the query makes of that
+            raise
 
     # -- ending --------------------------------------------------------------------------------------------------
     def abandon(self) -> None:
@@ -236,31 +241,24 @@ class ReadCursor:
 
     def fetchone(self) -> Any:
         """The next row, None at the end. Raises SnapshotClosed or ViewExpired after the end of the snapshot."""
-        rows = self._fetch(1)
+        rows = self._snapshot.fetch(self, 1)
         return rows[0] if rows else None
 
     def fetchmany(self, size: int = 1) -> list[Any]:
         """The next `size` rows; raises what `fetchone` does."""
-        return self._fetch(size)
+        return self._snapshot.fetch(self, size)
 
     def fetchall(self) -> list[Any]:
         """All rows that are left; raises what `fetchone` does."""
-        return self._fetch(None)
+        return self._snapshot.fetch(self, None)
 
     def __iter__(self) -> Iterator[Any]:
-        while rows := self._fetch(_CHUNK):
+        while rows := self._snapshot.fetch(self, _CHUNK):
             for row in rows:
                 if self._snapshot.ended:
                     self._connection.uncounted = True
                     raise self._snapshot.expired()
                 yield row
-
-    def _fetch(self, count: int | None) -> list[Any]:
-        try:
-            return self._snapshot.fetch(self._cursor, count)
-        except BaseException:
-            self._connection.uncounted = True  # whatever the query makes of that
-            raise
 
 
 class ReadConnection:

@@ -43,9 +43,17 @@ class SlowBlock(Block):
 
     __slots__ = ()
 
+    def _is_waited_for(self) -> bool:
+        """Whether the closing waits for the thread at hand, unless it is done there. For the class that is closed."""
+        return False
+
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_waited_for():
+            # The other thread would wait for this one.
+            self.__exit__(kind, value, trace)
+            return
         closing = asyncio.ensure_future(asyncio.to_thread(self.__exit__, kind, value, trace))
         try:
             await asyncio.shield(closing)

@@ -206,19 +206,23 @@ class Runtime:
             )
 
     # -- closing -----------------------------------------------------------------------------
-    def close(self, timeout: float) -> None:
+    def waits_for(self, thread: int) -> bool:
+        """Whether closing waits for the thread with this identifier, unless that is the one that asked for it."""
+        return self._pool.has(thread) or self.consumers.has(thread)
+
+    def close(self, timeout: float, asker: int) -> None:
         """Stop process managers, writer, sync, replicas, query actors and supervisor, in that order, then close the files.
 
-        Interrupted, or without memory, it goes on when it is called again.
+        `asker` identifies the thread that waits for this. Interrupted, or without memory, it goes on when it is called again.
         """
-        self._stop(timeout)
+        self._stop(timeout, asker)
         self._taken.give_back()
 
-    def _stop(self, timeout: float) -> None:
+    def _stop(self, timeout: float, asker: int = 0) -> None:
         if self._stopped:
             return
         end = time.monotonic() + timeout
-        self.consumers.close(timeout)
+        self.consumers.close(timeout, asker)
         self.supervisor.start_no_more()
         order = [
             *self.processes.names,
@@ -247,7 +251,7 @@ class Runtime:
             logger.error("closing %s: given up within %g s: %s", self.path, timeout, ", ".join(stuck))
         self.progress.close()
         self.supervisor.end(max(end - time.monotonic(), 1.0))
-        if not self._pool.close(max(end - time.monotonic(), 0.0)):
+        if not self._pool.close(max(end - time.monotonic(), 0.0), asker) and not self._pool.has(asker):
             logger.error("closing %s: middleware after a submit was not done within %g s", self.path, timeout)
         self.views.expire(-1.0)
         self._closing_files = True

@@ -51,6 +51,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         self._runtime = runtime
         self._refusal: Callable[[], Exception] | None = None
         self._closing: Undisturbed | None = None
+        self._closings: dict[Undisturbed | None, Undisturbed] = {}
+        """Each closing, by the one before it, which was interrupted."""
+        self._closer: int | None = None
         self._one_at_a_time = threading.Lock()
         self._closed = False
         self._here = weakref.ref(self)
@@ -138,7 +141,9 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
 
         What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
         another thread closes it, this waits for that. Interrupted by Ctrl-C it goes on in a thread of its own; called
-        again, it waits for that. Raises `WrongThread` in a decider, a query or a callback.
+        again, it waits for that. What follows the `yield` of a submitted call's middleware, and a callback of `consume`, are
+        not waited for where they close the system themselves; while another thread closes it, this does not wait for that
+        in them. Raises `WrongThread` in a decider, a query or a callback of the writer's.
         """
         if self._refusal is _forked:
             raise _forked()
@@ -147,28 +152,38 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
         closing = self._closing
         if closing is None or closing.was_interrupted:
-            closing = self._new_closing(timeout)
-            closing.do()
-        else:
-            closing.begin()
-            if closing.wait(timeout):
-                closing.tell()
+            closing, is_mine = self._new_closing(timeout)
+            if is_mine:
+                closing.do()
+                return
+        closing.begin()
+        if closing.wait(0.0 if self._is_waited_for() else timeout):
+            closing.tell()
 
-    def _new_closing(self, timeout: float) -> Undisturbed:
-        # Another thread may put one in its place: what closes can be called twice, and does it once.
-        self._closing = closing = Undisturbed("onewriter-closing", partial(self._close, timeout))
-        return closing
+    def _is_waited_for(self) -> bool:
+        thread = threading.get_ident()
+        return thread == self._closer or self._runtime.waits_for(thread)
 
-    def _close(self, timeout: float) -> None:
+    def _new_closing(self, timeout: float) -> tuple[Undisturbed, bool]:
+        """One for the threads that come to it at this moment, and whether it is the one of the thread at hand."""
+        last = self._closing
+        mine = Undisturbed("onewriter-closing", partial(self._close, timeout, threading.get_ident()))
+        self._closing = closing = self._closings.setdefault(last, mine)
+        return closing, closing is mine
+
+    def _close(self, timeout: float, asker: int) -> None:
         with self._one_at_a_time:
+            self._closer = threading.get_ident()
             try:
                 if not self._closed:
-                    self._runtime.close(timeout)
+                    self._runtime.close(timeout, asker)
             except MemoryError:
                 raise
             except Exception:
                 self._closed = True
                 raise
+            finally:
+                self._closer = None
             self._closed = True
 
     if TYPE_CHECKING:
@@ -191,7 +206,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
                 # It may have come before the closing was begun, and nobody will call it again.
                 closing = self._closing
                 if closing is None or closing.was_interrupted:
-                    closing = self._new_closing(CLOSE_TIMEOUT)
+                    closing, _ = self._new_closing(CLOSE_TIMEOUT)
                 closing.begin()
             raise
 

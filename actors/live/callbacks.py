@@ -79,15 +79,22 @@ class CallbackConsumer(SlowBlock):
         """Whether any of its threads still runs."""
         return any(thread.is_alive() for thread in self._threads)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until its threads ended: at `until=`, `timeout=` or a close; False where that took longer."""
+    def has(self, thread: int) -> bool:
+        """Whether the thread with this identifier is one of these, and runs."""
+        return any(one.ident == thread and one.is_alive() for one in self._threads)
+
+    def wait(self, timeout: float | None = None, asker: int | None = None) -> bool:
+        """Wait until its threads ended: at `until=`, `timeout=` or a close; False where that took longer.
+
+        Not for the thread that waits for this call: that at hand, or the one that `asker` identifies.
+        """
         end = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(None if end is None else max(end - time.monotonic(), 0.0))
-        return not any(
-            thread.is_alive() for thread in self._threads if thread is not threading.current_thread()
-        )
+        if asker is None:
+            asker = threading.get_ident()
+        threads = [thread for thread in self._threads if thread.ident != asker]
+        for thread in threads:
+            thread.join(None if end is None else max(end - time.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in threads)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Stop taking deliveries, wait for the callbacks that run, and end; False where they took too long.
@@ -99,6 +106,9 @@ class CallbackConsumer(SlowBlock):
         for consumer in self._consumers:
             consumer.close()
         return done
+
+    def _is_waited_for(self) -> bool:
+        return self.has(threading.get_ident())
 
     def stop(self) -> None:
         """Take no further delivery."""

@@ -320,8 +320,15 @@ class Consumers:
             ) from None
 
     # -- closing -----------------------------------------------------------------------------
-    def close(self, timeout: float) -> None:
-        """End all consumers, and store what they acknowledged; the writer still runs."""
+    def has(self, thread: int) -> bool:
+        """Whether the thread with this identifier runs callbacks."""
+        return any(one.has(thread) for one in self._callbacks)
+
+    def close(self, timeout: float, asker: int) -> None:
+        """End all consumers, and store what they acknowledged; the writer still runs.
+
+        A callback in whose thread the system is closed, that of `asker`, is not waited for.
+        """
         end = time.monotonic() + min(timeout, FLUSH)
         self._closed = True
         groups = list(self._groups.values())
@@ -329,7 +336,7 @@ class Consumers:
             for consumer in group.members():
                 consumer.stop()
         for callback in self._callbacks:
-            callback.wait(max(end - time.monotonic(), 0.0))
+            callback.wait(max(end - time.monotonic(), 0.0), asker)
         for future in [group.flush() for group in groups]:
             try:
                 future.result(max(end - time.monotonic(), 0.0))

@@ -221,5 +221,8 @@ def _process_problems(runtime: Runtime, processes: Iterable[ProcessHealth]) -> I
                 f"{', '.join(one.quarantine)}{more}"
             )
         if one.parked:
-            behind = f", and {one.behind} that wait behind those" if one.behind else ""
-            yield f"process manager {one.name} has {one.parked} parked effects{behind}"
+            waits = "waits" if one.behind == 1 else "wait"
+            those = "it" if one.parked == 1 else "those"
+            behind = f", and {one.behind} that {waits} behind {those}" if one.behind else ""
+            plural = "s" * (one.parked != 1)
+            yield f"process manager {one.name} has {one.parked} parked effect{plural}{behind}"

@@ -69,8 +69,9 @@ class Do:
         """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock.
 
         `missed` says what becomes of it where that is past already, as after a stop, for timers that set themselves again
-        and again: `"all"` have each one fire that was missed, `"last"` the last one alone, with `"skip"` the next one that
-        is to come fires; both are due a multiple of `delay` after `now`.
+        and again: `"all"` have each one fire that was missed. The one that is set already fires in any case; after it, with
+        `"last"` the last that was missed fires, with `"skip"` the next that is to come. Both are due a multiple of `delay`
+        after `now`.
         """
         self._require_timer("after", timer)
         if missed not in ("all", "last", "skip"):

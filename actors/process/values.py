@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from actors.process.spec import Rejection
 from actors.process.unreadable import Unreadable, plainly, read, stored
 from storage import CodecError
 from storage.codec import Codec
+from storage.shown import shown
 
 __all__ = ["Values"]
 
@@ -76,7 +78,7 @@ class Values:
         return Instance(state, tuple(Timer(*one) for one in timers))
 
     def pack_input(self, input: Input) -> bytes:
-        """Of a rejection or a timer; details that can't be stored are left out."""
+        """Of a rejection or a timer; of what is said, details that can't be stored are left out, and a code or text is told."""
         version = self._version if input.version is None else input.version
         if input.kind == "checkpoint":
             return self._codec.encode([input.kind, input.key, 0, input.id, None, None, version])
@@ -93,23 +95,28 @@ class Values:
                 ]
             )
         said = input.message
-        for details in (dict(said.details), {}):
-            try:
-                return self._codec.encode(
-                    [
-                        "rejection",
-                        input.key,
-                        input.time_us,
-                        input.causation,
-                        [stored(said.command), said.code, said.text, details],
-                        input.correlation,
-                        version,
-                    ]
-                )
-            except Exception:
-                if not details:
-                    raise
-        raise AssertionError("unreachable")
+        plain = self._plain(said.code), self._plain(said.text)
+        for told in ([said.code, said.text, said.details], [*plain, said.details]):
+            with suppress(Exception):
+                return self._rejected(input, version, told)
+        return self._rejected(input, version, [*plain, {}])
+
+    def _rejected(self, input: Input, version: int, told: list[Any]) -> bytes:
+        code, text, details = told
+        said = [stored(input.message.command), code, text, dict(details)]
+        return self._codec.encode(
+            ["rejection", input.key, input.time_us, input.causation, said, input.correlation, version]
+        )
+
+    def _plain(self, value: Any) -> Any:
+        """A code or text that can be stored: lone surrogates are escaped, another value that can't be is put in words."""
+        if isinstance(value, str):
+            return str.__str__(value).encode(errors="backslashreplace").decode()
+        try:
+            self._codec.encode(value)
+        except Exception:
+            return shown(value, 100).encode(errors="backslashreplace").decode()
+        return value
 
     def input(self, value: bytes) -> Input:
         try:

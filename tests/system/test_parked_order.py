@@ -88,9 +88,7 @@ def test_what_comes_behind_a_parked_effect_waits_is_shown_and_goes_on_after_it(
         assert {one.behind for one in system.effects("prices") if not one.parked} == {first.key}
         [manager] = system.processes()
         assert (manager.effects, manager.behind, manager.parked) == (0, 2, 1)
-        assert any(
-            "1 parked effects, and 2 that wait behind those" in one for one in system.health().problems
-        )
+        assert any("1 parked effect, and 2 that wait behind it" in one for one in system.health().problems)
         with pytest.raises(UnknownName, match="there is no parked effect"):
             system.retry_effect("prices", system.effects("prices")[0].key)
     with outside.opened(store_path) as system:

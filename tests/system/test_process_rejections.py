@@ -145,3 +145,59 @@ def test_rejections_are_counted_once_whatever_is_started_again_or_built_anew(sto
             system.wait_processes()
             assert system.processes()[0].rejections == before + 20
     assert before == 60
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "told"),
+    [
+        ("full\ud800", "no room", ("full\\ud800", "no room")),
+        ("full", "no \udfff", ("full", "no \\udfff")),
+        (frozenset([1]).union, "no room", ("<built-in method union of frozenset obj", "no room")),
+    ],
+    ids=["code", "text", "no text"],
+)
+@pytest.mark.parametrize("details", [{"rooms": 0}, {"rooms": object()}], ids=["details", "odd details"])
+def test_what_a_refusal_says_that_cannot_be_stored_is_told_in_what_can(
+    store_path: Path, code: Any, text: str, told: tuple[str, str], details: dict[str, Any]
+) -> None:
+    rooms = Domain("rooms")
+
+    @rooms.state(stream="room-{room}")
+    class Room:
+        room: str
+
+    @rooms.event(Room, state=None)
+    class Wanted:
+        room: str
+
+    @rooms.command(Room)
+    class Take:
+        room: str
+
+    @rooms.decide(Take)
+    def take(room: Any, command: Any) -> Any:
+        raise Rejected(text, code, **details)
+
+    guest = rooms.process_manager("guest", key="room", start="beginning")
+
+    @guest.state
+    class Guest:
+        refused: tuple[str, str] | None = None
+        rooms: int | None = None
+
+    @guest.on(Wanted)
+    def on_wanted(state: Any, event: Any, do: Do) -> Any:
+        do.execute(Take(event.room))
+        return Guest()
+
+    @guest.on_rejected(Take)
+    def on_refused(state: Any, rejection: Any, do: Do) -> Any:
+        return Guest((rejection.code, rejection.text), rejection.details.get("rooms"))
+
+    with opened(store_path, rooms) as system:
+        system.append("room-1", [Wanted("1")])
+        system.wait_processes()
+        guest_of = system.process_state("guest", "1")
+        assert guest_of.refused[0].startswith(told[0])
+        assert guest_of.refused[1] == told[1]
+        assert guest_of.rooms == (0 if details["rooms"] == 0 else None)

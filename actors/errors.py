@@ -183,7 +183,8 @@ class Runaway(ActorsError):
 
 
 class MiddlewareFailed(ActorsError):
-    """A middleware neither yielded nor returned an outcome nor raised."""
+    """A middleware neither yielded nor returned an outcome nor raised; or, around one of many commands, it raised what is
+    no `Exception`, which is the ``__cause__``."""
 
 
 # -- the read side --------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.aio import LoopReply
-from actors.errors import Overloaded
+from actors.errors import MiddlewareFailed, Overloaded
 from actors.mailbox import Mailbox
 from actors.messages import Bulk, Decided, Receipt, Submission, receipt_or_error
 from actors.writer.attempts import Attempts, late, no_reply
@@ -171,10 +171,23 @@ def one_by_one(
     submit: Callable[[Any], tuple[Future[Receipt], Attempts]], given: Given
 ) -> list[Receipt | Exception]:
     """Each command's receipt or error, in order; `submit` begins one, and says what its time is."""
-    under_way: list[tuple[Future[Receipt], Attempts]] = []
+    under_way: list[tuple[Future[Receipt], Attempts] | MiddlewareFailed] = []
     while commands := given.take(1):
-        under_way.append(submit(commands[0]))
-    return [_outcome(future, attempts) for future, attempts in under_way]
+        try:
+            under_way.append(submit(commands[0]))
+        except asyncio.CancelledError as error:  # No thread is cancelled: it is a middleware's own.
+            under_way.append(_no_exception(error))
+    return [one if isinstance(one, MiddlewareFailed) else _outcome(*one) for one in under_way]
+
+
+def _no_exception(error: BaseException) -> MiddlewareFailed:
+    """The outcome of a command whose middleware raised what ends a task or a thread, so that it ends none of the others."""
+    failed = MiddlewareFailed(
+        f"the middleware of one of the commands raised {type(error).__name__}, which is no Exception, and the command may be "
+        "written: raise an Exception to refuse one"
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def _outcome(future: Future[Receipt], attempts: Attempts) -> Receipt | Exception:
@@ -187,6 +200,11 @@ def _outcome(future: Future[Receipt], attempts: Attempts) -> Receipt | Exception
         return error if future.exception() is error else _outcome(future, attempts)
     except Exception as error:
         return error
+    except (asyncio.CancelledError, SystemExit) as error:
+        # In a thread of the pool. What a signal raises in this one ends the call.
+        if not future.done() or future.exception() is not error:
+            raise
+        return _no_exception(error)
 
 
 async def aone_by_one(
@@ -199,6 +217,11 @@ async def aone_by_one(
             return await aexecute(command)
         except Exception as error:
             return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return _no_exception(error)
 
     tasks = [asyncio.ensure_future(outcome(command)) for command in given.take()]
     if tasks:

@@ -7,12 +7,21 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors import CommandIdReused, CommandTimeout, DeadlineExceeded, Receipt, Rejected, System
+from actors import (
+    CommandIdReused,
+    CommandTimeout,
+    DeadlineExceeded,
+    MiddlewareFailed,
+    Receipt,
+    Rejected,
+    System,
+)
 from tests.helpers import PATIENCE, wait_until
 from tests.system.till import Gate, amounts, till_of
 
@@ -505,6 +514,78 @@ def test_an_error_of_middleware_is_the_outcome_of_its_command_among_many(
         with pytest.raises(error, match="not for you") as caught:
             each_of(system, way, commands)
         assert [type(one) for one in caught.value.outcomes] == [Receipt, error, Receipt, error, Receipt]
+
+
+@each_many
+@pytest.mark.parametrize("part", ["before", "after"])
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit])
+def test_what_is_no_exception_is_the_outcome_of_its_command_alone(
+    store_path: Path, way: str, part: str, error: type[BaseException]
+) -> None:
+    if error is SystemExit and (part, way) != ("after", "execute_many"):
+        part, way = "after", "session"  # elsewhere it is raised in the caller's own thread
+
+    def guard(call: Any) -> Iterator[None]:
+        if part == "before" and call.message.name == "locked":
+            raise error("not for you")
+        yield
+        if call.message.name == "locked":
+            raise error("not for you")
+
+    till = till_of(guard)
+    with opened(store_path, till) as system:
+        commands = [till.Pay(name) for name in ("a", "locked", "b", "locked", "c")]
+        outcomes = each_of(system, way, commands, return_exceptions=True)
+        expected = [Receipt, MiddlewareFailed, Receipt, MiddlewareFailed, Receipt]
+        assert [type(one) for one in outcomes] == expected
+        assert type(outcomes[1].__cause__) is error
+        assert len(amounts(system)) == (3 if part == "before" else 5)
+        with pytest.raises(MiddlewareFailed, match=error.__name__) as caught:
+            each_of(system, way, commands)
+        assert [type(one) for one in caught.value.outcomes] == expected
+
+
+def test_a_task_that_is_cancelled_ends_the_call_of_many_and_leaves_the_commands_on_their_way(
+    store_path: Path,
+) -> None:
+    till = till_of(again)
+    till.busy = gate = Gate()
+
+    async def main(system: System) -> None:
+        task = asyncio.ensure_future(system.aexecute_many([till.Pay("a")] * 3, return_exceptions=True))
+        while not gate.came:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.open()
+
+    with opened(store_path, till) as system:
+        asyncio.run(main(system))
+
+
+@pytest.mark.parametrize("part", ["before", "while it waits"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_caller_ends_the_call_of_many(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, error: type[BaseException]
+) -> None:
+    def guard(call: Any) -> Iterator[None]:
+        if part == "before" and call.message.name == "b":
+            raise error("over")
+        yield
+
+    class Interrupted(Future):  # type: ignore[type-arg]
+        def result(self, timeout: float | None = None) -> Any:
+            super().result(timeout)
+            raise error("over")
+
+    till = till_of(guard)
+    with opened(store_path, till) as system:
+        if part != "before":
+            monkeypatch.setattr("actors.submitted.Future", Interrupted)
+        with pytest.raises(error, match="over"):
+            system.execute_many([till.Pay(name) for name in "abc"], return_exceptions=True)
+        monkeypatch.undo()
 
 
 class Broken(Exception):

@@ -174,25 +174,25 @@ def test_a_middleware_and_another_thread_that_close_at_one_moment_both_come_to_t
     inside.check(1)
 
 
-def test_a_callback_of_what_the_closing_refuses_does_not_wait_for_the_closing(inside: Inside) -> None:
-    inside.till.busy = gate = Gate()
+def test_a_callback_of_what_the_closing_refuses_does_not_wait_for_the_closing(store_path: Path) -> None:
+    till = till_of()
+    till.busy = gate = Gate()
     called: list[str] = []
-    inside.system.submit(inside.till.Pay("a"))
+    system = System.open(store_path, till.domain, replicas=1)
+    system.submit(till.Pay("a"))
     wait_until(lambda: gate.came)
-    refused = inside.system.submit(inside.till.Pay("b"))
+    refused = system.submit(till.Pay("b"))
 
     def again(_done: Any) -> None:
         called.append(threading.current_thread().name)
-        inside.system.close()
+        system.close()
 
-    inside.to_do = lambda _system: None
     refused.add_done_callback(again)
     with Threads() as threads:
-        threads.start(inside.system.close, 0)
-        wait_until(lambda: called)
+        threads.start(system.close, 0)
+    assert called == ["onewriter-closing"]
     assert isinstance(refused.exception(PATIENCE), SystemClosed)
     gate.open()
-    inside.till.busy = lambda _command: None
 
 
 def test_a_callback_consumer_that_is_closed_in_an_async_block_of_its_own_does_not_wait_for_itself(

@@ -43,6 +43,9 @@ def test_a_snapshot_of_a_database_with_a_write_ahead_log_stays_as_it_was(tmp_pat
         assert reader.execute("SELECT count(*) FROM prices").fetchone() == (2,)
 
 
+@pytest.mark.skipif(
+    sqlite3.sqlite_version_info[:2] != (3, 40), reason="later versions rank anew at once, or not"
+)
 def test_a_reader_ranks_once_more_in_the_old_way_after_the_ranking_was_changed(tmp_path: Any) -> None:
     path = str(tmp_path / "texts.db")
     asked = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"

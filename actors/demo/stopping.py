@@ -47,7 +47,8 @@ def stopping_in_order() -> Iterator[None]:
         signal.signal(one, stop)
     try:
         yield
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        # The last is what becomes of it where SQLite asks and nobody can note what was raised.
         if asked:
             raise Stopped(asked[0]) from error
         raise

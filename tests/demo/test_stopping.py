@@ -54,6 +54,22 @@ def test_a_signal_ends_it_with_one_line_and_the_store_thrown_away(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_that_was_taken_for_ctrl_c_ends_it_as_the_signal_that_it_was() -> None:
+    def swallow() -> None:
+        with suppress(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    with pytest.raises(Stopped, match="ended by SIGTERM") as caught, stopping_in_order():
+        swallow()
+    assert caught.value.code == 143
+
+
+def test_ctrl_c_without_a_signal_stays_what_it_is() -> None:
+    with pytest.raises(KeyboardInterrupt), stopping_in_order():
+        raise KeyboardInterrupt
+
+
 def test_a_signal_whose_exception_was_swallowed_ends_it_all_the_same() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped) as caught, stopping_in_order(), suppress(Stopped):

@@ -92,7 +92,7 @@ from storage import (
     UnknownType,
     UnregisteredType,
 )
-from storage.engines.fts import fts_match
+from storage.engines.sqlite.full_text import fts_match
 
 __all__ = [
     "Activity",

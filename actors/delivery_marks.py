@@ -24,7 +24,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from storage.errors import StorageError
-from storage.taken import Descriptor
+from storage.files.opening_resources import Descriptor
 
 __all__ = ["CLOSED", "MARKS_FILE", "SLOT", "DeliveryMarks", "Item", "Left", "owner_of"]
 

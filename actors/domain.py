@@ -19,7 +19,7 @@ from actors.middleware import Middleware
 from actors.process.declaring import Key, ProcessManager
 from actors.process.spec import Start
 from actors.read_model import ReadModel, name_of, place_of_caller
-from storage.shown import shown
+from storage.value_text import shown
 
 if TYPE_CHECKING:
     from actors.definition.specs import CompiledDomain

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage.errors import OnewriterError, SnapshotClosed
-from storage.shown import shown
+from storage.value_text import shown
 
 
 class ActorsError(OnewriterError):

@@ -10,7 +10,7 @@ from uuid import UUID
 from actors.errors import ConcurrencyConflict, InvalidMessage
 from actors.messages import Receipt
 from actors.middleware import Call
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = [
     "MOST_SECONDS",

@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast, overload
 
 from actors.errors import DomainError
 from storage.errors import InvalidSchema
-from storage.table_index import IndexSpec, each, words
-from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
-from storage.table_writer import TableWriter
+from storage.tables.index import IndexSpec, each, words
+from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
+from storage.tables.writer import TableWriter
 
 __all__ = ["Handler", "Objects", "Projection", "ReadModel", "Tables", "each", "words"]
 

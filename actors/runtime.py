@@ -41,7 +41,7 @@ from actors.writer.inline import fill
 from actors.writer.writer_desk import WriterDesk
 from actors.writer.writing import WriteGateway
 from storage import EventLog, ReplicaStore
-from storage.taken import Taken
+from storage.files.opening_resources import Taken
 
 if TYPE_CHECKING:
     from actors.workers.crew import Crew

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.options import MOST_SECONDS
-from storage.page_check import DEFAULT_VERIFY_BYTES
-from storage.shown import shown
+from storage.files.page_check import DEFAULT_VERIFY_BYTES
+from storage.value_text import shown
 
 __all__ = ["Settings"]
 

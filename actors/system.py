@@ -31,9 +31,9 @@ from actors.runtime import Runtime
 from actors.settings import Settings
 from actors.undisturbed import Undisturbed
 from actors.worker import refuse_in_actor
-from storage.arguments import resolved_path
-from storage.taken import Taken
-from storage.translation import from_system
+from storage.files.arguments import resolved_path
+from storage.files.error_translation import from_system
+from storage.files.opening_resources import Taken
 
 __all__ = ["System"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from actors.replicas.home import moved_away
 from actors.replicas.read_replica import RetryStopped
-from storage.damage import file_identity
-from storage.environment import DATA_FILE
+from storage.files.damage import file_identity
+from storage.files.environment import DATA_FILE
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime

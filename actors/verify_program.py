@@ -11,9 +11,9 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from storage import OnewriterError, OtherEngine
-from storage.environment import DATA_FILE, check_directory
-from storage.page_check import look_whole
-from storage.store_lock import LOCK_FILE, StoreLock
+from storage.files.environment import DATA_FILE, check_directory
+from storage.files.page_check import look_whole
+from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = ["main"]
 

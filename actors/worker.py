@@ -19,7 +19,7 @@ from actors.errors import WrongThread
 from actors.mailbox import Mailbox, Request
 from actors.running import Slot
 from storage import LimitReached
-from storage.shown import shown
+from storage.value_text import shown
 
 if TYPE_CHECKING:
     from actors.replicas.progress import Progress

@@ -5,7 +5,7 @@ Usable alone: nothing in here knows of actors. Each module says which thread may
 
 from __future__ import annotations
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -36,15 +36,15 @@ from storage.errors import (
     UnknownType,
     UnregisteredType,
 )
-from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent
-from storage.replica import ReplicaStore
-from storage.replica_views import Snapshot, WriteTransaction
-from storage.table_index import each, words
-from storage.table_prepared import PreparedRange
-from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
-from storage.table_writer import TableWriter
+from storage.log.event_log import EventLog
+from storage.log.records import CommandRecord, RecordedEvent
+from storage.replica.replica_store import ReplicaStore
+from storage.replica.snapshot import Snapshot, WriteTransaction
+from storage.tables.index import each, words
+from storage.tables.prepared import PreparedRange
+from storage.tables.reader import TableReader
+from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
+from storage.tables.writer import TableWriter
 
 __all__ = [
     "Codec",

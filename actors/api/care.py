@@ -19,7 +19,7 @@ from actors.replicas.rebuilds import Rebuild
 from actors.replicas.skipping import Skipped
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["CareCalls"]
 

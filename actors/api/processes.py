@@ -10,7 +10,7 @@ from actors.options import checked_timeout
 from actors.process.pending import PendingEffect
 from actors.process.quarantined import QuarantinedInstance
 from actors.worker import refuse_in_actor
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["ProcessCalls"]
 

@@ -11,7 +11,7 @@ from actors.definition.specs import CompiledDomain
 from actors.domain import Domain
 from actors.errors import UnknownMessage
 from actors.read_model import ReadModel, name_of
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["checked_model", "checked_place", "several", "unknown"]
 

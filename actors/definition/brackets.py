@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from actors.errors import DomainError
 from actors.read_model import name_of, place_of_caller
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["in_brackets"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from storage.shown import shown
+from storage.value_text import shown
 
 Misfit = tuple[str, str, str]
 """Path below the message, what was expected there, what was got."""

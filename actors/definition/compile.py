@@ -26,11 +26,11 @@ from actors.options import MOST_SECONDS
 from actors.process.compiling import compile_processes
 from actors.process.key_checks import check_keys
 from actors.read_model import ReadModel, name_of, place_of
-from storage.canonical import CanonicalCodec
-from storage.codec import Codec
+from storage.codec.canonical import CanonicalCodec
+from storage.codec.codec import Codec
+from storage.codec.immutability import is_built_plainly
 from storage.errors import CodecError
-from storage.lasting import is_built_plainly
-from storage.shown import shown
+from storage.value_text import shown
 
 
 def compile_domain(domain: Domain) -> CompiledDomain:

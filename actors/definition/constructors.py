@@ -11,7 +11,7 @@ import dataclasses
 from types import MemberDescriptorType
 from typing import Any
 
-from storage.annotations import share_annotations
+from storage.codec.annotations import share_annotations
 
 __all__ = ["with_slots_filled"]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from actors.definition.constructors import with_slots_filled
 from actors.errors import DomainError
 from actors.middleware import Middleware
-from storage.shown import shown
+from storage.value_text import shown
 
 Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
 

@@ -11,8 +11,8 @@ from actors.definition.problems import Problems
 from actors.definition.rules import RuleMatcher
 from actors.read_model import ReadModel
 from storage.errors import InvalidSchema
-from storage.shown import shown
-from storage.table_schema import ENGINES
+from storage.tables.schema import ENGINES
+from storage.value_text import shown
 
 if TYPE_CHECKING:
     from actors.domain import Domain
@@ -73,7 +73,7 @@ def _mistakes(model: Any) -> Iterator[str]:
     elif model.engine == "sqlite" and not model.script.strip():
         yield 'engine "sqlite" needs the SQL that makes its tables: schema="CREATE TABLE ..."'
     elif model.engine == "sqlite":
-        from storage.engines.sqlite_script import check_script
+        from storage.engines.sqlite.script import check_script
 
         try:
             check_script(model.name, model.script)

@@ -12,7 +12,7 @@ from actors.definition.declared import Declared
 from actors.definition.fieldcheck import FieldChecks
 from actors.definition.problems import Problems
 from actors.definition.templates import Template, called_tags, misfit, template_tags
-from storage.shown import shown
+from storage.value_text import shown
 
 
 class Naming:

@@ -17,7 +17,7 @@ from actors.definition.problems import Problems
 from actors.definition.signatures import signature_problem
 from actors.definition.specs import CommandSpec, Decider, EventSpec, StateKey, StateSpec
 from actors.read_model import Handler, ReadModel, name_of, place_of
-from storage.annotations import annotations_of, signature_of
+from storage.codec.annotations import annotations_of, signature_of
 
 
 class _Unresolved(Exception):

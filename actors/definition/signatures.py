@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from storage.annotations import signature_of
+from storage.codec.annotations import signature_of
 
 
 def signature_problem(fn: Any, least: int, most: int, *, generator: bool = False) -> str | None:

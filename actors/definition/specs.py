@@ -14,8 +14,8 @@ from actors.errors import ActorsError, InvalidMessage, described
 from actors.middleware import Middleware
 from actors.process.spec import ProcessSpec
 from actors.read_model import ReadModel
-from storage.canonical import CanonicalCodec
-from storage.codec import Codec
+from storage.codec.canonical import CanonicalCodec
+from storage.codec.codec import Codec
 
 StateKey = type | None
 
@@ -65,7 +65,7 @@ class CommandSpec:
 @dataclass(slots=True)
 class EventSpec:
     """An event class; ``evolvers`` is None when it has no effect on a state, ``stream_of`` when it has no stream
-    of its own, ``state`` when no state owns it. ``lasts`` tells, as `storage.lasting` says it, whether an event may be
+    of its own, ``state`` when no state owns it. ``lasts`` tells, as `storage.codec.immutability` says it, whether an event may be
     shared; None where all of them may."""
 
     cls: type

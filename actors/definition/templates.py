@@ -19,7 +19,7 @@ from uuid import UUID
 
 from actors.definition.check import Check, describe
 from actors.errors import InvalidMessage
-from storage.shown import shown
+from storage.value_text import shown
 
 EXPECTED = "a non-empty str, an int, UUID, Enum or date (it names the stream)"
 

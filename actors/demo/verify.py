@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from actors import ReadModel, System
 from storage import DamagedStore, ObjectSchema, RecordedEvent, TableSchema
-from storage.engines.sqlite_read import all_rows
+from storage.engines.sqlite.snapshot import all_rows
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]

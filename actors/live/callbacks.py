@@ -14,7 +14,7 @@ from actors.blocks import SlowBlock
 from actors.live.consumer import Consumer, Delivery
 from actors.running import Calls
 from storage import LimitReached
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["CallbackConsumer", "checked_callback"]
 

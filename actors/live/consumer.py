@@ -19,7 +19,7 @@ from actors.live.waiting import Deadline, LoopWake, ThreadWake, seconds_of
 from actors.live.window import Window
 from actors.worker import refuse_in_actor
 from storage import RecordedEvent
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["Consumer", "Delivery"]
 

@@ -30,7 +30,7 @@ from actors.running import Calls
 from actors.worker import refuse_in_actor
 from actors.writer.writing import WriteGateway
 from storage import EventLog
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["ConsumerStatus", "Consumers", "Parked"]
 

@@ -9,8 +9,8 @@ from typing import Any
 from actors.definition.specs import CompiledDomain
 from actors.errors import UnknownMessage
 from storage import RecordedEvent
-from storage.records import name_key
-from storage.shown import shown
+from storage.log.records import name_key
+from storage.value_text import shown
 
 __all__ = ["EVERYTHING", "EventFilter", "category_of", "event_filter"]
 

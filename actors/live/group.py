@@ -23,7 +23,7 @@ from actors.live.stored import GroupState, behind_key, encode_behind, state_key
 from actors.live.window import Window
 from actors.replicas.progress import Progress
 from storage import EventLog, RecordedEvent, StoreClosed
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["ConsumerGroup", "Policy"]
 

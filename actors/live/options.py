@@ -15,7 +15,7 @@ from actors.live.waiting import seconds_of
 from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
 from actors.queries.consistency import position_of
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from actors.backoff import backoff
 from actors.errors import SystemClosed
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["Saver", "Unstored"]
 

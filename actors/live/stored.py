@@ -16,8 +16,8 @@ import msgpack
 from actors.live.entries import Behind
 from actors.live.filters import EventFilter
 from storage import DamagedStore, NewerFormat
-from storage.records import name_key
-from storage.shown import shown
+from storage.log.records import name_key
+from storage.value_text import shown
 
 __all__ = ["PREFIX", "GroupState", "behind_key", "checked_name", "names_of", "prefix_of", "state_key"]
 

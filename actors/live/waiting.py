@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.options import MOST_SECONDS
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
 

@@ -36,7 +36,7 @@ from actors.process.unheard import counted
 from actors.process.unique_ids import UniqueIds
 from actors.running import Slot
 from storage import OnewriterError, RecordedEvent
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Book", "handled"]
 

@@ -19,8 +19,8 @@ from actors.definition.signatures import signature_problem
 from actors.process.declaring import Key, ProcessManager, ProcessRule
 from actors.process.spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
 from actors.read_model import name_of, place_of
-from storage.annotations import annotations_of, signature_of
-from storage.shown import shown
+from storage.codec.annotations import annotations_of, signature_of
+from storage.value_text import shown
 
 __all__ = ["compile_processes"]
 

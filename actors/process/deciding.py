@@ -12,7 +12,7 @@ from actors.process.inputs import EPOCH, NO_INSTANCE, Decision, Input, Instance,
 from actors.process.spec import Handlers, ProcessSpec
 from actors.process.unreadable import Unreadable, class_of
 from actors.read_model import name_of
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["Do", "decide", "without"]
 

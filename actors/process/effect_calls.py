@@ -11,7 +11,7 @@ from actors.process.out_effects import OutEffects
 from actors.process.spec import ProcessSpec
 from actors.process.unreadable import Unreadable
 from actors.process.values import Values
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["EffectCalls"]
 

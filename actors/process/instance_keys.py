@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.errors import InvalidMessage
 from storage.limits import MAX_NAME_BYTES
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["checked_key", "shown_key", "utf8"]
 

@@ -19,7 +19,7 @@ from actors.process.plan import Made, Plan
 from actors.process.timers import TimerQueue
 from actors.process.values import Values
 from storage import CodecError
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Ledger"]
 

@@ -25,9 +25,9 @@ from actors.process.inputs import Input, Timer
 from actors.process.instance_keys import utf8
 from actors.process.key_code import same_keys
 from actors.process.order import Order
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.limits import MAX_NAME_BYTES
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard"]
 

@@ -17,7 +17,7 @@ from actors.mailbox import Request
 from actors.process.notes import Keys, Notes
 from actors.process.values import Values
 from actors.writer.steps import Outcomes, StepSuperseded
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["Moved", "Parking"]
 

@@ -37,7 +37,7 @@ from actors.replicas.progress import Progress
 from actors.running import Calls
 from actors.writer.writing import WriteGateway
 from storage import EventLog
-from storage.damage import damaged_records
+from storage.files.damage import damaged_records
 
 __all__ = ["Processes"]
 

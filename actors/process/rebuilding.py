@@ -15,7 +15,7 @@ from actors.process.notes import Notes, Past, Place, timer_of
 from actors.process.order import Order
 from actors.process.plan import Feed, InputFailed, Make, Plan
 from actors.process.restoring import restore_some
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 if TYPE_CHECKING:
     from actors.process.book import Book

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from actors.process.inputs import Input
 from actors.process.notes import Unheard
 from actors.process.unreadable import Unreadable
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["counted", "log_unheard"]
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from actors.errors import InvalidMessage
 from actors.process.inputs import Decision, Input, Issued
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["LONGEST_KEY", "UniqueIds", "is_of_manager", "refuse_reserved"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgpack
 
 from storage import CodecError
-from storage.codec import Codec
-from storage.codec_values import MESSAGE
+from storage.codec.codec import Codec
+from storage.codec.values import MESSAGE
 
 __all__ = ["Unreadable", "class_of", "name_of", "plainly", "read", "stored"]
 

@@ -12,8 +12,8 @@ from actors.process.order import Order
 from actors.process.spec import Rejection
 from actors.process.unreadable import Unreadable, plainly, read, stored
 from storage import CodecError
-from storage.codec import Codec
-from storage.shown import shown
+from storage.codec.codec import Codec
+from storage.value_text import shown
 
 __all__ = ["Values"]
 

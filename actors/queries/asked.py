@@ -12,7 +12,7 @@ from typing import Any
 from actors.definition.specs import QuerySpec
 from actors.errors import QueryFailed
 from storage import CodecError
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Encoded", "opened", "own_query", "sealed"]
 

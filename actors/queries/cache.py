@@ -24,8 +24,8 @@ from actors.health import CacheHealth
 from actors.queries.view import View
 from actors.read_model import ReadModel
 from storage import CodecError, Snapshot
-from storage.codec import Codec
-from storage.engines.sqlite_read import ReadConnection
+from storage.codec.codec import Codec
+from storage.engines.sqlite.snapshot import ReadConnection
 
 __all__ = ["Answer", "RecordingView", "ResultCache", "Span", "States", "spans_of"]
 

@@ -10,7 +10,7 @@ from actors.messages import Receipt
 from actors.options import After, Consistency, MaxLag
 from actors.queries.token import Tokens
 from actors.replicas.progress import Progress
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["LAST", "position_of", "target_position"]
 

@@ -18,10 +18,10 @@ from actors.queries.view import View
 from actors.replicas.progress import Progress
 from actors.worker import Worker
 from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
-from storage.codec import Codec
-from storage.damage import is_damage
+from storage.codec.codec import Codec
 from storage.errors import FilesGone
-from storage.inline import InlineSnapshot
+from storage.files.damage import is_damage
+from storage.log.inline_tables import InlineSnapshot
 
 __all__ = ["QueryActor", "QueryStats"]
 

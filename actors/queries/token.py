@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from actors.errors import ForeignToken, InvalidToken
 from actors.replicas.progress import Progress
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["Tokens", "decode_token", "encode_token"]
 

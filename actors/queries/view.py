@@ -10,8 +10,8 @@ from actors.blocks import Block
 from actors.errors import QueryFailed
 from actors.read_model import ReadModel
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
-from storage.inline import InlineSnapshot
-from storage.shown import shown
+from storage.log.inline_tables import InlineSnapshot
+from storage.value_text import shown
 
 __all__ = ["View"]
 

@@ -21,9 +21,9 @@ from actors.queries.view import View
 from actors.read_model import ReadModel
 from actors.replicas.progress import Progress
 from storage import ReplicaStore, StorageError, StoreClosed
-from storage.damage import is_damage
 from storage.errors import FilesGone
-from storage.inline import InlineSnapshot
+from storage.files.damage import is_damage
+from storage.log.inline_tables import InlineSnapshot
 
 __all__ = ["Views"]
 

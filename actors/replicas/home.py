@@ -23,12 +23,12 @@ from actors.replicas.row_damage import RowDamage
 from actors.replicas.skipping import Skips
 from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError, StoreLocked
-from storage.damage import file_identity
-from storage.environment import DATA_FILE
-from storage.taken import Room, Taken
+from storage.files.damage import file_identity
+from storage.files.environment import DATA_FILE
+from storage.files.opening_resources import Room, Taken
 
 if TYPE_CHECKING:
-    from storage.follower import LogFollower
+    from storage.log.log_follower import LogFollower
 
 __all__ = ["ReplicaHome", "moved_away", "open_homes"]
 

@@ -19,11 +19,11 @@ from actors.replicas.replay import before_command, middle_command
 from actors.replicas.skipping import Skips
 from actors.replicas.takers import Taker, on_own_copy
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
-from storage.builds import Build
-from storage.damage import is_damage
-from storage.history import unknown
-from storage.records import Undecodable
-from storage.stored_events import bounds
+from storage.files.damage import is_damage
+from storage.log.history import unknown
+from storage.log.records import Undecodable
+from storage.log.stored_events import bounds
+from storage.replica.builds import Build
 
 __all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
 

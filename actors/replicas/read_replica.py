@@ -24,8 +24,8 @@ from actors.reply import Reply
 from actors.running import Slot
 from actors.worker import Worker, tell
 from storage import EventLog, RecordedEvent, StorageError
-from storage.damage import is_damage
-from storage.stored_events import CommittedEvents, bounds
+from storage.files.damage import is_damage
+from storage.log.stored_events import CommittedEvents, bounds
 
 __all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
 

@@ -14,7 +14,7 @@ from actors.replicas.rebuilding import start_rebuild, wait_rebuilt
 from actors.replicas.rebuilds import Rebuild
 from actors.system import System
 from storage import OnewriterError
-from storage.environment import DATA_FILE
+from storage.files.environment import DATA_FILE
 
 __all__ = ["main"]
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgpack
 
-from storage.damage import damaged_records
-from storage.log_reader import LogReader
+from storage.files.damage import damaged_records
+from storage.log.log_reader import LogReader
 
 __all__ = ["Skipped", "Skips", "skip_note"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage import RecordedEvent
-from storage.codec import Codec
-from storage.stored_events import own_copy
+from storage.codec.codec import Codec
+from storage.log.stored_events import own_copy
 
 if TYPE_CHECKING:
     from actors.replicas.projecting import ModelRun

@@ -18,7 +18,7 @@ from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
 from actors.writer.submissions import SubmissionMaker
 from storage import OnewriterError, RecordedEvent, TableSchema
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["Given", "given"]
 

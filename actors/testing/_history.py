@@ -15,8 +15,8 @@ from actors.writer.deciding import Overlay
 from actors.writer.inline import InlineRun
 from actors.writer.states import StateCache
 from storage import CommandRecord, RecordedEvent
-from storage.shown import shown
-from storage.stored_events import CommittedEvents
+from storage.log.stored_events import CommittedEvents
+from storage.value_text import shown
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 from actors.definition.specs import CompiledDomain
 from actors.writer.inline import InlineModels, InlineRun
 from storage import TableSchema
-from storage.inline import InlineBatch
-from storage.pending import PendingTable
-from storage.table_access import Access, TableHandle
-from storage.table_schema import Row
-from storage.table_search import Entries, Search
+from storage.log.inline_tables import InlineBatch
+from storage.tables.access import Access, TableHandle
+from storage.tables.pending import PendingTable
+from storage.tables.schema import Row
+from storage.tables.search import Entries, Search
 
 __all__ = ["inline_tables"]
 

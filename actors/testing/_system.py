@@ -13,7 +13,7 @@ from actors.testing._difference import compare
 from actors.testing._history import flattened
 from actors.throwaway import ThrowawayFolder
 from storage import RecordedEvent
-from storage.taken import Taken
+from storage.files.opening_resources import Taken
 
 __all__ = ["TestSystem", "open_system"]
 

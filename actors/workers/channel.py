@@ -21,7 +21,7 @@ from actors.worker import Kill
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Channel", "FarJob", "ReadAnswers", "survivors"]
 

@@ -23,7 +23,7 @@ from actors.workers.finding import Whereabouts, differing, fingerprints, load
 from actors.workers.frames import Line, framed
 from actors.workers.residence import Residence
 from actors.workers.telling import LogTeller, Teller
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["main"]
 

@@ -32,7 +32,7 @@ from actors.workers.progress import FarProgress
 from actors.workers.stand_ins import ControlMailbox, WorkerQueries, WorkerReplica
 from actors.workers.station import Station
 from storage import EventLog
-from storage.taken import Taken
+from storage.files.opening_resources import Taken
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime

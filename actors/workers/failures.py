@@ -10,8 +10,8 @@ import traceback
 from typing import Any
 
 from storage import CodecError
-from storage.codec import Codec
-from storage.shown import shown
+from storage.codec.codec import Codec
+from storage.value_text import shown
 
 __all__ = ["pack_error", "unpack_error"]
 

@@ -19,9 +19,9 @@ from actors.replicas.row_damage import RowDamage
 from actors.workers import protocol
 from actors.workers.orders import Orders
 from storage import Snapshot, SnapshotClosed, StoreClosed
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import InvalidSchema
-from storage.replica_reader import ReplicaReader
+from storage.replica.replica_reader import ReplicaReader
 
 __all__ = ["FarHome", "FarProjector", "FarState", "FarStore"]
 

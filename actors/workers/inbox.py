@@ -20,7 +20,7 @@ from actors.workers.failures import pack_error
 from actors.workers.frames import Line, framed
 from actors.workers.questions import Questions
 from storage import CodecError
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Inbox"]
 

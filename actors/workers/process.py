@@ -17,8 +17,8 @@ from actors.undisturbed import Undisturbed
 from actors.workers import protocol
 from actors.workers.failures import unpack_error
 from actors.workers.frames import Line
-from storage.codec import Codec
-from storage.translation import LIMITS, limit_reached
+from storage.codec.codec import Codec
+from storage.files.error_translation import LIMITS, limit_reached
 
 __all__ = ["WorkerDied", "WorkerProcess", "import_paths"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from actors.definition.specs import QuerySpec
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Asked", "Questions"]
 

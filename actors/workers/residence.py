@@ -36,8 +36,8 @@ from actors.workers.questions import Questions
 from actors.workers.telling import Teller
 from actors.workers.told import FarTurns, Positions
 from storage import OnewriterError, ReplicaStore
-from storage.follower import LogFollower
-from storage.taken import Taken
+from storage.files.opening_resources import Taken
+from storage.log.log_follower import LogFollower
 
 __all__ = ["Residence"]
 

@@ -26,7 +26,7 @@ from actors.workers.process import WorkerDied, WorkerProcess
 from actors.workers.progress import FarProgress
 from actors.workers.starved import Starved
 from storage import StorageError
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 __all__ = ["Station"]
 

@@ -11,8 +11,8 @@ from actors.errors import ActorsError, DeciderFailed, InvalidMessage, Rejected, 
 from actors.messages import Submission
 from actors.writer.reader import Reader
 from storage import CodecError
-from storage.codec import Codec
-from storage.shown import shown
+from storage.codec.codec import Codec
+from storage.value_text import shown
 
 __all__ = ["MAX_EVENTS", "ask", "own_details"]
 

@@ -9,7 +9,7 @@ from actors.errors import ConcurrencyConflict
 from actors.middleware import Call, Middleware
 from actors.options import OnConflict, checked_call
 from actors.writer.states import History
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["resolving"]
 

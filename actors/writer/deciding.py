@@ -31,9 +31,9 @@ from actors.writer.sharing import Sharing
 from actors.writer.states import UNLOADED, History, StateCache, evolved
 from actors.writer.steps import Outcomes, Step, StepSuperseded
 from storage import CommandRecord, OnewriterError, RecordedEvent
-from storage.notes import checked_notes
-from storage.records import name_key, origin_of
-from storage.shown import shown
+from storage.log.notes import checked_notes
+from storage.log.records import name_key, origin_of
+from storage.value_text import shown
 
 __all__ = ["Overlay"]
 

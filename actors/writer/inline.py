@@ -16,10 +16,10 @@ from actors.read_model import Handler, ReadModel
 from actors.replicas.replay import read_events
 from actors.replicas.skipping import Skips
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
-from storage.inline import InlineBatch
-from storage.pending import PendingTable
-from storage.shown import shown
-from storage.stored_events import own_copy
+from storage.log.inline_tables import InlineBatch
+from storage.log.stored_events import own_copy
+from storage.tables.pending import PendingTable
+from storage.value_text import shown
 
 __all__ = ["InlineModels", "InlineRun", "fill"]
 

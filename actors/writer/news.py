@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from actors.messages import Committed
-from storage.stored_events import CommittedEvents
+from storage.log.stored_events import CommittedEvents
 
 __all__ = ["LINGER", "News"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 from actors.errors import DeciderFailed
 from actors.writer.inline import not_inline
 from storage import TableReader, TableSchema
-from storage.shown import shown
+from storage.value_text import shown
 
 if TYPE_CHECKING:
     from actors.definition.specs import StateSpec

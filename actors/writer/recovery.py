@@ -13,7 +13,7 @@ from actors.writer.states import StateCache
 from actors.writer.steps import Step
 from actors.writer.writer_desk import WriterDesk
 from storage import CommitFailed, EventLog, StoreFull
-from storage.translation import full_disk
+from storage.files.error_translation import full_disk
 
 __all__ = ["Recovery", "answer_uncertain"]
 

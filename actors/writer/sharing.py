@@ -1,7 +1,7 @@
 """What of a batch's events may be shared, and what each holder gets a copy of. Pure; the deciding thread.
 
 A state may keep parts of an event, a projection may sort a list in it, a caller may clear one in its receipt. So an event
-that does not last, as `storage.lasting` says, is decoded once for the log and once for the state, and the first one is
+that does not last, as `storage.codec.immutability` says, is decoded once for the log and once for the state, and the first one is
 given to nobody: who looks gets an own copy. Messages that can hold nothing of the kind are shared as they are.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from actors.receipt import LateReceipt
 from storage import CommandRecord, RecordedEvent
-from storage.codec import Codec
-from storage.stored_events import CommittedEvents
+from storage.codec.codec import Codec
+from storage.log.stored_events import CommittedEvents
 
 __all__ = ["Sharing"]
 

@@ -14,7 +14,7 @@ from actors.definition.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from actors.read_model import name_of, place_of
 from storage import CodecError, CommandRecord, RecordedEvent
-from storage.shown import shown
+from storage.value_text import shown
 
 __all__ = ["UNLOADED", "History", "StateCache", "evolve", "evolved"]
 

@@ -14,7 +14,7 @@ from actors.errors import ActorsError, CommitUncertain
 from actors.mailbox import Request
 from actors.messages import Receipt, Submission
 from actors.reply import Reply
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["Outcomes", "Step", "StepSuperseded"]
 

@@ -21,9 +21,9 @@ from actors.options import MOST_SECONDS
 from actors.process.unique_ids import refuse_reserved
 from actors.reply import Reply
 from storage import CodecError
-from storage.canonical import DIGEST_BYTES
+from storage.codec.canonical import DIGEST_BYTES
 from storage.limits import MAX_NAME_BYTES
-from storage.shown import shown
+from storage.value_text import shown
 
 if TYPE_CHECKING:
     from actors.writer.attempts import Attempts
@@ -133,7 +133,7 @@ class SubmissionMaker:
         command_id: str = given
         if attempts is not None:
             attempts.command_id = command_id
-        # As `storage.canonical.digest_of`, without a call for each command.
+        # As `storage.codec.canonical.digest_of`, without a call for each command.
         digest = blake2b(canonical, digest_size=DIGEST_BYTES).digest()
         submission = Submission(command, spec, stream, command_id, digest, fresh)
         if not fresh:

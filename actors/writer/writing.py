@@ -28,7 +28,7 @@ from actors.writer.many import Given, ManyCommands, ain_bulks, aone_by_one, in_b
 from actors.writer.states import History
 from actors.writer.steps import Outcomes, Step
 from actors.writer.submissions import SubmissionMaker
-from storage.notes import Note
+from storage.log.notes import Note
 
 __all__ = ["WriteGateway"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import SnapshotClosed
-from storage.table_schema import ModelSchema, Row
+from storage.tables.schema import ModelSchema, Row
 
 __all__ = ["ModelSnapshot", "ModelStore", "TryAgain"]
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from actors import Domain, SnapshotClosed, StorageError
 from actors.workers import residence
-from storage.engines import sqlite_pool
-from storage.engines.sqlite_pool import SqliteReaders
+from storage.engines.sqlite import pool as sqlite_pool
+from storage.engines.sqlite.pool import SqliteReaders
 from tests.oracle.values import BERLIN, as_stored, shown_exactly
 
 entries = Domain("entries")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from storage.errors import RowMissing
-from storage.table_schema import TableSchema
+from storage.tables.schema import TableSchema
 from tests.oracle.table_model import Row, Rows, Search
 from tests.oracle.values import fresh, order, shown_exactly, spoil
 

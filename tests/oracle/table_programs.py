@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from storage import table_entries, table_writer
-from storage.keys import encode_component
-from storage.pending import PendingTable
-from storage.table_entries import TableEntries
-from storage.table_index import each, words
-from storage.table_schema import TableSchema
+from storage.codec.keys import encode_component
+from storage.tables import entries as table_entries
+from storage.tables import writer as table_writer
+from storage.tables.entries import TableEntries
+from storage.tables.index import each, words
+from storage.tables.pending import PendingTable
+from storage.tables.schema import TableSchema
 from tests.oracle.table_model import Many, Search, Shape, Spec, column_of
 from tests.oracle.table_ops import Op
 from tests.oracle.values import KEYS, Values, changeable, pools, values

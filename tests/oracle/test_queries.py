@@ -51,7 +51,7 @@ def test_queries_and_their_cached_twins_answer_as_a_fold_over_the_log_does(
     monkeypatch.setattr("actors.upkeep.FILES_CHECK_EVERY", every)
     monkeypatch.setenv(FILES_CHECKED, str(every))
     if not at_once:
-        monkeypatch.setattr("storage.engines.sqlite_pool.MAX_IDLE", 0)
+        monkeypatch.setattr("storage.engines.sqlite.pool.MAX_IDLE", 0)
     sick = tmp_path / "sick"
     monkeypatch.setenv(SICK_FILE, str(sick))
     heal = sicken(str(sick))

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.codec import Codec
-from storage.log import EventLog
-from storage.replica import ReplicaStore
-from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema
+from storage.codec.codec import Codec
+from storage.log.event_log import EventLog
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.reader import TableReader
+from storage.tables.schema import ModelSchema
 from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_ops import Op, done, expected
 from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from storage.codec import Codec
-from storage.keys import encode_key
+from storage.codec.codec import Codec
+from storage.codec.keys import encode_key
 from tests.oracle import values as oracle
 
 

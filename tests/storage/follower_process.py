@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from storage.codec import Codec
-from storage.follower import LogFollower
-from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent
-from storage.table_schema import ModelSchema, TableSchema
+from storage.codec.codec import Codec
+from storage.log.event_log import EventLog
+from storage.log.log_follower import LogFollower
+from storage.log.records import CommandRecord, RecordedEvent
+from storage.tables.schema import ModelSchema, TableSchema
 
 
 @dataclass(frozen=True, slots=True)

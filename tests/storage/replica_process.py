@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from storage.codec import Codec
-from storage.replica import ReplicaStore
-from storage.replica_reader import ReplicaReader
-from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
+from storage.codec.codec import Codec
+from storage.replica.replica_reader import ReplicaReader
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
 
 MAP = 1 << 27
 ROWS = TableSchema("rows", "id", ["number"])

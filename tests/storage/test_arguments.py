@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from storage.codec import Codec
-from storage.environment import open_environment
+from storage.codec.codec import Codec
 from storage.errors import StorageError
-from storage.log import EventLog
-from storage.replica import ReplicaStore
+from storage.files.environment import open_environment
+from storage.log.event_log import EventLog
+from storage.replica.replica_store import ReplicaStore
 
 OPENERS: list[Callable[..., Any]] = [
     lambda path, **options: open_environment(path, **options),

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.builds import Build, pack_build, plan, unpack_build
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, StorageError, StoreFull
-from storage.holdings import Holdings
-from storage.replica import ReplicaStore, Snapshot, WriteTransaction
-from storage.replica_models import META_DB, database_names, open_replica
-from storage.table_index import each, words
-from storage.table_schema import ModelSchema, TableSchema
+from storage.replica.builds import Build, pack_build, plan, unpack_build
+from storage.replica.catalog import META_DB, database_names, open_replica
+from storage.replica.open_builds import Holdings
+from storage.replica.replica_store import ReplicaStore, Snapshot, WriteTransaction
+from storage.tables.index import each, words
+from storage.tables.schema import ModelSchema, TableSchema
 from tests.helpers import Threads
 
 MAP = 1 << 27
@@ -415,7 +415,7 @@ def test_room_for_builds_that_is_used_up_comes_back_with_the_next_opening(
         assert "open it again" in refused
         return count
 
-    monkeypatch.setattr("storage.holdings._drop", full)
+    monkeypatch.setattr("storage.replica.open_builds._drop", full)
     with opened(store_path, NEW) as store:
         assert rebuilds(store) >= 3
         put(store, "model", NEW_ITEMS, 1)
@@ -435,7 +435,7 @@ def test_a_switch_that_cannot_be_committed_changes_nothing(
             raise StoreFull("no room")
 
         with monkeypatch.context() as patch:
-            patch.setattr("storage.holdings.write_gone", full)
+            patch.setattr("storage.replica.open_builds.write_gone", full)
             with pytest.raises(StoreFull):
                 store.activate(before[1].key)
         assert (store.active("model"), store.wanted("model"), store.build_checkpoints()) == before
@@ -456,7 +456,7 @@ def test_a_build_that_cannot_be_made_leaves_nothing(
             raise StoreFull("no room")
 
         with monkeypatch.context() as patch:
-            patch.setattr("storage.holdings.open_table", full)
+            patch.setattr("storage.replica.open_builds.open_table", full)
             with pytest.raises(StoreFull):
                 store.start_build("model")
         assert (databases(store), store.builds()) == before
@@ -486,7 +486,7 @@ def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step:
     switching(store_path).close()
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "import storage.holdings as holdings\nfrom tests.storage.test_builds import NEW, OLD, OTHER, opened\n"
+        "import storage.replica.open_builds as holdings\nfrom tests.storage.test_builds import NEW, OLD, OTHER, opened\n"
         f"holdings.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "store = opened(Path(sys.argv[1]), OLD, NEW, OTHER)\n"
         "store.activate(store.wanted('model').key)\n"
@@ -532,7 +532,7 @@ def test_a_build_with_keys_of_another_format_is_not_read(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        for module in ("storage.builds", "storage.table_schema"):
+        for module in ("storage.replica.builds", "storage.tables.schema"):
             patch.setattr(f"{module}.KEY_FORMAT", 0)
         with opened(store_path, OLD) as store:
             put(store, "model", OLD_ITEMS, 5)
@@ -659,14 +659,14 @@ def test_emptying_a_former_build_holds_no_snapshot_up(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emptying, go_on = threading.Event(), threading.Event()
-    real: Callable[..., None] = sys.modules["storage.holdings"]._drop
+    real: Callable[..., None] = sys.modules["storage.replica.open_builds"]._drop
 
     def slow(*args: Any) -> None:
         emptying.set()
         assert go_on.wait(20)
         real(*args)
 
-    monkeypatch.setattr("storage.holdings._drop", slow)
+    monkeypatch.setattr("storage.replica.open_builds._drop", slow)
     with switching(store_path) as store:
         threads = Threads()
         threads.start(store.activate, store.wanted("model").key)

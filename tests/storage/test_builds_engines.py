@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from storage.codec import Codec
-from storage.engines.memory import MemoryStore
-from storage.engines.sqlite import SqliteStore
+from storage.codec.codec import Codec
+from storage.engines.memory.store import MemoryStore
+from storage.engines.sqlite.store import SqliteStore
 from storage.errors import InvalidSchema, SnapshotClosed, StorageError, StoreClosed, StoreFull
-from storage.replica import ReplicaStore, Snapshot, WriteTransaction
-from storage.table_schema import ModelSchema, ObjectSchema, TableSchema
+from storage.replica.replica_store import ReplicaStore, Snapshot, WriteTransaction
+from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
 from tests.helpers import PATIENCE, Threads
 
 MAP = 1 << 27
@@ -140,8 +140,8 @@ def test_batches_without_a_pause_keep_no_snapshot_out(
 
     with opened(store_path) as store:
         apply(store, 1)
-        monkeypatch.setattr("storage.engines.memory.PATIENCE", 0.0)
-        monkeypatch.setattr("storage.turnstile.PATIENCE", PATIENCE / 4)
+        monkeypatch.setattr("storage.engines.memory.store.PATIENCE", 0.0)
+        monkeypatch.setattr("storage.replica.turnstile.PATIENCE", PATIENCE / 4)
         monkeypatch.setattr(MemoryStore, "begin", beginning)
         monkeypatch.setattr(MemoryStore, "await_readable", late)
         ending = threading.Event()
@@ -349,7 +349,7 @@ def test_a_build_that_cannot_be_noted_leaves_no_files(
         apply(store, 3)
         before = directories(store), store.builds()
         with monkeypatch.context() as patch:
-            patch.setattr("storage.holdings.Holdings.commit", full)
+            patch.setattr("storage.replica.open_builds.Holdings.commit", full)
             with pytest.raises(StoreFull):
                 store.start_build("texts")
         assert (directories(store), store.builds()) == before
@@ -433,6 +433,6 @@ def test_a_snapshot_that_is_never_possible_is_given_up(
         raise TryAgain(store)
 
     monkeypatch.setattr(MemoryStore, "snapshot", busy)
-    monkeypatch.setattr("storage.turnstile.PATIENCE", 0.0)
+    monkeypatch.setattr("storage.replica.turnstile.PATIENCE", 0.0)
     with opened(store_path) as store, pytest.raises(StorageError, match="could not be read at one moment"):
         store.snapshot()

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, SnapshotClosed
-from storage.replica import ReplicaStore, Snapshot
-from storage.table_schema import ModelSchema, TableSchema
+from storage.replica.replica_store import ReplicaStore, Snapshot
+from storage.tables.schema import ModelSchema, TableSchema
 
 VERSIONS = (1, 2, 3)
 TABLES = {version: TableSchema("rows", "id", ["number"]) for version in VERSIONS}

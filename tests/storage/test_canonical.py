@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.canonical import CanonicalCodec, digest_of
-from storage.codec import Codec
+from storage.codec.canonical import CanonicalCodec, digest_of
+from storage.codec.codec import Codec
 from storage.errors import CodecError, MessageTooLarge, UnencodableValue, UnregisteredType
 
 

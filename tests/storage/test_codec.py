@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import (
     CodecError,
     DuplicateTypeName,
@@ -528,7 +528,7 @@ def test_damaged_bytes_never_raise_anything_but_a_codec_error(value: Any, data: 
 
 
 def test_equal_frozensets_have_equal_bytes_in_every_process() -> None:
-    program = "from storage.codec import Codec; print(Codec().encode(frozenset(['a', 'b', 'c', 'd', 'e', 1])).hex())"
+    program = "from storage.codec.codec import Codec; print(Codec().encode(frozenset(['a', 'b', 'c', 'd', 'e', 1])).hex())"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -17,12 +17,12 @@ import lmdb
 import msgpack
 import pytest
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore, OnewriterError, OutOfOrder, StorageError
-from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent
-from storage.replica import ReplicaStore
-from storage.replica_reader import ReplicaReader
+from storage.log.event_log import EventLog
+from storage.log.records import CommandRecord, RecordedEvent
+from storage.replica.replica_reader import ReplicaReader
+from storage.replica.replica_store import ReplicaStore
 from tests.storage.follower_process import CODEC, MODEL, NUMBERS, Counted
 from tests.storage.replica_process import TABLES, TEXTS, TOTALS, apply
 

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from storage import Codec, InvalidSchema, ModelSchema, SnapshotClosed, StorageError, StoreClosed
-from storage.engines import memory
 from storage.engines.base import TryAgain
-from storage.engines.memory import MemoryStore
-from storage.engines.memory_saved import FILE
+from storage.engines.memory import store as memory
+from storage.engines.memory.saved_state import FILE
+from storage.engines.memory.store import MemoryStore
 from storage.errors import StatementRefused
-from storage.table_schema import ObjectSchema
+from storage.tables.schema import ObjectSchema
 from tests.helpers import PATIENCE, Threads, case_id, wait_until
 
 totals = ObjectSchema("totals", dict)

@@ -26,11 +26,11 @@ from storage import (
     StoreClosed,
     StoreFull,
 )
-from storage.engines import sqlite_wal
-from storage.engines.fts import fts_match
-from storage.engines.sqlite import FILE, SqliteStore
-from storage.engines.sqlite_pool import MAX_OPEN
-from storage.engines.sqlite_script import check_script, statements
+from storage.engines.sqlite import wal as sqlite_wal
+from storage.engines.sqlite.full_text import fts_match
+from storage.engines.sqlite.pool import MAX_OPEN
+from storage.engines.sqlite.script import check_script, statements
+from storage.engines.sqlite.store import FILE, SqliteStore
 from storage.errors import StatementRefused, UnencodableValue
 from tests.helpers import PATIENCE, Threads, wait_until
 

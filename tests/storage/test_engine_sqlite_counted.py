@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from storage import Codec, ModelSchema, StatementRefused
-from storage.engines import sqlite_counted
-from storage.engines.sqlite import SqliteStore
+from storage.engines.sqlite import cacheability as sqlite_counted
+from storage.engines.sqlite.store import SqliteStore
 from storage.errors import SnapshotClosed, UnencodableValue
 
 SCRIPT = """

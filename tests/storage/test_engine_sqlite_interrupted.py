@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from storage import Codec, ModelSchema
-from storage.engines.sqlite import SqliteStore
-from storage.engines.sqlite_guard import Guard
+from storage.engines.sqlite.guard import Guard
+from storage.engines.sqlite.store import SqliteStore
 
 SCHEMA = ModelSchema("shelf", 1, (), engine="sqlite", script="CREATE TABLE book (name TEXT, lent INT)")
 GUARD = {"Guard.__call__", "Guard._denied"}

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import Codec, ModelSchema, StoreFull
-from storage.engines import sqlite_kept
-from storage.engines.sqlite import SqliteStore
-from storage.engines.sqlite_write import GuardedConnection, KeptCursor
+from storage.engines.sqlite import pending_rows as sqlite_kept
+from storage.engines.sqlite.connection import GuardedConnection, KeptCursor
+from storage.engines.sqlite.store import SqliteStore
 
 SCRIPT = """
 CREATE TABLE rooms (room INTEGER PRIMARY KEY, price INTEGER, raised INTEGER DEFAULT 0, note TEXT);

@@ -10,14 +10,14 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from storage.codec import Codec
-from storage.environment import check_directory, open_environment
+from storage.codec.codec import Codec
 from storage.errors import DamagedStore, OtherEngine
-from storage.follower import LogFollower
-from storage.log import EventLog
-from storage.log_reader import DATABASES
-from storage.replica import ReplicaStore
-from storage.replica_reader import ReplicaReader
+from storage.files.environment import check_directory, open_environment
+from storage.log.event_log import EventLog
+from storage.log.log_follower import LogFollower
+from storage.log.log_reader import DATABASES
+from storage.replica.replica_reader import ReplicaReader
+from storage.replica.replica_store import ReplicaStore
 from tests.storage.replica_process import ROWS, TABLES
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from storage import environment as environment_module
-from storage.codec import Codec
-from storage.environment import StoreLock, check_directory, open_environment, translate
+from storage.codec.codec import Codec
 from storage.errors import (
     DamagedStore,
     InvalidKey,
@@ -28,9 +26,11 @@ from storage.errors import (
     StoreLocked,
     StoreReadOnly,
 )
-from storage.header import FORMAT_VERSION, META_DB, Header, write_header
-from storage.log import EventLog
-from storage.store import open_store
+from storage.files import environment as environment_module
+from storage.files.environment import StoreLock, check_directory, open_environment, translate
+from storage.files.header import FORMAT_VERSION, META_DB, Header, write_header
+from storage.files.open_store import open_store
+from storage.log.event_log import EventLog
 
 MAP_SIZE = 1 << 24
 
@@ -122,7 +122,7 @@ def test_the_map_shrinks_to_the_address_space_there_is(
 def test_no_address_space_for_even_a_small_map_is_reported(store_path: Path) -> None:
     program = (
         "import resource, sys\n"
-        "from storage.environment import open_environment\n"
+        "from storage.files.environment import open_environment\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 29, resource.RLIM_INFINITY))\n"
         "open_environment(sys.argv[1])\n"
     )
@@ -291,8 +291,8 @@ def test_a_second_opener_in_the_process_is_told_who_has_the_store(store_path: Pa
 
 HOLD = """
 import sys
-from storage.codec import Codec
-from storage.log import EventLog
+from storage.codec.codec import Codec
+from storage.log.event_log import EventLog
 log = EventLog.open(sys.argv[1], Codec())
 print("open", flush=True)
 sys.stdin.read()
@@ -325,7 +325,7 @@ def test_a_second_process_is_told_who_has_the_store_and_gets_it_after_a_kill(sto
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(store_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from storage.environment import StoreLock\n"
+        "from storage.files.environment import StoreLock\n"
         "lock = StoreLock(sys.argv[1])\n"
         "if os.fork() == 0:\n"
         "    print('child', flush=True)\n"

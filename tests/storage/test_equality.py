@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.codec import Codec
-from storage.keys import above_equal, encode_key
-from storage.log import EventLog
-from storage.replica import ReplicaStore
-from storage.replica_reader import ReplicaReader
-from storage.table_index import IndexSpec, each
-from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema, TableSchema
+from storage.codec.codec import Codec
+from storage.codec.keys import above_equal, encode_key
+from storage.log.event_log import EventLog
+from storage.replica.replica_reader import ReplicaReader
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.index import IndexSpec, each
+from storage.tables.reader import TableReader
+from storage.tables.schema import ModelSchema, TableSchema
 from tests.oracle.values import keys, order, raws, texts
 
 TEXTS = ["", "\0", "\0b", "a", "a\0", "a\0\0", "a\0b", "a\0\xff", "a\x01", "a\xff", "ab"]

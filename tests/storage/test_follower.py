@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.environment import MAX_READERS
 from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
-from storage.follower import LogFollower
-from storage.log import EventLog
-from storage.table_schema import ModelSchema, TableSchema
+from storage.files.environment import MAX_READERS
+from storage.log.event_log import EventLog
+from storage.log.log_follower import LogFollower
+from storage.tables.schema import ModelSchema, TableSchema
 from tests.storage.follower_process import CODEC, MODEL, NUMBERS, Counted
 from tests.storage.processes import other
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage import log_reader
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -20,9 +19,10 @@ from storage.errors import (
     SnapshotClosed,
     StorageError,
 )
-from storage.inline import InlineBatch
-from storage.log import EventLog
-from storage.table_schema import ModelSchema, TableSchema
+from storage.log import log_reader
+from storage.log.event_log import EventLog
+from storage.log.inline_tables import InlineBatch
+from storage.tables.schema import ModelSchema, TableSchema
 from tests.storage.test_log import FaultyLog, event, make_codec, os_error
 
 NAMES = TableSchema("names", "name", ["owner", ("city", "owner")])
@@ -278,7 +278,7 @@ def test_a_drop_that_was_cut_short_is_finished_before_the_model_is_used_again(
         inline = log._inline
         assert inline is not None
         with monkeypatch.context() as patch:
-            patch.setattr("storage.inline.POSITION", None)
+            patch.setattr("storage.log.inline_tables.POSITION", None)
             with pytest.raises(TypeError):
                 inline._drop(log._opened(), "names", _databases(log))
     with open_log(store_path, MODEL) as log:

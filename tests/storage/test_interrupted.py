@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from storage import Codec, EventLog, ModelSchema, ObjectSchema, ReplicaStore, TableSchema
-from storage.follower import LogFollower
-from storage.replica_reader import ReplicaReader
+from storage.log.log_follower import LogFollower
+from storage.replica.replica_reader import ReplicaReader
 from tests.system.interrupting import (
     IGNORED_WARNINGS,
     PLACES,

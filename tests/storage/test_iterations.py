@@ -17,17 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import table_entries, table_writer
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import SnapshotClosed
-from storage.inline import InlineBatch
-from storage.log import EventLog
-from storage.pending import PendingTable
-from storage.replica import ReplicaStore
-from storage.table_entries import TableEntries
-from storage.table_index import IndexSpec, each, words
-from storage.table_schema import ModelSchema, TableSchema
-from storage.table_writer import TableWriter
+from storage.log.event_log import EventLog
+from storage.log.inline_tables import InlineBatch
+from storage.replica.replica_store import ReplicaStore
+from storage.tables import entries as table_entries
+from storage.tables import writer as table_writer
+from storage.tables.entries import TableEntries
+from storage.tables.index import IndexSpec, each, words
+from storage.tables.pending import PendingTable
+from storage.tables.schema import ModelSchema, TableSchema
+from storage.tables.writer import TableWriter
 
 ROWS = TableSchema("rows", "key", ["value", ("kind", "value"), words("text"), each("items")])
 MODEL = ModelSchema("model", 1, (ROWS,))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.codec.key_decoding import decode_key, decode_keys
+from storage.codec.keys import encode_component, encode_key
 from storage.errors import CodecError, KeyTooLong
-from storage.key_values import decode_key, decode_keys
-from storage.keys import encode_component, encode_key
 from tests.oracle.values import beyond, keys, order
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.codec.keys import MAX_KEY_BYTES, encode_component, encode_key, encode_prefix, successor
 from storage.errors import InvalidKey, KeyTooLong
-from storage.keys import MAX_KEY_BYTES, encode_component, encode_key, encode_prefix, successor
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.one_of(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import UnencodableValue
 from tests.helpers import case_id
 

@@ -20,8 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import gate, log_reader
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -37,8 +36,10 @@ from storage.errors import (
     UnknownType,
     UnregisteredType,
 )
-from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent, Undecodable
+from storage.log import log_reader
+from storage.log import reader_gate as gate
+from storage.log.event_log import EventLog
+from storage.log.records import CommandRecord, RecordedEvent, Undecodable
 
 NOON = int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp() * 1_000_000)
 

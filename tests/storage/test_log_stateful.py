@@ -17,12 +17,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from storage import tail
-from storage.batch import Batch
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import CommitFailed, OutOfOrder, StoreFull, UnencodableValue
-from storage.log import EventLog
-from storage.records import CommandRecord, RecordedEvent
+from storage.log import index_tail as tail
+from storage.log.batch import Batch
+from storage.log.event_log import EventLog
+from storage.log.records import CommandRecord, RecordedEvent
 
 STREAMS = ["a", "ab", "a\x01", "b-1", "ü"]
 TAGS = ["t", "tt", "u"]

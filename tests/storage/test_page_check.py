@@ -21,14 +21,14 @@ import lmdb
 import pytest
 from lmdb.verify import VerifyError, verify
 
-import storage.store
-from storage.codec import Codec
-from storage.environment import open_environment
+import storage.files.open_store
+from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore
-from storage.log import EventLog
-from storage.page_check import look, look_at_top, look_whole
-from storage.replica import ReplicaStore
-from storage.stop_mark import StopMark, current_boot_id
+from storage.files.environment import open_environment
+from storage.files.page_check import look, look_at_top, look_whole
+from storage.files.stop_mark import StopMark, current_boot_id
+from storage.log.event_log import EventLog
+from storage.replica.replica_store import ReplicaStore
 from tests.storage.replica_process import TABLES, apply
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         found.append(file)
         return look(file, limit)
 
-    monkeypatch.setattr(storage.store, "look", noted)
+    monkeypatch.setattr(storage.files.open_store, "look", noted)
     return found
 
 
@@ -84,10 +84,10 @@ def test_after_a_clean_end_nothing_is_looked_at(store_path: Path, looks: list[Pa
 DIE = """
 import os, signal, sys
 from storage import Codec, EventLog
-from storage.log import EventLog as Log
+from storage.log.event_log import EventLog as Log
 if sys.argv[2] == "opening":
-    import storage.store
-    storage.store.open_environment = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    import storage.files.open_store
+    storage.files.open_store.open_environment = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 log = EventLog.open(sys.argv[1], Codec(), map_size=1 << 24)
 os.kill(os.getpid(), signal.SIGKILL)
 """

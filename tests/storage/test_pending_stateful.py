@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from storage.codec import Codec
-from storage.log import EventLog
-from storage.table_reader import TableReader
-from storage.table_schema import Row
+from storage.codec.codec import Codec
+from storage.log.event_log import EventLog
+from storage.tables.reader import TableReader
+from storage.tables.schema import Row
 from tests.storage import test_tables_stateful as tables
 from tests.storage.test_tables_stateful import LINES, MODEL, SCHEMA, places
 

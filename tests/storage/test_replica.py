@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import (
     DamagedStore,
     InvalidSchema,
@@ -25,10 +25,10 @@ from storage.errors import (
     StoreFull,
     StoreLocked,
 )
-from storage.header import Header, write_header
-from storage.replica import ReplicaStore
-from storage.replica_models import META_DB, open_replica
-from storage.table_schema import ModelSchema, TableSchema
+from storage.files.header import Header, write_header
+from storage.replica.catalog import META_DB, open_replica
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.schema import ModelSchema, TableSchema
 
 PRODUCTS = TableSchema("products", "sku", ["price"])
 SALES = TableSchema("sales", "day")

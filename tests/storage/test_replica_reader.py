@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from storage import active_builds, replica_reader
-from storage.codec import Codec
-from storage.commit_lock import commit_of_several
-from storage.environment import DATA_FILE
+from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, NotAStore, SnapshotClosed, StorageError, StoreClosed
-from storage.replica import ReplicaStore, Snapshot
-from storage.replica_reader import ReplicaReader
-from storage.table_schema import ModelSchema
+from storage.files.environment import DATA_FILE
+from storage.replica import active_builds, replica_reader
+from storage.replica.commit_lock import commit_of_several
+from storage.replica.replica_reader import ReplicaReader
+from storage.replica.replica_store import ReplicaStore, Snapshot
+from storage.tables.schema import ModelSchema
 from tests.helpers import PATIENCE
 from tests.storage.processes import Other, other
 from tests.storage.replica_process import MAP, NEW_ROWS, NEW_TABLES, ROWS, TABLES, TEXTS, TOTALS
@@ -259,7 +259,7 @@ def test_what_is_not_there_to_be_read_is_refused_and_left_alone(store_path: Path
 
 
 def test_a_log_is_no_replica_and_a_replica_is_read_by_another_process_only(store_path: Path) -> None:
-    from storage.log import EventLog
+    from storage.log.event_log import EventLog
 
     EventLog.open(store_path / "log", Codec()).close()
     with pytest.raises(NotAStore, match="holds a log"):

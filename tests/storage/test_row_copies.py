@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import CodecError
-from storage.log import EventLog
-from storage.replica import ReplicaStore
-from storage.table_schema import ModelSchema, TableSchema
+from storage.log.event_log import EventLog
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.schema import ModelSchema, TableSchema
 from tests.oracle.values import BERLIN, as_stored, shown_exactly, spoil
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.shown import shown
+from storage.value_text import shown
 
 HUGE = 10**5000
 

@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import DamagedStore, StorageError
-from storage.records import RecordedEvent, Undecodable, encode_event
-from storage.stored_events import StoredEvents, decode_event
+from storage.log.records import RecordedEvent, Undecodable, encode_event
+from storage.log.stored_events import StoredEvents, decode_event
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import table_writer
-from storage.codec import Codec
+from storage.codec.codec import Codec
+from storage.codec.page_token import decode_token, encode_token
 from storage.errors import (
     CodecError,
     DamagedStore,
@@ -28,13 +28,13 @@ from storage.errors import (
     SnapshotClosed,
     UnencodableValue,
 )
-from storage.page_token import decode_token, encode_token
-from storage.replica import ReplicaStore, Snapshot
-from storage.table_entries import CHUNK_KEYS, CHUNK_ROWS
-from storage.table_index import each, split_words, words
-from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema, TableSchema
-from storage.table_writer import TableWriter
+from storage.replica.replica_store import ReplicaStore, Snapshot
+from storage.tables import writer as table_writer
+from storage.tables.entries import CHUNK_KEYS, CHUNK_ROWS
+from storage.tables.index import each, split_words, words
+from storage.tables.reader import TableReader
+from storage.tables.schema import ModelSchema, TableSchema
+from storage.tables.writer import TableWriter
 
 PRODUCTS = TableSchema(
     "products",

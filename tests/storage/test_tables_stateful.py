@@ -12,14 +12,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import table_entries
-from storage.codec import Codec
+from storage.codec.codec import Codec
+from storage.codec.keys import encode_component
 from storage.errors import RowMissing
-from storage.keys import encode_component
-from storage.replica import ReplicaStore
-from storage.table_index import IndexSpec, each, split_words, words
-from storage.table_reader import TableReader
-from storage.table_schema import ModelSchema, Row, TableSchema
+from storage.replica.replica_store import ReplicaStore
+from storage.tables import entries as table_entries
+from storage.tables.index import IndexSpec, each, split_words, words
+from storage.tables.reader import TableReader
+from storage.tables.schema import ModelSchema, Row, TableSchema
 
 PRICE, PLACE, NAME, LABELS = "price", ("category", "price"), words("name"), each("labels")
 NAMED = ("category", words("name"))

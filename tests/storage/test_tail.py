@@ -11,12 +11,12 @@ import lmdb
 import msgpack
 import pytest
 
-from storage import tail
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from storage.errors import DamagedStore, OutOfOrder
-from storage.header import HEADER_KEY, META_DB
-from storage.log import EventLog
-from storage.records import U64, CommandRecord, RecordedEvent
+from storage.files.header import HEADER_KEY, META_DB
+from storage.log import index_tail as tail
+from storage.log.event_log import EventLog
+from storage.log.records import U64, CommandRecord, RecordedEvent
 
 
 @dataclass(frozen=True, slots=True)

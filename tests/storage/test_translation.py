@@ -11,14 +11,14 @@ from typing import Any
 import lmdb
 import pytest
 
-from storage.codec import Codec
-from storage.environment import check_directory, open_environment
+from storage.codec.codec import Codec
 from storage.errors import NotAStore, StorageError, StoreFull, StoreReadOnly
-from storage.log import EventLog
-from storage.replica import ReplicaStore
-from storage.store_lock import StoreLock
-from storage.table_schema import ModelSchema, TableSchema
-from storage.translation import NEARLY_NO_ROOM, from_system, full_disk, translate
+from storage.files.environment import check_directory, open_environment
+from storage.files.error_translation import NEARLY_NO_ROOM, from_system, full_disk, translate
+from storage.files.store_lock import StoreLock
+from storage.log.event_log import EventLog
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.schema import ModelSchema, TableSchema
 
 SCHEMA = ModelSchema("stock", 1, (TableSchema("items", "sku"),))
 HISTORY: dict[str, Any] = {"history_id": "0" * 32, "log_head": 0}
@@ -126,7 +126,7 @@ def test_a_new_store_that_could_not_be_written_whole_is_made_by_the_next_opener(
         raise lmdb_error(errno.ENOSPC)
 
     with monkeypatch.context() as patch:
-        patch.setattr("storage.environment.lmdb.open", half)
+        patch.setattr("storage.files.environment.lmdb.open", half)
         with pytest.raises(StoreFull, match=f"opening {store_path} failed: the disk of"):
             open_environment(store_path)
     open_environment(store_path).close()
@@ -141,7 +141,7 @@ def test_a_replica_whose_tables_can_not_be_made_is_closed_and_opens_later(
 
     leave_free(monkeypatch, 0)
     with monkeypatch.context() as patch:
-        patch.setattr("storage.holdings.open_table", full)
+        patch.setattr("storage.replica.open_builds.open_table", full)
         with pytest.raises(StoreFull, match=f"opening the tables of {store_path} failed"):
             ReplicaStore.open(store_path, [SCHEMA], Codec(), **HISTORY)
     ReplicaStore.open(store_path, [SCHEMA], Codec(), **HISTORY).close()

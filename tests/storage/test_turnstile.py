@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from storage import turnstile
 from storage.engines.base import TryAgain
 from storage.errors import StorageError
-from storage.turnstile import Turnstile
+from storage.replica import turnstile
+from storage.replica.turnstile import Turnstile
 from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
 
 

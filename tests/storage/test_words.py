@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uniseg.wordbreak import words as segments
 
-from storage import table_words
 from storage.errors import InvalidKey
-from storage.table_index import words
-from storage.table_words import fold, split_words, split_words_before
+from storage.tables import words as table_words
+from storage.tables.index import words
+from storage.tables.words import fold, split_words, split_words_before
 
 LETTERS = frozenset("LHNKUS")
 """The classes of what makes a word one."""

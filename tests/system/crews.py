@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import Domain, System
-from storage.engines import sqlite_pool
+from storage.engines.sqlite import pool as sqlite_pool
 from tests.helpers import wait_until
 
 NO_SNAPSHOTS = "ONEWRITER_TESTS_NO_SNAPSHOTS"

@@ -12,8 +12,8 @@ import threading
 from typing import Any
 
 from actors import System
-from storage.engines import memory
-from storage.engines.memory import MemoryStore
+from storage.engines.memory import store as memory
+from storage.engines.memory.store import MemoryStore
 from tests.system.ledger import Deposit, ledger
 
 KILLED = 9

@@ -211,11 +211,11 @@ def test_a_file_that_is_no_database_is_refused_and_kept(store_path):
 
 
 def test_a_store_of_a_newer_format_is_refused_and_kept(store_path, monkeypatch):
-    import storage.header
+    import storage.files.header
 
-    monkeypatch.setattr(storage.header, "FORMAT_VERSION", storage.header.FORMAT_VERSION + 1)
-    newer = storage.header.Header
-    monkeypatch.setattr(newer.__init__, "__defaults__", (storage.header.FORMAT_VERSION,))
+    monkeypatch.setattr(storage.files.header, "FORMAT_VERSION", storage.files.header.FORMAT_VERSION + 1)
+    newer = storage.files.header.Header
+    monkeypatch.setattr(newer.__init__, "__defaults__", (storage.files.header.FORMAT_VERSION,))
     with open_at(store_path) as system:
         still_serves(system)
     monkeypatch.undo()

@@ -16,7 +16,7 @@ import pytest
 from actors import Domain, ModelStopped, QueryFailed, System, ViewExpired
 from actors.testing import given, open_system
 from storage import StorageError
-from storage.engines.sqlite import FILE
+from storage.engines.sqlite.store import FILE
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.ledger import (
     EACH,
@@ -168,7 +168,7 @@ def test_an_answer_may_be_a_view_of_a_dict_in_memory(monkeypatch):
 
 
 def test_a_snapshot_that_cannot_be_had_is_the_callers_error_and_no_query_actor_dies_of_it(monkeypatch):
-    monkeypatch.setattr("storage.engines.sqlite_pool.MAX_OPEN", 1)
+    monkeypatch.setattr("storage.engines.sqlite.pool.MAX_OPEN", 1)
     with open_system(ledger) as system:
         system.execute(Deposit("a", 1))
         with system.view(in_sqlite, consistency="strong"):

@@ -18,7 +18,7 @@ from typing import Any
 import lmdb
 import pytest
 
-import storage.log
+import storage.log.event_log
 from actors import (
     CommitUncertain,
     DeciderFailed,
@@ -253,7 +253,9 @@ def test_a_store_that_can_not_be_reopened_at_once_after_a_failed_commit_is_tried
     system.execute_many([Stock("lamp", 10), Stock("desk", 10)])
     system.wait_applied()  # An eventual query may be answered before that.
     put_fault(monkeypatch, EventLog, "_commit", lambda: lmdb.DiskError("commit"), after=True)
-    failed = put_fault(monkeypatch, storage.log, "open_environment", lambda: StorageError("not now"), times=3)
+    failed = put_fault(
+        monkeypatch, storage.log.event_log, "open_environment", lambda: StorageError("not now"), times=3
+    )
     with pytest.raises(CommitUncertain):
         system.execute(ORDER, command_id="order")
     # The writer is away, the replicas are not.

@@ -16,10 +16,11 @@ import pytest
 
 from actors import CommitUncertain, ModelStopped, StoreFull, System
 from actors.health import ModelHealth
-from storage import Codec, EventLog, ModelSchema, ObjectSchema, StorageError, holdings
-from storage.engines.memory import MemoryStore
-from storage.engines.sqlite import SqliteStore
-from storage.table_access import Access
+from storage import Codec, EventLog, ModelSchema, ObjectSchema, StorageError
+from storage.engines.memory.store import MemoryStore
+from storage.engines.sqlite.store import SqliteStore
+from storage.replica import open_builds as holdings
+from storage.tables.access import Access
 from tests.helpers import PATIENCE, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import Increment, Stock, StockOf, depot

@@ -15,10 +15,10 @@ from actors import LimitReached, NotAStore, StorageError, StoreReadOnly, System
 from actors.mailbox import Mailbox
 from actors.worker import Worker
 from storage import Codec, EventLog, ReplicaStore
-from storage.environment import make_directory
-from storage.replica_files import read_state
-from storage.stop_mark import current_boot_id
-from storage.translation import from_system
+from storage.files.environment import make_directory
+from storage.files.error_translation import from_system
+from storage.files.stop_mark import current_boot_id
+from storage.replica.files import read_state
 from tests.system.shelves import shelves
 
 PROJECT = Path(__file__).parents[2]

@@ -10,10 +10,10 @@ import pytest
 
 from actors import Domain, Rejected, System
 from storage import CodecError, EventLog, UnencodableValue
-from storage.codec import Codec
-from storage.codec_levels import MAX_LEVELS
-from storage.codec_values import MAX_CONTAINERS
-from storage.records import RecordedEvent
+from storage.codec.codec import Codec
+from storage.codec.levels import MAX_LEVELS
+from storage.codec.values import MAX_CONTAINERS
+from storage.log.records import RecordedEvent
 from tests.helpers import wait_until
 
 nests = Domain("nests")
@@ -150,8 +150,8 @@ def write_old(path: Path, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     codec.register(Remark)
     codec.register(Built)
     with monkeypatch.context() as patch:
-        patch.setattr("storage.codec_levels.MAX_LEVELS", 64)
-        patch.setattr("storage.codec.MAX_CONTAINERS", 2048)
+        patch.setattr("storage.codec.levels.MAX_LEVELS", 64)
+        patch.setattr("storage.codec.codec.MAX_CONTAINERS", 2048)
         with EventLog.open(path, codec, beside=("replicas",)) as log:
             log.append(
                 [

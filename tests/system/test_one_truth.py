@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from actors import Do, Domain, Rejected, Rejection, System
 from actors.testing import given as given_events
 from actors.testing import happened
-from storage.codec import Codec
+from storage.codec.codec import Codec
 from tests.helpers import PATIENCE, wait_until
 from tests.system import nights
 

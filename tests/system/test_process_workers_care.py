@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors import DomainError, ForkedProcess, ModelStopped, System
-from storage.store_lock import StoreLock
+from storage.files.store_lock import StoreLock
 from tests.helpers import PATIENCE, wait_until
 from tests.system import yard
 from tests.system.tallies import Tallies

@@ -15,7 +15,7 @@ from actors import QueryFailed, SnapshotClosed, StoreClosed, System
 from actors.replicas.home import ReplicaHome
 from actors.workers.channel import Channel
 from storage import FilesGone, Snapshot, StorageError
-from storage.environment import open_environment
+from storage.files.environment import open_environment
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system import crews
 from tests.system.crews import (
@@ -198,7 +198,7 @@ def test_a_view_of_files_that_are_removed_while_they_are_opened_is_of_another_re
             raise StorageError(f"the path {path} cannot be opened: No such file or directory")
         return open_environment(path, **options)
 
-    monkeypatch.setattr("storage.active_builds.open_environment", late)
+    monkeypatch.setattr("storage.replica.active_builds.open_environment", late)
     with system.view(crews.sailors, timeout=PATIENCE) as view:
         assert len(view[crews.berths]) == 3
     assert len(set(opened)) > 1

@@ -12,8 +12,8 @@ import pytest
 
 from actors import DamagedStore, Do, Domain, System
 from storage import Codec
-from storage.history import DIGEST_BYTES, History, digest_of, pack_checkpoint, unpack_checkpoint
-from storage.replica import ReplicaStore
+from storage.log.history import DIGEST_BYTES, History, digest_of, pack_checkpoint, unpack_checkpoint
+from storage.replica.replica_store import ReplicaStore
 from tests.storage.replica_process import TABLES, TEXTS, TOTALS, apply
 
 ledger = Domain("restored-ledger")

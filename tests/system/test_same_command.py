@@ -12,8 +12,8 @@ import pytest
 
 from actors import CommandIdReused, Domain, Receipt, System
 from actors.definition import compile as compiling
-from storage.canonical import digest_of
-from storage.codec import Codec
+from storage.codec.canonical import digest_of
+from storage.codec.codec import Codec
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ import pytest
 from actors import QueryTimeout, StorageError, System
 from actors.queries.query_job import QueryJob
 from actors.queries.reading import ReadGateway
-from storage.engines import sqlite_pool
+from storage.engines.sqlite import pool as sqlite_pool
 from tests.helpers import PATIENCE
 from tests.system import crews
 from tests.system.crews import (

@@ -16,14 +16,15 @@ import msgpack
 import pytest
 
 from actors import Domain, System, words
-from storage import Codec, replica_models
-from storage.builds import pack_build
+from storage import Codec
+from storage.codec.keys import KEY_FORMAT
 from storage.errors import InvalidKey
-from storage.keys import KEY_FORMAT
-from storage.replica import ReplicaStore
-from storage.table_index import Words
-from storage.table_schema import ModelSchema, TableSchema
-from storage.table_words import split_words_before
+from storage.replica import catalog as replica_models
+from storage.replica.builds import pack_build
+from storage.replica.replica_store import ReplicaStore
+from storage.tables.index import Words
+from storage.tables.schema import ModelSchema, TableSchema
+from storage.tables.words import split_words_before
 
 TITLES = ["İstanbul", "हिन्दी", "தமிழ்", "বাংলা", "שָׁלוֹם", "café", "don't", "oak desk"]
 

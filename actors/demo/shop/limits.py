@@ -8,7 +8,7 @@ name or a word of one, a price and a sku; a NUL in a name takes two bytes: 2 * 2
 from __future__ import annotations
 
 from actors import Rejected
-from storage.table_index import split_words
+from storage.tables.index import split_words
 
 ID_BYTES = 50
 NAME_BYTES = 200

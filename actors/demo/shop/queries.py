@@ -23,7 +23,7 @@ from actors.demo.shop.models import (
     sales,
     stock,
 )
-from storage.table_index import split_words
+from storage.tables.index import split_words
 
 Row = dict[str, Any]
 

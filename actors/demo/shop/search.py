@@ -11,7 +11,7 @@ from typing import Any
 from actors import View
 from actors.demo.shop.domain import shop
 from actors.demo.shop.products import ProductDescribed, ProductDiscontinued, ProductListed, ProductRepriced
-from storage.engines.fts import fts_match
+from storage.engines.sqlite.full_text import fts_match
 
 search = shop.read_model(
     "search",

@@ -9,7 +9,7 @@ import pytest
 from actors import Domain
 from actors.definition.arguments import checked_model
 from actors.errors import DomainError, UnknownMessage
-from storage.table_schema import ModelSchema, ObjectSchema
+from storage.tables.schema import ModelSchema, ObjectSchema
 
 SCRIPT = "CREATE TABLE texts (id INTEGER PRIMARY KEY)"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actors.live.differing import trace_of
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

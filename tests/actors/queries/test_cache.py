@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.queries.cache import OVERHEAD, ResultCache, Span
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 
 class State:

@@ -7,8 +7,8 @@ import pytest
 from actors import Domain
 from actors.replicas.projecting import Projector
 from storage import RecordedEvent, ReplicaStore, StoreFull, UnknownType
-from storage.holdings import Holdings
-from storage.records import Undecodable
+from storage.log.records import Undecodable
+from storage.replica.open_builds import Holdings
 
 POISON = 13
 
@@ -327,7 +327,7 @@ def test_a_new_projector_goes_on_from_the_checkpoints(replica):
 def test_a_failing_transaction_leaves_tables_and_checkpoints_as_they_were(replica, monkeypatch):
     replica.apply([1])
     monkeypatch.setattr(
-        "storage.replica_views.WriteTransaction.set_checkpoint", lambda *_: sys.exit("no checkpoint today")
+        "storage.replica.snapshot.WriteTransaction.set_checkpoint", lambda *_: sys.exit("no checkpoint today")
     )
     with pytest.raises(SystemExit):
         replica.apply([2, 3], first=2)

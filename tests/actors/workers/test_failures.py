@@ -7,7 +7,7 @@ import pytest
 from actors import ActorsError, InvalidMessage, ModelStopped, QueryFailed, Rejected, UnknownName
 from actors.workers.failures import pack_error, unpack_error
 from storage import MessageTooLarge, StoreLocked
-from storage.codec import Codec
+from storage.codec.codec import Codec
 
 
 class OutOfStock(Rejected):

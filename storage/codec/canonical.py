@@ -1,0 +1,223 @@
+"""Bytes that are the same for messages that are equal, so that a digest tells whether a command is the one of before.
+
+What `==` calls equal is the same here: dicts in any order, 1, 1.0 and Decimal("1.00") where a field admits several of
+them, -0.0 and 0.0, one instant with two offsets. NaN is the same as NaN. Beyond `==`, every field counts, and
+an enum's member is the same as itself alone. A class may gain fields with a default, lose them while they have it, and
+put its fields in another order: fields are sorted by name, and one that has its default is left out, in nested values
+too. Never decoded; any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+from msgpack import ExtType
+
+from storage.codec.classes import stored_fields
+from storage.codec.codec import Codec
+from storage.codec.values import DATETIME, DECIMAL, FROZENSET, MESSAGE, TIME
+from storage.errors import CodecError
+
+__all__ = ["DIGEST_BYTES", "CanonicalCodec", "digest_of"]
+
+DIGEST_BYTES = 12
+EXACT = 1 << 53
+"""Up to here every int is a float too, and the other way round."""
+MOST_DIGITS = 400
+"""A Decimal of more is never taken for an int; making one of its exponent could take all memory."""
+NAN = float("nan")
+_PLAIN_DEFAULTS = (type(None), bool, int, str, bytes)
+
+
+class CanonicalCodec(Codec):
+    """Encodes what the codec that it is made for encodes, and refuses what that refuses."""
+
+    def __init__(self, codec: Codec, plain: Callable[[type], Collection[str]]) -> None:
+        """`plain` gives the fields of a class whose values, if equal, have the same bytes as they are."""
+        super().__init__(max_bytes=codec.max_bytes)
+        self._codec = codec
+        encoders = self._encoders
+        encode_datetime, encode_time = encoders[datetime], encoders[time]
+        encode_int = encoders[int]
+        encoders[Decimal] = lambda value: _of_decimal(value, encode_int)
+        encoders[datetime] = lambda value: _of_datetime(value, encode_datetime)
+        encoders[time] = lambda value: _of_time(value, encode_time)
+        for name, cls in codec.registered.items():
+            self.register(cls, name)
+            if cls in self._getters:
+                self._getters[cls] = name, self._canonical_getter(cls, plain(cls)), codec.is_flat(cls)
+
+    def had_digest(self, value: Any, digest: bytes) -> bool:
+        """Whether earlier versions of this engine gave `value` that digest, which was of its bytes as they are stored.
+
+        A message also has those of the classes that lacked its last fields, where these have their default.
+        """
+        codec = self._codec
+        if digest_of(codec.pack(value)) == digest:
+            return True
+        if type(value) not in self._getters:
+            return False
+        name, fields = codec.describe(value)
+        counting = self.fields(value)
+        while fields and next(reversed(fields)) not in counting:
+            fields.popitem()
+            if digest_of(codec.pack(ExtType(MESSAGE, codec.pack([name, fields])))) == digest:
+                return True
+        return False
+
+    def _canonical_getter(self, cls: type, plain: Collection[str]) -> Callable[[Any], dict[str, Any]]:
+        stored = stored_fields(cls)
+        names: dict[str, Any] = {"walk": self._walk}
+        lines = ["def fields_of(message):", "    fields = {}"]
+        fields = sorted((field for field in dataclasses.fields(cls) if field.name in stored), key=_name)
+        if not any(map(_has_default, fields)):
+            display = ", ".join(f"{field.name!r}: {_value(field, plain)}" for field in fields)
+            lines[1:] = [f"    return {{{display}}}"]
+        else:
+            for number, field in enumerate(fields):
+                name, put = field.name, f"fields[{field.name!r}]"
+                if not _has_default(field):
+                    lines.append(f"    {put} = {_value(field, plain)}")
+                elif name in plain and isinstance(field.default, (*_PLAIN_DEFAULTS, enum.Enum)):
+                    names[f"default{number}"] = field.default
+                    lines += [f"    value = message.{name}", f"    if value != default{number}:"]
+                    lines.append(f"        {put} = value")
+                else:
+                    names[f"is_default{number}"] = self._compares_with(field)
+                    lines += [f"    value = message.{name}", f"    if not is_default{number}(value):"]
+                    lines.append(f"        {put} = {'value' if name in plain else 'walk(value)'}")
+            lines.append("    return fields")
+        exec("\n".join(lines), names)
+        getter: Callable[[Any], dict[str, Any]] = names["fields_of"]
+        return getter
+
+    def _compares_with(self, field: dataclasses.Field[Any]) -> Callable[[Any], bool]:
+        """Whether a value is the same as the field's default; that is looked at when it is first asked for."""
+        default: list[bytes | None] = []
+
+        def bytes_of_default() -> bytes | None:
+            if field.default is not dataclasses.MISSING:
+                return self.pack(self._walk(field.default))
+            make: Any = field.default_factory
+            try:
+                first, second = (self.pack(self._walk(make())) for _ in range(2))
+            except CodecError:
+                raise
+            except Exception:
+                return None
+            # A new id, or the time: what makes another value each time gives no default to leave out.
+            return first if first == second else None
+
+        def is_default(value: Any) -> bool:
+            if not default:
+                default.append(bytes_of_default())
+            if (type(value) is list or type(value) is dict) and not value:
+                return default[0] == (b"\x90" if type(value) is list else b"\x80")
+            return self._pack_item(self._walk(value)) == default[0]
+
+        return is_default
+
+    def _walk(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is float or kind is int or kind is bool:
+            return _of_number(value)
+        if kind is dict:
+            if all(type(key) is str for key in value):
+                return {key: self._walk(value[key]) for key in sorted(value)}
+            pairs = [(self._walk(key), self._walk(one)) for key, one in value.items()]
+            pairs.sort(key=lambda pair: self._pack_item(pair[0]))
+            there = dict(pairs)
+            return there if len(there) == len(pairs) else pairs  # NaN may be there twice
+        if kind is list or kind is tuple:
+            return kind(map(self._walk, value))
+        if kind is frozenset:
+            items = frozenset(map(self._walk, value))
+            if len(items) == len(value):
+                return items
+            return ExtType(
+                FROZENSET, self._pack_item(sorted(self._pack_item(self._walk(one)) for one in value))
+            )
+        return value
+
+
+def digest_of(data: bytes) -> bytes:
+    """The digest that is stored with a command id."""
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _name(field: dataclasses.Field[Any]) -> str:
+    return field.name
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _value(field: dataclasses.Field[Any], plain: Collection[str]) -> str:
+    return f"message.{field.name}" if field.name in plain else f"walk(message.{field.name})"
+
+
+def _of_number(value: float) -> float:
+    """The one number of all that are equal: an int where it is exact as a float, a float where it can be one."""
+    if -EXACT <= value <= EXACT:
+        whole = int(value)
+        return whole if whole == value else value
+    if value != value:
+        return NAN
+    if type(value) is int:
+        try:
+            near = float(value)
+        except OverflowError:
+            return value
+        return near if near == value else value
+    return value
+
+
+def _of_decimal(value: Decimal, encode_int: Callable[[int], ExtType]) -> Any:
+    if value.is_nan():
+        return ExtType(DECIMAL, str(value).encode())
+    text = str(value)
+    if "." in text and "E" not in text:
+        text = text.rstrip("0")
+        if text[-1] not in "5.":  # a fraction that is a float ends with a 5
+            return ExtType(DECIMAL, text.encode())
+    near = float(value)
+    if near == value:
+        return _of_number(near)
+    if value.adjusted() < MOST_DIGITS and value == value.to_integral_value():
+        whole = int(value)
+        return whole if -(1 << 63) <= whole < 1 << 64 else encode_int(whole)
+    sign, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits))
+    short = text.rstrip("0")
+    exponent = int(exponent) + len(text) - len(short)
+    return ExtType(DECIMAL, f"{'-' * sign}{short.lstrip('0')}E{exponent}".encode())
+
+
+def _of_datetime(value: datetime, encode: Callable[[datetime], ExtType]) -> ExtType:
+    plain = encode(value)
+    if value.tzinfo is UTC:
+        return plain
+    if value.utcoffset() is None:
+        return encode(value.replace(fold=0)) if value.fold else plain
+    try:
+        return ExtType(DATETIME, value.astimezone(UTC).isoformat().encode())
+    except (OverflowError, ValueError):
+        return plain  # in the first or the last hours that there are
+
+
+def _of_time(value: time, encode: Callable[[time], ExtType]) -> ExtType:
+    plain = encode(value)
+    offset = value.utcoffset()
+    if offset is None:
+        return encode(value.replace(fold=0)) if value.fold else plain
+    of_day = timedelta(
+        hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
+    )
+    return ExtType(TIME, f"{(of_day - offset) // timedelta(microseconds=1)}Z".encode())

@@ -1,0 +1,329 @@
+"""The message codec: Python values to msgpack bytes and back, never pickle. Any thread; registering comes first.
+
+Registered frozen dataclasses and enums are stored under a stable name that has nothing to do with their Python
+path, so a class may move. Decoding needs nothing but the registry.
+
+The disk format, fixed for ever. None, bool, int of up to 64 bits, float, str, bytes, list and dict are msgpack's
+own. Everything else is a msgpack extension; its body is given here (brackets and braces mean packed msgpack):
+
+    1  message    [name, {field: value}]             7  datetime   ISO 8601 text with its UTC offset, if any
+    2  enum       [name, [member name, ...]]         8  date       ISO 8601 text
+    3  tuple      [item, ...]                        9  time       ISO 8601 text with its UTC offset, if any
+    4  frozenset  [packed item, ...], sorted        10  timedelta  [days, seconds, microseconds]
+    5  int        signed big-endian bytes           11  UUID       16 bytes
+    6  Decimal    its exact text
+
+A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single bits.
+Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused, since it
+would not come back as what it was. What is accepted comes back as it was, but for what `storage.codec.immutability` tells.
+At most 32 extension values, and 128 lists and dicts, may be inside one another.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgpack import Packer, StackError, unpackb
+
+from storage.codec.classes import compile_builder, compile_getter, misfit, place, stored_fields
+from storage.codec.immutability import Lasting, is_built_plainly
+from storage.codec.levels import PackLevel, UnpackLevel
+from storage.codec.values import (
+    ENUM,
+    MAX_CONTAINERS,
+    MESSAGE,
+    SPARE_CONTAINERS,
+    Refusal,
+    enum_encoder,
+    enum_of,
+    leaf_decoders,
+    leaf_encoders,
+    require_shallow,
+    unencodable,
+)
+from storage.errors import CodecError, DuplicateTypeName, MessageTooLarge, UnknownType, UnregisteredType
+from storage.value_text import shown
+
+DEFAULT_MAX_BYTES = 16 << 20
+SPARE_BYTES = 16 << 10
+"""A packer that has packed more is not kept: it holds on to as much memory."""
+Fields = dict[str, Any]
+Message = tuple[str, Callable[[Any], Fields], bool]
+"""The stored name of a message class, its fields, and whether they are known to hold no list or dict."""
+
+_HOLDERS = frozenset({list, dict, tuple, frozenset})
+_RECORD_CONTAINERS = 2  # the list that a record is, and the dict of its message's fields
+_REFUSALS = (Refusal, ValueError, OverflowError, RecursionError)  # UnicodeEncodeError is a ValueError
+
+
+class Codec:
+    """Encodes and decodes values with a registry of message classes and enums.
+
+    Register everything before the codec is shared between threads; from then on any thread may use it.
+    `max_bytes` bounds an encoded message; raise it only if messages of more than 16 MiB are meant to be.
+    """
+
+    def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._types: dict[str, type] = {}
+        self._names: dict[type, str] = {}
+        self._getters: dict[type, Message] = {}
+        self.lasting = Lasting()
+        """Which values may be shared; `own` is for those that may not."""
+        self._sure = self.lasting.sure
+        self.faithful = Lasting(changeable=True)
+        """Which values come back as they are, whether they can be changed or not."""
+        self._builders: dict[str, Callable[[Fields], Any]] = {}
+
+        self._encoders = leaf_encoders()
+        outermost = PackLevel(self._encoders, self._getters)
+        self._new_outermost = outermost.new_packer
+        self._new_packer = outermost.inside().new_packer
+        # A Packer is for one use at a time: used from its own hook it returns bytes that do not decode. Taking one from
+        # here and putting it back costs a fifth of making one. No two threads take the same.
+        self._spare: list[Packer] = []
+        decoders = leaf_decoders()
+        decoders[ENUM] = self._decode_enum
+        unpacking = UnpackLevel(decoders, self.build)
+        self.extension: Callable[[int, bytes], Any] = unpacking.hook
+        self.unpack: Callable[[bytes], Any] = unpacking.unpack
+        """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
+
+    # -- the registry -------------------------------------------------------------------------------------------
+    @property
+    def registered(self) -> Mapping[str, type]:
+        """Every registered class by its stored name; a live, read-only view."""
+        return MappingProxyType(self._types)
+
+    def register(self, cls: type, name: str | None = None) -> None:
+        """Register a frozen dataclass or an Enum under a stored name, its class name unless given.
+
+        The name is what the disk holds: keep it when the class is renamed. Registering the same class under the
+        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken, CodecError
+        if the class is of another kind.
+        """
+        name = cls.__name__ if name is None else name
+        if not isinstance(name, str) or not name:
+            raise CodecError(
+                f"{cls.__qualname__} must be stored under a str that is not empty, not {shown(name)}"
+            )
+        if self._types.get(name) is cls:
+            return
+        if name in self._types:
+            raise DuplicateTypeName(
+                f"two classes are to be stored as {shown(name)}: {place(self._types[name])} and {place(cls)}; "
+                "give one of them another name"
+            )
+        if cls in self._names:
+            raise DuplicateTypeName(
+                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {shown(name)}"
+            )
+        if issubclass(cls, enum.Enum):
+            self._encoders[cls] = enum_encoder(cls, name)
+            doubtful: list[str] | None = []
+        else:
+            fields = stored_fields(cls)
+            doubtful = fields if is_built_plainly(cls) else None
+            self._getters[cls] = name, compile_getter(fields), False
+            self._builders[name] = compile_builder(cls, fields)
+        self.lasting.register(cls, doubtful)
+        self.faithful.register(cls, doubtful)
+        self._types[name] = cls
+        self._names[cls] = name
+
+    def name_of(self, cls: type) -> str:
+        """Return the stored name of a class; raises UnregisteredType."""
+        try:
+            return self._names[cls]
+        except KeyError:
+            raise UnregisteredType(
+                f"{place(cls)} is not registered with the codec; register it first"
+            ) from None
+
+    def type_of(self, name: str) -> type:
+        """Return the class stored under a name; raises UnknownType."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise UnknownType(
+                f"no class is registered for the stored type {shown(name)}; register its class, or give the class "
+                "that took its place this name"
+            ) from None
+
+    def declare_flat(self, cls: type) -> None:
+        """Say that messages of a class never hold a list or dict, so that nobody has to look how deep they are."""
+        name, getter, _ = self._getters[cls]
+        self._getters[cls] = name, getter, True
+
+    def is_flat(self, cls: type) -> bool:
+        """Whether `declare_flat` has said so."""
+        return self._getters[cls][2]
+
+    # -- messages -----------------------------------------------------------------------------------------------
+    def fields(self, message: object) -> Fields:
+        """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
+        return self.describe(message)[1]
+
+    def describe(self, message: object) -> tuple[str, Fields]:
+        """Return a message's stored name and its fields; raises UnregisteredType."""
+        try:
+            name, getter, _ = self._getters[type(message)]
+        except KeyError:
+            raise UnregisteredType(
+                f"{place(type(message))} is not registered with the codec as a message; register it first"
+            ) from None
+        return name, getter(message)
+
+    def build(self, name: str, fields: Fields) -> object:
+        """Return a message of the class stored as `name`. A missing field takes its default.
+
+        Raises UnknownType if no class has the name, CodecError if fields are unknown, missing without a default,
+        or refused by the class.
+        """
+        try:
+            return self._builders[name](fields)
+        except Exception as error:
+            cls = self.type_of(name)
+            if cls not in self._getters:
+                raise CodecError(f"a message is stored as {shown(name)}, but {place(cls)} is none") from None
+            raise misfit(cls, name, fields, error) from error
+
+    # -- values -------------------------------------------------------------------------------------------------
+    def encode(self, value: object) -> bytes:
+        """Return the bytes of any supported value.
+
+        Raises UnregisteredType or UnencodableValue with the path to the value that is at fault, one that is nested too
+        deeply included; MessageTooLarge if there are more than `max_bytes`.
+        """
+        data = self.pack(value)
+        size = len(data)
+        if size > self.max_bytes:
+            raise self.too_large(type(value).__name__, size)
+        if size > MAX_CONTAINERS and type(value) in _HOLDERS:
+            require_shallow(value, data, MAX_CONTAINERS + SPARE_CONTAINERS)
+        return data
+
+    def decode(self, data: bytes) -> Any:
+        """Return the value that `encode` was given.
+
+        Raises UnknownType for a stored name that is not registered, CodecError for fields that do not fit their
+        class any more and for bytes that no codec wrote.
+        """
+        try:
+            return self.unpack(data)
+        except CodecError:
+            raise
+        except StackError as error:
+            raise CodecError(
+                f"{len(data)} stored bytes are nested too deeply: they hold more lists and dicts inside one another than msgpack unpacks"
+            ) from error
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            raise CodecError(
+                f"{len(data)} stored bytes are not what the codec writes ({type(error).__name__}: {error}); "
+                "they are damaged or foreign"
+            ) from error
+
+    def own(self, value: Any) -> Any:
+        """The value itself if it lasts, as `storage.codec.immutability` says, else what decoding gives: the caller's own copy.
+
+        Raises what `encode` does, but for MessageTooLarge; CodecError where a class refuses what it held.
+        """
+        kind, sure = type(value), self._sure
+        if kind in sure:
+            return value
+        doubtful = self.lasting.doubtful.get(kind)
+        if doubtful is not None:
+            name, fields = self.describe(value)
+            changed = False
+            try:
+                for field in doubtful:
+                    held = fields[field]
+                    own = fields[field] = self.own(held)
+                    changed = changed or own is not held
+            except RecursionError:
+                return self.decode(self.pack(value))  # which says that it is nested too deeply
+            except CodecError:
+                self.pack(value)  # which says where in the message, not in the field alone
+                raise
+            return self.build(name, fields) if changed else value
+        if kind is list:
+            if sure.issuperset(map(type, value)):
+                return value.copy()
+        elif kind is dict:
+            if sure.issuperset(map(type, value)) and sure.issuperset(map(type, value.values())):
+                return value.copy()
+        elif self.lasting(value):
+            return value
+        return self.decode(self.pack(value))
+
+    def pack(self, value: object) -> bytes:
+        """`encode` without the limit on the length, and on lists and dicts in anything but a message: not for the disk."""
+        message = self._getters.get(type(value))
+        if message is None and type(value) is list:
+            try:
+                return self._new_outermost().pack(value)  # type: ignore[no-any-return]
+            except _REFUSALS as error:
+                raise unencodable(value, error) from None
+        spare = self._spare
+        try:
+            packer = spare.pop()
+        except IndexError:
+            packer = self._new_packer()
+        data: bytes
+        flat = True
+        try:
+            if message is None:
+                data = packer.pack(value)
+            else:
+                # The same bytes as through the packer's hook, in half the time.
+                name, getter, flat = message
+                data = packer.pack_ext_type(MESSAGE, packer.pack([name, getter(value)]))
+        except _REFUSALS as error:
+            raise unencodable(value, error) from None
+        size = len(data)
+        if size <= SPARE_BYTES:
+            spare.append(packer)
+        if not flat and size > MAX_CONTAINERS:
+            require_shallow(value, data, MAX_CONTAINERS)
+        return data
+
+    def pack_record(self, record: list[Any], cls: type, metadata: Any) -> bytes:
+        """`encode` of a list that has the fields of a message of class `cls` and metadata in it, of any length."""
+        spare = self._spare
+        try:
+            packer = spare.pop()
+        except IndexError:
+            packer = self._new_packer()
+        try:
+            data: bytes = packer.pack(record)
+        except _REFUSALS as error:
+            raise unencodable(record, error) from None
+        if len(data) <= SPARE_BYTES:
+            spare.append(packer)
+        if len(data) > MAX_CONTAINERS and not (metadata is None and self._getters[cls][2]):
+            require_shallow(record, data, MAX_CONTAINERS + _RECORD_CONTAINERS)
+        return data
+
+    def packer(self) -> Callable[[object], bytes]:
+        """Return a `pack` for many values in a row in one thread, not for messages; raises whatever msgpack does."""
+        return self._new_packer().pack  # type: ignore[no-any-return]
+
+    def too_large(self, what: str, size: int) -> MessageTooLarge:
+        """Return the error for an encoded message of `size` bytes."""
+        return MessageTooLarge(
+            f"{what} takes {size:,} bytes encoded, the limit is {self.max_bytes:,}; store large content elsewhere "
+            "and keep a reference to it in the message",
+            size,
+            self.max_bytes,
+        )
+
+    def _pack_item(self, value: Any) -> bytes:
+        return self._new_packer().pack(value)  # type: ignore[no-any-return]
+
+    # -- inside -------------------------------------------------------------------------------------------------
+    def _decode_enum(self, data: bytes) -> object:
+        name, names = unpackb(data)
+        return enum_of(self.type_of(name), name, names)

@@ -1,0 +1,143 @@
+"""What a key's bytes stand for: the other direction of `keys`. Pure functions, any thread.
+
+Equal keys have equal bytes, so what comes back is a value of the same key, not always of the same type: a number is
+an int where it is whole and else a Decimal (infinity is a float), an aware datetime is in UTC, a naive one has no fold,
+and a member of an Enum is its value. Everything else comes back as it was.
+
+Some instants have a date in other zones alone, in UTC they would be before the year 1 or after 9999. They come back in the
+zone that is nearest to UTC in whole minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from storage.errors import DamagedRow
+from storage.value_text import shown
+
+__all__ = ["decode_key", "decode_keys"]
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
+_BIAS = 1 << 63
+_LONG, _LONG_NEGATIVE = 0xFF - 0x80, 0x01 - 0x80
+
+
+def decode_key(key: bytes) -> Any:
+    """The value of a key of one component. Raises DamagedRow for bytes that are no key."""
+    # Nearly all are texts; the tag 0x30 is the digit 0.
+    if key[:1] == b"0" and key.find(b"\0") == len(key) - 1:
+        try:
+            return key[1:-1].decode()
+        except UnicodeDecodeError:
+            raise _not_a_key(key) from None
+    return decode_keys(key)[0]
+
+
+def decode_keys(key: bytes) -> tuple[Any, ...]:
+    """The values of a key of several components. Raises DamagedRow for bytes that are no key."""
+    values, place = [], 0
+    try:
+        while place < len(key):
+            value, place = _DECODERS[key[place]](key, place + 1)
+            values.append(value)
+    except (LookupError, ValueError, OverflowError):
+        values.clear()
+    if not values:
+        raise _not_a_key(key)
+    return tuple(values)
+
+
+def _not_a_key(key: bytes) -> DamagedRow:
+    return DamagedRow(f"{shown(key)} is not a key as tables store it; a replica is filled again from the log")
+
+
+def _text(key: bytes, place: int) -> tuple[str, int]:
+    raw, place = _bytes(key, place)
+    return raw.decode(), place
+
+
+def _bytes(key: bytes, place: int) -> tuple[bytes, int]:
+    end = key.index(b"\0", place)
+    while key[end + 1 : end + 2] == b"\xff":  # a NUL of the text itself
+        end = key.index(b"\0", end + 2)
+    return key[place:end].replace(b"\0\xff", b"\0"), end + 1
+
+
+def _number(key: bytes, place: int) -> tuple[int | float | Decimal, int]:
+    whole, place = _whole(key, place)
+    end = key.index(b"\0", place)
+    if isinstance(whole, float) or end == place:
+        return whole, end + 1
+    digits = "".join([f"{pair - 1:02}" for pair in key[place:end]]).removesuffix("0")
+    size = len(digits)
+    try:
+        return Decimal(f"{whole * 10**size + int(digits)}E-{size}"), end + 1
+    except ValueError:  # longer than the text of an int may be in this process
+        return Decimal(f"{Decimal(whole * 10**size + int(Decimal(digits)))}E-{size}"), end + 1
+
+
+def _whole(key: bytes, place: int) -> tuple[int | float, int]:
+    """The number rounded down, or an infinity."""
+    size, place = key[place] - 0x80, place + 1
+    negative = size < 0
+    if size in (_LONG, _LONG_NEGATIVE):
+        long = int.from_bytes(key[place : place + 2])
+        size, place = (0xFFFF - long if negative else long), place + 2
+        if size == 0xFFFF:
+            return (-math.inf if negative else math.inf), place
+    size = abs(size)
+    magnitude = int.from_bytes(key[place : place + size])
+    return (magnitude - (1 << 8 * size) + 1 if negative else magnitude), place + size
+
+
+def _datetime(key: bytes, place: int) -> tuple[datetime, int]:
+    return _EPOCH + _since(key, place), place + 8
+
+
+def _aware(key: bytes, place: int) -> tuple[datetime, int]:
+    since = _since(key, place)
+    try:
+        return _EPOCH_UTC + since, place + 8
+    except OverflowError:
+        return _beyond(since), place + 8
+
+
+def _beyond(since: timedelta) -> datetime:
+    """The instant `since` after 1970, which UTC has no date for. Raises OverflowError if no zone has one."""
+    edge = _LAST if since > timedelta(0) else _FIRST
+    beyond = since - (edge - _EPOCH_UTC)
+    minutes = abs(beyond) // _MINUTE + (abs(beyond) % _MINUTE > timedelta(0))
+    offset = (
+        minutes * _MINUTE if minutes < 24 * 60 else abs(beyond)
+    )  # the last minute of all has odd zones alone
+    if offset >= timedelta(days=1):
+        raise OverflowError("no zone has a date for it")
+    zone = timezone(-offset if beyond > timedelta(0) else offset)
+    return (edge.replace(tzinfo=None) + (beyond + zone.utcoffset(None))).replace(tzinfo=zone)
+
+
+def _since(key: bytes, place: int) -> timedelta:
+    return timedelta(microseconds=int.from_bytes(key[place : place + 8]) - _BIAS)
+
+
+_DECODERS: Final[dict[int, Callable[[bytes, int], tuple[Any, int]]]] = {
+    0x05: lambda _, place: (None, place),
+    0x10: lambda _, place: (False, place),
+    0x11: lambda _, place: (True, place),
+    0x20: _number,
+    0x28: _datetime,
+    0x29: _aware,
+    0x2A: lambda key, place: (date.fromordinal(int.from_bytes(key[place : place + 4])), place + 4),
+    0x30: _text,
+    0x31: _bytes,
+    0x32: lambda key, place: (UUID(bytes=key[place : place + 16]), place + 16),
+}

@@ -1,0 +1,241 @@
+"""How the codec writes Python's own types that msgpack lacks. Pure functions, any thread.
+
+Each type has one extension code, which is part of the disk format: a code is never given a new meaning.
+The table of codes is in `storage.codec.codec`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from msgpack import ExtType, Packer, unpackb
+
+from storage.codec.classes import place
+from storage.errors import CodecError, UnencodableValue, UnregisteredType
+from storage.value_text import shown
+
+MESSAGE = 1
+ENUM = 2
+TUPLE = 3
+FROZENSET = 4
+BIG_INT = 5
+DECIMAL = 6
+DATETIME = 7
+DATE = 8
+TIME = 9
+TIMEDELTA = 10
+UUID_ = 11
+
+FOLD_MARK = "*"
+NO_ENCODING = "its type has no encoding"
+MOST_OF_PATH = 120
+"""Characters of a path in an error; of a longer one the middle is left out."""
+
+
+class Refusal(Exception):
+    """A value inside a message cannot be encoded; the codec turns it into an error that gives its path."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        super().__init__(reason)
+        self.value = value
+        self.reason = reason
+
+
+def leaf_encoders() -> dict[type, Callable[[Any], ExtType]]:
+    """Return an encoder for each type that msgpack lacks and that holds no other values."""
+
+    def encode_time(value: time) -> ExtType:
+        if value.tzinfo is not None and value.utcoffset() is None:
+            raise Refusal(value, "the UTC offset of this time depends on its date; store a datetime")
+        return ExtType(TIME, _iso(value))
+
+    return {
+        int: lambda value: ExtType(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)),
+        Decimal: lambda value: ExtType(DECIMAL, str(value).encode()),
+        datetime: lambda value: ExtType(DATETIME, _iso(value)),
+        date: lambda value: ExtType(DATE, value.isoformat().encode()),
+        time: encode_time,
+        timedelta: lambda value: ExtType(
+            TIMEDELTA, pack_flat([value.days, value.seconds, value.microseconds])
+        ),
+        UUID: lambda value: ExtType(UUID_, value.bytes),
+    }
+
+
+def leaf_decoders() -> dict[int, Callable[[bytes], Any]]:
+    """Return a decoder for each extension code that `leaf_encoders` writes."""
+    return {
+        BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
+        DECIMAL: lambda data: Decimal(data.decode()),
+        DATETIME: lambda data: _from_iso(datetime, data),
+        DATE: lambda data: date.fromisoformat(data.decode()),
+        TIME: lambda data: _from_iso(time, data),
+        TIMEDELTA: lambda data: timedelta(*unpackb(data)),
+        UUID_: lambda data: UUID(bytes=data),
+    }
+
+
+def pack_flat(value: list[Any]) -> bytes:
+    """Pack a list of what msgpack has types for."""
+    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    return Packer(buf_size=256).pack(value)  # type: ignore[no-any-return]
+
+
+def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
+    """Return an encoder for the members of an enum that is stored as `name`."""
+
+    def encode(names: list[str]) -> ExtType:
+        return ExtType(ENUM, pack_flat([name, names]))
+
+    if issubclass(cls, enum.Flag):
+
+        def encode_flag(flag: enum.Flag) -> ExtType:
+            bits = list(flag)
+            if functools.reduce(operator.or_, bits, type(flag)(0)) != flag:
+                raise Refusal(flag, f"it has bits that {name} gives no name")
+            return encode([str(bit.name) for bit in bits])
+
+        return encode_flag
+    encoded = {member.name: encode([member.name]) for member in cls}
+    return lambda member: encoded[member.name]
+
+
+def enum_of(cls: type, name: str, names: list[str]) -> object:
+    """Return the member, or the flag, that is stored as these names of the enum `name`; raises CodecError."""
+    if not issubclass(cls, enum.Enum):
+        raise CodecError(f"an enum is stored as {shown(name)}, but {place(cls)} is none")
+    try:
+        members = [cls[member] for member in names]
+    except KeyError as error:
+        raise CodecError(f"{name} has no member {error}: a stored member must stay") from None
+    if issubclass(cls, enum.Flag):
+        return functools.reduce(operator.or_, members, cls(0))
+    (member,) = members
+    return member
+
+
+def _iso(value: datetime | time) -> bytes:
+    offset = value.utcoffset()
+    if offset is not None and offset.microseconds:
+        raise Refusal(
+            value, "a UTC offset of fractions of a second does not come back from its text in every Python"
+        )
+    # An offset says which of two equal wall-clock times is meant; without one only `fold` does.
+    text = value.isoformat()
+    return (text + FOLD_MARK if value.fold and value.tzinfo is None else text).encode()
+
+
+def _from_iso(kind: type[Any], data: bytes) -> Any:
+    text = data.decode()
+    if text.endswith(FOLD_MARK):
+        return kind.fromisoformat(text[:-1]).replace(fold=1)
+    return kind.fromisoformat(text)
+
+
+def path_to(value: object, culprit: object) -> str:
+    """Return the path inside `value` to the object `culprit`, such as `Order.lines[2].price`.
+
+    Only for error messages: it walks the whole value. Returns the name of the outermost type if the culprit is
+    not found.
+    """
+    root = type(value).__name__
+    # A stack of its own and a mark on what was seen: the value may be deep or contain itself.
+    waiting = [(root, value)]
+    seen: set[int] = set()
+    while waiting:
+        path, current = waiting.pop()
+        if current is culprit:
+            return path
+        if id(current) not in seen:
+            seen.add(id(current))
+            waiting.extend(_children(path, current))
+    return root
+
+
+def _children(path: str, value: object) -> list[tuple[str, object]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        keys = [(f"{path} key {shown(key)}", key) for key in value]
+        return keys + [(f"{path}[{shown(key)}]", item) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, frozenset):
+        return [(f"{path}{{{shown(item)}}}", item) for item in value]
+    return []
+
+
+def refused(value: object, culprit: Any, reason: str) -> CodecError:
+    """The error for something in a value that cannot be encoded, with the path to it."""
+    kind = type(culprit)
+    path = path_to(value, culprit)
+    if len(path) > MOST_OF_PATH:
+        path = f"{path[: MOST_OF_PATH * 2 // 3]}...{path[-MOST_OF_PATH // 3 :]}"
+    where = f"{path} ({place(kind)})"
+    if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
+        return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
+    return UnencodableValue(f"cannot encode {where}: {reason}")
+
+
+def unencodable(value: object, error: Exception) -> CodecError:
+    """The error for a value that could not be packed, given what was raised as it was tried."""
+    if isinstance(error, Refusal):
+        return refused(value, error.value, error.reason)
+    if isinstance(error, UnicodeEncodeError):
+        return refused(value, error.object, f"it is not valid Unicode text ({error.reason})")
+    return UnencodableValue(
+        f"{type(value).__name__} cannot be encoded: {error}; it is nested too deeply, contains itself, "
+        "or has an item of over 4 GiB"
+    )
+
+
+# -- lists and dicts ------------------------------------------------------------------------------------------------
+MAX_CONTAINERS = 128
+"""Lists and dicts that may be inside one another; msgpack packs 1,025 of them, and unpacks 1,024."""
+SPARE_CONTAINERS = 16
+"""More that may be in what is no message: a row, or a note, has what messages hold and something around it."""
+
+_NO_HEADS = bytes(set(range(256)) - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
+"""All bytes but those that a list or a dict begins with."""
+
+
+def require_shallow(value: object, data: bytes, most: int) -> None:
+    """Raise UnencodableValue if more than `most` lists and dicts are inside one another in a value packed as `data`."""
+    # So many would have as many heads. Other values have such bytes too, so that more of them prove nothing.
+    if len(data.translate(None, _NO_HEADS)) <= most:
+        return
+    waiting: list[tuple[int, Any]] = [(0, value)]
+    while waiting:
+        depth, current = waiting.pop()
+        kind = type(current)
+        if kind is list or kind is dict:
+            depth += 1
+            if depth > most:
+                raise refused(
+                    value,
+                    current,
+                    f"it is nested too deeply: more than {MAX_CONTAINERS} lists and dicts inside one another",
+                )
+        if kind is dict:
+            inside: Iterable[Any] = itertools.chain(current, current.values())
+        elif kind is list or kind is tuple or kind is frozenset:
+            inside = current
+        elif dataclasses.is_dataclass(current):
+            inside = [getattr(current, field.name) for field in dataclasses.fields(current)]
+        else:
+            continue
+        waiting += [(depth, item) for item in inside if type(item) not in _SHALLOW]
+
+
+_SHALLOW = frozenset(
+    {str, int, float, bool, bytes, type(None), Decimal, datetime, date, time, timedelta, UUID}
+)

@@ -1,0 +1,1 @@
+"""Builds of read models in SQLite databases."""

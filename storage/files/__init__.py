@@ -1,0 +1,1 @@
+"""Stores as files: directories, locks, LMDB environments, and what is wrong with them."""

@@ -1,0 +1,130 @@
+"""What a store says of itself, within its environment: its kind, its history, its format. Read before anything else is.
+
+Any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lmdb
+import msgpack
+from lmdb.verify import VerifyError, verify
+
+from storage.errors import DamagedStore, NewerFormat, NotAStore
+from storage.files.damage import damaged_records
+from storage.files.environment import DATA_FILE
+from storage.files.error_translation import translate
+from storage.files.store_lock import is_signed
+
+__all__ = ["FORMAT_VERSION", "HEADER_KEY", "META_DB", "Header", "check_length", "read_header", "write_header"]
+
+FORMAT_VERSION = 2
+"""The version of everything that a store holds; raised when an older program could not read it any more."""
+
+KINDS = ("log", "replica")
+META_DB = b"meta"
+HEADER_KEY = b"header"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a store says of itself. `kind` is "log" or "replica"; `history_id` is the history it belongs to."""
+
+    kind: str
+    history_id: str
+    created: datetime
+    format: int = FORMAT_VERSION
+
+    @classmethod
+    def new(cls, kind: str, history_id: str | None = None) -> Header:
+        """Return the header of a store made now, of a history of its own unless one is given."""
+        return cls(kind, history_id or uuid.uuid4().hex, datetime.now(UTC))
+
+
+def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: Header) -> None:
+    """Write the header into the database `meta` within a write transaction."""
+    fields = {
+        "format": header.format,
+        "kind": header.kind,
+        "history_id": header.history_id,
+        "created": header.created.isoformat(),
+    }
+    transaction.put(HEADER_KEY, msgpack.packb(fields), db=meta)
+
+
+def check_length(environment: lmdb.Environment) -> None:
+    """Raise DamagedStore if the data file has lost its end; call it before anything is read from the file.
+
+    Reading a page behind the end of a mapped file kills the process.
+    """
+    data = Path(environment.path()) / DATA_FILE
+    pages = environment.info()["last_pgno"] + 1
+    if data.stat().st_size >= pages * environment.stat()["psize"]:
+        return
+    # Pages that were taken and given back within one transaction may be missing at the end of a sound file: only
+    # the slow check, which reads the file without mapping it, can tell.
+    try:
+        findings = verify(os.fspath(data), subdir=False)  # type: ignore[no-untyped-call]
+    except VerifyError as error:
+        findings = [error]
+    if findings:
+        raise DamagedStore(f"{data} has lost its end ({findings[0]}); restore a backup")
+
+
+def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True) -> Header | None:
+    """Return the header of a store, or None if the environment is empty; writes nothing.
+
+    Without `length` the file's end is not looked at: whoever has it open for writing has done so.
+
+    Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
+    another kind, DamagedStore for a data file that was cut short, and for a header that can't be read in a directory
+    where a store was opened before.
+    """
+    path = environment.path()
+    if length:
+        check_length(environment)
+    try:
+        with environment.begin() as transaction:
+            if environment.stat()["entries"] == 0:
+                return None
+            meta = environment.open_db(META_DB, txn=transaction, create=False)
+            data = transaction.get(HEADER_KEY, db=meta)
+    except (lmdb.NotFoundError, lmdb.IncompatibleError) as error:
+        raise _no_header(path, error) from error
+    except lmdb.Error as error:
+        raise translate(error, f"reading the header of {path}") from error
+    try:
+        with damaged_records(path, ""):
+            fields = msgpack.unpackb(data or b"")
+            version = int(fields["format"])
+            if version > FORMAT_VERSION:
+                raise NewerFormat(
+                    f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
+                    "open it with the newer version that wrote it"
+                )
+            found = str(fields["kind"])
+            if found not in KINDS:
+                raise ValueError(f"a store of kind {found!r}")
+            header = Header(found, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
+            if not isinstance(header.history_id, str):
+                raise TypeError(f"a history {header.history_id!r}")
+    except DamagedStore as error:
+        raise _no_header(path, error.__cause__) from error
+    if found != kind:
+        raise NotAStore(f"{path} holds a {found}, not a {kind}; choose another path")
+    return header
+
+
+def _no_header(path: str, error: BaseException | None) -> NotAStore | DamagedStore:
+    """What is said of an environment without a header of ours, which may be another program's."""
+    if not is_signed(path):
+        return NotAStore(f"{path} is an LMDB environment of another program; choose another path")
+    return DamagedStore(
+        f"{path} was a store, and its header can't be read any more ({error or 'it is missing'}): it is damaged; "
+        "restore a backup"
+    )

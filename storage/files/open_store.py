@@ -1,0 +1,127 @@
+"""Opening a store under its lock: look first, then lock, then write. Any thread; used by whoever opens a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import lmdb
+
+from storage.errors import DamagedStore
+from storage.files.arguments import checked_map_size, resolved_path
+from storage.files.environment import (
+    DATA_FILE,
+    ENGINE,
+    check_directory,
+    make_directory,
+    open_environment,
+    translate,
+)
+from storage.files.error_translation import from_system
+from storage.files.header import FORMAT_VERSION, META_DB, Header, read_header, write_header
+from storage.files.opening_resources import Taken
+from storage.files.page_check import DEFAULT_VERIFY_BYTES, look
+from storage.files.store_lock import LOCK_FILE, StoreLock, is_signed
+
+
+def open_store(
+    path: str | os.PathLike[str],
+    new_header: Header,
+    *,
+    map_size: int,
+    create: bool = True,
+    sync: bool = True,
+    beside: Collection[str] = (),
+    max_dbs: int = 64,
+    verify_bytes: int = DEFAULT_VERIFY_BYTES,
+) -> tuple[StoreLock, lmdb.Environment, Header]:
+    """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
+
+    Returns the lock, the environment and the header that the store has. A path that holds anything else is left
+    as it was found.
+
+    Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore, StoreReadOnly or StoreFull;
+    TypeError or ValueError for a path or a map_size that can't be.
+    """
+    path = resolved_path(path)
+    checked_map_size(map_size)
+    exists = check_directory(path, create=create, beside=beside)
+    taken = Taken()
+    try:
+        if exists and not (path / LOCK_FILE).exists():
+            check_pages(path, "it was put there, or copied", verify_bytes)
+            # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
+            peek_header(path, new_header.kind, taken)
+        lock = taken.room(StoreLock.release)
+        opened = taken.room(lmdb.Environment.close)
+        make_directory(path)
+        lock.thing = held = StoreLock(path)
+        if exists:
+            # An empty lock file was made just now, and the look is done.
+            if held.before and (doubt := held.doubt()) is not None:
+                check_pages(path, doubt, verify_bytes)
+            if is_signed(path):
+                held.sign()  # before the file is mapped
+            peek_header(path, new_header.kind, taken)
+        held.sign()
+        opened.thing = environment = open_environment(
+            path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs
+        )
+        header = read_header(environment, new_header.kind)
+        if header is None:
+            header = new_header
+            _write_new_header(environment, header)
+        elif header.format < FORMAT_VERSION:
+            # An older program must not write to it from now on: it would not know what this one leaves there.
+            header = replace(header, format=FORMAT_VERSION)
+            _write_new_header(environment, header)
+        held.opened()
+        return held, environment, header
+    except BaseException:
+        taken.undo()
+        raise
+
+
+def check_pages(path: Path, doubt: str, limit: int) -> None:
+    """Raise DamagedStore for pages over which LMDB could end the process; `doubt` says why they are looked at."""
+    data = path / DATA_FILE
+    try:
+        found = look(data, limit)
+    except OSError as error:
+        raise from_system(error, f"{data} cannot be read", path) from error
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise DamagedStore(
+            f"{data} is damaged ({found[0]}{more}), as a look at it shows, which was taken since {doubt}; it was not "
+            f"opened, for that could end the process: copy {path} away, then restore a backup; `python -m actors verify "
+            f"{path}` has all that is wrong, and verify_bytes=0 opens the store without a look, to save what can be read"
+        )
+
+
+def peek_header(path: Path, kind: str, taken: Taken) -> Header | None:
+    """Return the header of the store in `path`, or None if it is empty, without writing to the directory.
+
+    Only while nobody writes to the store: it takes no reader's slot. `taken` sees to what an interrupt leaves open.
+    """
+    opened = taken.room(lmdb.Environment.close)
+    try:
+        opened.thing = environment = lmdb.open(
+            os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1, lib_version=ENGINE
+        )
+        return read_header(environment, kind)
+    except lmdb.Error as error:
+        raise translate(error, f"opening {path}") from error
+    finally:
+        opened.give_back()
+
+
+def _write_new_header(environment: lmdb.Environment, header: Header) -> None:
+    try:
+        with environment.begin(write=True) as transaction:
+            meta = environment.open_db(META_DB, txn=transaction)
+            write_header(transaction, meta, header)
+    except lmdb.Error as error:
+        path = environment.path()
+        raise translate(error, f"making a store in {path}", path) from error

@@ -1,0 +1,207 @@
+"""One opener at a time for a store, across processes and within one. Any thread.
+
+The lock is a flock on the file LOCK, so the system drops it when the process dies, however it dies. The file
+stays: removing it would let two openers hold locks on two files of the same name. The file is an object's, not a
+number's, so that it is closed even where an interrupt leaves nobody who knows of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import os
+import socket
+import sys
+import weakref
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from storage.errors import StorageError, StoreLocked
+from storage.files.error_translation import from_system
+from storage.files.stop_mark import StopMark
+
+LOCK_FILE = "LOCK"
+SIGNED = "process "
+"""How what holders write into the lock file begins."""
+
+
+def is_signed(path: str | os.PathLike[str]) -> bool:
+    """Whether a store was ever opened for writing in this directory. Changes nothing."""
+    try:
+        with open(Path(path) / LOCK_FILE, "rb") as file:
+            return file.read(len(SIGNED)) == SIGNED.encode()
+    except OSError:
+        return False
+
+
+class StoreLock:
+    """The lock of the store in the directory `path`, taken when made and held until `release`.
+
+    Raises StoreLocked, telling who holds it, if another opener does, StoreReadOnly if the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path) / LOCK_FILE
+        self._file: io.FileIO | None = None
+        self.before = ""
+        """What the file held: who had the lock last, and how that ended."""
+        self._mark: StopMark | None = None
+        try:
+            self._take()
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self) -> None:
+        _held.add(self)
+        try:
+            try:
+                self._file = io.FileIO(self.path, "r+")
+            except FileNotFoundError:
+                with suppress(FileExistsError), io.FileIO(self.path, "x"):
+                    os.chmod(self.path, 0o600)
+                self._file = io.FileIO(self.path, "r+")
+        except OSError as error:
+            raise from_system(
+                error,
+                f"{self.path} cannot be written",
+                self.path,
+                "a store needs a directory that it may write",
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
+            holder = self._file.read(4096).decode(errors="replace").partition("\n")[0].strip()
+            where = "close it there, or open another path"
+            if holder.startswith(f"process {os.getpid()} on {socket.gethostname()},"):
+                where = "that is this very process, perhaps by way of another link to it; use or close what has it open"
+            raise StoreLocked(
+                f"{self.path.parent} is already open for writing by {holder or 'an unknown holder'}; {where}",
+                holder,
+            ) from None
+        self.before = os.pread(self._number(), 4096, 0).decode(errors="surrogateescape")
+
+    def doubt(self) -> str | None:
+        """Why the files are to be looked at before anything maps them, or None; before `sign`."""
+        if not self.before:
+            return "it was put there, or copied"
+        mark = StopMark.read(self.before)
+        return None if mark is None else mark.doubt()
+
+    def sign(self) -> None:
+        """Write into the lock file who holds it: process id, host, program and time, and that it is being opened.
+
+        On disk, since a machine that goes down later must not leave an older word. Raises StoreFull.
+        """
+        if self._mark is not None:
+            return
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
+        self._mark = StopMark.opening(StopMark.read(self.before))
+        self._signature = (
+            f"{SIGNED}{os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n"
+        )
+        holder = (self._signature + self._mark.line()).encode()
+        try:
+            # Over what an earlier holder wrote: that room is there when the disk is full.
+            os.pwrite(self._number(), holder, 0)
+            os.ftruncate(self._number(), len(holder))
+            os.fsync(self._number())
+        except OSError as error:
+            raise from_system(error, f"{self.path} cannot be written", self.path) from error
+
+    def opened(self) -> None:
+        """The opening has come to its end."""
+        if self._mark is not None:
+            self._note(replace(self._mark, state="open"))
+
+    def _note(self, mark: StopMark) -> None:
+        # Over a line of the same length; where it can't be written, the next opener looks at the files.
+        self._mark = mark
+        with suppress(OSError):
+            os.pwrite(self._number(), mark.line().encode(), len(self._signature.encode()))
+
+    def release(self) -> None:
+        """Let the next opener in, and note that it was left as it should be; a second call does nothing.
+
+        Interrupted, it can be called again.
+        """
+        file = self._file
+        if file is not None and not file.closed:
+            if self._mark is not None:
+                self._leave()
+            # A child forked while the lock was held shares it: closing alone would leave it locked.
+            fcntl.flock(file, fcntl.LOCK_UN)
+            file.close()
+        _held.discard(self)
+
+    def in_place(self) -> bool:
+        """Whether the locked file is the one at its path: its directory is there, and no other one in its place."""
+        file = self._file
+        return file is not None and not file.closed and _is_at(file.fileno(), self.path)
+
+    def moved(self) -> bool:
+        """Whether the directory of the locked file is elsewhere by now: it, or one above it, was moved or renamed."""
+        file = self._file
+        return file is not None and not file.closed and is_elsewhere(file.fileno(), self.path)
+
+    def _number(self) -> int:
+        assert self._file is not None
+        return self._file.fileno()
+
+    def _leave(self) -> None:
+        """Note that it was closed; an opening that failed leaves what there was before, so that the next one doubts as it did."""
+        assert self._mark is not None
+        if self._mark.state != "opening":
+            self._note(replace(self._mark, state="closed"))
+            return
+        before = self.before.encode(errors="surrogateescape")
+        with suppress(OSError):
+            os.pwrite(self._number(), before, 0)
+            os.ftruncate(self._number(), len(before))
+
+    def __enter__(self) -> StoreLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _forget(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def is_elsewhere(number: int, path: Path) -> bool:
+    """Whether an open file is somewhere, and not at `path`."""
+    return os.fstat(number).st_nlink > 0 and not _is_at(number, path)
+
+
+def _is_at(number: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), os.stat(path))
+    except OSError:
+        return False
+
+
+_held: weakref.WeakSet[StoreLock] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    # Otherwise a forked child that outlives its parent would keep the store locked with nobody using it.
+    for lock in list(_held):
+        lock._forget()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,1 @@
+"""The event log, its indexes, and the tables that change with it."""

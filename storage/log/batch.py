@@ -1,0 +1,156 @@
+"""A batch made ready for the log: everything encoded, checked and sorted before a transaction begins.
+
+Pure; runs in the writing thread. What can be wrong with a batch is found here, while nothing is locked yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from storage.codec.codec import Codec
+from storage.errors import OutOfOrder
+from storage.log.notes import Note, checked_notes
+from storage.log.records import (
+    U64,
+    WITH_ORIGIN,
+    CommandRecord,
+    Origin,
+    RecordedEvent,
+    command_packer,
+    encode_event,
+    name_key,
+    origin_of,
+)
+
+Snapshot = tuple[str, int, str, object]
+"""Stream, version, fingerprint of the code that folded it, state."""
+
+Items = list[tuple[bytes, bytes]]
+
+
+class Batch:
+    """The entries of one transaction, by database, each sorted by key.
+
+    `commands` are those that no event of the batch tells of, `told` the others.
+    """
+
+    __slots__ = (
+        "commands",
+        "events",
+        "first_versions",
+        "last_versions",
+        "notes",
+        "snapshots",
+        "streams",
+        "tags",
+        "told",
+    )
+
+    def __init__(
+        self,
+        codec: Codec,
+        head: int,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord],
+        snapshots: Sequence[Snapshot],
+        encoded: Sequence[bytes] | None,
+        notes: Iterable[Note] = (),
+    ) -> None:
+        if encoded is not None and len(encoded) != len(events):
+            raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
+        self.first_versions: dict[bytes, int] = {}
+        self.last_versions: dict[bytes, int] = {}
+        self.events: Items = []
+        self.streams: Items = []
+        self.tags: Items = []
+        self.commands: Items = []
+        self.told: dict[bytes, bytes] = {}
+        origins = self._add_commands(head, events, commands, encoded)
+        self._add_events(codec, head, events, encoded, origins)
+        # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
+        self.snapshots: Items = sorted(
+            (name_key("stream", stream), codec.pack([version, fingerprint, state]))
+            for stream, version, fingerprint, state in snapshots
+        )
+        self.notes = checked_notes(notes)
+
+    def _add_commands(
+        self,
+        head: int,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord],
+        encoded: Sequence[bytes] | None,
+    ) -> dict[int, Origin]:
+        """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
+        origins: dict[int, Origin] = {}
+        told, pack, number = self.told, command_packer(), len(events)
+        for record in commands:
+            command_id, first, count = record.command_id, record.first, record.count
+            key = name_key("command id", command_id)
+            packed = pack((first, count, record.digest, record.stream, record.version))
+            place = first - head - 1
+            after = place + count
+            last = events[after - 1] if count > 0 and place >= 0 and after <= number else None
+            # Read again, a command begins with its origin, and goes as far as events bear its id.
+            if (
+                last is None
+                or last.command_id != command_id
+                or (count > 1 and any(one.command_id != command_id for one in events[place:after]))
+                or (encoded is not None and not encoded[place].startswith(WITH_ORIGIN))
+                or (after < number and events[after].command_id == command_id)
+            ):
+                self.commands.append((key, packed))
+                continue
+            if key in told:
+                raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
+            told[key] = packed
+            if encoded is None:
+                origins[first] = origin_of(record, last)
+        self.commands.sort()
+        if not told.keys().isdisjoint(dict(self.commands)):
+            raise OutOfOrder("a command id is twice in the batch")
+        return origins
+
+    def _add_events(
+        self,
+        codec: Codec,
+        head: int,
+        events: Sequence[RecordedEvent],
+        encoded: Sequence[bytes] | None,
+        origins: dict[int, Origin],
+    ) -> None:
+        pack_u64 = U64.pack
+        positions = range(head + 1, head + 1 + len(events))
+        for recorded, position in zip(events, positions, strict=True):
+            if recorded.position != position:
+                raise OutOfOrder(
+                    f"event at position {recorded.position}, where the log continues with {position}"
+                )
+        places = list(map(pack_u64, positions))
+        prefixes: dict[str, bytes] = {}
+        versions: dict[str, int] = {}
+        streams = self.streams
+        for recorded, at in zip(events, places, strict=True):
+            stream, version = recorded.stream, recorded.version
+            if stream in versions:
+                if version != versions[stream] + 1:
+                    raise _version_gap(stream, version, versions[stream])
+                prefix = prefixes[stream]
+            else:
+                if version < 1:
+                    raise OutOfOrder(f"version {version} of stream {stream!r}; versions begin with 1")
+                prefix = prefixes[stream] = name_key("stream", stream) + b"\0"
+                self.first_versions[prefix] = version
+            versions[stream] = version
+            streams.append((prefix + pack_u64(version), at))
+            for tag in recorded.tags:
+                self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
+        if encoded is None:
+            encoded = [encode_event(codec, one, origins.get(one.position)) for one in events]
+        self.events = list(zip(places, encoded, strict=True))
+        self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
+        self.tags = sorted(set(self.tags))
+
+
+def _version_gap(stream: str, version: int, last: int) -> OutOfOrder:
+    return OutOfOrder(f"version {version} of stream {stream!r}, which continues with {last + 1}")

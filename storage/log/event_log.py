@@ -1,0 +1,332 @@
+"""The event log: every event in commit order, indexed by stream and tag, with command ids and snapshots.
+
+One thread writes, in batches that are on disk entirely or not at all. Any thread reads, each call within a short
+transaction of its own, and sees what was committed. Opening does not depend on the length of the log.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import CommitFailed, OutOfOrder, StorageError, StoreClosed
+from storage.files.arguments import checked_map_size, resolved_path
+from storage.files.environment import DEFAULT_MAP_SIZE, open_environment
+from storage.files.error_translation import commit_failed, from_system, translate
+from storage.files.header import Header
+from storage.files.open_store import open_store
+from storage.files.opening_resources import Room
+from storage.files.page_check import DEFAULT_VERIFY_BYTES
+from storage.files.store_lock import StoreLock
+from storage.log import records
+from storage.log.batch import Batch, Snapshot
+from storage.log.index_tail import check_new, write_tail
+from storage.log.inline_tables import InlineBatch, max_databases
+from storage.log.log_reader import LogReader
+from storage.log.notes import Note, write_notes
+from storage.log.reader_gate import Gate
+from storage.log.records import CommandRecord, Origin, RecordedEvent
+from storage.tables.schema import ModelSchema
+
+REMEMBERED_STREAMS = 10_000
+"""Streams whose last version is remembered, so that the next event of one needs no look into the index."""
+
+
+class EventLog(LogReader):
+    """The log in a directory of its own. Make one with `EventLog.open`; usable as a context manager.
+
+    `append` and `reopen` are for one thread, the writer; everything else is for any thread.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        path: Path,
+        lock: StoreLock,
+        environment: lmdb.Environment,
+        header: Header,
+        *,
+        map_size: int,
+        durable: bool,
+        beside: Collection[str] = (),
+        inline: Sequence[ModelSchema] | None = None,
+    ) -> None:
+        """For `open`, which says what the arguments mean."""
+        super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
+        self.path = path
+        self._lock = lock
+        self._header = header
+        self._map_size = map_size
+        self._durable = durable
+        self._beside = beside
+        self._uncertain = False
+        self._closed = self._ended = False
+        self._last_versions: dict[bytes, int] = {}
+        # Held by whoever changes the environment: close() may come from another thread than the writer's. Reentrant, so
+        # that a closing that was interrupted may be repeated.
+        self._writing = threading.RLock()
+        self._use(environment)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        codec: Codec,
+        *,
+        map_size: int = DEFAULT_MAP_SIZE,
+        create: bool = True,
+        durable: bool = True,
+        beside: Collection[str] = (),
+        inline: Sequence[ModelSchema] | None = None,
+        verify_bytes: int = DEFAULT_VERIFY_BYTES,
+    ) -> Self:
+        """Open the log in the directory `path`, making it if it is missing and `create` is true.
+
+        `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
+        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
+        what else may stand in the directory. `inline` are the models whose tables `inline_batch` changes within
+        `append`; tables of others are dropped, unless it is None. Where the last end gives reason to doubt the file, it
+        is looked at before it is mapped: all of it up to `verify_bytes`, the top of a larger one, nothing for 0.
+
+        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
+        StoreFull where the disk has no room; once it has, the next open works.
+        """
+        path = resolved_path(path)
+        held: Room[tuple[StoreLock, lmdb.Environment, Header]] = Room(_let_go)
+        try:
+            held.thing = opened = open_store(
+                path,
+                Header.new("log"),
+                map_size=map_size,
+                create=create,
+                sync=durable,
+                beside=beside,
+                max_dbs=max_databases(inline),
+                verify_bytes=verify_bytes,
+            )
+            return cls(codec, path, *opened, map_size=map_size, durable=durable, beside=beside, inline=inline)
+        except BaseException as error:
+            held.give_back()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
+            raise
+
+    @property
+    def history_id(self) -> str:
+        """The identity of this log's history, 32 hexadecimal digits."""
+        return self._header.history_id
+
+    @property
+    def created(self) -> datetime:
+        """When the log was made, in UTC."""
+        return self._header.created
+
+    # -- writing --------------------------------------------------------------------------------------------------
+    def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
+        """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does.
+
+        `origin` is what `records.origin_of` gives for a command with a record, of which this is the first event.
+        """
+        return records.encode_event(self._codec, recorded, origin)
+
+    def append(
+        self,
+        events: Sequence[RecordedEvent],
+        commands: Sequence[CommandRecord] = (),
+        snapshots: Sequence[Snapshot] = (),
+        *,
+        encoded: Sequence[bytes] | None = None,
+        written: Callable[[], None] | None = None,
+        notes: Iterable[Note] = (),
+        inline: InlineBatch | None = None,
+        new_ids: bool = False,
+    ) -> None:
+        """Commit events, command records, snapshots and notes together; on return they are on disk.
+
+        Positions continue at head + 1 and versions at their stream's; command ids are new, which is not looked up
+        with `new_ids`. `encoded` holds what `encode_event` gave for each event, if that was called before. `written` is
+        called when only the wait for the disk is left. Each of `notes` is a key and its new value, None to delete it;
+        the last of a key counts. `inline` is what `inline_batch` gave, with the changes that follow from the events.
+
+        Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
+        CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
+        """
+        with self._writing:
+            self._require_writable()
+            batch = Batch(self._codec, self._head, events, commands, snapshots, encoded, notes)
+            tail = self._tail
+            transaction = self._begin()
+            try:
+                check_new(transaction, self._databases, tail, batch, self._last_versions, new_ids=new_ids)
+                self._write(transaction, batch)
+                if tail.due(batch):
+                    tail = write_tail(transaction, self._databases, tail)
+                whole = tail.due(batch)
+                if whole:  # large enough to go into the indexes at once
+                    tail.add(batch)
+                    tail = write_tail(transaction, self._databases, tail)
+                if self._inline is not None:
+                    self._inline.write(transaction, inline, events[-1].position if events else None)
+                if written is not None:
+                    written()
+            except lmdb.Error as error:
+                transaction.abort()
+                raise translate(error, f"appending to the log in {self.path}", self.path) from error
+            except BaseException:
+                transaction.abort()
+                raise
+            try:
+                self._commit(transaction)
+            except BaseException as error:
+                with suppress(lmdb.Error):
+                    transaction.abort()
+                # LMDB aborts when the map has no room for its list of free pages; anything else may have
+                # happened after the commit reached the disk.
+                if isinstance(error, lmdb.MapFullError):
+                    raise translate(error, f"appending to the log in {self.path}") from error
+                self._uncertain = True
+                if not isinstance(error, Exception):
+                    raise
+                raise commit_failed(error, f"the log in {self.path}") from error
+            if not whole:
+                tail.add(batch)
+            self._tail = tail
+            self._head += len(events)
+            if events:
+                self._remember(self._head, batch.events[-1][1])
+            if len(self._last_versions) > REMEMBERED_STREAMS:
+                self._last_versions.clear()
+            self._last_versions.update(batch.last_versions)
+
+    def reopen(self, *, map_size: int | None = None) -> None:
+        """Close the log and open it again, finding out after CommitFailed what `head` is.
+
+        Readers wait meanwhile. A larger `map_size` makes room in a log that was full. If it fails, the log stays
+        unusable until another call succeeds. Writer's thread. Raises what `open` does, but for StoreLocked.
+        """
+        if map_size is not None:
+            checked_map_size(map_size)
+        with self._writing:
+            if self._closed:
+                raise StoreClosed(f"the log in {self.path} is closed")
+            with self._gate.shut():
+                if not self._lock.in_place():
+                    raise StorageError(
+                        f"the log in {self.path} can't be opened again: its directory was moved, or another one is in "
+                        "its place; close it, and open it where it is now"
+                    )
+                self._uncertain = True
+                self._last_versions.clear()
+                self._map_size = map_size or self._map_size
+                self._leave()
+                environment = open_environment(
+                    self.path,
+                    map_size=self._map_size,
+                    max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
+                    sync=self._durable,
+                    create=False,
+                    beside=self._beside,
+                )
+                self._use(environment)
+                self._uncertain = False
+
+    def close(self) -> None:
+        """Close the log once the calls in progress are done; a second call does nothing. Any thread.
+
+        Interrupted, it can be called again.
+        """
+        with self._writing:
+            if self._ended:
+                return
+            self._gate.close()
+            self._closed = True
+            try:
+                self._index_tail()
+                if self._environment is not None and not (self._durable or self._uncertain):
+                    self._environment.sync(True)
+            except lmdb.Error as error:
+                raise translate(error, f"closing the log in {self.path}") from error
+            finally:
+                self._leave()
+                self._lock.release()
+            self._ended = True
+
+    def moved(self) -> bool:
+        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        return self._lock.moved()
+
+    def abandon(self) -> None:
+        """Close the log at once, whatever an opening that failed left unfinished. Nobody else may know of it."""
+        self._closed = self._ended = True
+        if self._environment is not None:
+            self._environment.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _index_tail(self) -> None:
+        """Have the next opening find nothing to read again. What can't be written now waits for that."""
+        if self._tail.count and not self._uncertain and self._environment is not None:
+            with suppress(lmdb.Error), self._environment.begin(write=True) as transaction:
+                write_tail(transaction, self._databases, self._tail)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _require_writable(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the log in {self.path} is closed")
+        if self._uncertain:
+            raise CommitFailed(
+                f"the log in {self.path} is not to be written after a commit that failed; call reopen() first"
+            )
+
+    def _begin(self) -> lmdb.Transaction[bytes]:
+        try:
+            return self._opened().begin(write=True)
+        except lmdb.Error as error:
+            raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
+
+    def _write(self, transaction: lmdb.Transaction[bytes], batch: Batch) -> None:
+        databases, tail = self._databases, self._tail
+        for name, items, what in (
+            ("events", batch.events, "position"),
+            ("commands", batch.commands, "command id"),
+        ):
+            if items:
+                with transaction.cursor(databases[name]) as cursor:
+                    _, added = cursor.putmulti(items, overwrite=False, append=name == "events")
+                if added != len(items) or any(key in tail.commands for key, _ in batch.commands):
+                    raise OutOfOrder(
+                        f"a {what} of the batch is already in the log in {self.path}, or twice in the batch"
+                    )
+        for key, value in batch.snapshots:
+            transaction.put(key, value, db=databases["snapshots"])
+        if batch.notes:
+            write_notes(transaction, databases["notes"], batch.notes)
+
+    def _commit(self, transaction: lmdb.Transaction[bytes]) -> None:
+        """Commit; a method of its own so that a test may put a fault before, in place of or after it."""
+        transaction.commit()
+
+
+def _let_go(opened: tuple[StoreLock, lmdb.Environment, Header]) -> None:
+    lock, environment, _ = opened
+    environment.close()
+    lock.release()

@@ -1,0 +1,252 @@
+"""The tail of the log: the last events, which the indexes by stream, tag and command id do not have on disk yet.
+
+A commit waits for the disk once for each page that it changed, and index entries are spread over many. So a commit
+writes its events alone; each of these tells what the indexes need to know of it. The entries wait in memory, where
+every look-up finds them, and go into the indexes a thousand or more at a time. Opening a log that was not closed
+reads its tail again, which is never longer than `LONGEST`, however long the log is.
+
+The writer's thread adds, after the commit. Other threads look: they take the tail before they begin to read the
+indexes, and a tail that has gone into these stays as it was for those who have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import lmdb
+
+from storage.errors import DamagedStore, OutOfOrder
+from storage.log.batch import Batch, Items
+from storage.log.records import U64, command_packer, envelope_of, name_key
+
+SHORTEST, LONGEST = 512, 8_192
+"""Events between which the tail goes into the indexes: few, so that this holds no commit up for long, but several
+times a batch, so that large batches profit from it, too."""
+BATCHES = 4
+
+INDEXED = b"indexed"
+"""The key, beside the header, of the last position that the indexes have."""
+
+AFTER_ALL_VERSIONS = b"\x01"
+"""Appended to a stream's name it sorts after all its keys, since NUL ends a name in them."""
+
+
+Databases = Mapping[str, lmdb._Database]
+
+
+class Tail:
+    """Index entries of the events after `indexed`: keys and values as in the indexes themselves."""
+
+    __slots__ = ("commands", "count", "indexed", "streams", "tags", "versions")
+
+    def __init__(self, indexed: int) -> None:
+        self.indexed = indexed
+        self.count = 0
+        self.streams: dict[bytes, bytes] = {}
+        self.tags: dict[bytes, list[bytes]] = {}
+        self.commands: dict[bytes, bytes] = {}
+        self.versions: dict[bytes, int] = {}
+        """The last version of each stream, under its name and NUL."""
+
+    def due(self, batch: Batch) -> bool:
+        """Whether it should go into the indexes as this batch, which comes next, is written."""
+        more = len(batch.events)
+        return self.count + more > min(max(SHORTEST, more * BATCHES), LONGEST)
+
+    def add(self, batch: Batch) -> None:
+        """Note what a batch that is on disk has brought."""
+        self.commands.update(batch.told)
+        self.streams.update(batch.streams)
+        self.versions.update(batch.last_versions)
+        for key, _ in batch.tags:
+            self.tags.setdefault(key[:-8], []).append(key[-8:])
+        self.count += len(batch.events)
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries wait for each index."""
+        tags = sum(map(len, self.tags.values()))
+        return {"streams": len(self.streams), "tags": tags, "commands": len(self.commands)}
+
+    def items(self) -> dict[str, Items]:
+        """The entries for each index, sorted."""
+        return {
+            "streams": sorted(self.streams.items()),
+            "tags": sorted((tag + at, b"") for tag, positions in self.tags.items() for at in positions),
+            "commands": sorted(self.commands.items()),
+        }
+
+
+def read_tail(
+    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: Tail | None = None
+) -> Tail:
+    """The tail up to `head`, from the events themselves; `known` goes on if the indexes have not. Raises DamagedStore."""
+    stored = transaction.get(INDEXED, db=databases["meta"])
+    indexed = head if stored is None else U64.unpack(stored)[0]
+    tail = known if known is not None and known.indexed == indexed else Tail(indexed)
+    last = indexed + tail.count
+    commands: dict[bytes, list[Any]] = {}
+    run: list[Any] | None = None
+    last_key = b""
+    with transaction.cursor(databases["events"]) as cursor:
+        if head <= last or not cursor.set_range(U64.pack(last + 1)):
+            return tail
+        for at, data in islice(cursor.iternext(), head - last):
+            position = U64.unpack(at)[0]
+            try:
+                stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = envelope_of(data)
+                prefix = name_key("stream", stream) + b"\0"
+                tail.streams[prefix + U64.pack(version)] = at
+                for tag in dict.fromkeys(tags):
+                    tail.tags.setdefault(name_key("tag", tag) + b"\0", []).append(at)
+                key = command_id.encode()
+            except Exception as error:
+                raise DamagedStore(
+                    f"the record at position {position} is no event ({error}); restore a backup"
+                ) from error
+            tail.versions[prefix] = version
+            tail.count += 1
+            if origin:
+                run = commands[key] = [position, 0, origin[0], "", 0]
+            elif key != last_key:
+                run = None
+            last_key = key
+            if run is not None:
+                run[1] += 1
+                run[3:] = stream, version
+    pack = command_packer()
+    for key, (first, count, origin, stream, version) in commands.items():
+        own = (origin, stream, version) if isinstance(origin, bytes) else origin
+        tail.commands[key] = pack((first, count, *own))
+    return tail
+
+
+def check_new(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    tail: Tail,
+    batch: Batch,
+    known: Mapping[bytes, int],
+    *,
+    new_ids: bool,
+) -> None:
+    """Raise OutOfOrder for a version that does not follow its stream's last, and for a command id that is there.
+
+    `known` are last versions that need no look; with `new_ids` those of the commands need none.
+    """
+    unknown = [one for one in batch.first_versions.items() if known.get(one[0]) != one[1] - 1]
+    if unknown:
+        with transaction.cursor(databases["streams"]) as cursor:
+            for prefix, version in unknown:
+                name = prefix[:-1]
+                if last_version(cursor, tail, name) != version - 1:
+                    raise OutOfOrder(
+                        f"version {version} of stream {name.decode()!r} does not follow its last version"
+                    )
+    if not new_ids:
+        with transaction.cursor(databases["commands"]) as cursor:
+            for key in batch.told:
+                if key in tail.commands or cursor.set_key(key):
+                    raise OutOfOrder(f"command id {key.decode()!r} of the batch is already in the log")
+
+
+def write_tail(transaction: lmdb.Transaction[bytes], databases: Databases, tail: Tail) -> Tail:
+    """Put the tail into the indexes, within a write transaction; returns the one that follows it, which is empty."""
+    for name, items in tail.items().items():
+        if items:
+            with transaction.cursor(databases[name]) as cursor:
+                cursor.putmulti(items, overwrite=False)
+    indexed = tail.indexed + tail.count
+    transaction.put(INDEXED, U64.pack(indexed), db=databases["meta"])
+    return Tail(indexed)
+
+
+# -- looking up ---------------------------------------------------------------------------------------------------
+def stream_positions(
+    transaction: lmdb.Transaction[bytes],
+    index: lmdb._Database,
+    tail: Tail,
+    prefix: bytes,
+    after: int,
+    limit: int | None,
+    head: bytes,
+) -> list[bytes]:
+    """Where a stream's events of version after + 1 and on are, none beyond `head`."""
+    positions = list(islice(_indexed(transaction, index, prefix, after, head), limit))
+    version = after + len(positions)
+    while limit is None or len(positions) < limit:
+        version += 1
+        at = tail.streams.get(prefix + U64.pack(version))
+        if at is None or at > head:
+            break
+        positions.append(at)
+    return positions
+
+
+def tag_positions(
+    transaction: lmdb.Transaction[bytes],
+    index: lmdb._Database,
+    tail: Tail,
+    prefix: bytes,
+    after: int,
+    limit: int | None,
+    head: bytes,
+) -> list[bytes]:
+    """Where the events after position `after` that bear a tag are, none beyond `head`."""
+    last = U64.pack(after)
+    positions = list(islice(_indexed(transaction, index, prefix, after, head, True), limit))
+    if positions:
+        last = positions[-1]
+    more = (at for at in list(tail.tags.get(prefix, ())) if last < at <= head)
+    return positions + list(islice(more, None if limit is None else limit - len(positions)))
+
+
+def _indexed(
+    transaction: lmdb.Transaction[bytes],
+    index: lmdb._Database,
+    prefix: bytes,
+    after: int,
+    head: bytes,
+    of_tag: bool = False,
+) -> Iterator[bytes]:
+    with transaction.cursor(index) as cursor:
+        if cursor.set_range(prefix + U64.pack(after + 1)):
+            for key, value in cursor.iternext():
+                position = key[-8:] if of_tag else value
+                if not key.startswith(prefix) or position > head:
+                    return
+                yield position
+
+
+def last_version(cursor: lmdb.Cursor[bytes], tail: Tail, name: bytes) -> int:
+    """The last version of a stream, 0 if it has none. `cursor`, in the index, is left on what that has of it."""
+    indexed = 0
+    if cursor.prev() if cursor.set_range(name + AFTER_ALL_VERSIONS) else cursor.last():
+        key = cursor.key()
+        indexed = U64.unpack(key[-8:])[0] if key[:-8] == name + b"\0" else 0
+    return max(tail.versions.get(name + b"\0", 0), indexed)
+
+
+def streams_from(
+    cursor: lmdb.Cursor[bytes], tail: Tail, start: bytes, after: bytes, limit: int
+) -> list[tuple[str, int]]:
+    """Names and last versions of the first `limit` streams whose names begin with `start` and come after `after`.
+
+    Raises DamagedStore.
+    """
+    found: dict[bytes, int] = {}
+    more = cursor.set_range(max(start, after + AFTER_ALL_VERSIONS if after else b"") or b"\0")
+    while more and len(found) < limit and cursor.key().startswith(start):
+        name = cursor.key()[:-9]
+        found[name] = last_version(cursor, tail, name)
+        if cursor.key()[:-8] != name + b"\0":  # from here it would come back for ever
+            raise DamagedStore(
+                f"the index of streams has a key that is none, after {name!r}; restore a backup"
+            )
+        more = cursor.next()
+    for prefix, version in list(tail.versions.items()):
+        name = prefix[:-1]
+        if name not in found and name.startswith(start) and name > after:
+            found[name] = version
+    return [(name.decode(), found[name]) for name in sorted(found)[:limit]]

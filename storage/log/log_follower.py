@@ -1,0 +1,268 @@
+"""The log of a store that another process writes, read from its memory map. Any thread.
+
+The process that writes tells up to where the log is on disk; nothing beyond is shown, though it may be in the file
+already. Nothing is locked and nothing is written, but for the slots of readers, which keep the pages that are being
+read from being used again; none is held between two calls.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
+from storage.files.arguments import resolved_path
+from storage.files.damage import file_identity
+from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, open_environment
+from storage.files.error_translation import from_system, translate
+from storage.files.header import META_DB, Header, read_header
+from storage.files.opening_resources import Descriptor, Room
+from storage.files.store_lock import LOCK_FILE, is_elsewhere
+from storage.log.index_tail import Tail, read_tail
+from storage.log.inline_tables import InlineSnapshot, max_databases
+from storage.log.log_reader import DATABASES, LogReader, misshapen
+from storage.log.reader_gate import Gate
+from storage.log.records import U64, CommandRecord, name_key
+from storage.tables.schema import ModelSchema
+
+__all__ = ["LogFollower"]
+
+
+class LogFollower(LogReader):
+    """What `EventLog` reads, in a process that does not write. Make one with `LogFollower.open`; a context manager.
+
+    Its `head` is where `advance` has brought it, 0 at first. Notes, and the tables of inline models, which say
+    themselves how far they are, are those of the last commit.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        path: Path,
+        environment: lmdb.Environment,
+        header: Header,
+        inline: Sequence[ModelSchema] | None = None,
+    ) -> None:
+        """For `open`, which says what the arguments mean."""
+        super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
+        self.path = path
+        self._file = path / DATA_FILE
+        self._header = header
+        self._identity = file_identity(self._file)
+        self._marker = self._open_marker()
+        self._advancing = threading.Lock()
+        self._growing = threading.RLock()
+        self._reading_tail = threading.Lock()
+        self._tail_head = 0
+        self._closed = False
+        self._use(environment)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        codec: Codec,
+        *,
+        map_size: int = DEFAULT_MAP_SIZE,
+        inline: Sequence[ModelSchema] | None = None,
+    ) -> Self:
+        """Open the log in the directory `path`, which another process has open for writing, or had.
+
+        `map_size` is that process's. `inline` are the inline models whose tables are to be read, as they are
+        declared in that process.
+
+        Raises NotAStore where there is none, NewerFormat, DamagedStore, StoreReadOnly where no reader can register,
+        and StorageError if this process has it open itself, or the tables of `inline` are not there.
+        """
+        path = resolved_path(path)
+        opened: Room[lmdb.Environment] = Room(lmdb.Environment.close)
+        try:
+            opened.thing = environment = open_environment(
+                path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
+            )
+            header = read_header(environment, "log", length=False)
+            if header is None:
+                raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
+            return cls(codec, path, environment, header, inline)
+        except BaseException as error:
+            opened.give_back()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
+            raise
+
+    @property
+    def history_id(self) -> str:
+        """The identity of this log's history, 32 hexadecimal digits."""
+        return self._header.history_id
+
+    def advance(self, head: int) -> None:
+        """Show the events up to the position `head`, which are on disk. A lower one than before changes nothing."""
+        with self._advancing:
+            self._head = max(self._head, head)
+
+    def moved(self) -> bool:
+        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        marker = self._marker
+        return marker is not None and is_elsewhere(marker.number, self.path / LOCK_FILE)
+
+    def _open_marker(self) -> Descriptor | None:
+        try:
+            return Descriptor(self.path / LOCK_FILE, os.O_RDONLY)
+        except OSError:
+            return None  # It is for telling where the directory is, and for nothing else.
+
+    def close(self) -> None:
+        """Close the log once the calls in progress are done; a second call does nothing. Any thread."""
+        with self._growing:
+            if not self._closed:
+                self._gate.close()
+                self._leave()
+                if self._marker is not None:
+                    self._marker.close()
+                self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- what the indexes may know of events beyond the head --------------------------------------------------------
+    def stream_version(self, stream: str) -> int:
+        """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
+        head = self._head
+        version = super().stream_version(stream)
+        prefix = name_key("stream", stream) + b"\0"
+        with self._reading() as transaction:
+            index = self._databases["streams"]
+            while version:
+                at = transaction.get(prefix + U64.pack(version), db=index)
+                if at is None or U64.unpack(at)[0] <= head:  # it is in the tail, which ends at the head
+                    break
+                version -= 1
+        return version
+
+    def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
+        """Return names and versions of streams by name, those with a prefix, those after a name if one is given."""
+        found: list[tuple[str, int]] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            more = super().streams(prefix, wanted, after)
+            versions = ((name, self.stream_version(name)) for name, _ in more)
+            found += [one for one in versions if one[1]]
+            if len(more) < wanted:
+                break
+            after = more[-1][0]
+        return found
+
+    def command(self, command_id: str) -> CommandRecord | None:
+        """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
+        head = self._head
+        record = super().command(command_id)
+        known = record is not None and record.first + max(record.count - 1, 0) <= head
+        return record if known else None
+
+    def snapshot(self, stream: str) -> tuple[int, str, object] | None:
+        """Return version, fingerprint and state of a stream's snapshot, or None if there is no usable one."""
+        found = super().snapshot(stream)
+        return found if found is not None and found[0] <= self.stream_version(stream) else None
+
+    def stats(self) -> dict[str, int]:
+        """As `LogReader.stats`, of all that is on disk; index entries that wait are counted up to the head."""
+        self._tail_head = 0  # the indexes may have gone on since
+        return super().stats()
+
+    def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
+        """Return the inline tables as they are committed; see `LogReader.inline_snapshot`."""
+        while True:
+            try:
+                return super().inline_snapshot(closed=closed)
+            except StorageError as error:
+                if not isinstance(error.__cause__, lmdb.MapResizedError):
+                    raise
+            self._grow()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _current_tail(self) -> Tail:
+        head = self._head
+        if self._tail_head < head:
+            with self._reading_tail, self._reading() as transaction:
+                self._tail = read_tail(transaction, self._databases, head, self._tail)
+                self._tail_head = max(self._tail_head, head)
+        return self._tail
+
+    def _use(self, environment: lmdb.Environment) -> None:
+        try:
+            # Each in a transaction of its own: what is opened within one that reads is closed with it.
+            self._databases = {
+                name: environment.open_db(name.encode(), create=False)
+                for name in (*DATABASES, META_DB.decode())
+            }
+            if self._inline is not None:
+                self._inline.follow(environment)
+        except lmdb.NotFoundError as error:
+            raise StorageError(
+                f"the log in {self.path} lacks a database ({error}): what writes it has not opened it yet, or "
+                "declares other inline models; open it here afterwards, with the same models"
+            ) from error
+        except lmdb.Error as error:
+            raise translate(error, f"opening the log in {self.path}") from error
+        self._environment = environment
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is not None and file_identity(self._file) != self._identity and not self.moved():
+            raise StoreClosed(
+                f"{self._file} has been removed or replaced since it was opened here; open the log again"
+            )
+        return super()._opened()
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        while True:
+            with self._gate:
+                try:
+                    transaction = self._opened().begin()
+                except lmdb.MapResizedError:
+                    pass
+                except lmdb.Error as error:
+                    raise translate(error, f"reading the log in {self.path}") from error
+                else:
+                    try:
+                        with transaction:
+                            yield transaction
+                    except lmdb.Error as error:
+                        raise translate(error, f"reading the log in {self.path}") from error
+                    except struct.error as error:
+                        raise misshapen(error) from error
+                    return
+            self._grow()
+
+    def _grow(self) -> None:
+        """Take over a larger map, once no transaction of this process reads in the present one."""
+        with self._growing:
+            if self._closed:
+                return
+            with self._gate.shut():
+                if self._inline is not None:
+                    self._inline.leave()
+                try:
+                    environment = self._opened()
+                    environment.set_mapsize(0)
+                    if self._inline is not None:
+                        self._inline.follow(environment)
+                except lmdb.Error as error:
+                    raise translate(error, f"taking over the larger map of the log in {self.path}") from error

@@ -1,0 +1,344 @@
+"""The reading half of the event log. Any thread; each call has a short read transaction of its own.
+
+Values are copied out within the transaction and decoded after it, so that a slow decoder holds nothing up.
+Nothing behind `head` is shown: what a failed commit may have left is not there until the log is reopened.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice, takewhile
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
+from storage.files.damage import damaged_records
+from storage.files.error_translation import translate
+from storage.files.header import META_DB
+from storage.log.history import digest_of
+from storage.log.index_tail import (
+    INDEXED,
+    Tail,
+    last_version,
+    read_tail,
+    stream_positions,
+    streams_from,
+    tag_positions,
+)
+from storage.log.inline_tables import InlineBatch, InlineSnapshot, InlineTables
+from storage.log.notes import note_key, read_notes
+from storage.log.reader_gate import Gate
+from storage.log.records import (
+    U64,
+    CommandRecord,
+    RecordedEvent,
+    command_of,
+    decode_command,
+    name_key,
+)
+from storage.log.stored_events import StoredEvents, decode_event, own_copy
+from storage.tables.schema import ModelSchema
+
+DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
+
+REMEMBERED_DIGESTS = 256
+
+READ_BYTES = 64 << 20
+"""What one call of `read` copies at most, but for its last event."""
+
+
+def misshapen(error: struct.error) -> DamagedStore:
+    """The error for a key or a position in the log that is not of eight bytes."""
+    return DamagedStore(f"an index of the log holds what is no position ({error}); restore a backup")
+
+
+class LogReader:
+    """Reads an open log; `EventLog` adds the writing."""
+
+    def __init__(self, codec: Codec, gate: Gate, inline: Sequence[ModelSchema] | None, what: str) -> None:
+        """`inline` are the models whose tables are kept beside the log, None to leave alone what there is."""
+        self._codec = codec
+        self._gate = gate
+        self._inline = (
+            None if inline is None else InlineTables(inline, codec, what, gate, lambda: self._opened())
+        )
+        self._environment: lmdb.Environment | None = None
+        self._databases: dict[str, lmdb._Database] = {}
+        self._head = 0
+        self._tail = Tail(0)
+        self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
+
+    @property
+    def head(self) -> int:
+        """The last committed position, 0 in an empty log; costs nothing."""
+        return self._head
+
+    def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
+        """Return the events at positions after + 1 and on, in order, through `until` and never more than `limit`.
+
+        Fewer are returned if they are large (64 MiB together), at least one if there is one: the end is where the
+        last position says, not where a list is short.
+
+        Raises UnknownType or CodecError for an event that cannot be decoded, StoreClosed.
+        """
+        codec = self._codec
+        values = self._values(after, limit, until)
+        return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
+
+    def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
+        """As `read`, but go on beyond `limit`, `until` and 64 MiB to the last event of the command that they are in.
+
+        Each is decoded when it is looked at, again each time, as `StoredEvents` says. One that can't be decoded is
+        there too, an `Undecodable` in its place.
+        """
+        values = self._values(after, limit, until, whole=True)
+        if values:
+            self._remember(after + len(values), values[-1])
+        return StoredEvents(self._codec, after, values)
+
+    def digest(self, position: int) -> bytes:
+        """Return the digest of the event at a position; empty where there is none, or none that can be read.
+
+        Costs nothing for the last event of a batch, as it was committed or read.
+        """
+        known, digest = self._digests[position % REMEMBERED_DIGESTS]
+        if known == position:
+            return digest
+        with suppress(StorageError), self._reading() as transaction:
+            data = transaction.get(U64.pack(position), db=self._databases["events"])
+            return b"" if data is None else digest_of(data)
+        return b""
+
+    def _remember(self, position: int, record: bytes) -> None:
+        # A list of pairs, so that threads need no lock.
+        self._digests[position % REMEMBERED_DIGESTS] = position, digest_of(record)
+
+    def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
+        head = self._head
+        count = min(limit, (head if until is None else min(until, head)) - after)
+        values: list[bytes] = []
+        if count <= 0:
+            return values
+        first = after + 1
+        size = 0
+        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
+            if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
+                raise DamagedStore(f"position {first} is missing from the log; restore a backup")
+            following = cursor.iternext(keys=False)
+            for value in islice(following, count):
+                values.append(value)
+                size += len(value)
+                if size > READ_BYTES:
+                    break
+            more = head - after - len(values)
+            if whole and more:
+                command = command_of(values[-1])
+                values += takewhile(lambda value: command_of(value) == command, islice(following, more))
+        return values
+
+    def own(self, recorded: RecordedEvent) -> RecordedEvent:
+        """Return an event that was read, or a copy of it where somebody could change what is in it."""
+        return own_copy(self._codec, recorded)
+
+    def read_stream(
+        self, stream: str, after_version: int = 0, limit: int | None = None
+    ) -> list[RecordedEvent]:
+        """Return a stream's events of version after_version + 1 and on, in order; all of them without a limit.
+
+        Raises InvalidKey, and what `read` does.
+        """
+        return self._read_index("streams", name_key("stream", stream), after_version, limit)
+
+    def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """Return the events that bear a tag, at positions after + 1 and on; all of them without a limit.
+
+        Raises InvalidKey, and what `read` does.
+        """
+        return self._read_index("tags", name_key("tag", tag), after, limit)
+
+    def _read_index(self, index: str, name: bytes, after: int, limit: int | None) -> list[RecordedEvent]:
+        head, tail = U64.pack(self._head), self._current_tail()
+        find = stream_positions if index == "streams" else tag_positions
+        with self._reading() as transaction:
+            positions = find(transaction, self._databases[index], tail, name + b"\0", after, limit, head)
+            if b"" in positions:
+                raise DamagedStore(f"{index} of {name.decode()!r} lack a position; restore a backup")
+            with transaction.cursor(self._databases["events"]) as cursor:
+                found = cursor.getmulti(positions)
+        if len(found) != len(positions):
+            raise DamagedStore(
+                f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
+            )
+        return [decode_event(self._codec, U64.unpack(key)[0], value) for key, value in found]
+
+    def stream_version(self, stream: str) -> int:
+        """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
+        name, tail = name_key("stream", stream), self._current_tail()
+        known = tail.versions.get(name + b"\0")
+        if known is not None:
+            return known
+        with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
+            return last_version(cursor, tail, name)
+
+    def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
+        """Return names and versions of streams by name, those with a prefix, those after a name if one is given.
+
+        Costs two look-ups a stream, however many events it has.
+        """
+        tail = self._current_tail()
+        with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
+            return streams_from(cursor, tail, prefix.encode(), after.encode(), limit)
+
+    def command(self, command_id: str) -> CommandRecord | None:
+        """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
+        key = name_key("command id", command_id)
+        data = self._current_tail().commands.get(key)
+        if data is None:
+            with self._reading() as transaction:
+                data = transaction.get(key, db=self._databases["commands"])
+        return None if data is None else decode_command(self._codec, command_id, data)
+
+    def snapshot(self, stream: str) -> tuple[int, str, object] | None:
+        """Return version, fingerprint and state of a stream's snapshot, or None if there is no usable one.
+
+        A snapshot that cannot be decoded, since a class of it has changed, counts as none.
+        """
+        key = name_key("stream", stream)
+        with self._reading() as transaction:
+            data = transaction.get(key, db=self._databases["snapshots"])
+        if data is not None:
+            with suppress(CodecError, ValueError, TypeError):
+                version, fingerprint, state = self._codec.decode(data)
+                return version, fingerprint, state
+        return None
+
+    def note(self, key: bytes) -> bytes | None:
+        """Return the value of a note, or None if there is none of this key. Raises InvalidKey, KeyTooLong."""
+        note_key(key)
+        with self._reading() as transaction:
+            return transaction.get(key, db=self._databases["notes"])
+
+    def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[tuple[bytes, bytes]]:
+        """Return the notes whose keys begin with `prefix`, those after the key `after`, by key; at most `limit`."""
+        with self._reading() as transaction:
+            return read_notes(transaction, self._databases["notes"], prefix, after, limit)
+
+    # -- inline models --------------------------------------------------------------------------------------------
+    def inline_positions(self) -> dict[str, int]:
+        """Return how far each inline model is; one that is new, or was otherwise, begins at 0."""
+        if self._inline is None or not self._inline.models:
+            return {}
+        with self._reading() as transaction:
+            return self._inline.positions(transaction)
+
+    def inline_batch(self) -> InlineBatch | None:
+        """Return the inline tables for changes that go into the next `append`; None where there are none.
+
+        For the writer's thread.
+        """
+        return None if self._inline is None or not self._inline.models else self._inline.batch()
+
+    def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
+        """Return the inline tables as they are committed; `closed` is what using them after their end raises.
+
+        Raises StoreClosed; StorageError if the log was opened without inline models, or with too many readers.
+        """
+        if self._inline is None or not self._inline.models:
+            raise StorageError("the log was opened without inline models; name them when it is opened")
+        return self._inline.snapshot(closed)
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+    def stats(self) -> dict[str, int]:
+        """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
+        waiting = self._current_tail().sizes()
+        with self._reading() as transaction:
+            numbers = {
+                name: transaction.stat(self._databases[name])["entries"] + waiting.get(name, 0)
+                for name in DATABASES
+            }
+            environment = self._opened()
+            info = environment.info()
+            page = environment.stat()["psize"]
+        return {
+            **numbers,
+            "bytes": (info["last_pgno"] + 1) * page,
+            "map_bytes": info["map_size"],
+            "readers": info["num_readers"],
+        }
+
+    def reader_check(self) -> int:
+        """Free the slots of readers whose processes died, so that pages can be used again; return how many."""
+        with self._gate:
+            return self._opened().reader_check()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _current_tail(self) -> Tail:
+        """The tail up to the head or beyond; taken before a transaction that reads the indexes is begun."""
+        return self._tail
+
+    def _use(self, environment: lmdb.Environment) -> None:
+        """Read from this environment from now on; it is closed if that cannot be."""
+        try:
+            with (
+                damaged_records(f"the log in {environment.path()}", "restore a backup"),
+                environment.begin(write=True) as transaction,
+            ):
+                self._databases = {
+                    name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES
+                }
+                self._databases["meta"] = meta = environment.open_db(META_DB, txn=transaction)
+                with transaction.cursor(self._databases["events"]) as cursor:
+                    self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
+                count = transaction.stat(self._databases["events"])["entries"]
+                if count != self._head:
+                    raise DamagedStore(
+                        f"the log in {environment.path()} ends at position {self._head} and holds {count} events: "
+                        "some are lost, or their positions are; restore a backup"
+                    )
+                indexed = transaction.get(INDEXED, db=meta)
+                if indexed is None:
+                    # New, or of a version that had no tail.
+                    transaction.put(INDEXED, U64.pack(self._head), db=meta)
+                elif U64.unpack(indexed)[0] > self._head:
+                    raise DamagedStore(
+                        f"the log in {environment.path()} ends at position {self._head}, and its indexes know of later "
+                        "events, which are lost; restore a backup"
+                    )
+                self._tail = read_tail(transaction, self._databases, self._head)
+            if self._inline is not None:
+                self._inline.use(environment, self._head)
+        except lmdb.Error as error:
+            path = environment.path()
+            environment.close()
+            raise translate(error, f"opening the log in {path}", path) from error
+        except DamagedStore:
+            environment.close()
+            raise
+        self._environment = environment
+
+    def _leave(self) -> None:
+        """Close the environment, within the shut gate."""
+        if self._inline is not None:
+            self._inline.leave()
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
+        return self._environment
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        with self._gate:
+            try:
+                with self._opened().begin() as transaction:
+                    yield transaction
+            except lmdb.Error as error:
+                raise translate(error, "reading the log") from error
+            except struct.error as error:
+                raise misshapen(error) from error

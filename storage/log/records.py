@@ -1,0 +1,285 @@
+"""What the event log stores, and how it is laid out in keys and bytes. Pure; any thread.
+
+An event is [stream, version, type, fields, time_us, command_id, command, causation_id, correlation_id, tags,
+metadata] under its position, with the origin at the end in the first event of a command; a command is [first, count, digest, stream, version] under its id; a snapshot is
+[version, fingerprint, state] under its stream. An origin is what the event alone does not tell of the command: its
+digest, or [digest, stream, version] where its own stream is not as its last event left it. Numbers in keys are 64 bits, big-endian, so that they sort.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgpack import ExtType, Packer, StackError, Unpacker, unpackb
+
+from storage.codec.codec import Codec
+from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
+from storage.limits import MAX_NAME_BYTES
+from storage.value_text import shown
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+U64 = struct.Struct(">Q")
+
+Origin = bytes | list[Any]
+"""What the first event of a command tells of it beyond what its events tell by themselves."""
+
+WITH_ORIGIN = b"\x9c"
+"""How an event with an origin begins: the head of a msgpack array of twelve."""
+
+_FIELDS, _COMMAND_ID, _METADATA = 3, 5, 10  # places in a stored event
+
+
+class RecordedEvent:
+    """An event as it stands in the log. To be read only, though nothing enforces it: it is made by the million.
+
+    `time_us` is in microseconds since 1970 UTC. `command` is the type name of the command that caused it, or None
+    for a fact from outside.
+    """
+
+    __slots__ = (
+        "position",
+        "stream",
+        "version",
+        "event",
+        "type",
+        "time_us",
+        "command_id",
+        "command",
+        "causation_id",
+        "correlation_id",
+        "tags",
+        "metadata",
+    )
+
+    def __init__(
+        self,
+        position: int,
+        stream: str,
+        version: int,
+        event: Any,
+        type: str,
+        time_us: int,
+        command_id: str,
+        command: str | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        tags: tuple[str, ...] = (),
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.position = position
+        self.stream = stream
+        self.version = version
+        self.event = event
+        self.type = type
+        self.time_us = time_us
+        self.command_id = command_id
+        self.command = command
+        self.causation_id = causation_id
+        self.correlation_id = correlation_id
+        self.tags = tags
+        self.metadata = metadata
+
+    @property
+    def time(self) -> datetime:
+        """The time of the event as an aware datetime in UTC."""
+        return EPOCH + timedelta(microseconds=self.time_us)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not RecordedEvent:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash((self.position, self.stream, self.version))
+
+    def __repr__(self) -> str:
+        return f"RecordedEvent({self.position}, {self.stream!r}, {self.version}, {self.event!r})"
+
+
+class Undecodable:
+    """Stands in a `RecordedEvent` for an event that can't be decoded, and says why."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: CodecError) -> None:
+        self.error = error
+
+
+class CommandRecord:
+    """What became of a command: `count` events from position `first` on, or none, decided after that position.
+
+    `digest` is that of its payload; `stream` and `version` are its own stream and the version that it left.
+    """
+
+    __slots__ = ("command_id", "first", "count", "digest", "stream", "version")
+
+    def __init__(
+        self, command_id: str, first: int, count: int, digest: bytes, stream: str, version: int
+    ) -> None:
+        self.command_id = command_id
+        self.first = first
+        self.count = count
+        self.digest = digest
+        self.stream = stream
+        self.version = version
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not CommandRecord:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(self.command_id)
+
+    def __repr__(self) -> str:
+        return (
+            f"CommandRecord({self.command_id!r}, {self.first}, {self.count}, {self.digest.hex()}, "
+            f"{self.stream!r}, {self.version})"
+        )
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------
+def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
+    """Return the UTF-8 of a name; raises InvalidKey or KeyTooLong. `kind` is what the error calls it."""
+    try:
+        key = name.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise InvalidKey(f"{kind} {shown(name, 100)} is not valid text ({error})") from None
+    if 0 < len(key) <= limit and b"\0" not in key:
+        return key
+    if len(key) > limit:
+        raise KeyTooLong(f"{kind} {shown(name, 60)} takes {len(key)} bytes in UTF-8, the limit is {limit}")
+    raise InvalidKey(f"{kind} {shown(name, 100)} {'holds a NUL' if key else 'is empty'}; choose another name")
+
+
+# -- bytes ----------------------------------------------------------------------------------------------------------
+def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
+    """Return the stored bytes of an event, with the origin of a command of which it is the first.
+
+    Raises what `Codec.encode` does, MessageTooLarge included.
+    """
+    type_name, fields = codec.describe(recorded.event)
+    record = [
+        recorded.stream,
+        recorded.version,
+        type_name,
+        fields,
+        recorded.time_us,
+        recorded.command_id,
+        recorded.command,
+        recorded.causation_id,
+        recorded.correlation_id,
+        list(recorded.tags),
+        recorded.metadata,
+    ]
+    if origin is not None:
+        record.append(origin)
+    try:
+        data = codec.pack_record(record, type(recorded.event), recorded.metadata)
+    except CodecError as error:
+        closer = error
+        # The event alone gives an error whose path begins at the event, unless its metadata is at fault.
+        try:
+            codec.pack(recorded.event)
+        except CodecError as of_event:
+            closer = of_event
+        else:
+            # Of metadata that is nested too deeply only the record says so.
+            closer = _of_origin(codec, recorded) or type(error)(
+                str(error).replace(f"list[{_METADATA}]", "metadata", 1)
+            )
+        closer.add_note(f"in event {type_name} of stream {recorded.stream!r}")
+        raise closer from None
+    if len(data) > codec.max_bytes:
+        raise codec.too_large(f"event {type_name} of stream {recorded.stream!r}", len(data))
+    return data
+
+
+def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
+    """The error of what the caller gave with the event, with a path that begins at its name: `metadata['user']`."""
+    for name in ("metadata", "causation_id", "correlation_id"):
+        value = getattr(recorded, name)
+        try:
+            codec.encode(value)
+        except CodecError as error:
+            return type(error)(str(error).replace(type(value).__name__, name, 1))
+    return None
+
+
+def envelope_of(data: bytes) -> list[Any]:
+    """The items of a stored event, all but its fields and its metadata decoded; those may be None, or of any kind.
+
+    For an event that can't be decoded, whatever it holds. Raises whatever msgpack raises for what is no event.
+    """
+    try:
+        return list(unpackb(data, ext_hook=ExtType, strict_map_key=False))
+    except StackError:
+        # Earlier versions wrote what msgpack packs and does not unpack.
+        unpacker = Unpacker(read_size=1, max_buffer_size=len(data))
+        unpacker.feed(data)
+        items: list[Any] = []
+        for number in range(unpacker.read_array_header()):
+            if number in (_FIELDS, _METADATA):
+                _pass_over(unpacker, data)
+                items.append(None)
+            else:
+                items.append(unpacker.unpack())
+        return items
+
+
+def _pass_over(unpacker: Unpacker, data: bytes) -> None:
+    """Pass over a value by one list or dict after another: `Unpacker.skip` goes no deeper than `unpack`."""
+    left = 1
+    while left:
+        head = data[unpacker.tell()]
+        left -= 1
+        if 0x80 <= head <= 0x8F or head in (0xDE, 0xDF):
+            left += 2 * unpacker.read_map_header()
+        elif 0x90 <= head <= 0x9F or head in (0xDC, 0xDD):
+            left += unpacker.read_array_header()
+        else:
+            unpacker.skip()
+
+
+def command_of(data: bytes) -> str:
+    """The id of the command that an event in stored bytes is of; nothing else is decoded. Raises DamagedStore."""
+    unpacker = Unpacker(read_size=len(data), max_buffer_size=len(data))
+    unpacker.feed(data)
+    try:
+        unpacker.read_array_header()
+        for _ in range(_COMMAND_ID):
+            unpacker.skip()
+        command_id: str = unpacker.unpack()
+    except StackError:
+        command_id = envelope_of(data)[_COMMAND_ID]
+    except Exception as error:
+        raise DamagedStore(f"a record of the log is no event ({error}); restore a backup") from error
+    return command_id
+
+
+def command_packer() -> Callable[[tuple[int, int, bytes, str, int]], bytes]:
+    """Return a function from first, count, digest, stream and version to a command's record; for one thread."""
+    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    packer: Callable[[tuple[int, int, bytes, str, int]], bytes] = Packer(buf_size=512).pack
+    return packer
+
+
+def origin_of(record: CommandRecord, last: RecordedEvent) -> Origin:
+    """Return what the first event of a command tells of it, given its last event."""
+    if record.stream == last.stream and record.version == last.version:
+        return record.digest
+    return [record.digest, record.stream, record.version]
+
+
+def decode_command(codec: Codec, command_id: str, data: bytes) -> CommandRecord:
+    """Return the record stored under a command id. Raises DamagedStore."""
+    try:
+        first, count, digest, stream, version = codec.decode(data)
+    except (CodecError, ValueError, TypeError) as error:
+        raise DamagedStore(
+            f"the record of command {command_id!r} is none ({error}); restore a backup"
+        ) from error
+    return CommandRecord(command_id, first, count, digest, stream, version)

@@ -1,0 +1,202 @@
+"""Events of the log as they were read, and how one is decoded. Pure; any thread.
+
+Who applies a hundred thousand events goes through them one after another: made beforehand they would all be in memory
+at once, and Python's collector would walk them again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import overload
+
+from storage.codec.codec import Codec
+from storage.errors import CodecError, DamagedStore, StorageError
+from storage.log.records import RecordedEvent, Undecodable, envelope_of
+
+__all__ = ["CommittedEvents", "StoredEvents", "bounds", "decode_event", "own_copy"]
+
+_FIELDS = 11  # of a stored event, before the origin of its command
+
+
+def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
+    """Return the event stored at a position. Raises UnknownType or CodecError, with a note of the position."""
+    try:
+        record = codec.unpack(data)
+        if len(record) > _FIELDS:
+            # What the indexes are to know of its command. A star below would cost more than this.
+            del record[_FIELDS:]
+        (
+            stream,
+            version,
+            type_name,
+            fields,
+            time_us,
+            command_id,
+            command,
+            causation_id,
+            correlation_id,
+            tags,
+            metadata,
+        ) = record
+        return RecordedEvent(
+            position,
+            stream,
+            version,
+            codec.build(type_name, fields),
+            type_name,
+            time_us,
+            command_id,
+            command,
+            causation_id,
+            correlation_id,
+            tuple(tags) if tags else (),
+            metadata,
+        )
+    except CodecError as error:
+        error.add_note(_at(position))
+        raise
+    except Exception as error:
+        try:
+            codec.decode(data)
+        except CodecError as of_values:
+            of_values.add_note(_at(position))
+            raise
+        raise DamagedStore(
+            f"the record at position {position} is no event ({error}); restore a backup"
+        ) from error
+
+
+def _at(position: int) -> str:
+    return f"in the event at position {position}"
+
+
+def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent:
+    """As `decode_event`, but an event that can't be decoded is an `Undecodable`; its metadata is left out."""
+    try:
+        return decode_event(codec, position, data)
+    except CodecError as error:
+        try:
+            stream, version, type_name, _, time_us, command_id, *_ = envelope_of(data)
+        except Exception:
+            raise error from None
+        return RecordedEvent(position, stream, version, Undecodable(error), type_name, time_us, command_id)
+
+
+class StoredEvents(Sequence[RecordedEvent]):
+    """Consecutive events from their stored bytes. An event that can't be decoded is an `Undecodable` in its place.
+
+    Looking at one decodes it, again each time. It raises StorageError for a record that is no event at all, and not
+    as DamagedStore: who applies events would look for the damage in the tables.
+    """
+
+    __slots__ = ("_codec", "_values", "after")
+
+    def __init__(self, codec: Codec, after: int, values: Sequence[bytes]) -> None:
+        """`after` is the position before the first one."""
+        self._codec = codec
+        self._values = values
+        self.after = after
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[RecordedEvent]:
+        codec = self._codec
+        position = self.after
+        for data in self._values:
+            position += 1
+            try:
+                recorded = decode_event(codec, position, data)
+            except CodecError:
+                recorded = decode_event_or_why(codec, position, data)
+            except DamagedStore as error:
+                raise StorageError(str(error)) from None
+            yield recorded
+
+    @overload
+    def __getitem__(self, place: int) -> RecordedEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> StoredEvents: ...
+    def __getitem__(self, place: int | slice) -> RecordedEvent | StoredEvents:
+        if isinstance(place, slice):
+            start, stop, step = place.indices(len(self))
+            if step != 1:
+                raise ValueError(f"events of the log come one after another, not with a step of {step}")
+            return StoredEvents(self._codec, self.after + start, self._values[start:stop])
+        at = range(len(self))[place]
+        return next(iter(StoredEvents(self._codec, self.after + at, self._values[at : at + 1])))
+
+
+class CommittedEvents(Sequence[RecordedEvent]):
+    """Consecutive events as the writer made them, some of which are not to be shared: who looks at one gets an own copy."""
+
+    __slots__ = ("_codec", "_events")
+
+    def __init__(self, codec: Codec, events: Sequence[RecordedEvent]) -> None:
+        """`events` hold what decoding gave; nobody else may change them."""
+        self._codec = codec
+        self._events = events
+
+    @property
+    def after(self) -> int:
+        """The position before the first one."""
+        return self._events[0].position - 1
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[RecordedEvent]:
+        return map(partial(own_copy, self._codec), self._events)
+
+    @overload
+    def __getitem__(self, place: int) -> RecordedEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> CommittedEvents: ...
+    def __getitem__(self, place: int | slice) -> RecordedEvent | CommittedEvents:
+        if isinstance(place, slice):
+            return CommittedEvents(self._codec, self._events[place])
+        return own_copy(self._codec, self._events[place])
+
+    @staticmethod
+    def joined(parts: Sequence[Sequence[RecordedEvent]]) -> Sequence[RecordedEvent]:
+        """Events that follow each other in one sequence; each part is a list or one of these."""
+        if len(parts) == 1:
+            return parts[0]
+        events: list[RecordedEvent] = []
+        codec: Codec | None = None
+        for one in parts:
+            if isinstance(one, CommittedEvents):
+                codec = one._codec
+                events += one._events
+            else:
+                events += one
+        return events if codec is None else CommittedEvents(codec, events)
+
+
+def bounds(events: Sequence[RecordedEvent]) -> tuple[int, int]:
+    """The first and the last position of consecutive events, none of which is decoded for that."""
+    if isinstance(events, StoredEvents | CommittedEvents):
+        return events.after + 1, events.after + len(events)
+    return events[0].position, events[-1].position
+
+
+def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
+    """The event, or a copy of it if it, or its metadata, is not to be shared. Raises what decoding does."""
+    event, metadata = recorded.event, recorded.metadata
+    if metadata is None and codec.lasting(event):
+        return recorded
+    return RecordedEvent(
+        recorded.position,
+        recorded.stream,
+        recorded.version,
+        codec.own(event),
+        recorded.type,
+        recorded.time_us,
+        recorded.command_id,
+        recorded.command,
+        recorded.causation_id,
+        recorded.correlation_id,
+        recorded.tags,
+        codec.own(metadata),
+    )

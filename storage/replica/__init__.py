@@ -1,0 +1,1 @@
+"""Replicas: builds of the read models in every engine, at one checkpoint."""

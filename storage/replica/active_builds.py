@@ -1,0 +1,203 @@
+"""The active builds of a replica that another process applies to, as its LMDB environment tells. No lock of its own.
+
+What is active and how far it is are read in the transaction that reads the tables, so they always belong together and
+the other process has to tell nothing. When it begins the replica anew the files are others, which are then opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import lmdb
+
+from storage.errors import NotAStore, StorageError, StoreClosed
+from storage.files.damage import file_identity, is_readable
+from storage.files.environment import DATA_FILE, open_environment
+from storage.files.error_translation import translate
+from storage.files.header import META_DB, read_header
+from storage.files.opening_resources import Room
+from storage.log.history import pack_checkpoint, unpack_checkpoint
+from storage.replica.builds import checkpoint_key, elsewhere_key
+from storage.replica.catalog import active_key, find_active, open_table
+from storage.replica.commit_state import Mark, Moment, OpenBuild
+from storage.replica.files import BESIDE
+from storage.tables.schema import ModelSchema
+
+__all__ = ["ActiveBuilds"]
+
+_GENERATIONS = 8
+"""Builds of each model that find room before all handles are opened anew."""
+
+_OTHER_DATABASES = 64
+NO_CHECKPOINT = pack_checkpoint(0)
+
+
+class ActiveBuilds:
+    """Read transactions on the replica at `path`, and the moment that each shows.
+
+    `left` is called before the environment is closed: no transaction may be open afterwards.
+    """
+
+    def __init__(
+        self, path: Path, models: Sequence[ModelSchema], map_size: int, left: Callable[[], None]
+    ) -> None:
+        self._what = f"the replica {path}"
+        self.place = path
+        self._file = str(self.place / DATA_FILE)
+        self._identity: tuple[int, int] | None = None
+        self._names = list(dict.fromkeys(model.name for model in models))
+        self._code = {(model.name, model.fingerprint()): model for model in models}
+        tables = sum(1 + len(table.indexes) for model in models for table in model.tables)
+        self._max_dbs = _OTHER_DATABASES + _GENERATIONS * tables
+        self._map_size = map_size
+        self._left = left
+        self._environment: lmdb.Environment | None = None
+        self._state: Moment | None = None
+        self._hold({})
+
+    def enter(self) -> lmdb.Environment:
+        """Open the files that are there now, unless they are open; returns the environment.
+
+        Raises StoreClosed where there are none yet, or they are not complete; NotAStore, NewerFormat, StorageError.
+        """
+        identity = file_identity(self._file)
+        if self._environment is not None and identity == self._identity:
+            return self._environment
+        self.leave()
+        opened = Room(lmdb.Environment.close)
+        try:
+            opened.thing = environment = self._opened(identity)
+            if read_header(environment, "replica", length=False) is None:
+                raise StoreClosed(f"{self._what} is being made; try again")
+            self._meta = environment.open_db(META_DB, create=False)
+            self._identity = identity
+            self._environment = environment
+            return environment
+        except BaseException:
+            self._environment = None
+            opened.give_back()
+            raise
+
+    def _opened(self, identity: tuple[int, int] | None) -> lmdb.Environment:
+        try:
+            return open_environment(
+                self.place,
+                map_size=self._map_size,
+                max_dbs=self._max_dbs,
+                readonly=True,
+                create=False,
+                beside=BESIDE,
+            )
+        except StorageError as error:
+            # Removed, or made anew, between two looks at it.
+            same = identity is not None and file_identity(self._file) == identity
+            if same and not (isinstance(error, NotAStore) and _is_empty(self._file)):
+                raise
+            raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
+
+    def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
+        """A read transaction, and the moment that it shows; call `elsewhere` before, which looks at the files.
+
+        Raises what `enter` does, and LMDB's errors.
+        """
+        while True:
+            environment = self._environment or self.enter()
+            try:
+                txn = environment.begin()
+            except lmdb.MapResizedError:
+                self.leave()
+                continue
+            try:
+                state = self._moment(txn)
+            except BaseException:
+                txn.abort()
+                raise
+            if state is not None:
+                return txn, state
+            txn.abort()
+            self._learn()
+
+    def elsewhere(self) -> Mapping[str, OpenBuild]:
+        """The active builds of other engines than LMDB, by model, which may be others in the next transaction."""
+        self.enter()
+        if not self._active:
+            self._learn()
+        return self._elsewhere
+
+    def readable(self) -> bool:
+        """Whether the databases can be read at all."""
+        return self._environment is None or is_readable(self._environment)
+
+    def leave(self) -> None:
+        """Close the files; the second call does nothing. Interrupted, it can be called again."""
+        environment = self._environment
+        if environment is not None:
+            self._left()
+            self._hold({})
+            environment.close()
+            self._environment = None
+
+    # -- inside -------------------------------------------------------------------------------------------------
+    def _moment(self, txn: lmdb.Transaction[bytes]) -> Moment | None:
+        """What the replica says of itself in this transaction; None where other builds are active than are known."""
+        number = txn.id()
+        if self._state is not None and self._state.txn_id == number:
+            return self._state
+        with txn.cursor(self._meta) as cursor:
+            found = dict(cursor.getmulti(self._keys))
+        marks: dict[str, Mark] = {}
+        for build, active, raw, checkpoint in self._kept:
+            if found.get(active) != raw:
+                return None
+            position = unpack_checkpoint(found.get(checkpoint) or NO_CHECKPOINT)[0]
+            marks[build] = position, position, {}
+        if len(marks) < len(self._names):
+            return None
+        self._state = Moment(number, self._active, marks)
+        return self._state
+
+    def _learn(self) -> None:
+        """Find out which builds are active, and open their databases."""
+        environment = self.enter()
+        with environment.begin() as txn:
+            builds = find_active(txn, self._meta, self._names)
+        missing = [name for name in self._names if name not in builds]
+        if missing:
+            raise StoreClosed(f"{self._what} holds no read model {missing[0]!r} yet; try again")
+        known = {opened.key: opened for opened in self._active.values()}
+        active: dict[str, OpenBuild] = {}
+        try:
+            for model, found in builds.items():
+                build = found.with_code(self._code.get((model, found.fingerprint)))
+                active[model] = known.get(build.key) or OpenBuild(
+                    build, {table: open_table(environment, None, build, table) for table in build.kept.tables}
+                )
+        except lmdb.NotFoundError:
+            raise StoreClosed(f"{self._what} is being opened; try again") from None
+        except lmdb.DbsFullError as error:
+            if not known:
+                raise translate(error, f"opening the tables of {self.place}") from error
+            self.leave()
+        else:
+            self._hold(active)
+
+    def _hold(self, active: Mapping[str, OpenBuild]) -> None:
+        self._active = active
+        self._elsewhere = {model: one for model, one in active.items() if one.build.kept.engine != "lmdb"}
+        self._kept = []
+        for model, one in active.items():
+            checkpoint = elsewhere_key(one.key) if model in self._elsewhere else checkpoint_key(one.key)
+            self._kept.append((one.key, active_key(model), one.key.encode(), checkpoint))
+        self._keys = sorted(
+            key for _, active_at, _, checkpoint in self._kept for key in (active_at, checkpoint)
+        )
+        self._state = None
+
+
+def _is_empty(file: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.getsize(file) == 0
+    except OSError:
+        return True

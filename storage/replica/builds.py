@@ -1,0 +1,202 @@
+"""Builds: what one version of a read model's code has filled, and which of them a replica keeps. Pure, any thread.
+
+Of each model one build is active: snapshots read it. Another one may be wanted, and is filled beside it until the
+replica switches. A build whose code is gone is frozen: it can be read, from the description of its tables that is
+stored with it, and no more events are applied to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgpack
+
+from storage.codec.keys import KEY_FORMAT
+from storage.errors import InvalidSchema
+from storage.tables.index import Component, Each, Index, Words
+from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
+from storage.tables.words import WORDS_RULE
+
+CHECKPOINT = b"checkpoint/"
+ELSEWHERE = b"elsewhere/"
+
+__all__ = ["Build", "Layout", "pack_build", "plan", "unpack_build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of a model. `schema` is None where its code is gone; `kept` describes what it holds in any case.
+
+    `generation` counts all builds of the model, so no two of them ever have one key. `places` are the names of its
+    databases that were another build's and emptied, each after the name that it would have had.
+    """
+
+    key: str
+    model: str
+    version: int
+    generation: int
+    schema: ModelSchema | None
+    kept: ModelSchema
+    fingerprint: str
+    places: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, schema: ModelSchema, generation: int) -> Build:
+        """A build for this schema, yet to be made."""
+        fingerprint = schema.fingerprint()
+        key = f"{schema.name}@{schema.version}.{fingerprint[:8]}.{generation}"
+        return cls(key, schema.name, schema.version, generation, schema, schema, fingerprint)
+
+    def placed(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
+        """The same build with its databases of these names in emptied ones, as far as there are any."""
+        return replace(self, places=tuple(zip(names, emptied, strict=False)))
+
+    def with_code(self, schema: ModelSchema | None) -> Build:
+        """The same build with the schema that the code has for it, or frozen with None."""
+        return replace(self, schema=schema, kept=schema or self.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The builds that a replica is to hold, by key; for each model the key of the active and of the wanted one."""
+
+    builds: dict[str, Build]
+    active: dict[str, str]
+    wanted: dict[str, str]
+
+
+def plan(
+    stored: Iterable[Build], active: Mapping[str, str], models: Sequence[ModelSchema], empty: frozenset[str]
+) -> Layout:
+    """Which builds to keep and which to make, given those stored, the active ones' keys, and the code there is.
+
+    The newest version of each model is wanted. `empty` are the keys of builds that hold no event yet: nobody would
+    miss them, so they do not stay active beside a wanted one. Raises InvalidSchema for a model that is there twice.
+    """
+    code: dict[str, dict[int, ModelSchema]] = {}
+    for schema in models:
+        versions = code.setdefault(schema.name, {})
+        if schema.version in versions:
+            raise InvalidSchema(
+                f"two read models have one name and one version: {schema.name} {schema.version}"
+            )
+        versions[schema.version] = schema
+    layout = Layout({}, {}, {})
+    stored = list(stored)
+    for name, versions in code.items():
+        known = {schema.fingerprint(): schema for schema in versions.values()}
+        newest = versions[max(versions)]
+        mine = sorted((build for build in stored if build.model == name), key=lambda build: build.generation)
+        current = next((build for build in mine if build.key == active.get(name)), None)
+        fitting = [build.with_code(newest) for build in mine if build.fingerprint == newest.fingerprint()]
+        wanted = fitting[-1] if fitting else Build.of(newest, next_generation(mine))
+        if current is None or current.key in empty:
+            current = wanted
+        elif current.key != wanted.key:
+            current = current.with_code(known.get(current.fingerprint))
+        layout.builds.update({current.key: current, wanted.key: wanted})
+        layout.active[name] = current.key
+        layout.wanted[name] = wanted.key
+    return layout
+
+
+def next_generation(builds: Iterable[Build]) -> int:
+    """The number of a model's next build, given those that it has."""
+    return max((build.generation + 1 for build in builds), default=0)
+
+
+def checkpoint_key(build: str) -> bytes:
+    """Where the checkpoint of a build in LMDB is stored."""
+    return CHECKPOINT + build.encode()
+
+
+def elsewhere_key(build: str) -> bytes:
+    """Where the replica notes the checkpoint of a build that another engine keeps, for other processes."""
+    return ELSEWHERE + build.encode()
+
+
+# -- as stored ----------------------------------------------------------------------------------------------------
+def pack_build(build: Build, databases: Sequence[str]) -> bytes:
+    """A build as bytes, with all that it takes to read its data without the code, and to do away with them."""
+    kept = build.kept
+    fields = {
+        "model": build.model,
+        "version": build.version,
+        "generation": build.generation,
+        "fingerprint": build.fingerprint,
+        "keys": KEY_FORMAT,
+        "words": _words_rule(kept),
+        "databases": databases,
+        "places": build.places,
+        "engine": kept.engine,
+        "script": kept.script,
+        "objects": [one.name for one in kept.objects],
+        "tables": [
+            [table.name, _packed(table.primary), [_packed(index) for index in table.indexes]]
+            for table in kept.tables
+        ],
+    }
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def unpack_build(key: str, raw: bytes) -> Build | None:
+    """The stored build, frozen; None where its keys are of a format that is not read any more."""
+    fields = msgpack.unpackb(raw)
+    if fields["keys"] != KEY_FORMAT:
+        return None
+    rule = fields.get("words", 1)  # by which it cut words
+    kept = ModelSchema(
+        fields["model"],
+        fields["version"],
+        tuple(
+            TableSchema(name, _unpacked(columns, rule), [_unpacked(spec, rule) for spec in specs])
+            for name, columns, specs in fields["tables"]
+        ),
+        fields["engine"],
+        fields["script"],
+        tuple(ObjectSchema(name, dict) for name in fields["objects"]),
+    )
+    return Build(
+        key,
+        kept.name,
+        kept.version,
+        fields["generation"],
+        None,
+        kept,
+        fields["fingerprint"],
+        tuple((name, place) for name, place in fields.get("places", ())),
+    )
+
+
+def _packed(index: Index) -> Any:
+    if isinstance(index.spec, tuple):
+        return [_packed_component(one) for one in index.spec]
+    return _packed_component(index.spec)
+
+
+def _packed_component(component: Component) -> Any:
+    if isinstance(component, str):
+        return component
+    return {"words" if isinstance(component, Words) else "each": component.column}
+
+
+def _unpacked(spec: Any, rule: int) -> Any:
+    if isinstance(spec, list):
+        return tuple([_component(one, rule) for one in spec])
+    return _component(spec, rule)
+
+
+def _component(component: Any, rule: int) -> Component:
+    if isinstance(component, str):
+        return component
+    [(kind, column)] = component.items()
+    return Words(column, rule) if kind == "words" else Each(column)
+
+
+def _words_rule(kept: ModelSchema) -> int:
+    """By which rule the indexes of a build cut words."""
+    parts = [part for table in kept.tables for index in table.indexes for part in index.components]
+    return min([part.rule for part in parts if isinstance(part, Words)], default=WORDS_RULE)

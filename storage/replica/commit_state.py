@@ -1,0 +1,100 @@
+"""What a replica knows of itself at one commit: the active builds, their checkpoints, when each table changed.
+
+Made by the thread that applies, once a commit, and never changed afterwards; read by any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from storage.engines.base import ModelStore
+from storage.errors import InvalidSchema
+from storage.replica.builds import Build, checkpoint_key
+from storage.tables.access import TableHandle
+from storage.tables.schema import TableSchema
+from storage.value_text import shown
+
+__all__ = ["Mark", "Moment", "OpenBuild"]
+
+
+class OpenBuild:
+    """A build that is open: its LMDB tables, or the store of another engine."""
+
+    __slots__ = ("build", "by_name", "checkpoint_key", "key", "store", "tables")
+
+    def __init__(
+        self, build: Build, tables: Mapping[TableSchema, TableHandle], store: ModelStore | None = None
+    ) -> None:
+        self.build = build
+        self.key = build.key
+        self.checkpoint_key = checkpoint_key(build.key)
+        self.tables = tables
+        self.by_name = {schema.name: handle for schema, handle in tables.items()}
+        self.store = store
+
+    def mark(self, checkpoint: int) -> Mark:
+        """Where it is now: at `checkpoint` for one in LMDB, another engine's store knows by itself."""
+        if self.store is None:
+            return checkpoint, checkpoint, {}
+        names = ["", *(one.name for one in self.build.kept.objects)]
+        changed = {name: self.store.changed(name) for name in names}
+        return self.store.checkpoint, changed[""], changed
+
+
+Mark: TypeAlias = tuple[int, int, Mapping[str, int]]
+"""How far a build is: its checkpoint, the checkpoint when it was opened, and the positions at which its tables last
+changed since then, by name, that of any of them under "". A plain tuple, since each commit makes one for each build."""
+
+
+class Moment:
+    """The state of a replica after one commit. Raises InvalidSchema for a model that the replica does not hold."""
+
+    __slots__ = ("active", "marks", "txn_id")
+
+    def __init__(self, txn_id: int, active: Mapping[str, OpenBuild], marks: Mapping[str, Mark]) -> None:
+        self.txn_id = txn_id
+        self.active = active
+        self.marks = marks
+
+    def checkpoint(self, model: str) -> int:
+        """The position of the last event that the model's active build includes, 0 for none."""
+        try:
+            return self.marks[self.active[model].key][0]
+        except (KeyError, TypeError):
+            return self.marks[self.opened(model).key][0]
+
+    def changed(self, model: str, name: str = "") -> int:
+        """An upper bound of the position that last changed a table or object of the model, any of them for "".
+
+        Of one build only: compare it together with `build`. After opening it is the checkpoint.
+        """
+        _, since, changed = self.marks[self.opened(model).key]
+        return changed.get(name, since)
+
+    def version(self, model: str) -> int:
+        """The version of the model's code that filled the active build."""
+        return self.opened(model).build.version
+
+    def build(self, model: str) -> str:
+        """The key of the model's active build."""
+        return self.opened(model).key
+
+    def opened(self, model: str) -> OpenBuild:
+        """The model's active build."""
+        try:
+            return self.active[model]
+        except (KeyError, TypeError):
+            known = ", ".join(self.active) or "none"
+            raise InvalidSchema(f"the replica has no read model {model!r}; it has: {known}") from None
+
+    def table(self, model: str, schema: Any) -> TableHandle:
+        """The table of this schema's name in the active build."""
+        opened = self.opened(model)
+        try:
+            return opened.by_name[schema.name]
+        except (KeyError, AttributeError, TypeError):
+            known = ", ".join(opened.by_name) or "none"
+            raise InvalidSchema(
+                f"read model {model!r}, version {opened.build.version}, has no table {shown(schema)}; it has: {known}"
+            ) from None

@@ -1,0 +1,92 @@
+"""The builds of a replica that are kept by another engine than LMDB: opening them, and doing away with them.
+
+The opener's thread, and the one that applies.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from storage.codec.codec import Codec
+from storage.engines.base import ModelStore
+from storage.errors import DamagedStore
+from storage.files.error_translation import from_system
+from storage.files.opening_resources import Room
+from storage.log.history import History
+from storage.replica.builds import Build
+from storage.replica.files import ENGINES
+
+
+def engine_directory(path: Path, build: str) -> Path:
+    """Where the build of this key is kept by its engine, in the replica at `path`."""
+    return path / ENGINES / build
+
+
+def database_file(path: Path, build: Build) -> Path:
+    """The file of a build in SQLite, in the replica at `path`."""
+    from storage.engines.sqlite.store import FILE
+
+    return engine_directory(path, build.key) / FILE
+
+
+def engine_class(engine: str) -> type[ModelStore]:
+    """What keeps builds for this engine; imported when it is first needed."""
+    if engine == "sqlite":
+        from storage.engines.sqlite.store import SqliteStore
+
+        return SqliteStore
+    from storage.engines.memory.store import MemoryStore
+
+    return MemoryStore
+
+
+def open_store(path: Path, build: Build, codec: Codec, history: History) -> tuple[ModelStore, str | None]:
+    """Open a build's store in the replica at `path`, and say why it had to be begun anew, if it had.
+
+    Raises DamagedStore for one that is damaged and frozen, and what `ModelStore.open` does.
+    """
+    engine = engine_class(build.kept.engine)
+    directory = engine_directory(path, build.key)
+    try:
+        directory.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise from_system(error, f"the directory {directory.parent} cannot be made", path) from error
+    opened: Room[ModelStore] = Room(_close)
+    reason = None
+    try:
+        opened.thing = store = engine.open(directory, build.schema, codec)
+        reason = history.reason_against(build.model, store.checkpoint, store.digest)
+        if reason is None:
+            return store, None
+        opened.give_back()
+    except DamagedStore as error:
+        reason = str(error)
+    except BaseException:
+        opened.give_back()
+        raise
+    if build.schema is None:
+        raise DamagedStore(reason)
+    engine.delete(directory)
+    return engine.open(directory, build.schema, codec), reason
+
+
+def _close(store: ModelStore) -> None:
+    store.close()
+
+
+def delete_store(path: Path, build: Build) -> None:
+    """Delete what a closed store of this build left."""
+    engine_class(build.kept.engine).delete(engine_directory(path, build.key))
+
+
+def delete_engines(path: Path, keep: Collection[str]) -> None:
+    """Delete the directories of all builds but those of the keys to keep."""
+    try:
+        found = list((path / ENGINES).iterdir())
+    except FileNotFoundError:
+        return
+    for directory in found:
+        if directory.name not in keep:
+            shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,306 @@
+"""The builds that a replica has open, and how one moment of it follows another. No lock: see `storage.replica.replica_store`.
+
+The thread that applies changes them; any thread may read `state` and begin a read. What a reader finds in LMDB and the
+`Moment` that it is given belong together: both are known by the number of the transaction that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import DamagedStore, StorageError, StoreFull
+from storage.files.environment import translate
+from storage.files.header import META_DB
+from storage.log.history import History, pack_checkpoint
+from storage.replica.builds import Build, Layout, elsewhere_key, next_generation
+from storage.replica.catalog import (
+    AGAIN,
+    database_names,
+    open_table,
+    stored_checkpoints,
+    write_active,
+    write_build,
+    write_gone,
+    write_reused,
+)
+from storage.replica.commit_state import Mark, Moment, OpenBuild
+from storage.replica.engine_builds import delete_store, open_store
+from storage.tables.access import Access
+
+__all__ = ["Holdings", "spare_databases"]
+
+SPARE_GENERATIONS = 3
+"""So many further builds of all models find room at a time; each database costs a little in memory. Further ones use
+the databases of those before that were given up: what still reads such a build is in LMDB's past, where it is whole."""
+
+
+def spare_databases(layout: Layout) -> int:
+    """How many databases to leave room for, for builds that are begun while the replica is open."""
+    wanted = [layout.builds[key] for key in layout.wanted.values()]
+    return SPARE_GENERATIONS * sum(len(database_names(build)) for build in wanted)
+
+
+class Holdings:
+    """The open builds by key, the wanted build of each model, and the state after the last commit.
+
+    Raises StoreFull, StorageError, and what the engines of the builds raise when they are opened.
+    """
+
+    def __init__(
+        self, path: Path, environment: lmdb.Environment, layout: Layout, codec: Codec, history: History
+    ) -> None:
+        self.path = path
+        self.environment = environment
+        self.builds: Mapping[str, OpenBuild] = {}
+        self.others: frozenset[str] = frozenset()
+        """The models of which another engine than LMDB keeps a build."""
+        self.retired: list[OpenBuild] = []
+        """Builds given up, of other engines, whose files stay as long as a snapshot reads them."""
+        self.begun_anew: str | None = None
+        """Why another engine's build had to be begun anew."""
+        self._codec = codec
+        self._history = history
+        self._spare = spare_databases(layout)
+        self._emptied: list[str] = []
+        try:
+            with environment.begin(write=True) as txn:
+                self.meta = environment.open_db(META_DB, txn=txn)
+                checkpoints = stored_checkpoints(txn, self.meta)
+                builds = {
+                    key: self._open(txn, build, checkpoints.get(key)) for key, build in layout.builds.items()
+                }
+        except lmdb.NotFoundError as error:
+            raise DamagedStore(f"{path} lacks tables that it had ({error}); {AGAIN}") from error
+        except lmdb.Error as error:
+            raise translate(error, f"opening the tables of {path}", path) from error
+        self._hold(builds)
+        try:
+            for opened in builds.values():
+                reason = self._open_store(opened)
+                self.begun_anew = self.begun_anew or reason
+            marks = {key: opened.mark(checkpoints.get(key, 0)) for key, opened in builds.items()}
+            self._note_elsewhere(marks)
+        except BaseException:
+            self.close()
+            raise
+        self.wanted: Mapping[str, OpenBuild] = {model: builds[key] for model, key in layout.wanted.items()}
+        active = {model: builds[key] for model, key in layout.active.items()}
+        self.state = self._pending = Moment(self._last_commit(), active, marks)
+
+    # -- reading: any thread -------------------------------------------------------------------------------------
+    def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
+        """A read transaction, and the moment that it shows."""
+        while True:
+            state = self.state
+            txn = self.environment.begin()
+            number = txn.id()
+            if state.txn_id == number:
+                return txn, state
+            for state in (self._pending, self.state):
+                if state.txn_id == number:
+                    return txn, state
+            txn.abort()  # two commits came in between
+
+    def opened(self, build: str) -> OpenBuild:
+        """The build of this key, or the active build of the model of this name. Raises InvalidSchema."""
+        return self.builds.get(build) or self.state.opened(build)
+
+    def checkpoints(self, builds: Mapping[str, OpenBuild]) -> dict[str, int]:
+        """How far each of these builds is that is still held, under the names that they are given with."""
+        marks = self.state.marks
+        return {
+            name: marks[opened.key][0] if opened.store is None else opened.store.checkpoint
+            for name, opened in builds.items()
+            if opened.key in marks  # not if it was given up just now
+        }
+
+    # -- changing: one thread ------------------------------------------------------------------------------------
+    def write(self) -> Access:
+        """Begin a write transaction of LMDB; end it in any case."""
+        what = f"the write transaction of {self.path}"
+        try:
+            txn = self.environment.begin(write=True)
+        except lmdb.Error as error:
+            raise translate(error, f"beginning {what}", self.path) from error
+        return Access(txn, what, path=self.path)
+
+    def commit(
+        self,
+        access: Access,
+        marks: Mapping[str, Mark],
+        active: Mapping[str, OpenBuild] | None = None,
+        entries: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Commit LMDB's transaction; from then on the builds of these keys have these marks, and these are active.
+
+        `entries` go into the database `meta` before.
+        """
+        state = self.state
+        after = Moment(access.live().id(), active or state.active, {**state.marks, **marks})
+        self._pending = after
+        try:
+            access.locked(_commit, entries, self.meta)
+        except BaseException:
+            if self._last_commit() == after.txn_id:
+                self.state = after
+            raise
+        if not entries:
+            after.txn_id = self._last_commit()  # it is the one before where there was nothing to write
+        self.state = after
+
+    def note(self, builds: Mapping[str, OpenBuild]) -> None:
+        """Take over where these builds of other engines are, when LMDB's tables did not change."""
+        state = self.state
+        marks = {key: opened.mark(0) for key, opened in builds.items() if key in state.marks}
+        self.state = Moment(state.txn_id, state.active, {**state.marks, **marks})
+
+    def start(self, model: str) -> Build:
+        """Begin a new build of the model's wanted schema, giving up one that is being filled."""
+        active = self.state.opened(model)
+        former = self.wanted[model]
+        assert former.build.schema is not None
+        mine = [opened.build for opened in self.builds.values() if opened.build.model == model]
+        build = Build.of(former.build.schema, next_generation(mine))
+        names = database_names(build)
+        emptied = self._emptied[: len(names)]
+        needed = len(names) - len(emptied)
+        build = build.placed(names, emptied)
+        if needed > self._spare:
+            raise StorageError(
+                f"there is no room for another build of read model {model!r} in {self.path}: "
+                "close the replica and open it again, which makes room"
+            )
+        access = self.write()
+        try:
+            access.locked(write_build, self.meta, build)
+            access.locked(write_reused, self.meta, emptied)
+            if former is not active:
+                access.locked(write_gone, self.meta, former.build)
+            opened = access.locked(self._open, build, None)
+            self._open_store(opened)
+            try:
+                self.commit(access, {build.key: opened.mark(0)})
+            except BaseException:
+                self._discard(opened)
+                raise
+        finally:
+            access.end()
+        self._spare -= needed
+        del self._emptied[: len(emptied)]
+        self.wanted = {**self.wanted, model: opened}
+        self._hold({**self.builds, build.key: opened})
+        if former is not active:
+            self._retire(former)
+        return build
+
+    def switch(self, build: str, together: AbstractContextManager[Any]) -> None:
+        """Make a build the active one of its model, and give up the former one."""
+        opened = self.opened(build)
+        model = opened.build.model
+        former = self.state.active[model]
+        if former is opened:
+            return
+        access = self.write()
+        try:
+            access.locked(write_active, self.meta, model, opened.key)
+            access.locked(write_gone, self.meta, former.build)
+            with together:
+                self.commit(access, {}, {**self.state.active, model: opened})
+        finally:
+            access.end()
+        self._retire(former)
+
+    def sweep(self, is_read: Callable[[OpenBuild], bool]) -> None:
+        """Delete the files of retired builds that nobody reads any more."""
+        for opened in list(self.retired):
+            if not is_read(opened):
+                self.retired.remove(opened)
+                self._discard(opened)
+
+    def close(self) -> None:
+        """Close the stores of other engines, and delete those of retired builds."""
+        for opened in self.builds.values():
+            if opened.store is not None:
+                opened.store.close()
+        self.sweep(lambda _: False)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+    def _open(self, txn: lmdb.Transaction[bytes], build: Build, checkpoint: int | None) -> OpenBuild:
+        """Open or make its tables. Raises DamagedStore where they are not what belongs to the checkpoint."""
+        tables = {
+            table: open_table(self.environment, txn, build, table, make=checkpoint is None)
+            for table in build.kept.tables
+        }
+        if checkpoint is None and any(txn.stat(one.rows)["entries"] for one in tables.values()):
+            raise DamagedStore(
+                f"the tables of build {build.key} in {self.path} have rows and no checkpoint; {AGAIN}"
+            )
+        return OpenBuild(build, tables)
+
+    def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:
+        others = [key for key, opened in self.builds.items() if opened.store is not None]
+        if others:
+            with self.environment.begin(write=True) as txn:
+                for key in others:
+                    txn.put(elsewhere_key(key), pack_checkpoint(marks[key][0]), db=self.meta)
+
+    def _open_store(self, opened: OpenBuild) -> str | None:
+        if opened.build.kept.engine == "lmdb":
+            return None
+        opened.store, reason = open_store(self.path, opened.build, self._codec, self._history)
+        return reason
+
+    def _hold(self, builds: Mapping[str, OpenBuild]) -> None:
+        self.builds = builds
+        self.others = frozenset(
+            opened.build.model for opened in builds.values() if opened.build.kept.engine != "lmdb"
+        )
+
+    def _retire(self, former: OpenBuild) -> None:
+        key = former.key
+        self._hold({other: opened for other, opened in self.builds.items() if other != key})
+        if former.store is not None:
+            self.retired.append(former)
+        state = self.state
+        marks = {other: mark for other, mark in state.marks.items() if other != key}
+        # What finds no room now is removed when the replica is opened next.
+        with suppress(StoreFull):
+            tables = former.tables.values()
+            databases = [one for table in tables for one in (table.rows, *table.indexes.values())]
+            for name, database in zip(database_names(former.build), databases, strict=True):
+                self._empty(database)
+                self._emptied.append(name)
+        self.state = Moment(self.state.txn_id, self.state.active, marks)
+
+    def _empty(self, database: lmdb._Database) -> None:
+        # Only emptied: deleting it would close the handle that snapshots of the former build read by.
+        access = self.write()
+        try:
+            access.locked(_drop, database)
+            self.commit(access, {})
+        finally:
+            access.end()
+
+    def _discard(self, opened: OpenBuild) -> None:
+        if opened.store is not None:
+            opened.store.close()
+            delete_store(self.path, opened.build)
+
+    def _last_commit(self) -> int:
+        return int(self.environment.info()["last_txnid"])
+
+
+def _commit(txn: lmdb.Transaction[bytes], entries: Sequence[tuple[bytes, bytes]], db: lmdb._Database) -> None:
+    for key, value in entries:
+        txn.put(key, value, db=db)
+    txn.commit()
+
+
+def _drop(txn: lmdb.Transaction[bytes], database: lmdb._Database) -> Any:
+    txn.drop(database, delete=False)

@@ -1,0 +1,123 @@
+"""Opening a replica: what can be trusted goes on, all else is begun anew. The opener's thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import DamagedStore, OtherEngine
+from storage.files.arguments import checked_map_size, resolved_path
+from storage.files.damage import damaged_records
+from storage.files.environment import DATA_FILE, StoreLock, check_directory, make_directory
+from storage.files.opening_resources import Taken
+from storage.files.page_check import look_at_top
+from storage.files.stop_mark import current_boot_id
+from storage.log.history import History
+from storage.replica.builds import plan
+from storage.replica.catalog import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
+from storage.replica.files import (
+    BESIDE,
+    ReplicaState,
+    delete_database,
+    read_state,
+    reason_to_distrust,
+    write_state,
+)
+from storage.replica.open_builds import Holdings, spare_databases
+from storage.tables.schema import ModelSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An open replica's directory and what holds it; `reset_reason` says why something was begun anew, or is None."""
+
+    path: Path
+    environment: lmdb.Environment
+    lock: StoreLock
+    held: Holdings
+    reset_reason: str | None
+
+
+def open_place(
+    path: str | os.PathLike[str],
+    models: Sequence[ModelSchema],
+    codec: Codec,
+    history: History,
+    map_size: int,
+    boot_id: str | None,
+    taken: Taken,
+) -> Place:
+    """Open or make the replica at `path`, noting in `taken` what that takes. Raises what `ReplicaStore.open` says."""
+    path = resolved_path(path)
+    checked_map_size(map_size)
+    boot_id = current_boot_id() if boot_id is None else boot_id
+    plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
+    state = read_state(path)
+    reason = None
+    try:
+        exists = check_directory(path, beside=BESIDE)
+    except (DamagedStore, OtherEngine) as error:
+        if state is None:
+            raise _doubtful(path, error) from error
+        exists, reason = True, str(error)
+    make_directory(path, lasting=False)
+    lock = taken.room(StoreLock.release)
+    lock.thing = held = StoreLock(path)
+    doubt = held.doubt() if held.before else None
+    held.sign()
+    if exists and reason is None:
+        reason = reason_to_distrust(state, boot_id)
+        if reason is None and doubt is not None and (found := look_at_top(path / DATA_FILE)):
+            reason = f"{doubt}, and it is damaged: {found[0]}"
+        try:
+            # An unmarked directory is read in any case: only a replica may be deleted.
+            if reason is None or state is None:
+                reason = reason_to_reset(path, map_size, history, taken) or reason
+        except DamagedStore as error:
+            if state is None:
+                raise _doubtful(path, error) from error
+            reason = str(error)
+    if reason is not None:
+        delete_database(path)
+    write_state(path, ReplicaState("running", boot_id))
+    try:
+        with damaged_records(str(path), AGAIN):
+            environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+    except (DamagedStore, sqlite3.Error) as error:
+        # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
+        reason = str(error)
+        delete_database(path)
+        environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+    held.opened()
+    return Place(path, environment, held, builds, reason or builds.begun_anew)
+
+
+def _doubtful(path: Path, error: Exception) -> DamagedStore:
+    """What is said of a directory where nothing but its name tells that it is a replica: it is not deleted unasked."""
+    return DamagedStore(
+        f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the directory: it "
+        "is filled from the log again"
+    )
+
+
+def _open_builds(
+    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], codec: Codec, taken: Taken
+) -> tuple[lmdb.Environment, Holdings]:
+    """The environment with the builds that these models need."""
+    layout = adopt_models(path, map_size, history, models, taken)
+    databases = sum(len(database_names(build)) for build in layout.builds.values())
+    opened, held = taken.room(lmdb.Environment.close), taken.room(Holdings.close)
+    try:
+        opened.thing = environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+        held.thing = builds = Holdings(path, environment, layout, codec, history)
+        return environment, builds
+    except BaseException:
+        held.give_back()
+        opened.give_back()
+        raise

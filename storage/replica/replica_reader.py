@@ -1,0 +1,215 @@
+"""A replica that another process applies to, read from its files. Any thread takes snapshots.
+
+Builds in SQLite are read from their own files; objects in memory are in the other process and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.engines.base import ModelSnapshot
+from storage.engines.sqlite.pool import SqliteReaders
+from storage.errors import SnapshotClosed, StorageError, StoreClosed
+from storage.files.arguments import resolved_path
+from storage.files.damage import damaged_records, file_identity
+from storage.files.environment import DEFAULT_MAP_SIZE
+from storage.files.error_translation import translate
+from storage.replica.active_builds import ActiveBuilds
+from storage.replica.catalog import AGAIN
+from storage.replica.commit_lock import commit_is_under_way
+from storage.replica.commit_state import OpenBuild
+from storage.replica.engine_builds import database_file
+from storage.replica.snapshot import Snapshot
+from storage.tables.access import Access
+from storage.tables.schema import ModelSchema
+
+__all__ = ["ReplicaReader"]
+
+_PATIENCE = 10.0
+"""Seconds that a snapshot of several engines waits for the process that applies."""
+
+_BETWEEN = 0.001
+"""Seconds that the other process may take from its commit to one engine to that to the last."""
+
+
+class ReplicaReader:
+    """Snapshots of the replica in a directory; open it with `ReplicaReader.open`.
+
+    When the other process begins the replica anew, snapshots that are open end, and further ones are of the new one.
+    """
+
+    def __init__(self, path: Path, codec: Codec, models: Sequence[ModelSchema], map_size: int) -> None:
+        """For `open`, which says what the arguments mean."""
+        self.path = path
+        self._codec = codec
+        self._lock = threading.RLock()  # so that a closing that was interrupted may be repeated
+        self._closed = False
+        self._builds = ActiveBuilds(path, models, map_size, self._end_all)
+        self._open: weakref.WeakSet[Access] = weakref.WeakSet()
+        self._databases: dict[str, tuple[object, SqliteReaders]] = {}
+        self._accepted: object = None
+        self._snapshot_name = f"the snapshot of {path}"
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        codec: Codec,
+        models: Sequence[ModelSchema],
+        *,
+        map_size: int = DEFAULT_MAP_SIZE,
+    ) -> ReplicaReader:
+        """Read the replica at `path`, which another process has open, or had, with these models.
+
+        `map_size` is that process's. Nothing is locked and nothing written, but for the slots of readers.
+
+        Raises StoreClosed where there is no replica, or not yet; NotAStore for a directory of anything else,
+        NewerFormat, and StorageError if this process has it open itself.
+        """
+        reader = cls(resolved_path(path), codec, models, map_size)
+        try:
+            with damaged_records(str(path), AGAIN):
+                reader._builds.enter()
+            return reader
+        except BaseException:
+            reader._builds.leave()
+            raise
+
+    def snapshot(
+        self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
+    ) -> Snapshot:
+        """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
+
+        Any thread. Raises StoreClosed, also while the replica is begun anew; StorageError for too many at once, for
+        a model in `models` whose objects are in the memory of the process that applies, and what SQLite raises.
+        """
+        with self._lock:
+            self._check_open()
+            others = self._elsewhere(models)
+            if not others:
+                return self._begin(closed, {})
+        return self._snapshot_of_several(models, closed)
+
+    def _snapshot_of_several(self, models: Collection[str] | None, closed: type[SnapshotClosed]) -> Snapshot:
+        """The other process commits to its engines one after the other, the tables last, which note how far all are."""
+        began = time.monotonic()
+        settled: object = None
+        pause = threading.Event()
+        while True:
+            with self._lock:
+                self._check_open()
+                builds = {model: one.key for model, one in self._elsewhere(models).items()}
+                others = {model: self._readers(one) for model, one in self._elsewhere(models).items()}
+            taken: dict[str, ModelSnapshot] = {}
+            try:
+                for model, readers in others.items():
+                    taken[model] = readers.snapshot(closed)
+                with self._lock:
+                    self._check_open()
+                    snapshot = self._begin(closed, taken)
+            except BaseException:
+                for one in taken.values():
+                    one.close()
+                raise
+            apart = _apart(snapshot, builds)
+            if apart is None or apart == settled or apart == self._accepted:
+                # What is the same on both sides of a moment without a commit stays so: one of the commits failed.
+                self._accepted = apart or self._accepted
+                return snapshot
+            snapshot.close()
+            settled = None if commit_is_under_way(self.path) else apart
+            if time.monotonic() > began + _PATIENCE:
+                raise StorageError(
+                    f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
+                )
+            pause.wait(_BETWEEN)
+
+    def readable(self) -> bool:
+        """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
+        with self._lock:
+            return self._closed or self._builds.readable()
+
+    def close(self) -> None:
+        """End all snapshots and close the files; the second call does nothing. Any thread."""
+        with self._lock:
+            self._closed = True
+            self._builds.leave()
+
+    def __enter__(self) -> ReplicaReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- under the lock -------------------------------------------------------------------------------------------
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the replica {self.path} is closed; open it again")
+
+    def _begin(self, closed: type[SnapshotClosed], others: Mapping[str, ModelSnapshot]) -> Snapshot:
+        try:
+            with damaged_records(str(self.path), AGAIN):
+                txn, state = self._builds.begin()
+        except lmdb.Error as error:
+            raise translate(error, f"taking a snapshot of {self.path}") from error
+        access = Access(txn, self._snapshot_name, closed)
+        self._open.add(access)
+        return Snapshot(access, state, self._codec, others)
+
+    def _elsewhere(self, models: Collection[str] | None) -> dict[str, OpenBuild]:
+        """The builds in SQLite that a snapshot of these models needs. Raises StorageError for one in memory."""
+        try:
+            with damaged_records(str(self.path), AGAIN):
+                builds = self._builds.elsewhere()
+        except lmdb.Error as error:
+            raise translate(error, f"reading which builds {self.path} has") from error
+        found = {}
+        for model, opened in builds.items():
+            if opened.build.kept.engine == "sqlite":
+                if models is None or model in models:
+                    found[model] = opened
+            elif models is not None and model in models:
+                raise StorageError(
+                    f"the objects of read model {model!r} are in the process that applies events to {self.path}: "
+                    "ask for them by a query"
+                )
+        return found
+
+    def _readers(self, opened: OpenBuild) -> SqliteReaders:
+        file = database_file(self._builds.place, opened.build)
+        identity = file_identity(file)  # one that was damaged is replaced alone
+        model = opened.build.model
+        known, readers = self._databases.get(model, (None, None))
+        if readers is None or known != (opened.key, identity):
+            if readers is not None:
+                readers.retire()
+            readers = SqliteReaders(file, model)
+            self._databases[model] = (opened.key, identity), readers
+        return readers
+
+    def _end_all(self) -> None:
+        for access in list(self._open):
+            access.end()
+        for _, readers in self._databases.values():
+            readers.close()
+        self._databases.clear()
+
+
+def _apart(snapshot: Snapshot, builds: Mapping[str, str]) -> object:
+    """None if its engines are at one moment; else what tells this pair of moments from others."""
+    state = snapshot.state
+    found = [
+        (key, state.build(model), snapshot.checkpoint(model), state.checkpoint(model))
+        for model, key in builds.items()
+    ]
+    if all(key == active and own == noted for key, active, own, noted in found):
+        return None
+    return state.txn_id, found

@@ -1,0 +1,346 @@
+"""A replica: builds of the read models and their checkpoints, in an LMDB environment of its own and files beside it.
+
+A build and its checkpoint change in one transaction, so a replica always knows how far it is. One thread writes; any
+thread takes snapshots, of the active builds. Commits do not wait for the disk, and whatever cannot be trusted when it
+is opened (another history, ahead of the log, a crash of the machine, damage) is begun anew, to be filled from the log.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.engines.base import ModelSnapshot, ModelStore
+from storage.errors import SnapshotClosed, StorageError, StoreClosed
+from storage.files.damage import is_readable
+from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
+from storage.files.error_translation import from_system
+from storage.files.opening_resources import Taken
+from storage.log.history import History, pack_checkpoint, unknown
+from storage.replica.builds import Build, elsewhere_key
+from storage.replica.commit_lock import commit_of_several
+from storage.replica.commit_state import Mark, Moment
+from storage.replica.files import ReplicaState, write_state
+from storage.replica.opening import Place, open_place
+from storage.replica.snapshot import Snapshot, WriteTransaction
+from storage.replica.turnstile import Turnstile
+from storage.tables.access import Access
+from storage.tables.schema import ModelSchema, Row
+
+__all__ = ["ReplicaStore", "Snapshot", "WriteTransaction"]
+
+
+class ReplicaStore:
+    """One replica's environment; open it with `ReplicaStore.open`.
+
+    `reset_reason` says why it was begun anew, or is None if it was new or went on from where it was.
+    """
+
+    def __init__(self, place: Place, codec: Codec) -> None:
+        self.path = place.path
+        self.reset_reason = place.reset_reason
+        self._environment = place.environment
+        self._file_lock = place.lock
+        self._held = place.held
+        self._codec = self.codec = codec
+        # Reentrant, so that a closing that was interrupted may be repeated.
+        self._gate = threading.RLock()  # no transaction begins while the store closes
+        self._writing = threading.RLock()
+        # Taken before the gate; what changes more than LMDB's tables does so under it.
+        self._together = threading.RLock()
+        self._turnstile = Turnstile(place.path)
+        self._in_write = False
+        self._closed = self._left = self._ended = False
+        self._condemned = False
+        self._open: weakref.WeakSet[Access] = weakref.WeakSet()
+        self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self._snapshot_name = f"the snapshot of {place.path}"
+        self.heals_rows: Callable[[], bool] = lambda: True
+        """Whether rows that can't be decoded are a reason to begin it anew: whoever fills it knows better."""
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        models: Sequence[ModelSchema],
+        codec: Codec,
+        *,
+        history_id: str,
+        log_head: int,
+        digest: Callable[[int], bytes] = unknown,
+        map_size: int = DEFAULT_MAP_SIZE,
+        boot_id: str | None = None,
+    ) -> ReplicaStore:
+        """Open the replica at `path` for the log with this history and head position; make it if it is missing.
+
+        It is emptied if it belongs to another history, is ahead of the log, was filled from other events (`digest`
+        gives that of the event at a position, empty if it is not known), was running when the machine went
+        down (`boot_id` is this run's, the system's own unless given), was condemned or is damaged; `reset_reason`
+        then says so. `models` may have several versions of one name: the newest is wanted. Where another build is
+        active it stays so, and goes on being updated if its schema is among `models`, until `activate` is called
+        with the wanted one; builds that are neither are dropped, and so are those of models not among `models`.
+
+        Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
+        StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
+        """
+        taken = Taken()
+        try:
+            place = open_place(
+                path, models, codec, History(history_id, log_head, digest), map_size, boot_id, taken
+            )
+            return cls(place, codec)
+        except BaseException as error:
+            taken.undo()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{path} cannot be opened", path) from error
+            raise
+
+    # -- builds -------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> Moment:
+        """What the replica knows of itself after its last commit. Any thread."""
+        return self._held.state
+
+    def builds(self) -> list[Build]:
+        """The builds that it holds: of each model the active one and, where it is another, the wanted one. Any thread."""
+        return [opened.build for opened in self._held.builds.values()]
+
+    def active(self, model: str) -> Build:
+        """The build that snapshots read. Any thread. Raises InvalidSchema for an unknown model."""
+        return self._held.state.opened(model).build
+
+    def wanted(self, model: str) -> Build:
+        """The build that is to be active once it has caught up. Any thread. Raises InvalidSchema as `active`."""
+        self._held.state.opened(model)
+        return self._held.wanted[model].build
+
+    def checkpoints(self) -> dict[str, int]:
+        """The position up to which the active build of every model goes, 0 for none. Any thread."""
+        self._check_open()
+        return self._held.checkpoints(self._held.state.active)
+
+    def build_checkpoints(self) -> dict[str, int]:
+        """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
+        self._check_open()
+        return self._held.checkpoints(self._held.builds)
+
+    def start_build(self, model: str) -> Build:
+        """Begin a new build of the wanted schema beside the active one, giving up one that is being filled.
+
+        The thread that applies. Raises InvalidSchema, StoreFull, StorageError where all room for builds is used up.
+        """
+        with self._writing:
+            self._check_open()
+            return self._held.start(model)
+
+    def activate(self, build: str) -> None:
+        """Have snapshots read this build from now on; those that are open go on with the former one.
+
+        The former one is then emptied. The thread that applies. Raises InvalidSchema, StoreFull.
+        """
+        with self._writing:
+            self._check_open()
+            self._held.switch(build, self._together)
+            self._sweep()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def snapshot(
+        self,
+        models: Collection[str] | None = None,
+        *,
+        closed: type[SnapshotClosed] = SnapshotClosed,
+        end: float = math.inf,
+    ) -> Snapshot:
+        """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
+
+        Any thread. Waits until `end`, a monotonic time, or for 10 s, where another engine's data can't be read yet.
+        Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
+        """
+        others = self._held.others
+        if not others or (models is not None and others.isdisjoint(models)):
+            return self._begin(closed, {})
+        return self._turnstile.take(lambda waited: self._at_one_moment(models, closed, waited), end)
+
+    def _at_one_moment(
+        self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore | None
+    ) -> Snapshot:
+        taken: dict[str, ModelSnapshot] = {}
+        try:
+            with self._together:
+                for model, opened in self._held.state.active.items():
+                    store = opened.store
+                    if store is not None and (models is None or model in models):
+                        taken[model] = store.snapshot(closed=closed, waited=store is waited)
+                snapshot = self._begin(closed, taken)
+                self._mixed.add(snapshot)
+                return snapshot
+        except BaseException:
+            for one in taken.values():
+                one.close()
+            raise
+
+    def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
+        with self._gate:
+            self._check_open()
+            try:
+                txn, state = self._held.begin()
+            except lmdb.Error as error:
+                raise translate(error, f"taking a snapshot of {self.path}") from error
+            access = Access(txn, self._snapshot_name, closed)
+            self._open.add(access)
+        return Snapshot(access, state, self._codec, others)
+
+    def dump(self, build: str) -> dict[str, list[Row]]:
+        """All rows of a build's tables in key order, or the like of another engine, by name, for comparing.
+
+        `build` is a key, or the name of a model for its active build. Any thread; takes memory.
+        """
+        opened = self._held.opened(build)
+        if opened.store is not None:
+            return opened.store.dump()
+        with self._begin(SnapshotClosed, {}) as snapshot:
+            state = snapshot.state  # what has been given up since may be another build's databases by now
+            return snapshot.rows(opened if build in state.marks else state.opened(build))
+
+    def readable(self) -> bool:
+        """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
+        with self._gate:
+            return self._closed or is_readable(self._environment)
+
+    def size_bytes(self) -> int:
+        """The size of the files in bytes. Any thread."""
+        stores = [opened.store for opened in self._held.builds.values() if opened.store is not None]
+        return (self.path / DATA_FILE).stat().st_size + sum(store.size_bytes() for store in stores)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+    @contextmanager
+    def write(self) -> Iterator[WriteTransaction]:
+        """A write transaction: committed at the end of the block, aborted if it raises. One thread at a time.
+
+        Set the checkpoint of every build that is changed: one with rows and without any checkpoint is begun anew when
+        it is opened next, since nothing tells what it was filled from.
+
+        The builds of other engines that took part are committed first, each for itself. Raises StoreClosed,
+        StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
+        committed already, or went back: `build_checkpoints` tells.
+        """
+        self._turnstile.before_batch()
+        with self._writing:
+            self._check_open()
+            if self._in_write:
+                raise StorageError(
+                    f"{self.path} has a write transaction open in this very thread; end it first"
+                )
+            held = self._held
+            if held.retired:
+                self._sweep()
+            access = held.write()
+            transaction = WriteTransaction(access, held, self._codec)
+            self._in_write = True
+            try:
+                yield transaction
+                marks = transaction.settle()
+                if transaction.others:
+                    self._commit_several(access, transaction, marks)
+                else:
+                    held.commit(access, marks, None, transaction.checkpoints)
+            except BaseException:
+                self._undo_others(transaction)
+                raise
+            finally:
+                self._in_write = False
+                access.end()
+
+    def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
+        with self._together, commit_of_several(self.path):
+            for key, opened in transaction.others.items():
+                store = opened.store
+                assert store is not None
+                if key in transaction.positions:
+                    store.commit(transaction.positions[key], transaction.digests.get(key, b""))
+                else:
+                    store.commit(store.checkpoint, store.digest)
+                marks[key] = mark = opened.mark(0)
+                transaction.checkpoints.append((elsewhere_key(key), pack_checkpoint(mark[0])))
+            self._held.commit(access, marks, None, transaction.checkpoints)
+
+    def _undo_others(self, transaction: WriteTransaction) -> None:
+        for opened in transaction.others.values():
+            assert opened.store is not None
+            opened.store.abort()
+        if transaction.others:
+            self._held.note(transaction.others)
+
+    def _sweep(self) -> None:
+        with self._together:
+            mixed = list(self._mixed)
+        self._held.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in mixed))
+
+    # -- ending -------------------------------------------------------------------------------------------------
+    def condemn(self, reason: str) -> None:
+        """Have the next `open` begin this replica anew: for damage that is found while it is in use."""
+        self._condemned = True
+        if self._file_lock.in_place():
+            write_state(self.path, ReplicaState("condemned", " ".join(reason.split())))
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Close all snapshots and the environment, on disk and marked as cleanly stopped. The second call does nothing.
+
+        Interrupted, it can be called again. Waits up to `timeout` seconds for a write transaction in another thread; raises StorageError if it goes on.
+        """
+        if not self._writing.acquire(timeout=timeout):
+            raise self._being_written(timeout)
+        try:
+            if self._in_write:  # in this very thread
+                raise self._being_written(0.0)
+            if self._ended:
+                return
+            with self._together, self._gate:
+                self._closed = True
+                for access in list(self._open):
+                    access.end()
+            try:
+                self._held.close()
+                if not self._left:
+                    self._environment.sync(True)
+                # Where its directory was moved, another replica may be in its place.
+                if not self._condemned and self._file_lock.in_place():
+                    write_state(self.path, ReplicaState("clean", ""))
+            except MemoryError:
+                raise
+            except Exception as error:
+                self._let_go()
+                if isinstance(error, lmdb.Error):
+                    raise translate(error, f"closing {self.path}", self.path) from error
+                raise
+            self._let_go()
+        finally:
+            self._writing.release()
+
+    def _let_go(self) -> None:
+        # In one statement, for one that was interrupted is closed once more.
+        self._left = self._environment.close() is None  # type: ignore[func-returns-value]
+        self._file_lock.release()
+        self._ended = True
+
+    def _being_written(self, timeout: float) -> StorageError:
+        return StorageError(
+            f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end it first"
+        )
+
+    def __enter__(self) -> ReplicaStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the replica {self.path} is closed; open it again")

@@ -1,0 +1,1 @@
+"""The tables of read models: schemas, rows, indexes, reading and writing."""

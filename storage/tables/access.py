@@ -1,0 +1,162 @@
+"""Raw reads of a table's databases, each under the lock of its transaction. Any thread.
+
+LMDB gives no protection against a transaction being ended while another thread reads in it, so every use of it
+is made under one plain lock, held for one short read at a time and never while a caller's code runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import lmdb
+
+from storage.errors import SnapshotClosed
+from storage.files.error_translation import translate
+from storage.tables.index import Index
+from storage.tables.schema import TableSchema
+from storage.tables.search import Entries, Search
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_abandoned: list[lmdb.Transaction[bytes]] = []
+"""Kept, since a transaction that is collected is ended."""
+
+
+class Access:
+    """An LMDB transaction and the lock for every use of it. `txn` is None once it has ended.
+
+    `what` is what error messages call it: "the snapshot of /data/replica-1"; `closed` is raised after its end.
+    `path` is where it writes, for a write transaction.
+    """
+
+    __slots__ = ("lock", "txn", "_what", "_closed", "_path", "__weakref__")
+
+    def __init__(
+        self,
+        txn: lmdb.Transaction[bytes],
+        what: str,
+        closed: type[SnapshotClosed] = SnapshotClosed,
+        path: Path | None = None,
+    ) -> None:
+        self.lock = threading.Lock()
+        self.txn: lmdb.Transaction[bytes] | None = txn
+        self._what = what
+        self._closed = closed
+        self._path = path
+
+    def live(self) -> lmdb.Transaction[bytes]:
+        """The transaction, for use under the lock. Raises SnapshotClosed if it has ended."""
+        if self.txn is None:
+            raise self._closed(f"{self._what} is closed and cannot be used any more; take a new one")
+        return self.txn
+
+    def locked(
+        self, read: Callable[Concatenate[lmdb.Transaction[bytes], P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `read` returns, called with the transaction under the lock. LMDB's errors become ours."""
+        try:
+            with self.lock:
+                return read(self.live(), *args, **kwargs)
+        except lmdb.Error as error:
+            raise translate(error, f"using {self._what}", self._path) from error
+
+    def abandon(self) -> None:
+        """Forget the transaction without ending it, and the lock, which a lost thread may hold."""
+        self.lock = threading.Lock()
+        txn, self.txn = self.txn, None
+        if txn is not None:
+            _abandoned.append(txn)
+
+    def end(self) -> None:
+        """Abort the transaction, when no read is inside it. The second call does nothing."""
+        with self.lock:
+            txn, self.txn = self.txn, None
+            if txn is not None:
+                txn.abort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableHandle:
+    """A table's open databases: its schema, where its rows are, where the entries of each index are."""
+
+    schema: TableSchema
+    where: str
+    rows: lmdb._Database
+    indexes: Mapping[Index, lmdb._Database]
+
+
+def below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> Entries:
+    """All entries whose keys begin with `prefix`."""
+    with txn.cursor(db) as cursor:
+        if not cursor.set_range(prefix):
+            return []
+        return list(takewhile(lambda item: item[0].startswith(prefix), cursor))
+
+
+def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[bytes]) -> Entries:
+    """The stored rows of these keys with their keys, in their order; absent ones are left out."""
+    with txn.cursor(db) as cursor:
+        return cursor.getmulti(row_keys)
+
+
+def read_values(txn: lmdb.Transaction[bytes], db: lmdb._Database, keys: list[bytes]) -> list[bytes | None]:
+    """What is stored under these keys, in their order, None for nothing."""
+    return list(map(txn.cursor(db).get, keys))
+
+
+def read_chunk(
+    txn: lmdb.Transaction[bytes], db: lmdb._Database, search: Search, after: bytes | None, size: int
+) -> Entries:
+    """The next entries of a search beyond `after`, which need not be there any more."""
+    cursor = txn.cursor(db)
+    if not _placed(cursor, search, after):
+        return []
+    if search.reverse:
+        low = search.low
+        found = list(islice(cursor.iterprev(), size))
+        if found[-1][0] < low:
+            del found[bisect_left(found, True, key=lambda item: item[0] < low) :]
+        return found
+    found = list(islice(cursor.iternext(), size))
+    high = search.high
+    if high is not None and found[-1][0] >= high:
+        del found[bisect_left(found, (high,)) :]
+    return found
+
+
+def read_keys(
+    txn: lmdb.Transaction[bytes], db: lmdb._Database, search: Search, after: bytes | None, size: int
+) -> list[bytes]:
+    """As `read_chunk`, without the entries' values."""
+    cursor = txn.cursor(db)
+    if not _placed(cursor, search, after):
+        return []
+    if search.reverse:
+        low = search.low
+        found = list(islice(cursor.iterprev(values=False), size))
+        if found[-1] < low:
+            del found[bisect_left(found, True, key=lambda key: key < low) :]
+        return found
+    found = list(islice(cursor.iternext(values=False), size))
+    high = search.high
+    if high is not None and found[-1] >= high:
+        del found[bisect_left(found, high) :]
+    return found
+
+
+def _placed(cursor: lmdb.Cursor[bytes], search: Search, after: bytes | None) -> bool:
+    """Whether there is an entry to go on from beyond `after`, where the cursor then is; it may be out of bounds."""
+    low, high = search.low, search.high
+    if search.reverse:
+        bound = high if after is None or (high is not None and high < after) else after
+        return cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()
+    if after is None or after < low:
+        return cursor.set_range(low) if low else cursor.first()
+    return cursor.set_range(after) and (cursor.key() != after or cursor.next())

@@ -1,0 +1,98 @@
+"""Which entries come and go in an index when rows change. Pure; the thread that applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from storage.codec.keys import MAX_KEY_BYTES, encode_component, too_long
+from storage.errors import InvalidKey
+from storage.tables.index import Index, Values
+
+__all__ = ["moves"]
+
+_PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
+"""Types of which two equal values have one encoding. Not so containers: [1] == [True]."""
+
+
+def moves(
+    index: Index, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
+) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
+
+    None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, with the place.
+    """
+    if index.single is None:
+        gone, added = _of_many(index, changed, stored)
+    else:
+        gone, added = _of_one(index, index.single, changed, stored)
+    gone.sort()
+    added.sort()
+    return gone, added
+
+
+def _of_many(
+    index: Index, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
+) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    gone: list[bytes] = []
+    added: list[tuple[bytes, bytes]] = []
+    for key, row in changed:
+        old = stored.get(key)
+        if row is not None and old is not None and _unchanged(index, old, row):
+            continue
+        before = [] if old is None else index.entries(old, key)
+        after = [] if row is None else index.entries(row, key)
+        gone += [entry for entry in before if entry not in after]
+        added += [(entry, key) for entry in after if entry not in before]
+    return gone, added
+
+
+def _unchanged(index: Index, old: Values, new: Values) -> bool:
+    """Whether two versions of a row have the same entries, as far as that is plain without encoding them."""
+    for column in index.columns:
+        before, after = old.get(column), new.get(column)
+        if before is not after and (
+            before.__class__ is not after.__class__ or before.__class__ not in _PLAIN or before != after
+        ):
+            return False
+    return True
+
+
+def _of_one(
+    index: Index,
+    column: str,
+    changed: Iterable[tuple[bytes, Values | None]],
+    stored: Mapping[bytes, Values | None],
+) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """An index of one column: nearly all are such, and calls and lists cost more than what is in them."""
+    gone: list[bytes] = []
+    added: list[tuple[bytes, bytes]] = []
+    encode = encode_component
+    try:
+        for key, row in changed:
+            old = stored.get(key)
+            if old is None:
+                if row is not None:
+                    added.append((encode(row.get(column)) + key, key))
+                continue
+            before = old.get(column)
+            if row is None:
+                gone.append(encode(before) + key)
+                continue
+            after = row.get(column)
+            if before is after or (
+                before.__class__ is after.__class__ and before.__class__ in _PLAIN and before == after
+            ):
+                continue
+            former, entry = encode(before) + key, encode(after) + key
+            if former != entry:
+                gone.append(former)
+                added.append((entry, key))
+    except InvalidKey as error:
+        raise index.placed(error, column) from None
+    longest = max([len(entry) for entry, _ in added], default=0)
+    if longest > MAX_KEY_BYTES:
+        raise index.placed(too_long(longest), "value and key of the row")
+    return gone, added

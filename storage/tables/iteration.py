@@ -1,0 +1,141 @@
+"""What an iteration gives is fixed when it begins, though its table is changed while it goes on. The writer's thread.
+
+Entries are read a chunk at a time, so what is written meanwhile would be met further on. A writer therefore tells
+every open iteration which rows it is about to change, and the iteration keeps of them what it needs: a row that is
+still to come as it is stored now, and the key of a row that would come a second time. Of a row that is behind, and
+stays there, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from storage.tables.reader import TableReader
+from storage.tables.search import Search
+
+if TYPE_CHECKING:
+    from storage.tables.writer import TableWriter
+
+__all__ = ["Iteration"]
+
+
+class _Descending(tuple[bytes, bytes]):
+    """An entry with its row's key that sorts the other way round, for the heap of a reversed search."""
+
+    __slots__ = ()
+    __lt__ = tuple.__gt__
+
+
+class Iteration(TableReader):
+    """One search of a table as it is at this moment, to be read once, from its beginning on."""
+
+    __slots__ = (
+        "__weakref__",
+        "_after",
+        "_ahead",
+        "_ended",
+        "_former",
+        "_given",
+        "_search",
+        "_table",
+        "by_key",
+        "index",
+    )
+
+    def __init__(self, table: TableWriter, search: Search) -> None:
+        super().__init__(table._access, table._handle, table._codec)
+        self.index = search.index
+        """The index that it goes through."""
+        self.by_key = search.index is table._schema.primary
+        """Whether that is the key: then a row's entry is its key, and its row is the entry's value."""
+        self._table = table
+        self._search = search
+        # Rows that changed, as they were, by key: None for those that are not to come.
+        self._former: dict[bytes, bytes | None] = {}
+        # The entries by which they are to come, with their keys: a heap in the order of the search.
+        self._ahead: list[tuple[bytes, bytes]] = []
+        self._given: list[bytes] = []
+        self._after: bytes | None = None
+        self._ended = False
+
+    # -- for the writer -----------------------------------------------------------------------------------------
+    def is_about(self, key: bytes) -> bool:
+        """Whether a change of this row, its first since the beginning, may matter."""
+        return not self._ended and key not in self._former
+
+    def will_change(
+        self, key: bytes, before: list[bytes], after: list[bytes], stored: Callable[[], bytes | None]
+    ) -> None:
+        """Note that a row is about to change, whose entries were `before` and are to be `after`.
+
+        `stored` gets the row as it still is, None for one that is new. In the order of the key its entry is `before`,
+        whether it is new, stays or goes.
+        """
+        to_come = list(filter(self._is_ahead, before))
+        if not to_come and not any(map(self._is_ahead, after)):
+            return
+        row = self._former[key] = stored() if to_come else None
+        if row is not None:
+            for entry in to_come:
+                item = entry, key
+                heappush(self._ahead, _Descending(item) if self._search.reverse else item)
+
+    def _is_ahead(self, entry: bytes) -> bool:
+        search, after = self._search, self._after
+        if entry < search.low or (search.high is not None and entry >= search.high):
+            return False
+        return after is None or (entry < after if search.reverse else entry > after)
+
+    # -- for its reader -----------------------------------------------------------------------------------------
+    def _part(
+        self, search: Search, after: bytes | None, size: int, bare: bool
+    ) -> tuple[list[Any], bytes | None]:
+        for key in self._given:
+            self._former[key] = None
+        self._given = []
+        chunk, last = self._table._part(search, after, size, bare)
+        if self._former:
+            chunk = self._as_it_was(chunk, last, bare)
+        self._after = last
+        self._ended = last is None
+        return chunk, last
+
+    def _as_it_was(self, chunk: list[Any], last: bytes | None, bare: bool) -> list[Any]:
+        """The entries of a chunk without rows that changed, and those that such rows had up to `last`."""
+        former, by_key = self._former, self.by_key
+        keys = chunk if bare else [item[0 if by_key else 1] for item in chunk]
+        found = [item for item, key in zip(chunk, keys, strict=True) if key not in former]
+        came = self._come_up_to(last)
+        if bare:
+            found += [entry for entry, _ in came]
+        elif by_key:
+            found += [(entry, former[key]) for entry, key in came]
+        else:
+            found += came
+        if came:
+            found.sort(reverse=self._search.reverse)
+        if by_key:  # What is behind can't come again.
+            for key in keys:
+                former.pop(key, None)
+            for _, key in came:
+                former.pop(key, None)
+        else:
+            self._given = [key for _, key in came]
+        return found
+
+    def _come_up_to(self, last: bytes | None) -> list[tuple[bytes, bytes]]:
+        ahead, reverse = self._ahead, self._search.reverse
+        came: list[tuple[bytes, bytes]] = []
+        while ahead and (last is None or (ahead[0][0] >= last if reverse else ahead[0][0] <= last)):
+            entry, key = heappop(ahead)
+            came.append((entry, key))
+        return came
+
+    def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
+        former = self._former
+        if former.keys().isdisjoint(row_keys):
+            return self._table._fetch_flushed(row_keys)
+        stored = iter(self._table._fetch_flushed([key for key in row_keys if key not in former]))
+        return [former[key] if key in former else next(stored) for key in row_keys]

@@ -1,0 +1,232 @@
+"""What a table and a read model are: a table's key column and its indexes, a model's version, engine and contents.
+
+Rows are dicts with str columns. Pure, any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import unidata_version
+
+from storage.codec.keys import KEY_FORMAT, MAX_KEY_BYTES, encode_component, too_long
+from storage.errors import InvalidKey, InvalidSchema, KeyTooLong
+from storage.tables.index import Each, Index, IndexSpec, Words
+from storage.tables.prepared import PreparedRange
+from storage.tables.rows import Columns, Row
+from storage.tables.words import WORDS_RULE
+from storage.value_text import shown
+
+__all__ = ["ENGINES", "ModelSchema", "ObjectSchema", "Row", "TableSchema"]
+
+ENGINES = ("lmdb", "sqlite", "memory")
+"""What can hold a read model."""
+
+_SHORT = 128  # characters that fit whatever they are
+
+
+class TableSchema:
+    """A table's name, its key (a column or a tuple of columns) and its indexes. Compared by identity; never changes.
+
+    Raises InvalidSchema where a name is missing, not a str or used twice, or an index holds two many-valued parts.
+    """
+
+    __slots__ = ("name", "key", "indexes", "primary", "_by_spec", "columns", "encode", "_column")
+
+    def __init__(self, name: str, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()) -> None:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise InvalidSchema(
+                f"a table's name must be a str that is not empty and has no '/' in it, not {shown(name)}"
+            )
+        self.name = name
+        self.key = key
+        self.primary = Index(name, key, "key")
+        if self.primary.many is not None:
+            raise InvalidSchema(f"table {shown(name)}: the key {shown(key)} cannot be many-valued")
+        self.columns = tuple(str(column) for column in self.primary.components)
+        self._column = self.columns[0] if len(self.columns) == 1 else None
+        self.encode: Callable[[Any], bytes] = (
+            self._encode_any if self._column is None else _encoder(self._encode_any)
+        )
+        """The stored key for a key value, a tuple for a composite key. Raises InvalidKey, KeyTooLong."""
+        if not isinstance(indexes, list | tuple):
+            raise InvalidSchema(
+                f"table {shown(name)}: indexes= is a list of indexes, not {shown(indexes)}{_listed(indexes)}"
+            )
+        self.indexes = tuple(Index(name, spec) for spec in indexes)
+        self._by_spec: dict[Any, Index] = {}
+        for index in self.indexes:
+            if index.name in {known.name for known in self._by_spec.values()}:
+                raise InvalidSchema(f"table {shown(name)}: the index {index.name!r} is there twice")
+            self._by_spec[index.spec] = index
+            self._by_spec[index.components] = index
+            if len(index.components) == 1:
+                self._by_spec[index.components[0]] = index
+
+    def index(self, spec: IndexSpec | None) -> Index:
+        """The index of this spec, the key itself for None. Raises InvalidSchema, naming the indexes there are."""
+        if spec is None:
+            return self.primary
+        try:
+            return self._by_spec[spec]
+        except (KeyError, TypeError):
+            known = ", ".join(index.name for index in self.indexes) or "none"
+            raise InvalidSchema(
+                f"table {shown(self.name)} has no index {shown(spec)}; it has: {known}"
+            ) from None
+
+    def prepare(
+        self,
+        index: IndexSpec | None = None,
+        *,
+        equal: int = 0,
+        reverse: bool = False,
+        limit: int | None = None,
+        columns: Columns | None = None,
+    ) -> PreparedRange:
+        """A range with all but its values worked out once, to be called with a table and `equal` leading values.
+
+        `in_category = articles.prepare(("category", "price"), equal=1, limit=10)`, and in a query
+        `in_category(view[articles], "desk", start=100)`. Raises InvalidSchema for an unknown index, InvalidKey for
+        more values than it has columns.
+        """
+        return PreparedRange(self, index, equal, reverse, limit, columns)
+
+    def _encode_any(self, key: Any) -> bytes:
+        try:
+            raw = encode_component(key) if self._column is not None else self._encode_tuple(key)
+        except InvalidKey as error:
+            raise type(error)(f"{self.primary.where}: {error}") from None
+        if len(raw) > MAX_KEY_BYTES:
+            raise KeyTooLong(f"{self.primary.where}: {too_long(len(raw))}")
+        return raw
+
+    def key_of(self, row: Mapping[str, Any]) -> bytes:
+        """The stored key of a row. Raises InvalidKey, KeyTooLong, also where a key column is missing."""
+        try:
+            if self._column is not None:
+                return self.encode(row[self._column])
+            return self.encode(tuple([row[column] for column in self.columns]))
+        except KeyError as error:
+            raise InvalidKey(f"{self.primary.where}: the row has no column {error}") from None
+
+    def fingerprint(self) -> str:
+        """A short text that changes when stored tables of this schema would have to be built anew."""
+        # Which characters make a word, and how they fold, changes with the tables of Unicode in Python.
+        parts: list[object] = [
+            KEY_FORMAT,
+            unidata_version,
+            self.name,
+            self.columns,
+            sorted(index.name for index in self.indexes),
+        ]
+        if any(isinstance(part, Words) for index in self.indexes for part in index.components):
+            parts.append(f"words by rule {WORDS_RULE}")
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def _encode_tuple(self, key: object) -> bytes:
+        if not isinstance(key, tuple) or len(key) != len(self.columns):
+            raise InvalidKey(
+                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not {shown(key)}"
+            )
+        return b"".join(map(encode_component, key))
+
+    def __repr__(self) -> str:
+        return f"TableSchema({shown(self.name)}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
+
+
+def _listed(index: object) -> str:
+    """What to write for one index that stands where a list of them should."""
+    if isinstance(index, str):
+        return f'; write indexes=["{index}"]'
+    if isinstance(index, Words | Each):
+        return f'; write indexes=[{type(index).__name__.lower()}("{index.column}")]'
+    return ""
+
+
+def _encoder(encode_any: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """What `encode_any` does, faster for the usual key: reading by key spends much of its time here."""
+
+    def encode(key: Any) -> bytes:
+        if type(key) is str and "\0" not in key and len(key) < _SHORT:
+            try:
+                return f"0{key}\0".encode()  # what encode_component gives
+            except UnicodeEncodeError:
+                pass
+        return encode_any(key)
+
+    return encode
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ObjectSchema:
+    """An object of a memory model: its name and what makes an empty one. Compared by identity, as tables are."""
+
+    name: str
+    factory: Callable[[], Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise InvalidSchema(
+                f"an object's name must be a str that is not empty and has no '/' in it, not {shown(self.name)}"
+            )
+        if not callable(self.factory):
+            raise InvalidSchema(
+                f"object {shown(self.name)}: its factory makes an empty one when it is called, as dict does; "
+                f"{shown(self.factory)} cannot be called"
+            )
+
+    def fingerprint(self) -> str:
+        """A short text that changes when saved objects of this schema would have to be built anew."""
+        factory = getattr(self.factory, "__qualname__", type(self.factory).__qualname__)
+        return f"{self.name}={factory}"
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """A read model: its name, the version of the code that fills it, and what it consists of.
+
+    That is tables for `engine` "lmdb", an SQL `script` that makes them for "sqlite", objects for "memory". `code` is
+    a fingerprint of the code that fills them, or empty where only the version counts.
+    """
+
+    name: str
+    version: int
+    tables: tuple[TableSchema, ...] = ()
+    engine: str = "lmdb"
+    script: str = ""
+    objects: tuple[ObjectSchema, ...] = ()
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", tuple(self.tables))
+        object.__setattr__(self, "objects", tuple(self.objects))
+        if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
+            raise InvalidSchema(
+                f"a read model's name must be a str without '/' and '@', not {shown(self.name)}"
+            )
+        if self.engine not in ENGINES:
+            raise InvalidSchema(
+                f"read model {shown(self.name)}: there is no engine {shown(self.engine)}; there are: {', '.join(ENGINES)}"
+            )
+        for what, parts in (("table", self.tables), ("object", self.objects)):
+            names = [part.name for part in parts]
+            if len(set(names)) != len(names):
+                raise InvalidSchema(
+                    f"read model {shown(self.name)} has two {what}s of one name: {', '.join(sorted(names))}"
+                )
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the model has to be built anew: with any part of this schema."""
+        parts = [
+            self.name,
+            self.version,
+            sorted(table.fingerprint() for table in self.tables),
+            self.engine,
+            self.script,
+            sorted(one.fingerprint() for one in self.objects),
+            self.code,
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

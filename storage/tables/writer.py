@@ -1,0 +1,326 @@
+"""Writing a table in one write transaction, through a buffer of changed rows. The transaction's thread only.
+
+A projection changes the same rows again and again within a batch. Changed rows wait in the buffer, where reading
+by key finds them, and are encoded and written once, sorted by key, when the transaction commits or when a range or
+an index is read. Which index entries go and come is found by comparing the stored row with the final one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
+from typing import Any
+from weakref import ref
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import CodecError, InvalidKey, RowMissing
+from storage.tables.access import Access, TableHandle, read_rows
+from storage.tables.entries import CHUNK_ROWS
+from storage.tables.index_diff import moves
+from storage.tables.iteration import Iteration
+from storage.tables.reader import TableReader
+from storage.tables.rows import Columns, checked_columns
+from storage.tables.schema import Row
+from storage.tables.search import Entries, Search, once_each
+from storage.value_text import shown
+
+_UNKNOWN: Row = {}  # told apart by identity
+_KEY = itemgetter(0)
+
+MANY = 32
+"""Entries from which on it pays to ask where a database ends."""
+
+
+class TableWriter(TableReader):
+    """A table inside a write transaction: everything a reader has, its own changes included, and changes.
+
+    What an iteration gives is fixed by the call that begins it: the rows as they are then, each once, whatever is put,
+    updated or deleted, and read, until it ends.
+    """
+
+    __slots__ = (
+        "_iterations",
+        "_key_columns",
+        "_nested",
+        "_own",
+        "_rows_changed",
+        "_stored",
+        "_sure",
+        "changed",
+    )
+
+    def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
+        super().__init__(access, handle, codec)
+        self._rows_changed: dict[bytes, Row | None] = {}
+        # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
+        self._stored: dict[bytes, Row | None] = {}
+        self._key_columns = frozenset(handle.schema.columns)
+        self._sure = codec.lasting.sure
+        self._own = codec.own
+        # Whether there were values that may be nested too deeply.
+        self._nested = False
+        # Held weakly: one that nobody goes on with ends when it is dropped.
+        self._iterations: set[ref[Iteration]] = set()
+        self.changed = False
+        """Whether rows were written out."""
+
+    # -- changing -----------------------------------------------------------------------------------------------
+    def put(self, row: Mapping[str, Any]) -> None:
+        """Insert a row, or replace the one with its key. The row is copied, and reads give what the disk will.
+
+        Raises InvalidKey, KeyTooLong for its key; what cannot be encoded or indexed raises at the next `flush`.
+        """
+        self._rows_changed[self._schema.key_of(row)] = self._copied(row)
+
+    def update(self, key: Any, /, **changes: Any) -> None:
+        """Change columns of the row with this key. Raises RowMissing if there is none, InvalidKey to change a key."""
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            row = self._load(raw_key)
+        if row is None:
+            raise RowMissing(f"{self._handle.where} has no row with key {shown(key)} to update: put it first")
+        if not self._key_columns.isdisjoint(changes) and self._schema.key_of({**row, **changes}) != raw_key:
+            raise InvalidKey(
+                f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
+            )
+        for value in changes.values():
+            if type(value) not in self._sure:
+                changes = self._copied(changes)
+                break
+        row.update(changes)
+        self._rows_changed[raw_key] = row
+
+    def delete(self, key: Any) -> bool:
+        """Delete the row with this key; False if there was none."""
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            row = self._load(raw_key)
+        if row is None:
+            return False
+        self._rows_changed[raw_key] = None
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
+        """The row of a key with all changes made to it so far, as a copy, or `default`."""
+        wanted = checked_columns(columns)
+        raw_key = self._encode_key(key)
+        row = self._rows_changed.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            row = self._on_disk(raw_key)
+        if row is not None and wanted is not None:
+            row = {column: value for column, value in row.items() if column in wanted}
+        return default if row is None else self._copied(row)
+
+    def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
+        """The rows of several keys in their order, None where there is none."""
+        return [self.get(key, columns=columns) for key in keys]
+
+    def __contains__(self, key: Any) -> bool:
+        row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
+        return super().__contains__(key) if row is _UNKNOWN else row is not None
+
+    def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
+        """The rows that a search finds now, or these columns of them."""
+        found = self._at_once(search, False)
+        if found is None:
+            return self._iteration(search).read(search, columns)
+        return iter(self._rows_at(search, found, columns))
+
+    def read_keys(self, search: Search) -> Iterator[Any]:
+        """The keys of the rows that a search finds now."""
+        by_key = search.index is self._schema.primary
+        found = self._at_once(search, by_key)
+        if found is None:
+            return self._iteration(search).read_keys(search)
+        return self._decoded(found if by_key else [key for _, key in found])
+
+    def _at_once(self, search: Search, bare: bool) -> list[Any] | None:
+        """All entries that a search finds, of each row the first; None if they are more than a first look at it gives."""
+        limit = search.limit
+        if limit is not None and limit <= 0:
+            return []
+        self.flush()
+        if limit is None or search.repeats:
+            found, rest = self._part(search, None, self._first, bare)
+            if rest is not None:
+                return None
+            return next(once_each([found], limit)) if search.repeats else found
+        found, rest = self._part(search, None, min(limit, CHUNK_ROWS), bare)
+        return found if rest is None or len(found) >= limit else None
+
+    def _iteration(self, search: Search) -> Iteration:
+        iteration = Iteration(self, search)
+        self._iterations.add(ref(iteration, self._iterations.discard))
+        return iteration
+
+    def _open_iterations(self) -> list[Iteration]:
+        return [found for one in list(self._iterations) if (found := one()) is not None]
+
+    def _counted(self) -> int:
+        self.flush()
+        return super()._counted()
+
+    def _fetch_flushed(self, row_keys: list[bytes]) -> list[bytes | None]:
+        """What is stored under these keys, changes that wait in the buffer left out."""
+        return super()._fetch(row_keys)
+
+    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
+        self.flush()
+        return super()._chunks(search, after)
+
+    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
+        self.flush()
+        return super()._bare_chunks(search)
+
+    # -- writing out --------------------------------------------------------------------------------------------
+    def flush(self) -> None:
+        """Write the buffered rows into the transaction. Called by reads of ranges and by the commit.
+
+        Raises CodecError for a row that cannot be encoded, InvalidKey or KeyTooLong for one that cannot be
+        indexed, naming table and column: nothing was written then, and the next call tries it all again, so that
+        whoever passes over the error loses no row. StoreFull, after which the transaction can only be aborted.
+        """
+        if not self._rows_changed:
+            return
+        rows, stored = self._rows_changed, self._stored
+        changed = sorted(rows.items(), key=_KEY)
+        self._rows_changed, self._stored = {}, {}
+        self.changed = True
+        try:
+            self._access.locked(self._write, changed, stored)
+        except BaseException:
+            self._rows_changed, self._stored = rows, stored
+            raise
+
+    def _write(
+        self,
+        txn: lmdb.Transaction[bytes],
+        changed: list[tuple[bytes, Row | None]],
+        stored: dict[bytes, Row | None],
+    ) -> None:
+        indexes = self._handle.indexes
+        end = _end(txn, self._db, len(changed))
+        if indexes:
+            # What sorts behind all that is there was never there.
+            unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
+            if unread:
+                stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+        # All that can be refused is, before anything is written.
+        written = self._encoded(changed)
+        moved = [(db, *moves(index, changed, stored)) for index, db in indexes.items()]
+        if self._iterations:
+            self._tell_open(txn, changed, stored)
+        for key, row in changed:
+            if row is None:
+                txn.delete(key, b"", self._db)
+        _put(txn, self._db, written, end)
+        for db, gone, added in moved:
+            end = _end(txn, db, len(added))
+            for entry in gone:
+                txn.delete(entry, b"", db)
+            _put(txn, db, added, end)
+
+    def _tell_open(
+        self,
+        txn: lmdb.Transaction[bytes],
+        changed: list[tuple[bytes, Row | None]],
+        stored: dict[bytes, Row | None],
+    ) -> None:
+        """Have open iterations keep what they need of rows that are about to change."""
+        for iteration in self._open_iterations():
+            index, by_key = iteration.index, iteration.by_key
+            for key, row in changed:
+                if not iteration.is_about(key):
+                    continue
+                if by_key:
+                    before, after = [key], []
+                else:
+                    old = stored.get(key)
+                    before = [] if old is None else index.entries(old, key)
+                    after = [] if row is None else index.entries(row, key)
+                iteration.will_change(key, before, after, partial(txn.get, key, None, self._db))
+
+    def _encoded(self, changed: list[tuple[bytes, Row | None]]) -> Entries:
+        """The rows to be put, encoded. A packer for each would cost as much as the packing."""
+        pack = self._codec.packer()
+        try:
+            written = [(key, pack(row)) for key, row in changed if row is not None]
+            if not self._nested and max([len(raw) for _, raw in written], default=0) <= self._codec.max_bytes:
+                return written
+        except Exception:
+            pass  # One by one, each says what is wrong with it.
+        return [(key, self._encode(row)) for key, row in changed if row is not None]
+
+    def _encode(self, row: Row) -> bytes:
+        try:
+            return self._codec.encode(row)
+        except CodecError as error:
+            key = [row[column] for column in self._schema.columns]
+            error.args = (f"{self._handle.where}, row {', '.join(map(repr, key))}: {error}",)
+            raise
+
+    def _copied(self, row: Mapping[str, Any]) -> Row:
+        """The row with own copies of what does not last, so that no side sees the other's changes."""
+        sure = self._sure
+        if sure.issuperset(map(type, row.values())):
+            return dict(row)
+        copy: Row = {}
+        for column, value in row.items():
+            kind = type(value)
+            if kind not in sure:
+                self._nested = self._nested or kind is not datetime
+                with suppress(CodecError):  # It is refused when the row is, with its name.
+                    value = self._own(value)
+            copy[column] = value
+        return copy
+
+    def _load(self, raw_key: bytes) -> Row | None:
+        row = self._on_disk(raw_key)
+        return None if row is None else dict(row)
+
+    def _on_disk(self, raw_key: bytes) -> Row | None:
+        row = self._stored.get(raw_key, _UNKNOWN)
+        if row is _UNKNOWN:
+            access = self._access
+            try:
+                with access.lock:
+                    raw = (access.txn or access.live()).get(raw_key, None, self._db)
+            except lmdb.Error as error:
+                raise self._explained(error) from error
+            # As `_one`, without a call for each row.
+            try:
+                row = None if raw is None else self._unpack(raw)
+            except Exception as error:
+                raise self._explained(error) from error
+            if row.__class__ is not dict and row is not None:
+                raise self._no_row(row)
+            self._stored[raw_key] = row
+        return row
+
+
+def _end(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: int) -> bytes | None:
+    """The last key of a database, empty if it has none; None where it is not worth asking."""
+    if entries < MANY:
+        return None
+    with txn.cursor(db) as cursor:
+        return cursor.key() if cursor.last() else b""
+
+
+def _put(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: Entries, end: bytes | None) -> None:
+    """Put entries, sorted by key. Those behind `end` are appended, which is faster and fills the pages."""
+    with txn.cursor(db) as cursor:
+        if end is None:
+            cursor.putmulti(entries)
+            return
+        place = bisect_right(entries, end, key=_KEY)
+        cursor.putmulti(entries[:place])
+        cursor.putmulti(entries[place:], append=True)

@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python
 
 # What is run on every Python: what looks into classes, functions, annotations and bytecode, codecs, tables and SQLite,
 # a whole system, event loops and worker processes.
-QUICK := tests/actors/definition tests/actors/test_domain.py tests/actors/workers/test_finding.py \
+QUICK := tests/actors/domain tests/actors/test_domain.py tests/actors/worker_processes/test_finding.py \
 	tests/actors/test_testing.py tests/storage/test_codec.py tests/storage/test_tables.py \
 	tests/storage/test_engine_sqlite.py tests/system/test_asyncio.py tests/system/test_receipts.py \
 	$(addprefix tests/system/test_process_workers.py::, \

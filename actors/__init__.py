@@ -5,8 +5,12 @@ Declare a `Domain`, open a `System` with it; `storage` underneath is usable alon
 
 from __future__ import annotations
 
-from actors._beside import OURS as _OURS  # noqa: F401  (first, before what needs storage)
-from actors.domain import Domain
+from actors._import_check import OURS as _OURS  # noqa: F401  (first, before what needs storage)
+from actors.domain.domain import Domain
+from actors.domain.middleware import Call
+from actors.domain.process_manager import ProcessManager
+from actors.domain.process_manager_spec import Rejection
+from actors.domain.read_model import Objects, ReadModel, Tables, each, words
 from actors.errors import (
     ActorsError,
     CommandIdReused,
@@ -38,29 +42,25 @@ from actors.errors import (
     WrongThread,
 )
 from actors.health import Activity, Health, ProcessHealth
-from actors.live.callbacks import CallbackConsumer
-from actors.live.consumer import Consumer, Delivery
-from actors.live.consumers import ConsumerStatus, Parked
-from actors.live.options import ConsumerOptions, WatchOptions
-from actors.live.subscription import Subscription
-from actors.live.watch import Watch
-from actors.messages import Receipt
-from actors.middleware import Call
-from actors.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
-from actors.process.deciding import Do
-from actors.process.declaring import ProcessManager
-from actors.process.pending import PendingEffect
-from actors.process.quarantined import QuarantinedInstance
-from actors.process.spec import Rejection
-from actors.queries.session import Session
-from actors.queries.typed import Query
+from actors.process_managers.decision import Do
+from actors.process_managers.pending_effects import PendingEffect
+from actors.process_managers.quarantined_instances import QuarantinedInstance
+from actors.queries.result_typing import Query
 from actors.queries.view import View
-from actors.read_model import Objects, ReadModel, Tables, each, words
-from actors.replicas.rebuilds import Rebuild
-from actors.replicas.skipping import Skipped
-from actors.system import System
-from actors.workers.process import WorkerDied
-from actors.writer.reader import Reader
+from actors.replication.rebuild_rate import Rebuild
+from actors.replication.skipped_events import Skipped
+from actors.subscriptions.callback_consumer import CallbackConsumer
+from actors.subscriptions.consumer import Consumer, Delivery
+from actors.subscriptions.consumer_registry import ConsumerStatus, Parked
+from actors.subscriptions.options import ConsumerOptions, WatchOptions
+from actors.subscriptions.subscription import Subscription
+from actors.system.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
+from actors.system.session import Session
+from actors.system.system import System
+from actors.system.watch import Watch
+from actors.worker_processes.parent.worker_process import WorkerDied
+from actors.writer.decider_reader import Reader
+from actors.writer.submission import Receipt
 from storage import (
     CodecError,
     CommitFailed,

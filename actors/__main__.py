@@ -9,8 +9,8 @@ from importlib import import_module
 
 PROGRAMS = {
     "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
-    "rebuild": ("actors.replicas.rebuild_program", "fill a read model anew, and watch how far it is"),
-    "verify": ("actors.verify_program", "look for damage in the files of a store that is closed"),
+    "rebuild": ("actors.cli.rebuild", "fill a read model anew, and watch how far it is"),
+    "verify": ("actors.cli.verify", "look for damage in the files of a store that is closed"),
     "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from actors.replicas.rebuilds import Rebuild
+from actors.replication.rebuild_rate import Rebuild
 
 __all__ = [
     "Activity",

@@ -31,7 +31,7 @@ from mypy.plugin import ClassDefContext, Plugin, SemanticAnalyzerPluginInterface
 from mypy.types import Instance, get_proper_type
 
 KINDS = frozenset({"state", "event", "command", "query", "value", "timer"})
-DECLARING = frozenset({"actors.domain.Domain", "actors.process.declaring.ProcessManager"})
+DECLARING = frozenset({"actors.domain.domain.Domain", "actors.domain.process_manager.ProcessManager"})
 
 
 @dataclass_transform(frozen_default=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from actors import Domain, Rejected
-from actors.writer.reader import Reader
+from actors.writer.decider_reader import Reader
 
 bank = Domain("bank")
 

@@ -31,7 +31,7 @@ from actors.demo.shop import (
     SearchProducts,
     StockAlerts,
 )
-from actors.queries.typed import Query
+from actors.queries.result_typing import Query
 
 KNOWN = 2_000
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import System
+from actors.cli.temporary_folder import throwaway_folder
 from actors.demo.delivering import show_delivery
 from actors.demo.figures import (
     show_answers,
@@ -35,7 +36,6 @@ from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
 from actors.demo.report import Report, open_report
 from actors.demo.shop import shop
 from actors.demo.stopping import Stopped, drop_output, say_last, stopping_in_order
-from actors.throwaway import throwaway_folder
 from storage.errors import OnewriterError
 
 ASKERS = 3

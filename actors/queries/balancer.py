@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from actors.mailbox import Mailbox
+from actors.kernel.mailbox import Mailbox
 from actors.queries.query_actor import QueryStats
 
 __all__ = ["Balancer", "Desk"]

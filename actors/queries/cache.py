@@ -20,9 +20,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from actors.domain.read_model import ReadModel
 from actors.health import CacheHealth
 from actors.queries.view import View
-from actors.read_model import ReadModel
 from storage import CodecError, Snapshot
 from storage.codec.codec import Codec
 from storage.engines.sqlite.snapshot import ReadConnection

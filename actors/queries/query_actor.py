@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Callable, Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
-from actors.definition.specs import QuerySpec
+from actors.domain.specs import QuerySpec
 from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
-from actors.mailbox import Mailbox
-from actors.queries.asked import Encoded, opened
+from actors.kernel.actor import Worker
+from actors.kernel.mailbox import Mailbox
 from actors.queries.cache import RecordingView, ResultCache, spans_of
 from actors.queries.query_job import QueryJob
+from actors.queries.query_request import Encoded, opened
 from actors.queries.view import View
-from actors.replicas.progress import Progress
-from actors.worker import Worker
+from actors.replication.progress import Progress
 from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
 from storage.codec.codec import Codec
 from storage.errors import FilesGone

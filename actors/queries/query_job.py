@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from concurrent.futures import InvalidStateError
 from typing import Any
 
-from actors.definition.specs import QuerySpec
-from actors.mailbox import Request
-from actors.read_model import ReadModel
-from actors.reply import Reply
+from actors.domain.read_model import ReadModel
+from actors.domain.specs import QuerySpec
+from actors.kernel.mailbox import Request
+from actors.kernel.reply import Reply
 
 __all__ = ["QueryJob", "all_inline"]
 

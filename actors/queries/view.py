@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, overload
 
-from actors.blocks import Block
+from actors.domain.read_model import ReadModel
 from actors.errors import QueryFailed
-from actors.read_model import ReadModel
+from actors.kernel.closing import Block
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
 from storage.log.inline_tables import InlineSnapshot
 from storage.value_text import shown

@@ -17,12 +17,12 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
+from actors.cli.errors import Quit, describe
 from actors.repl.completion import suggest
-from actors.repl.errors import Quit, describe
-from actors.repl.lines import is_open, statements
-from actors.repl.prompting import LinePrompt
+from actors.repl.prompt_thread import LinePrompt
 from actors.repl.shell import Shell
-from actors.system import System
+from actors.repl.statements import is_open, statements
+from actors.system.system import System
 from storage.errors import OnewriterError, StorageError
 
 __all__ = ["LineCompleter", "interact", "open_history"]

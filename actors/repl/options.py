@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from actors.repl.convert import Converter
-from actors.repl.errors import UsageError, short
-from actors.repl.syntax import Call
+from actors.cli.errors import UsageError, short
+from actors.repl.ast import Call
+from actors.repl.value_conversion import Converter
 from actors.repl.vocabulary import did_you_mean
 
 __all__ = [

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from actors.repl.errors import Incomplete, ParseError, short
-from actors.repl.syntax import Call, Pairs, Row, Text, Value, Word
+from actors.cli.errors import Incomplete, ParseError, short
+from actors.repl.ast import Call, Pairs, Row, Text, Value, Word
 
 __all__ = ["parse"]
 

@@ -18,14 +18,14 @@ from logging.handlers import MemoryHandler
 from types import FrameType
 from typing import Any, BinaryIO
 
-from actors.domain import Domain
-from actors.repl.errors import Quit, ReplError, describe
-from actors.repl.lines import statements
+from actors.cli.errors import Quit, ReplError, describe
+from actors.cli.temporary_folder import throwaway_folder
+from actors.domain.domain import Domain
+from actors.repl.commands.watch import end_watches
 from actors.repl.render import Output, PlainOutput, RichOutput
 from actors.repl.shell import Shell
-from actors.repl.watching import end_watches
-from actors.system import System
-from actors.throwaway import throwaway_folder
+from actors.repl.statements import statements
+from actors.system.system import System
 from storage.errors import OnewriterError
 
 __all__ = ["add_arguments", "main", "run_lines"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.repl.errors import UsageError
+from actors.cli.errors import UsageError
+from actors.repl.ast import Call
 from actors.repl.options import Option
-from actors.repl.syntax import Call
 
 if TYPE_CHECKING:
     from actors.repl.shell import Shell

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Protocol, TextIO
 
-from actors.repl.present import Table
+from actors.repl.tables import Table
 
 __all__ = ["Output", "PlainOutput", "RichOutput", "printable"]
 

@@ -8,27 +8,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from actors.messages import Receipt
-from actors.repl import (  # noqa: F401  (for the meta commands that they register)
-    consuming,
-    following,
-    helping,
-    managers,
-    mending,
-    meta,
-    watching,
-)
-from actors.repl.convert import Converter
-from actors.repl.errors import UsageError, short
+from actors.cli.errors import UsageError, short
+from actors.repl.ast import Call
+from actors.repl.background import Applied, Background
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
 from actors.repl.parser import parse
-from actors.repl.present import events_table, rows_table
 from actors.repl.registry import META
 from actors.repl.render import Output
-from actors.repl.syntax import Call
+from actors.repl.tables import events_table, rows_table
+from actors.repl.value_conversion import Converter
 from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
-from actors.repl.watch import Applied, Background
-from actors.system import System
+from actors.system.system import System
+from actors.writer.submission import Receipt
 
 __all__ = ["Shell"]
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from actors.definition.annotations import hint_text, resolve
-from actors.definition.declared import Declared
-from actors.domain import Domain
-from actors.repl.literal import literal
+from actors.domain.annotations import hint_text, resolve
+from actors.domain.declarations import Declared
+from actors.domain.domain import Domain
+from actors.repl.value_text import literal
 
 __all__ = ["Field", "Form", "Vocabulary", "did_you_mean"]
 

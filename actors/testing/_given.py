@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from actors.definition.specs import CompiledDomain
-from actors.domain import Domain
+from actors.domain.domain import Domain
+from actors.domain.read_model import ReadModel
+from actors.domain.specs import CompiledDomain
 from actors.errors import UnknownMessage
-from actors.queries.asked import opened, sealed
-from actors.queries.typed import Query, Result
-from actors.read_model import ReadModel
+from actors.queries.query_request import opened, sealed
+from actors.queries.result_typing import Query, Result
 from actors.testing._difference import compare
 from actors.testing._history import MemoryHistory, flattened, require_time_zone
 from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
-from actors.writer.submissions import SubmissionMaker
+from actors.writer.submission_factory import SubmissionMaker
 from storage import OnewriterError, RecordedEvent, TableSchema
 from storage.value_text import shown
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from actors.definition.specs import CompiledDomain, StateSpec
+from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import InvalidMessage, UnknownMessage
-from actors.messages import Receipt, Submission
 from actors.testing._inline import inline_tables
-from actors.writer.deciding import Overlay
-from actors.writer.inline import InlineRun
-from actors.writer.states import StateCache
+from actors.writer.aggregate_cache import StateCache
+from actors.writer.inline_models import InlineRun
+from actors.writer.overlay import Overlay
+from actors.writer.submission import Receipt, Submission
 from storage import CommandRecord, RecordedEvent
 from storage.log.stored_events import CommittedEvents
 from storage.value_text import shown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from actors.definition.specs import CompiledDomain
-from actors.writer.inline import InlineModels, InlineRun
+from actors.domain.specs import CompiledDomain
+from actors.writer.inline_models import InlineModels, InlineRun
 from storage import TableSchema
 from storage.log.inline_tables import InlineBatch
 from storage.tables.access import Access, TableHandle

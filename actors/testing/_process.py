@@ -6,10 +6,11 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from actors.domain.process_manager import ProcessManager
+from actors.domain.process_manager_spec import ProcessSpec, Rejection
 from actors.errors import UnknownMessage
-from actors.process.deciding import decide
-from actors.process.declaring import ProcessManager
-from actors.process.inputs import (
+from actors.process_managers.decision import decide
+from actors.process_managers.inputs import (
     EPOCH,
     NO_INSTANCE,
     Decision,
@@ -18,7 +19,6 @@ from actors.process.inputs import (
     input_of_rejection,
     input_of_timer,
 )
-from actors.process.spec import ProcessSpec, Rejection
 from actors.testing._difference import compare
 from actors.testing._history import flattened
 

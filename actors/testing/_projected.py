@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
-from actors.definition.specs import CompiledDomain
+from actors.domain.read_model import ReadModel
+from actors.domain.specs import CompiledDomain
 from actors.queries.view import View
-from actors.read_model import ReadModel
-from actors.replicas.projecting import Projector
+from actors.replication.projector import Projector
 from storage import RecordedEvent, ReplicaStore
 
 __all__ = ["Projected"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from actors.domain import Domain
-from actors.messages import Receipt
-from actors.options import QueryOptions
-from actors.system import System
+from actors.cli.temporary_folder import ThrowawayFolder
+from actors.domain.domain import Domain
+from actors.system.options import QueryOptions
+from actors.system.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
-from actors.throwaway import ThrowawayFolder
+from actors.writer.submission import Receipt
 from storage import RecordedEvent
 from storage.files.opening_resources import Taken
 

@@ -13,20 +13,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors.definition.specs import CompiledDomain
-from actors.mailbox import Mailbox, Tick
-from actors.messages import Bulk, Committed, Submission
-from actors.replicas.progress import Progress
-from actors.running import Slot
-from actors.worker import Worker, tell
-from actors.writer.batching import CHECKED_EVERY, MAX_BATCH, BatchPace
-from actors.writer.deciding import Overlay
-from actors.writer.inline import InlineModels
-from actors.writer.news import LINGER
+from actors.domain.specs import CompiledDomain
+from actors.kernel.actor import Worker, tell
+from actors.kernel.mailbox import Mailbox, Tick
+from actors.kernel.running_calls import Slot
+from actors.replication.progress import Progress
+from actors.writer.aggregate_cache import StateCache
+from actors.writer.atomic_step import Step
+from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchPace
+from actors.writer.commit_notifier import LINGER
+from actors.writer.inline_models import InlineModels
+from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
-from actors.writer.states import StateCache
-from actors.writer.steps import Step
-from actors.writer.writer_desk import WriterDesk
+from actors.writer.submission import Bulk, Committed, Submission
+from actors.writer.writer_state import WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 
 __all__ = ["CommandHandler"]

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from actors.errors import SystemClosed
-from actors.messages import Committed, Submission
-from actors.writer.deciding import Overlay
-from actors.writer.states import StateCache
-from actors.writer.steps import Step
-from actors.writer.writer_desk import WriterDesk
+from actors.writer.aggregate_cache import StateCache
+from actors.writer.atomic_step import Step
+from actors.writer.overlay import Overlay
+from actors.writer.submission import Committed, Submission
+from actors.writer.writer_state import WriterDesk
 from storage import CommitFailed, EventLog, StoreFull
 from storage.files.error_translation import full_disk
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import System
-from actors.replicas.projecting import Projector
+from actors.replication.projector import Projector
 from benchmarks.engines.domain import EACH, MODELS, QUESTIONS, history, shelf, sku_of
 from benchmarks.machine import disk, machine, markdown, write_results
 from benchmarks.quantiles import Spread, spread_of

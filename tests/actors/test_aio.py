@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.aio import SPARE, LoopReply, settling_many
+from actors.kernel.loop_reply import SPARE, LoopReply, settling_many
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.loops import counting
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.backoff import backoff
-from actors.mailbox import Mailbox
-from actors.process.troubles import Troubles
-from actors.supervisor import BACKOFF_LAST, Child
+from actors.kernel.backoff import backoff
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.supervisor import BACKOFF_LAST, Child
+from actors.process_managers.failures import Troubles
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from enum import Enum
 
 import pytest
 
-from actors.domain import Domain
+from actors.domain.domain import Domain
 from actors.errors import CommandTimeout, ConcurrencyConflict, DomainError, InvalidMessage, Rejected
 
 

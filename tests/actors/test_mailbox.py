@@ -8,7 +8,7 @@ import pytest
 from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
-from actors.mailbox import TICK, Mailbox, Request
+from actors.kernel.mailbox import TICK, Mailbox, Request
 from tests.helpers import Threads, wait_until
 
 

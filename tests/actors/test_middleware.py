@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.domain.middleware import ROUNDS_AFTER_TIME, Call, Drive, arun, run
 from actors.errors import (
     CommandTimeout,
     DeadlineExceeded,
@@ -17,8 +18,7 @@ from actors.errors import (
     Rejected,
     SystemClosed,
 )
-from actors.middleware import ROUNDS_AFTER_TIME, Call, Drive, arun, run
-from actors.submitted import submit
+from actors.writer.submit_middleware import submit
 from tests.helpers import in_a_thread, wait_until
 
 

@@ -14,8 +14,8 @@ from concurrent.futures import (
 
 import pytest
 
+from actors.kernel.reply import Reply
 from actors.receipt import Receipt
-from actors.reply import Reply
 from storage import RecordedEvent
 from tests.helpers import Threads
 

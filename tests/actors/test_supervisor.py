@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from actors.mailbox import Mailbox, Request
-from actors.supervisor import Child, Supervisor
-from actors.worker import Worker
+from actors.kernel.actor import Worker
+from actors.kernel.mailbox import Mailbox, Request
+from actors.kernel.supervisor import Child, Supervisor
 from tests.helpers import wait_until
 
 
@@ -115,7 +115,7 @@ def test_killing_an_unknown_child_says_so():
 
 def test_each_death_in_a_row_waits_longer_and_a_steady_life_begins_anew(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("actors.supervisor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.kernel.supervisor.time.monotonic", lambda: now[0])
     child = Child("one", Mailbox(), lambda child: None)
     waits = []
     for _ in range(10):
@@ -166,7 +166,7 @@ def test_nobody_is_started_once_it_is_closing():
 
 
 def test_housekeeping_is_done_at_every_tick_even_after_it_failed(monkeypatch):
-    monkeypatch.setattr("actors.supervisor.TICK", 0.005)
+    monkeypatch.setattr("actors.kernel.supervisor.TICK", 0.005)
     done = []
 
     def housekeeping():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.thread_pool import BUSY, FEW, ThreadPool, to_begin
+from actors.kernel.thread_pool import BUSY, FEW, ThreadPool, to_begin
 from storage import LimitReached
 from tests.helpers import PATIENCE, wait_until
 
@@ -76,7 +76,7 @@ def test_a_job_does_not_wait_for_those_that_were_there_before_it(pool: ThreadPoo
 
 
 def test_jobs_that_find_no_thread_are_begun_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.thread_pool.to_begin", lambda *_seen: 0)
+    monkeypatch.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 0)
     order: list[int] = []
     pool = ThreadPool("test-pool", few=1)
     assert done(submitted(pool, [lambda number=number: order.append(number) for number in range(500)]))
@@ -170,7 +170,7 @@ def test_a_watcher_that_dies_is_followed_by_another(
     pool = ThreadPool("test-pool", few=1)
     barrier = threading.Barrier(3)
     with monkeypatch.context() as patched:
-        patched.setattr("actors.thread_pool.to_begin", lambda *_seen: 1 // 0)
+        patched.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 1 // 0)
         jobs = submitted(pool, [lambda: barrier.wait(PATIENCE)] * 2)
         wait_until(lambda: "the watcher of test-pool ended" in caplog.text)
     jobs += submitted(pool, [lambda: barrier.wait(PATIENCE)])
@@ -216,7 +216,7 @@ def test_who_counts_on_a_thread_whose_beginning_is_interrupted_gets_another(
             raise KeyboardInterrupt
         start(thread)
 
-    monkeypatch.setattr("actors.thread_pool.to_begin", lambda *_seen: 0)
+    monkeypatch.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 0)
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     mine = Job(lambda: None)
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.throwaway import throwaway_folder
+from actors.cli.temporary_folder import throwaway_folder
 
 
 @pytest.fixture(autouse=True)

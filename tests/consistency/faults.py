@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-import actors.queries.reading
+import actors.queries.query_client
 from actors import Session
-from actors.messages import Submission
 from actors.queries.query_job import QueryJob
-from actors.replicas.progress import Progress
-from actors.replicas.projecting import Projector
+from actors.replication.progress import Progress
+from actors.replication.projector import Projector
 from actors.writer.command_handler import CommandHandler
+from actors.writer.submission import Submission
 from storage import ReplicaStore, Snapshot
 from tests.consistency import registers
 from tests.consistency.recorder import Pace
@@ -34,22 +34,22 @@ MOMENT = 0.05
 # -- levels that are not kept to ------------------------------------------------------------------------------------
 def _without(option: str, kind: type | None = None) -> Fault:
     def install(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-        target_position = actors.queries.reading.target_position
+        target_position = actors.queries.query_client.target_position
 
         def forgetful(progress: Progress, *given: Any, **level: Any) -> int:
             if kind is None or type(level.get(option)) is kind:
                 level.pop(option, None)
             return target_position(progress, *given, **level)
 
-        monkeypatch.setattr(actors.queries.reading, "target_position", forgetful)
+        monkeypatch.setattr(actors.queries.query_client, "target_position", forgetful)
 
     return install
 
 
 def _off_by_ten(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-    target_position = actors.queries.reading.target_position
+    target_position = actors.queries.query_client.target_position
     monkeypatch.setattr(
-        actors.queries.reading,
+        actors.queries.query_client,
         "target_position",
         lambda *given, **level: max(target_position(*given, **level) - 10, 0),
     )

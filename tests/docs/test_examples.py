@@ -19,10 +19,10 @@ import actors.errors
 import storage.errors
 from actors import System
 from actors.repl.shell import META
-from actors.replicas.broadcast import WINDOW
-from actors.replicas.read_replica import READ_BATCH
-from actors.writer.batching import MAX_BATCH
-from actors.writer.news import LINGER
+from actors.replication.broadcast import WINDOW
+from actors.replication.read_replica import READ_BATCH
+from actors.writer.batch_budget import MAX_BATCH
+from actors.writer.commit_notifier import LINGER
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
 from tests.docs.run_page import blocks_of, examples_of, run

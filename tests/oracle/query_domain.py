@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from actors import Domain, SnapshotClosed, StorageError
-from actors.workers import residence
+from actors.worker_processes.child import worker_host as residence
 from storage.engines.sqlite import pool as sqlite_pool
 from storage.engines.sqlite.pool import SqliteReaders
 from tests.oracle.values import BERLIN, as_stored, shown_exactly

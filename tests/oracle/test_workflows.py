@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import ProcessStopped
-from actors.process.deciding import Do
+from actors.process_managers.decision import Do
 from actors.testing import TestSystem
 from tests.oracle.workflow_domain import Call, Outside, Workflows, check, finish, settle
 from tests.oracle.workflow_scripts import KINDS, a_script, encoded
@@ -107,8 +107,8 @@ def run(program: list[tuple[str, Any]]) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.process.outbox.RETRY_FIRST", 0.002)
-    monkeypatch.setattr("actors.process.parking.AGAIN", 0.002)
+    monkeypatch.setattr("actors.process_managers.outbox_actor.RETRY_FIRST", 0.002)
+    monkeypatch.setattr("actors.process_managers.parked_instances.AGAIN", 0.002)
 
 
 @given(programs())
@@ -137,6 +137,6 @@ def test_the_oracle_finds_a_manager_that_asks_for_things_twice(monkeypatch: pyte
 
 
 def test_the_oracle_finds_effects_that_lose_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.process.parking.Parking.holds", lambda *_args: False)
+    monkeypatch.setattr("actors.process_managers.parked_instances.Parking.holds", lambda *_args: False)
     with pytest.raises(AssertionError, match="another order"):
         run([("start", '[["down", 0, [], 1], ["tell", 0, [], 2]]'), ("wait", None)])

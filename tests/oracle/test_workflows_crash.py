@@ -45,7 +45,7 @@ def run_and_kill(folder: Path, number: int, version: int, dice: random.Random) -
 def test_random_workflows_lose_and_repeat_nothing_when_the_process_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.process.outbox.RETRY_FIRST", 0.002)
+    monkeypatch.setattr("actors.process_managers.outbox_actor.RETRY_FIRST", 0.002)
     print(f"ONEWRITER_CRASH_SEED={SEED}")
     dice = random.Random(SEED)
     found: Counter[str] = Counter()

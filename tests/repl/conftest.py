@@ -9,9 +9,9 @@ import pytest
 
 from actors import System
 from actors.repl import program
+from actors.repl.commands.watch import end_watches
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
-from actors.repl.watching import end_watches
 
 Shown = Callable[[System, str], tuple[str, str]]
 

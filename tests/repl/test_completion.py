@@ -12,7 +12,7 @@ from actors.repl.completion import suggest
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
 from actors.repl.vocabulary import Vocabulary
-from actors.system import System
+from actors.system.system import System
 
 vocabulary = Vocabulary(shop)
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import Domain, InvalidMessage
-from actors.repl.convert import Converter
-from actors.repl.errors import ParseError, UsageError
-from actors.repl.literal import literal
+from actors.cli.errors import ParseError, UsageError
 from actors.repl.parser import parse
+from actors.repl.value_conversion import Converter
+from actors.repl.value_text import literal
 from actors.repl.vocabulary import Vocabulary
 
 garage = Domain("garage")

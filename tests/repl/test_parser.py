@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.repl.errors import Incomplete, ParseError
-from actors.repl.lines import is_open, statements
+from actors.cli.errors import Incomplete, ParseError
+from actors.repl.ast import Call, Pairs, Row, Text, Word
 from actors.repl.parser import parse
-from actors.repl.syntax import Call, Pairs, Row, Text, Word
+from actors.repl.statements import is_open, statements
 
 
 def test_words_and_brackets_say_the_same() -> None:

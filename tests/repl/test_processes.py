@@ -9,7 +9,7 @@ import pytest
 
 from actors import System
 from actors.demo.shop import shop
-from actors.process import troubles
+from actors.process_managers import failures as troubles
 from tests.helpers import wait_until
 from tests.repl.conftest import Shown
 from tests.system.jobs import Begin, World, jobs_of

@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip("prompt_toolkit")
 
-from actors.repl import prompting
-from actors.repl.prompting import LinePrompt
+from actors.repl import prompt_thread as prompting
+from actors.repl.prompt_thread import LinePrompt
 from tests.helpers import PATIENCE
 
 

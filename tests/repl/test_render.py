@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from actors import Rejected
+from actors.cli.errors import describe
 from actors.demo.shop import OrderLine, OrderStatus, shop
-from actors.repl.errors import describe
-from actors.repl.present import Table, rows_table
 from actors.repl.render import PlainOutput, RichOutput, printable
+from actors.repl.tables import Table, rows_table
 from actors.repl.vocabulary import Vocabulary
 
 vocabulary = Vocabulary(shop)

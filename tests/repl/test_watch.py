@@ -9,8 +9,8 @@ import pytest
 
 from actors import UnknownMessage
 from actors.demo.shop import Cheapest, ListProduct, RepriceProduct, RestockProduct, shop
-from actors.repl.watch import Applied, BackgroundWatch, answers
-from actors.system import System
+from actors.repl.background import Applied, BackgroundWatch, answers
+from actors.system.system import System
 from tests.helpers import PATIENCE, Threads, wait_until
 
 

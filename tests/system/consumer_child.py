@@ -15,7 +15,7 @@ import sys
 import threading
 
 from actors import System
-from actors.live.consumer import Delivery
+from actors.subscriptions.consumer import Delivery
 from tests.system.depot import Increment, depot
 
 WORKERS = 4

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.replicas.read_replica import ReadReplica
+from actors.replication.read_replica import ReadReplica
 from tests.helpers import PATIENCE
 
 __all__ = ["Held"]

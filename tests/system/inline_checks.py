@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors import RecordedEvent
-from actors.replicas.skipping import Skips
-from actors.writer.inline import fill
+from actors.replication.skipped_events import Skips
+from actors.writer.inline_models import fill
 from storage import EventLog
 from tests.system.club import (
     SEATS,

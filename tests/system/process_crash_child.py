@@ -20,8 +20,8 @@ from typing import Any
 
 from actors import Rejected, System
 from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, fulfilment, use_gateway
-from actors.process.deciding import Do
-from actors.process.plan import Plan
+from actors.process_managers.decision import Do
+from actors.process_managers.step_plan import Plan
 
 THREADS = 6
 SKUS = 5

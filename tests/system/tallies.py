@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from actors import Domain, System
-from actors.replicas.filling import Filling
-from actors.replicas.read_replica import RetryStopped
+from actors.replication.backfill import Filling
+from actors.replication.read_replica import RetryStopped
 from tests.helpers import wait_until
 
 SCALES = {1: 1, 2: 1000, 3: 1_000_000}

@@ -586,7 +586,7 @@ def test_what_ends_the_caller_ends_the_call_of_many(
     till = till_of(guard)
     with opened(store_path, till) as system:
         if part != "before":
-            monkeypatch.setattr("actors.submitted.Future", Interrupted)
+            monkeypatch.setattr("actors.writer.submit_middleware.Future", Interrupted)
         with pytest.raises(error, match="over"):
             system.execute_many([till.Pay(name) for name in "abc"], return_exceptions=True)
         monkeypatch.undo()

@@ -253,7 +253,7 @@ def test_what_failed_to_open_can_be_opened_afterwards(store_path, monkeypatch):
         raise RuntimeError("no thread for you")
 
     with monkeypatch.context() as patch:
-        patch.setattr("actors.runtime.Supervisor.begin", fail)
+        patch.setattr("actors.runtime.runtime.Supervisor.begin", fail)
         with pytest.raises(RuntimeError, match="no thread"):
             open_at(store_path)
     with open_at(store_path) as system:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, System, SystemClosed, ViewExpired, WrongThread
-from actors.blocks import SlowBlock
+from actors.kernel.closing import SlowBlock
 from actors.testing import open_system
 from tests.helpers import PATIENCE
 from tests.system.depot import Increment, TotalOf, counters, depot, tally

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from actors import CommitUncertain, QueryFailed, System, SystemClosed, ViewExpired
-from actors.read_model import Handler
+from actors.domain.read_model import Handler
 from actors.testing import open_system
 from storage import StoreClosed
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -148,7 +148,7 @@ def test_queries_views_and_subscriptions_end_when_the_system_closes(store_path):
 
 
 def test_a_subscription_that_is_behind_ends_when_the_system_closes(store_path, monkeypatch):
-    monkeypatch.setattr("actors.live.cursor.BATCH", 2)
+    monkeypatch.setattr("actors.subscriptions.log_cursor.BATCH", 2)
     system = open_at(store_path)
     for number in range(5):
         system.execute(Add(str(number)))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from actors import System, SystemClosed
-from actors.undisturbed import Undisturbed
+from actors.kernel.uninterrupted import Undisturbed
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.till import Gate, amounts, till_of
 
@@ -44,7 +44,7 @@ each_way = pytest.mark.parametrize("close", [by_close, by_block, by_async_block]
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.live.consumers.FLUSH", FOR_EVER)
+    monkeypatch.setattr("actors.subscriptions.consumer_registry.FLUSH", FOR_EVER)
     monkeypatch.setattr(System.close, "__defaults__", (FOR_EVER,))
 
 
@@ -165,7 +165,7 @@ def test_a_middleware_and_another_thread_that_close_at_one_moment_both_come_to_t
         both.wait(PATIENCE)
         return Undisturbed(name, work)
 
-    monkeypatch.setattr("actors.system.Undisturbed", made)
+    monkeypatch.setattr("actors.system.system.Undisturbed", made)
     future = inside.system.submit(inside.till.Pay("close"))
     with Threads() as threads:
         threads.start(inside.system.close)
@@ -211,7 +211,9 @@ def test_a_callback_consumer_that_is_closed_in_an_async_block_of_its_own_does_no
         asyncio.run(block())
         closed.set()
 
-    monkeypatch.setattr("actors.live.callbacks.CallbackConsumer.close.__defaults__", (FOR_EVER,))
+    monkeypatch.setattr(
+        "actors.subscriptions.callback_consumer.CallbackConsumer.close.__defaults__", (FOR_EVER,)
+    )
     consumer = inside.system.consume("closer", callback)
     inside.system.execute(inside.till.Pay("a"))
     assert closed.wait(PATIENCE)

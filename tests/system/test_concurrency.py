@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from actors import ConcurrencyConflict, Receipt, Rejected, System, SystemClosed
-from actors.mailbox import Mailbox, Request
+from actors.kernel.mailbox import Mailbox, Request
 from storage import EventLog
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log

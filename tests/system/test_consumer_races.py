@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from actors import System
-from actors.live.cursor import LogCursor
-from actors.live.waiting import ThreadWake
+from actors.subscriptions.log_cursor import LogCursor
+from actors.subscriptions.waiters import ThreadWake
 from storage import StorageError
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.depot import Increment, depot

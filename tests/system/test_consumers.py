@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from actors import ConsumerMismatch, System, SystemClosed, UnknownMessage, UnknownName
-from actors.live.stored import GroupState, state_key
+from actors.subscriptions.group_state import GroupState, state_key
 from storage import DamagedStore, InvalidKey, KeyTooLong, StoreFull
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import read_log
@@ -118,7 +118,7 @@ def test_filters_are_remembered_and_hold(store_path):
 
 
 def test_what_was_looked_at_without_finding_anything_is_not_looked_at_again(store_path, monkeypatch):
-    monkeypatch.setattr("actors.live.group.STORE_AFTER", 100)
+    monkeypatch.setattr("actors.subscriptions.consumer_group.STORE_AFTER", 100)
     with open_at(store_path) as system:
         fill(system, 1000)
         assert drain(system, "mailer", types=Stocked) == []

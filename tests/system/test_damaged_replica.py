@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, System
-from actors.replicas.filling import Filling
-from actors.replicas.read_replica import BeginAnew
+from actors.replication.backfill import Filling
+from actors.replication.read_replica import BeginAnew
 from storage import DamagedStore, ReplicaStore, StorageError
 from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
 from tests.system.tallies import Tallies
@@ -44,7 +44,7 @@ def reasons(system: System) -> list[str | None]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: Patch) -> None:
     """Upkeep looks for files that are gone at every tick."""
-    monkeypatch.setattr("actors.upkeep.FILES_CHECK_EVERY", 0.0)
+    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 0.0)
 
 
 def test_damage_that_a_query_meets_costs_no_answer(store_path: Path) -> None:

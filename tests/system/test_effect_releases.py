@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, QueryTimeout, UnknownName
-from actors.process.pending import PendingEffect
+from actors.process_managers.pending_effects import PendingEffect
 from actors.testing import TestSystem
-from actors.workers.crew import Crew
-from actors.writer.writing import WriteGateway
+from actors.worker_processes.parent.worker_pool import Crew
+from actors.writer.command_client import WriteGateway
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, World, jobs_of
 
@@ -84,7 +84,7 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
 def test_rows_that_a_worker_process_does_not_give_in_time_are_told_of(
     store_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.workers.crew.DUMPED_WITHIN", 0.0)
+    monkeypatch.setattr("actors.worker_processes.parent.worker_pool.DUMPED_WITHIN", 0.0)
 
     class Orders:
         def give(self, _kind: Any, _argument: Any) -> Future[bytes]:

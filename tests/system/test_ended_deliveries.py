@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from actors import System
-from actors.delivery_marks import BYTES, CLOSED, FIRST, MARKS_FILE, SLOT, DeliveryMarks, owner_of
-from actors.live.entries import Entry
-from actors.live.out import Out
-from actors.process.notes import OutboxEntry
-from actors.process.out_effects import OutEffects
+from actors.kernel.delivery_marks import BYTES, CLOSED, FIRST, MARKS_FILE, SLOT, DeliveryMarks, owner_of
+from actors.process_managers.outstanding_effects import OutEffects
+from actors.process_managers.records import OutboxEntry
+from actors.subscriptions.entries import Entry
+from actors.subscriptions.outstanding_deliveries import Out
 from storage import RecordedEvent
 from tests.helpers import PATIENCE
 from tests.system import ending_child
@@ -85,7 +85,7 @@ def test_attempts_are_counted_on_where_some_failed_and_some_ended_the_process(st
 def test_what_is_out_at_an_orderly_end_is_not_counted(
     store_path: Path, monkeypatch: Patch, hangs: bool
 ) -> None:
-    monkeypatch.setattr("actors.live.consumers.FLUSH", 0.05)
+    monkeypatch.setattr("actors.subscriptions.consumer_registry.FLUSH", 0.05)
     release, entered = threading.Event(), threading.Event()
 
     def hang(_delivery: Any) -> None:
@@ -324,7 +324,7 @@ def test_a_file_that_can_t_be_had_is_told_of_and_tried_again(tmp_path: Path, mon
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("actors.delivery_marks.OPEN_AGAIN", 0.0)
+    monkeypatch.setattr("actors.kernel.delivery_marks.OPEN_AGAIN", 0.0)
     marks = marks_at(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)

@@ -43,8 +43,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _none_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.05)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 0.05)
     failing.clear()
     yield
     failing.clear()

@@ -30,15 +30,15 @@ from actors import (
     System,
     SystemClosed,
 )
-from actors.messages import Submission
+from actors.kernel.supervisor import Supervisor
 from actors.queries.query_actor import QueryActor
-from actors.replicas.progress import Progress
-from actors.replicas.read_replica import ReadReplica
-from actors.replicas.sync import Sync
-from actors.supervisor import Supervisor
+from actors.replication.progress import Progress
+from actors.replication.read_replica import ReadReplica
+from actors.replication.sync import Sync
+from actors.writer.atomic_step import Step
 from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
-from actors.writer.deciding import Overlay
-from actors.writer.steps import Step
+from actors.writer.overlay import Overlay
+from actors.writer.submission import Submission
 from storage import EventLog, WriteTransaction
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log

@@ -15,9 +15,10 @@ import pytest
 
 from actors import ConsistencyTimeout, Domain, System
 from actors.queries.query_job import QueryJob
-from actors.replicas.progress import Progress
-from actors.replicas.read_replica import ReadReplica
-from actors.writer import command_handler, news
+from actors.replication.progress import Progress
+from actors.replication.read_replica import ReadReplica
+from actors.writer import command_handler
+from actors.writer import commit_notifier as news
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import EntryCount, Increment, TotalOf, counters, depot, tally

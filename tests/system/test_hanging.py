@@ -13,8 +13,8 @@ import pytest
 
 from actors import ConsistencyTimeout, Domain, System
 from actors.health import Activity
-from actors.process import couriers
-from actors.workers.starved import Starved
+from actors.process_managers import delivery_threads as couriers
+from actors.worker_processes.parent.cpu_starvation import Starved
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system import hanging, yard
 from tests.system.hanging import Come, Slow, Visits, hall
@@ -301,7 +301,7 @@ def test_an_effect_that_hangs_is_named_and_holds_up_its_own_instance_alone(
     store_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(couriers.Couriers.__init__, "__defaults__", (couriers.MOST, 0.05))
-    monkeypatch.setattr("actors.process.in_hand.LOADED", 8)
+    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 8)
     with opened(store_path) as system:
         system.execute(Come("ann", "effect", str(gate)))
         system.execute_many([Come("ann") for _ in range(40)])

@@ -28,9 +28,9 @@ from actors import (
     SystemClosed,
     ViewExpired,
 )
-from actors.replicas.skipping import skip_note
+from actors.replication.skipped_events import skip_note
 from actors.writer.command_handler import CommandHandler
-from actors.writer.inline import FILL_BATCH
+from actors.writer.inline_models import FILL_BATCH
 from storage import EventLog
 from tests.helpers import PATIENCE, Threads
 from tests.system.batches import held_batch

@@ -18,8 +18,8 @@ import pytest
 
 import actors
 from actors import LimitReached, System
+from actors.kernel.uninterrupted import Flag, Undisturbed
 from actors.testing import open_system
-from actors.undisturbed import Flag, Undisturbed
 from tests.system.interrupting import (
     IGNORED_WARNINGS,
     PLACES,
@@ -219,7 +219,7 @@ def test_work_is_done_by_the_caller_where_no_thread_can_be_had(monkeypatch: pyte
     calls: list[int] = []
     errand = Undisturbed("errand", lambda: calls.append(threading.get_ident()))
     with monkeypatch.context() as patch:
-        patch.setattr("actors.undisturbed._thread.start_new_thread", none)
+        patch.setattr("actors.kernel.uninterrupted._thread.start_new_thread", none)
         errand.do()
     assert calls == [threading.get_ident()]
 

@@ -12,8 +12,8 @@ import pykka
 import pytest
 
 from actors import LimitReached, NotAStore, StorageError, StoreReadOnly, System
-from actors.mailbox import Mailbox
-from actors.worker import Worker
+from actors.kernel.actor import Worker
+from actors.kernel.mailbox import Mailbox
 from storage import Codec, EventLog, ReplicaStore
 from storage.files.environment import make_directory
 from storage.files.error_translation import from_system

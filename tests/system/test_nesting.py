@@ -168,8 +168,8 @@ def write_old(path: Path, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_with_an_event_that_is_nested_too_deeply_opens_and_the_event_can_be_skipped(
     store_path: Path, what: str, indexed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 0.01)
     with monkeypatch.context() as patch:
         if not indexed:  # The next opening reads the tail from the events.
             patch.setattr(EventLog, "_index_tail", lambda log: None)

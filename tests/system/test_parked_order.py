@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, StoreFull, UnknownName
-from actors.process.notes import Keys, OutboxEntry
-from actors.process.values import Values
-from actors.process.waiting import Deliver
+from actors.process_managers.outbox_messages import Deliver
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import Keys, OutboxEntry
 from actors.testing import TestSystem
 from storage import EventLog
 from tests.helpers import PATIENCE, wait_until
@@ -120,8 +120,8 @@ def test_one_that_fails_again_has_the_others_wait_again(store_path: Path) -> Non
 
 
 def test_more_than_are_moved_at_once_go_on_in_order(store_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("actors.process.parking.CHUNK", 7)
-    monkeypatch.setattr("actors.process.in_hand.LOADED", 10)
+    monkeypatch.setattr("actors.process_managers.parked_instances.CHUNK", 7)
+    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 10)
     outside = Outside(0)
     with outside.opened(store_path) as system:
         system.append("prices", [outside.priced("lamp", price) for price in range(100)])

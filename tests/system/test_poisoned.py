@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from actors import ConsistencyTimeout, ModelStopped, System
-from actors.read_model import Handler
+from actors.domain.read_model import Handler
 from actors.testing import open_system
 from tests.helpers import wait_until
 from tests.system.trouble import (
@@ -26,8 +26,8 @@ from tests.system.trouble import (
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """Stopped models are tried again at every tick of the supervisor."""
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 0.01)
 
 
 def fragile_health(system):

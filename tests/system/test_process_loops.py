@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected, Runaway
-from actors.process import book, self_led
-from actors.process.inputs import Decision, Input, Instance, Issued, Timer
-from actors.process.self_led import SelfLed
+from actors.process_managers import feedback_loops as self_led
+from actors.process_managers import planner as book
+from actors.process_managers.feedback_loops import SelfLed
+from actors.process_managers.inputs import Decision, Input, Instance, Issued, Timer
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened

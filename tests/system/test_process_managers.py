@@ -22,9 +22,9 @@ from actors import (
     StoreFull,
     UnknownName,
 )
-from actors.process.book import Book
-from actors.process.manager import ManagerActor
-from actors.process.outbox import OutboxActor
+from actors.process_managers.manager_actor import ManagerActor
+from actors.process_managers.outbox_actor import OutboxActor
+from actors.process_managers.planner import Book
 from actors.testing import TestSystem
 from storage import EventLog
 from tests.helpers import wait_until
@@ -560,7 +560,7 @@ def test_the_attempts_of_an_effect_are_shown_and_counted_on_at_the_next_opening(
 def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instances(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.process.in_hand.LOADED", 8)
+    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 8)
     broken = {"a"}
 
     def send(payload: Any, _key: str) -> None:
@@ -639,8 +639,8 @@ def test_a_raised_version_builds_its_states_from_the_events_and_does_nothing_mea
 def test_a_rebuild_of_the_states_survives_that_its_actors_die(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.process.manager.INPUTS", 3)
-    monkeypatch.setattr("actors.process.rebuilding.CHUNK", 4)
+    monkeypatch.setattr("actors.process_managers.manager_actor.INPUTS", 3)
+    monkeypatch.setattr("actors.process_managers.rebuild.CHUNK", 4)
     with opened(store_path, jobs_of()) as system:
         system.execute_many(
             [Begin(f"j{number}", ("", "refused", "idle")[number % 3]) for number in range(60)]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, ProcessStopped, Rejected
-from actors.process import pasts
-from actors.process.notes import About
-from actors.process.pasts import Pasts
-from actors.process.values import Values
+from actors.process_managers import input_history as pasts
+from actors.process_managers.input_history import Pasts
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import About
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened

@@ -12,8 +12,8 @@ import lmdb
 import pytest
 
 from actors import Do, Domain, InvalidMessage, NotStopped, ProcessStopped, UnknownName
-from actors.process import care as care_module
-from actors.process.manager import ManagerActor
+from actors.process_managers import quarantine_actions as care_module
+from actors.process_managers.manager_actor import ManagerActor
 from actors.testing import TestSystem
 from storage import DamagedStore, EventLog
 from tests.helpers import wait_until
@@ -438,7 +438,7 @@ def test_a_raised_version_goes_on_with_instances_that_are_set_aside_and_leaves_n
 def test_a_handler_that_fails_for_all_is_shown_plainly_and_mended_for_all(
     store_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("actors.process.retries.KEPT", 7)
+    monkeypatch.setattr("actors.process_managers.retry_schedule.KEPT", 7)
     monkeypatch.setattr(care_module, "TRACEBACKS", 3)
     world = World(bugs={"handler"})
     with opened(store_path, jobs_of(world)) as system:

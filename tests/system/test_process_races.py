@@ -12,7 +12,7 @@ import lmdb
 import pytest
 
 from actors import ConsistencyTimeout, NotStopped, ProcessStopped
-from actors.process.manager import ManagerActor
+from actors.process_managers.manager_actor import ManagerActor
 from storage import EventLog
 from tests.helpers import wait_until
 from tests.system.jobs import Begin, Undone, Work, World, jobs_of, unmarked

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected
-from actors.process.values import Values
+from actors.process_managers.record_values import Values
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened
@@ -292,9 +292,9 @@ def test_a_rejection_that_waits_in_the_notes_is_read_by_the_next_release(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Callable[[], None], change: str
 ) -> None:
     with opened(store_path, (first := Agency()).domain) as system, monkeypatch.context() as patch:
-        patch.setattr("actors.process.manager.ManagerActor._succeeded", lambda *_: None)
-        patch.setattr("actors.process.manager.AHEAD", 1)
-        patch.setattr("actors.process.manager.ManagerActor._settle", lambda *_: None)
+        patch.setattr("actors.process_managers.manager_actor.ManagerActor._succeeded", lambda *_: None)
+        patch.setattr("actors.process_managers.manager_actor.AHEAD", 1)
+        patch.setattr("actors.process_managers.manager_actor.ManagerActor._settle", lambda *_: None)
         system.execute(first.Ask("1"))
         keys = system._runtime.processes.running["saga"].keys
         wait_until(lambda: system._runtime.log.notes(keys.inputs))

@@ -131,7 +131,8 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
 def test_a_worker_that_hangs_at_its_start_is_given_up_and_another_one_started(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors.workers import process, station
+    from actors.worker_processes.parent import worker_handle as station
+    from actors.worker_processes.parent import worker_process as process
 
     boot = process.BOOT
     monkeypatch.setattr(process, "BOOT", "import threading; threading.Event().wait()")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors import ConsistencyTimeout, DomainError, ModelStopped, QueryFailed, System, UnknownMessage
-from actors.replicas.projecting import Projector
+from actors.replication.projector import Projector
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Gate, Tallies, held_builds
 
@@ -241,7 +241,7 @@ import sys
 import threading
 
 from actors import System
-from actors.replicas.filling import Filling
+from actors.replication.backfill import Filling
 from tests.system.tallies import Tallies
 
 fill = Filling._fill
@@ -341,7 +341,7 @@ def test_a_model_that_is_new_is_filled_at_once_and_keeps_no_other_waiting(
     store_path: Path, monkeypatch: Patch
 ) -> None:
     written(store_path, 100, 1, replicas=1)
-    from actors.replicas.filling import Filling
+    from actors.replication.backfill import Filling
 
     go_on = threading.Event()
     fill = Filling._fill
@@ -407,8 +407,8 @@ def poisoned(at: int) -> Callable[[int, int], None]:
 
 
 def test_a_new_version_that_fails_stops_alone_and_is_shown(store_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 0.01)
     written(store_path, 40, 1)
     tallies = Tallies(1, 2)
     tallies.before = poisoned(25)

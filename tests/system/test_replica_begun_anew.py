@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pytest
 
 from actors import QueryFailed, SnapshotClosed, StoreClosed, System
-from actors.replicas.home import ReplicaHome
-from actors.workers.channel import Channel
+from actors.replication.replica_slot import ReplicaHome
+from actors.worker_processes.parent.query_connection import Channel
 from storage import FilesGone, Snapshot, StorageError
 from storage.files.environment import open_environment
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -41,8 +41,8 @@ READS: list[Any] = [Berths, Roll, Tally, Shrugs, ShrugsCached]
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., System]]:
     """Opens a system with three events on it, whose files nobody looks after by the clock."""
-    monkeypatch.setattr("actors.upkeep.FILES_CHECK_EVERY", 1e9)
-    monkeypatch.setattr("actors.workers.residence.FILES_CHECK_EVERY", 1e9)
+    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 1e9)
+    monkeypatch.setattr("actors.worker_processes.child.worker_host.FILES_CHECK_EVERY", 1e9)
     opened: list[System] = []
 
     def open_it(workers: Workers = "thread", replicas: int = 2) -> System:
@@ -305,7 +305,7 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     begun: Any, monkeypatch: Patch, asynchronous: bool
 ) -> None:
     """The replica is given up between the news that it has applied something and the query that is to read it."""
-    monkeypatch.setattr("actors.queries.reading.TIMEOUT", 0.05)
+    monkeypatch.setattr("actors.queries.query_client.TIMEOUT", 0.05)
     system = begun(replicas=1)
     reads = system._runtime.reads
     anew = threading.Event()

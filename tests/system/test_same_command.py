@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actors import CommandIdReused, Domain, Receipt, System
-from actors.definition import compile as compiling
+from actors.domain import compiler as compiling
 from storage.codec.canonical import digest_of
 from storage.codec.codec import Codec
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from actors import QueryTimeout, StorageError, System
+from actors.queries.query_client import ReadGateway
 from actors.queries.query_job import QueryJob
-from actors.queries.reading import ReadGateway
 from storage.engines.sqlite import pool as sqlite_pool
 from tests.helpers import PATIENCE
 from tests.system import crews

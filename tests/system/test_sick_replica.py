@@ -11,7 +11,7 @@ import lmdb
 import pytest
 
 from actors import Domain, QueryFailed, System
-from actors.replicas.row_damage import AGAIN_AFTER, RowDamage
+from actors.replication.row_damage import AGAIN_AFTER, RowDamage
 from storage import Codec
 from tests.helpers import in_a_thread, wait_until
 

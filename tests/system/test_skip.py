@@ -17,8 +17,8 @@ from tests.system.tallies import Tallies
 @pytest.fixture(autouse=True)
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped model is not tried again by itself before the test is over."""
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 10 * PATIENCE)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 10 * PATIENCE)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 10 * PATIENCE)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 10 * PATIENCE)
 
 
 def poisoned(*at: int) -> Callable[[int, int], None]:

@@ -22,8 +22,8 @@ from actors import (
     SystemClosed,
     UnknownMessage,
 )
+from actors.writer.atomic_step import Outcomes, StepSuperseded
 from actors.writer.command_handler import CommandHandler
-from actors.writer.steps import Outcomes, StepSuperseded
 from storage import EventLog, InvalidKey, KeyTooLong
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch

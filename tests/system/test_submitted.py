@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from actors import Receipt, System, SystemClosed
-from actors.reply import Reply
-from actors.thread_pool import FEW
+from actors.kernel.reply import Reply
+from actors.kernel.thread_pool import FEW
 from tests.helpers import PATIENCE, wait_until
 from tests.system.till import Gate, amounts, till_of
 

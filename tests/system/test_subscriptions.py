@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import System, UnknownMessage, WrongThread
-from actors.live.cursor import LogCursor
-from actors.live.filters import EventFilter, category_of
+from actors.subscriptions.event_filter import EventFilter, category_of
+from actors.subscriptions.log_cursor import LogCursor
 from storage import InvalidKey
 from tests.helpers import PATIENCE, Threads, case_id, wait_until
 from tests.system.checks import read_log
@@ -84,7 +84,7 @@ def everything(filled) -> list:
 def test_a_filtered_subscription_gives_what_a_look_through_the_log_gives(
     filled, monkeypatch, options, wanted, batch
 ):
-    monkeypatch.setattr("actors.live.cursor.BATCH", batch)
+    monkeypatch.setattr("actors.subscriptions.log_cursor.BATCH", batch)
     events = everything(filled)
     head = len(events)
     for after in (0, 1, head // 2, head - 1, head):
@@ -312,7 +312,7 @@ def test_an_async_subscription_ends_as_the_other_kind_does(system):
 
 
 def test_the_loops_other_tasks_run_while_a_long_log_is_looked_through(system, monkeypatch):
-    monkeypatch.setattr("actors.live.cursor.BATCH", 10)
+    monkeypatch.setattr("actors.subscriptions.log_cursor.BATCH", 10)
     system.execute_many([Increment("c")] * 200)
     turns = []
 

@@ -19,8 +19,8 @@ GONE = 3
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped models are tried again at every tick of the supervisor."""
-    monkeypatch.setattr("actors.replicas.filling.RETRY_FIRST", 0.01)
-    monkeypatch.setattr("actors.replicas.filling.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("actors.replication.backfill.RETRY_LAST", 0.01)
 
 
 def generation(*, scrapped: bool = True, with_why: bool = True, names: bool = True) -> SimpleNamespace:

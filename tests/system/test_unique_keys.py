@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, InvalidMessage
-from actors.process.inputs import Decision, Input, Issued
-from actors.process.notes import Keys, OutboxEntry
-from actors.process.unique_ids import LONGEST_KEY, UniqueIds
-from actors.process.values import Values
+from actors.process_managers.inputs import Decision, Input, Issued
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import Keys, OutboxEntry
+from actors.process_managers.unique_ids import LONGEST_KEY, UniqueIds
 from actors.testing import TestSystem
 from storage import Codec, EventLog
 from tests.helpers import wait_until
@@ -216,7 +216,7 @@ def test_an_id_that_a_caller_took_when_it_was_free_stops_no_manager(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, opened(store_path, jobs_of()) as system:
-        patch.setattr("actors.writer.submissions.refuse_reserved", lambda _id, _managers: None)
+        patch.setattr("actors.writer.submission_factory.refuse_reserved", lambda _id, _managers: None)
         system.execute(Begin("a", "idle"), command_id="worker:2:0")
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("b"))

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from actors import DeciderFailed, Domain, QueryFailed, System
-from actors.supervisor import Supervisor
+from actors.kernel.supervisor import Supervisor
 from actors.testing import open_system
 from tests.helpers import PATIENCE, wait_until
 

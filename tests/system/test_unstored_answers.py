@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from actors import CommitUncertain, StoreFull, System
-from actors.live.saving import Saver
-from actors.live.stored import GroupState, state_key
-from actors.process.notes import Keys
-from actors.writer.writing import WriteGateway
+from actors.process_managers.records import Keys
+from actors.subscriptions.group_state import GroupState, state_key
+from actors.subscriptions.group_writer import Saver
+from actors.writer.command_client import WriteGateway
 from storage import EventLog
 from tests.helpers import wait_until
 from tests.system.depot import Increment, depot
@@ -67,7 +67,7 @@ def test_an_answer_whose_write_fails_is_stored_when_it_can_be_and_health_shows_i
         raise error
 
     monkeypatch.setattr(WriteGateway, "put_step", put)
-    monkeypatch.setattr("actors.live.saving.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.subscriptions.group_writer.RETRY_LAST", 0.01)
     assert delivery.ack()
     consumer.close()
     [problem] = wait_until(lambda: [one for one in system.health().problems if "answered" in one])
@@ -81,7 +81,7 @@ def test_an_answer_whose_write_fails_is_stored_when_it_can_be_and_health_shows_i
 
 
 def test_health_shows_an_answer_that_the_writer_does_not_come_to(system: System, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("actors.live.consumers.UNSTORED", 0.0)
+    monkeypatch.setattr("actors.subscriptions.consumer_registry.UNSTORED", 0.0)
     system.execute(Increment("a"))
     delivery = next(system.consumer("mailer"))
     with one_batch(system):
@@ -94,7 +94,7 @@ def test_health_shows_an_answer_that_the_writer_does_not_come_to(system: System,
 def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
     store_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.process.attempts.NOTED", 0.01)
+    monkeypatch.setattr("actors.process_managers.delivery_attempts.NOTED", 0.01)
     world = World(send=lambda _payload, _key: 1 / 0)
     keys = Keys("worker")
     with System.open(store_path, jobs_of(world, attempts=3), replicas=1) as system:
@@ -107,7 +107,7 @@ def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
         failed = put_fault(
             monkeypatch, EventLog, "append", lambda: StoreFull("no room"), times=1, only=notes_attempts
         )
-        monkeypatch.setattr("actors.process.outbox.RETRY_FIRST", 60.0)
+        monkeypatch.setattr("actors.process_managers.outbox_actor.RETRY_FIRST", 60.0)
         system.execute(Begin("a"))
         wait_until(failed)
         wait_until(lambda: log.notes(tried))
@@ -115,7 +115,7 @@ def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
 
 def test_what_fails_again_is_tried_after_growing_pauses(monkeypatch: Patch) -> None:
     now = [100.0]
-    monkeypatch.setattr("actors.live.saving.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.subscriptions.group_writer.time.monotonic", lambda: now[0])
     writes = 0
 
     def write(_notes: object) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from actors import Domain, ModelStopped, System
-from actors.replicas import filling, read_replica
+from actors.replication import backfill as filling
+from actors.replication import read_replica
 from storage import ReplicaStore
 from tests.helpers import PATIENCE, Threads, wait_until
 

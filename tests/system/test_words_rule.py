@@ -121,7 +121,7 @@ import sys
 import threading
 
 from actors import System
-from actors.replicas.filling import Filling
+from actors.replication.backfill import Filling
 from tests.system.test_words_rule import library
 
 fill = Filling._fill

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from actors import Domain
-from actors.system import System
+from actors.system.system import System
 
 trouble = Domain("trouble")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from actors.mailbox import Mailbox, Request
+from actors.kernel.mailbox import Mailbox, Request
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.query_actor import QueryStats
 from tests.helpers import in_a_thread

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from actors.errors import InvalidToken
-from actors.messages import Receipt
 from actors.queries.consistency import position_of, target_position
-from actors.queries.token import Tokens
-from actors.replicas.progress import Progress
+from actors.queries.session_token import Tokens
+from actors.replication.progress import Progress
+from actors.writer.submission import Receipt
 
 RECEIPT = Receipt("c", 3, 4, 4, "s", 2, {"s": 2}, ())
 
@@ -93,7 +93,7 @@ def test_a_token_stands_for_its_position_where_tokens_are_taken(progress):
 
 def test_seconds_of_lag_count_from_the_commit_of_the_oldest_event_that_is_missing(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("actors.replicas.commit_times.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.replication.commit_times.time.monotonic", lambda: now[0])
     progress = Progress(10, ["m"], ["a"])
     for position in (11, 12, 13):
         now[0] += 10

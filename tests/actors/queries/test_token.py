@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import ForeignToken, InvalidToken
-from actors.queries.token import Tokens, decode_token, encode_token
-from actors.replicas.progress import Progress
+from actors.queries.session_token import Tokens, decode_token, encode_token
+from actors.replication.progress import Progress
 
 HISTORY = "0123456789abcdef0123456789abcdef"
 URL_SAFE = set(string.ascii_letters + string.digits + "-_")

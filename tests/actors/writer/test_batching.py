@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.writer.batching import LONGEST, SHARE, SHORTEST, BatchPace
+from actors.writer.batch_budget import LONGEST, SHARE, SHORTEST, BatchPace
 
 
 def test_a_batch_may_be_decided_for_some_times_what_the_disk_takes():

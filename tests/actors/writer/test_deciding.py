@@ -16,11 +16,11 @@ from actors import (
     Rejected,
 )
 from actors.testing._history import MemoryHistory
-from actors.writer.asking import MAX_EVENTS
-from actors.writer.deciding import Overlay
-from actors.writer.receipts import receipt_of
-from actors.writer.states import StateCache
-from actors.writer.submissions import SubmissionMaker
+from actors.writer.aggregate_cache import StateCache
+from actors.writer.decider_call import MAX_EVENTS
+from actors.writer.overlay import Overlay
+from actors.writer.receipt_lookup import receipt_of
+from actors.writer.submission_factory import SubmissionMaker
 from storage import CommandRecord
 from tests.bank_domain import Account, Deposit, Measured, Moved, Note, Noted, Open, Opened, Transfer, bank
 from tests.helpers import case_id

@@ -4,7 +4,7 @@ import pytest
 
 from actors import DeciderFailed
 from actors.testing._history import MemoryHistory, happened
-from actors.writer.states import UNLOADED, StateCache, evolve
+from actors.writer.aggregate_cache import UNLOADED, StateCache, evolve
 from tests.bank_domain import Account, Measured, Moved, Noted, Opened, bank
 
 

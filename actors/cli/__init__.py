@@ -1,0 +1,1 @@
+"""The programs of `python -m actors` beside the session, and what all of them share."""

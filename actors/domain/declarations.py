@@ -1,0 +1,80 @@
+"""What a domain writes down of each declaration, for ``actors.domain.compiler`` to check. Plain data, no thread."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from actors.domain.constructors import with_slots_filled
+from actors.domain.middleware import Middleware
+from actors.errors import DomainError
+from storage.value_text import shown
+
+Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
+
+
+class Unset(Enum):
+    """Tells "not given" from None."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Declared:
+    """A registered class: ``kind`` is state, event, command, query or value; ``place`` its file and line."""
+
+    kind: str
+    cls: type
+    name: str
+    place: str
+    owner: type | None = None
+    template: str | None = None
+    snapshot_every: int = 0
+    snapshot_version: int = 1
+    tags: Tags | None = None
+    stateless: bool = False
+    reads: tuple[Any, ...] = ()
+    timeout: Any = None
+    cache: Any = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """A decider or evolver; what is not given here is in its annotations."""
+
+    fn: Callable[..., Any]
+    messages: tuple[Any, ...]
+    state: Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """A middleware function; a lower ``order`` is further out."""
+
+    fn: Middleware
+    order: int
+
+
+def frozen(cls: Any, kind: str, place: str) -> Any:
+    """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
+    if not isinstance(cls, type):
+        raise DomainError(f"{place}: {kind} {shown(cls)} must be a class")
+    if issubclass(cls, Enum):
+        if kind != "value":
+            raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")
+        return cls
+    if "__dataclass_fields__" in cls.__dict__:
+        if not vars(cls)["__dataclass_params__"].frozen:
+            raise DomainError(
+                f"{place}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
+            )
+        return cls
+    try:
+        return with_slots_filled(dataclasses.dataclass(frozen=True, slots=True)(cls))
+    except (TypeError, ValueError) as error:
+        raise DomainError(f"{place}: {kind} {cls.__name__}: {error}") from error

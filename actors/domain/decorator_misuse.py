@@ -1,0 +1,50 @@
+"""Tells a user who declares a class by `@shop.state` alone, or by position, what the decorator needs.
+
+Runs on the thread that declares, normally at import.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from actors.domain.read_model import name_of, place_of_caller
+from actors.errors import DomainError
+from storage.value_text import shown
+
+__all__ = ["in_brackets"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_brackets(example: str) -> Callable[[F], F]:
+    """Decorates a method of ``Domain`` whose arguments are all given by name, such as ``example``."""
+
+    def decorate(method: F) -> F:
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(method).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        ]
+
+        @functools.wraps(method)
+        def call(domain: Any, *given: Any, **options: Any) -> Any:
+            if not given and all(name in options for name in needed):
+                return method(domain, **options)
+            decorator = f"@{domain.name}.{method.__name__}"
+            if len(given) == 1 and isinstance(given[0], type) and not options:
+                found = f"{decorator} stands without brackets above {name_of(given[0])}"
+            elif given:
+                found = (
+                    f"{decorator} was given {shown(given[0])} by position, and takes its arguments by name"
+                )
+            else:
+                missing = ", ".join(f"{name}=" for name in needed if name not in options)
+                found = f"{decorator} lacks {missing}"
+            raise DomainError(f"{place_of_caller()}: {found}; write {decorator}({example})")
+
+        return cast(F, call)
+
+    return decorate

@@ -1,0 +1,313 @@
+"""The domain as a user declares it: states, events, commands, queries, rules and read models.
+
+Declaring only writes down what was said and where; ``compile`` checks all of it at once, which ``System.open``
+does. Nothing here knows a thread or a file. Declare on one thread, normally at import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+
+from actors.domain.declarations import UNSET, Around, Declared, Rule, Tags, Unset, frozen
+from actors.domain.decorator_misuse import in_brackets
+from actors.domain.middleware import Middleware
+from actors.domain.process_manager import Key, ProcessManager
+from actors.domain.process_manager_spec import Start
+from actors.domain.read_model import ReadModel, name_of, place_of_caller
+from actors.errors import DomainError
+from storage.value_text import shown
+
+if TYPE_CHECKING:
+    from actors.domain.specs import CompiledDomain
+
+C = TypeVar("C", bound=type)
+E = TypeVar("E", bound=type[Enum])
+F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound=Middleware)
+
+
+class Domain:
+    """Everything that one system runs. See the README for a whole program."""
+
+    def __init__(self, name: str) -> None:
+        """``name`` is what error messages call it. Raises ``DomainError`` for what is no name."""
+        if not isinstance(name, str) or not name:
+            raise DomainError(
+                f'{place_of_caller()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
+                f"got {shown(name)}"
+            )
+        self.name = name
+        self.declared: list[Declared] = []
+        self.deciders: list[Rule] = []
+        self.evolvers: list[Rule] = []
+        self.models: list[ReadModel] = []
+        self.processes: list[ProcessManager] = []
+        self.around_commands: list[Around] = []
+        self.around_queries: list[Around] = []
+
+    def __repr__(self) -> str:
+        return f"<Domain {self.name}>"
+
+    def compile(self) -> CompiledDomain:
+        """Check the whole definition. Raises ``DomainError`` that lists every mistake with its place."""
+        from actors.domain.compiler import compile_domain
+
+        return compile_domain(self)
+
+    # -- messages ---------------------------------------------------------------------------
+    @in_brackets('stream="product-{sku}"')
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def state(
+        self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
+    ) -> Callable[[C], C]:
+        """Register a state; ``stream`` names its stream by its fields: ``"product-{sku}"``.
+
+        States with the same template are the shapes that one aggregate may have. After ``snapshot_every``
+        events (0: never) a snapshot is written; raise ``snapshot_version`` when evolvers change what they
+        compute, so that older snapshots are not used.
+        """
+        place = place_of_caller(3)
+
+        def register(cls: C) -> C:
+            return self._register(
+                "state",
+                cls,
+                name,
+                place,
+                template=stream,
+                snapshot_every=snapshot_every,
+                snapshot_version=snapshot_version,
+            )
+
+        return register
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def event(
+        self,
+        owner: type | None = None,
+        *,
+        name: str | None = None,
+        tags: Tags | None = None,
+        state: Unset | None = UNSET,
+        stream: str | None = None,
+    ) -> Callable[[C], C]:
+        """Register an event of the state ``owner``, whose template its fields fill.
+
+        ``state=None`` says that it has no effect on the state and needs no evolver. Without an owner it is a
+        fact from outside (``state=None`` is required): ``stream`` may name its stream, else ``append`` does.
+        ``tags``: a template (``"customer-{customer}"``), several, or a function from the event to its tags;
+        a template with a field that is None gives no tag.
+        """
+        place = place_of_caller()
+        self._require_state("event", owner, place)
+
+        def register(cls: C) -> C:
+            return self._register(
+                "event", cls, name, place, owner=owner, template=stream, tags=tags, stateless=state is None
+            )
+
+        return register
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def command(self, owner: type, *, name: str | None = None) -> Callable[[C], C]:
+        """Register a command to the state ``owner``; its fields fill that state's template.
+
+        A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the writer's
+        for what came from elsewhere.
+        """
+        place = place_of_caller()
+        self._require_state("command", owner, place)
+        return lambda cls: self._register("command", cls, name, place, owner=owner)
+
+    @in_brackets("reads=[model]")
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def query(
+        self,
+        *,
+        reads: ReadModel | Sequence[ReadModel],
+        name: str | None = None,
+        timeout: float | None = None,
+        cache: bool = False,
+    ) -> Callable[[C], C]:
+        """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``.
+
+        ``reads`` is a read model or several. ``timeout``: seconds that a caller waits who says nothing else, 10
+        unless given. ``cache=True`` keeps results for as long as the tables that they came from do not change; not
+        for a query that also depends on the clock, on chance or on anything outside its view.
+        """
+        place = place_of_caller(3)
+        given: Any = reads
+        models = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        return lambda cls: self._register(
+            "query", cls, name, place, reads=models, timeout=timeout, cache=cache
+        )
+
+    @overload
+    def value(self, cls: C, /) -> C: ...
+    @overload
+    def value(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def value(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register a class that messages hold: a dataclass, or an Enum, which stays one (see `enum`)."""
+        place = place_of_caller()
+        if cls is not None:
+            return self._register("value", cls, name, place)
+        return lambda cls: self._register("value", cls, name, place)
+
+    @overload
+    def enum(self, cls: E, /) -> E: ...
+    @overload
+    def enum(self, /, *, name: str | None = None) -> Callable[[E], E]: ...
+    def enum(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register an Enum that messages hold; it stays one. `value` does the same, and pyright takes what stands
+        under that for a dataclass: it has no `Size("small")` there."""
+        place = place_of_caller()
+
+        def register(cls: E) -> E:
+            if isinstance(cls, type) and not issubclass(cls, Enum):
+                raise DomainError(
+                    f"{place}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it with @value"
+                )
+            return self._register("value", cls, name, place)
+
+        return register if cls is None else register(cls)
+
+    # -- rules ------------------------------------------------------------------------------
+    @overload
+    def decide(
+        self, command: type | UnionType, /, *commands: type | UnionType, state: Any = UNSET
+    ) -> Callable[[F], F]: ...
+    @overload
+    def decide(self, *, state: Any) -> Callable[[F], F]: ...
+    @overload
+    def decide(self, fn: F, /) -> F: ...
+    def decide(self, *commands: Any, state: Any = UNSET) -> Any:
+        """Register a decider: ``def fn(state: Product | None, command: ChangePrice)`` yields or returns events.
+
+        ``T | None`` admits a new stream, ``None`` only a new one, ``T`` only an existing one; ``A | B`` does for
+        both. A third parameter receives ``read``. Where annotations can't be resolved, name the classes:
+        ``@shop.decide(ChangePrice, state=Product | None)``. The function is returned as it is.
+        """
+        return self._rule(self.deciders, commands, state)
+
+    @overload
+    def evolve(
+        self, event: type | UnionType, /, *events: type | UnionType, state: Any = UNSET
+    ) -> Callable[[F], F]: ...
+    @overload
+    def evolve(self, *, state: Any) -> Callable[[F], F]: ...
+    @overload
+    def evolve(self, fn: F, /) -> F: ...
+    def evolve(self, *events: Any, state: Any = UNSET) -> Any:
+        """Register an evolver: ``def fn(state: Product, event: PriceChanged)`` returns the new state.
+
+        Matched as deciders are. It must be pure: it runs again whenever a state is built from its events.
+        """
+        return self._rule(self.evolvers, events, state)
+
+    def _rule(self, rules: list[Rule], given: tuple[Any, ...], state: Any) -> Any:
+        if len(given) == 1 and state is UNSET and not isinstance(given[0], type | UnionType):
+            rules.append(Rule(given[0], (), UNSET))
+            return given[0]
+
+        def register(fn: F) -> F:
+            rules.append(Rule(fn, given, state))
+            return fn
+
+        return register
+
+    # -- read side and middleware -----------------------------------------------------------
+    def read_model(
+        self,
+        name: str,
+        version: int = 1,
+        *,
+        engine: str = "lmdb",
+        inline: bool = False,
+        replicas: int | Sequence[int] | None = None,
+        fingerprint: bool = False,
+        schema: str = "",
+    ) -> ReadModel:
+        """Declare a read model. A new ``version`` is filled from the log while the old one still answers.
+
+        Declare the old version too, under its own number, to have it go on being updated until the new one takes
+        over; ``reads=`` and ``view`` take either object. ``engine`` is ``"lmdb"`` (tables), ``"sqlite"`` (``schema``
+        is the SQL that makes the tables) or ``"memory"`` (Python objects). ``inline=True`` keeps the tables in the
+        write environment too, within the command's transaction, where deciders read them. ``replicas`` keeps the
+        model on the first so many replicas, or on those of these numbers from 1. ``fingerprint=True`` has a change of
+        the projections' code (or of Python's bytecode) count as a new version.
+        """
+        model = ReadModel(
+            name,
+            version,
+            engine=engine,
+            inline=inline,
+            replicas=replicas,
+            fingerprint=fingerprint,
+            script=schema,
+            place=place_of_caller(),
+        )
+        self.models.append(model)
+        return model
+
+    def process_manager(
+        self, name: str, *, start: Start, key: Key | None = None, version: int = 1
+    ) -> ProcessManager:
+        """Declare a process manager: events in, commands out.
+
+        `start="beginning"` handles every event that there is, `"now"` those after its first opening. `key` is the
+        field of its events that tells their instance, unless a handler says its own. Raise `version` when what its
+        states hold changes: they are built anew from the events, without executing anything.
+        """
+        process = ProcessManager(self, name, key=key, start=start, version=version, place=place_of_caller())
+        self.processes.append(process)
+        return process
+
+    @overload
+    def around_command(self, fn: M, /) -> M: ...
+    @overload
+    def around_command(self, /, *, order: int = 0) -> Callable[[M], M]: ...
+    def around_command(self, fn: Any = None, /, *, order: int = 0) -> Any:
+        """Register a generator function that runs around every command; see ``actors.domain.middleware``."""
+        return _around(self.around_commands, fn, order)
+
+    @overload
+    def around_query(self, fn: M, /) -> M: ...
+    @overload
+    def around_query(self, /, *, order: int = 0) -> Callable[[M], M]: ...
+    def around_query(self, fn: Any = None, /, *, order: int = 0) -> Any:
+        """Register a generator function that runs around every query; see ``actors.domain.middleware``."""
+        return _around(self.around_queries, fn, order)
+
+    # -- registering ------------------------------------------------------------------------
+    def _register(self, kind: str, cls: C, name: str | None, place: str, **said: Any) -> C:
+        made: C = frozen(cls, kind, place)
+        self.declared.append(Declared(kind, made, cls.__name__ if name is None else name, place, **said))
+        return made
+
+    def _require_state(self, kind: str, owner: Any, place: str) -> None:
+        # Refused at once: a bare @shop.event would put a function in the place of the class.
+        if owner is None and kind == "event":
+            return
+        if not any(one.kind == "state" and one.cls is owner for one in self.declared):
+            raise DomainError(
+                f"{place}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
+                f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "
+                f"@{self.name}.state that the {kind} belongs to"
+            )
+
+
+def _around(chain: list[Around], fn: Any, order: int) -> Any:
+    if fn is not None:
+        chain.append(Around(fn, order))
+        return fn
+
+    def register(fn: M) -> M:
+        chain.append(Around(fn, order))
+        return fn
+
+    return register

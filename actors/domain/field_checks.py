@@ -1,0 +1,260 @@
+"""Checks of message fields against their annotations, compiled once per class.
+
+Types are exact: an ``int`` field takes no ``bool``, a ``date`` field no ``datetime``, a ``str`` field no subclass
+of ``str``, since that is what reading the stored message gives back. A ``float`` field also takes an ``int``.
+Compiled when a domain is compiled; the compiled checks run on the caller's and on the writer's thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from actors.domain.annotations import hint_text, resolve, written
+from actors.domain.check import Check, Misfit, describe
+from actors.domain.container_checks import check_fixed, check_many, check_mapping, check_union
+from actors.errors import InvalidMessage
+
+_EXACT = (str, int, bool, bytes, Decimal, datetime, date, time, timedelta, UUID)
+_INSTEAD = {
+    set: "frozenset[...]",
+    bytearray: "bytes",
+    object: "Any",
+    complex: "two floats",
+}
+
+
+class UncheckableType(Exception):
+    """A field annotation that can't be checked or stored; the text says why and what to write instead."""
+
+
+Field = tuple[str, type | None, Callable[[Any], bool], Check]
+
+
+class FieldChecks:
+    """Compiles the checks of all classes of one domain; they may refer to one another, and to themselves."""
+
+    def __init__(self, registered: Iterable[type], localns: Mapping[str, Any]) -> None:
+        self._registered = tuple(registered)
+        self._localns = localns
+        self._fields: dict[type, list[Field]] = {}
+        self._refs: dict[type, set[type]] = {}
+        self.problems: dict[type, list[str]] = {}
+        for cls in self._registered:
+            if dataclasses.is_dataclass(cls):
+                self._fields[cls] = []
+        for cls in self._fields:
+            self._compile(cls)
+
+    @property
+    def classes(self) -> Collection[type]:
+        """The registered dataclasses."""
+        return self._fields.keys()
+
+    def fields(self, cls: type) -> dict[str, Check]:
+        """The checks of a registered class by field name, without the fields that are in ``problems``."""
+        return {name: check for name, _, _, check in self._fields[cls]}
+
+    def plain(self, cls: type) -> frozenset[str]:
+        """The fields of a registered class whose values, if equal, are stored alike."""
+        return frozenset(name for name, _, _, check in self._fields[cls] if check.plain)
+
+    def doubtful(self, kinds: Collection[type]) -> dict[type, list[str]]:
+        """By class, the fields that may hold a value of one of these types, or of any; further in, too."""
+        doubted = {object, *kinds}
+        while True:
+            found = {
+                cls: [name for name, _, _, check in fields if not doubted.isdisjoint(check.holds)]
+                for cls, fields in self._fields.items()
+            }
+            more = {cls for cls, names in found.items() if names} - doubted
+            if not more:
+                return found
+            # Classes may hold one another, and themselves.
+            doubted |= more
+
+    def checker(self, cls: type, name: str) -> Callable[[Any], None]:
+        """A function that raises ``InvalidMessage`` when a message's fields do not fit; ``name`` is shown."""
+        fields = tuple(self._fields[cls])
+
+        def find(message: Any) -> None:
+            try:
+                for field, exact, ok, rule in fields:
+                    value = getattr(message, field)
+                    if type(value) is not exact and not ok(value):
+                        raise InvalidMessage.of(name, *rule.misfit(value, field))
+            except RecursionError:
+                raise InvalidMessage(f"{name} is nested too deeply to be stored", message=name) from None
+
+        return _quick(fields, find)
+
+    def fingerprint(self, cls: type, extra: str) -> str:
+        """Changes when a field, its type, or that of a class it holds changes, or ``extra`` does."""
+        seen: dict[type, None] = {}
+        waiting = [cls]
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen[one] = None
+                waiting.extend(sorted(self._refs.get(one, ()), key=lambda ref: ref.__qualname__))
+        lines = [extra, *(self._outline(one) for one in seen)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def _outline(self, cls: type) -> str:
+        if issubclass(cls, Enum):
+            return f"{cls.__name__}: {', '.join(cls.__members__)}"
+        return f"{cls.__name__}: " + ", ".join(
+            f"{name} {rule.expected}" for name, _, _, rule in self._fields[cls]
+        )
+
+    def _compile(self, cls: type) -> None:
+        refs = self._refs.setdefault(cls, set())
+        for field in dataclasses.fields(cls):
+            try:
+                if not field.init:
+                    raise UncheckableType("field(init=False) can't be rebuilt from what is stored")
+                rule = self._check(self._hint(cls, field), refs)
+            except UncheckableType as error:
+                self.problems.setdefault(cls, []).append(f"{cls.__name__}.{field.name}: {error}")
+            else:
+                self._fields[cls].append((field.name, rule.exact, rule.ok, rule))
+
+    def _hint(self, cls: type, field: dataclasses.Field[Any]) -> Any:
+        declarer = cls
+        for base in cls.__mro__:
+            if base.__dict__.get("__dataclass_fields__", {}).get(field.name) is field:
+                declarer = base
+        module = sys.modules.get(declarer.__module__)
+        try:
+            return resolve(field.type, vars(module) if module else {}, self._localns)
+        except Exception as error:
+            raise UncheckableType(
+                f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class with @value, "
+                "or define or import the name at the top of the module"
+            ) from error
+
+    def _check(self, hint: Any, refs: set[type]) -> Check:
+        while True:
+            if isinstance(hint, typing.NewType):
+                hint = hint.__supertype__
+            elif type(hint).__name__ == "TypeAliasType":
+                hint = hint.__value__
+            else:
+                break
+        if hint is Any:
+            return Check("Any", (object,), _anything)
+        if hint is None or hint is types.NoneType:
+            return Check("None", (types.NoneType,), lambda value: value is None, types.NoneType, plain=True)
+        if hint is float:
+            return Check("float", (float, int), lambda value: type(value) in (float, int), float)
+        if hint in (list, dict, tuple, frozenset):
+            return self._container(hint, hint, (), refs)
+        if isinstance(hint, type) and typing.get_origin(hint) is None:
+            return self._class(hint, refs)
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (typing.Union, types.UnionType):
+            return check_union([self._check(member, refs) for member in arguments])
+        if origin is typing.Literal:
+            return self._literal(arguments, refs)
+        if origin in (list, dict, tuple, frozenset):
+            return self._container(hint, origin, arguments, refs)
+        raise UncheckableType(_no_check(hint, origin))
+
+    def _class(self, cls: type, refs: set[type]) -> Check:
+        if cls in _EXACT:
+            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls, plain=True)
+        if issubclass(cls, Enum):
+            if cls not in self._registered:
+                raise UncheckableType(f"Enum {cls.__name__} is not registered; register it with @value")
+            refs.add(cls)
+            return Check(cls.__name__, (cls,), lambda value: type(value) is cls, cls, plain=True)
+        if cls in self._fields:
+            refs.add(cls)
+            return self._dataclass(cls)
+        if dataclasses.is_dataclass(cls):
+            raise UncheckableType(f"dataclass {cls.__name__} is not registered; register it with @value")
+        raise UncheckableType(_no_check(cls, cls))
+
+    def _dataclass(self, cls: type) -> Check:
+        # The lists are shared and filled later, so that classes may hold one another.
+        by_type = {one: fields for one, fields in self._fields.items() if issubclass(one, cls)}
+
+        def ok(value: Any) -> bool:
+            fields = by_type.get(type(value))
+            if fields is None:
+                return False
+            for name, exact, good, _ in fields:
+                inner = getattr(value, name)
+                if type(inner) is not exact and not good(inner):
+                    return False
+            return True
+
+        def find(value: Any, path: str) -> Misfit:
+            for name, _, good, rule in by_type[type(value)]:
+                inner = getattr(value, name)
+                if not good(inner):
+                    return rule.misfit(inner, f"{path}.{name}")
+            return path, cls.__name__, describe(value)
+
+        return Check(cls.__name__, tuple(by_type), ok, None, find, plain=True)
+
+    def _literal(self, arguments: tuple[Any, ...], refs: set[type]) -> Check:
+        for value in arguments:
+            self._check(type(value), refs)
+        kinds = tuple(dict.fromkeys(type(value) for value in arguments))
+        allowed = frozenset((type(value), value) for value in arguments)
+        expected = " or ".join(repr(value) for value in arguments)
+        return Check(
+            expected,
+            kinds,
+            lambda value: type(value) in kinds and (type(value), value) in allowed,
+            plain=len(set(arguments)) == len(arguments),
+        )
+
+    def _container(self, hint: Any, origin: Any, arguments: tuple[Any, ...], refs: set[type]) -> Check:
+        expected = hint_text(hint)
+        if origin is dict:
+            keys, values = (self._check(one, refs) for one in arguments or (Any, Any))
+            return check_mapping(expected, keys, values)
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            return check_fixed(expected, [self._check(one, refs) for one in arguments])
+        if origin is tuple and hint is not tuple and not arguments:
+            return check_fixed(expected, [])
+        return check_many(expected, origin, self._check(arguments[0] if arguments else Any, refs))
+
+
+def _quick(fields: Iterable[Field], find: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`find`, called only where a field is not of exactly its type; every message is checked, most have nothing to find."""
+    names: dict[str, Any] = {"find": find}
+    doubts = []
+    for number, (field, exact, _, _) in enumerate(fields):
+        if exact is None:
+            return find
+        names[f"exact{number}"] = exact
+        doubts.append(f"type(message.{field}) is not exact{number}")
+    if not doubts:
+        return find
+    exec(f"def check(message):\n    if {' or '.join(doubts)}:\n        find(message)", names)
+    check: Callable[[Any], None] = names["check"]
+    return check
+
+
+def _anything(_value: Any) -> bool:
+    return True
+
+
+def _no_check(hint: Any, origin: Any) -> str:
+    instead = _INSTEAD.get(origin) or _INSTEAD.get(hint)
+    if instead is None and getattr(origin, "__module__", "") in ("collections.abc", "collections"):
+        instead = "list[...], tuple[..., ...], dict[..., ...] or frozenset[...]"
+    advice = f"; write {instead}" if instead else "; register a dataclass or Enum of your own with @value"
+    return f"values of type {hint_text(hint)} can't be checked and stored{advice}"

@@ -1,0 +1,162 @@
+"""Process managers as a user declares them. Only a definition; it is checked when the domain is compiled.
+
+Declare on one thread, normally at import. Handlers run on the manager's thread and must be pure: they say what is
+to be done through `do`, and the manager does it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+
+from actors.domain.process_manager_spec import Start
+from actors.domain.read_model import place_of_caller
+
+if TYPE_CHECKING:
+    from actors.domain.domain import Domain
+
+__all__ = ["EffectRule", "Key", "ProcessManager", "ProcessRule"]
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+Key = str | Callable[[Any], str | None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProcessRule:
+    """A handler as it was registered; `kind` is event, rejection or timer. What is not given is in its annotations."""
+
+    kind: str
+    fn: Callable[..., Any]
+    messages: tuple[Any, ...]
+    key: Key | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EffectRule:
+    """What delivers an effect, and how often it is tried before the effect is parked."""
+
+    name: Any
+    fn: Callable[..., Any]
+    attempts: Any
+    place: str
+
+
+class ProcessManager:
+    """Events in, commands out. Made by `Domain.process_manager`."""
+
+    def __init__(
+        self, domain: Domain, name: str, *, key: Key | None, start: Start | None, version: int, place: str
+    ) -> None:
+        """For `Domain.process_manager`."""
+        self.name = name
+        self.key = key
+        self.start = start
+        self.version = version
+        self.place = place
+        self.states: list[type] = []
+        self.timers: list[type] = []
+        self.rules: list[ProcessRule] = []
+        self.effects: list[EffectRule] = []
+        self.domain = domain
+
+    def __repr__(self) -> str:
+        return f"<ProcessManager {self.name} version {self.version}>"
+
+    # -- classes ----------------------------------------------------------------------------
+    @overload
+    def state(self, cls: C, /) -> C: ...
+    @overload
+    def state(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def state(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register what an instance remembers, as a frozen dataclass. Several: the phases of an instance.
+
+        Raise the manager's `version` when its fields change.
+        """
+        return self._register(self.states, cls, name, place_of_caller())
+
+    @overload
+    def timer(self, cls: C, /) -> C: ...
+    @overload
+    def timer(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+    def timer(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+        """Register what a timer tells its instance when it fires, as a frozen dataclass."""
+        return self._register(self.timers, cls, name, place_of_caller())
+
+    def _register(self, classes: list[type], cls: Any, name: str | None, place: str) -> Any:
+        def register(cls: C) -> C:
+            made: C = self.domain._register("value", cls, name, place)
+            classes.append(made)
+            return made
+
+        return register if cls is None else register(cls)
+
+    # -- handlers ---------------------------------------------------------------------------
+    @overload
+    def on(
+        self, event: type | UnionType, /, *events: type | UnionType, key: Key | None = None
+    ) -> Callable[[F], F]: ...
+    @overload
+    def on(self, *, key: Key) -> Callable[[F], F]: ...
+    @overload
+    def on(self, fn: F, /) -> F: ...
+    def on(self, *events: Any, key: Key | None = None) -> Any:
+        """Register a handler of events: `def fn(state: Fulfilment | None, event: OrderPlaced, do)`.
+
+        It returns the instance's new state, or None to leave it as it is. `None` as state is for an event that
+        begins an instance, `T` for one that has begun, `T | None` for both; an event that finds no handler for its
+        instance's state is passed over. `key` (else the manager's): the field of the event that says which instance
+        it is for, or a function from the event to that, None for none. `do` is a `Do`.
+        """
+        return self._rule("event", events, key)
+
+    @overload
+    def on_rejected(self, command: type | UnionType, /, *commands: type | UnionType) -> Callable[[F], F]: ...
+    @overload
+    def on_rejected(self, fn: F, /) -> F: ...
+    def on_rejected(self, *commands: Any) -> Any:
+        """Register a compensation: `def fn(state: Fulfilment, rejection: Rejection[RequestPayment], do)`."""
+        return self._rule("rejection", commands, None)
+
+    @overload
+    def on_timer(self, timer: type | UnionType, /, *timers: type | UnionType) -> Callable[[F], F]: ...
+    @overload
+    def on_timer(self, fn: F, /) -> F: ...
+    def on_timer(self, *timers: Any) -> Any:
+        """Register what happens when a timer fires: `def fn(state: Fulfilment, timer: PaymentOverdue, do)`."""
+        return self._rule("timer", timers, None)
+
+    def _rule(self, kind: str, given: tuple[Any, ...], key: Key | None) -> Any:
+        if (
+            len(given) == 1
+            and key is None
+            and callable(given[0])
+            and not isinstance(given[0], type | UnionType)
+        ):
+            self.rules.append(ProcessRule(kind, given[0], (), None))
+            return given[0]
+
+        def register(fn: F) -> F:
+            self.rules.append(ProcessRule(kind, fn, given, key))
+            return fn
+
+        return register
+
+    def effect(self, name: str, *, attempts: int = 10) -> Callable[[F], F]:
+        """Register what delivers the effect `name`: `def send(payload, key)`, in a thread of its own.
+
+        It may run more than once for one effect, always with the same `key`, which whoever is called can tell
+        repetitions by. What it returns, a command or a list of them, is executed once. One that raises is tried
+        again with backoff and parked after `attempts`.
+        """
+        place = place_of_caller()
+
+        def register(fn: F) -> F:
+            self.effects.append(EffectRule(name, fn, attempts, place))
+            return fn
+
+        return register

@@ -1,0 +1,196 @@
+"""The supervisor: starts every other actor, and starts it again with backoff when it dies. One thread.
+
+It also does the housekeeping that needs a clock: views that are too old, deciders that do not
+return, stopped models that are due for another try, reader slots of dead processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pykka
+from pykka import messages as pykka_messages
+from pykka._envelope import Envelope
+
+from actors.errors import UnknownName, described
+from actors.kernel.actor import ActorKilled, Kill, Worker
+from actors.kernel.backoff import backoff
+from actors.kernel.mailbox import Mailbox, Tick
+from actors.kernel.uninterrupted import Flag, Undisturbed
+from actors.writer.submission import Exited
+from storage import LimitReached
+
+__all__ = ["Child", "Supervisor"]
+
+logger = logging.getLogger("onewriter.supervisor")
+
+TICK = 0.1
+BACKOFF_FIRST, BACKOFF_LAST = 0.02, 5.0
+STEADY = 10.0
+"""Seconds that an actor has to live for its backoff to begin anew."""
+
+Start = Callable[["Child"], "pykka.ActorRef[Any]"]
+
+
+class Child:
+    """One actor's place: its mailbox stays, its incarnations come and go."""
+
+    def __init__(self, name: str, mailbox: Mailbox, start: Start) -> None:
+        self.name = name
+        self.mailbox = mailbox
+        self.starts = 0
+        self.alive = False
+        self.last_error: str | None = None
+        self.exited = Flag()
+        self.start_error: Exception | None = None
+        """Why the last attempt to start it failed, None if it did not."""
+        self._start = start
+        self._attempts = 0
+        self._since = 0.0
+        self.due: float | None = 0.0
+
+    def start(self) -> None:
+        """Start an incarnation, or note that it can't be; the supervisor's thread."""
+        self.due = None
+        self._since = time.monotonic()
+        self.exited.clear()
+        self.alive = True
+        # Counted first: whoever sees what an incarnation did sees it counted.
+        self.starts += 1
+        self.start_error = None
+        try:
+            self._start(self)
+        except Exception as error:
+            self.start_error = error
+            self.starts -= 1
+            logger.exception("actor %s could not be started; it is tried again", self.name)
+            self.has_exited(error)
+            self.exited.set()
+
+    def has_exited(self, error: BaseException | None) -> None:
+        """Note the end of an incarnation and when the next one is due."""
+        now = time.monotonic()
+        self.alive = False
+        if error is not None:
+            self.last_error = described(error)
+        if now - self._since > STEADY:
+            self._attempts = 0
+        self.due = now + backoff(BACKOFF_FIRST, BACKOFF_LAST, self._attempts)
+        # One that was asked to die has no fault that a longer wait could mend.
+        if not isinstance(error, ActorKilled):
+            self._attempts += 1
+
+    def stop(self) -> None:
+        """Ask it to stop after what waits in its mailbox."""
+        self.mailbox.put(Envelope(pykka_messages._ActorStop()))
+
+
+class Supervisor(Worker):
+    """Watches `children`, in starting order; calls `housekeeping` at every tick."""
+
+    def __init__(
+        self,
+        name: str,
+        children: Mapping[str, Child],
+        housekeeping: Callable[[], None],
+    ) -> None:
+        self._ended = Flag()
+        super().__init__(name, Mailbox(tick=TICK), lambda _name, _error: self._ended.set())
+        self.children = children
+        self.closing = False
+        self._begun = False
+        self._housekeeping = housekeeping
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._all_started = Flag()
+        self._beginning = Undisturbed(f"onewriter-{name}-starting", self._begin)
+
+    def child_exited(self, name: str, error: BaseException | None) -> None:
+        """Called by a dying actor in its own thread."""
+        child = self.children[name]
+        child.has_exited(error)
+        child.exited.set()
+        self.mailbox.put(Exited(name, error))
+
+    def begin(self) -> None:
+        """Start the supervisor's own thread, which starts everybody. `Actor.start` does it for other actors.
+
+        Raises `LimitReached` where no thread can be had. Interrupted, it may have begun: `end` sees to that.
+        """
+        self._beginning.do()
+
+    def _begin(self) -> None:
+        pykka.ActorRegistry.register(self.actor_ref)
+        self._start_actor_loop()
+        self._begun = True
+
+    def end(self, timeout: float) -> bool:
+        """Stop the supervisor itself, if it has begun; a caller's thread, after the children were stopped."""
+        self._beginning.give_up()
+        if not self._begun:
+            return True
+        self.mailbox.put(Envelope(pykka_messages._ActorStop()))
+        return self._ended.wait(timeout)
+
+    def on_start(self) -> None:
+        """Start everybody."""
+        self._start_due()
+
+    def on_receive(self, message: Any) -> None:
+        """Restart who is due, on news of a death and at every tick."""
+        kind = message.__class__
+        if kind is not Tick and kind is not Exited:
+            super().on_receive(message)
+            return
+        self._start_due()
+        if kind is Tick:
+            try:
+                self._housekeeping()
+            except Exception:
+                logger.exception("housekeeping failed; it is tried again at the next tick")
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self.children.values():
+            with self._changed:
+                if self.closing or child.due is None or child.due > now or child.alive:
+                    continue
+                child.start()
+                self._changed.notify_all()
+        if not self._all_started.is_set() and all(
+            child.starts or isinstance(child.start_error, LimitReached) for child in self.children.values()
+        ):
+            self._all_started.set()
+
+    def start_no_more(self) -> None:
+        """From the return of this on, nobody is started any more; a caller's thread."""
+        # The lock itself, for a Condition may stay locked where an interrupt comes at its end.
+        with self._lock:
+            self.closing = True
+
+    def wait_started(self, timeout: float) -> bool:
+        """Whether every child has been started once within `timeout` seconds; a caller's thread.
+
+        Raises `LimitReached` where no thread can be had for one.
+        """
+        waited = self._all_started.wait(timeout)
+        for child in self.children.values():
+            if isinstance(child.start_error, LimitReached) and not child.starts:
+                raise child.start_error
+        return waited
+
+    def kill(self, name: str, timeout: float) -> bool:
+        """Have a child die as if it had failed, and wait until it is back; a caller's thread."""
+        if name not in list(self.children):
+            raise UnknownName("actor", name, self.children)
+        child = self.children[name]
+        # Not while it is being started: that start is not the one that is waited for.
+        with self._changed:
+            starts = child.starts
+        child.mailbox.put(Kill())
+        with self._changed:
+            return self._changed.wait_for(lambda: child.starts > starts and child.alive, timeout)

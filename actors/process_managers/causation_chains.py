@@ -1,0 +1,63 @@
+"""How often a chain of causes has come round to an instance: from an input back through the ids of commands. Pure.
+
+A command's id tells the manager that asked for it and the event that this goes back to, and that event tells its command.
+The manager's thread walks them, and only for an instance that has come to its bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from actors.domain.process_manager_spec import ProcessSpec
+from actors.process_managers.inputs import Input
+from actors.process_managers.step_plan import Feed, InputFailed
+
+__all__ = ["MOST", "ROUNDS", "goes_round", "place_of"]
+
+ROUNDS = 10
+"""Times that a chain leads an instance on until it is a loop."""
+MOST = 1_000
+"""Commands that are looked at."""
+
+PLACE = re.compile(r"([A-Za-z0-9_.-]+):([0-9]{1,19}):")
+HOP = re.compile(r":(?:t[0-9]+|r)(?=:|\Z)")
+
+
+def place_of(id: str | None) -> tuple[str, int] | None:
+    """The manager in an id, and the position of the event that it goes back to; None where it has a digest or is another's."""
+    found = PLACE.match(id or "")
+    return None if found is None else (found[1], int(found[2]))
+
+
+def goes_round(spec: ProcessSpec, feed: Feed, input: Input) -> bool:
+    """Whether what an instance asked for has come back to it `ROUNDS` times, directly or through other managers."""
+    id = input.causation if input.kind == "event" else input.id
+    if input.kind != "event" and place_of(id) is None:
+        return True  # So many timers and rejections in a row that the id is a digest.
+    rounds = 0
+    before = input.position or 1 << 63
+    for _ in range(MOST):
+        place = place_of(id)
+        if place is None or place[0] not in spec.managers or not 0 < place[1] < before:
+            return False
+        manager, before = place
+        try:
+            recorded = feed.at(before)
+        except InputFailed:
+            return False
+        if manager == spec.name and _key(spec, recorded.event) == input.key:
+            rounds += 1 + len(HOP.findall(id or ""))
+        if rounds >= ROUNDS:
+            return True
+        id = recorded.command_id
+    return False
+
+
+def _key(spec: ProcessSpec, event: object) -> str | None:
+    rule = spec.events.get(type(event))
+    key_of: Callable[[object], str | None] | None = None if rule is None else rule.key_of
+    try:
+        return None if key_of is None else key_of(event)
+    except Exception:  # It is not told now; the instance is not led by it.
+        return None

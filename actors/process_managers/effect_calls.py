@@ -1,0 +1,51 @@
+"""Calling what delivers an effect, and what it may return. The couriers' threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.domain.process_manager_spec import ProcessSpec
+from actors.errors import InvalidMessage
+from actors.process_managers.delivery_attempts import Attempts
+from actors.process_managers.outstanding_effects import OutEffects
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import OutboxEntry
+from actors.process_managers.unreadable_values import Unreadable
+from storage.value_text import shown
+
+__all__ = ["EffectCalls"]
+
+
+class EffectCalls:
+    """Of one manager; what is under way is noted in `out`."""
+
+    def __init__(self, spec: ProcessSpec, values: Values, out: OutEffects, attempts: Attempts) -> None:
+        self._spec = spec
+        self._values = values
+        self._out = out
+        self._attempts = attempts
+
+    def deliver(self, key: bytes, entry: OutboxEntry) -> list[Any]:
+        """Run the handler, with a payload of its own; the commands that it returned."""
+        with self._out.out(entry, self._attempts.number(key)):
+            return self._send(entry)
+
+    def _send(self, entry: OutboxEntry) -> list[Any]:
+        effect = self._spec.effects.get(entry.name)
+        if effect is None:
+            raise InvalidMessage(
+                f"no handler delivers effect {entry.name!r}; write @{self._spec.name}.effect({entry.name!r})"
+            )
+        if isinstance(entry.payload, Unreadable):
+            raise entry.payload.error
+        return self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
+
+    def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:
+        commands = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+        for command in commands:
+            if type(command) not in self._spec.commands:
+                raise InvalidMessage(
+                    f"the handler of effect {entry.name!r} returned {shown(command, 100)}, which is not a command of this "
+                    "domain; return a command, a list of them, or None"
+                )
+        return commands

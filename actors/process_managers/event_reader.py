@@ -1,0 +1,52 @@
+"""The events of the log for one process manager, read in batches; nothing is held in between. The manager's thread."""
+
+from __future__ import annotations
+
+from actors.process_managers.step_plan import InputFailed
+from storage import EventLog, OnewriterError, RecordedEvent
+
+__all__ = ["LogFeed"]
+
+READ = 500
+"""Events read from the log at once."""
+
+
+class LogFeed:
+    """A window on the log that moves ahead, and begins anew where it is asked for another place."""
+
+    def __init__(self, name: str, log: EventLog) -> None:
+        """`name` is the manager's."""
+        self._name = name
+        self._log = log
+        self._events: list[RecordedEvent] = []
+        self._first = 1
+
+    def peek(self, after: int) -> RecordedEvent | None:
+        """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
+        index = after + 1 - self._first
+        if not 0 <= index < len(self._events):
+            if after >= self._log.head:
+                return None
+            self._events, self._first = self._read(after), after + 1
+            index = 0
+        return self._events[index]
+
+    def at(self, position: int) -> RecordedEvent:
+        """One event that was looked at before, from the log; raises as `peek` does."""
+        return self._only(position - 1)
+
+    def _read(self, after: int) -> list[RecordedEvent]:
+        try:
+            return self._log.read(after, READ)
+        except OnewriterError:
+            pass  # One of them can't be decoded; those before it can be handled.
+        return [self._only(after)]
+
+    def _only(self, after: int) -> RecordedEvent:
+        try:
+            return self._log.read(after, 1)[0]
+        except OnewriterError as error:
+            position = after + 1
+            raise InputFailed(
+                f"{self._name}:{position}", f"the event at position {position}", error, position
+            ) from error

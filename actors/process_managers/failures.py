@@ -1,0 +1,111 @@
+"""What keeps a process manager from going on, and when it tries again. No thread; the clock is the caller's."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+from actors.errors import DomainError, NotStopped, described
+from actors.kernel.backoff import backoff
+from actors.process_managers.inputs import Input
+from actors.process_managers.status import Failure
+
+__all__ = ["Troubles"]
+
+RETRY_FIRST, RETRY_LAST = 0.05, 60.0
+SUPERSEDED = 3
+"""Steps in a row that another one may come before until that counts as trouble."""
+
+
+class Troubles:
+    """Of one incarnation of a manager.
+
+    `failure` is the input that it is stopped at, `why` what keeps its steps from being done, `suspect` the input among
+    several that fails, so that they are handled one by one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._attempts = 0
+        self.stored = f"{name}:notes"
+        """What goes for the id of an input where the stored notes themselves are at fault."""
+        self.failure: Failure | None = None
+        self.why: str | None = None
+        self.suspect: str | None = None
+        self.retry_at: float | None = None
+
+    def waits(self, now: float) -> bool:
+        """Whether nothing is to be tried yet, at the monotonic time `now`."""
+        if self.retry_at is not None and now >= self.retry_at:
+            self.retry_at = None
+        return self.retry_at is not None
+
+    def halt(self, id: str, what: str, error: BaseException, now: float) -> bool:
+        """Stop at an input; True when that is news, False when it failed there before."""
+        again = self.failure is not None and self.failure.id == id
+        attempts = self.failure.attempts + 1 if self.failure is not None and again else 1
+        text = "".join(traceback.format_exception(error))
+        self.failure = Failure(id, what, described(error), text, attempts, id != self.stored)
+        self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
+        return not again
+
+    def later(self, why: str, now: float) -> None:
+        """A step could not be done, for no fault of its own: try it again after a while."""
+        self.why = why
+        self._attempts += 1
+        self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, self._attempts)
+
+    def superseded(self, why: str, now: float) -> None:
+        """Another step came first, as after a new beginning: go on at once, unless it happens again and again."""
+        self._attempts += 1
+        if self._attempts > SUPERSEDED:
+            self.later(why, now)
+
+    def handled(self, inputs: Sequence[Input]) -> None:
+        """A step with these inputs is on disk."""
+        self._attempts = 0
+        self.why = None
+        ids = {input.id for input in inputs}
+        if self.failure is not None and self.failure.id in ids:
+            self.failure = None
+        if self.suspect in ids:
+            self.suspect = None
+
+    def cleared(self, ids: Sequence[str]) -> None:
+        """These inputs failed alone, and their instances are set aside."""
+        if self.suspect in ids:
+            self.suspect = None
+
+    def passed(self, id: str) -> None:
+        """An input that it was stopped at is behind it."""
+        if self.failure is not None and self.failure.id == id:
+            self.failure = None
+
+    def skippable(self, quarantined: int) -> Failure:
+        """The failure whose input an operator may skip; raises `NotStopped` where there is none.
+
+        `quarantined` instances are set aside, each at an input of its own.
+        """
+        failure = self.failure
+        if failure is None:
+            aside = (
+                f", but {quarantined} of its instances {'is' if quarantined == 1 else 'are'} set aside: "
+                f"quarantined({self._name!r}) lists them, and skip_instance has one pass over its input"
+                if quarantined
+                else ": there is nothing to skip"
+            )
+            raise NotStopped(f"process manager {self._name!r} is not stopped{aside}")
+        if not failure.skippable:
+            raise NotStopped(
+                f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: "
+                f"{failure.error}; where its notes are at fault, raise its version to have its states built anew"
+            )
+        return failure
+
+    def require_version(self, stored: int, declared: int) -> None:
+        """Raise `DomainError` where a newer program has worked on the store."""
+        if stored > declared:
+            raise DomainError(
+                f"process manager {self._name!r} was run as version {stored} on this store, and is declared as "
+                f"version {declared}; run the newer program, or raise the version"
+            )

@@ -1,0 +1,96 @@
+"""Instances that lead themselves: what they ask for comes back to them at once, and they ask again. Pure.
+
+A timer that sets itself without a delay, a command whose event or whose rejection has it issued again, an effect whose answer
+asks for it again: a loop of these never ends by itself. Each instance has a bucket of tokens for the inputs of one correlation
+that may be such, and it fills again slowly. One whose bucket is empty and that its causes show to go round is set aside, so
+that others go on, health names it, and an operator may pass over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.errors import Runaway
+from actors.process_managers.causation_chains import place_of
+from actors.process_managers.inputs import Decision, Input
+from actors.process_managers.unique_ids import is_of_manager
+
+__all__ = ["AGAIN", "AT_ONCE", "A_SECOND", "QUICK_US", "SelfLed"]
+
+AT_ONCE = 10_000
+"""Inputs by which an instance may lead itself without a pause."""
+A_SECOND = 10
+"""Inputs that it may do so by in the long run, a second."""
+AGAIN = 600
+"""Inputs that have to be allowed again before one that came to its bound goes on: a minute's."""
+QUICK_US = 1_000_000 // A_SECOND
+"""Microseconds: a timer of less delay, set as a timer fires, is one that leads its instance."""
+KEPT = 10_000
+"""Buckets that are in memory."""
+
+Led = tuple[str, str | int]
+
+
+class SelfLed:
+    """The buckets of one manager's instances, each for what has one correlation; lost at a restart."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._buckets: dict[Led, tuple[float, int]] = {}
+        self._over: set[Led] = set()
+
+    def require(
+        self,
+        input: Input,
+        decision: Decision,
+        managers: frozenset[str],
+        now_us: int,
+        goes_round: Callable[[Input], bool] = lambda _input: True,
+    ) -> None:
+        """Take a token for an input by which an instance may lead itself; raises `Runaway` where there is none.
+
+        `goes_round` tells whether it does, and is asked only then: what others lead to is never bounded.
+        """
+        if not _may_lead(input, decision, managers):
+            return
+        led = _led(input)
+        tokens, since = self._buckets.get(led, (float(AT_ONCE), now_us))
+        tokens = min(tokens + max(now_us - since, 0) * A_SECOND / 1e6, float(AT_ONCE))
+        if tokens < (min(AGAIN, AT_ONCE) if led in self._over else 1):
+            self._buckets[led] = tokens, max(since, now_us)
+            if not goes_round(input):
+                return
+            self._over.add(led)
+            raise Runaway(
+                f"instance {input.key!r:.100} of process manager {self._name!r} leads itself without end: what it asked for "
+                f"came back to it at once {AT_ONCE:,} times in a row; give its timers a delay, or end what goes round, or pass "
+                f"over this input with skip_instance; {AGAIN} more are handled after a minute"
+            )
+        self._over.discard(led)
+        self._buckets[led] = tokens - 1, max(since, now_us)
+        if len(self._buckets) > KEPT:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep those that are nearest to their bound."""
+        kept = sorted(self._buckets, key=lambda led: self._buckets[led][0])[: KEPT // 2]
+        self._buckets = {led: self._buckets[led] for led in kept}
+        self._over &= self._buckets.keys()
+
+
+def _led(input: Input) -> Led:
+    """An instance, and what all that follows from the same beginning has in common: its correlation, or its first event."""
+    if input.correlation is not None:
+        return input.key, input.correlation
+    place = place_of(input.id)
+    return input.key, 0 if place is None else place[1]
+
+
+def _may_lead(input: Input, decision: Decision, managers: frozenset[str]) -> bool:
+    kind = input.kind
+    if kind == "event" and not is_of_manager(input.causation, managers):
+        return False
+    if kind != "timer" and (decision.commands or decision.effects):
+        return True
+    soon = input.time_us + QUICK_US
+    return any(timer.due_us < soon for timer in decision.timers_set)

@@ -1,0 +1,119 @@
+"""What an instance of a process manager is told, and what came of it: the values that the rest passes on. Pure.
+
+An input is an event, the rejection of a command, or a timer that fires. Its id names it for ever, and everything that
+it leads to has an id made from that: its third command is `fulfilment:17:2`, so a command that was done is never done
+again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.domain.process_manager_spec import Rejection
+from storage import RecordedEvent
+
+__all__ = [
+    "EPOCH",
+    "NO_INSTANCE",
+    "REJECTION",
+    "Decision",
+    "Input",
+    "Instance",
+    "Issued",
+    "Timer",
+    "input_of_event",
+    "input_of_rejection",
+    "input_of_timer",
+]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+REJECTION = ":r"
+"""The end of a rejection's id, and of no other input's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that is set: due at a wall-clock time in microseconds since 1970 UTC."""
+
+    due_us: int
+    id: str
+    message: Any
+    correlation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance: its state, None where there is none, and the timers that it has set."""
+
+    state: Any = None
+    timers: tuple[Timer, ...] = ()
+
+
+NO_INSTANCE = Instance()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What an instance is told. `time_us` is when it came about; `causation` and `correlation` are handed on.
+
+    `version` is that of the manager that stored it, None for what this one made.
+    """
+
+    kind: str
+    id: str
+    key: str
+    message: Any
+    time_us: int
+    causation: str | None
+    correlation: str | None
+    position: int = 0
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A command or an effect that a handler asked for; effects have a name."""
+
+    id: str
+    message: Any
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Decision:
+    """What came of one input: the instance after it, and what is to be done."""
+
+    instance: Instance
+    commands: list[Issued] = field(default_factory=list)
+    effects: list[Issued] = field(default_factory=list)
+    timers_set: list[Timer] = field(default_factory=list)
+    timers_gone: list[Timer] = field(default_factory=list)
+
+
+def input_of_event(manager: str, key: str, recorded: RecordedEvent) -> Input:
+    """The input that an event is for the instance `key`."""
+    correlation = recorded.correlation_id or recorded.command_id
+    return Input(
+        "event",
+        f"{manager}:{recorded.position}",
+        key,
+        recorded.event,
+        recorded.time_us,
+        recorded.command_id,
+        correlation,
+        recorded.position,
+    )
+
+
+def input_of_timer(key: str, timer: Timer) -> Input:
+    """The input that a timer's firing is; its time is the one that it was due at."""
+    return Input("timer", timer.id, key, timer.message, timer.due_us, timer.id, timer.correlation)
+
+
+def input_of_rejection(
+    command_id: str, key: str, rejection: Rejection[Any], time_us: int, correlation: str | None
+) -> Input:
+    """The input that the rejection of a command is."""
+    return Input("rejection", command_id + REJECTION, key, rejection, time_us, command_id, correlation)

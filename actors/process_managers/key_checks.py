@@ -1,0 +1,71 @@
+"""Refuses an event whose field can't tell an instance before it is written: afterwards it could only be set aside.
+
+Put around the check of the events that a process manager tells apart by a field, when the domain is compiled; it runs where
+that runs. Other events have none. Keys that a function gives are known only once the manager runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from actors.domain.check import describe
+from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.specs import EventSpec
+from actors.errors import InvalidMessage
+from actors.process_managers.instance_keys import utf8
+from storage.limits import MAX_NAME_BYTES
+
+__all__ = ["check_keys"]
+
+SHORT = MAX_NAME_BYTES // 4
+"""Characters that fit whatever they are: one takes four bytes at most."""
+SMALL = 1 << 64
+
+
+def check_keys(processes: Iterable[ProcessSpec], events: dict[type, EventSpec]) -> None:
+    """Have the events checked that these managers tell apart by a field."""
+    fields: dict[type, dict[str, str]] = {}
+    for process in processes:
+        for event, rule in process.events.items():
+            if rule.field is not None:
+                fields.setdefault(event, {}).setdefault(rule.field, process.name)
+    for event, named in fields.items():
+        if event in events:
+            spec = events[event]
+            spec.check = _checked(spec.name, spec.check, named)
+
+
+def _checked(event: str, check: Callable[[Any], None], fields: dict[str, str]) -> Callable[[Any], None]:
+    pairs = tuple(fields.items())
+
+    def check_with_keys(message: Any) -> None:
+        check(message)
+        for field, manager in pairs:
+            value = getattr(message, field)
+            kind = type(value)
+            if (
+                (kind is str and 0 < len(value) <= SHORT)
+                or (kind is int and -SMALL < value < SMALL)
+                or value is None
+                or kind is UUID
+            ):
+                continue
+            _require_key(event, field, manager, value)
+
+    return check_with_keys
+
+
+def _require_key(event: str, field: str, manager: str, value: Any) -> None:
+    try:
+        size = len(utf8(value if isinstance(value, str) else str(value)))
+    except ValueError:  # An int of more digits than Python writes.
+        size = MAX_NAME_BYTES + 1
+    if not 0 < size <= MAX_NAME_BYTES:
+        raise InvalidMessage.of(
+            event,
+            field,
+            f"1 to {MAX_NAME_BYTES} bytes of text in UTF-8 (it tells the instance of process manager {manager!r})",
+            f"{describe(value)} of {size}" if isinstance(value, str) else describe(value),
+        )

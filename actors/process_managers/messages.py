@@ -1,0 +1,114 @@
+"""What the actor of a process manager is told, and what it answers. The small values that threads pass to each other."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from actors.errors import ConsistencyTimeout
+from actors.kernel.mailbox import Request
+from actors.process_managers.step_plan import Plan
+from actors.writer.atomic_step import Outcomes
+
+__all__ = ["InputLeft", "RetryInstance", "SkipInput", "SkipInstance", "Skips", "StepDone", "Wake"]
+
+
+class Wake(Request):
+    """There may be something to do."""
+
+    __slots__ = ()
+
+
+class InputLeft(Request):
+    """The outbox left a rejection for the manager."""
+
+    __slots__ = ()
+
+
+class StepDone(Request):
+    """The writer's answer to a step, in the writer's thread."""
+
+    __slots__ = ("future", "plan")
+
+    def __init__(self, plan: Plan, future: Future[Outcomes]) -> None:
+        self.plan = plan
+        self.future = future
+
+
+class SkipInput(Request):
+    """An operator: pass over the input that the manager is stopped at. `future` has its id once that is on disk."""
+
+    __slots__ = ("future", "reason")
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.future: Future[str] = Future()
+
+    def done(self, id: str) -> None:
+        """It is on disk."""
+        if not self.future.done():
+            self.future.set_result(id)
+
+    def fail(self, error: Exception) -> None:
+        """It is not done, and will not be."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class SkipInstance(SkipInput):
+    """An operator: pass over the input that an instance is set aside at."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+class RetryInstance(Request):
+    """Try an instance that is set aside again. `future` tells whether it got past what it failed on."""
+
+    __slots__ = ("future", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.future: Future[bool] = Future()
+
+    def done(self, went_on: bool) -> None:
+        """It was tried."""
+        if not self.future.done():
+            self.future.set_result(went_on)
+
+    def fail(self, error: Exception) -> None:
+        """It was not tried."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Skips:
+    """The skips that one incarnation has in hand, by input; several callers may ask for the same."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, list[SkipInput]] = {}
+
+    def add(self, id: str, request: SkipInput) -> None:
+        """One to be answered once the input is passed over."""
+        self._requests.setdefault(id, []).append(request)
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """The inputs to pass over, and the last reason given."""
+        return [(id, requests[-1].reason) for id, requests in self._requests.items()]
+
+    def done(self, id: str) -> None:
+        """That is on disk."""
+        for request in self._requests.pop(id, ()):
+            request.done(id)
+
+    def end(self, name: str) -> None:
+        """The actor of this manager ends: nobody will answer what waits."""
+        error = ConsistencyTimeout(
+            f"process manager {name!r} ended before the skip was known to be written; look at processes() whether it is still stopped there"
+        )
+        for requests in self._requests.values():
+            for request in requests:
+                request.fail(error)
+        self._requests.clear()

@@ -1,0 +1,57 @@
+"""What an operator is shown of an outbox. Any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import Keys, Notes, Tried
+
+__all__ = ["PendingEffect", "pending_effects"]
+
+UNTRIED = Tried(0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """An effect that is not delivered yet. `attempts` failed; `error` is the traceback of the last one, None for none.
+
+    `parked` is the same once it was given up, and None before. `behind` is the key of a parked effect of the same instance
+    that it waits for, None where it waits for none.
+    """
+
+    key: str
+    name: str
+    instance: str
+    payload: Any
+    parked: str | None
+    attempts: int = 0
+    error: str | None = None
+    behind: str | None = None
+
+
+def pending_effects(
+    notes: Notes, keys: Keys, values: Values, tried: Mapping[bytes, Tried]
+) -> list[PendingEffect]:
+    """The effects that wait, with what `tried` has of them by key, those behind a parked one, then those that are parked."""
+    given_up = [(key[len(keys.parked) :], values.entry(value)) for key, value in notes.notes(keys.parked)]
+    first: dict[str, tuple[bytes, str]] = {}
+    for place, one in given_up:
+        first.setdefault(one.key, (place, one.id))
+    found = []
+    for key, value in notes.notes(keys.due) + notes.notes(keys.behind):
+        one, last = values.entry(value), tried.get(key, UNTRIED)
+        before = first.get(one.key)
+        behind = None if before is None or key[-len(before[0]) :] < before[0] else before[1]
+        found.append(
+            PendingEffect(
+                one.id, one.name, one.key, one.payload, None, last.attempts, last.text or None, behind
+            )
+        )
+    for _, one in given_up:
+        found.append(
+            PendingEffect(one.id, one.name, one.key, one.payload, one.reason, one.attempts, one.reason)
+        )
+    return found

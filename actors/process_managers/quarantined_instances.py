@@ -1,0 +1,61 @@
+"""What an operator is shown of the instances that are set aside. Any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from actors.process_managers.inputs import EPOCH
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import Keys, Notes
+
+__all__ = ["QuarantinedInstance", "quarantined_instances"]
+
+COUNTED = 1_000
+"""Inputs that are counted at most, of those that wait for one instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedInstance:
+    """An instance that is set aside at the input `id`, which `stopped_at` describes, with `error` and its traceback.
+
+    `waiting` inputs are held for it, that one among them; from 1,000 on they are not counted. `error` is empty while they are being handled. A key that is too
+    long to be one is shortened, with a digest.
+    """
+
+    key: str
+    id: str
+    stopped_at: str
+    error: str
+    traceback: str
+    since: datetime
+    waiting: int
+
+    @property
+    def text(self) -> str:
+        """Which one, where and why, in one line."""
+        why = self.error.splitlines()[0] if self.error else "what waited is being handled"
+        return f"{self.key!r} at {self.stopped_at}: {why}" if self.stopped_at else f"{self.key!r}: {why}"
+
+
+def quarantined_instances(
+    notes: Notes, keys: Keys, values: Values, limit: int, after: str
+) -> list[QuarantinedInstance]:
+    """Those after a key, in the order of the keys."""
+    found = []
+    start = keys.quarantine(after) if after else b""
+    for note, value in notes.notes(keys.quarantines, start, limit):
+        key = note[len(keys.quarantines) :].decode("utf-8", "surrogatepass")
+        aside = values.aside(value)
+        found.append(
+            QuarantinedInstance(
+                key,
+                aside.id,
+                aside.what,
+                aside.error,
+                aside.text,
+                EPOCH + timedelta(microseconds=aside.since_us),
+                len(notes.notes(keys.held_for(key), limit=COUNTED)),
+            )
+        )
+    return found

@@ -1,0 +1,137 @@
+"""Whether the process managers have come to rest, and what keeps them from it. Callers' threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from actors.domain.process_manager_spec import ProcessSpec
+from actors.errors import ConsistencyTimeout, ProcessStopped
+from actors.health import ProcessHealth
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.running_calls import Calls
+from actors.process_managers.delivery_threads import Couriers
+from actors.process_managers.quarantined_instances import quarantined_instances
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import Keys
+from actors.process_managers.status import Clock, Desk, Status
+from actors.replication.progress import Progress
+from storage import EventLog
+
+__all__ = ["Resting", "Running"]
+
+
+@dataclass(slots=True)
+class Running:
+    """One manager: its actors' mailboxes outlive them."""
+
+    spec: ProcessSpec
+    keys: Keys
+    desk: Desk
+    mailbox: Mailbox
+    outbox: Mailbox
+    couriers: Couriers
+    delivers: bool
+    """Whether effects are declared, or wait since they were: these are parked with that reason."""
+
+
+class Resting:
+    """Of all managers of one open system."""
+
+    def __init__(
+        self,
+        running: Mapping[str, Running],
+        log: EventLog,
+        progress: Progress,
+        clock: Clock,
+        values: Values,
+        health: Callable[[], Iterable[ProcessHealth]],
+        calls: Calls,
+    ) -> None:
+        """`calls` are those that run."""
+        self._calls = calls
+        self._running = running
+        self._log = log
+        self._progress = progress
+        self._clock = clock
+        self._values = values
+        self._health = health
+
+    def wait(self, timeout: float) -> int:
+        """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
+        end = time.monotonic() + timeout
+
+        def quiet() -> bool:
+            return self._stopped() is not None or all(
+                self._delivered(running)
+                and _quiet(running.desk.status, self._progress.head, self._clock.now_us())
+                for running in self._running.values()
+            )
+
+        for running in self._running.values():
+            while not quiet() and time.monotonic() < end:
+                # A commit moves the head and no desk: look again now and then.
+                running.desk.wait_until(quiet, min(end - time.monotonic(), 0.05))
+        stopped = self._stopped() or (self._set_aside() if quiet() else None)
+        if stopped is not None:
+            raise ProcessStopped(stopped)
+        if not quiet():
+            raise ConsistencyTimeout(
+                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at processes()"
+            )
+        return self._progress.head
+
+    def _delivered(self, running: Running) -> bool:
+        # In this order: what the outbox has looked at is in it, what is not in it any more is in hand, and what came of it
+        # is in the inputs.
+        keys = running.keys
+        return not (
+            running.desk.looked < running.desk.released
+            or self._log.notes(keys.due, limit=1)
+            or running.desk.delivering
+            or self._log.notes(keys.inputs, limit=1)
+        )
+
+    def _left(self) -> str:
+        """What keeps those who wait waiting."""
+        now = time.monotonic()
+        texts = [
+            f"{kind} {name} has been running for {now - since:.1f} s: {at}"
+            for kind, name, at, since in self._calls.now()
+            if kind in ("handler", "effect")
+        ]
+        for one in self._health():
+            if one.lag:
+                texts.append(f"{one.name!r} is {one.lag} behind")
+            if one.effects:
+                texts.append(f"{one.name!r} has effects to deliver, or to try again: {one.effects}")
+            if one.trouble:
+                texts.append(f"{one.name!r} waits: {one.trouble}")
+        return ", ".join(texts) or "there was always something new"
+
+    def _stopped(self) -> str | None:
+        for running in self._running.values():
+            failure = running.desk.status.failure
+            if failure is not None:
+                name = running.spec.name
+                advice = (
+                    f"; mend it, or pass over it with skip_process({name!r})" if failure.skippable else ""
+                )
+                return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
+        return None
+
+    def _set_aside(self) -> str | None:
+        for name, running in self._running.items():
+            count = running.desk.status.quarantined
+            for one in quarantined_instances(self._log, running.keys, self._values, 1, "") if count else ():
+                others = f" and {count - 1} more" if count > 1 else ""
+                return (
+                    f"process manager {name!r} has set aside instance {one.text}{others}; mend it, or pass over that "
+                    f"with skip_instance({name!r}, {one.key!r})"
+                )
+        return None
+
+
+def _quiet(status: Status, head: int, now_us: int) -> bool:
+    return status.quiet_at >= head and (status.next_due is None or status.next_due > now_us)

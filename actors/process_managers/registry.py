@@ -1,0 +1,294 @@
+"""The process managers of one open system: their desks, mailboxes and actors, and what `System` asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from functools import partial
+from threading import Condition
+from typing import Any, TypeVar
+
+from actors.domain.specs import CompiledDomain
+from actors.errors import (
+    ConsistencyTimeout,
+    UnknownName,
+)
+from actors.health import ProcessHealth
+from actors.kernel.delivery_marks import DeliveryMarks
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.running_calls import Calls
+from actors.process_managers.delivery_threads import Couriers
+from actors.process_managers.input_history import INDEXED, index_pasts
+from actors.process_managers.key_fingerprint import renewed, told_of
+from actors.process_managers.manager_actor import ManagerActor
+from actors.process_managers.messages import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
+from actors.process_managers.outbox_actor import OutboxActor
+from actors.process_managers.outbox_messages import Deliver
+from actors.process_managers.parked_effects import release
+from actors.process_managers.pending_effects import PendingEffect, pending_effects
+from actors.process_managers.planner import handled
+from actors.process_managers.quarantined_instances import QuarantinedInstance, quarantined_instances
+from actors.process_managers.quiescence import Resting, Running
+from actors.process_managers.record_values import Values
+from actors.process_managers.records import About, Keys, Place
+from actors.process_managers.status import Clock, Desk, Status
+from actors.replication.progress import Progress
+from actors.writer.command_client import WriteGateway
+from storage import EventLog
+from storage.files.damage import damaged_records
+
+__all__ = ["Processes"]
+
+Exited = Callable[[str, BaseException | None], None]
+Start = Callable[[Any], Any]
+T = TypeVar("T")
+
+SHOWN = 3
+"""How many of the instances that are set aside health names, and of the rejections that no handler took."""
+
+
+class Processes:
+    """Made before the actors start; any thread may ask."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        log: EventLog,
+        writes: WriteGateway,
+        progress: Progress,
+        calls: Calls,
+        busy_limit: float,
+        marks: DeliveryMarks,
+    ) -> None:
+        """Enters managers that are new to the store, and those whose version was raised. Opener's thread.
+
+        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs. In `marks` it is
+        noted which effects are being delivered.
+        """
+        self._marks = marks
+        self._calls = calls
+        self._busy_limit = busy_limit
+        self._domain = domain
+        self._log = log
+        self._writes = writes
+        self._progress = progress
+        self._values = Values(domain.codec)
+        self.clock = Clock()
+        moved = Condition()
+        self.running: dict[str, Running] = {}
+        self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health, calls)
+        for name, spec in domain.processes.items():
+            keys = Keys(name)
+            left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.behind))
+            delivers = bool(spec.effects) or left
+            outbox = Mailbox()
+            running = Running(
+                spec,
+                keys,
+                Desk(moved, calls.slot("handler", f"process manager {name!r}", handled)),
+                Mailbox(),
+                outbox,
+                Couriers(name, calls, partial(outbox.put, Deliver()), system=progress),
+                delivers,
+            )
+            self._enter(running)
+            self.running[name] = running
+
+    def _enter(self, running: Running) -> None:
+        spec, keys, codec = running.spec, running.keys, self._domain.codec
+        stored, at = self._log.note(keys.about), self._log.note(keys.place)
+        if stored is None or at is None:
+            start = self._log.head if spec.start == "now" else 0
+            about, place = About(spec.version, start, told=told_of(spec)), Place(start, 0)
+        else:
+            with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
+                about, place = About.unpack(codec, stored), Place.unpack(at)
+            told = told_of(spec)
+            if about.version < spec.version:
+                about = about.raised(spec.version, place.position, told)
+            elif about.version == spec.version or about.told is None:
+                about = replace(about, told=renewed(about.told, told))
+            index_pasts(self._log, keys, self._values)
+        notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
+        if notes != [(keys.about, stored), (keys.place, at)]:
+            new = [(keys.indexed, INDEXED)] if stored is None else []
+            self._log.append([], notes=[*notes, *new])
+        running.desk.status = Status(
+            place.position,
+            place.instances,
+            place.timers,
+            rebuilding=about.until,
+            quarantined=place.quarantined,
+        )
+
+    # -- actors -------------------------------------------------------------------------------
+    def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:
+        """The name, mailbox and start of each actor."""
+        for name, running in self.running.items():
+            yield f"process-{name}", running.mailbox, self._manager(running, exited)
+            if running.delivers:
+                yield f"outbox-{name}", running.outbox, self._outbox(running, exited)
+
+    @property
+    def names(self) -> list[str]:
+        """The actors' names."""
+        return [name for name, _, _ in self.actors(lambda _name, _error: None)]
+
+    def _manager(self, running: Running, exited: Exited) -> Start:
+        return lambda child: ManagerActor.start(
+            child.name,
+            child.mailbox,
+            exited,
+            spec=running.spec,
+            domain=self._domain,
+            log=self._log,
+            writes=self._writes,
+            desk=running.desk,
+            clock=self.clock,
+            deliver=lambda: running.outbox.put(Deliver()) if running.delivers else None,
+        )
+
+    def _outbox(self, running: Running, exited: Exited) -> Start:
+        return lambda child: OutboxActor.start(
+            child.name,
+            child.mailbox,
+            exited,
+            spec=running.spec,
+            domain=self._domain,
+            log=self._log,
+            writes=self._writes,
+            desk=running.desk,
+            couriers=running.couriers,
+            marks=self._marks,
+            hangs=self._busy_limit,
+            left=lambda: running.mailbox.put(InputLeft()),
+        )
+
+    def wake(self, *_news: Any) -> None:
+        """After a commit, in the writer's thread: have the managers that have nothing to do look."""
+        for running in self.running.values():
+            # One that has messages to handle looks anyway.
+            if running.mailbox.empty():
+                running.mailbox.put(Wake())
+
+    def close(self) -> None:
+        """After the actors: no effect is delivered any more. Those that hang are left alone."""
+        for running in self.running.values():
+            running.couriers.close(0.0)
+
+    def advance(self, by_us: int) -> None:
+        """Put the clock of the timers forward; for tests."""
+        self.clock.advance(by_us)
+        self.wake()
+
+    # -- asking -------------------------------------------------------------------------------
+    def _of(self, name: Any) -> Running:
+        running = self.running.get(name) if isinstance(name, str) else None
+        if running is None:
+            raise UnknownName("process manager", name, self.running)
+        return running
+
+    def health(self) -> tuple[ProcessHealth, ...]:
+        """How each one is."""
+        return tuple(self._health(running) for running in self.running.values())
+
+    def _health(self, running: Running) -> ProcessHealth:
+        status = running.desk.status
+        failure = status.failure
+        quarantined = self._set_aside(running)
+        unheard = self._values.unheard(self._log.note(running.keys.unheard))
+        return ProcessHealth(
+            running.spec.name,
+            running.spec.version,
+            status.position,
+            max(self._progress.head - status.position, 0),
+            status.instances,
+            status.timers,
+            len(self._log.notes(running.keys.due)),
+            len(self._log.notes(running.keys.parked)),
+            unheard.total,
+            status.rebuilding,
+            None if failure is None else failure.what,
+            None if failure is None else failure.text,
+            status.trouble,
+            quarantined,
+            tuple(one.text for one in self.quarantined(running.spec.name, SHOWN)) if quarantined else (),
+            round(self._progress.lag_seconds(status.position), 6),
+            unheard.last[-SHOWN:],
+            len(self._log.notes(running.keys.behind)),
+        )
+
+    def _set_aside(self, running: Running) -> int:
+        """How many instances are; those of a step that is not committed yet are in no list, and don't count."""
+        stored = self._log.note(running.keys.place)
+        return 0 if stored is None else Place.unpack(stored).quarantined
+
+    def state(self, name: str, key: str) -> Any:
+        """An instance's state, None where there is none."""
+        running = self._of(name)
+        return self._values.instance(self._log.note(running.keys.state(key))).state
+
+    def states(self, name: str, limit: int, after: str) -> list[tuple[str, Any]]:
+        """The instances after a key, in the order of the keys."""
+        keys = self._of(name).keys
+        found = self._log.notes(keys.states, keys.states + after.encode("utf-8", "surrogatepass"), limit)
+        return [
+            (key[len(keys.states) :].decode("utf-8", "surrogatepass"), self._values.instance(value).state)
+            for key, value in found
+        ]
+
+    def wait(self, timeout: float) -> int:
+        """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
+        return self._resting.wait(timeout)
+
+    # -- what an operator does ----------------------------------------------------------------
+    def skip(self, name: str, reason: str, timeout: float) -> str:
+        """Pass over the input that a manager is stopped at; returns its id."""
+        running = self._of(name)
+        request = SkipInput(reason)
+        running.mailbox.put(request)
+        return self._answered(name, request.future, "the skip was not written", timeout)
+
+    def quarantined(self, name: str, limit: int, after: str = "") -> list[QuarantinedInstance]:
+        """The instances that are set aside after a key, in the order of the keys."""
+        return quarantined_instances(self._log, self._of(name).keys, self._values, limit, after)
+
+    def retry_instance(self, name: str, key: str, timeout: float) -> bool:
+        """Try an instance that is set aside again; tells whether it got past what it failed on."""
+        request = RetryInstance(key)
+        self._of(name).mailbox.put(request)
+        return self._answered(name, request.future, "the instance was not tried again", timeout)
+
+    def skip_instance(self, name: str, key: str, reason: str, timeout: float) -> str:
+        """Pass over the input that an instance is set aside at; returns its id."""
+        request = SkipInstance(key, reason)
+        self._of(name).mailbox.put(request)
+        return self._answered(name, request.future, "the skip was not written", timeout)
+
+    @staticmethod
+    def _answered(name: str, future: Future[T], what: str, timeout: float) -> T:
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise ConsistencyTimeout(
+                f"{what} within {timeout:g} s; look at processes() whether {name!r} goes on"
+            ) from None
+
+    def effects(self, name: str) -> list[PendingEffect]:
+        """The effects that are not delivered: those that wait, behind a parked one at the end, and those that are parked."""
+        running = self._of(name)
+        return pending_effects(self._log, running.keys, self._values, running.desk.tried)
+
+    def release(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
+        """Deliver a parked effect again, or drop it."""
+        release(
+            self._of(name),
+            key,
+            timeout,
+            drop=drop,
+            log=self._log,
+            values=self._values,
+            writes=self._writes,
+        )

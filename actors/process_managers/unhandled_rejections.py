@@ -1,0 +1,47 @@
+"""Rejections that no handler takes: counted with the step in which they are passed over, and told. The manager's thread.
+
+There is none where no `on_rejected` is for the command, where it is for another phase of the instance, and once the
+instance has ended; whether a handler of the manager or that of an effect asked for the command makes no difference.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from actors.process_managers.inputs import Input
+from actors.process_managers.records import Unheard
+from actors.process_managers.unreadable_values import Unreadable
+from storage.value_text import shown
+
+__all__ = ["counted", "log_unheard"]
+
+logger = logging.getLogger("onewriter.process")
+
+LAST = 10
+"""How many are kept in words."""
+COMMAND, TEXT = 200, 200
+"""Characters that are kept of a command, and of why it was refused."""
+
+
+def counted(before: Unheard, unheard: Sequence[Input]) -> Unheard:
+    """The count with these rejections, and the last few of all."""
+    last = (*before.last, *map(_in_words, unheard[-LAST:]))
+    return Unheard(before.total + len(unheard), last[-LAST:])
+
+
+def log_unheard(name: str, unheard: Sequence[Input]) -> None:
+    """Log the rejections of a step that is on disk; `name` is the manager's."""
+    for rejection in unheard:
+        logger.warning(
+            "process manager %r: a rejection is passed over, since no on_rejected handler takes it then: %s",
+            name,
+            _in_words(rejection),
+        )
+
+
+def _in_words(rejection: Input) -> str:
+    said = rejection.message
+    command = said.command.name if isinstance(said.command, Unreadable) else shown(said.command, COMMAND)
+    text = f"{said.code}: {said.text}".encode(errors="backslashreplace").decode()[:TEXT]
+    return f"{command} {rejection.causation} of instance {rejection.key!r}: {text}"

@@ -1,0 +1,260 @@
+"""The callers' side of the read path: picks a replica that is fresh enough, or waits until one is.
+
+Runs in callers' threads and event loops; the query itself runs in a query actor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.domain.specs import CompiledDomain, QuerySpec, check_message
+from actors.errors import (
+    ActorsError,
+    ConsistencyTimeout,
+    DomainError,
+    ModelStopped,
+    Overloaded,
+    QueryTimeout,
+    SystemClosed,
+)
+from actors.kernel.actor import refuse_in_actor
+from actors.kernel.loop_reply import LoopReply
+from actors.queries.balancer import Balancer, Desk
+from actors.queries.cache import Answer, ResultCache
+from actors.queries.consistency import target_position
+from actors.queries.query_job import QueryJob
+from actors.queries.query_request import Encoded, sealed
+from actors.queries.session_token import Tokens
+from actors.replication.progress import Progress
+from actors.system.arguments import unknown
+from storage import ReplicaStore
+
+__all__ = ["TIMEOUT", "ReadGateway"]
+
+TIMEOUT = 10.0
+"""Seconds that a caller waits unless it, or the query's class, says otherwise."""
+
+
+class _Dispatch:
+    """A job that looks for a replica: now, and again each time that one may be fresh enough."""
+
+    __slots__ = ("_gateway", "_job", "dispatched")
+
+    def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
+        self._gateway = gateway
+        self._job = job
+        job.dispatch = self
+        self.dispatched: Desk | None = None
+
+    def look(self) -> None:
+        """Hand the job to a query actor, or be called again. Any thread; never waits."""
+        self.dispatched = None
+        try:
+            names = self._gateway.able_or_call(self._job, self.look)
+        except ActorsError as error:
+            self._job.answer(error)
+            return
+        if names:
+            self.dispatched = desk = self._gateway.balancer.pick(names)
+            if len(desk.mailbox) >= self._gateway.max_waiting:
+                self._job.answer(
+                    Overloaded(
+                        f"{len(desk.mailbox)} queries wait at {desk.name}, the least loaded query actor; "
+                        "the query was not run; try again later, or open the system with more replicas"
+                    )
+                )
+                return
+            desk.mailbox.put(self._job)
+
+
+class ReadGateway:
+    """What `System` does for queries."""
+
+    job_class = QueryJob
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        progress: Progress,
+        balancer: Balancer,
+        stores: Mapping[str, ReplicaStore],
+        max_waiting: int,
+        tokens: Tokens,
+        cache: ResultCache | None = None,
+    ) -> None:
+        self._domain = domain
+        self._progress = progress
+        self._opening = progress.head
+        self._stores = stores
+        self.max_waiting = max_waiting
+        self.balancer = balancer
+        self.tokens = tokens
+        self._cache = cache
+        self.why_not: Callable[[Sequence[str], int], str] = lambda _models, _target: ""
+        """Says of models that have not applied a position where they are, and what holds them."""
+
+    # -- queries -----------------------------------------------------------------------------
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """The results, all on one snapshot, and what it showed."""
+        refuse_in_actor("query", self._progress)
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
+        try:
+            return Answer(job.future.result(timeout), job.seen, job.newest)
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except KeyboardInterrupt:
+            self._progress.forget(dispatch.look)
+            raise
+        finally:
+            job.dispatch = None
+
+    async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """As `query`, without holding up the event loop, nor a thread."""
+        refuse_in_actor("aquery", self._progress)
+        job, timeout = self._job(queries, options)
+        if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
+            return answer
+        reply = LoopReply(timeout, job.deadline)
+        job.future = reply  # type: ignore[assignment]  # What answers a job does the same with either.
+        dispatch = _Dispatch(self, job)
+        try:
+            dispatch.look()
+            return Answer(await reply.waiter, job.seen, job.newest)
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except asyncio.CancelledError:
+            self._progress.forget(dispatch.look)
+            raise
+        finally:
+            reply.over()
+            job.dispatch = None
+
+    def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
+        """The queries with the position that they ask for, and the seconds that they may take."""
+        asked = [self._asked(query) for query in queries]
+        timeout = options.pop("timeout", None)
+        if timeout is None:
+            timeout = asked[0][1].timeout or TIMEOUT
+            if len(asked) > 1:
+                timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
+        target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
+        job = self.job_class(asked, time.monotonic() + timeout, target)
+        if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
+            job.keys = [self._key(asked, number) for number in range(len(asked))]
+        return job, timeout
+
+    def _key(self, asked: list[tuple[Any, QuerySpec]], number: int) -> bytes | None:
+        """What the cache finds a query by, if it is to be asked; from then on it is run as these bytes say."""
+        query, spec = asked[number]
+        if self._cache is None or not spec.cache:
+            return None
+        if isinstance(query, Encoded):
+            return query.data
+        key = self._cache.key(query)
+        if key is not None:
+            asked[number] = Encoded(key), spec
+        return key
+
+    def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
+        """What the cache has for a replica that may answer now; None leaves it to a query actor."""
+        known = [key for key in keys if key is not None]
+        if self._cache is None or len(known) != len(keys):
+            return None
+        models = tuple(job.models)
+        # One that was begun anew this moment is no longer as far as it was said to be.
+        able = (
+            (self._stores[name].state, self._progress.floor(name, models))
+            for name in self.able(models, job.target)
+        )
+        states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
+        return self._cache.answer(known, models, job.target, states)
+
+    def redirect(self, job: QueryJob) -> None:
+        """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        if job.future.done():  # the caller gave up
+            return
+        self.balancer.move_on()
+        # The same dispatch, for the caller asks it where the job is, and has it forgotten when its time is over.
+        (job.dispatch or _Dispatch(self, job)).look()
+
+    def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
+        """The query, checked, as it is kept until it runs."""
+        spec = self._domain.queries.get(type(query))
+        if spec is None:
+            raise unknown(query, "query", self._domain)
+        check_message(spec, query)
+        if spec.lasts is not None:
+            query = self._sealed(query, spec)
+        return query, spec
+
+    def _sealed(self, query: Any, spec: QuerySpec) -> Any:
+        return sealed(query, spec, self._domain.codec)
+
+    def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
+        self._progress.forget(dispatch.look)
+        job.future.cancel()
+        if dispatch.dispatched is not None:
+            return QueryTimeout(
+                f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
+                "ask for less, or give a longer timeout="
+            )
+        return self.not_fresh(tuple(job.models), job.target, timeout)
+
+    # -- which replicas may answer -----------------------------------------------------------
+    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
+        """As `fresh_or_call`; any replica's query actors may read the writer's own tables."""
+        if job.inline and not self._progress.closed:
+            return list(self._stores)
+        return self.fresh_or_call(tuple(job.models), job.target, callback)
+
+    def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
+        """Replicas fresh enough; none means that `callback` will be called. Any thread.
+
+        Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
+        """
+        progress = self._progress
+        names = self.able(models, target)
+        if names:
+            return names
+        if progress.closed:
+            raise SystemClosed("the system is closed; the query was not run")
+        if not progress.holders(models):
+            raise DomainError(
+                f"no replica has all of {', '.join(models)}; read fewer of them together, or give them a replica in "
+                "common with replicas="
+            )
+        stopped = progress.stopped_model(models)
+        if stopped is not None:
+            raise ModelStopped(
+                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
+                "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
+                "the projection and open the system again, or skip the event"
+            )
+        return progress.fresh_or_call(models, target, callback)
+
+    def able(self, models: tuple[str, ...], target: int) -> list[str]:
+        """Replicas fresh enough now."""
+        # A replica that is being rebuilt is left out until it has what was there at the opening.
+        names = self._progress.fresh(models, max(target, self._opening))
+        if names or target > 0 or self._progress.closed:
+            return names
+        return self._progress.most_advanced(models)
+
+    def not_fresh(self, models: tuple[str, ...], target: int, timeout: float) -> ConsistencyTimeout:
+        """What a caller is told whose time is over before a replica had what it asked for."""
+        target = max(target, self._opening)
+        head = self._progress.head
+        yet = f", and the log ends at {head}" if target > head else ""
+        held = self.why_not(models, target)
+        return ConsistencyTimeout(
+            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s: position {target} was asked "
+            f"for{yet}{'; ' if held else ''}{held}; no stale answer was given; "
+            "give a longer timeout=, a weaker consistency, or look at health()"
+        )

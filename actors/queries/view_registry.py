@@ -1,0 +1,152 @@
+"""Views: snapshots that callers read in their own threads, and the limit of their age.
+
+Runs in callers' threads; the supervisor's closes the views that have become too old.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from actors.domain.read_model import ReadModel
+from actors.domain.specs import CompiledDomain
+from actors.errors import SystemClosed, ViewExpired
+from actors.queries.consistency import target_position
+from actors.queries.query_client import TIMEOUT, ReadGateway
+from actors.queries.query_job import all_inline
+from actors.queries.view import View
+from actors.replication.progress import Progress
+from actors.system.arguments import checked_model
+from storage import ReplicaStore, StorageError, StoreClosed
+from storage.errors import FilesGone
+from storage.files.damage import is_damage
+from storage.log.inline_tables import InlineSnapshot
+
+__all__ = ["Views"]
+
+MOMENT = 0.001
+
+
+class Views:
+    """What `System` does for views: opens them, and knows those that are open."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        reads: ReadGateway,
+        progress: Progress,
+        stores: Mapping[str, ReplicaStore],
+        inline: Callable[..., InlineSnapshot],
+        condemn: Callable[[str, ReplicaStore, str], bool],
+        moved: Callable[[], bool],
+    ) -> None:
+        """`inline` takes a snapshot of the inline models' tables; `condemn` has a damaged replica begun anew, False where
+        it stays in use; `moved` is whether the store is elsewhere than where it was opened."""
+        self._domain = domain
+        self._reads = reads
+        self._progress = progress
+        self._stores = stores
+        self._inline = inline
+        self._condemn = condemn
+        self._moved = moved
+        self._views_lock = threading.Lock()
+        self._views: dict[int, View] = {}
+
+    def open(self, models: Sequence[ReadModel], options: dict[str, Any]) -> View:
+        """A snapshot of a fresh enough replica, read in the caller's thread."""
+        given = [checked_model(model, self._domain, "view") for model in models]
+        opened = {model.name: model for model in given or self._domain.models.values()}
+        names = tuple(opened)
+        timeout = options.pop("timeout", TIMEOUT)
+        target = target_position(self._progress, tokens=self._reads.tokens, **options)
+        end = time.monotonic() + timeout
+        if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
+            return view
+        replicas = self._reads.able(
+            names, target
+        )  # nearly always: then nothing has to be made that could wait
+        while True:
+            if replicas:
+                view = self._open_view(self._reads.balancer.next_replica(replicas), opened, target)
+                if view is not None:
+                    return view
+                if self._progress.closed:
+                    raise SystemClosed("the system is closed; no view was opened")
+            again = threading.Event()
+            try:
+                # A replica that is not what was said of it gets a moment, until that is said, too.
+                late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
+                replicas = self._reads.fresh_or_call(names, target, again.set)
+                if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
+                    raise self._reads.not_fresh(names, target, timeout)
+            except BaseException:
+                self._progress.forget(again.set)
+                raise
+
+    def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """The view, unless the replica was or is to be begun anew in between, or one of the models stopped."""
+        store = self._stores[replica]
+        try:
+            snapshot = store.snapshot(models, closed=ViewExpired)
+            lowest, highest = snapshot.checkpoints(models)
+        except ViewExpired:
+            return None
+        except (StoreClosed, FilesGone):
+            if self._moved():
+                raise
+            # Whoever applies there finds it out, and begins it anew; or has done so just now.
+            return None
+        except StorageError as error:
+            if self._is_damage(replica, store, error):
+                return None
+            raise
+        if lowest != highest or lowest < target or lowest < self._progress.floor(replica, models):
+            snapshot.close()
+            return None
+        return self._kept(
+            View(
+                snapshot, models, replica, self._view_closed, failed=partial(self._is_damage, replica, store)
+            )
+        )
+
+    def _is_damage(self, replica: str, store: ReplicaStore, error: BaseException) -> bool:
+        """Whether the error is the replica's fault, which is then left out and begun anew."""
+        return is_damage(error, store) and self._condemn(replica, store, f"it is damaged: {error}")
+
+    def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
+        """One of the writer's own tables, if the position is there and the log can be read now."""
+        try:
+            view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
+        except StorageError:
+            return None
+        if view.position() < target:
+            view.close()
+            return None
+        return self._kept(view)
+
+    def _kept(self, view: View) -> View:
+        with self._views_lock:
+            self._views[id(view)] = view
+        return view
+
+    def _view_closed(self, view: View) -> None:
+        with self._views_lock:
+            self._views.pop(id(view), None)
+
+    def forked(self) -> None:
+        """In a forked child: views that were open before it raise `ViewExpired` from now on."""
+        self._views_lock = threading.Lock()
+        for view in list(self._views.values()):
+            view.abandon()
+
+    def expire(self, max_age: float) -> int:
+        """Close the views older than `max_age` seconds; returns how many. The supervisor's thread."""
+        limit = time.monotonic() - max_age
+        with self._views_lock:
+            old = [view for view in self._views.values() if view.opened < limit]
+        for view in old:
+            view.close()
+        return len(old)

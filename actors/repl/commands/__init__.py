@@ -1,0 +1,1 @@
+"""The meta commands of the session, one module for each subject."""

@@ -1,0 +1,104 @@
+"""The commands about the system itself: `:replicas`, `:health`, `:kill` and the like. The session's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.cli.errors import Quit, UsageError, short
+from actors.repl.ast import Call
+from actors.repl.registry import arguments, meta
+from actors.repl.tables import actors_table, lag_table, replicas_table
+from actors.repl.vocabulary import did_you_mean
+
+if TYPE_CHECKING:
+    from actors.repl.shell import Shell
+
+__all__ = ["health", "kill", "lag", "leave", "replicas", "token"]
+
+
+RUNNING_FOR = 0.5
+"""Seconds for which a call has to have been running to be shown: others come and go."""
+
+
+@meta(":replicas")
+def replicas(shell: Shell, call: Call) -> None:
+    """The replicas: their lag and what they served."""
+    arguments(shell, call, ())
+    health = shell.system.health()
+    shell.output.table(
+        replicas_table(health), f"{len(health.replicas)} replicas of a log of {health.position} events"
+    )
+
+
+@meta(":lag")
+def lag(shell: Shell, call: Call) -> None:
+    """How far each model on each replica is."""
+    arguments(shell, call, ())
+    health = shell.system.health()
+    shell.output.table(lag_table(health), f"committed up to position {health.position}")
+
+
+@meta(":health")
+def health(shell: Shell, call: Call) -> None:
+    """Everything that runs and since when, and every problem."""
+    arguments(shell, call, ())
+    now = shell.system.health()
+    writer = now.writer
+    shell.output.say(f"{now.status}: {now.path} at position {now.position}")
+    for problem in now.problems:
+        shell.output.say(f"problem: {problem}")
+    shell.output.say(
+        f"writer: {writer.commands} commands in {writer.batches} batches, {writer.refused} refused, "
+        f"{writer.waiting} waiting"
+    )
+    for one in now.running:
+        if one.seconds > RUNNING_FOR:
+            shell.output.say(f"running: {one.kind} {one.name} for {one.seconds:.1f} s, {one.at}")
+    if now.cache is not None:
+        shell.output.say(
+            f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, {now.cache.entries} results kept in "
+            f"{now.cache.bytes} bytes"
+        )
+    shell.output.table(actors_table(now))
+
+
+@meta(":kill NAME")
+def kill(shell: Shell, call: Call) -> None:
+    """Have an actor die; the supervisor brings it back, and nothing is lost."""
+    (name,) = arguments(shell, call, (("NAME", str, ...),))
+    system = shell.system
+    known = [one.name for one in system.health().actors]
+    if name not in known:
+        raise UsageError(
+            f"there is no actor {short(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
+        )
+    before = system.position
+    if not system.kill(name):
+        raise UsageError(f"{name} was told to die but is not back yet; look at :health")
+    restarts = next(one.restarts for one in system.health().actors if one.name == name)
+    # What is said below is looked at first.
+    reached = system.wait_applied()
+    if reached < before:
+        raise UsageError(f"the log went back from position {before} to {reached}")
+    shell.output.say(
+        f"{name} died and the supervisor brought it back (restarts: {restarts}). Nothing is lost: the log is at "
+        f"position {reached}, and every replica has applied it."
+    )
+
+
+@meta(":token [TOKEN]")
+def token(shell: Shell, call: Call) -> None:
+    """What this session wrote and saw, as a token; or see at least what the session of a token saw."""
+    (given,) = arguments(shell, call, (("TOKEN", str, None),))
+    if given is not None:
+        shell.position = max(shell.position, shell.system.session(given).position)
+        shell.output.say(f"this session sees position {shell.position} and what comes after it")
+        return
+    shell.output.say(shell.system.session(shell.position).token)
+
+
+@meta(":quit")
+def leave(shell: Shell, call: Call) -> None:
+    """End the session; Ctrl-D does too."""
+    arguments(shell, call, ())
+    raise Quit

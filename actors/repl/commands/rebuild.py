@@ -1,0 +1,121 @@
+"""`:rebuild`, `:rebuilds`, `:skip` and `:skipped`: read models filled anew, and events that they pass over.
+
+The session's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from actors.cli.errors import UsageError, short
+from actors.domain.read_model import ReadModel
+from actors.errors import ConsistencyTimeout
+from actors.repl.ast import Call
+from actors.repl.options import REBUILD_OPTIONS, read_options
+from actors.repl.registry import arguments, meta
+from actors.repl.tables import Table, rebuilds_table
+from actors.repl.value_text import number
+from actors.repl.vocabulary import did_you_mean
+from actors.replication.rebuild_rate import Rebuild
+
+if TYPE_CHECKING:
+    from actors.repl.shell import Shell
+
+__all__ = ["rebuild", "rebuilds", "skip", "skipped"]
+
+EVERY = 1.0
+"""Seconds between two lines that tell how far a rebuild is."""
+
+
+@meta(":rebuild MODEL [--background]", REBUILD_OPTIONS)
+def rebuild(shell: Shell, call: Call) -> None:
+    """Fill a model anew from the log, beside what serves, and switch to it; Ctrl-C leaves it to go on alone."""
+    options = read_options(call, REBUILD_OPTIONS, shell.converter)
+    (name,) = arguments(shell, call, (("MODEL", str, ...),))
+    model = _model(shell, name)
+    began = time.monotonic()
+    shell.system.rebuild(model)
+    if options.get("background"):
+        shell.output.say(f"{name} is being rebuilt; :rebuilds shows how far it is")
+        return
+    try:
+        while not _rebuilt(shell, model):
+            for one in shell.system.rebuilds():
+                if one.model == name and one.state == "building":
+                    shell.output.say(_progress(one))
+    except KeyboardInterrupt:
+        shell.output.say(f"\nthe rebuild of {name} goes on; :rebuilds shows how far it is")
+        return
+    shell.output.say(
+        f"{name} is rebuilt, and every replica that has it serves the new tables: "
+        f"{number(shell.system.position)} events of the log in {time.monotonic() - began:.1f} s"
+    )
+
+
+def _rebuilt(shell: Shell, model: ReadModel) -> bool:
+    try:
+        shell.system.wait_rebuilt(model, EVERY)
+    except ConsistencyTimeout:
+        return False
+    return True
+
+
+def _progress(one: Rebuild) -> str:
+    rate = "" if one.events_per_second is None else f", {one.events_per_second:,.0f} events a second"
+    left = "" if one.seconds_left is None else f", {one.seconds_left:,.0f} s left"
+    return f"{one.replica}: {one.position:,} of {one.head:,} events{rate}{left}"
+
+
+@meta(":rebuilds")
+def rebuilds(shell: Shell, call: Call) -> None:
+    """The rebuilds that are under way, by replica, and how far they are."""
+    arguments(shell, call, ())
+    running = shell.system.rebuilds()
+    if not running:
+        shell.output.say("nothing is being rebuilt")
+        return
+    shell.output.table(
+        rebuilds_table(running), f"{len(running)} rebuild{'s' * (len(running) != 1)} under way"
+    )
+    for one in running:
+        if one.failure is not None:
+            shell.output.say(f"{one.model} on {one.replica} stopped:\n{one.failure}")
+
+
+@meta(":skip MODEL POSITION [REASON]")
+def skip(shell: Shell, call: Call) -> None:
+    """Have a model pass over the event that it is stopped at, on every replica and for good."""
+    hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
+    name, position, reason = arguments(shell, call, hints)
+    shell.system.skip(_model(shell, name), position, reason)
+    shell.output.say(f"{name} passes over the event at position {position}; :lag shows whether it goes on")
+
+
+@meta(":skipped")
+def skipped(shell: Shell, call: Call) -> None:
+    """The events that models were told to pass over, why and when."""
+    arguments(shell, call, ())
+    found = shell.system.skipped()
+    if not found:
+        shell.output.say("no model passes over an event")
+        return
+    rows = tuple(
+        (one.model, number(one.position), one.time.isoformat(sep=" ", timespec="seconds")[:19], one.reason)
+        for one in found
+    )
+    shell.output.table(
+        Table(("model", "position", "time (UTC)", "reason"), rows, frozenset({1})),
+        f"{len(found)} event{'s' * (len(found) != 1)} passed over",
+    )
+
+
+def _model(shell: Shell, name: str) -> ReadModel:
+    """The newest version of a read model of the domain."""
+    models = {one.name: one for one in sorted(shell.system.domain.models, key=lambda one: one.version)}
+    if name not in models:
+        raise UsageError(
+            f"there is no read model {short(name)}{did_you_mean(name, models)}; "
+            f"there are {', '.join(models) or 'none'}"
+        )
+    return models[name]

@@ -1,0 +1,108 @@
+"""`:watch` and `:unwatch`. A watch in the foreground runs in the session's thread, one in the background in its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.cli.errors import UsageError, describe
+from actors.repl.ast import Call, Word
+from actors.repl.background import BackgroundWatch, answers
+from actors.repl.options import WATCH_OPTIONS, read_options
+from actors.repl.registry import arguments, meta
+from storage.errors import OnewriterError
+
+if TYPE_CHECKING:
+    from actors.repl.shell import Shell
+
+__all__ = ["end_watches", "unwatch", "watch"]
+
+PATIENCE = 10.0
+"""Seconds that a watch in the background gets for its first answer, and at its end for the last."""
+
+
+@meta(":watch QUERY [--count=N] [--seconds=S] [--background]", WATCH_OPTIONS)
+def watch(shell: Shell, call: Call) -> None:
+    """Ask a query at every applied position and show it whenever its answer changed; Ctrl-C ends it."""
+    options = read_options(call, WATCH_OPTIONS, shell.converter)
+    for name in ("count", "seconds"):
+        if options.get(name, 1) <= 0:
+            raise UsageError(f"--{name} must be more than 0")
+    name, query = _query(shell, call)
+    limits: dict[str, Any] = {name: options.get(name) for name in ("count", "seconds")}
+    if options.get("background"):
+        _in_background(shell, name, query, limits)
+        return
+    try:
+        for result, position in answers(shell.system, shell.applied, query, after=shell.position, **limits):
+            shell.position = max(shell.position, position)
+            shell.show_result(result, position)
+    except KeyboardInterrupt:
+        shell.output.say(f"\n{name} is no longer watched")
+
+
+def _query(shell: Shell, call: Call) -> tuple[str, Any]:
+    """The query after `:watch`, written either way."""
+    if not call.positional:
+        raise UsageError("QUERY is missing: :watch QUERY [--count=N] [--seconds=S] [--background]")
+    first, *rest = call.positional
+    if isinstance(first, Call) and not rest and not call.named:
+        name, positional, named = first.name, first.positional, first.named
+    elif isinstance(first, Word):
+        name, positional, named = first.text, tuple(rest), call.named
+    else:
+        raise UsageError("after :watch comes the name of a query")
+    if name in shell.vocabulary.commands:
+        raise UsageError(f"{name} is a command; only queries can be watched")
+    form = shell.vocabulary.queries.get(name)
+    if form is None:
+        raise shell.unknown(name)
+    return name, shell.converter.message(form, positional, named)
+
+
+def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) -> None:
+    after = shell.position
+
+    def run(watch: BackgroundWatch) -> None:
+        try:
+            for result, position in answers(
+                shell.system,
+                shell.applied,
+                query,
+                after=after,
+                stopped=watch.stopped,
+                asked=watch.has_asked,
+                **limits,
+            ):
+                shell.show_result(result, position, f"{name}: ")
+        except Exception as error:
+            shell.output.error(f"the watch of {name} ended: {describe(error)}")
+
+    shell.watches[:] = [one for one in shell.watches if not one.ended]
+    begun = BackgroundWatch(name, shell.applied, run)
+    shell.watches.append(begun)
+    # The first answer comes before whatever the next line does.
+    begun.wait_asked(0, PATIENCE)
+
+
+@meta(":unwatch")
+def unwatch(shell: Shell, call: Call) -> None:
+    """End what watches and follows in the background."""
+    arguments(shell, call, ())
+    names = [one.text for one in shell.watches if not one.ended]
+    end_watches(shell)
+    shell.output.say(
+        f"no longer watched: {', '.join(names)}" if names else "nothing is watched in the background"
+    )
+
+
+def end_watches(shell: Shell) -> None:
+    """Stop what watches and follows in the background, once it has shown what is applied."""
+    if not shell.watches:
+        return
+    try:
+        position = shell.system.wait_applied(timeout=PATIENCE)
+    except OnewriterError:
+        position = 0
+    for one in shell.watches:
+        one.stop(position, PATIENCE)
+    shell.watches.clear()

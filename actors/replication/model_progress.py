@@ -1,0 +1,24 @@
+"""How far one model on one replica is, as `actors.replication.progress` keeps it under its lock."""
+
+from __future__ import annotations
+
+__all__ = ["NEVER", "ModelProgress"]
+
+NEVER = 1 << 64
+"""A position that no model reaches."""
+
+
+class ModelProgress:
+    """One model on one replica. `stopped` tells why its projection stopped, or is None.
+
+    With `readable` what it has applied may be read meanwhile. Below `floor` nobody reads it: it is being filled
+    again, and its readers have seen more than it has.
+    """
+
+    __slots__ = ("applied", "floor", "readable", "stopped")
+
+    def __init__(self, applied: int) -> None:
+        self.applied = applied
+        self.floor = 0
+        self.stopped: str | None = None
+        self.readable = True

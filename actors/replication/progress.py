@@ -1,0 +1,316 @@
+"""How far the writer and every model on every replica are; shared by all threads.
+
+The writer and the replicas publish here after each commit, which releases callers that wait
+for a position. Nothing polls: a waiter is called by the thread that made it true.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+
+from actors.replication.commit_times import CommitTimes
+from actors.replication.model_progress import NEVER, ModelProgress
+
+__all__ = ["ModelProgress", "Progress"]
+
+
+class Progress:
+    """A monitor of positions; every method may be called from any thread and holds its lock briefly."""
+
+    def __init__(
+        self,
+        head: int,
+        models: Sequence[str],
+        replicas: Sequence[str],
+        placed: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`head` is the log's last position at opening; models count as at 0 until their replica speaks.
+
+        `placed` names the replicas of each model, where it is not on all of them.
+        """
+        self.head = head
+        self.closed = False
+        self.forked = False
+        placed = placed or {}
+        self.replicas = {
+            name: {model: ModelProgress(0) for model in models if name in placed.get(model, replicas)}
+            for name in replicas
+        }
+        self.occupied: frozenset[str] = frozenset()
+        self._commits = CommitTimes(head)
+        self._lock = threading.Lock()
+        self._moved = threading.Condition(self._lock)
+        self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
+        self._watching = 0
+        self._number = itertools.count()
+        self._at_commit: dict[Callable[[], None], None] = {}
+        self.nudge: Callable[[], None] = lambda: None
+        """Called when somebody begins to wait for replicas: what is held back for them is to go out now."""
+
+    # -- publishing --------------------------------------------------------------------------
+    def committed(self, last: int) -> None:
+        """The writer: everything up to `last` is on disk."""
+        with self._moved:
+            self.head = last
+            self._commits.note(last)
+            self._moved.notify_all()
+            waiting, self._at_commit = self._at_commit, {}
+        for callback in waiting:
+            callback()
+
+    def applied(self, replica: str, checkpoints: Iterable[tuple[str, int]]) -> None:
+        """A replica: these models run, and have applied everything up to their positions."""
+        with self._lock:
+            on_replica = self.replicas[replica]
+            highest = 0
+            for model, position in checkpoints:
+                on_replica[model].applied = position
+                on_replica[model].stopped = None
+                on_replica[model].readable = True
+                highest = max(highest, position)
+            self._moved.notify_all()
+            ready = self._ready(highest) if self._waiters else ()
+        for callback in ready:
+            callback()
+
+    def stopped(self, replica: str, model: str, position: int, why: str, *, readable: bool = False) -> None:
+        """A replica: this model stopped before the event after `position`; `readable` where it only wants room."""
+        with self._lock:
+            entry = self.replicas[replica][model]
+            entry.applied = position
+            entry.stopped = why
+            entry.readable = readable
+            self._moved.notify_all()
+        # They find the model stopped, or another replica to ask.
+        self.look_again(model)
+
+    def look_again(self, model: str) -> None:
+        """Have those look again who wait for this model: it stopped, or another build of it serves."""
+        with self._lock:
+            waiting = [waiter[3] for waiter in self._waiters if model in waiter[2]]
+            self._waiters = [waiter for waiter in self._waiters if model not in waiter[2]]
+            heapq.heapify(self._waiters)
+        for callback in waiting:
+            callback()
+
+    def leave_out(self, replica: str) -> None:
+        """Its tables are no good: nobody reads them until it has begun anew and caught up."""
+        with self._lock:
+            for entry in self.replicas[replica].values():
+                entry.applied = 0
+                entry.floor = NEVER
+
+    def begun_anew(self, replica: str) -> None:
+        """Its tables are empty, and readable once they have what is committed now."""
+        with self._lock:
+            for entry in self.replicas[replica].values():
+                entry.applied, entry.floor = 0, self.head
+                entry.stopped, entry.readable = None, True
+
+    def floor(self, replica: str, models: Iterable[str]) -> int:
+        """The position below which these models are not to be read there."""
+        entries = self.replicas[replica]
+        floor = 0
+        for model in models:
+            if entries[model].floor > floor:
+                floor = entries[model].floor
+        return floor
+
+    def moved(self) -> None:
+        """Have those who wait for a condition of their own look again."""
+        with self._moved:
+            self._moved.notify_all()
+
+    def set_occupied(self, replicas: Iterable[str]) -> None:
+        """These replicas' query actors don't get on: ask others, as long as there are others."""
+        occupied = frozenset(replicas)
+        if len(occupied) == len(self.replicas):
+            occupied = frozenset()
+        if occupied == self.occupied:
+            return
+        with self._lock:
+            self.occupied = occupied
+            ready = self._ready(self.head)
+        for callback in ready:
+            callback()
+
+    def _ready(self, position: int) -> list[Callable[[], None]]:
+        ready, later = [], []
+        while self._waiters and self._waiters[0][0] <= position:
+            waiter = heapq.heappop(self._waiters)
+            if self._fresh(waiter[2], waiter[0]):
+                ready.append(waiter[3])
+            else:
+                later.append(waiter)
+        for waiter in later:
+            heapq.heappush(self._waiters, waiter)
+        return ready
+
+    # -- asking ------------------------------------------------------------------------------
+    def _fresh(self, models: Sequence[str], position: int) -> list[str]:
+        found: list[str] = []
+        behind: list[str] = []
+        occupied = self._not_to_ask(models)
+        for name, on_replica in self.replicas.items():
+            if name in occupied:
+                continue
+            stopped, at = False, -1
+            for model in models:
+                entry = on_replica.get(model)
+                if entry is None or entry.applied < position or entry.applied < entry.floor:
+                    break
+                # Together they have to show one moment: one that stands still keeps the others from being read.
+                if not entry.readable or at not in (-1, entry.applied):
+                    break
+                at = entry.applied
+                stopped = stopped or entry.stopped is not None
+            else:
+                (behind if stopped else found).append(name)
+        return found or behind
+
+    def _not_to_ask(self, models: Sequence[str]) -> Container[str]:
+        """The occupied replicas, unless no other has these models."""
+        occupied = self.occupied
+        return occupied if occupied and set(self.holders(models)) - occupied else ()
+
+    def holders(self, models: Iterable[str]) -> list[str]:
+        """The replicas that have all of these models, however far they are."""
+        wanted = set(models)
+        return [name for name, on_replica in self.replicas.items() if wanted <= on_replica.keys()]
+
+    def fresh(self, models: Sequence[str], position: int) -> list[str]:
+        """The replicas to ask on which each of these models runs and has applied `position`, all of them the same.
+
+        Without any, those on which one stopped for want of room after it had applied that.
+        """
+        return self._fresh(models, position)
+
+    def everywhere(self, position: int) -> bool:
+        """Whether every model on every replica runs and has applied `position`."""
+        return all(
+            entry.applied >= max(position, entry.floor) and entry.stopped is None
+            for on_replica in self.replicas.values()
+            for entry in on_replica.values()
+        )
+
+    def fresh_or_call(
+        self, models: tuple[str, ...], position: int, callback: Callable[[], None]
+    ) -> list[str]:
+        """As `fresh`; when there is none, `callback` is called once, as soon as there may be one or it is in vain."""
+        with self._lock:
+            found = self._fresh(models, position)
+            in_vain = not found and (self.closed or self.stopped_model(models) is not None)
+            if not found and not in_vain:
+                heapq.heappush(self._waiters, (position, next(self._number), models, callback))
+        if in_vain:
+            callback()
+        elif not found:
+            self.nudge()
+        return found
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Drop a waiter that gave up."""
+        with self._lock:
+            self._waiters = [waiter for waiter in self._waiters if waiter[3] != callback]
+            heapq.heapify(self._waiters)
+
+    def most_advanced(self, models: Sequence[str]) -> list[str]:
+        """The replicas that run these models and have applied the most, the same of each; perhaps none."""
+        best, found = -1, []
+        occupied = self._not_to_ask(models)
+        for name in self.holders(models):
+            entries = [self.replicas[name][model] for model in models]
+            applied = min((entry.applied for entry in entries), default=0)
+            if name in occupied or any(
+                entry.stopped is not None or entry.applied > applied or applied < entry.floor
+                for entry in entries
+            ):
+                continue
+            if applied > best:
+                best, found = applied, [name]
+            elif applied == best:
+                found.append(name)
+        return found
+
+    def stopped_model(self, models: Sequence[str]) -> tuple[str, str] | None:
+        """A (model, reason) among these that is stopped on every replica that has them all, or None."""
+        holders = self.holders(models)
+        for model in models:
+            reasons = [self.replicas[name][model].stopped for name in holders]
+            if reasons and all(reason is not None for reason in reasons):
+                return model, str(reasons[0])
+        return None
+
+    def position_before(self, seconds: float) -> int:
+        """The last position that was committed at least `seconds` ago.
+
+        Commits of before this process opened the store count as old.
+        """
+        with self._lock:
+            return self._commits.position_before(seconds)
+
+    def lag_seconds(self, position: int) -> float:
+        """Seconds since the commit of the oldest event after `position`; 0.0 when there is none."""
+        with self._lock:
+            return 0.0 if position >= self.head else self._commits.seconds_since(position)
+
+    def wait_committed(self, position: int, timeout: float | None) -> bool:
+        """Wait until `position` is on disk or the system closes; False when neither came in `timeout` seconds."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self.head >= position or self.closed, timeout)
+
+    def call_committed(self, position: int, callback: Callable[[], None]) -> bool:
+        """Have `callback` called once, at the next commit or close; False, and it is not, where there is no need to wait.
+
+        It is called in the thread that commits or closes: it has to be quick.
+        """
+        with self._lock:
+            if self.head >= position or self.closed:
+                return False
+            self._at_commit[callback] = None
+            return True
+
+    def forget_committed(self, callback: Callable[[], None]) -> None:
+        """Drop a callback that was not called yet."""
+        with self._lock:
+            self._at_commit.pop(callback, None)
+
+    def any_stopped(self) -> tuple[str, str, str] | None:
+        """A (replica, model, reason) that is stopped, or None."""
+        for name, on_replica in self.replicas.items():
+            for model, entry in on_replica.items():
+                if entry.stopped is not None:
+                    return name, model, entry.stopped
+        return None
+
+    def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
+        with self._lock:
+            self._watching += 1
+        try:
+            self.nudge()
+            with self._moved:
+                return self._moved.wait_for(reached, timeout)
+        finally:
+            with self._lock:
+                self._watching -= 1
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for replicas to get on."""
+        return bool(self._waiters or self._watching)
+
+    def close(self) -> None:
+        """Release everyone who waits; they find the system closed."""
+        with self._moved:
+            self.closed = True
+            self._moved.notify_all()
+            waiting = [waiter[3] for waiter in self._waiters]
+            self._waiters = []
+            waiting += self._at_commit
+            self._at_commit = {}
+        for callback in waiting:
+            callback()

@@ -1,0 +1,323 @@
+"""Applying events to the tables of one replica: which model takes which event, and what a failure stops.
+
+Whole commands only, so that no query sees half of one: a model that fails at an event stops before its command.
+No thread and no mailbox: the read replica's thread calls it, and tests do without one.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from actors.domain.read_model import ReadModel
+from actors.errors import described
+from actors.replication.command_batches import before_command, middle_command
+from actors.replication.event_handlers import Taker, on_own_copy
+from actors.replication.rebuild_rate import Rate
+from actors.replication.skipped_events import Skips
+from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
+from storage.files.damage import is_damage
+from storage.log.history import unknown
+from storage.log.records import Undecodable
+from storage.log.stored_events import bounds
+from storage.replica.builds import Build
+
+__all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
+
+
+class ProjectionFailure:
+    """The event at which a model stopped, and why; it has nothing of the command that this event is of.
+
+    `before` is the position before that command.
+    """
+
+    __slots__ = ("attempts", "before", "error", "full", "position", "text", "type")
+
+    def __init__(
+        self, position: int, type_: str, error: BaseException, attempts: int, before: int | None = None
+    ) -> None:
+        """The event is the first of its command unless `before` is given."""
+        self.position = position
+        self.before = position - 1 if before is None else before
+        self.type = type_
+        self.full = isinstance(error, StoreFull)
+        self.error = described(error)
+        self.text = "".join(traceback.format_exception(error))
+        self.attempts = attempts
+
+
+class ModelRun:
+    """One build of a model on one replica: its checkpoint, and its failure while it is stopped.
+
+    `rate` is kept, and `waiting` says that it is not the replica's turn, while the build is one beside another.
+    """
+
+    __slots__ = ("checkpoint", "failure", "key", "model", "rate", "waiting")
+
+    def __init__(self, model: ReadModel, key: str, checkpoint: int) -> None:
+        self.model = model
+        self.key = key
+        self.checkpoint = checkpoint
+        self.failure: ProjectionFailure | None = None
+        self.rate = Rate()
+        self.waiting = False
+
+
+class Frozen(NamedTuple):
+    """A build that serves although its code is gone: it stays where it is."""
+
+    name: str
+    version: int
+    checkpoint: int
+
+
+class _Stop(Exception):
+    """A projection failed on one event; the transaction has to be done again without it."""
+
+    def __init__(self, run: ModelRun, recorded: RecordedEvent, error: BaseException) -> None:
+        self.run = run
+        self.recorded = recorded
+        self.error = error
+
+
+class Projector:
+    """The models of one replica: the builds that serve, the frozen ones, and those that are filled beside one.
+
+    The replica's thread changes it; each list is replaced, never changed, so any thread may look.
+    """
+
+    def __init__(
+        self,
+        store: ReplicaStore,
+        models: Sequence[ReadModel],
+        skips: Skips | None = None,
+        digest: Callable[[int], bytes] = unknown,
+    ) -> None:
+        """`models` are all versions that are declared of the models that the replica has.
+
+        `digest` gives that of the event at a position of the log, which is stored with the checkpoints there.
+        """
+        self._digest = digest
+        self._store = store
+        self._models = models
+        self._skips = Skips() if skips is None else skips
+        self.runs: list[ModelRun] = []
+        self.frozen: list[Frozen] = []
+        self.building: list[ModelRun] = []
+        self.applied_events = 0
+        self.began = 0.0
+        """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
+        self.at: RecordedEvent | None = None
+        self.by: ModelRun | None = None
+        """The event that a projection has now, and whose; None while what they did is being committed."""
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the builds as the store has them, keeping what is known of those that were there."""
+        known = {run.key: run for run in (*self.runs, *self.building)}
+        checkpoints = self._store.build_checkpoints()
+
+        def run_of(build: Build) -> ModelRun:
+            run = known.get(build.key)
+            return run or ModelRun(self._code(build), build.key, checkpoints[build.key])
+
+        runs, frozen, building = [], [], []
+        for name in dict.fromkeys(model.name for model in self._models):
+            active, wanted = self._store.active(name), self._store.wanted(name)
+            if active.schema is None:
+                frozen.append(Frozen(name, active.version, checkpoints[active.key]))
+            else:
+                runs.append(run_of(active))
+            if wanted.key != active.key:
+                building.append(run_of(wanted))
+        self.runs, self.frozen, self.building = runs, frozen, building
+
+    def _code(self, build: Build) -> ReadModel:
+        return next(
+            model for model in self._models if (model.name, model.version) == (build.model, build.version)
+        )
+
+    @property
+    def position(self) -> int:
+        """The furthest that a running model has come; those behind it catch up by themselves."""
+        return max((run.checkpoint for run in self.running() or self.runs), default=0)
+
+    def running(self) -> list[ModelRun]:
+        """The models that serve and are not stopped."""
+        return [run for run in self.runs if run.failure is None]
+
+    def checkpoints(self) -> list[tuple[str, int]]:
+        """The models that are not stopped, the frozen ones too, and what each has applied."""
+        frozen = [(one.name, one.checkpoint) for one in self.frozen]
+        return [(run.model.name, run.checkpoint) for run in self.running()] + frozen
+
+    def serving(self, name: str) -> tuple[int, int, ProjectionFailure | None]:
+        """Version, checkpoint and failure of the build of a model that serves."""
+        for one in self.frozen:
+            if one.name == name:
+                return one.version, one.checkpoint, None
+        run = next(run for run in self.runs if run.model.name == name)
+        return run.model.version, run.checkpoint, run.failure
+
+    def start_build(self, name: str) -> None:
+        """Begin a new build of a model beside the one that serves; where there is one already, it goes on."""
+        if all(run.model.name != name for run in self.building):
+            self._store.start_build(name)
+            self._look()
+
+    def switch(self, run: ModelRun) -> None:
+        """Let a build serve from now on; the former one is done away with."""
+        self._store.activate(run.key)
+        run.failure = None
+        self._look()
+
+    def stop(
+        self, run: ModelRun, position: int, type_: str, error: BaseException, before: int | None = None
+    ) -> None:
+        """Stop a model because of the event at `position`, of the command after `before`."""
+        attempts = run.failure.attempts + 1 if run.failure else 1
+        run.failure = ProjectionFailure(position, type_, error, attempts, before)
+
+    def skips(self, run: ModelRun, position: int) -> bool:
+        """Whether an operator has the model pass this event over."""
+        return position in self._skips.of(run.model.name)
+
+    def apply(
+        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
+    ) -> list[ModelRun]:
+        """Apply the events of consecutive commands to each running model in one transaction; returns the models that stopped.
+
+        A model that raises, or meets what can't be decoded, keeps what it had applied before that command; the
+        others are not disturbed. Events that a model has applied already are passed over. Where the disk has no
+        room for a command, all that were to apply it stop before it. A damaged replica raises.
+        """
+        stopped: list[ModelRun] = []
+        limits: dict[ModelRun, int] = {}
+        runs = self.running() if runs is None else runs
+        one_by_one = False
+        while True:
+            try:
+                self._transaction(events, runs, limits, one_by_one)
+            except _Stop as stop:
+                limits[stop.run] = before = before_command(events, stop.recorded)
+                self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error, before)
+                stopped.append(stop.run)
+            except StorageError as error:
+                if is_damage(error, self._store):
+                    raise
+                # The tables refused what was buffered, or have no room for it: find the command by halves, and go
+                # event by event within the one, to find whose it was.
+                middle = middle_command(events)
+                if middle is not None:
+                    for half in (events[:middle], events[middle:]):
+                        stopped += self.apply(half, [run for run in runs if run not in stopped])
+                    return stopped
+                if not one_by_one:
+                    one_by_one = True
+                    continue
+                if not isinstance(error, StoreFull):
+                    raise
+                event = events[0]
+                for run in runs:
+                    if run not in stopped and run.checkpoint < events[-1].position:
+                        self.stop(run, event.position, event.type, error)
+                        stopped.append(run)
+                return stopped
+            else:
+                self.applied_events += len(events)
+                return stopped
+
+    def _transaction(
+        self,
+        events: Sequence[RecordedEvent],
+        runs: Sequence[ModelRun],
+        limits: dict[ModelRun, int],
+        one_by_one: bool,
+    ) -> None:
+        first, last = bounds(events)
+        # One may have fallen back, in an engine that lost what it had: it has to read the log again.
+        due = [(run, until) for run in runs if first - 1 <= run.checkpoint < (until := limits.get(run, last))]
+        if not due:
+            return
+        self.began = time.monotonic()
+        try:
+            with self._store.write() as transaction:
+                self._project(transaction, events, due, one_by_one)
+                self.at = self.by = None
+                digest = self._digest(last)
+                for run, until in due:
+                    transaction.set_checkpoint(
+                        run.key, until, digest if until == last else self._digest(until)
+                    )
+        except BaseException:
+            # Each engine commits on its own: some may have, before the one that could not; others fall back.
+            with suppress(StorageError):
+                at = self._store.build_checkpoints()
+                for run in runs:
+                    run.checkpoint = at[run.key]
+            raise
+        finally:
+            self.began, self.at, self.by = 0.0, None, None
+        for run, until in due:
+            run.checkpoint = until
+
+    def _project(
+        self,
+        transaction: WriteTransaction,
+        events: Sequence[RecordedEvent],
+        due: Sequence[tuple[ModelRun, int]],
+        one_by_one: bool,
+    ) -> None:
+        takers: dict[type, list[Taker]] = {}
+        # Event by event, not model by model: events from the log are decoded as they come, and gone when the next
+        # one is there.
+        for recorded in events:
+            event = recorded.event
+            kind = event.__class__
+            mine = takers.get(kind)
+            if mine is None:
+                mine = takers[kind] = self._takers(kind, transaction, due)
+            for taker in mine:
+                run, fn, wants_recorded, target, after, until, skipped = taker
+                if not after < recorded.position <= until or recorded.position in skipped:
+                    continue
+                if fn is None:
+                    raise _Stop(run, recorded, event.error)
+                # Two stores an event are all that it costs to say, later, at which one it hangs.
+                self.by, self.at = run, recorded
+                try:
+                    if wants_recorded:
+                        fn(event, target, recorded)
+                    else:
+                        fn(event, target)
+                    if one_by_one:
+                        transaction.flush()
+                except BaseException as error:
+                    if is_damage(error, self._store):
+                        raise
+                    raise _Stop(run, recorded, error) from error
+
+    def _takers(
+        self, kind: type, transaction: WriteTransaction, due: Sequence[tuple[ModelRun, int]]
+    ) -> list[Taker]:
+        """Which models take events of this class, and how; all stop at one that can't be decoded."""
+        found: list[Taker] = []
+        codec = self._store.codec
+        for run, until in due:
+            handler = run.model.handlers.get(kind)
+            skipped = self._skips.of(run.model.name)
+            if handler is not None:
+                target = transaction.target(run.key)
+                found.append(
+                    Taker(run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
+                )
+            elif kind is Undecodable:
+                found.append(Taker(run, None, False, None, run.checkpoint, until, skipped))
+        # A model alone would see events as they are in the log: what one does to a list there is no other's affair.
+        return [
+            taker._replace(fn=on_own_copy(codec, kind, taker.fn, taker.wants_recorded))
+            for taker in found[:-1]
+        ] + found[-1:]

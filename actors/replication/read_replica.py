@@ -1,0 +1,279 @@
+"""A read replica: the actor that applies committed events to its own environment.
+
+One thread applies to one replica's tables, live events and what is filled from the log between them. Queries read
+snapshots of them from other threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.kernel.actor import Worker, tell
+from actors.kernel.mailbox import Mailbox, Request, Tick
+from actors.kernel.reply import Reply
+from actors.kernel.running_calls import Slot
+from actors.replication.backfill import Filling
+from actors.replication.command_batches import read_commands
+from actors.replication.progress import Progress
+from actors.replication.projector import ModelRun, Projector
+from actors.replication.rebuild_lock import Turns
+from actors.replication.rebuild_throttle import adapted
+from actors.replication.replica_slot import ReplicaHome
+from actors.writer.submission import Applied, Apply, CatchUp, Join
+from storage import EventLog, RecordedEvent, StorageError
+from storage.files.damage import is_damage
+from storage.log.stored_events import CommittedEvents, bounds
+
+__all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
+
+logger = logging.getLogger("onewriter.replica")
+
+READ_BATCH, MOST_BATCH = 2_000, 20_000
+"""Events read from the log, or applied, in one transaction of a replica: at first, and at most where they lag and take
+less than `BATCH_SECONDS`; the last command's to the end. What more rows would save in LMDB is lost again where they are
+no longer in the processor's cache."""
+
+BATCH_SECONDS = 0.25
+"""What a transaction should not exceed. So long is a replica's answer out of date that is far behind anyway, and the
+larger its batch, the less each event costs: a row that changed often is written once."""
+
+PRESSED_BATCH = 200
+"""The same while a build does not keep up: small batches, so that it often has its turn between them. And the fewest
+where events take long."""
+
+
+class RetryStopped(Request):
+    """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
+
+    __slots__ = ()
+
+
+class Resume(Request):
+    """To a replica: an operator has had an event skipped; models that stopped at it go on."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)
+
+
+class BeginAnew(Request):
+    """To a replica: your home is condemned."""
+
+    __slots__ = ()
+
+
+class StartBuild(Request):
+    """To a replica: begin a new build of this model beside the one that serves."""
+
+    __slots__ = ("future", "model")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)
+
+
+class ReadReplica(Worker):
+    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `BeginAnew`,
+    `StartBuild`.
+
+    After each one, and when none comes, a slice is filled of what is behind or being built.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        home: ReplicaHome,
+        log: EventLog,
+        progress: Progress,
+        sync: Mailbox,
+        turns: Turns,
+        share: float,
+        listeners: Sequence[Callable[[str, int, float], None]] = (),
+        slot: Slot | None = None,
+    ) -> None:
+        """`slot` shows the listener that runs."""
+        super().__init__(name, mailbox, exited)
+        self._home = home
+        self._log = log
+        self._progress = progress
+        self._sync = sync
+        self._turns = turns
+        self._share = share
+        self._listeners = listeners
+        self._slot = slot or Slot("listener")
+        self._limit = READ_BATCH
+        self._settle_in()
+
+    def _settle_in(self) -> None:
+        """Take over what is open at home."""
+        self._projector: Projector = self._home.projector
+        self._position = self._projector.position
+        self._filling = Filling(
+            self.name,
+            self._projector,
+            self._log,
+            self._turns,
+            self._share,
+            wake=lambda: self.mailbox.put(RetryStopped()),
+            moved=lambda runs: self._publish(),  # noqa: ARG005
+            stopped=self._say_stopped,
+            switched=lambda run: self._progress.look_again(run.model.name),
+        )
+
+    def on_start(self) -> None:
+        """Publish where the tables are, and ask sync for what they miss."""
+        if self._home.condemned is not None:
+            self._begin_anew()
+        else:
+            self._publish()
+            self._join()
+        self.mailbox.tick = self._filling.wait(self._position)
+
+    def on_receive(self, message: Any) -> None:
+        """Handle one message, then fill a slice of what is due. A damaged home is left for a new one."""
+        try:
+            self._handle(message)
+            self._fill()
+        except Exception as error:
+            if not is_damage(error, self._home.store):
+                raise
+            self._home.condemn(self._home.store, f"it is damaged: {error}")
+            if self._home.condemned is None:
+                raise
+            self._begin_anew()
+            self._fill()
+
+    def _handle(self, message: Any) -> None:
+        kind = message.__class__
+        if kind is Apply:
+            self._apply(self._gather(message))
+        elif kind is CatchUp:
+            self._catch_up(message.until)
+        elif kind is Join:
+            self._join()
+        elif kind is Resume:
+            self._filling.resume()
+            message.future.set_result(None)
+        elif kind is StartBuild:
+            self._start_build(message)
+        elif kind is BeginAnew:
+            if self._home.condemned is not None:
+                self._begin_anew()
+        elif kind is not Tick and kind is not RetryStopped:
+            super().on_receive(message)
+
+    def _fill(self) -> None:
+        wait = self._filling.wait(self._position)
+        if wait is not None and wait <= 0:
+            self._filling.slice(self._position)
+            wait = self._filling.wait(self._position)
+        self.mailbox.tick = wait
+
+    # -- live events -------------------------------------------------------------------------
+    def _most(self) -> int:
+        return PRESSED_BATCH if self._filling.pressed else self._limit
+
+    def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
+        most = self._most()
+        waiting = self.mailbox.drain(most, Apply)
+        parts, number = [first.events], len(first.events)
+        for index, one in enumerate(waiting):
+            if number >= most:
+                self.mailbox.hold(waiting[index:])
+                break
+            parts.append(one.events)
+            number += len(one.events)
+        return CommittedEvents.joined(parts)
+
+    def _live(self) -> list[ModelRun]:
+        """The models that have all that the replica has had, and get what comes."""
+        position = self._position
+        return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
+
+    def _apply(self, events: Sequence[RecordedEvent]) -> None:
+        first, last = bounds(events)
+        if first > self._position + 1:
+            # Something was lost on the way, with an earlier incarnation: the log has it.
+            self._join()
+            return
+        if last > self._position:
+            self._advance(events)
+        self._sync.put(Applied(self.name, self._position))
+
+    def _catch_up(self, until: int) -> None:
+        if not self._live():
+            # Nobody here needs what lies before; those that stopped or are behind read it by themselves.
+            self._position = max(until, self._position)
+            self._sync.put(Applied(self.name, self._position))
+            return
+        events = read_commands(self._log, self._position, self._most(), until)
+        if events:
+            self._advance(events)
+        self._sync.put(Applied(self.name, self._position))
+
+    def _advance(self, events: Sequence[RecordedEvent]) -> None:
+        live = self._live()
+        began = time.monotonic()
+        stopped = self._projector.apply(events, live) if live else ()
+        took = time.monotonic() - began
+        self._limit = adapted(self._limit, took, len(events), BATCH_SECONDS, PRESSED_BATCH, MOST_BATCH)
+        first, position = bounds(events)
+        self._position = position
+        for run in stopped:
+            self._filling.report(run)
+        self._publish()
+        if self._listeners:
+            lag = self._progress.lag_seconds(first - 1)
+            tell(self._slot, self._listeners, self.name, position, lag)
+
+    def _join(self) -> None:
+        self._sync.put(Applied(self.name, self._position, joining=True))
+
+    def _publish(self) -> None:
+        self._progress.applied(self.name, self._projector.checkpoints())
+
+    def _say_stopped(self, run: ModelRun) -> None:
+        failure = run.failure
+        assert failure is not None
+        if run in self._projector.building:
+            # What serves is not disturbed; but somebody may wait for the build.
+            self._progress.moved()
+            return
+        why = f"{failure.error}; it then goes on by itself" if failure.full else failure.error
+        self._progress.stopped(self.name, run.model.name, run.checkpoint, why, readable=failure.full)
+
+    # -- builds and homes --------------------------------------------------------------------
+    def _start_build(self, order: StartBuild) -> None:
+        try:
+            self._projector.start_build(order.model)
+        except StorageError as error:
+            if is_damage(error, self._home.store):
+                self.mailbox.put(order)
+                raise
+            order.fail(error)
+            return
+        order.future.set_result(None)
+
+    def _begin_anew(self) -> None:
+        self._progress.leave_out(self.name)
+        self._turns.give_up(self.name)
+        self._home.begin_anew()
+        self._settle_in()
+        self._progress.begun_anew(self.name)
+        self._publish()
+        self._join()

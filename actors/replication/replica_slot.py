@@ -1,0 +1,207 @@
+"""A replica's place on disk, and the store and projector that are open there: replaced when it is begun anew.
+
+Opened and closed in callers' threads, replaced in the replica's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.domain.read_model import ReadModel
+from actors.domain.specs import CompiledDomain
+from actors.replication.projector import Projector
+from actors.replication.row_damage import RowDamage
+from actors.replication.skipped_events import Skips
+from actors.settings import Settings
+from storage import EventLog, ReplicaStore, StorageError, StoreLocked
+from storage.files.damage import file_identity
+from storage.files.environment import DATA_FILE
+from storage.files.opening_resources import Room, Taken
+
+if TYPE_CHECKING:
+    from storage.log.log_follower import LogFollower
+
+__all__ = ["ReplicaHome", "moved_away", "open_homes"]
+
+logger = logging.getLogger("onewriter.replica")
+
+LOCKED_FOR = 2.0
+"""Seconds to wait for a replica's lock. The log is locked by this process, so that only a worker of a process that died
+just now can hold it, and it is about to end."""
+
+
+class ReplicaHome:
+    """What the replica's own thread replaces and others only look at; whoever reads asks for the store each time."""
+
+    def __init__(
+        self,
+        name: str,
+        open_store: Callable[[], ReplicaStore],
+        project: Callable[[ReplicaStore], Projector],
+        stores: MutableMapping[str, ReplicaStore],
+        moved: Callable[[], bool],
+    ) -> None:
+        """`stores` is told of the store that `open` opens, and of each that replaces it; `moved` tells of the log."""
+        self.name = name
+        self.condemned: str | None = None
+        self.reason: str | None = None
+        self._open_store = open_store
+        self._project = project
+        self._stores = stores
+        self._moved = moved
+        self._lock = threading.Lock()
+        self.rows = RowDamage()
+        self._held: Room[ReplicaStore] = Room(_close)
+
+    def open(self) -> None:
+        """Open the store. Raises what that does; `close` it in any case."""
+        self._held.thing = store = self._open_store()
+        self._use(store)
+
+    def close(self) -> None:
+        """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
+        try:
+            self._held.give_back()
+        except StorageError as error:
+            logger.error("%s", error)
+
+    def _use(self, store: ReplicaStore) -> None:
+        store.heals_rows = self.rows.heals
+        self.projector = self._project(store)
+        self.store = self._stores[self.name] = store
+        self._file = file_identity(store.path / DATA_FILE)
+
+    def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
+        """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
+
+        Nor where the whole store was moved away: no new one can be made here, and what is open goes on. `leave_out` is
+        called before the replica's thread can have begun anew: it must not undo what that says.
+        """
+        if self._moved():
+            return False
+        with self._lock:
+            if self.store is not store or self.condemned is not None:
+                return False
+            self.condemned = self.reason = " ".join(reason.split())
+            leave_out()
+        logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
+        return True
+
+    def given_up(self, store: ReplicaStore) -> bool:
+        """Whether nobody is given this store any more. Any thread."""
+        return self.store is not store or self.condemned is not None
+
+    def missing(self) -> str | None:
+        """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
+        now = file_identity(self.store.path / DATA_FILE)
+        if now == self._file or self._moved():
+            return None
+        return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
+
+    def begin_anew(self) -> None:
+        """Close the condemned store, and open one with nothing in it. The replica's thread.
+
+        Raises what opening does; the store stays condemned then, and the next incarnation tries again.
+        """
+        store = self.store
+        try:
+            store.condemn(self.condemned or "")
+            noted = True
+        except StorageError:
+            noted = False
+        with suppress(StorageError):
+            store.close()
+        if not noted:
+            # Without the note its files would be taken for good ones.
+            shutil.rmtree(store.path, ignore_errors=True)
+        self._held.thing = fresh = self._open_store()
+        with self._lock:
+            self._use(fresh)
+            self.rows.begun_anew()
+            self.condemned = None
+
+
+def open_homes(
+    folder: str,
+    placed: Mapping[str, Sequence[str]],
+    domain: CompiledDomain,
+    log: EventLog | LogFollower,
+    settings: Settings,
+    skips: Skips,
+    stores: MutableMapping[str, ReplicaStore],
+    taken: Taken,
+    names: Sequence[str] | None = None,
+    locked_for: float = LOCKED_FOR,
+) -> dict[str, ReplicaHome]:
+    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `taken` closes them.
+
+    One that is locked is waited for, `locked_for` seconds.
+    """
+    homes = {}
+    for name in settings.replica_names if names is None else names:
+        models = [
+            version
+            for model in domain.models.values()
+            if name in placed[model.name]
+            for version in (model, *domain.old_models.get(model.name, ()))
+        ]
+        home = ReplicaHome(
+            name,
+            partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
+            partial(Projector, models=models, skips=skips, digest=log.digest),
+            stores,
+            log.moved,
+        )
+        taken.note(home.close)
+        home.open()
+        homes[name] = home
+    return homes
+
+
+def _open_store(
+    path: str,
+    models: Sequence[ReadModel],
+    domain: CompiledDomain,
+    log: EventLog | LogFollower,
+    settings: Settings,
+    locked_for: float,
+) -> ReplicaStore:
+    end = time.monotonic() + locked_for
+    while True:
+        if log.moved():
+            raise StorageError(f"{path} can't be opened: {moved_away(log.path)}")
+        try:
+            return ReplicaStore.open(
+                path,
+                [model.schema for model in models],
+                domain.codec,
+                history_id=log.history_id,
+                log_head=log.head,
+                digest=log.digest,
+                map_size=settings.map_size,
+            )
+        except StoreLocked:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def moved_away(path: Path) -> str:
+    """What there is to say of a store whose directory was moved while it is open."""
+    return (
+        f"the store was moved away from {path} while it was in use; what is written goes on being written where it is "
+        "now, and nothing new is made at the old path: close the system, and open it at the new one"
+    )
+
+
+def _close(store: ReplicaStore) -> None:
+    store.close(timeout=1.0)

@@ -1,0 +1,65 @@
+"""Sync: the actor that tells every replica what was committed, in order. One thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.kernel.actor import Worker, tell
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.running_calls import Slot
+from actors.replication.broadcast import WINDOW, Broadcast
+from actors.replication.progress import Progress
+from actors.writer.submission import Applied, Apply, CatchUp, Committed, Join
+
+__all__ = ["Sync"]
+
+
+class Sync(Worker):
+    """Broadcasts `Committed` from the writer, and hears `Applied` from the replicas.
+
+    What waits in the mailbox together is sent on together. A new incarnation knows nothing:
+    it asks every replica where it is, and those behind read the log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Mailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        replicas: Mapping[str, Mailbox],
+        progress: Progress,
+        window: int = WINDOW,
+        listeners: Sequence[Callable[[int, int], None]] = (),
+        slot: Slot | None = None,
+    ) -> None:
+        """`slot` shows the listener that runs."""
+        super().__init__(name, mailbox, exited)
+        self._replicas = replicas
+        self._progress = progress
+        self._listeners = listeners
+        self._slot = slot or Slot("listener")
+        self.broadcast = Broadcast(list(replicas), progress.head, window)
+
+    def on_start(self) -> None:
+        """Ask every replica for its position."""
+        for mailbox in self._replicas.values():
+            mailbox.put(Join())
+
+    def on_receive(self, message: Any) -> None:
+        """Merge what waits, so that a busy writer costs a replica one message a round."""
+        if not isinstance(message, Applied | Committed):
+            super().on_receive(message)
+            return
+        one: Applied | Committed
+        for one in (message, *self.mailbox.drain(256, Applied, Committed)):
+            if isinstance(one, Applied):
+                self._send(self.broadcast.applied(one.replica, one.position, one.joining))
+            else:
+                self._send(self.broadcast.committed(one.first, one.last, one.events))
+                tell(self._slot, self._listeners, one.first, one.last)
+
+    def _send(self, orders: Any) -> None:
+        for name, order in orders:
+            self._replicas[name].put(CatchUp(order) if isinstance(order, int) else Apply(order))

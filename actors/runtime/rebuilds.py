@@ -1,0 +1,132 @@
+"""Having a model rebuilt while the system runs, waiting for it, and passing events over. Callers' threads."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
+from actors.replication.backfill import rebuilds_of
+from actors.replication.projector import ModelRun, ProjectionFailure
+from actors.replication.read_replica import Resume, StartBuild
+from actors.replication.rebuild_rate import Rebuild
+from actors.replication.skipped_events import skip_note
+
+if TYPE_CHECKING:
+    from actors.runtime.runtime import Runtime
+
+__all__ = ["left_to_build", "rebuilds", "skip_event", "start_rebuild", "wait_rebuilt"]
+
+ORDERED_WITHIN = 10.0
+"""Seconds that a replica may take to begin a build: it does so between two batches."""
+
+
+def rebuilds(runtime: Runtime) -> tuple[Rebuild, ...]:
+    """The builds that are filled beside others, on every replica."""
+    head, now = runtime.progress.head, time.monotonic()
+    return tuple(
+        one for name, home in runtime.homes.items() for one in rebuilds_of(name, home.projector, head, now)
+    )
+
+
+def start_rebuild(runtime: Runtime, model: str) -> None:
+    """Have every replica that has the model begin a new build of it, unless it is at one."""
+    orders = []
+    for name in runtime.progress.holders([model]):
+        order = StartBuild(model)
+        runtime.children[name].mailbox.put(order)
+        orders.append((name, order))
+    end = time.monotonic() + ORDERED_WITHIN
+    for name, order in orders:
+        try:
+            order.future.result(max(end - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise ConsistencyTimeout(
+                f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when its projections "
+                f"return: {runtime.monitor.held(name, model)}; look at health()"
+            ) from None
+
+
+def left_to_build(runtime: Runtime, model: str) -> str:
+    """How far the builds of a model are that are not done, in words."""
+    found = []
+    for one in rebuilds(runtime):
+        if one.model == model:
+            speed = "" if one.events_per_second is None else f" at {one.events_per_second:.0f} events/s"
+            held = runtime.monitor.held_at(one.replica, model)
+            found.append(
+                f"on {one.replica} it is {one.state} at position {one.position} of {one.head}{speed}"
+                + (f", where {held}" if held else "")
+            )
+    return "; ".join(found)
+
+
+def wait_rebuilt(runtime: Runtime, model: str, timeout: float | None) -> bool:
+    """Wait until every replica serves the build that is wanted; False after `timeout` seconds.
+
+    Raises `ModelStopped` for a build that stopped, `SystemClosed`.
+    """
+    progress = runtime.progress
+
+    def building() -> list[tuple[str, ModelRun]]:
+        return [
+            (name, run)
+            for name, home in runtime.homes.items()
+            for run in home.projector.building
+            if run.model.name == model
+        ]
+
+    def stopped() -> list[tuple[str, ProjectionFailure]]:
+        return [(name, run.failure) for name, run in building() if run.failure and not run.failure.full]
+
+    progress.wait_until(lambda: not building() or bool(stopped()) or progress.closed, timeout)
+    for name, failure in stopped():
+        raise ModelStopped(
+            f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position {failure.position}: "
+            f"{failure.error}; what served before still does, and the rebuild is tried again by itself: mend the "
+            "projection and open the system again, or skip the event"
+        )
+    left = building()
+    if left and progress.closed:
+        raise SystemClosed(
+            f"the system was closed before {model!r} was rebuilt; the rebuild goes on when it is opened again"
+        )
+    return not left
+
+
+def skip_event(runtime: Runtime, model: str, position: int, reason: str, timeout: float) -> None:
+    """Note that the model passes an event over, and have those that stopped at it go on."""
+    if position in runtime.skips.of(model):
+        return
+    head = runtime.progress.head
+    if not 1 <= position <= head:
+        raise ValueError(f"position {position} is not in the log, which ends at {head}")
+    stopped = {
+        (failure.position, name)
+        for name, home in runtime.homes.items()
+        for run in (*home.projector.runs, *home.projector.building)
+        if run.model.name == model and (failure := run.failure) is not None
+    }
+    if all(at != position for at, _ in stopped):
+        where = ", ".join(f"at {at} on {name}" for at, name in sorted(stopped)) or "nowhere"
+        raise NotStopped(
+            f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is stopped {where}"
+        )
+    note = skip_note(model, position, reason)
+    try:
+        runtime.writes.step([], lambda outcomes: [note], timeout=timeout).result(timeout)  # noqa: ARG005
+    except TimeoutError:
+        raise CommandTimeout(
+            "", f"no reply in time to the skip of position {position} by {model!r}; skip it again to find out"
+        ) from None
+    runtime.skips.add(model, position)
+    orders = []
+    for name in runtime.homes:
+        orders.append(Resume())
+        runtime.children[name].mailbox.put(orders[-1])
+    end = time.monotonic() + ORDERED_WITHIN
+    for order in orders:
+        # A replica that does not come to it now does so later, and the skip holds in any case.
+        with suppress(TimeoutError, SystemClosed):
+            order.future.result(max(end - time.monotonic(), 0.0))

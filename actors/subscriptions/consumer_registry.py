@@ -1,0 +1,353 @@
+"""The consumer groups of an open system, by name: opened when first asked for, closed with it. Callers' threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
+from actors.kernel.actor import refuse_in_actor
+from actors.kernel.delivery_marks import DeliveryMarks
+from actors.kernel.running_calls import Calls
+from actors.replication.progress import Progress
+from actors.subscriptions.callback_consumer import CallbackConsumer
+from actors.subscriptions.consumer import Consumer
+from actors.subscriptions.consumer_group import ConsumerGroup, Policy
+from actors.subscriptions.entries import Behind
+from actors.subscriptions.group_state import (
+    PREFIX,
+    GroupState,
+    behind_key,
+    decode_behind,
+    names_of,
+    prefix_of,
+    state_key,
+)
+from actors.subscriptions.options import Opening
+from actors.writer.command_client import WriteGateway
+from storage import EventLog
+from storage.log.notes import Note
+
+__all__ = ["ConsumerStatus", "Consumers", "Parked"]
+
+TIMEOUT = 30.0
+"""Seconds that making or deleting a consumer waits for the disk."""
+
+UNSTORED = 2.0
+"""Seconds for which answers may wait for the disk before health says so."""
+
+PUT_OFF = 5.0
+"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health says so."""
+
+FLUSH = 5.0
+"""Seconds that closing gives the callbacks that run, and then what they acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatus:
+    """How far the consumers of a name are, from `System.consumers`.
+
+    Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many positions the
+    log is ahead of it. `open` counts the consumers of it in this process, `in_hand` the events that they have or
+    are about to get; `parked` and `replaying` count streams. `unstored` counts the answers to deliveries that are not on
+    disk yet: a crash now would bring those events again.
+    """
+
+    name: str
+    wants: str
+    start: str | int
+    position: int
+    lag: int
+    in_hand: int
+    parked: int
+    replaying: int
+    open: int
+    unstored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A parked stream, from `System.parked`: the event that it is parked at, why, and after how many deliveries.
+
+    `following` counts the events of the stream that wait behind it.
+    """
+
+    stream: str
+    position: int
+    version: int
+    reason: str
+    attempts: int
+    following: int
+
+
+class Consumers:
+    """What `System` does for consumers."""
+
+    def __init__(
+        self, log: EventLog, progress: Progress, writes: WriteGateway, calls: Calls, marks: DeliveryMarks
+    ) -> None:
+        """`calls` shows the callbacks that run; in `marks` it is noted what is out."""
+        self._marks = marks
+        self._calls = calls
+        self._log = log
+        self._progress = progress
+        self._writes = writes
+        # Held while a group is opened, which may wait for a commit.
+        self._lock = threading.RLock()
+        self._groups: dict[str, ConsumerGroup] = {}
+        self._callbacks: list[CallbackConsumer] = []  # replaced, never changed, so any thread may look
+        self._closed = False
+
+    def _write(self, notes: Iterable[Note]) -> Future[Any]:
+        # No mailbox is too full for it: a name has one of these on its way at most.
+        return self._writes.put_step(lambda _outcomes: notes)
+
+    # -- opening -----------------------------------------------------------------------------
+    def open(self, opening: Opening, count: int) -> list[Consumer]:
+        """So many consumers of a name, which is made if it is new. Raises `ConsumerMismatch`, and what writing does."""
+        name, policy = opening.name, opening.policy
+        with self._lock:
+            self._require_open()
+            group = self._find(name, policy)
+            if group is None:
+                group = self._make(opening)
+            self._compare(group, opening)
+            if group.policy != policy:
+                if group.members():
+                    raise ConsumerMismatch(
+                        f"consumer {name!r} is open with {group.policy}, and can't be opened with {policy} beside that; "
+                        "give all consumers of a name the same"
+                    )
+                group.set_policy(policy)
+            return [Consumer(group, opening.until, opening.timeout) for _ in range(count)]
+
+    def callbacks(self, callback: Any, consumers: list[Consumer]) -> CallbackConsumer:
+        """The callback form; it is closed with the system."""
+        with self._lock:
+            self._require_open()
+            made = CallbackConsumer(callback, consumers, self._calls)
+            # One that failed is told of until the name has callbacks again.
+            kept = [one for one in self._callbacks if one.running or (one.failure and one.name != made.name)]
+            self._callbacks = [*kept, made]
+            return made
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SystemClosed("the system is closed; open it again with System.open")
+
+    def _find(self, name: str, policy: Policy) -> ConsumerGroup | None:
+        group = self._groups.get(name)
+        if group is None:
+            data = self._log.note(state_key(name))
+            if data is None:
+                return None
+            state = GroupState.decode(name, data)
+            group = ConsumerGroup(
+                name, self._log, self._progress, self._write, state, self._behind(name), policy, self._marks
+            )
+            self._groups[name] = group
+        return group
+
+    def _behind(self, name: str) -> dict[str, Behind]:
+        prefix = behind_key(name, "")
+        return {
+            key[len(prefix) :].decode(): decode_behind(name, data) for key, data in self._log.notes(prefix)
+        }
+
+    def _make(self, opening: Opening) -> ConsumerGroup:
+        refuse_in_actor("consumer", self._progress)
+        name, start = opening.name, "beginning" if opening.start is None else opening.start
+        through = start if isinstance(start, int) else {"beginning": 0, "now": self._progress.head}[start]
+        state = GroupState(opening.wanted, start, through, [])
+        # Known from now on, however soon the process ends: "now" is this moment.
+        self._finish(self._write([(state_key(name), state.encode())]), f"making consumer {name!r}")
+        group = ConsumerGroup(
+            name, self._log, self._progress, self._write, state, {}, opening.policy, self._marks
+        )
+        self._groups[name] = group
+        return group
+
+    @staticmethod
+    def _compare(group: ConsumerGroup, opening: Opening) -> None:
+        wanted, start = opening.wanted, opening.start
+        if group.wanted != wanted:
+            raise ConsumerMismatch(
+                f"consumer {group.name!r} wants {group.wanted}, and can't be opened for {wanted}; open it as it was, "
+                f"choose another name, or begin anew after delete_consumer({group.name!r})"
+            )
+        if start is not None and start != group.start:
+            raise ConsumerMismatch(
+                f"consumer {group.name!r} was begun with start={group.start!r}, not {start!r}; leave start= out to go "
+                f"on where it is, or begin anew after delete_consumer({group.name!r})"
+            )
+
+    # -- looking after them ------------------------------------------------------------------
+    def group(self, name: str) -> ConsumerGroup:
+        """The group of a name. Raises `UnknownName`."""
+        with self._lock:
+            self._require_open()
+            group = self._find(name, Policy())
+            if group is None:
+                raise UnknownName("consumer", name, self.names())
+            return group
+
+    def names(self) -> list[str]:
+        """Those of the store. Takes no lock."""
+        return names_of(key for key, _ in self._log.notes(PREFIX))
+
+    def status(self) -> list[ConsumerStatus]:
+        """Every name there is."""
+        with self._lock:
+            groups = dict(self._groups)
+        found = []
+        for name in self.names():
+            group = groups.get(name)
+            if group is not None:
+                state: GroupState | ConsumerGroup = group
+                (in_hand, parked, replaying), members = group.counts(), len(group.members())
+                unstored = group.unstored()
+            else:
+                data = self._log.note(state_key(name))
+                if data is None:
+                    continue
+                state = GroupState.decode(name, data)
+                behind = self._behind(name).values()
+                replaying = sum(one.replaying for one in behind)
+                in_hand, parked, members, unstored = 0, len(behind) - replaying, 0, 0
+            position = state.position
+            lag = max(self._progress.head - position, 0)
+            found.append(
+                ConsumerStatus(
+                    name,
+                    str(state.wanted),
+                    state.start,
+                    position,
+                    lag,
+                    in_hand,
+                    parked,
+                    replaying,
+                    members,
+                    unstored,
+                )
+            )
+        return found
+
+    def problems(self) -> list[str]:
+        """A sentence for each thing that an operator should look at, of what this process opened; never waits."""
+        found = []
+        for group in list(self._groups.values()):
+            parked = group.counts()[1]
+            if parked:
+                streams = "stream is" if parked == 1 else "streams are"
+                found.append(
+                    f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
+                )
+            put_off = group.put_off()
+            if put_off is not None and put_off[0] > PUT_OFF:
+                found.append(_put_off(group, *put_off))
+            waits = group.saver.unstored()
+            if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
+                why = "the writer has not come to it" if waits.error is None else str(waits.error)
+                found.append(
+                    f"what consumer {group.name!r} answered has not been stored for {waits.seconds:.1f} s, and a crash "
+                    f"would bring {group.unstored()} deliveries again: {why}; it is tried again"
+                )
+        for one in self._callbacks:
+            if one.failure is not None:
+                found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
+        return found
+
+    def look(self) -> None:
+        """Store what could not be stored. The supervisor's thread, at every tick."""
+        for group in list(self._groups.values()):
+            if not group.over:
+                group.saver.look()
+
+    def parked(self, name: str) -> list[Parked]:
+        """The parked streams of a name."""
+        return [
+            Parked(stream, one.first, one.version, one.reason, one.attempts, following)
+            for stream, one, following in self.group(name).parked()
+        ]
+
+    def replay(self, name: str, stream: str | None) -> int:
+        """Have parked streams delivered again, and that stored; returns how many."""
+        refuse_in_actor("replay_parked", self._progress)
+        group = self.group(name)
+        if stream is not None:
+            self._require_parked(group, stream)
+        replayed = group.replay(stream)
+        self._finish(group.flush(), f"replaying what consumer {name!r} parked")
+        return replayed
+
+    def discard(self, name: str, stream: str, following: bool) -> None:
+        """Give up what is parked in a stream, and have that stored."""
+        refuse_in_actor("discard_parked", self._progress)
+        group = self.group(name)
+        if not group.discard(stream, following):
+            self._require_parked(group, stream)
+        self._finish(group.flush(), f"discarding what consumer {name!r} parked")
+
+    @staticmethod
+    def _require_parked(group: ConsumerGroup, stream: str) -> None:
+        known = group.parked_streams()
+        if stream not in known:
+            raise UnknownName(f"parked stream of consumer {group.name!r}", stream, known)
+
+    def delete(self, name: str) -> None:
+        """Forget a name: its consumers end, its position and what it parked are gone."""
+        refuse_in_actor("delete_consumer", self._progress)
+        with self._lock:
+            group = self.group(name)
+            self._finish(group.retire(), f"deleting consumer {name!r}")
+            # What fails below leaves what is stored, which is read again when the name is asked for.
+            del self._groups[name]
+            keys = [key for key, _ in self._log.notes(prefix_of(name))]
+            self._finish(self._write([(key, None) for key in keys]), f"deleting consumer {name!r}")
+
+    @staticmethod
+    def _finish(future: Future[Any], what: str) -> None:
+        try:
+            future.result(TIMEOUT)
+        except TimeoutError:
+            raise CommandTimeout(
+                "",
+                f"{what} did not end within {TIMEOUT:g} s; it may or may not be on disk: look at consumers()",
+            ) from None
+
+    # -- closing -----------------------------------------------------------------------------
+    def has(self, thread: int) -> bool:
+        """Whether the thread with this identifier runs callbacks."""
+        return any(one.has(thread) for one in self._callbacks)
+
+    def close(self, timeout: float, asker: int) -> None:
+        """End all consumers, and store what they acknowledged; the writer still runs.
+
+        A callback in whose thread the system is closed, that of `asker`, is not waited for.
+        """
+        end = time.monotonic() + min(timeout, FLUSH)
+        self._closed = True
+        groups = list(self._groups.values())
+        for group in groups:
+            for consumer in group.members():
+                consumer.stop()
+        for callback in self._callbacks:
+            callback.wait(max(end - time.monotonic(), 0.0), asker)
+        for future in [group.flush() for group in groups]:
+            try:
+                future.result(max(end - time.monotonic(), 0.0))
+            except Exception:  # Then it is delivered again: the time is up, or the disk does not take it.
+                break
+
+
+def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], behind: int) -> str:
+    named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
+    return (
+        f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {behind} positions wait: the "
+        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with nak(delay=) in "
+        f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more in_flight, or shorter delays"
+    )

@@ -1,0 +1,129 @@
+"""Feeding a consumer group's window from the log: what comes next, and the streams that are replayed.
+
+Whoever finds nothing to deliver reads the next batch, in its own thread, one at a time and only as much as the window
+has room for; the group's lock is not held while the log is read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import replace
+
+from actors.replication.progress import Progress
+from actors.subscriptions.delivery_window import Window
+from actors.subscriptions.entries import Behind
+from actors.subscriptions.event_filter import EventFilter
+from actors.subscriptions.log_cursor import BATCH, LogCursor
+from storage import EventLog
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """Reads for one window. `lock` is the one that guards it; the methods that say so want it held."""
+
+    def __init__(
+        self, lock: threading.Lock, window: Window, log: EventLog, progress: Progress, wanted: EventFilter
+    ) -> None:
+        self._lock = lock
+        self._window = window
+        self._log = log
+        self._progress = progress
+        self._wanted = wanted
+        self._reading = threading.Lock()
+        self._turned_away = False
+        self._ahead = LogCursor(log, wanted, window.through)
+        self._replays: dict[str, LogCursor] = {}
+        self._to_read: deque[str] = deque()
+
+    def cursor(self, stream: str, behind: Behind) -> LogCursor:
+        """Reads a stream from where it fell behind."""
+        return LogCursor(
+            self._log, replace(self._wanted, stream=stream), behind.first - 1, behind.version - 1
+        )
+
+    def read(self) -> int | None:
+        """Read one batch, and return how many events of it are wanted; None where there is nothing to read now.
+
+        Nor is there where another thread reads, which asks `turned_away` afterwards. Raises what reading the log does.
+        """
+        if self._idle():
+            return None
+        if not self._reading.acquire(blocking=False):
+            self._turned_away = True
+            # The reader that ended in between did not see this.
+            if not self._reading.acquire(blocking=False):
+                return None
+        try:
+            found = self._read_replayed()
+            return self._read_ahead() if found is None else found
+        finally:
+            self._reading.release()
+
+    def _idle(self) -> bool:
+        # Without the lock: those who only look do not turn each other away.
+        return not (self._reading.locked() or self._to_read or self._ahead.position < self._progress.head)
+
+    def turned_away(self) -> bool:
+        """Whether somebody came while another thread read; asked after each `read`, and told once."""
+        told, self._turned_away = self._turned_away, False
+        return told
+
+    def _read_ahead(self) -> int | None:
+        with self._lock:
+            room = self._window.room
+        head = self._progress.head
+        if room <= 0 or self._ahead.position >= head:
+            return None
+        found = self._ahead.read(head, min(room, BATCH))
+        with self._lock:
+            for recorded in found:
+                self._window.load(recorded)
+            self._window.looked(self._ahead.position)
+        return len(found)
+
+    # -- streams that are replayed -------------------------------------------------------------
+    def begin_replay(self, stream: str) -> None:
+        """Read this stream from where it fell behind. With the lock held."""
+        self._replays[stream] = self.cursor(stream, self._window.behind[stream])
+        self._to_read.append(stream)
+
+    def settled(self, stream: str) -> None:
+        """An event of this stream was settled: if it is replayed, there may be more of it. With the lock held."""
+        if stream in self._replays and not self._window.has(stream) and stream not in self._to_read:
+            self._to_read.append(stream)
+
+    def _read_replayed(self) -> int | None:
+        with self._lock:
+            if not self._to_read or self._window.room <= 0:
+                return None
+            stream = self._to_read.popleft()
+            if not self._goes_on(stream):
+                return 0
+            cursor = self._replays[stream]
+            room, through = self._window.room, self._window.through
+        try:
+            found = cursor.read(through, min(room, BATCH))
+        except BaseException:
+            with self._lock:
+                self._to_read.append(stream)
+            raise
+        with self._lock:
+            if self._replays.get(stream) is not cursor or not self._goes_on(stream):
+                return 0
+            for recorded in found:
+                self._window.load_replayed(recorded)
+            if cursor.position < self._window.through:
+                self._to_read.append(stream)
+            elif self._window.replayed(stream):
+                del self._replays[stream]
+        return len(found)
+
+    def _goes_on(self, stream: str) -> bool:
+        """Whether a stream is still replayed: it may have been parked again, or given up."""
+        behind = self._window.behind.get(stream)
+        if behind is not None and behind.replaying and stream in self._replays:
+            return True
+        self._replays.pop(stream, None)
+        return False

@@ -1,0 +1,190 @@
+"""Looking after a running `System`: how it is, what is in its log, drills. Callers' threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.domain.domain import Domain
+from actors.domain.read_model import ReadModel
+from actors.errors import ConsistencyTimeout, UnknownName
+from actors.health import Health
+from actors.kernel.actor import refuse_in_actor
+from actors.queries.consistency import LAST, position_of
+from actors.replication import skipped_events as skipping
+from actors.replication.rebuild_rate import Rebuild
+from actors.replication.skipped_events import Skipped
+from actors.runtime import rebuilds as rebuilding
+from actors.system.arguments import checked_model
+from actors.system.base import Calls
+from actors.system.options import checked_timeout
+from actors.writer.submission import Receipt
+from storage import RecordedEvent, SnapshotClosed, StoreClosed
+from storage.value_text import shown
+
+__all__ = ["CareCalls"]
+
+
+class CareCalls(Calls):
+    """Health, the log, and what an operator does."""
+
+    def health(self) -> Health:
+        """How every part is, at this moment; never waits."""
+        return self._running().health()
+
+    @property
+    def position(self) -> int:
+        """The last committed position."""
+        return self._running().progress.head
+
+    @property
+    def path(self) -> str:
+        """The store's directory."""
+        return self._runtime.path
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that it was opened with."""
+        return self._runtime.source
+
+    @property
+    def replica_names(self) -> list[str]:
+        """The replicas' names, also those of their actors."""
+        return list(self._running().stores)
+
+    def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """The events of one stream, read from the log."""
+        _whole("stream(after_version=)", after_version)
+        _whole("stream(limit=)", limit)
+        return self._running().log.read_stream(stream, after_version, limit)
+
+    def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
+        """The streams whose names begin with `prefix` and sort after `after`, each with its version."""
+        _whole("streams(limit=)", limit)
+        for option, text in (("prefix", prefix), ("after", after)):
+            if not isinstance(text, str):
+                raise TypeError(f"streams({option}=) is text, not {shown(text)}")
+        return self._running().log.streams(prefix, limit, after)
+
+    def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
+        """The events with a tag, read from the log."""
+        _whole("tagged(limit=)", limit)
+        return self._running().log.read_tag(tag, position_of(after), limit)
+
+    def wait_applied(self, after: Receipt | int | None = None, timeout: float = 10.0) -> int:
+        """Wait until every replica has applied a position (by default all that is committed); returns it.
+
+        Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
+        """
+        runtime = self._running()
+        refuse_in_actor("wait_applied", self._running().progress)
+        checked_timeout(timeout, "wait_applied")
+        target = runtime.progress.head if after is None else position_of(after)
+        runtime.wait_applied(target, timeout)
+        return target
+
+    def kill(self, name: str, timeout: float = 10.0) -> bool:
+        """Have an actor die as if it had failed; True once the supervisor has it back. For drills and tests.
+
+        Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
+        """
+        runtime = self._running()
+        refuse_in_actor("kill", self._running().progress)
+        checked_timeout(timeout, "kill")
+        return runtime.supervisor.kill(name, timeout)
+
+    def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
+        """All rows of a model on one replica, by table, in key order; for comparisons and exports.
+
+        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the model,
+        `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew, `QueryTimeout`
+        where a worker process does not give them within a minute.
+        """
+        runtime = self._running()
+        if replica not in list(runtime.stores):
+            raise UnknownName("replica", replica, runtime.stores)
+        name = checked_model(model, runtime.domain, "dump").name
+        if name not in runtime.progress.replicas[replica]:
+            raise UnknownName(f"model on {replica}", name, runtime.progress.replicas[replica])
+        try:
+            return runtime.stores[replica].dump(name)
+        except SnapshotClosed as error:
+            raise StoreClosed(f"{replica} was begun anew while it was read; dump it again") from error
+
+    def rebuild(self, model: ReadModel, *, wait: bool = False, timeout: float | None = None) -> None:
+        """Fill a model anew from the log, beside what serves, and switch to it; a rebuild under way goes on.
+
+        For tables that a mended projection should have filled otherwise: a new `version=` needs no call. Replicas
+        build one after another; `rebuilds()` shows how far they are. Returns once all have begun, or with `wait`
+        once each replica serves its new build.
+
+        Raises `ConsistencyTimeout` when that takes more than `timeout` seconds (it goes on), `ModelStopped` when a
+        build stops at an event (what served before still does), `UnknownMessage`, `WrongThread`.
+        """
+        runtime = self._running()
+        refuse_in_actor("rebuild", self._running().progress)
+        if timeout is not None:
+            checked_timeout(timeout, "rebuild")
+        name = checked_model(model, runtime.domain, "rebuild").name
+        rebuilding.start_rebuild(runtime, name)
+        if wait:
+            self.wait_rebuilt(model, timeout)
+
+    def wait_rebuilt(self, model: ReadModel, timeout: float | None = None) -> None:
+        """Wait until each replica serves the newest build of a model: a new version's after opening, or a forced one.
+
+        Raises as `rebuild` does.
+        """
+        runtime = self._running()
+        refuse_in_actor("wait_rebuilt", self._running().progress)
+        if timeout is not None:
+            checked_timeout(timeout, "wait_rebuilt")
+        name = checked_model(model, runtime.domain, "wait_rebuilt").name
+        if not rebuilding.wait_rebuilt(runtime, name, timeout):
+            raise ConsistencyTimeout(
+                f"model {name!r} was not rebuilt on every replica within {timeout:g} s: "
+                f"{rebuilding.left_to_build(runtime, name)}; it goes on, see rebuilds()"
+            )
+
+    def rebuilds(self) -> tuple[Rebuild, ...]:
+        """The builds that are being filled beside those that serve, by replica; never waits."""
+        return rebuilding.rebuilds(self._running())
+
+    def skip(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
+        """Have a model pass over the event that it is stopped at, on every replica, in every version and rebuild.
+
+        The decision is written to the log with `reason` and the time, and can't be taken back; a model that is
+        stopped there goes on at once. Skipping it again does nothing.
+
+        Raises `NotStopped` where the model is stopped on no replica at that position, `ValueError` for one that is
+        not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
+        """
+        runtime = self._running()
+        refuse_in_actor("skip", self._running().progress)
+        name = checked_model(model, runtime.domain, "skip").name
+        checked_timeout(timeout, "skip")
+        if not isinstance(reason, str):
+            raise TypeError(f"skip(reason=) is a text, not {shown(reason)}")
+        rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
+
+    def skipped(self) -> list[Skipped]:
+        """Every event that a model was told to skip, with the reason and the time, by model and position."""
+        return skipping.noted(self._running().log)
+
+    def on_committed(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""
+        self._running().committed_listeners.append(listener)
+
+    def on_broadcast(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener(first, last)` after sync told every replica, in its thread: keep it short."""
+        self._running().broadcast_listeners.append(listener)
+
+    def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
+        """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""
+        self._running().applied_listeners.append(listener)
+
+
+def _whole(option: str, value: Any) -> None:
+    """Raise `ValueError` for what is neither None nor a number from 0 on."""
+    if value is not None and (type(value) is not int or not 0 <= value <= LAST):
+        raise ValueError(f"{option} is a whole number from 0 on, not {shown(value)}")

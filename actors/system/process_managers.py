@@ -1,0 +1,115 @@
+"""Process managers of a running `System`: how they are, and what an operator does. Callers' threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.health import ProcessHealth
+from actors.kernel.actor import refuse_in_actor
+from actors.process_managers.pending_effects import PendingEffect
+from actors.process_managers.quarantined_instances import QuarantinedInstance
+from actors.system.base import Calls
+from actors.system.options import checked_timeout
+from storage.value_text import shown
+
+__all__ = ["ProcessCalls"]
+
+
+class ProcessCalls(Calls):
+    """Process managers: asking and mending. Each raises `UnknownName`, a `KeyError`, for one that is not declared."""
+
+    def processes(self) -> list[ProcessHealth]:
+        """How each process manager is: place, lag, instances, timers, effects, and why it is stopped."""
+        return list(self._running().processes.health())
+
+    def process_state(self, name: str, key: str) -> Any:
+        """The state of one instance of a process manager, None where there is none."""
+        return self._running().processes.state(name, key)
+
+    def process_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
+        """At most `limit` instances of a process manager after a key, with their states, in the order of the keys."""
+        checked_page("process_states", limit, after)
+        return self._running().processes.states(name, limit, after)
+
+    def wait_processes(self, timeout: float = 10.0) -> int:
+        """Wait until all process managers have handled what is committed and delivered their effects.
+
+        Timers that are not due are not waited for. Returns the position that everything is handled up to. Raises
+        `ConsistencyTimeout`, or `ProcessStopped` where waiting is in vain.
+        """
+        refuse_in_actor("wait_processes", self._running().progress)
+        checked_timeout(timeout, "wait_processes")
+        return self._running().processes.wait(timeout)
+
+    def skip_process(self, name: str, reason: str = "", timeout: float = 10.0) -> str:
+        """Have a stopped process manager pass over the input that it is stopped at; returns that input's id.
+
+        `reason` is kept with it. Raises `NotStopped` when it is not stopped, or at something else than an input.
+        """
+        refuse_in_actor("skip_process", self._running().progress)
+        checked_timeout(timeout, "skip_process")
+        checked_text("skip_process", "reason", reason)
+        return self._running().processes.skip(name, reason, timeout)
+
+    def quarantined(self, name: str, limit: int = 100, after: str = "") -> list[QuarantinedInstance]:
+        """At most `limit` instances of a process manager that are set aside after a key, in the order of the keys.
+
+        One is set aside when an input fails in it: all that comes for it later waits, in order, and others go on.
+        """
+        checked_page("quarantined", limit, after)
+        return self._running().processes.quarantined(name, limit, after)
+
+    def retry_instance(self, name: str, key: str, timeout: float = 10.0) -> bool:
+        """Try an instance that is set aside again, now; tells whether it got past the input that it failed on.
+
+        Raises `NotStopped` for one that is not set aside.
+        """
+        refuse_in_actor("retry_instance", self._running().progress)
+        checked_timeout(timeout, "retry_instance")
+        checked_text("retry_instance", "key", key)
+        return self._running().processes.retry_instance(name, key, timeout)
+
+    def skip_instance(self, name: str, key: str, reason: str = "", timeout: float = 10.0) -> str:
+        """Have an instance that is set aside pass over the input that it fails on; returns that input's id.
+
+        `reason` is kept with it. What waits behind it is handled then. Raises `NotStopped` for one that is not set aside.
+        """
+        refuse_in_actor("skip_instance", self._running().progress)
+        checked_timeout(timeout, "skip_instance")
+        checked_text("skip_instance", "key", key)
+        checked_text("skip_instance", "reason", reason)
+        return self._running().processes.skip_instance(name, key, reason, timeout)
+
+    def effects(self, name: str) -> list[PendingEffect]:
+        """The effects of a process manager that are not delivered: those that wait, then those that are parked."""
+        return self._running().processes.effects(name)
+
+    def retry_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
+        """Deliver a parked effect again; `key` is its own, as `effects` shows it.
+
+        Raises `UnknownName` for a key that is not parked, or not any more, and `ConsistencyTimeout` where it is not on disk
+        within `timeout` seconds: the writer does it all the same, when it comes to it.
+        """
+        refuse_in_actor("retry_effect", self._running().progress)
+        checked_timeout(timeout, "retry_effect")
+        self._running().processes.release(name, key, timeout, drop=False)
+
+    def drop_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
+        """Give a parked effect up for good. Raises as `retry_effect` does."""
+        refuse_in_actor("drop_effect", self._running().progress)
+        checked_timeout(timeout, "drop_effect")
+        self._running().processes.release(name, key, timeout, drop=True)
+
+
+def checked_page(method: str, limit: Any, after: Any) -> None:
+    """Raise `ValueError` or `TypeError` for what is no page of instances."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise ValueError(f"{method}(limit=) is a number from 0 on, not {shown(limit)}")
+    if not isinstance(after, str):
+        raise TypeError(f"{method}(after=) is an instance's key, a text, not {shown(after)}")
+
+
+def checked_text(method: str, name: str, text: Any) -> None:
+    """Raise `TypeError` for what is no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{method}({name}=) is a text, not {shown(text)}")

@@ -1,0 +1,247 @@
+"""The system: a store opened with a domain, one writer, and replicas that answer queries.
+
+`System.open` starts every actor; the methods, most of which are in `actors.system`, run in callers' threads, any
+number of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from functools import lru_cache, partial
+from operator import methodcaller
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from actors.domain.domain import Domain
+from actors.errors import ForkedProcess, SystemClosed
+from actors.kernel.actor import refuse_in_actor
+from actors.kernel.closing import SlowBlock
+from actors.kernel.uninterrupted import Undisturbed
+from actors.runtime.runtime import Runtime
+from actors.settings import Settings
+from actors.system.arguments import checked_place
+from actors.system.commands import CommandCalls
+from actors.system.operations import CareCalls
+from actors.system.options import MOST_SECONDS
+from actors.system.process_managers import ProcessCalls
+from actors.system.queries import QueryCalls
+from actors.system.subscriptions import LiveCalls
+from storage.files.arguments import resolved_path
+from storage.files.error_translation import from_system
+from storage.files.opening_resources import Taken
+
+__all__ = ["System"]
+
+CLOSE_TIMEOUT = 30.0
+"""Seconds within which a system is closed unless its caller says otherwise."""
+
+_open_systems: weakref.WeakSet[System] = weakref.WeakSet()
+
+
+class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowBlock):
+    """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """For `open`."""
+        self._runtime = runtime
+        self._refusal: Callable[[], Exception] | None = None
+        self._closing: Undisturbed | None = None
+        self._closings: dict[Undisturbed | None, Undisturbed] = {}
+        """Each closing, by the one before it, which was interrupted."""
+        self._closer: int | None = None
+        self._one_at_a_time = threading.Lock()
+        self._closed = False
+        self._here = weakref.ref(self)
+        _open_systems.add(self)
+
+    # -- opening and closing -----------------------------------------------------------------
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        domain: Domain,
+        *,
+        replicas: int = 3,
+        query_actors: int = 1,
+        mailbox_size: int = 10_000,
+        map_size: int = 1 << 40,
+        cache_states: int = 100_000,
+        max_message_bytes: int = 16 << 20,
+        decider_limit: float = 5.0,
+        busy_limit: float = 10.0,
+        lag_limit: float = 10.0,
+        worker_limit: float = 10.0,
+        view_max_age: float = 60.0,
+        rebuild_share: float = 0.5,
+        result_cache: int = 64 << 20,
+        workers: Literal["thread", "process"] = "thread",
+        verify_bytes: int = 32 << 20,
+    ) -> Self:
+        """Open the store in directory `path`, making it when it is not there, and start all actors.
+
+        `replicas` read replicas answer queries, each with `query_actors` query actors; more of
+        either serve more queries at once, and each replica costs the writer's process the work
+        of applying. `mailbox_size` commands may wait before callers do. `map_size` bytes is the
+        most that each environment may grow to; it is address space, not disk. `cache_states`
+        aggregates stay in memory. Health reports a decider that runs for more than
+        `decider_limit` seconds, any other code of the program's that does so for `busy_limit`, and a read model or
+        process manager that is `lag_limit` seconds behind. A worker process that does not answer for `worker_limit`
+        seconds is replaced. A view is closed after `view_max_age` seconds. Results of queries
+        that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
+        A replica that serves spends no more than `rebuild_share` of its thread's time on filling
+        new builds of its models, or up to 0.9 where they would never be done otherwise. With
+        `workers="process"` each replica and its query actors are in a child process, and use a core of their own;
+        `domain` is then to be an attribute of a module that can be imported, not of the main one.
+        After an unclean end the log's file is looked at before LMDB maps it: all of it up to `verify_bytes`, the top of a
+        larger one for a second; 0 looks at nothing.
+
+        Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
+        in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
+        `WorkerDied` for a process that could not be started, `LimitReached` where no file, thread or process can be
+        had any more, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        Whatever is raised, Ctrl-C too, nothing stays open, locked or running. The path is resolved now: a link above
+        the store may be switched afterwards.
+        """
+        place = os.fspath(resolved_path(checked_place(path, domain)))
+        settings = Settings(
+            replicas=replicas,
+            query_actors=query_actors,
+            mailbox_size=mailbox_size,
+            map_size=map_size,
+            cache_states=cache_states,
+            max_message_bytes=max_message_bytes,
+            decider_limit=decider_limit,
+            busy_limit=busy_limit,
+            lag_limit=lag_limit,
+            worker_limit=worker_limit,
+            view_max_age=view_max_age,
+            rebuild_share=rebuild_share,
+            result_cache=result_cache,
+            workers=workers,
+            verify_bytes=verify_bytes,
+        )
+        taken = Taken()
+        try:
+            return cls(Runtime.open(place, domain, settings, taken))
+        except BaseException as error:
+            undoing = Undisturbed("onewriter-undoing", taken.undo)
+            undoing.begin()
+            undoing.wait()
+            if isinstance(error, OSError):
+                raise from_system(error, f"{place} cannot be opened", place) from error
+            raise
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
+
+        What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
+        another thread closes it, this waits for that. Interrupted by Ctrl-C it goes on in a thread of its own; called
+        again, it waits for that. What follows the `yield` of a submitted call's middleware, and a callback of `consume`, are
+        not waited for where they close the system themselves; while another thread closes it, this does not wait for that
+        in them. Raises `WrongThread` in a decider, a query or a callback of the writer's.
+        """
+        if self._refusal is _forked:
+            raise _forked()
+        refuse_in_actor("close", self._runtime.progress)
+        self._refusal = _closed
+        timeout = min(max(timeout, 0.0), MOST_SECONDS)
+        closing = self._closing
+        if closing is None or closing.was_interrupted:
+            closing, is_mine = self._new_closing(timeout)
+            if is_mine:
+                closing.do()
+                return
+        closing.begin()
+        if closing.wait(0.0 if self._is_waited_for() else timeout):
+            closing.tell()
+
+    def _is_waited_for(self) -> bool:
+        thread = threading.get_ident()
+        return thread == self._closer or self._runtime.waits_for(thread)
+
+    def _new_closing(self, timeout: float) -> tuple[Undisturbed, bool]:
+        """One for the threads that come to it at this moment, and whether it is the one of the thread at hand."""
+        last = self._closing
+        mine = Undisturbed("onewriter-closing", partial(self._close, timeout, threading.get_ident()))
+        self._closing = closing = self._closings.setdefault(last, mine)
+        return closing, closing is mine
+
+    def _close(self, timeout: float, asker: int) -> None:
+        with self._one_at_a_time:
+            self._closer = threading.get_ident()
+            try:
+                if not self._closed:
+                    self._runtime.close(timeout, asker)
+            except MemoryError:
+                raise
+            except Exception:
+                self._closed = True
+                raise
+            finally:
+                self._closer = None
+            self._closed = True
+
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> Self: ...
+
+    else:
+        # `self._here()`, which is this object, without a line of Python: at the beginning of a function Ctrl-C would come out
+        # after `open` has returned and before the block is entered, and nobody would have what is to be closed.
+        __enter__ = lru_cache(maxsize=0)(methodcaller("_here"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._refusal is not _forked:
+                self.close()
+        except BaseException as error:
+            if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                # It may have come before the closing was begun, and nobody will call it again.
+                closing = self._closing
+                if closing is None or closing.was_interrupted:
+                    closing, _ = self._new_closing(CLOSE_TIMEOUT)
+                closing.begin()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        refuse_in_actor(
+            "close", self._runtime.progress
+        )  # the thread that is to close it would not know whose it waits for
+        await super().__aexit__(kind, value, trace)
+
+
+def _closed() -> Exception:
+    return SystemClosed("the system is closed; open it again with System.open")
+
+
+def _forked() -> Exception:
+    return ForkedProcess(
+        "this System was opened by the parent process and can't be used in a forked child; "
+        "open stores after forking, or start children with subprocess"
+    )
+
+
+def _after_fork() -> None:
+    for system in list(_open_systems):
+        system._refusal = _forked
+        system._runtime.forked()
+
+
+def _at_exit() -> None:
+    # Daemon threads would be cut off in the middle of what they do.
+    for system in list(_open_systems):
+        if not system._closed and system._refusal is not _forked:
+            system.close(timeout=10.0)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -1,0 +1,1 @@
+"""What runs in the process that opened the system: it starts the worker processes, and asks them."""

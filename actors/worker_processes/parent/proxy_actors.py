@@ -1,0 +1,149 @@
+"""The actors that stand in, in the parent, for those of a worker process: health shows them, and the supervisor starts them again.
+
+A replica's stand-in has the worker started, hears what it says, and ends when it ends. A query actor's reads the
+answers that no caller waits for in its own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.errors import described
+from actors.kernel.actor import ActorKilled, Kill, Worker
+from actors.kernel.mailbox import Mailbox, Request
+from actors.replication.read_replica import BeginAnew, Resume, RetryStopped, StartBuild
+from actors.worker_processes.parent.query_connection import Channel, ReadAnswers
+from actors.worker_processes.parent.worker_handle import Station
+from actors.worker_processes.parent.worker_process import WorkerDied
+from actors.worker_processes.wire import protocol
+
+__all__ = ["ControlMailbox", "WorkerQueries", "WorkerReplica"]
+
+
+class Listen(Request):
+    """There is a worker to hear."""
+
+    __slots__ = ()
+
+
+class Gone(Request):
+    """The worker ended by itself."""
+
+    __slots__ = ()
+
+
+LISTEN = Listen()
+
+
+class ControlMailbox(Mailbox):
+    """What a replica's stand-in gets: all that its worker says. Orders for the worker go to it from the thread that puts them."""
+
+    def __init__(self, station: Station) -> None:
+        super().__init__()
+        self._station = station
+        self.ended = False
+
+    def put(self, envelope: Any, /) -> None:
+        """Pass an order on. What ends the stand-in ends the worker. Any thread; never waits."""
+        station = self._station
+        kind = envelope.__class__
+        if kind is StartBuild:
+            station.orders.give(protocol.BUILD, envelope.model, envelope.future)
+        elif kind is Resume:
+            station.orders.give(protocol.RESUME, None, envelope.future)
+        elif kind is BeginAnew or kind is RetryStopped:
+            pass  # It is ordered by its home; and a worker has a clock of its own.
+        else:
+            super().put(envelope)
+            process = station.process
+            if process is not None:
+                if kind is Kill:
+                    process.kill()
+                elif not station.orders.say(protocol.STOP):
+                    # It is not even ready: there is nothing that it should bring to an end.
+                    process.kill()
+
+    def get(self) -> Any:
+        """An order to hear the worker, and at its end what was put here. The stand-in's thread."""
+        if self._station.process is not None and not self.ended:
+            return LISTEN
+        return Gone() if self.empty() and not self._station.closing else super().get()
+
+    def close(self, refusal: Callable[[], Exception]) -> None:
+        """As `Mailbox.close`; orders that were not carried out are refused, too."""
+        super().close(refusal)
+        self._station.orders.close(refusal)
+
+
+class WorkerReplica(Worker):
+    """Stands in for a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: ControlMailbox,
+        exited: Callable[[str, BaseException | None], None],
+        *,
+        station: Station,
+    ) -> None:
+        def left(name: str, error: BaseException | None) -> None:
+            # No worker outlives its stand-in; and the supervisor is to find the place empty.
+            station.leave(described(error) if error is not None else "it was stopped")
+            exited(name, error)
+
+        super().__init__(name, mailbox, left)
+        self._station = station
+        self._control = mailbox
+
+    def on_start(self) -> None:
+        """Take over the first worker, which the opener has started, or start another one."""
+        station = self._station
+        if station.process is None:
+            station.spawn()
+            # Whoever wants an end of it, and came before there was a process to end, finds none who listens later.
+            if station.closing or not self._control.empty():
+                station.end()
+            try:
+                station.settle()
+            except WorkerDied:
+                if self._control.drain(1, Kill):
+                    raise ActorKilled(f"actor {self.name} was killed on request") from None
+                raise
+        self._control.ended = False
+        station.take_up()
+
+    def on_receive(self, message: Any) -> None:
+        """Hear what the worker says, for as long as there is one: orders to it come from other threads."""
+        kind = message.__class__
+        if kind is Listen:
+            self._station.listen()
+            self._control.ended = True
+        elif kind is Gone:
+            raise WorkerDied(self._station.ending())
+        else:
+            super().on_receive(message)
+
+
+class WorkerQueries(Worker):
+    """Stands in for a `QueryActor`. Messages: `ReadAnswers`."""
+
+    def __init__(
+        self,
+        name: str,
+        mailbox: Channel,
+        exited: Callable[[str, BaseException | None], None],
+    ) -> None:
+        super().__init__(name, mailbox, exited)
+        self._channel = mailbox
+
+    def on_start(self) -> None:
+        """Read on where the one before was killed in the middle of it."""
+        self._channel.call_again()
+
+    def on_receive(self, message: Any) -> None:
+        """Read what nobody else reads."""
+        if message.__class__ is ReadAnswers:
+            self._channel.read_on()
+        else:
+            super().on_receive(message)

@@ -1,0 +1,180 @@
+"""The callers' side of the read path where replicas are worker processes. Callers' threads and event loops.
+
+A caller that waits reads the answer itself; many queries of one caller are shared out among workers where that pays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.domain.specs import QuerySpec
+from actors.errors import QueryFailed
+from actors.kernel.actor import refuse_in_actor
+from actors.queries.balancer import Desk
+from actors.queries.cache import Answer
+from actors.queries.query_client import ReadGateway, _Dispatch
+from actors.queries.query_job import QueryJob
+from actors.worker_processes.parent.fan_out import Sharing
+from actors.worker_processes.parent.query_connection import Channel, FarJob
+from actors.worker_processes.parent.remote_replica import FarHome
+from actors.worker_processes.wire.query_codec import Asked, Questions
+from storage import CodecError
+
+__all__ = ["FarGateway"]
+
+
+class FarGateway(ReadGateway):
+    """What `System` does for queries that worker processes answer."""
+
+    job_class = FarJob
+
+    def far(self, homes: Mapping[str, FarHome], desks: Sequence[Desk]) -> None:
+        """Before anything is asked: the replicas and their query actors."""
+        self._homes = homes
+        self._desks = desks
+        self._channels: dict[str, list[Channel]] = {}
+        for desk in desks:
+            assert isinstance(desk.mailbox, Channel)
+            self._channels.setdefault(desk.replica, []).append(desk.mailbox)
+        self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
+        self._questions = Questions(self._domain.queries.values(), self._domain.codec)
+
+    def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
+        """As `ReadGateway.query`."""
+        refuse_in_actor("query", self._progress)
+        job, timeout = super()._job(queries, options)
+        assert isinstance(job, FarJob)
+        if len(job.queries) > 1 and (answer := self._shared(job)) is not None:
+            return answer
+        return self._ask(job, timeout)
+
+    def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
+        job, timeout = super()._job(queries, options)
+        assert isinstance(job, FarJob)
+        job.body = self._packed(job.queries)
+        return job, timeout
+
+    def _sealed(self, query: Any, spec: QuerySpec) -> Any:  # noqa: ARG002
+        # It goes to the worker as bytes, and is made anew from them for each run.
+        return query
+
+    def _packed(self, queries: Sequence[Asked]) -> bytes:
+        """Now, in the caller's thread: what it does to a list in them later is not asked for."""
+        try:
+            return self._questions.pack(queries)
+        except CodecError as error:
+            raise QueryFailed(f"the query can't be sent to a worker process: {error}") from error
+
+    def _ask(self, job: FarJob, timeout: float) -> Answer:
+        job.body = self._packed(job.queries)
+        job.led = True
+        dispatch = _Dispatch(self, job)
+        dispatch.look()
+        try:
+            desk = dispatch.dispatched
+            if desk is None:
+                # Whoever finds a replica later has the stand-in read; but that may have been in between.
+                job.led = False
+                desk = dispatch.dispatched
+                job.led = desk is not None
+            if desk is not None and isinstance(desk.mailbox, Channel):
+                desk.mailbox.lead(job, job.deadline)
+            results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise self._timed_out(dispatch, job, timeout) from None
+        except KeyboardInterrupt:
+            self._progress.forget(dispatch.look)
+            raise
+        finally:
+            job.dispatch = None
+        if len(job.queries) > 1:
+            self._sharing.took(job.queries, job.took)
+        return Answer(results, job.seen, job.newest)
+
+    def redirect(self, job: QueryJob) -> None:
+        """As `ReadGateway.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
+        if isinstance(job, FarJob):
+            job.led = False
+        super().redirect(job)
+
+    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
+        """As `ReadGateway.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
+        if job.inline and not self._progress.closed:
+            # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
+            names = [
+                name
+                for name, channels in self._channels.items()
+                if all(channel.attached for channel in channels)
+            ]
+            if names:
+                return names
+            # A replica's own tables show it as well, once a worker is back.
+            job.inline = False
+        return super().able_or_call(job, callback)
+
+    # -- sharing out -------------------------------------------------------------------------
+    def _shared(self, job: FarJob) -> Answer | None:
+        """The answers of several workers, if their snapshots show the same; None leaves it to one."""
+        parts = self._sharing.parts(job.queries)
+        if parts < 2 or job.inline:
+            return None
+        models = tuple(job.models)
+        names = self.able(models, job.target)
+        if len(names) < 2 or not self._alike(names, models):
+            return None
+        desks = self._free(names, parts)
+        if len(desks) < 2:
+            return None
+        jobs = []
+        for queries in self._sharing.split(job.queries, len(desks)):
+            part = FarJob(queries, job.deadline, job.target)
+            part.body = self._packed(queries)
+            # All have to show one moment of all the models, whichever of them their own queries read.
+            part.models = job.models
+            jobs.append(part)
+        first = jobs[0]
+        first.led = True
+        for desk, part in zip(reversed(desks), reversed(jobs), strict=True):
+            desk.mailbox.put(part)
+        channel = desks[0].mailbox
+        assert isinstance(channel, Channel)
+        channel.lead(first, job.deadline)
+        results: list[Any] = []
+        try:
+            for part in jobs:
+                results += part.future.result(max(job.deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            for part in jobs:
+                part.future.cancel()
+            return None
+        shown = {(part.seen, part.newest) for part in jobs}
+        if len(shown) > 1 or not self._alike(names, models):
+            self._sharing.in_vain()
+            return None
+        self._sharing.shared(job.queries, sum(part.took for part in jobs))
+        return Answer(results, first.seen, first.newest)
+
+    def _alike(self, names: Sequence[str], models: Sequence[str]) -> bool:
+        """Whether these models are the same builds of the same code on these replicas, and stay so."""
+        builds = set()
+        for name in names:
+            home = self._homes[name]
+            if home.changing or home.projector.building or home.condemned is not None:
+                return False
+            state = home.store.state
+            # Without the generation, which counts what a replica has built.
+            builds.add(tuple(state.build(model).rpartition(".")[0] for model in models))
+        return len(builds) == 1
+
+    def _free(self, names: Sequence[str], most: int) -> list[Desk]:
+        """The least loaded query actor of each of at most so many of these replicas, the least loaded first."""
+        least: dict[str, Desk] = {}
+        for desk in self._desks:
+            if desk.replica in names and (
+                desk.replica not in least or desk.load() < least[desk.replica].load()
+            ):
+                least[desk.replica] = desk
+        return sorted(least.values(), key=Desk.load)[:most]

@@ -1,0 +1,266 @@
+"""The parent's end of one query actor in a worker process: what is asked there, and who reads the answers.
+
+A caller writes its question from its own thread. One that waits for the answer reads the line itself, and the answers
+of others that come meanwhile: then no other thread has to run here. While nobody waits so, the stand-in's does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from actors.errors import QueryFailed, described
+from actors.kernel.actor import Kill
+from actors.kernel.mailbox import Mailbox, Request
+from actors.queries.query_actor import QueryStats
+from actors.queries.query_job import QueryJob
+from actors.replication.progress import Progress
+from actors.worker_processes.wire import protocol
+from actors.worker_processes.wire.error_codec import unpack_error
+from actors.worker_processes.wire.framing import Line
+from storage.codec.codec import Codec
+
+__all__ = ["Channel", "FarJob", "ReadAnswers", "survivors"]
+
+MOST = (1 << 64) - 1
+"""A position that no log reaches."""
+
+MOST_DEATHS = 3
+"""Workers that may die over a query before it is taken for the reason."""
+
+
+class ReadAnswers(Request):
+    """To the stand-in of a query actor: nobody reads the answers."""
+
+    __slots__ = ()
+
+
+class FarJob(QueryJob):
+    """Queries for a worker. With `led` the caller's thread reads the answer; `deaths` counts the workers that died over it.
+
+    `body` is the queries as they are sent, `took` how long the worker was at it, in seconds.
+    """
+
+    __slots__ = ("body", "deaths", "led", "took")
+
+    def __init__(self, queries: list[Any], deadline: float, target: int = 0) -> None:
+        super().__init__(queries, deadline, target)
+        self.body = b""
+        self.led = False
+        self.deaths = 0
+        self.took = 0.0
+
+
+class Channel(Mailbox):
+    """The mailbox of a query actor that is in another process; outlives that."""
+
+    def __init__(self, replica: str, codec: Codec, stats: QueryStats) -> None:
+        super().__init__()
+        self._replica = replica
+        self._codec = codec
+        self._stats = stats
+        self._progress: Progress | None = None
+        self._redirect: Callable[[QueryJob], None] | None = None
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._wire: Line | None = None
+        self._in_hand: dict[int, FarJob] = {}
+        self._called = False
+
+    def join(self, progress: Progress, redirect: Callable[[QueryJob], None]) -> None:
+        """Before anything is asked: where the replicas are, and what finds another one for a job."""
+        self._progress = progress
+        self._redirect = redirect
+
+    def __len__(self) -> int:
+        """Questions that are not answered."""
+        return len(self._in_hand)
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a worker to ask."""
+        return self._wire is not None
+
+    def attach(self, line: Line) -> None:
+        """A worker is there. The replica's stand-in's thread."""
+        with self._lock:
+            self._wire = line
+
+    def detach(self) -> list[FarJob]:
+        """The worker is gone: what it was asked and did not answer. The replica's stand-in's thread."""
+        with self._lock:
+            line, self._wire = self._wire, None
+            jobs = list(self._in_hand.values())
+            self._in_hand.clear()
+            self._stats.activity = None
+        if line is not None:
+            line.hang_up()
+            with self._reading:
+                line.close()
+        return jobs
+
+    def take_away(self) -> None:
+        """Ask another worker what this one does not answer. The supervisor's thread."""
+        with self._lock:
+            jobs = list(self._in_hand.values())
+            self._in_hand.clear()
+            self._stats.activity = None
+        for job in jobs:
+            self.elsewhere(job)
+
+    # -- asking: callers' threads ------------------------------------------------------------
+    def put(self, envelope: Any, /) -> None:
+        """Ask, when it is a job; anything else is for the stand-in's thread. Any thread."""
+        if envelope.__class__ is FarJob:
+            self._ask(envelope)
+            return
+        if envelope.__class__ is Kill and (line := self._wire) is not None:
+            line.send(protocol.KILL)
+        super().put(envelope)
+
+    def _ask(self, job: FarJob) -> None:
+        number = next(self._numbers)
+        now = time.monotonic()
+        head = protocol.QUESTION.pack(number, min(max(job.target, 0), MOST), job.deadline - now, job.inline)
+        with self._lock:
+            line = self._wire
+            if line is not None:
+                if not self._in_hand:
+                    self._stats.activity = (job.queries[0][1].name, now)
+                self._in_hand[number] = job
+                waits = not line.send(head + job.body)
+        if self._refusal is not None:
+            self._refuse_waiting()
+        elif line is None:
+            self.elsewhere(job)
+        elif not job.led or waits:
+            self._call()
+
+    def _call(self) -> None:
+        """Have the stand-in's thread read until nothing is in hand."""
+        if not self._called:
+            self._called = True
+            super().put(ReadAnswers())
+
+    def call_again(self) -> None:
+        """As for a question, where there are some that callers believe to be read for. A new stand-in's thread."""
+        self._called = False
+        if self._in_hand:
+            self._call()
+
+    def elsewhere(self, job: FarJob) -> None:
+        """Find another replica for a job. Any thread."""
+        job.led = False
+        assert self._redirect is not None
+        self._redirect(job)
+
+    # -- reading -----------------------------------------------------------------------------
+    def lead(self, job: FarJob, end: float) -> None:
+        """Read answers in the caller's thread until that to `job` is there; returns before that when others do it."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            future = job.future
+            while job.led and not future.done():
+                line = self._wire
+                if line is None or not line.worth_receiving(end - time.monotonic()) or not self._take(line):
+                    break
+        finally:
+            self._reading.release()
+            if self._in_hand:
+                self._call()
+
+    def read_on(self) -> None:
+        """Read answers until none is missing. The stand-in's thread."""
+        self._called = False
+        while self._in_hand and self.empty():
+            # One who leads calls again at its end, if there is something left.
+            if not self._reading.acquire(blocking=False):
+                return
+            try:
+                line = self._wire
+                if line is None or not line.readable(None) or not self._take(line):
+                    return
+            finally:
+                self._reading.release()
+
+    def _take(self, line: Line) -> bool:
+        bodies = line.receive()
+        if bodies is None:
+            return False
+        for body in bodies:
+            self._answered(body)
+        return True
+
+    def _answered(self, body: bytes) -> None:
+        number, kind, seen, newest, took = protocol.ANSWER.unpack_from(body)
+        stats = self._stats
+        with self._lock:
+            job = self._in_hand.pop(number, None)
+            rest = self._in_hand
+            stats.activity = (
+                (next(iter(rest.values())).queries[0][1].name, time.monotonic()) if rest else None
+            )
+        if job is None:
+            return
+        if kind >= protocol.ELSEWHERE:
+            if kind == protocol.ELSEWHERE_TABLES:
+                job.inline = False
+            self.elsewhere(job)
+            return
+        data = body[protocol.ANSWER.size :]
+        if kind == protocol.FAILED:
+            stats.failed += 1
+            job.answer(unpack_error(data, self._codec))
+            return
+        job.seen, job.newest, job.took = seen, newest, took
+        # The worker looked itself; since then the replica may have been given up here.
+        if (
+            not job.inline
+            and self._progress is not None
+            and job.unfit(self._progress.floor(self._replica, job.models))
+        ):
+            self.elsewhere(job)
+            return
+        try:
+            results = self._codec.unpack(data)
+        except Exception as error:
+            job.answer(
+                QueryFailed(f"the results can't be decoded as they came from a worker: {described(error)}")
+            )
+            return
+        stats.served += len(results)
+        job.answer(results)
+
+    # -- closing -----------------------------------------------------------------------------
+    def _refuse_waiting(self) -> None:
+        refusal = self._refusal
+        assert refusal is not None
+        with self._lock:
+            jobs = list(self._in_hand.values())
+            self._in_hand.clear()
+        for job in jobs:
+            job.fail(refusal())
+        super()._refuse_waiting()
+
+
+def survivors(jobs: list[FarJob], why: str) -> list[FarJob]:
+    """Those of a dead worker's jobs that another one may be asked; the others get an error."""
+    again = []
+    for job in jobs:
+        job.deaths += 1
+        if job.deaths < MOST_DEATHS:
+            again.append(job)
+        else:
+            names = ", ".join(dict.fromkeys(spec.name for _, spec in job.queries))
+            job.answer(
+                QueryFailed(
+                    f"query {names} was given to {job.deaths} worker processes, and each died before it answered "
+                    f"(the last: {why}); it may be the reason"
+                )
+            )
+    return again

@@ -1,0 +1,166 @@
+"""One worker process as its parent sees it: started, heard when it is ready, ended. Any thread of the parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import actors
+from actors.errors import ActorsError
+from actors.kernel.uninterrupted import Undisturbed
+from actors.worker_processes.wire import protocol
+from actors.worker_processes.wire.error_codec import unpack_error
+from actors.worker_processes.wire.framing import Line
+from storage.codec.codec import Codec
+from storage.files.error_translation import LIMITS, limit_reached
+
+__all__ = ["WorkerDied", "WorkerProcess", "import_paths"]
+
+BOOT = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from actors.worker_processes.child.main import main; main(sys.argv[2:])"
+)
+SEND_BUFFER = 1 << 20
+
+
+class WorkerDied(ActorsError):
+    """A worker process ended without being asked to, or did not get ready."""
+
+
+def import_paths() -> list[str]:
+    """Where this process finds modules, so that a worker finds the same ones wherever it is started."""
+    return [os.path.abspath(path) for path in sys.path]
+
+
+class WorkerProcess:
+    """A child process with its lines; `control` is read by one thread."""
+
+    def __init__(self, name: str, config: dict[str, Any], queries: int) -> None:
+        """Takes nothing yet; `queries` is the number of its query actors, `config` what it is told."""
+        self.name = name
+        self._config = config
+        self._queries = queries
+        self._ours: list[socket.socket] = []
+        self._lines: list[Line] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = Undisturbed(f"onewriter-{name}-spawning", self._start)
+
+    def start(self) -> None:
+        """Start it. Raises `LimitReached` or `WorkerDied` where that can't be; interrupted, it may have begun: `end` it."""
+        self._starting.do()
+
+    def _start(self) -> None:
+        theirs: list[socket.socket] = []
+        try:
+            for _ in range(self._queries + 1):
+                one, other = socket.socketpair()
+                self._ours.append(one)
+                theirs.append(other)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            fds = [one.fileno() for one in theirs]
+            home = os.path.dirname(os.path.dirname(os.path.abspath(actors.__file__)))
+            flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, "-c", BOOT, home, self.name, self._config["path"], *map(str, fds)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=fds,
+                # Ctrl-C goes to the foreground group: a worker ends by its line.
+                process_group=0,
+            )
+        except OSError as error:
+            what = f"no process could be started for {self.name}"
+            if error.errno in LIMITS:
+                raise limit_reached(error.errno, what) from error
+            raise WorkerDied(f"{what}: {error}") from error
+        finally:
+            for one in theirs:
+                one.close()
+        self._lines.append(Line(self._ours[0]))
+        self._lines += [Line(one, patient=False) for one in self._ours[1:]]
+        self.control.send(protocol.pack(self._config))
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def control(self) -> Line:
+        """The line for all but questions."""
+        return self._lines[0]
+
+    @property
+    def questions(self) -> list[Line]:
+        """The lines of its query actors, in order."""
+        return self._lines[1:]
+
+    def hello(self, codec: Codec, timeout: float) -> Any:
+        """Wait until it is ready; what it says of its replica. Raises what it could not be opened for, `WorkerDied`."""
+        end = time.monotonic() + timeout
+        while self.control.readable(end - time.monotonic()):
+            bodies = self.control.receive()
+            if bodies is None:
+                raise WorkerDied(self.ending())
+            for place, body in enumerate(bodies):
+                word, *values = protocol.unpack(body)
+                if word == protocol.HELLO:
+                    return values, bodies[place + 1 :]
+                if word == protocol.REFUSED:
+                    raise unpack_error(values[0], codec)
+        raise WorkerDied(f"process {self.pid} of {self.name} was not ready within {timeout:g} s")
+
+    def ending(self) -> str:
+        """How it ended; it is killed if it has not within a moment."""
+        if not self.wait(1.0):
+            self.kill()
+            self.wait(5.0)
+        assert self._process is not None
+        code = self._process.returncode
+        if code is None:
+            return f"process {self.pid} of {self.name} closed its line, and does not end"
+        if code < 0:
+            with suppress(ValueError):
+                return f"process {self.pid} of {self.name} was killed by {signal.Signals(-code).name}"
+        return f"process {self.pid} of {self.name} ended with code {code}"
+
+    def kill(self) -> None:
+        """End it at once; whoever reads its lines finds their end."""
+        if self._process is not None:
+            self._process.kill()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether it has ended within `timeout` seconds."""
+        try:
+            if self._process is not None:
+                self._process.wait(max(timeout, 0.0))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        """Have everybody who reads one of its lines find the end."""
+        for line in self._lines:
+            line.hang_up()
+
+    def end(self) -> None:
+        """Do away with it, whatever has become of its start. Interrupted, it can be called again."""
+        self._starting.give_up()
+        self.hang_up()
+        if not self.wait(0.0):
+            self.kill()
+            self.wait(5.0)
+        self.close()
+
+    def close(self) -> None:
+        """Give the sockets back; also in a forked child, so that the worker finds its parent's end."""
+        for one in self._ours:
+            one.close()

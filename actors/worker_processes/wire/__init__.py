@@ -1,0 +1,1 @@
+"""What both sides share: messages, frames, queries and errors as bytes."""

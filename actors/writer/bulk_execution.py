@@ -1,0 +1,229 @@
+"""The commands of one `execute_many`: cut into bulks that travel together, and their outcomes put together again.
+
+Where middleware sees each command they go one by one, and still share commits, since none waits for the one before.
+Runs in the caller's thread or event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from actors.errors import MiddlewareFailed, Overloaded
+from actors.kernel.loop_reply import LoopReply
+from actors.kernel.mailbox import Mailbox
+from actors.writer.call_attempts import Attempts, late, no_reply
+from actors.writer.submission import Bulk, Decided, Receipt, Submission, receipt_or_error
+from actors.writer.submission_factory import SubmissionMaker
+from storage import OnewriterError
+
+__all__ = ["BULK", "Given", "ManyCommands", "aone_by_one", "one_by_one", "with_outcomes"]
+
+BULK = 500
+"""Commands of `execute_many` that travel in one message."""
+
+
+def with_outcomes(error: Exception, outcomes: Sequence[Any]) -> Exception:
+    """The error, with what became of the commands as its `outcomes`."""
+    # Not by assignment, which a class of somebody else's may refuse.
+    vars(error)["outcomes"] = outcomes
+    return error
+
+
+class Given:
+    """The commands that the caller's iterable gives. Where it breaks they end, and its error is kept until they are done."""
+
+    def __init__(self, commands: Iterable[Any]) -> None:
+        self._commands = commands
+        self._rest: Iterator[Any] | None = None
+        self.error: Exception | None = None
+
+    def take(self, most: int | None = None) -> list[Any]:
+        """The next ones; none where it has ended, or is broken."""
+        taken: list[Any] = []
+        if self.error is None:
+            try:
+                if self._rest is None:
+                    self._rest = iter(self._commands)
+                # What it gives before it raises is in the list by then.
+                taken.extend(self._rest if most is None else itertools.islice(self._rest, most))
+            except Exception as error:
+                self.error = error
+        return taken
+
+    def done(self, outcomes: list[Any]) -> list[Any]:
+        """The outcomes of those that it gave; raises its error with them where it broke."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise with_outcomes(error, outcomes)
+            finally:
+                del error
+        return outcomes
+
+
+class ManyCommands:
+    """`outcomes` has each command's receipt or error, in order, once all that was made has come to its end."""
+
+    def __init__(self, make: SubmissionMaker, given: Given, options: dict[str, Any]) -> None:
+        self.outcomes: list[Any] = []
+        self._make = make
+        self._given = given
+        self._options = options
+
+    def bulks(self) -> Iterator[tuple[list[int], Bulk]]:
+        """Bulk after bulk, made when it is asked for, with its commands' places among the outcomes."""
+        while chunk := self._given.take(BULK):
+            ready: list[Submission] = []
+            places: list[int] = []
+            for command in chunk:
+                try:
+                    ready.append(self._make.of_command(command, self._options, self._options.get("metadata")))
+                except OnewriterError as error:
+                    self.outcomes.append(error)
+                else:
+                    places.append(len(self.outcomes))
+                    self.outcomes.append(None)
+            if ready:
+                yield places, Bulk(ready)
+
+    def received(self, places: list[int], outcomes: Iterable[Decided]) -> None:
+        """What became of a bulk's commands."""
+        for place, outcome in zip(places, outcomes, strict=True):
+            self.outcomes[place] = receipt_or_error(outcome)
+
+    def unknown(self, places: list[int], bulk: Bulk, timeout: float) -> None:
+        """No reply to a bulk came in time."""
+        self.received(places, [no_reply(one.command_id, timeout) for one in bulk.submissions])
+
+    def late(self, places: list[int], bulk: Bulk, timeout: float) -> None:
+        """The time was over before a bulk was handed over, so it was not."""
+        self.received(places, [late(one.command_id, timeout) for one in bulk.submissions])
+
+
+def in_bulks(
+    many: ManyCommands, mailbox: Mailbox, overloaded: Callable[[], Overloaded], end: float, timeout: float
+) -> None:
+    """Hand over bulk after bulk, and take in what became of them until `end`, a monotonic time.
+
+    None is handed over after it; with a `timeout` of zero, where nothing is waited for, all are that there is room for.
+    """
+    under_way: list[tuple[list[int], Bulk]] = []
+    for places, bulk in many.bulks():
+        left = end - time.monotonic()
+        if left <= 0 and timeout and not mailbox.full():
+            many.late(places, bulk, timeout)
+            continue
+        under_way.append((places, bulk))
+        if not mailbox.offer(bulk, left):
+            bulk.fail(overloaded())
+    for places, bulk in under_way:
+        try:
+            many.received(places, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
+        except TimeoutError:
+            many.unknown(places, bulk, timeout)
+
+
+async def ain_bulks(
+    many: ManyCommands, mailbox: Mailbox, overloaded: Callable[[], Overloaded], end: float, timeout: float
+) -> None:
+    """As `in_bulks`, without holding up the event loop for more than one bulk, nor a thread."""
+    under_way: deque[tuple[list[int], Bulk, LoopReply]] = deque()
+
+    async def receive(places: list[int], bulk: Bulk, reply: LoopReply) -> None:
+        try:
+            many.received(places, await reply.waiter)
+        except TimeoutError:
+            if mailbox.withdraw(bulk):
+                many.received(places, [overloaded()] * len(places))
+            else:
+                many.unknown(places, bulk, timeout)
+        finally:
+            reply.over()
+
+    try:
+        for places, bulk in many.bulks():
+            if timeout and time.monotonic() >= end and not mailbox.full():
+                many.late(places, bulk, timeout)
+                continue
+            reply = bulk.future = LoopReply(timeout, end)
+            under_way.append((places, bulk, reply))
+            if mailbox.line_up(bulk):
+                await asyncio.sleep(0)
+            else:
+                # Where there is no room, no more are made than go out.
+                await receive(*under_way[0])
+                under_way.popleft()
+        while under_way:
+            await receive(*under_way[0])
+            under_way.popleft()
+    finally:
+        for _, _, reply in under_way:
+            reply.abandon()
+
+
+def one_by_one(
+    submit: Callable[[Any], tuple[Future[Receipt], Attempts]], given: Given
+) -> list[Receipt | Exception]:
+    """Each command's receipt or error, in order; `submit` begins one, and says what its time is."""
+    under_way: list[tuple[Future[Receipt], Attempts] | MiddlewareFailed] = []
+    while commands := given.take(1):
+        try:
+            under_way.append(submit(commands[0]))
+        except asyncio.CancelledError as error:  # No thread is cancelled: it is a middleware's own.
+            under_way.append(_no_exception(error))
+    return [one if isinstance(one, MiddlewareFailed) else _outcome(*one) for one in under_way]
+
+
+def _no_exception(error: BaseException) -> MiddlewareFailed:
+    """The outcome of a command whose middleware raised what ends a task or a thread, so that it ends none of the others."""
+    failed = MiddlewareFailed(
+        f"the middleware of one of the commands raised {type(error).__name__}, which is no Exception, and the command may be "
+        "written: raise an Exception to refuse one"
+    )
+    failed.__cause__ = error
+    return failed
+
+
+def _outcome(future: Future[Receipt], attempts: Attempts) -> Receipt | Exception:
+    try:
+        return future.result(max(attempts.end - time.monotonic(), 0))
+    except TimeoutError as error:
+        if not future.done():
+            return no_reply(attempts.command_id, attempts.timeout)
+        # It is a middleware's own, or the outcome came at this moment.
+        return error if future.exception() is error else _outcome(future, attempts)
+    except Exception as error:
+        return error
+    except (asyncio.CancelledError, SystemExit) as error:
+        # In a thread of the pool. What a signal raises in this one ends the call.
+        if not future.done() or future.exception() is not error:
+            raise
+        return _no_exception(error)
+
+
+async def aone_by_one(
+    aexecute: Callable[[Any], Awaitable[Receipt]], given: Given
+) -> list[Receipt | Exception]:
+    """As `one_by_one`. A task that is cancelled leaves them on their way."""
+
+    async def outcome(command: Any) -> Receipt | Exception:
+        try:
+            return await aexecute(command)
+        except Exception as error:
+            return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return _no_exception(error)
+
+    tasks = [asyncio.ensure_future(outcome(command)) for command in given.take()]
+    if tasks:
+        await asyncio.wait(tasks)
+    return [task.result() for task in tasks]

@@ -1,0 +1,314 @@
+"""The callers' side of the write path: checks a command early, hands it over, waits for the reply.
+
+Runs in callers' threads and event loops; nothing here touches the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from actors.domain import middleware
+from actors.domain.specs import CompiledDomain
+from actors.errors import ActorsError, CommandTimeout, Overloaded
+from actors.kernel.actor import refuse_in_actor
+from actors.kernel.loop_reply import LoopReply
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.reply import Reply
+from actors.kernel.running_calls import Calls
+from actors.replication.progress import Progress
+from actors.system.options import checked_call
+from actors.writer import submit_middleware as submitted
+from actors.writer.aggregate_cache import History
+from actors.writer.atomic_step import Outcomes, Step
+from actors.writer.bulk_execution import Given, ManyCommands, ain_bulks, aone_by_one, in_bulks, one_by_one
+from actors.writer.call_attempts import Attempts, late, no_reply
+from actors.writer.conflict_retry import resolving
+from actors.writer.submission import Receipt, Submission, receipt_or_error
+from actors.writer.submission_factory import SubmissionMaker
+from storage.log.notes import Note
+
+__all__ = ["WriteGateway"]
+
+TIMEOUT = 30.0
+"""Seconds that a caller waits unless it says otherwise."""
+
+
+class WriteGateway:
+    """What `System` does for commands."""
+
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        history: History,
+        mailbox: Mailbox,
+        pool: submitted.Pool,
+        deciding: Callable[[], bool],
+        calls: Calls,
+        progress: Progress,
+    ) -> None:
+        """`deciding` tells whether a decider runs at this moment, in the writer's thread; `calls` shows middleware that runs."""
+        self._progress = progress
+        self._domain = domain
+        self._history = history
+        self.mailbox = mailbox
+        self._pool = pool
+        self._deciding = deciding
+        self._calls = calls
+        self._make = SubmissionMaker(domain)
+
+    # -- one command -------------------------------------------------------------------------
+    def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
+        """Hand over and wait; `timeout` seconds bound the whole of it."""
+        refuse_in_actor("execute", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        if self._goes_straight(options):
+            return self._wait(self._hand_over(command, options, end, timeout, timeout > 0), end, timeout)
+        call, chain, attempts = self._call(command, options, end, timeout)
+        outcome: Receipt = middleware.run(
+            chain, call, lambda inner: self._wait(self._attempt(inner, attempts), end, timeout), self._calls
+        )
+        return outcome
+
+    def submit(self, command: Any, options: dict[str, Any]) -> Future[Receipt]:
+        """Hand over, waiting up to `timeout` seconds for room in the mailbox; the future has the receipt."""
+        if self._deciding():
+            refuse_in_actor("submit", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        if self._goes_straight(options):
+            return self._hand_over(command, options, end, timeout, False).future  # type: ignore[return-value]
+        return self._submitted(command, options, end, timeout, waited_for=False)[0]
+
+    def _submitted(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool
+    ) -> tuple[Future[Receipt], Attempts]:
+        call, chain, attempts = self._call(command, options, end, timeout, waited_for)
+
+        def terminal(inner: middleware.Call) -> Future[Receipt]:
+            return self._attempt(inner, attempts).future  # type: ignore[return-value]
+
+        return submitted.submit(chain, call, terminal, self._pool, self._calls), attempts
+
+    def aexecute(self, command: Any, options: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
+        """As `execute`, to be awaited: holds up neither the event loop nor a thread."""
+        refuse_in_actor("aexecute", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        if self._goes_straight(options):
+            return self._awaited(command, options, options.get("metadata"), end, timeout)
+        return self._athrough_middleware(command, options, end, timeout)
+
+    async def _athrough_middleware(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> Receipt:
+        call, chain, attempts = self._call(command, options, end, timeout)
+
+        def terminal(inner: middleware.Call) -> Coroutine[Any, Any, Receipt]:
+            checked_call(inner)
+            return self._awaited(
+                inner.message, inner.options, inner.metadata, end, timeout, inner.sent, attempts
+            )
+
+        outcome: Receipt = await middleware.arun(chain, call, terminal, self._calls)
+        return outcome
+
+    async def _awaited(
+        self,
+        command: Any,
+        options: dict[str, Any],
+        metadata: dict[str, Any] | None,
+        end: float,
+        timeout: float,
+        sent: Any = None,
+        attempts: Attempts | None = None,
+    ) -> Receipt:
+        submission = self._make.of_command(command, options, metadata, sent, attempts)
+        if (timeout > 0 if attempts is None else attempts.strict) and time.monotonic() >= end:
+            raise self._late(submission, timeout, 1 if attempts is None else attempts.number)
+        reply = submission.future = LoopReply(timeout, end)
+        entered = self.mailbox.line_up(submission)
+        try:
+            return receipt_or_error(await reply.waiter)  # type: ignore[return-value]
+        except asyncio.CancelledError:
+            if not entered:
+                self.mailbox.withdraw(submission)
+            raise
+        except TimeoutError:
+            if not entered and self.mailbox.withdraw(submission):
+                raise self._overloaded() from None
+            raise no_reply(submission.command_id, timeout) from None
+        finally:
+            reply.over()
+
+    def _goes_straight(self, options: dict[str, Any]) -> bool:
+        """Whether nothing stands around the call, so that it need not be made one for middleware."""
+        return not self._domain.command_middleware and "on_conflict" not in options
+
+    def _call(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool = True
+    ) -> tuple[middleware.Call, Sequence[Any], Attempts]:
+        chain: tuple[Any, ...] = self._domain.command_middleware
+        command_id = options.get("command_id")
+        made = command_id is None
+        if made:
+            command_id = options["command_id"] = self._make.new_id()
+        # What a middleware has seen it may have used.
+        attempts = Attempts(command_id, made and not chain, end, timeout, waited_for)
+        on_conflict = options.pop("on_conflict", "raise")
+        metadata = options.pop("metadata", None) or {}
+        if on_conflict != "raise":
+            chain = (*chain, resolving(on_conflict, self._history))
+        return middleware.Call(command, metadata, options, "command", not made), chain, attempts
+
+    def _attempt(self, call: middleware.Call, attempts: Attempts) -> Submission:
+        """Hand over what the call is now. Raises what is wrong with it."""
+        checked_call(call)
+        submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
+        submission.future = Reply()
+        self._offer(submission, attempts.end, attempts.timeout, attempts.strict, attempts.number)
+        return submission
+
+    def _hand_over(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float, strict: bool
+    ) -> Submission:
+        submission = self._make.of_command(command, options, options.get("metadata"))
+        submission.future = Reply()
+        self._offer(submission, end, timeout, strict)
+        return submission
+
+    def _offer(
+        self, request: Submission | Step, end: float, timeout: float, strict: bool, number: int = 1
+    ) -> None:
+        """Hand over once there is room, waiting for it until `end`; where that is `strict`, not at all after it."""
+        left = end - time.monotonic()
+        if left <= 0 and strict and isinstance(request, Submission):
+            raise self._late(request, timeout, number)
+        if not self.mailbox.offer(request, left):
+            raise self._overloaded()
+
+    def _late(self, submission: Submission, timeout: float, number: int = 1) -> ActorsError:
+        """The error of what is not handed over, as the time of its call is over."""
+        if number == 1 and self.mailbox.full():
+            return self._overloaded()
+        return late(submission.command_id, timeout, number)
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(
+            f"the command handler's mailbox stayed full ({len(self.mailbox)} commands wait); nothing was done; "
+            "try again later, give a longer timeout=, or open the system with a larger mailbox_size="
+        )
+
+    @staticmethod
+    def _wait(submission: Submission, end: float, timeout: float) -> Receipt:
+        future, command_id = submission.future, submission.command_id
+        del submission  # it leads to the error that is raised here, whose traceback would lead to it
+        try:
+            return future.result(max(end - time.monotonic(), 0))  # type: ignore[union-attr,no-any-return]
+        except TimeoutError:
+            raise no_reply(command_id, timeout) from None
+        finally:
+            del future
+
+    # -- many --------------------------------------------------------------------------------
+    def execute_many(self, commands: Iterable[Any], options: dict[str, Any]) -> list[Receipt | Exception]:
+        """Each command's receipt or error, in order; commands of one chunk travel and commit together.
+
+        Raises what `commands` raise, with the outcomes of those that they gave, once these are there.
+        """
+        refuse_in_actor("execute_many", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        given = Given(commands)
+        if self._domain.command_middleware:
+            outcomes = one_by_one(lambda one: self._one_of_many(one, dict(options), end, timeout), given)
+            return given.done(outcomes)
+        many = ManyCommands(self._make, given, options)
+        in_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        return given.done(many.outcomes)
+
+    async def aexecute_many(
+        self, commands: Iterable[Any], options: dict[str, Any]
+    ) -> list[Receipt | Exception]:
+        """As `execute_many`, without holding up the event loop for more than one chunk, nor a thread."""
+        refuse_in_actor("aexecute_many", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        given = Given(commands)
+        # Now, as what others do in the loop meanwhile may change what it is taken from.
+        taken = Given(given.take())
+        if self._domain.command_middleware:
+            outcomes = await aone_by_one(
+                lambda one: self._aone_of_many(one, dict(options), end, timeout), taken
+            )
+            return given.done(outcomes)
+        many = ManyCommands(self._make, taken, options)
+        await ain_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        return given.done(many.outcomes)
+
+    def _one_of_many(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> tuple[Future[Receipt], Attempts]:
+        """As `_submitted`; after the end of the time of all no middleware begins."""
+        error = self._too_late(end, timeout)
+        if error is None:
+            return self._submitted(command, options, end, timeout, waited_for=True)
+        future: Future[Receipt] = Future()
+        future.set_exception(error)
+        return future, Attempts(error.command_id, True, end, timeout)
+
+    async def _aone_of_many(
+        self, command: Any, options: dict[str, Any], end: float, timeout: float
+    ) -> Receipt:
+        error = self._too_late(end, timeout)
+        if error is not None:
+            raise error
+        return await self._athrough_middleware(command, options, end, timeout)
+
+    def _too_late(self, end: float, timeout: float) -> CommandTimeout | None:
+        return late(self._make.new_id(), timeout) if timeout > 0 and time.monotonic() >= end else None
+
+    # -- facts without a command -------------------------------------------------------------
+    def append(self, stream: str, events: Sequence[Any], options: dict[str, Any]) -> Receipt:
+        """Write events that come from outside, through the same queue and in the same order as commands."""
+        refuse_in_actor("append", self._progress)
+        timeout = options.pop("timeout", TIMEOUT)
+        end = time.monotonic() + timeout
+        submission = self._make.of_facts(stream, events, options)
+        self._offer(submission, end, timeout, timeout > 0)
+        return self._wait(submission, end, timeout)
+
+    # -- steps -------------------------------------------------------------------------------
+    def submission(self, command: Any, **options: Any) -> Submission:
+        """A process manager's command for a step, checked; `options` are those of `execute`. Raises what is wrong with it.
+
+        Middleware does not see it: that is around a caller, and a step has none.
+        """
+        return self._make.of_command(command, options, options.get("metadata"), of_manager=True)
+
+    def step(
+        self,
+        submissions: Sequence[Submission],
+        notes: Callable[[Outcomes], Iterable[Note]],
+        guard: tuple[bytes, bytes | None] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Future[Outcomes]:
+        """Hand over a step, waiting up to `timeout` seconds for room; the future has its commands' outcomes.
+
+        `Step` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
+        """
+        step = Step(submissions, notes, guard)
+        self._offer(step, time.monotonic() + timeout, timeout, False)
+        return step.future
+
+    def put_step(
+        self, notes: Callable[[Outcomes], Iterable[Note]], guard: tuple[bytes, bytes | None] | None = None
+    ) -> Future[Outcomes]:
+        """Hand over a step without commands, past the mailbox's bound, which is for callers: they can wait. Any thread."""
+        step = Step([], notes, guard)
+        self.mailbox.put(step)
+        return step.future

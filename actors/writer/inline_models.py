@@ -1,0 +1,199 @@
+"""Inline models: tables that a command's events change in its own transaction, and that deciders read.
+
+The writer's thread while it decides; the opener's while a model that is behind is filled from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from actors.domain.read_model import Handler, ReadModel
+from actors.domain.specs import CompiledDomain
+from actors.errors import DeciderFailed, ModelStopped, Rejected, described
+from actors.replication.command_batches import read_events
+from actors.replication.skipped_events import Skips
+from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
+from storage.log.inline_tables import InlineBatch
+from storage.log.stored_events import own_copy
+from storage.tables.pending import PendingTable
+from storage.value_text import shown
+
+__all__ = ["InlineModels", "InlineRun", "fill"]
+
+logger = logging.getLogger("onewriter.inline")
+
+FILL_BATCH = 2_000
+"""Events of one transaction while a model is filled."""
+FILL_NEWS = 5.0
+"""Seconds between two lines in the log while a model is filled."""
+
+
+class InlineModels:
+    """The inline models of a domain: which of them takes which event, and whose a table is."""
+
+    def __init__(self, domain: CompiledDomain) -> None:
+        self.codec = domain.codec
+        self.models = [model for model in domain.models.values() if model.inline]
+        self.handlers: dict[type, list[tuple[ReadModel, Handler]]] = {}
+        for model in self.models:
+            for event, handler in model.handlers.items():
+                self.handlers.setdefault(event, []).append((model, handler))
+        self.tables = {table for model in self.models for table in model.tables}
+
+    def begin(self, batch: InlineBatch | None) -> InlineRun | None:
+        """What a batch of commands does to the models, None where there are none."""
+        return None if batch is None else InlineRun(self, batch)
+
+
+class _Tables(dict[TableSchema, PendingTable]):
+    """What a projection gets: the tables of its model."""
+
+    def __init__(self, model: ReadModel, batch: InlineBatch) -> None:
+        super().__init__()
+        self._model = model
+        self._batch = batch
+
+    def __missing__(self, table: TableSchema) -> PendingTable:
+        if not any(table is one for one in self._model.tables):
+            known = ", ".join(one.name for one in self._model.tables) or "none"
+            raise InvalidSchema(
+                f"read model {self._model.name!r} has no table {shown(table)}; it has: {known}"
+            )
+        found = self[table] = self._batch.table(table)
+        return found
+
+
+class InlineRun:
+    """The inline tables within one batch: changed by events, read by deciders."""
+
+    def __init__(self, models: InlineModels, batch: InlineBatch) -> None:
+        self.batch = batch
+        self.at: tuple[ReadModel, RecordedEvent] | None = None
+        """The projection that runs, and the event that it has."""
+        self._models = models
+        self._tables = {model.name: _Tables(model, batch) for model in models.models}
+
+    def read(self, table: Any) -> TableReader:
+        """A table as the batch so far leaves it. Raises `DeciderFailed` for one of no inline model."""
+        if not isinstance(table, TableSchema) or table not in self._models.tables:
+            raise not_inline(table)
+        return self.batch.view(table)
+
+    def project(self, events: Iterable[RecordedEvent]) -> None:
+        """Have the models take a command's events, or none of them.
+
+        Raises the `Rejected` of a projection as it is, `DeciderFailed` for anything else that one raises.
+        """
+        mark = self.batch.mark()
+        handlers = self._models.handlers
+        try:
+            for recorded in events:
+                taking = handlers.get(recorded.event.__class__, ())
+                for number, (model, handler) in enumerate(taking, 1):
+                    # The last one gets the event itself.
+                    last = number == len(taking)
+                    try:
+                        self.apply(
+                            model, handler, recorded if last else own_copy(self._models.codec, recorded)
+                        )
+                    except Rejected:
+                        raise
+                    except BaseException as error:
+                        raise DeciderFailed(
+                            f"inline model {model.name!r} failed on event {recorded.type} of stream "
+                            f"{recorded.stream!r} with {described(error)}; nothing was written; "
+                            "mend its projection"
+                        ) from error
+        except BaseException:
+            self.at = None
+            self.batch.back_to(mark)
+            raise
+
+    def apply(self, model: ReadModel, handler: Handler, recorded: RecordedEvent) -> None:
+        """Have one model take one event; what it wrote can be stored. Raises what its projection does."""
+        tables = self._tables[model.name]
+        self.at = model, recorded
+        if handler.wants_recorded:
+            handler.fn(recorded.event, tables, recorded)
+        else:
+            handler.fn(recorded.event, tables)
+        self.at = None
+        for table in tables.values():
+            table.prepare()
+
+
+def not_inline(table: Any) -> DeciderFailed:
+    """The error for `read[table]` of a table that deciders can't read."""
+    return DeciderFailed(
+        f"read[...] was given {shown(table)}, which is not a table of an inline model; give the object that "
+        "model.table(...) returned, and declare its model with read_model(..., inline=True)"
+    )
+
+
+# -- filling --------------------------------------------------------------------------------------------------------
+def fill(log: EventLog, domain: CompiledDomain, skips: Skips) -> None:
+    """Bring the inline models that are new, or behind, up to the log's head, in batches with their positions.
+
+    Before the first command, in the thread that opens the system. Raises `ModelStopped` where a projection fails on
+    an event, or one can't be decoded, that is not in `skips`; the batches until then are kept, and gone on with.
+    """
+    models = InlineModels(domain)
+    head = log.head
+    behind = {name: position for name, position in log.inline_positions().items() if position < head}
+    if not behind:
+        return
+    begun = last_news = time.monotonic()
+    first = after = min(behind.values())
+    logger.info("filling inline models %s from position %d to %d", ", ".join(behind), after + 1, head)
+    while after < head:
+        after = _fill_batch(log, models, behind, after, skips)
+        now = time.monotonic()
+        if now - last_news > FILL_NEWS:
+            last_news = now
+            logger.info(
+                "inline models are at position %d of %d, %.0f events/s",
+                after,
+                head,
+                (after - first) / (now - begun),
+            )
+    logger.info("inline models %s are filled, in %.1f s", ", ".join(behind), time.monotonic() - begun)
+
+
+def _fill_batch(
+    log: EventLog, models: InlineModels, behind: Mapping[str, int], after: int, skips: Skips
+) -> int:
+    """Fill with the events after a position; returns the last one's."""
+    events, error = read_events(log, after, FILL_BATCH, log.head)
+    if error is not None:
+        waiting = [name for name, at in behind.items() if at <= after and after + 1 not in skips.of(name)]
+        if waiting:
+            raise ModelStopped(
+                f"inline model {waiting[0]!r} could not be filled: the event at position {after + 1} can't be "
+                f"decoded ({error}); register its type again and open the system again"
+            ) from error
+    batch = log.inline_batch()
+    assert batch is not None
+    run = InlineRun(models, batch)
+    for recorded in events:
+        for model, handler in models.handlers.get(recorded.event.__class__, ()):
+            position = recorded.position
+            if position <= behind.get(model.name, position) or position in skips.of(model.name):
+                continue
+            try:
+                run.apply(model, handler, own_copy(models.codec, recorded))
+            except Exception as failure:
+                batch.close()
+                raise ModelStopped(
+                    f"inline model {model.name!r} could not be filled: its projection failed on event "
+                    f"{recorded.type} at position {position} with {described(failure)}; mend it, or "
+                    "leave inline= out, and open the system again"
+                ) from failure
+            batch.settle()
+    until = events[-1].position if events else after + 1
+    batch.positions = {name: max(position, until) for name, position in behind.items()}
+    log.append([], inline=batch)
+    batch.close()
+    return until

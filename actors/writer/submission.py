@@ -1,0 +1,213 @@
+"""The small values that callers and actors pass to each other. No thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
+from typing import Any
+
+from actors.domain.specs import CommandSpec
+from actors.errors import CommitUncertain
+from actors.kernel.loop_reply import LoopReply
+from actors.kernel.mailbox import Request
+from actors.kernel.reply import Reply
+from actors.receipt import LateReceipt, Receipt, receipt_of_event
+from storage import RecordedEvent
+
+__all__ = [
+    "Applied",
+    "Apply",
+    "Bulk",
+    "CatchUp",
+    "Committed",
+    "Decided",
+    "Exited",
+    "Join",
+    "Receipt",
+    "Submission",
+    "receipt_or_error",
+]
+
+
+Decided = Receipt | RecordedEvent | LateReceipt | Exception
+"""What became of a command. An event stands for the receipt that `receipt_of_event` makes of it."""
+
+
+def receipt_or_error(outcome: Decided) -> Receipt | Exception:
+    """The outcome as callers see it."""
+    if isinstance(outcome, RecordedEvent):
+        return receipt_of_event(outcome)
+    return outcome.receipt() if isinstance(outcome, LateReceipt) else outcome
+
+
+class Submission(Request):
+    """One command (or, with `spec` None, facts to append) on its way through the command handler.
+
+    `fresh` says that the engine made the command id just now, so that no earlier receipt can exist. `digest` is that of
+    what was `sent`, in canonical form; where the id was given, that is kept for comparing with what earlier versions stored.
+    """
+
+    __slots__ = (
+        "bulk",
+        "causation_id",
+        "command",
+        "command_id",
+        "correlation_id",
+        "deadline",
+        "digest",
+        "events",
+        "expected_version",
+        "fresh",
+        "future",
+        "metadata",
+        "outcome",
+        "sent",
+        "settled",
+        "spec",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        command: Any,
+        spec: CommandSpec | None,
+        stream: str,
+        command_id: str,
+        digest: bytes,
+        fresh: bool,
+    ) -> None:
+        self.command = command
+        self.spec = spec
+        self.stream = stream
+        self.command_id = command_id
+        self.digest = digest
+        self.fresh = fresh
+        self.sent: Any  # only where the id was given: most have none, and this is made for every command
+        self.events: Sequence[Any] = ()
+        self.expected_version: int | None = None
+        self.deadline: float | None = None
+        self.causation_id: str | None = None
+        self.correlation_id: str | None = None
+        self.metadata: dict[str, Any] | None = None
+        self.future: Reply[Any] | LoopReply | None = None
+        self.bulk: Bulk | None = None
+        self.outcome: Decided | None = None
+        self.settled = False
+
+    def settle(self, outcome: Decided) -> None:
+        """Give the caller the outcome; a second outcome is ignored. The writer's thread."""
+        if self.settled:
+            return
+        self.settled = True
+        self.outcome = outcome
+        future = self.future
+        if future is not None:
+            try:
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            except InvalidStateError:
+                pass  # The caller cancelled it and is not waiting any more.
+        elif self.bulk is not None:
+            self.bulk.one_settled()
+
+    def uncertain(self, why: str) -> CommitUncertain:
+        """The error that says that its commit failed, and how to find out what is on disk."""
+        return CommitUncertain(
+            self.command_id,
+            f"command {self.command_id!r} may or may not be on disk ({why}): "
+            "execute it again with this command_id to find out",
+        )
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`, nothing having been written."""
+        self.settle(error)
+
+
+class Bulk(Request):
+    """Commands handed over together by `execute_many`; answered together, in order."""
+
+    __slots__ = ("future", "remaining", "submissions", "weight")
+
+    def __init__(self, submissions: list[Submission]) -> None:
+        self.submissions = submissions
+        self.weight = self.remaining = len(submissions)
+        self.future: Reply[list[Decided]] | LoopReply = Reply()
+        for submission in submissions:
+            submission.bulk = self
+
+    def one_settled(self) -> None:
+        """Count down; the last one answers the caller."""
+        self.remaining -= 1
+        if not self.remaining:
+            outcomes: list[Any] = [submission.outcome for submission in self.submissions]
+            for submission in self.submissions:
+                submission.bulk = None  # the two would wait for the garbage collector
+            with suppress(InvalidStateError):
+                self.future.set_result(outcomes)
+
+    def fail(self, error: Exception) -> None:
+        """Answer every command that has no outcome yet with `error`."""
+        for submission in self.submissions:
+            submission.settle(error)
+
+
+class Committed(Request):
+    """The writer to sync: positions `first` to `last` are on disk.
+
+    `events` holds them, or is None where the log has to be read for them.
+    """
+
+    __slots__ = ("events", "first", "last")
+
+    def __init__(self, first: int, last: int, events: Sequence[RecordedEvent] | None) -> None:
+        self.first = first
+        self.last = last
+        self.events = events
+
+
+class Apply(Request):
+    """Sync to a replica: these events come next."""
+
+    __slots__ = ("events",)
+
+    def __init__(self, events: Sequence[RecordedEvent]) -> None:
+        self.events = events
+
+
+class CatchUp(Request):
+    """Sync to a replica: read one batch from the log, no further than `until`."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+
+
+class Join(Request):
+    """Sync to a replica: say where you are, so that you get what you miss."""
+
+    __slots__ = ()
+
+
+class Applied(Request):
+    """A replica to sync: everything up to `position` is handled. `joining` asks to be caught up anew."""
+
+    __slots__ = ("joining", "position", "replica")
+
+    def __init__(self, replica: str, position: int, joining: bool = False) -> None:
+        self.replica = replica
+        self.position = position
+        self.joining = joining
+
+
+class Exited(Request):
+    """An actor to the supervisor, as its last act. `error` is None after an orderly stop."""
+
+    __slots__ = ("error", "name")
+
+    def __init__(self, name: str, error: BaseException | None) -> None:
+        self.name = name
+        self.error = error

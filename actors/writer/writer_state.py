@@ -1,0 +1,69 @@
+"""What outlives a command handler: the batch in hand, replies held back, and what health shows of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from actors.kernel.loop_reply import settling_many
+from actors.kernel.running_calls import Slot
+from actors.writer.atomic_step import Step
+from actors.writer.commit_notifier import News
+from actors.writer.inline_models import InlineRun
+from actors.writer.submission import Submission
+from storage import RecordedEvent
+
+__all__ = ["WriterDesk"]
+
+
+class WriterDesk:
+    """One writer's desk. The handler's thread works at it; others look, and may release held replies."""
+
+    def __init__(self) -> None:
+        self.in_flight: list[Submission | Step] = []
+        self.attempts = 0
+        self.must_reopen = False
+        self.closing = False
+        self.trouble: str | None = None
+        self.activity: tuple[str, str, float] | None = None
+        self.inline: InlineRun | None = None
+        """The inline tables of the batch that is being decided."""
+        self.committing = 0.0
+        """When the commit at hand began, a monotonic time; 0.0 between commits."""
+        self.callbacks = Slot("callback", "of submit()'s future")
+        self.commands = 0
+        self.refused = 0
+        self.batches = 0
+        self.news = News()
+        self._held: deque[Submission | Step] = deque()
+        self._releasing = threading.Lock()
+
+    def hold(self, decided: Sequence[Submission | Step]) -> None:
+        """Count a batch whose commit is done, and keep its replies for a moment that suits the next one."""
+        self.batches += 1
+        self.commands += len(decided)
+        for request in decided:
+            outcome = request.outcome
+            if outcome.__class__ is RecordedEvent:
+                continue
+            if isinstance(outcome, Exception):
+                self.refused += 1
+            elif outcome.__class__ is list:
+                self.commands += len(outcome) - 1
+                self.refused += sum(isinstance(one, Exception) for one in outcome)
+        self._held.extend(decided)
+
+    def release(self) -> None:
+        """Give all held replies; any thread. When another one is at it already, that one gives them."""
+        held = self._held
+        while held and self._releasing.acquire(blocking=False):
+            try:
+                self.callbacks.begin("a reply is given")
+                with settling_many:
+                    while held:
+                        request = held.popleft()
+                        request.settle(request.outcome)  # type: ignore[arg-type]
+            finally:
+                self.callbacks.end()
+                self._releasing.release()

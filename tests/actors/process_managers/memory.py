@@ -1,0 +1,77 @@
+"""Notes and a log in memory, for books that need no file: what a book reads, and a writer that does what it is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from actors import Domain
+from actors.process_managers.inputs import Input
+from actors.process_managers.planner import Book
+from actors.process_managers.records import About, Keys, Place
+from actors.process_managers.step_plan import Plan
+from actors.writer.submission import Receipt, Submission
+from storage import RecordedEvent
+
+WHEN = datetime(2024, 1, 1, tzinfo=UTC)
+WHEN_US = int(WHEN.timestamp()) * 1_000_000
+
+
+def recorded(event: Any, position: int = 7, time_us: int = WHEN_US) -> RecordedEvent:
+    return RecordedEvent(position, "s", 1, event, type(event).__name__, time_us, f"c{position}")
+
+
+def make(issued: Any, _input: Input) -> Submission:
+    return Submission(issued.message, None, "", issued.id, b"", False)
+
+
+class Memory(dict[bytes, bytes]):
+    """Notes in memory, and a log beside them: what a book reads, and a writer that does what it is told."""
+
+    def __init__(self, domain: Domain, *events: Any) -> None:
+        super().__init__()
+        self.domain = domain.compile()
+        self.spec = self.domain.processes["worker"]
+        self.keys = Keys("worker")
+        self[self.keys.place] = Place(0, 0).pack()
+        self[self.keys.about] = About(1, 0).pack(self.domain.codec)
+        self.events = [recorded(event, position) for position, event in enumerate(events, 1)]
+        self.submitted: list[str] = []
+        self.now = WHEN_US
+
+    history_id = "history"
+
+    def note(self, key: bytes) -> bytes | None:
+        return self.get(key)
+
+    def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[Any]:
+        return [(key, self[key]) for key in sorted(self) if key.startswith(prefix) and key > after][:limit]
+
+    def peek(self, after: int) -> RecordedEvent | None:
+        return self.events[after] if after < len(self.events) else None
+
+    def at(self, position: int) -> RecordedEvent:
+        return self.events[position - 1]
+
+    def book(self) -> Book:
+        return Book(self.spec, self.domain.codec, self)
+
+    def plan(self, book: Book, limit: int = 100, alone: bool = True) -> Plan | None:
+        return book.plan(self, make, self.now, limit, alone)
+
+    def retry(self, book: Book, *keys: str, limit: int = 100) -> tuple[Plan | None, dict[str, Any]]:
+        return book.retry(self, make, self.now, keys, limit)
+
+    def write(self, book: Book, plan: Plan, *outcomes: Any) -> bool:
+        """Do a step as the writer does; False when its guard is not met."""
+        if self[self.keys.place] != plan.guard:
+            return False
+        given = list(outcomes) or [Receipt("", 0, 0, 0, "", 0, {}, ())] * len(plan.submissions)
+        for key, value in plan.notes_for(book.keys, book.values, given).items():
+            if value is None:
+                self.pop(key, None)
+            else:
+                self[key] = value
+        self.submitted += [submission.command_id for submission in plan.submissions]
+        book.settle(plan)
+        return True

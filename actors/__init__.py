@@ -41,26 +41,26 @@ from actors.errors import (
     ViewExpired,
     WrongThread,
 )
-from actors.health import Activity, Health, ProcessHealth
+from actors.health import Activity, Health, ProcessHealth, Rebuild
 from actors.process_managers.decision import Do
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
+from actors.queries.options import QueryOptions
 from actors.queries.result_typing import Query
 from actors.queries.view import View
-from actors.replication.rebuild_rate import Rebuild
+from actors.receipt import Receipt
 from actors.replication.skipped_events import Skipped
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_registry import ConsumerStatus, Parked
 from actors.subscriptions.options import ConsumerOptions, WatchOptions
 from actors.subscriptions.subscription import Subscription
-from actors.system.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
 from actors.system.session import Session
 from actors.system.system import System
 from actors.system.watch import Watch
 from actors.worker_processes.parent.worker_process import WorkerDied
 from actors.writer.decider_reader import Reader
-from actors.writer.submission import Receipt
+from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 from storage import (
     CodecError,
     CommitFailed,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from actors.replication.rebuild_rate import Rebuild
-
 __all__ = [
     "Activity",
     "ActorHealth",
@@ -16,6 +14,7 @@ __all__ = [
     "ProcessHealth",
     "ReplicaHealth",
     "WriterHealth",
+    "Rebuild",
 ]
 
 
@@ -175,3 +174,28 @@ class Health:
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """A build that is being filled on one replica, beside the one that serves.
+
+    `state` is "waiting" for the replica's turn, "building", or "stopped" at an event that the projection failed
+    on, with the event and the traceback as `failure`; it is then tried again by itself. `position` is what has
+    been applied out of `head`; `events_per_second` is measured over the last seconds, pauses included, and so is
+    `seconds_left`, from how fast the build gains on what serves: None while it does not, and both while there is
+    nothing to go by. Throughout `from_version` serves,
+    frozen when its code is not declared any more; a forced rebuild is to the same version.
+    """
+
+    model: str
+    replica: str
+    from_version: int
+    to_version: int
+    frozen: bool
+    state: str
+    position: int
+    head: int
+    events_per_second: float | None
+    seconds_left: float | None
+    failure: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.system.options import MOST_SECONDS
+from actors.timeouts import MOST_SECONDS
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.value_text import shown
 

@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from actors.cli.domain_loading import load_domain
 from actors.cli.errors import ReplError, describe
-from actors.repl.program import load_domain
-from actors.replication.rebuild_rate import Rebuild
+from actors.health import Rebuild
 from actors.runtime.rebuilds import start_rebuild, wait_rebuilt
 from actors.system.system import System
 from storage import OnewriterError

@@ -16,16 +16,17 @@ from actors.domain.declarations import Around, Declared
 from actors.domain.domain import Domain
 from actors.domain.field_checks import FieldChecks
 from actors.domain.handler_matching import RuleMatcher
+from actors.domain.instance_key_checks import check_keys
 from actors.domain.middleware import Middleware
 from actors.domain.problems import Problems
 from actors.domain.process_manager_compiler import compile_processes
-from actors.domain.read_model import ReadModel, name_of, place_of
+from actors.domain.read_model import ReadModel
 from actors.domain.read_model_compiler import compile_models
 from actors.domain.signatures import signature_problem
+from actors.domain.source_location import name_of, place_of
 from actors.domain.specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
 from actors.domain.stream_names import Naming
-from actors.process_managers.key_checks import check_keys
-from actors.system.options import MOST_SECONDS
+from actors.timeouts import MOST_SECONDS
 from storage.codec.canonical import CanonicalCodec
 from storage.codec.codec import Codec
 from storage.codec.immutability import is_built_plainly

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from actors.domain.read_model import name_of, place_of_caller
+from actors.domain.source_location import name_of, place_of_caller
 from actors.errors import DomainError
 from storage.value_text import shown
 

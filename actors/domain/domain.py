@@ -17,7 +17,8 @@ from actors.domain.decorator_misuse import in_brackets
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager import Key, ProcessManager
 from actors.domain.process_manager_spec import Start
-from actors.domain.read_model import ReadModel, name_of, place_of_caller
+from actors.domain.read_model import ReadModel
+from actors.domain.source_location import name_of, place_of_caller
 from actors.errors import DomainError
 from storage.value_text import shown
 

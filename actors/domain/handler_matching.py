@@ -14,8 +14,9 @@ from typing import Any
 from actors.domain.annotations import resolve, union_members
 from actors.domain.declarations import UNSET, Declared, Rule
 from actors.domain.problems import Problems
-from actors.domain.read_model import Handler, ReadModel, name_of, place_of
+from actors.domain.read_model import Handler, ReadModel
 from actors.domain.signatures import signature_problem
+from actors.domain.source_location import name_of, place_of
 from actors.domain.specs import CommandSpec, Decider, EventSpec, StateKey, StateSpec
 from storage.codec.annotations import annotations_of, signature_of
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
-from actors.domain.read_model import name_of
+from actors.domain.source_location import name_of
 from actors.errors import (
     CommandTimeout,
     ConsistencyTimeout,

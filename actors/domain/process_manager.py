@@ -12,7 +12,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
 
 from actors.domain.process_manager_spec import Start
-from actors.domain.read_model import place_of_caller
+from actors.domain.source_location import place_of_caller
 
 if TYPE_CHECKING:
     from actors.domain.domain import Domain

@@ -17,8 +17,8 @@ from actors.domain.annotations import resolve, union_members
 from actors.domain.problems import Problems
 from actors.domain.process_manager import Key, ProcessManager, ProcessRule
 from actors.domain.process_manager_spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
-from actors.domain.read_model import name_of, place_of
 from actors.domain.signatures import signature_problem
+from actors.domain.source_location import name_of, place_of
 from storage.codec.annotations import annotations_of, signature_of
 from storage.value_text import shown
 

@@ -6,12 +6,12 @@ in the transaction that also moves the model's checkpoint.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
+from actors.domain.source_location import place_of_caller
 from actors.errors import DomainError
 from storage.errors import InvalidSchema
 from storage.tables.index import IndexSpec, each, words
@@ -171,20 +171,3 @@ class ReadModel:
             return fn
 
         return register
-
-
-def place_of_caller(depth: int = 2) -> str:
-    """File and line of the user's code, ``depth`` frames above the one that asks."""
-    frame = sys._getframe(depth)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def place_of(fn: Callable[..., Any]) -> str:
-    """File and line of a function's definition."""
-    code = getattr(fn, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(fn)
-
-
-def name_of(thing: Any) -> str:
-    """How messages call a class or function."""
-    return cast(str, getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or repr(thing))

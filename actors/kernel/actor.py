@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pykka
 
@@ -20,9 +20,6 @@ from actors.kernel.mailbox import Mailbox, Request
 from actors.kernel.running_calls import Slot
 from storage import LimitReached
 from storage.value_text import shown
-
-if TYPE_CHECKING:
-    from actors.replication.progress import Progress
 
 __all__ = ["ActorKilled", "Kill", "Worker", "as_courier", "refuse_in_actor", "tell"]
 
@@ -33,12 +30,12 @@ class ActorKilled(Exception):
     """An operator or a test asked an actor to die."""
 
 
-_threads: dict[int, tuple[str, Progress | None]] = {}
+_threads: dict[int, tuple[str, object | None]] = {}
 """The actors' threads of this process, by identity, with the actor's name; and those of couriers, which nobody waits for
 but their own system, with what tells that one from others."""
 
 
-def refuse_in_actor(call: str, system: Progress) -> None:
+def refuse_in_actor(call: str, system: object) -> None:
     """Raise `WrongThread` where a thread is about to wait for a system that perhaps waits for it.
 
     An actor may wait for no system: another one may wait for its own in the same way. An effect's handler runs in a thread
@@ -62,7 +59,7 @@ def refuse_in_actor(call: str, system: Progress) -> None:
 
 
 @contextmanager
-def as_courier(name: str, system: Progress | None) -> Iterator[None]:
+def as_courier(name: str, system: object | None) -> Iterator[None]:
     """Have the thread at hand count as one that `system` may wait for, or as an actor's for None."""
     _threads[threading.get_ident()] = name, system
     try:

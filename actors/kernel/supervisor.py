@@ -19,12 +19,11 @@ from pykka._envelope import Envelope
 from actors.errors import UnknownName, described
 from actors.kernel.actor import ActorKilled, Kill, Worker
 from actors.kernel.backoff import backoff
-from actors.kernel.mailbox import Mailbox, Tick
+from actors.kernel.mailbox import Mailbox, Request, Tick
 from actors.kernel.uninterrupted import Flag, Undisturbed
-from actors.writer.submission import Exited
 from storage import LimitReached
 
-__all__ = ["Child", "Supervisor"]
+__all__ = ["Child", "Supervisor", "Exited"]
 
 logger = logging.getLogger("onewriter.supervisor")
 
@@ -194,3 +193,13 @@ class Supervisor(Worker):
         child.mailbox.put(Kill())
         with self._changed:
             return self._changed.wait_for(lambda: child.starts > starts and child.alive, timeout)
+
+
+class Exited(Request):
+    """An actor to the supervisor, as its last act. `error` is None after an orderly stop."""
+
+    __slots__ = ("error", "name")
+
+    def __init__(self, name: str, error: BaseException | None) -> None:
+        self.name = name
+        self.error = error

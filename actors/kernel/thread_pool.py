@@ -11,11 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
-from actors.writer.submit_middleware import Job
 from storage import LimitReached
 
-__all__ = ["FEW", "ThreadPool", "to_begin"]
+__all__ = ["FEW", "ThreadPool", "to_begin", "Job"]
 
 FEW = 4
 """Threads that are begun at once for jobs that find none idle."""
@@ -318,3 +318,15 @@ class ThreadPool:
             me.sleep()  # it was given one at that moment
         job, me.job = me.job, None
         return job
+
+
+class Job(Protocol):
+    """What a pool is given: it is called once, in a thread of the pool's, or else it is given up."""
+
+    def __call__(self) -> None: ...
+
+    def give_up(self) -> None:
+        """It will not be called: the pool was closed before a thread was free. Any thread."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """It will not be called for another reason, or it raised. Any thread."""

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from actors.domain.process_manager_spec import Handlers, ProcessSpec
-from actors.domain.read_model import name_of
+from actors.domain.source_location import name_of
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process_managers.inputs import EPOCH, NO_INSTANCE, Decision, Input, Instance, Issued, Timer
 from actors.process_managers.unreadable_values import Unreadable, class_of

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from actors.domain.reserved_ids import is_of_manager
 from actors.errors import Runaway
 from actors.process_managers.causation_chains import place_of
 from actors.process_managers.inputs import Decision, Input
-from actors.process_managers.unique_ids import is_of_manager
 
 __all__ = ["AGAIN", "AT_ONCE", "A_SECOND", "QUICK_US", "SelfLed"]
 

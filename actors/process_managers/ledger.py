@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 
+from actors.domain.instance_keys import utf8
 from actors.errors import InvalidMessage
 from actors.process_managers import input_history as pasts
 from actors.process_managers.input_history import Pasts
 from actors.process_managers.input_order import OTHER, Order
 from actors.process_managers.inputs import Decision, Input, Instance, Timer
-from actors.process_managers.instance_keys import utf8
 from actors.process_managers.record_values import Values
 from actors.process_managers.records import About, Keys, Notes, Place, ids_of
 from actors.process_managers.step_plan import Made, Plan

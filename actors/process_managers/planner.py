@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from actors.domain.instance_keys import checked_key
 from actors.domain.process_manager_spec import EventRule, ProcessSpec
 from actors.kernel.running_calls import Slot
 from actors.process_managers.causation_chains import goes_round
@@ -17,7 +18,6 @@ from actors.process_managers.decision import decide, without
 from actors.process_managers.feedback_loops import SelfLed
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input, Timer, input_of_event
-from actors.process_managers.instance_keys import checked_key
 from actors.process_managers.ledger import Ledger
 from actors.process_managers.quarantine import Quarantine
 from actors.process_managers.rebuild import Rebuilding

@@ -11,12 +11,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actors.domain.instance_keys import checked_key, shown_key
 from actors.errors import described
 from actors.process_managers.checkpoint_restore import restore
 from actors.process_managers.fault_attribution import is_of_the_instance
 from actors.process_managers.input_order import ORDER_BYTES, Order
 from actors.process_managers.inputs import REJECTION, Input, input_of_event, input_of_timer
-from actors.process_managers.instance_keys import checked_key, shown_key
 from actors.process_managers.records import Aside, Notes
 from actors.process_managers.step_plan import CommandsFailed, Feed, InputFailed, Make, Plan, describe
 

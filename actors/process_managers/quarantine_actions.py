@@ -6,8 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from actors.domain.instance_keys import shown_key
 from actors.errors import ConsistencyTimeout, NotStopped
-from actors.process_managers.instance_keys import shown_key
 from actors.process_managers.messages import RetryInstance, SkipInstance, Skips
 from actors.process_managers.retry_schedule import Retries
 

@@ -20,10 +20,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
+from actors.domain.instance_keys import utf8
 from actors.errors import InvalidMessage
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input, Timer
-from actors.process_managers.instance_keys import utf8
 from actors.process_managers.key_fingerprint import same_keys
 from storage.codec.codec import Codec
 from storage.limits import MAX_NAME_BYTES

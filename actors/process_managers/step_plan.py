@@ -14,8 +14,9 @@ from actors.process_managers.inputs import Decision, Input, Issued, input_of_rej
 from actors.process_managers.record_values import Values
 from actors.process_managers.records import Keys, OutboxEntry, Place
 from actors.process_managers.unreadable_values import name_of
+from actors.receipt import Receipt
 from actors.writer.atomic_step import Step
-from actors.writer.submission import Receipt, Submission
+from actors.writer.submission import Submission
 from storage import RecordedEvent
 
 __all__ = [

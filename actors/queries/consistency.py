@@ -6,10 +6,10 @@ import math
 from datetime import timedelta
 
 from actors.errors import ForeignToken, InvalidToken
+from actors.queries.options import After, Consistency, MaxLag
 from actors.queries.session_token import Tokens
+from actors.receipt import Receipt
 from actors.replication.progress import Progress
-from actors.system.options import After, Consistency, MaxLag
-from actors.writer.submission import Receipt
 from storage.value_text import shown
 
 __all__ = ["LAST", "position_of", "target_position"]

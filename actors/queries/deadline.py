@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from actors.domain.call_options import checked_call
 from actors.domain.middleware import Call
 from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
+from actors.queries.options import QueryOptions
 from actors.queries.query_client import TIMEOUT
-from actors.system.options import checked_call
 
 __all__ = ["CallTime"]
 
@@ -29,7 +30,7 @@ class CallTime:
 
         With a time-out of zero nothing is waited for, so the query is asked all the same.
         """
-        checked_call(call)
+        checked_call(call, QueryOptions, "query")
         timeout = call.options.get("timeout", self._usual)
         left = timeout - (time.monotonic() - self._began)
         if left <= 0 < timeout:

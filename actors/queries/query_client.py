@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from actors.domain.lookup import unknown
 from actors.domain.specs import CompiledDomain, QuerySpec, check_message
 from actors.errors import (
     ActorsError,
@@ -29,7 +30,6 @@ from actors.queries.query_job import QueryJob
 from actors.queries.query_request import Encoded, sealed
 from actors.queries.session_token import Tokens
 from actors.replication.progress import Progress
-from actors.system.arguments import unknown
 from storage import ReplicaStore
 
 __all__ = ["TIMEOUT", "ReadGateway"]

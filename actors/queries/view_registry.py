@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from actors.domain.lookup import checked_model
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import SystemClosed, ViewExpired
@@ -19,7 +20,6 @@ from actors.queries.query_client import TIMEOUT, ReadGateway
 from actors.queries.query_job import all_inline
 from actors.queries.view import View
 from actors.replication.progress import Progress
-from actors.system.arguments import checked_model
 from storage import ReplicaStore, StorageError, StoreClosed
 from storage.errors import FilesGone
 from storage.files.damage import is_damage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import math
 import os
@@ -18,6 +17,7 @@ from logging.handlers import MemoryHandler
 from types import FrameType
 from typing import Any, BinaryIO
 
+from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
 from actors.cli.errors import Quit, ReplError, describe
 from actors.cli.temporary_folder import throwaway_folder
 from actors.domain.domain import Domain
@@ -30,9 +30,6 @@ from storage.errors import OnewriterError
 
 __all__ = ["add_arguments", "main", "run_lines"]
 
-DOMAIN = "actors.demo.shop:shop"
-SHORT = {"shop": DOMAIN, "delivery": "actors.demo.fulfilment:delivery"}
-"""The domains that come with the library, by short names."""
 TWICE_WITHIN = 5.0
 """Seconds within which a second polite signal says nothing new."""
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
@@ -172,25 +169,6 @@ def _decoded(source: BinaryIO) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise _NotText(f"line {number}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-
-
-def load_domain(where: str) -> Domain:
-    """The domain at `module:attribute`, or of a short name. Raises `ReplError` when there is none."""
-    module_name, colon, attribute = SHORT.get(where, where).partition(":")
-    if not colon or not module_name or not attribute:
-        raise ReplError(
-            f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, or {' or '.join(SHORT)}, not {where!r}"
-        )
-    try:
-        found = importlib.import_module(module_name)
-    except Exception as error:
-        raise ReplError(f"--domain {where}: importing {module_name} failed: {describe(error)}") from error
-    for name in attribute.split("."):
-        found = getattr(found, name, None)  # type: ignore[assignment]
-    if not isinstance(found, Domain):
-        got = "nothing" if found is None else f"a {type(found).__name__}"
-        raise ReplError(f"--domain {where}: {module_name} has {got} as {attribute}, where a Domain is wanted")
-    return found
 
 
 def _require_extra() -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.cli.errors import UsageError, short
+from actors.receipt import Receipt
 from actors.repl.ast import Call
 from actors.repl.background import Applied, Background
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
@@ -19,7 +20,6 @@ from actors.repl.tables import events_table, rows_table
 from actors.repl.value_conversion import Converter
 from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
 from actors.system.system import System
-from actors.writer.submission import Receipt
 
 __all__ = ["Shell"]
 

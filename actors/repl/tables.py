@@ -12,10 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from actors import Health, RecordedEvent
-from actors.health import ModelHealth, ProcessHealth
+from actors.health import ModelHealth, ProcessHealth, Rebuild
 from actors.repl.value_text import duration, number
 from actors.repl.vocabulary import Vocabulary
-from actors.replication.rebuild_rate import Rebuild
 
 __all__ = [
     "Table",

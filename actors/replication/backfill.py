@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from actors.health import Rebuild
 from actors.kernel.backoff import backoff
 from actors.replication.command_batches import read_commands
 from actors.replication.projector import ModelRun, Projector
 from actors.replication.rebuild_lock import Turns
-from actors.replication.rebuild_rate import Rebuild
 from actors.replication.rebuild_throttle import Pace, adapted
 from storage import EventLog
 

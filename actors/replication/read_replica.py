@@ -17,12 +17,12 @@ from actors.kernel.reply import Reply
 from actors.kernel.running_calls import Slot
 from actors.replication.backfill import Filling
 from actors.replication.command_batches import read_commands
+from actors.replication.messages import Applied, Apply, CatchUp, Join
 from actors.replication.progress import Progress
 from actors.replication.projector import ModelRun, Projector
 from actors.replication.rebuild_lock import Turns
 from actors.replication.rebuild_throttle import adapted
 from actors.replication.replica_slot import ReplicaHome
-from actors.writer.submission import Applied, Apply, CatchUp, Join
 from storage import EventLog, RecordedEvent, StorageError
 from storage.files.damage import is_damage
 from storage.log.stored_events import CommittedEvents, bounds

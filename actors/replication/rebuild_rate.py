@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
-__all__ = ["Rate", "Rebuild"]
+__all__ = ["Rate"]
 
 SPACING = 0.2
 """Seconds between two samples of a rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuild:
-    """A build that is being filled on one replica, beside the one that serves.
-
-    `state` is "waiting" for the replica's turn, "building", or "stopped" at an event that the projection failed
-    on, with the event and the traceback as `failure`; it is then tried again by itself. `position` is what has
-    been applied out of `head`; `events_per_second` is measured over the last seconds, pauses included, and so is
-    `seconds_left`, from how fast the build gains on what serves: None while it does not, and both while there is
-    nothing to go by. Throughout `from_version` serves,
-    frozen when its code is not declared any more; a forced rebuild is to the same version.
-    """
-
-    model: str
-    replica: str
-    from_version: int
-    to_version: int
-    frozen: bool
-    state: str
-    position: int
-    head: int
-    events_per_second: float | None
-    seconds_left: float | None
-    failure: str | None = None
 
 
 class Rate:

@@ -9,8 +9,8 @@ from actors.kernel.actor import Worker, tell
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import Slot
 from actors.replication.broadcast import WINDOW, Broadcast
+from actors.replication.messages import Applied, Apply, CatchUp, Committed, Join
 from actors.replication.progress import Progress
-from actors.writer.submission import Applied, Apply, CatchUp, Committed, Join
 
 __all__ = ["Sync"]
 

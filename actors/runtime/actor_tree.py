@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.domain.read_model import name_of
+from actors.domain.source_location import name_of
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import Child
 from actors.queries.query_actor import QueryActor

@@ -13,11 +13,11 @@ from actors.health import (
     Health,
     ModelHealth,
     ProcessHealth,
+    Rebuild,
     ReplicaHealth,
     WriterHealth,
 )
 from actors.kernel.supervisor import Child
-from actors.replication.rebuild_rate import Rebuild
 from actors.runtime.rebuilds import rebuilds
 
 if TYPE_CHECKING:

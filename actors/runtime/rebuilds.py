@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
+from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
 from actors.replication.projector import ModelRun, ProjectionFailure
 from actors.replication.read_replica import Resume, StartBuild
-from actors.replication.rebuild_rate import Rebuild
 from actors.replication.skipped_events import skip_note
 
 if TYPE_CHECKING:

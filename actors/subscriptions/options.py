@@ -9,12 +9,12 @@ from typing import Any, Literal, TypedDict
 
 from actors.domain.specs import CompiledDomain
 from actors.queries.consistency import position_of
+from actors.queries.options import After, Consistency, MaxLag
+from actors.receipt import Receipt
 from actors.subscriptions.consumer_group import Policy
 from actors.subscriptions.event_filter import EventFilter, event_filter
 from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.waiters import seconds_of
-from actors.system.options import After, Consistency, MaxLag
-from actors.writer.submission import Receipt
 from storage.value_text import shown
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from actors.system.options import MOST_SECONDS
+from actors.timeouts import MOST_SECONDS
 from storage.value_text import shown
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]

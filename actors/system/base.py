@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.system.options import checked
+from actors.domain.call_options import checked
 
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
 
+from actors.receipt import Receipt
 from actors.system.arguments import several
 from actors.system.base import Calls, checked_options
-from actors.system.options import AppendOptions, CommandOptions, ManyOptions
 from actors.writer.bulk_execution import with_outcomes
-from actors.writer.submission import Receipt
+from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 
 __all__ = ["CommandCalls"]
 

@@ -6,19 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.domain.domain import Domain
+from actors.domain.lookup import checked_model
 from actors.domain.read_model import ReadModel
 from actors.errors import ConsistencyTimeout, UnknownName
-from actors.health import Health
+from actors.health import Health, Rebuild
 from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import LAST, position_of
+from actors.receipt import Receipt
 from actors.replication import skipped_events as skipping
-from actors.replication.rebuild_rate import Rebuild
 from actors.replication.skipped_events import Skipped
 from actors.runtime import rebuilds as rebuilding
-from actors.system.arguments import checked_model
 from actors.system.base import Calls
-from actors.system.options import checked_timeout
-from actors.writer.submission import Receipt
+from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
 from storage.value_text import shown
 

@@ -9,7 +9,7 @@ from actors.kernel.actor import refuse_in_actor
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
 from actors.system.base import Calls
-from actors.system.options import checked_timeout
+from actors.timeouts import checked_timeout
 from storage.value_text import shown
 
 __all__ = ["ProcessCalls"]

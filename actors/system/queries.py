@@ -10,11 +10,11 @@ from actors.domain.read_model import ReadModel
 from actors.queries.cache import Answer
 from actors.queries.consistency import position_of
 from actors.queries.deadline import CallTime
+from actors.queries.options import After, QueryOptions
 from actors.queries.result_typing import Query, Result
 from actors.queries.view import View
 from actors.system.arguments import several
 from actors.system.base import Calls, checked_options
-from actors.system.options import After, QueryOptions
 from actors.system.session import Session
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from actors.domain.read_model import ReadModel
 from actors.errors import ConcurrencyConflict, Rejected
 from actors.kernel.closing import Block
 from actors.kernel.reply import Reply
+from actors.queries.options import QueryOptions
 from actors.queries.result_typing import Query, Result
 from actors.queries.view import View
-from actors.system.options import AppendOptions, CommandOptions, ManyOptions, QueryOptions
-from actors.writer.submission import Receipt
+from actors.receipt import Receipt
+from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 
 if TYPE_CHECKING:
     from actors.queries.cache import Answer

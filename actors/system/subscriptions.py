@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from actors.domain.lookup import unknown
 from actors.domain.specs import check_message
 from actors.queries.consistency import position_of, target_position
 from actors.queries.result_typing import Query, Result
+from actors.receipt import Receipt
 from actors.subscriptions.callback_consumer import CallbackConsumer, checked_callback
 from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_registry import ConsumerStatus, Parked
@@ -17,10 +19,8 @@ from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.options import ConsumerOptions, Types, WatchOptions, checked_opening, whole_number
 from actors.subscriptions.subscription import Subscription
 from actors.subscriptions.waiters import seconds_of
-from actors.system.arguments import unknown
 from actors.system.base import Calls, checked_options
 from actors.system.watch import Watch
-from actors.writer.submission import Receipt
 
 if TYPE_CHECKING:
     from actors.system.system import System

@@ -27,10 +27,10 @@ from actors.settings import Settings
 from actors.system.arguments import checked_place
 from actors.system.commands import CommandCalls
 from actors.system.operations import CareCalls
-from actors.system.options import MOST_SECONDS
 from actors.system.process_managers import ProcessCalls
 from actors.system.queries import QueryCalls
 from actors.system.subscriptions import LiveCalls
+from actors.timeouts import MOST_SECONDS
 from storage.files.arguments import resolved_path
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import Taken

@@ -9,11 +9,12 @@ from typing import Any
 
 from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import InvalidMessage, UnknownMessage
+from actors.receipt import Receipt
 from actors.testing._inline import inline_tables
 from actors.writer.aggregate_cache import StateCache
 from actors.writer.inline_models import InlineRun
 from actors.writer.overlay import Overlay
-from actors.writer.submission import Receipt, Submission
+from actors.writer.submission import Submission
 from storage import CommandRecord, RecordedEvent
 from storage.log.stored_events import CommittedEvents
 from storage.value_text import shown

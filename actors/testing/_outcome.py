@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import Rejected
+from actors.receipt import Receipt
 from actors.testing._difference import compare
 from actors.testing._history import flattened
-from actors.writer.submission import Receipt
 
 if TYPE_CHECKING:
     from actors.testing._given import Given

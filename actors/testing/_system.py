@@ -7,11 +7,11 @@ from typing import Any
 
 from actors.cli.temporary_folder import ThrowawayFolder
 from actors.domain.domain import Domain
-from actors.system.options import QueryOptions
+from actors.queries.options import QueryOptions
+from actors.receipt import Receipt
 from actors.system.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
-from actors.writer.submission import Receipt
 from storage import RecordedEvent
 from storage.files.opening_resources import Taken
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from actors.domain.read_model import name_of, place_of
+from actors.domain.source_location import name_of, place_of
 from actors.domain.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from storage import CodecError, CommandRecord, RecordedEvent

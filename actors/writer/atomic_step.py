@@ -13,7 +13,8 @@ from concurrent.futures import InvalidStateError
 from actors.errors import ActorsError, CommitUncertain
 from actors.kernel.mailbox import Request
 from actors.kernel.reply import Reply
-from actors.writer.submission import Receipt, Submission
+from actors.receipt import Receipt
+from actors.writer.submission import Submission
 from storage.log.notes import Note
 
 __all__ = ["Outcomes", "Step", "StepSuperseded"]

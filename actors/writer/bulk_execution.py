@@ -17,8 +17,9 @@ from typing import Any
 from actors.errors import MiddlewareFailed, Overloaded
 from actors.kernel.loop_reply import LoopReply
 from actors.kernel.mailbox import Mailbox
+from actors.receipt import Receipt
 from actors.writer.call_attempts import Attempts, late, no_reply
-from actors.writer.submission import Bulk, Decided, Receipt, Submission, receipt_or_error
+from actors.writer.submission import Bulk, Decided, Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionMaker
 from storage import OnewriterError
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.domain import middleware
+from actors.domain.call_options import checked_call
 from actors.domain.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout, Overloaded
 from actors.kernel.actor import refuse_in_actor
@@ -19,15 +20,16 @@ from actors.kernel.loop_reply import LoopReply
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.running_calls import Calls
+from actors.receipt import Receipt
 from actors.replication.progress import Progress
-from actors.system.options import checked_call
 from actors.writer import submit_middleware as submitted
 from actors.writer.aggregate_cache import History
 from actors.writer.atomic_step import Outcomes, Step
 from actors.writer.bulk_execution import Given, ManyCommands, ain_bulks, aone_by_one, in_bulks, one_by_one
 from actors.writer.call_attempts import Attempts, late, no_reply
 from actors.writer.conflict_retry import resolving
-from actors.writer.submission import Receipt, Submission, receipt_or_error
+from actors.writer.options import CommandOptions
+from actors.writer.submission import Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionMaker
 from storage.log.notes import Note
 
@@ -109,7 +111,7 @@ class WriteGateway:
         call, chain, attempts = self._call(command, options, end, timeout)
 
         def terminal(inner: middleware.Call) -> Coroutine[Any, Any, Receipt]:
-            checked_call(inner)
+            checked_call(inner, CommandOptions, "execute")
             return self._awaited(
                 inner.message, inner.options, inner.metadata, end, timeout, inner.sent, attempts
             )
@@ -167,7 +169,7 @@ class WriteGateway:
 
     def _attempt(self, call: middleware.Call, attempts: Attempts) -> Submission:
         """Hand over what the call is now. Raises what is wrong with it."""
-        checked_call(call)
+        checked_call(call, CommandOptions, "execute")
         submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
         submission.future = Reply()
         self._offer(submission, attempts.end, attempts.timeout, attempts.strict, attempts.number)

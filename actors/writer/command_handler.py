@@ -17,6 +17,7 @@ from actors.domain.specs import CompiledDomain
 from actors.kernel.actor import Worker, tell
 from actors.kernel.mailbox import Mailbox, Tick
 from actors.kernel.running_calls import Slot
+from actors.replication.messages import Committed
 from actors.replication.progress import Progress
 from actors.writer.aggregate_cache import StateCache
 from actors.writer.atomic_step import Step
@@ -25,7 +26,7 @@ from actors.writer.commit_notifier import LINGER
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
-from actors.writer.submission import Bulk, Committed, Submission
+from actors.writer.submission import Bulk, Submission
 from actors.writer.writer_state import WriterDesk
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from actors.writer.submission import Committed
+from actors.replication.messages import Committed
 from storage.log.stored_events import CommittedEvents
 
 __all__ = ["LINGER", "News"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from actors.domain.call_options import checked_call
 from actors.domain.middleware import Call, Middleware
 from actors.errors import ConcurrencyConflict
-from actors.system.options import OnConflict, checked_call
 from actors.writer.aggregate_cache import History
+from actors.writer.options import CommandOptions, OnConflict
 from storage.value_text import shown
 
 __all__ = ["resolving"]
@@ -25,7 +26,7 @@ def resolving(on_conflict: OnConflict, history: History) -> Middleware:
         )
 
     def resolve(call: Call) -> Generator[None, Any, Any]:
-        checked_call(call)
+        checked_call(call, CommandOptions, "execute")
         left = on_conflict if isinstance(on_conflict, int) else 0
         message, expected = call.message, call.options.get("expected_version")
         try:

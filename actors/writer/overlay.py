@@ -21,7 +21,7 @@ from actors.errors import (
     Rejected,
     described,
 )
-from actors.receipt import receipt_from
+from actors.receipt import Receipt, receipt_from
 from actors.writer.aggregate_cache import UNLOADED, History, StateCache, evolved
 from actors.writer.atomic_step import Outcomes, Step, StepSuperseded
 from actors.writer.decider_call import ask, own_details
@@ -29,7 +29,7 @@ from actors.writer.decider_reader import Reader
 from actors.writer.event_sharing import Sharing
 from actors.writer.inline_models import InlineRun
 from actors.writer.receipt_lookup import receipt_of
-from actors.writer.submission import Decided, Receipt, Submission, receipt_or_error
+from actors.writer.submission import Decided, Submission, receipt_or_error
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.log.notes import checked_notes
 from storage.log.records import name_key, origin_of

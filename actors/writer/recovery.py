@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from actors.errors import SystemClosed
+from actors.replication.messages import Committed
 from actors.writer.aggregate_cache import StateCache
 from actors.writer.atomic_step import Step
 from actors.writer.overlay import Overlay
-from actors.writer.submission import Committed, Submission
+from actors.writer.submission import Submission
 from actors.writer.writer_state import WriterDesk
 from storage import CommitFailed, EventLog, StoreFull
 from storage.files.error_translation import full_disk

@@ -15,19 +15,7 @@ from actors.kernel.reply import Reply
 from actors.receipt import LateReceipt, Receipt, receipt_of_event
 from storage import RecordedEvent
 
-__all__ = [
-    "Applied",
-    "Apply",
-    "Bulk",
-    "CatchUp",
-    "Committed",
-    "Decided",
-    "Exited",
-    "Join",
-    "Receipt",
-    "Submission",
-    "receipt_or_error",
-]
+__all__ = ["Bulk", "Decided", "Receipt", "Submission", "receipt_or_error"]
 
 
 Decided = Receipt | RecordedEvent | LateReceipt | Exception
@@ -152,62 +140,3 @@ class Bulk(Request):
         """Answer every command that has no outcome yet with `error`."""
         for submission in self.submissions:
             submission.settle(error)
-
-
-class Committed(Request):
-    """The writer to sync: positions `first` to `last` are on disk.
-
-    `events` holds them, or is None where the log has to be read for them.
-    """
-
-    __slots__ = ("events", "first", "last")
-
-    def __init__(self, first: int, last: int, events: Sequence[RecordedEvent] | None) -> None:
-        self.first = first
-        self.last = last
-        self.events = events
-
-
-class Apply(Request):
-    """Sync to a replica: these events come next."""
-
-    __slots__ = ("events",)
-
-    def __init__(self, events: Sequence[RecordedEvent]) -> None:
-        self.events = events
-
-
-class CatchUp(Request):
-    """Sync to a replica: read one batch from the log, no further than `until`."""
-
-    __slots__ = ("until",)
-
-    def __init__(self, until: int) -> None:
-        self.until = until
-
-
-class Join(Request):
-    """Sync to a replica: say where you are, so that you get what you miss."""
-
-    __slots__ = ()
-
-
-class Applied(Request):
-    """A replica to sync: everything up to `position` is handled. `joining` asks to be caught up anew."""
-
-    __slots__ = ("joining", "position", "replica")
-
-    def __init__(self, replica: str, position: int, joining: bool = False) -> None:
-        self.replica = replica
-        self.position = position
-        self.joining = joining
-
-
-class Exited(Request):
-    """An actor to the supervisor, as its last act. `error` is None after an orderly stop."""
-
-    __slots__ = ("error", "name")
-
-    def __init__(self, name: str, error: BaseException | None) -> None:
-        self.name = name
-        self.error = error

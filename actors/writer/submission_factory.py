@@ -13,12 +13,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from actors.domain.lookup import unknown
+from actors.domain.reserved_ids import refuse_reserved
 from actors.domain.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
 from actors.kernel.reply import Reply
-from actors.process_managers.unique_ids import refuse_reserved
-from actors.system.arguments import unknown
-from actors.system.options import MOST_SECONDS
+from actors.timeouts import MOST_SECONDS
 from actors.writer.submission import Submission
 from storage import CodecError
 from storage.codec.canonical import DIGEST_BYTES

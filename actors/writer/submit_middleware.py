@@ -16,20 +16,9 @@ from typing import Any, Protocol
 from actors.domain.middleware import Call, Drive, Middleware
 from actors.errors import SystemClosed
 from actors.kernel.running_calls import Calls
+from actors.kernel.thread_pool import Job
 
-__all__ = ["Job", "Pool", "submit"]
-
-
-class Job(Protocol):
-    """What a pool is given: it is called once, in a thread of the pool's, or else it is given up."""
-
-    def __call__(self) -> None: ...
-
-    def give_up(self) -> None:
-        """It will not be called: the pool was closed before a thread was free. Any thread."""
-
-    def fail(self, error: BaseException, /) -> None:
-        """It will not be called for another reason, or it raised. Any thread."""
+__all__ = ["Pool", "submit"]
 
 
 class Pool(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from actors import System
 from actors.__main__ import main
-from actors.replication.rebuild_rate import Rebuild
+from actors.health import Rebuild
 from tests.system.tallies import Tallies
 
 ROOT = Path(__file__).parents[2]

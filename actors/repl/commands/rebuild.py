@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from actors.cli.errors import UsageError, short
 from actors.domain.read_model import ReadModel
 from actors.errors import ConsistencyTimeout
+from actors.health import Rebuild
 from actors.repl.ast import Call
 from actors.repl.options import REBUILD_OPTIONS, read_options
 from actors.repl.registry import arguments, meta
 from actors.repl.tables import Table, rebuilds_table
 from actors.repl.value_text import number
 from actors.repl.vocabulary import did_you_mean
-from actors.replication.rebuild_rate import Rebuild
 
 if TYPE_CHECKING:
     from actors.repl.shell import Shell

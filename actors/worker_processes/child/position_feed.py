@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 
 from actors.kernel.mailbox import Mailbox
+from actors.replication.messages import Applied, CatchUp
 from actors.worker_processes.wire import protocol
-from actors.writer.submission import Applied, CatchUp
 
 __all__ = ["FarTurns", "Positions"]
 

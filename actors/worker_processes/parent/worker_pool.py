@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.domain.domain import Domain
-from actors.domain.read_model import name_of
+from actors.domain.source_location import name_of
 from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.health import CacheHealth

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors import Domain
+from actors.domain.lookup import checked_model
 from actors.errors import DomainError, UnknownMessage
-from actors.system.arguments import checked_model
 from storage.tables.schema import ModelSchema, ObjectSchema
 
 SCRIPT = "CREATE TABLE texts (id INTEGER PRIMARY KEY)"

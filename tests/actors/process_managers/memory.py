@@ -10,7 +10,8 @@ from actors.process_managers.inputs import Input
 from actors.process_managers.planner import Book
 from actors.process_managers.records import About, Keys, Place
 from actors.process_managers.step_plan import Plan
-from actors.writer.submission import Receipt, Submission
+from actors.receipt import Receipt
+from actors.writer.submission import Submission
 from storage import RecordedEvent
 
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)

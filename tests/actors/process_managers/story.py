@@ -14,7 +14,7 @@ from actors import Do, Domain, Rejected, Rejection
 from actors.process_managers.key_fingerprint import told_of
 from actors.process_managers.records import About, Place
 from actors.process_managers.step_plan import CommandsFailed, Plan
-from actors.writer.submission import Receipt
+from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN_US, Memory
 
 SECOND = 1_000_000

@@ -15,7 +15,7 @@ from actors.process_managers.record_values import Values
 from actors.process_managers.records import Keys, Place
 from actors.process_managers.step_plan import CommandsFailed, InputFailed, Plan
 from actors.process_managers.timer_queue import TimerQueue
-from actors.writer.submission import Receipt
+from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN, WHEN_US, Memory, recorded
 from tests.system.jobs import (
     DELAY,

@@ -7,8 +7,8 @@ import pytest
 from actors.errors import InvalidToken
 from actors.queries.consistency import position_of, target_position
 from actors.queries.session_token import Tokens
+from actors.receipt import Receipt
 from actors.replication.progress import Progress
-from actors.writer.submission import Receipt
 
 RECEIPT = Receipt("c", 3, 4, 4, "s", 2, {"s": 2}, ())
 

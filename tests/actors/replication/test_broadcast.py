@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from actors.kernel.mailbox import Mailbox
 from actors.replication.broadcast import Broadcast
+from actors.replication.messages import Applied, Apply, Committed
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import Turns
 from actors.replication.sync import Sync
-from actors.writer.submission import Applied, Apply, Committed
 from storage import RecordedEvent
 
 

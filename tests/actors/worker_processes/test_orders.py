@@ -10,11 +10,11 @@ import pytest
 
 from actors import SystemClosed
 from actors.kernel.mailbox import Mailbox
+from actors.replication.messages import Applied, CatchUp
 from actors.worker_processes.child.position_feed import FarTurns, Positions
 from actors.worker_processes.parent.control_client import AHEAD, Orders
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.framing import Line
-from actors.writer.submission import Applied, CatchUp
 from tests.helpers import PATIENCE
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from actors.replication.messages import Committed
 from actors.writer.commit_notifier import MOST, QUICK, SPACING, News
-from actors.writer.submission import Committed
 
 
 def commit(first, last, events=True):

@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from actors.domain.check import describe
+from actors.domain.instance_keys import utf8
 from actors.domain.process_manager_spec import ProcessSpec
 from actors.domain.specs import EventSpec
 from actors.errors import InvalidMessage
-from actors.process_managers.instance_keys import utf8
 from storage.limits import MAX_NAME_BYTES
 
 __all__ = ["check_keys"]

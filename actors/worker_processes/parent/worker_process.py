@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import actors
 from actors.errors import ActorsError
 from actors.kernel.uninterrupted import Undisturbed
 from actors.worker_processes.wire import protocol
@@ -22,6 +22,8 @@ from storage.files.error_translation import LIMITS, limit_reached
 
 __all__ = ["WorkerDied", "WorkerProcess", "import_paths"]
 
+HOME = str(Path(__file__).resolve().parents[3])
+"""The folder that the packages are in."""
 BOOT = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -66,10 +68,9 @@ class WorkerProcess:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             fds = [one.fileno() for one in theirs]
-            home = os.path.dirname(os.path.dirname(os.path.abspath(actors.__file__)))
             flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
             self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", BOOT, home, self.name, self._config["path"], *map(str, fds)],
+                [sys.executable, *flags, "-c", BOOT, HOME, self.name, self._config["path"], *map(str, fds)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=fds,
                 # Ctrl-C goes to the foreground group: a worker ends by its line.

@@ -1,53 +1,56 @@
-"""What a parsed line is made of: a call, and the values that it holds as they were written. Pure; any thread."""
+"""The syntax tree of a line that was typed: a call, with its arguments as they were written. Pure; any thread.
+
+`parser` makes it from text, `value_conversion` makes values of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Call", "Pairs", "Row", "Text", "Value", "Word"]
+__all__ = ["CallNode", "DictNode", "ListNode", "TextNode", "Node", "WordNode"]
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class WordNode:
     """Text without quotes: a number, true, none, a date, or just text; the field decides."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextNode:
     """Text in quotes, without them and with its escapes resolved."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListNode:
     """Values in brackets, round or square."""
 
-    items: tuple[Value, ...]
+    items: tuple[Node, ...]
     bracket: Literal["(", "["] = "["
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class DictNode:
     """`{key: value, ...}`, in the order written."""
 
-    items: tuple[tuple[Value, Value], ...]
+    items: tuple[tuple[Node, Node], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallNode:
     """A name with arguments: a whole statement, or a message inside one. `options` only a statement has.
 
     The name of a meta command keeps its colon. An option without a value is None.
     """
 
     name: str
-    positional: tuple[Value, ...] = ()
-    named: dict[str, Value] = field(default_factory=dict)
-    options: dict[str, Value | None] = field(default_factory=dict)
+    positional: tuple[Node, ...] = ()
+    named: dict[str, Node] = field(default_factory=dict)
+    options: dict[str, Node | None] = field(default_factory=dict)
 
 
-Value = Word | Text | Row | Pairs | Call
+Node = WordNode | TextNode | ListNode | DictNode | CallNode

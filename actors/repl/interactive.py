@@ -18,7 +18,7 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from actors.cli.errors import Quit, describe
-from actors.repl.completion import suggest
+from actors.repl.completion import Suggester
 from actors.repl.prompt_thread import LinePrompt
 from actors.repl.shell import Shell
 from actors.repl.statements import is_open, statements
@@ -65,15 +65,14 @@ def _converse(shell: Shell, prompt: LinePrompt) -> int:
 
 
 class LineCompleter(Completer):
-    """Offers what `suggest` finds."""
+    """Offers what `Suggester` finds."""
 
     def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-        self._live = SystemNames(shell.system)
+        self._suggester = Suggester(shell.vocabulary, shell.meta_commands, SystemNames(shell.system))
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:  # noqa: ARG002
         """Called by prompt_toolkit when Tab is pressed."""
-        for one in suggest(document.text_before_cursor, self._shell.vocabulary, self._live):
+        for one in self._suggester.suggest(document.text_before_cursor):
             yield Completion(one.text, start_position=-one.typed, display_meta=one.note)
 
 

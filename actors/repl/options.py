@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.cli.errors import UsageError, short
-from actors.repl.ast import Call
+from actors.repl.ast import CallNode
 from actors.repl.value_conversion import Converter
 from actors.repl.vocabulary import did_you_mean
 
@@ -64,7 +64,7 @@ FOLLOW_OPTIONS = {
 REBUILD_OPTIONS = {"background": Option(bool, "do not wait for it")}
 
 
-def read_options(call: Call, known: Mapping[str, Option], converter: Converter) -> dict[str, Any]:
+def read_options(call: CallNode, known: Mapping[str, Option], converter: Converter) -> dict[str, Any]:
     """The options given, as values. Raises `UsageError` for an unknown one or a wrong value."""
     made: dict[str, Any] = {}
     for name, value in call.options.items():

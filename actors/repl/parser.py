@@ -1,4 +1,4 @@
-"""The session's language: one line of text to a `Call`, parsed and never evaluated. Pure; any thread.
+"""The session's language: one line of text to a `CallNode`, parsed and never evaluated. Pure; any thread.
 
     ListProduct sku=lamp name="Desk lamp" price=1999 --expected-version=0
     PlaceOrder(order_id=o1, customer=ann, lines=[OrderLine(lamp, 2)], placed_at=2024-05-01T10:00)
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 
 from actors.cli.errors import Incomplete, ParseError, short
-from actors.repl.ast import Call, Pairs, Row, Text, Value, Word
+from actors.repl.ast import CallNode, DictNode, ListNode, Node, TextNode, WordNode
 
 __all__ = ["parse"]
 
@@ -30,7 +30,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'
 _CODES = {"x": 2, "u": 4, "U": 8}
 
 
-def parse(text: str) -> Call | None:
+def parse(text: str) -> CallNode | None:
     """The statement in `text`, or None when it holds none but a comment at most.
 
     Raises `Incomplete` when brackets are open at its end, else `ParseError`.
@@ -42,12 +42,12 @@ class _Arguments:
     """What a call holds, while it is being read."""
 
     def __init__(self) -> None:
-        self.positional: list[Value] = []
-        self.named: dict[str, Value] = {}
-        self.options: dict[str, Value | None] = {}
+        self.positional: list[Node] = []
+        self.named: dict[str, Node] = {}
+        self.options: dict[str, Node | None] = {}
 
-    def of(self, name: str) -> Call:
-        return Call(name, tuple(self.positional), self.named, self.options)
+    def of(self, name: str) -> CallNode:
+        return CallNode(name, tuple(self.positional), self.named, self.options)
 
 
 class _Parser:
@@ -57,7 +57,7 @@ class _Parser:
         self._open: list[int] = []
 
     # -- statements --------------------------------------------------------------------------
-    def statement(self) -> Call | None:
+    def statement(self) -> CallNode | None:
         self._space()
         if not self._peek():
             return None
@@ -117,22 +117,22 @@ class _Parser:
         arguments.options[found[1]] = value
 
     # -- values ------------------------------------------------------------------------------
-    def _value(self, after: str = "", stop: str = "") -> Value:
+    def _value(self, after: str = "", stop: str = "") -> Node:
         self._space()
         first = self._peek()
         if first in ('"', "'"):
-            return Text(self._quoted(first))
+            return TextNode(self._quoted(first))
         if first == "[":
-            return Row(tuple(self._items("]")), "[")
+            return ListNode(tuple(self._items("]")), "[")
         if first == "(":
-            return Row(tuple(self._items(")")), "(")
+            return ListNode(tuple(self._items(")")), "(")
         if first == "{":
-            return Pairs(tuple(self._pairs()))
+            return DictNode(tuple(self._pairs()))
         word = self._word(stop)
         if not word:
             raise self._error(f"a value is missing after {after}" if after else self._unexpected())
         if self._peek() != "(":
-            return Word(word)
+            return WordNode(word)
         if not _NAME.fullmatch(word):
             raise self._error(
                 f"{short(word)} is no name, so no bracket can follow it; put text with brackets in quotes"
@@ -141,14 +141,14 @@ class _Parser:
         self._bracket(arguments)
         return arguments.of(word)
 
-    def _items(self, closer: str) -> Iterator[Value]:
+    def _items(self, closer: str) -> Iterator[Node]:
         self._enter()
         while not self._ends(closer):
             yield self._value()
             self._separator(closer)
         self._leave()
 
-    def _pairs(self) -> Iterator[tuple[Value, Value]]:
+    def _pairs(self) -> Iterator[tuple[Node, Node]]:
         self._enter()
         while not self._ends("}"):
             # A colon ends a bare key, but not a bare value: 10:30 and urls hold colons.

@@ -21,6 +21,7 @@ from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
 from actors.cli.errors import Quit, ReplError, describe
 from actors.cli.temporary_folder import throwaway_folder
 from actors.domain.domain import Domain
+from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.commands.watch import end_watches
 from actors.repl.render import Output, PlainOutput, RichOutput
 from actors.repl.shell import Shell
@@ -100,7 +101,7 @@ def _session(
         if path is None:
             note = "this store is thrown away at the end; name a PATH to keep one"
             (output.say if terminal else PlainOutput(sys.stderr, sys.stderr).say)(note)
-        shell = Shell(system, output)
+        shell = Shell(system, output, META_COMMANDS)
         if terminal:
             from actors.repl.interactive import interact
 

@@ -5,16 +5,17 @@ Queries see what the session's own commands wrote, whatever replica answers; `--
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from actors.cli.errors import UsageError, short
 from actors.receipt import Receipt
-from actors.repl.ast import Call
+from actors.repl.ast import CallNode
 from actors.repl.background import Applied, Background
+from actors.repl.meta_command import MetaCommand
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
 from actors.repl.parser import parse
-from actors.repl.registry import META
 from actors.repl.render import Output
 from actors.repl.tables import events_table, rows_table
 from actors.repl.value_conversion import Converter
@@ -29,9 +30,13 @@ AN = {"state": "a state", "event": "an event", "value": "a value"}
 class Shell:
     """A session; `position` is what its commands wrote and its queries saw."""
 
-    def __init__(self, system: System, output: Output) -> None:
+    def __init__(
+        self, system: System, output: Output, meta_commands: Mapping[str, MetaCommand[Shell]]
+    ) -> None:
+        """`meta_commands` by name, with its colon: those of `commands.registered`."""
         self.system = system
         self.output = output
+        self.meta_commands = meta_commands
         self.vocabulary = Vocabulary(system.domain)
         self.converter = Converter(self.vocabulary.forms)
         self.position = 0
@@ -63,16 +68,31 @@ class Shell:
             f"there is no command or query {short(name)}{did_you_mean(name, known)}; :help lists them"
         )
 
-    def _meta(self, call: Call) -> None:
-        found = META.get(call.name)
+    def _meta(self, call: CallNode) -> None:
+        found = self.meta_commands.get(call.name)
         if found is None:
             raise UsageError(
-                f"there is no {short(call.name)}{did_you_mean(call.name, META)}; :help lists what there is"
+                f"there is no {short(call.name)}{did_you_mean(call.name, self.meta_commands)}; :help lists what there is"
             )
         found.run(self, call)
 
+    def arguments(self, call: CallNode, hints: Sequence[tuple[str, Any, Any]] = ()) -> list[Any]:
+        """The values of a meta command; each hint is a name, a type and the default, `...` when it must be given."""
+        command = self.meta_commands[call.name]
+        if (call.options and not command.options) or call.named or len(call.positional) > len(hints):
+            raise UsageError(f"it is written {command.usage}")
+        values = []
+        for number, (name, hint, default) in enumerate(hints):
+            if number < len(call.positional):
+                values.append(self.converter.value(hint, call.positional[number], name))
+            elif default is ...:
+                raise UsageError(f"{name} is missing: {command.usage}")
+            else:
+                values.append(default)
+        return values
+
     # -- commands and queries ----------------------------------------------------------------
-    def _command(self, form: Form, call: Call) -> None:
+    def _command(self, form: Form, call: CallNode) -> None:
         options = read_options(call, COMMAND_OPTIONS, self.converter)
         command = self.converter.message(form, call.positional, call.named)
         receipt = self.system.execute(
@@ -91,7 +111,7 @@ class Shell:
         table = events_table(events, self.vocabulary, times=False)
         self.output.table(table, f"done; {where} (id {receipt.command_id})")
 
-    def _query(self, form: Form, call: Call) -> None:
+    def _query(self, form: Form, call: CallNode) -> None:
         options = read_options(call, QUERY_OPTIONS, self.converter)
         query = self.converter.message(form, call.positional, call.named)
         after = options.get("after")

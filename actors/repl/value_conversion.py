@@ -16,7 +16,7 @@ from typing import Any
 from actors.cli.errors import SHOWN, UsageError, short
 from actors.domain.annotations import hint_text, union_members
 from actors.errors import InvalidMessage
-from actors.repl.ast import Call, Pairs, Row, Text, Value, Word
+from actors.repl.ast import CallNode, DictNode, ListNode, Node, TextNode, WordNode
 from actors.repl.scalars import READERS, natural
 from actors.repl.vocabulary import Field, Form, did_you_mean
 
@@ -37,14 +37,14 @@ class Converter:
         self._forms = forms
         self._by_class = {form.cls: form for form in forms.values()}
 
-    def message(self, form: Form, positional: Sequence[Value], named: Mapping[str, Value]) -> Any:
+    def message(self, form: Form, positional: Sequence[Node], named: Mapping[str, Node]) -> Any:
         """The message. Raises `UsageError` for missing and unknown fields, `InvalidMessage` for a wrong value."""
         try:
             return self._message(form, positional, named, "")
         except _Misfit as misfit:
             raise InvalidMessage.of(form.name, *misfit.args) from None
 
-    def value(self, hint: Any, value: Value, name: str) -> Any:
+    def value(self, hint: Any, value: Node, name: str) -> Any:
         """One value outside a message, as an option has it. Raises `UsageError`, which calls it `name`."""
         try:
             return self._value(hint, value, name)
@@ -53,13 +53,13 @@ class Converter:
             raise UsageError(f"{path} must be {expected}, got {got}") from None
 
     # -- messages ----------------------------------------------------------------------------
-    def _message(self, form: Form, positional: Sequence[Value], named: Mapping[str, Value], path: str) -> Any:
+    def _message(self, form: Form, positional: Sequence[Node], named: Mapping[str, Node], path: str) -> Any:
         if len(positional) > len(form.fields):
             raise UsageError(
                 f"{form.name} takes {_values(len(form.fields))}, {len(positional)} "
                 f"{'was' if len(positional) == 1 else 'were'} given: {form.signature()}"
             )
-        given: dict[str, Value] = {
+        given: dict[str, Node] = {
             field.name: value for field, value in zip(form.fields, positional, strict=False)
         }
         for name, value in named.items():
@@ -78,12 +78,12 @@ class Converter:
             raise UsageError(f"{form.name} needs {texts}")
         return form.cls(**{name: self._field(form, name, value, path) for name, value in given.items()})
 
-    def _field(self, form: Form, name: str, value: Value, path: str) -> Any:
+    def _field(self, form: Form, name: str, value: Node, path: str) -> Any:
         field = typing.cast(Field, form.field(name))
         return self._value(field.hint, value, f"{path}.{name}" if path else name)
 
     # -- values ------------------------------------------------------------------------------
-    def _value(self, hint: Any, value: Value, path: str) -> Any:
+    def _value(self, hint: Any, value: Node, path: str) -> Any:
         hint = _plain(hint)
         if hint is Any:
             return self._any(value, path)
@@ -91,7 +91,7 @@ class Converter:
         if len(members) > 1:
             return self._union(hint, members, value, path)
         if hint is types.NoneType or hint is None:
-            if isinstance(value, Word) and value.text.lower() == "none":
+            if isinstance(value, WordNode) and value.text.lower() == "none":
                 return None
             raise _Misfit(path, "none", shown(value))
         origin = typing.get_origin(hint) or hint
@@ -101,7 +101,7 @@ class Converter:
             return self._container(hint, origin, value, path)
         if origin is dict:
             return self._mapping(hint, value, path)
-        if isinstance(value, Call):
+        if isinstance(value, CallNode):
             return self._called(hint, value, path)
         if hint in READERS:
             return _scalar(hint, value, path)
@@ -109,9 +109,9 @@ class Converter:
             return _member(hint, value, path)
         return self._nested(hint, value, path)
 
-    def _union(self, hint: Any, members: Sequence[Any], value: Value, path: str) -> Any:
+    def _union(self, hint: Any, members: Sequence[Any], value: Node, path: str) -> Any:
         plain = [_plain(member) for member in members]
-        if isinstance(value, Text) and str in plain:
+        if isinstance(value, TextNode) and str in plain:
             return value.text
         misfits = []
         for member in sorted(plain, key=lambda member: _rank(member, value)):
@@ -125,7 +125,7 @@ class Converter:
             raise deepest
         raise _Misfit(path, hint_text(hint), shown(value))
 
-    def _literal(self, hint: Any, value: Value, path: str) -> Any:
+    def _literal(self, hint: Any, value: Node, path: str) -> Any:
         for choice in typing.get_args(hint):
             try:
                 if self._value(type(choice), value, path) == choice:
@@ -134,10 +134,10 @@ class Converter:
                 pass
         raise _Misfit(path, hint_text(hint), shown(value))
 
-    def _container(self, hint: Any, origin: Any, value: Value, path: str) -> Any:
-        if isinstance(value, Call) and value.name == "frozenset" and origin is frozenset:
+    def _container(self, hint: Any, origin: Any, value: Node, path: str) -> Any:
+        if isinstance(value, CallNode) and value.name == "frozenset" and origin is frozenset:
             value = value.positional[0] if len(value.positional) == 1 and not value.named else value
-        if not isinstance(value, Row):
+        if not isinstance(value, ListNode):
             raise _Misfit(path, f"{hint_text(hint)}, written [...]", shown(value))
         hints = typing.get_args(hint)
         if origin is tuple and hints and hints[-1] is not Ellipsis:
@@ -154,8 +154,8 @@ class Converter:
         except TypeError:
             raise _Misfit(path, "frozenset of values that can't change", shown(value)) from None
 
-    def _mapping(self, hint: Any, value: Value, path: str) -> dict[Any, Any]:
-        if not isinstance(value, Pairs):
+    def _mapping(self, hint: Any, value: Node, path: str) -> dict[Any, Any]:
+        if not isinstance(value, DictNode):
             raise _Misfit(path, f"{hint_text(hint)}, written {{key: value}}", shown(value))
         key_hint, value_hint = typing.get_args(hint) or (Any, Any)
         made = {}
@@ -167,38 +167,38 @@ class Converter:
                 raise _Misfit(f"{path} key", "a value that can't change", shown(written)) from None
         return made
 
-    def _called(self, hint: Any, value: Call, path: str) -> Any:
+    def _called(self, hint: Any, value: CallNode, path: str) -> Any:
         """`Name(...)`, which has to be of the hint's class."""
         made = self._constructed(value, path)
         if type(made) is not hint and not (hint is float and type(made) is int):
             raise _Misfit(path, hint_text(hint), shown(value))
         return made
 
-    def _nested(self, hint: Any, value: Value, path: str) -> Any:
+    def _nested(self, hint: Any, value: Node, path: str) -> Any:
         form = self._by_class.get(hint)
-        if form is not None and isinstance(value, Pairs):
-            named = {key.text: item for key, item in value.items if isinstance(key, Word | Text)}
+        if form is not None and isinstance(value, DictNode):
+            named = {key.text: item for key, item in value.items if isinstance(key, WordNode | TextNode)}
             if len(named) == len(value.items):
                 return self._message(form, (), named, path)
         name = form.signature() if form is not None else hint_text(hint)
         raise _Misfit(path, f"{hint_text(hint)}, written {name.replace(' ', '(', 1)})", shown(value))
 
-    def _any(self, value: Value, path: str) -> Any:
+    def _any(self, value: Node, path: str) -> Any:
         match value:
-            case Word(text):
+            case WordNode(text):
                 return natural(text)
-            case Text(text):
+            case TextNode(text):
                 return text
-            case Row():
+            case ListNode():
                 return self._container(Any, list if value.bracket == "[" else tuple, value, path)
-            case Pairs():
+            case DictNode():
                 return self._mapping(dict, value, path)
-            case Call(name="frozenset"):
+            case CallNode(name="frozenset"):
                 return self._container(frozenset, frozenset, value, path)
             case _:
                 return self._constructed(value, path)
 
-    def _constructed(self, value: Call, path: str) -> Any:
+    def _constructed(self, value: CallNode, path: str) -> Any:
         kind: Any = _CONSTRUCTORS.get(value.name)
         form = self._forms.get(value.name)
         if form is not None and form.fields:
@@ -211,21 +211,21 @@ class Converter:
             raise _Misfit(
                 path, "a value", f"{shown(value)}, which is no known name{did_you_mean(value.name, known)}"
             )
-        if len(value.positional) != 1 or value.named or isinstance(value.positional[0], Call):
+        if len(value.positional) != 1 or value.named or isinstance(value.positional[0], CallNode):
             raise _Misfit(path, f"{kind.__name__}(...) with one value", shown(value))
         if kind in READERS:
             return _scalar(kind, value.positional[0], path)
         return _member(kind, value.positional[0], path)
 
 
-def shown(value: Value) -> str:
+def shown(value: Node) -> str:
     """How an error names what was written."""
     match value:
-        case Word(text) | Text(text):
+        case WordNode(text) | TextNode(text):
             return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."
-        case Row():
+        case ListNode():
             return f"{_values(len(value.items))} in brackets"
-        case Pairs():
+        case DictNode():
             return "{...}"
         case _:
             return f"{short(value.name)}(...)"
@@ -235,9 +235,9 @@ def _values(count: int) -> str:
     return f"{count or 'no'} value{'s' if count != 1 else ''}"
 
 
-def _rank(member: Any, value: Value) -> int:
+def _rank(member: Any, value: Node) -> int:
     """The place of an alternative among those of a union: the lower, the earlier it is tried."""
-    if isinstance(value, Row):
+    if isinstance(value, ListNode):
         return (typing.get_origin(member) or member) is not (list if value.bracket == "[" else tuple)
     # Every word is a text, so text comes last; and a date is also a datetime, at midnight.
     return 2 if member is str else 1 if member is datetime else 0
@@ -253,9 +253,9 @@ def _plain(hint: Any) -> Any:
             return hint
 
 
-def _scalar(hint: type, value: Value, path: str) -> Any:
+def _scalar(hint: type, value: Node, path: str) -> Any:
     read, such_as = READERS[hint]
-    if isinstance(value, Word | Text):
+    if isinstance(value, WordNode | TextNode):
         try:
             return read(value.text)
         except (ValueError, OverflowError):
@@ -263,8 +263,8 @@ def _scalar(hint: type, value: Value, path: str) -> Any:
     raise _Misfit(path, f"{hint.__name__}{', ' if such_as else ''}{such_as}", shown(value))
 
 
-def _member(hint: type[Enum], value: Value, path: str) -> Enum:
-    if isinstance(value, Word | Text):
+def _member(hint: type[Enum], value: Node, path: str) -> Enum:
+    if isinstance(value, WordNode | TextNode):
         text = value.text.removeprefix(f"{hint.__name__}.")
         if text in hint.__members__:
             return hint[text]

@@ -27,7 +27,7 @@ def classes() -> dict[str, type]:
     for package in (actors, storage):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.startswith(
-                ("actors.demo", "actors.repl", "actors.mypy_plugin", "actors.__main__")
+                ("actors.demo", "actors.repl", "actors.cli", "actors.mypy_plugin", "actors.__main__")
             ):
                 continue
             for name, value in vars(importlib.import_module(module.name)).items():

@@ -9,6 +9,7 @@ import pytest
 
 from actors import System
 from actors.repl import program
+from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.commands.watch import end_watches
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
@@ -22,7 +23,7 @@ def shown() -> Shown:
 
     def run(system: System, text: str) -> tuple[str, str]:
         output, errors = StringIO(), StringIO()
-        shell = Shell(system, PlainOutput(output, errors))
+        shell = Shell(system, PlainOutput(output, errors), META_COMMANDS)
         program.run_lines(shell, BytesIO(text.encode()))
         end_watches(shell)
         return output.getvalue(), errors.getvalue()

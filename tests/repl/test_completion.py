@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors.demo.shop import ListProduct, shop
-from actors.repl.completion import suggest
+from actors.repl.commands.registered import META_COMMANDS
+from actors.repl.completion import Suggester
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
 from actors.repl.vocabulary import Vocabulary
@@ -36,8 +37,11 @@ class Names:
         return ["fulfilment"]
 
 
+suggester = Suggester(vocabulary, META_COMMANDS, Names())
+
+
 def offered(before: str) -> list[str]:
-    return [one.text for one in suggest(before, vocabulary, Names())]
+    return [one.text for one in suggester.suggest(before)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_what_fits_the_place_is_offered(before: str, expected: list[str]) -> Non
 
 
 def test_the_word_that_is_typed_is_replaced() -> None:
-    (one,) = suggest("RepriceProduct sku=a PRI", vocabulary, Names())
+    (one,) = suggester.suggest("RepriceProduct sku=a PRI")
     assert (one.text, one.typed, one.note) == ("price=", 3, "int")
 
 
@@ -113,7 +117,7 @@ def test_the_terminal_gets_the_same_from_a_running_system(
 
     with System.open(store_path, shop, replicas=1) as system:
         system.execute(ListProduct("lamp", "Desk lamp", "light", 1999))
-        completer = LineCompleter(Shell(system, PlainOutput(sys.stdout, sys.stderr)))
+        completer = LineCompleter(Shell(system, PlainOutput(sys.stdout, sys.stderr), META_COMMANDS))
 
         def completed(text: str) -> list[tuple[str, int]]:
             found = completer.get_completions(Document(text), CompleteEvent(completion_requested=True))

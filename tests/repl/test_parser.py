@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.cli.errors import Incomplete, ParseError
-from actors.repl.ast import Call, Pairs, Row, Text, Word
+from actors.repl.ast import CallNode, DictNode, ListNode, TextNode, WordNode
 from actors.repl.parser import parse
 from actors.repl.statements import is_open, statements
 
 
 def test_words_and_brackets_say_the_same() -> None:
-    expected = Call(
-        "ListProduct", (), {"sku": Word("lamp"), "name": Text("Desk lamp"), "price": Word("1999")}
+    expected = CallNode(
+        "ListProduct", (), {"sku": WordNode("lamp"), "name": TextNode("Desk lamp"), "price": WordNode("1999")}
     )
     assert parse('ListProduct sku=lamp name="Desk lamp" price=1999') == expected
     assert parse("ListProduct(sku=lamp, name='Desk lamp', price=1999)") == expected
@@ -24,7 +24,7 @@ def test_words_and_brackets_say_the_same() -> None:
 
 
 def test_values_without_names_come_first_and_in_order() -> None:
-    assert parse("Move a -5 to=b") == Call("Move", (Word("a"), Word("-5")), {"to": Word("b")})
+    assert parse("Move a -5 to=b") == CallNode("Move", (WordNode("a"), WordNode("-5")), {"to": WordNode("b")})
     with pytest.raises(ParseError, match="column 11: a value without a name"):
         parse("Move to=b a")
 
@@ -33,43 +33,50 @@ def test_values_nest() -> None:
     call = parse(
         'Place([Line(lamp, 2), Line(desk 1)], at={from: 10:30, "to": [2024-05-01T10:30, none]}, x=(a,))'
     )
-    assert call == Call(
+    assert call == CallNode(
         "Place",
-        (Row((Call("Line", (Word("lamp"), Word("2"))), Call("Line", (Word("desk"), Word("1"))))),),
-        {
-            "at": Pairs(
+        (
+            ListNode(
                 (
-                    (Word("from"), Word("10:30")),
-                    (Text("to"), Row((Word("2024-05-01T10:30"), Word("none")))),
+                    CallNode("Line", (WordNode("lamp"), WordNode("2"))),
+                    CallNode("Line", (WordNode("desk"), WordNode("1"))),
                 )
             ),
-            "x": Row((Word("a"),), "("),
+        ),
+        {
+            "at": DictNode(
+                (
+                    (WordNode("from"), WordNode("10:30")),
+                    (TextNode("to"), ListNode((WordNode("2024-05-01T10:30"), WordNode("none")))),
+                )
+            ),
+            "x": ListNode((WordNode("a"),), "("),
         },
     )
 
 
 def test_options_follow_the_arguments() -> None:
-    expected = {"expected-version": Word("3"), "strong": None, "id": Text("a b")}
-    assert parse('Do x=1 --expected-version=3 --strong --id="a b"') == Call(
-        "Do", (), {"x": Word("1")}, expected
+    expected = {"expected-version": WordNode("3"), "strong": None, "id": TextNode("a b")}
+    assert parse('Do x=1 --expected-version=3 --strong --id="a b"') == CallNode(
+        "Do", (), {"x": WordNode("1")}, expected
     )
-    assert parse('Do(x=1) --expected-version=3 --strong --id="a b"') == Call(
-        "Do", (), {"x": Word("1")}, expected
+    assert parse('Do(x=1) --expected-version=3 --strong --id="a b"') == CallNode(
+        "Do", (), {"x": WordNode("1")}, expected
     )
     with pytest.raises(ParseError, match="only options"):
         parse("Do(x=1) y=2")
 
 
 def test_meta_commands_keep_their_colon() -> None:
-    assert parse(":log 10 5") == Call(":log", (Word("10"), Word("5")))
-    assert parse(":watch Cheapest(limit=3) --count=1") == Call(
-        ":watch", (Call("Cheapest", (), {"limit": Word("3")}),), {}, {"count": Word("1")}
+    assert parse(":log 10 5") == CallNode(":log", (WordNode("10"), WordNode("5")))
+    assert parse(":watch Cheapest(limit=3) --count=1") == CallNode(
+        ":watch", (CallNode("Cheapest", (), {"limit": WordNode("3")}),), {}, {"count": WordNode("1")}
     )
 
 
 def test_escapes_in_quotes_are_resolved() -> None:
-    assert parse(r'Do "a\n\t\"\\\x41\u00e9\U0001f600" ' + r"'it\'s'") == Call(
-        "Do", (Text('a\n\t"\\A\u00e9\U0001f600'), Text("it's"))
+    assert parse(r'Do "a\n\t\"\\\x41\u00e9\U0001f600" ' + r"'it\'s'") == CallNode(
+        "Do", (TextNode('a\n\t"\\A\u00e9\U0001f600'), TextNode("it's"))
     )
 
 
@@ -79,7 +86,9 @@ def test_a_line_without_a_statement_is_none(text: str) -> None:
 
 
 def test_a_hash_inside_a_word_or_a_text_is_no_comment() -> None:
-    assert parse('Do a#1 b=#2 c="# 3" # 4') == Call("Do", (Word("a#1"),), {"b": Word("#2"), "c": Text("# 3")})
+    assert parse('Do a#1 b=#2 c="# 3" # 4') == CallNode(
+        "Do", (WordNode("a#1"),), {"b": WordNode("#2"), "c": TextNode("# 3")}
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_lines_are_put_together_while_brackets_are_open() -> None:
         (5, ""),
         (6, "Other [x,\ny"),
     ]
-    assert parse("Do(a,  # one\n\n  b)") == Call("Do", (Word("a"), Word("b")))
+    assert parse("Do(a,  # one\n\n  b)") == CallNode("Do", (WordNode("a"), WordNode("b")))
 
 
 # -- anything at all ----------------------------------------------------------------------
@@ -163,18 +172,18 @@ def test_nonsense_raises_nothing_but_its_own_error(text: str) -> None:
     for one in (text, f"Do {text}", f"Do({text}"):
         # Any other error fails the test.
         with suppress(ParseError):
-            assert parse(one) is None or isinstance(parse(one), Call)
+            assert parse(one) is None or isinstance(parse(one), CallNode)
 
 
 words = st.from_regex(r"[A-Za-z0-9_.:+/-]+", fullmatch=True).filter(lambda word: not word.startswith("--"))
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,8}", fullmatch=True)
 values = st.recursive(
-    words.map(Word) | st.text().map(Text),
+    words.map(WordNode) | st.text().map(TextNode),
     lambda inner: (
-        st.builds(Row, st.lists(inner, max_size=3).map(tuple), st.sampled_from("(["))
-        | st.builds(Pairs, st.lists(st.tuples(st.text().map(Text), inner), max_size=3).map(tuple))
+        st.builds(ListNode, st.lists(inner, max_size=3).map(tuple), st.sampled_from("(["))
+        | st.builds(DictNode, st.lists(st.tuples(st.text().map(TextNode), inner), max_size=3).map(tuple))
         | st.builds(
-            Call, names, st.lists(inner, max_size=3).map(tuple), st.dictionaries(names, inner, max_size=3)
+            CallNode, names, st.lists(inner, max_size=3).map(tuple), st.dictionaries(names, inner, max_size=3)
         )
     ),
     max_leaves=8,
@@ -183,15 +192,15 @@ values = st.recursive(
 
 def written(value: object) -> str:
     match value:
-        case Word(text):
+        case WordNode(text):
             return text
-        case Text(text):
+        case TextNode(text):
             return "'" + "".join(f"\\U{ord(char):08x}" if char in "\\'\n" else char for char in text) + "'"
-        case Row(items, bracket):
+        case ListNode(items, bracket):
             return bracket + ", ".join(map(written, items)) + ("]" if bracket == "[" else ")")
-        case Pairs(items):
+        case DictNode(items):
             return "{" + ", ".join(f"{written(key)}: {written(item)}" for key, item in items) + "}"
-        case Call(name, positional, named):
+        case CallNode(name, positional, named):
             given = [*map(written, positional), *(f"{key}={written(item)}" for key, item in named.items())]
             return f"{name}({', '.join(given)})"
     raise AssertionError(value)
@@ -199,8 +208,8 @@ def written(value: object) -> str:
 
 @given(
     st.builds(
-        Call, names, st.lists(values, max_size=3).map(tuple), st.dictionaries(names, values, max_size=3)
+        CallNode, names, st.lists(values, max_size=3).map(tuple), st.dictionaries(names, values, max_size=3)
     )
 )
-def test_what_is_written_is_what_is_read(call: Call) -> None:
+def test_what_is_written_is_what_is_read(call: CallNode) -> None:
     assert parse(written(call)) == call

@@ -16,6 +16,7 @@ import pytest
 from actors import System
 from actors.demo.shop import shop
 from actors.repl import program
+from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
 
@@ -143,7 +144,7 @@ def test_the_log_and_streams_are_shown_in_pages() -> None:
 def test_replicas_lag_and_health_are_shown(store_path: Path) -> None:
     shown, errors = StringIO(), StringIO()
     with System.open(store_path, shop, replicas=2) as system:
-        shell = Shell(system, PlainOutput(shown, errors))
+        shell = Shell(system, PlainOutput(shown, errors), META_COMMANDS)
         assert program.run_lines(shell, BytesIO(LAMP.encode())) == 0
         # Replicas follow in their own time, and what is shown does not wait for them.
         system.wait_applied()
@@ -316,7 +317,7 @@ def test_what_is_long_is_not_repeated_whole(store_path: Path) -> None:
     with System.open(store_path, shop, replicas=1) as system:
         for line in LONG_LINES:
             said = StringIO()
-            program.run_lines(Shell(system, PlainOutput(said, said)), BytesIO(line.encode()))
+            program.run_lines(Shell(system, PlainOutput(said, said), META_COMMANDS), BytesIO(line.encode()))
             assert 10 < len(said.getvalue()) < 1000, line[:80]
             assert "a" * 70 not in said.getvalue(), line[:80]
             assert "9" * 70 not in said.getvalue(), line[:80]

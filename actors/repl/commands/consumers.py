@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from actors.cli.errors import UsageError, last_line, short
-from actors.repl.ast import Call
-from actors.repl.registry import arguments, meta
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
+from actors.repl.shell import Shell
 from actors.repl.tables import Table
 from actors.repl.value_text import number
 from actors.repl.vocabulary import did_you_mean
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["consumers", "parked", "replay"]
+__all__ = ["COMMANDS"]
 
 
-@meta(":consumers")
-def consumers(shell: Shell, call: Call) -> None:
+@meta_command(":consumers")
+def consumers(shell: Shell, call: CallNode) -> None:
     """The consumers that the store knows by name: where they are, and what they have parked."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     found = shell.system.consumers()
     if not found:
         shell.output.say("this store has no consumers")
@@ -39,10 +35,10 @@ def consumers(shell: Shell, call: Call) -> None:
     )
 
 
-@meta(":parked NAME")
-def parked(shell: Shell, call: Call) -> None:
+@meta_command(":parked NAME", completes=("consumer",))
+def parked(shell: Shell, call: CallNode) -> None:
     """The streams that a consumer parked, at which event, and why."""
-    (name,) = arguments(shell, call, (("NAME", str, ...),))
+    (name,) = shell.arguments(call, (("NAME", str, ...),))
     _require_consumer(shell, name)
     found = shell.system.parked(name)
     if not found:
@@ -63,10 +59,10 @@ def parked(shell: Shell, call: Call) -> None:
     )
 
 
-@meta(":replay NAME [STREAM]")
-def replay(shell: Shell, call: Call) -> None:
+@meta_command(":replay NAME [STREAM]", completes=("consumer", "stream"))
+def replay(shell: Shell, call: CallNode) -> None:
     """Have what a consumer parked delivered to it again: one stream, or all."""
-    name, stream = arguments(shell, call, (("NAME", str, ...), ("STREAM", str, None)))
+    name, stream = shell.arguments(call, (("NAME", str, ...), ("STREAM", str, None)))
     _require_consumer(shell, name)
     if stream is not None:
         known = [one.stream for one in shell.system.parked(name)]
@@ -89,3 +85,10 @@ def _require_consumer(shell: Shell, name: str) -> None:
             f"there is no consumer {short(name)}{did_you_mean(name, known)}; "
             f"there are {', '.join(known) or 'none'}"
         )
+
+
+COMMANDS = (
+    consumers,
+    parked,
+    replay,
+)

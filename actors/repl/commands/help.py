@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from actors.cli.errors import UsageError, short
-from actors.repl.ast import Call
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, Option
-from actors.repl.registry import META, arguments, meta
+from actors.repl.shell import Shell
 from actors.repl.tables import Table
 from actors.repl.vocabulary import Form, did_you_mean
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["explain"]
+__all__ = ["COMMANDS"]
 
 
-@meta(":help [NAME]")
-def explain(shell: Shell, call: Call) -> None:
+@meta_command(":help [NAME]", completes=("name",))
+def explain(shell: Shell, call: CallNode) -> None:
     """What can be typed, or what one name means."""
-    (name,) = arguments(shell, call, (("NAME", str, None),))
+    (name,) = shell.arguments(call, (("NAME", str, None),))
     if name is None:
         _everything(shell)
         return
     form = shell.vocabulary.forms.get(name)
-    described = META.get(name if name.startswith(":") else f":{name}")
+    described = shell.meta_commands.get(name if name.startswith(":") else f":{name}")
     if form is not None:
         _message(shell, form)
     elif described is not None:
@@ -34,7 +31,7 @@ def explain(shell: Shell, call: Call) -> None:
         if described.options:
             _options(shell, described.options)
     else:
-        known = [*shell.vocabulary.forms, *META]
+        known = [*shell.vocabulary.forms, *shell.meta_commands]
         raise UsageError(
             f"there is nothing named {short(name)}{did_you_mean(name, known)}; :help lists what there is"
         )
@@ -46,7 +43,9 @@ def _everything(shell: Shell) -> None:
         if rows:
             shell.output.table(Table((kind, ""), rows))
             shell.output.say("")
-    shell.output.table(Table(("about the system", ""), tuple((one.usage, one.text) for one in META.values())))
+    shell.output.table(
+        Table(("about the system", ""), tuple((one.usage, one.text) for one in shell.meta_commands.values()))
+    )
     shell.output.say(
         '\nWrite values by place or as field=value: ListThing sku=lamp name="Desk lamp", or ListThing(sku=lamp, ...).\n'
         "Lists are [a, b], dicts {key: value}, messages inside others Name(...); # begins a comment.\n"
@@ -77,3 +76,6 @@ def _options(shell: Shell, options: Mapping[str, Option]) -> None:
     )
     shell.output.say("")
     shell.output.table(Table(("option", ""), rows))
+
+
+COMMANDS = (explain,)

@@ -9,30 +9,28 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.cli.errors import UsageError, describe, short
-from actors.repl.ast import Call
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
 from actors.repl.options import FILTER_OPTIONS, FOLLOW_OPTIONS, read_options
-from actors.repl.registry import arguments, meta
+from actors.repl.shell import Shell
 from actors.repl.tables import events_table
 from storage import RecordedEvent
 from storage.errors import OnewriterError
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["follow", "log", "stream"]
+__all__ = ["COMMANDS"]
 
 EVENTS = 20
 """How many events `:log` and `:stream` show unless told otherwise."""
 
 
-@meta(":log [AFTER] [LIMIT] [--type=NAME ...]", FILTER_OPTIONS)
-def log(shell: Shell, call: Call) -> None:
+@meta_command(":log [AFTER] [LIMIT] [--type=NAME ...]", FILTER_OPTIONS)
+def log(shell: Shell, call: CallNode) -> None:
     """Events of the log: the last ones, or those after a position."""
     wanted = _filters(read_options(call, FILTER_OPTIONS, shell.converter))
-    after, limit = arguments(shell, call, (("AFTER", int, None), ("LIMIT", int, EVENTS)))
+    after, limit = shell.arguments(call, (("AFTER", int, None), ("LIMIT", int, EVENTS)))
     head = shell.system.position
     if limit < 0 or (after is not None and after < 0):
         raise UsageError("AFTER and LIMIT count from 0")
@@ -67,11 +65,11 @@ def _filtered(shell: Shell, wanted: Mapping[str, Any], after: int | None, limit:
     shell.output.table(events_table(events, shell.vocabulary), title)
 
 
-@meta(":stream NAME [AFTER] [LIMIT]")
-def stream(shell: Shell, call: Call) -> None:
+@meta_command(":stream NAME [AFTER] [LIMIT]", completes=("stream",))
+def stream(shell: Shell, call: CallNode) -> None:
     """Events of one stream, from the first or after a version."""
     hints = (("NAME", str, ...), ("AFTER", int, 0), ("LIMIT", int, EVENTS))
-    name, after, limit = arguments(shell, call, hints)
+    name, after, limit = shell.arguments(call, hints)
     if after < 0 or limit < 1:
         raise UsageError("AFTER counts from 0 and LIMIT from 1")
     events = shell.system.stream(name, after, limit + 1)
@@ -84,11 +82,11 @@ def stream(shell: Shell, call: Call) -> None:
     shell.output.table(events_table(events[:limit], shell.vocabulary), title)
 
 
-@meta(":follow [AFTER] [--type=NAME ...] [--count=N] [--seconds=S] [--background]", FOLLOW_OPTIONS)
-def follow(shell: Shell, call: Call) -> None:
+@meta_command(":follow [AFTER] [--type=NAME ...] [--count=N] [--seconds=S] [--background]", FOLLOW_OPTIONS)
+def follow(shell: Shell, call: CallNode) -> None:
     """Show events as they are committed, from now on or after a position; Ctrl-C ends it."""
     options = read_options(call, FOLLOW_OPTIONS, shell.converter)
-    (after,) = arguments(shell, call, (("AFTER", int, None),))
+    (after,) = shell.arguments(call, (("AFTER", int, None),))
     if after is not None and after < 0:
         raise UsageError("AFTER counts from 0")
     for name in ("count", "seconds"):
@@ -187,3 +185,10 @@ def _filters(options: Mapping[str, Any]) -> dict[str, Any]:
     if "type" in options:
         wanted["types"] = [options["type"]]
     return wanted
+
+
+COMMANDS = (
+    log,
+    stream,
+    follow,
+)

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from actors.cli.errors import Quit, UsageError, short
-from actors.repl.ast import Call
-from actors.repl.registry import arguments, meta
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
+from actors.repl.shell import Shell
 from actors.repl.tables import actors_table, lag_table, replicas_table
 from actors.repl.vocabulary import did_you_mean
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["health", "kill", "lag", "leave", "replicas", "token"]
+__all__ = ["COMMANDS"]
 
 
 RUNNING_FOR = 0.5
 """Seconds for which a call has to have been running to be shown: others come and go."""
 
 
-@meta(":replicas")
-def replicas(shell: Shell, call: Call) -> None:
+@meta_command(":replicas")
+def replicas(shell: Shell, call: CallNode) -> None:
     """The replicas: their lag and what they served."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     health = shell.system.health()
     shell.output.table(
         replicas_table(health), f"{len(health.replicas)} replicas of a log of {health.position} events"
     )
 
 
-@meta(":lag")
-def lag(shell: Shell, call: Call) -> None:
+@meta_command(":lag")
+def lag(shell: Shell, call: CallNode) -> None:
     """How far each model on each replica is."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     health = shell.system.health()
     shell.output.table(lag_table(health), f"committed up to position {health.position}")
 
 
-@meta(":health")
-def health(shell: Shell, call: Call) -> None:
+@meta_command(":health")
+def health(shell: Shell, call: CallNode) -> None:
     """Everything that runs and since when, and every problem."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     now = shell.system.health()
     writer = now.writer
     shell.output.say(f"{now.status}: {now.path} at position {now.position}")
@@ -62,10 +58,10 @@ def health(shell: Shell, call: Call) -> None:
     shell.output.table(actors_table(now))
 
 
-@meta(":kill NAME")
-def kill(shell: Shell, call: Call) -> None:
+@meta_command(":kill NAME", completes=("actor",))
+def kill(shell: Shell, call: CallNode) -> None:
     """Have an actor die; the supervisor brings it back, and nothing is lost."""
-    (name,) = arguments(shell, call, (("NAME", str, ...),))
+    (name,) = shell.arguments(call, (("NAME", str, ...),))
     system = shell.system
     known = [one.name for one in system.health().actors]
     if name not in known:
@@ -86,10 +82,10 @@ def kill(shell: Shell, call: Call) -> None:
     )
 
 
-@meta(":token [TOKEN]")
-def token(shell: Shell, call: Call) -> None:
+@meta_command(":token [TOKEN]")
+def token(shell: Shell, call: CallNode) -> None:
     """What this session wrote and saw, as a token; or see at least what the session of a token saw."""
-    (given,) = arguments(shell, call, (("TOKEN", str, None),))
+    (given,) = shell.arguments(call, (("TOKEN", str, None),))
     if given is not None:
         shell.position = max(shell.position, shell.system.session(given).position)
         shell.output.say(f"this session sees position {shell.position} and what comes after it")
@@ -97,8 +93,18 @@ def token(shell: Shell, call: Call) -> None:
     shell.output.say(shell.system.session(shell.position).token)
 
 
-@meta(":quit")
-def leave(shell: Shell, call: Call) -> None:
+@meta_command(":quit")
+def leave(shell: Shell, call: CallNode) -> None:
     """End the session; Ctrl-D does too."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     raise Quit
+
+
+COMMANDS = (
+    replicas,
+    lag,
+    health,
+    kill,
+    token,
+    leave,
+)

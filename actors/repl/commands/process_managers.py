@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from actors.cli.errors import UsageError, last_line, short
-from actors.repl.ast import Call
-from actors.repl.registry import arguments, meta
+from actors.health import ProcessHealth
+from actors.process_managers.pending_effects import PendingEffect
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
+from actors.repl.shell import Shell
 from actors.repl.tables import Table, cell, processes_table
 from actors.repl.vocabulary import did_you_mean
 
-if TYPE_CHECKING:
-    from actors.health import ProcessHealth
-    from actors.process_managers.pending_effects import PendingEffect
-    from actors.repl.shell import Shell
-
-__all__ = [
-    "drop_effect",
-    "effects",
-    "processes",
-    "retry_effect",
-    "retry_instance",
-    "skip_instance",
-    "skip_process",
-]
+__all__ = ["COMMANDS"]
 
 INSTANCES = 20
 """How many instances `:processes NAME` shows unless told otherwise."""
@@ -31,10 +19,10 @@ QUARANTINED = 10
 """How many of the instances that are set aside `:processes` shows."""
 
 
-@meta(":processes [NAME] [LIMIT]")
-def processes(shell: Shell, call: Call) -> None:
+@meta_command(":processes [NAME] [LIMIT]", completes=("process manager",))
+def processes(shell: Shell, call: CallNode) -> None:
     """The process managers and what keeps them, or the instances of one."""
-    name, limit = arguments(shell, call, (("NAME", str, None), ("LIMIT", int, INSTANCES)))
+    name, limit = shell.arguments(call, (("NAME", str, None), ("LIMIT", int, INSTANCES)))
     managers = shell.system.processes()
     if name is None:
         if not managers:
@@ -89,19 +77,19 @@ def _show_rejections(shell: Shell, one: ProcessHealth) -> None:
             shell.output.say(text)
 
 
-@meta(":skip_process MANAGER [REASON]")
-def skip_process(shell: Shell, call: Call) -> None:
+@meta_command(":skip_process MANAGER [REASON]", completes=("process manager",))
+def skip_process(shell: Shell, call: CallNode) -> None:
     """Have a stopped process manager pass over the input that it is stopped at, for good."""
-    name, reason = arguments(shell, call, (("MANAGER", str, ...), ("REASON", str, "")))
+    name, reason = shell.arguments(call, (("MANAGER", str, ...), ("REASON", str, "")))
     _require_manager(shell, name)
     passed = shell.system.skip_process(name, reason)
     shell.output.say(f"{name} passes over {passed}; :processes shows whether it goes on")
 
 
-@meta(":retry_instance MANAGER KEY")
-def retry_instance(shell: Shell, call: Call) -> None:
+@meta_command(":retry_instance MANAGER KEY", completes=("process manager",))
+def retry_instance(shell: Shell, call: CallNode) -> None:
     """Try an instance that is set aside again, now."""
-    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     if shell.system.retry_instance(name, key):
         shell.output.say(f"{key} goes on")
@@ -109,20 +97,20 @@ def retry_instance(shell: Shell, call: Call) -> None:
         shell.output.say(f"{key} failed again; :processes shows why")
 
 
-@meta(":skip_instance MANAGER KEY [REASON]")
-def skip_instance(shell: Shell, call: Call) -> None:
+@meta_command(":skip_instance MANAGER KEY [REASON]", completes=("process manager",))
+def skip_instance(shell: Shell, call: CallNode) -> None:
     """Have an instance that is set aside pass over what it failed on, for good."""
     hints = (("MANAGER", str, ...), ("KEY", str, ...), ("REASON", str, ""))
-    name, key, reason = arguments(shell, call, hints)
+    name, key, reason = shell.arguments(call, hints)
     _require_manager(shell, name)
     passed = shell.system.skip_instance(name, key, reason)
     shell.output.say(f"{key} passes over {passed}; :processes shows whether it goes on")
 
 
-@meta(":effects [NAME]")
-def effects(shell: Shell, call: Call) -> None:
+@meta_command(":effects [NAME]", completes=("process manager",))
+def effects(shell: Shell, call: CallNode) -> None:
     """What process managers asked of the outside and is not delivered: what waits, and what was parked."""
-    (name,) = arguments(shell, call, (("NAME", str, None),))
+    (name,) = shell.arguments(call, (("NAME", str, None),))
     if name is not None:
         _require_manager(shell, name)
     names = [one.name for one in shell.system.processes()] if name is None else [name]
@@ -145,19 +133,19 @@ def effects(shell: Shell, call: Call) -> None:
     shell.output.table(Table(columns, rows), f"{len(rows)} effect{'s' * (len(rows) != 1)} not delivered")
 
 
-@meta(":retry_effect MANAGER KEY")
-def retry_effect(shell: Shell, call: Call) -> None:
+@meta_command(":retry_effect MANAGER KEY", completes=("process manager",))
+def retry_effect(shell: Shell, call: CallNode) -> None:
     """Deliver a parked effect again; `:effects` shows its key."""
-    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     shell.system.retry_effect(name, key)
     shell.output.say(f"{key} is delivered again; :effects shows it until it is")
 
 
-@meta(":drop_effect MANAGER KEY")
-def drop_effect(shell: Shell, call: Call) -> None:
+@meta_command(":drop_effect MANAGER KEY", completes=("process manager",))
+def drop_effect(shell: Shell, call: CallNode) -> None:
     """Give a parked effect up for good; `:effects` shows its key."""
-    name, key = arguments(shell, call, (("MANAGER", str, ...), ("KEY", str, ...)))
+    name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     shell.system.drop_effect(name, key)
     shell.output.say(f"{key} is given up")
@@ -173,3 +161,14 @@ def _require_manager(shell: Shell, name: str) -> None:
     known = [one.name for one in shell.system.processes()]
     if name not in known:
         raise UsageError(f"there is no process manager {short(name)}{did_you_mean(name, known)}")
+
+
+COMMANDS = (
+    processes,
+    skip_process,
+    retry_instance,
+    skip_instance,
+    effects,
+    retry_effect,
+    drop_effect,
+)

@@ -6,33 +6,30 @@ The session's thread.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from actors.cli.errors import UsageError, short
 from actors.domain.read_model import ReadModel
 from actors.errors import ConsistencyTimeout
 from actors.health import Rebuild
-from actors.repl.ast import Call
+from actors.repl.ast import CallNode
+from actors.repl.meta_command import meta_command
 from actors.repl.options import REBUILD_OPTIONS, read_options
-from actors.repl.registry import arguments, meta
+from actors.repl.shell import Shell
 from actors.repl.tables import Table, rebuilds_table
 from actors.repl.value_text import number
 from actors.repl.vocabulary import did_you_mean
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["rebuild", "rebuilds", "skip", "skipped"]
+__all__ = ["COMMANDS"]
 
 EVERY = 1.0
 """Seconds between two lines that tell how far a rebuild is."""
 
 
-@meta(":rebuild MODEL [--background]", REBUILD_OPTIONS)
-def rebuild(shell: Shell, call: Call) -> None:
+@meta_command(":rebuild MODEL [--background]", REBUILD_OPTIONS, completes=("read model",))
+def rebuild(shell: Shell, call: CallNode) -> None:
     """Fill a model anew from the log, beside what serves, and switch to it; Ctrl-C leaves it to go on alone."""
     options = read_options(call, REBUILD_OPTIONS, shell.converter)
-    (name,) = arguments(shell, call, (("MODEL", str, ...),))
+    (name,) = shell.arguments(call, (("MODEL", str, ...),))
     model = _model(shell, name)
     began = time.monotonic()
     shell.system.rebuild(model)
@@ -67,10 +64,10 @@ def _progress(one: Rebuild) -> str:
     return f"{one.replica}: {one.position:,} of {one.head:,} events{rate}{left}"
 
 
-@meta(":rebuilds")
-def rebuilds(shell: Shell, call: Call) -> None:
+@meta_command(":rebuilds")
+def rebuilds(shell: Shell, call: CallNode) -> None:
     """The rebuilds that are under way, by replica, and how far they are."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     running = shell.system.rebuilds()
     if not running:
         shell.output.say("nothing is being rebuilt")
@@ -83,19 +80,19 @@ def rebuilds(shell: Shell, call: Call) -> None:
             shell.output.say(f"{one.model} on {one.replica} stopped:\n{one.failure}")
 
 
-@meta(":skip MODEL POSITION [REASON]")
-def skip(shell: Shell, call: Call) -> None:
+@meta_command(":skip MODEL POSITION [REASON]", completes=("read model",))
+def skip(shell: Shell, call: CallNode) -> None:
     """Have a model pass over the event that it is stopped at, on every replica and for good."""
     hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
-    name, position, reason = arguments(shell, call, hints)
+    name, position, reason = shell.arguments(call, hints)
     shell.system.skip(_model(shell, name), position, reason)
     shell.output.say(f"{name} passes over the event at position {position}; :lag shows whether it goes on")
 
 
-@meta(":skipped")
-def skipped(shell: Shell, call: Call) -> None:
+@meta_command(":skipped")
+def skipped(shell: Shell, call: CallNode) -> None:
     """The events that models were told to pass over, why and when."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     found = shell.system.skipped()
     if not found:
         shell.output.say("no model passes over an event")
@@ -119,3 +116,11 @@ def _model(shell: Shell, name: str) -> ReadModel:
             f"there are {', '.join(models) or 'none'}"
         )
     return models[name]
+
+
+COMMANDS = (
+    rebuild,
+    rebuilds,
+    skip,
+    skipped,
+)

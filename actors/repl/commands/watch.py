@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.cli.errors import UsageError, describe
-from actors.repl.ast import Call, Word
+from actors.repl.ast import CallNode, WordNode
 from actors.repl.background import BackgroundWatch, answers
+from actors.repl.meta_command import meta_command
 from actors.repl.options import WATCH_OPTIONS, read_options
-from actors.repl.registry import arguments, meta
+from actors.repl.shell import Shell
 from storage.errors import OnewriterError
 
-if TYPE_CHECKING:
-    from actors.repl.shell import Shell
-
-__all__ = ["end_watches", "unwatch", "watch"]
+__all__ = ["COMMANDS", "end_watches"]
 
 PATIENCE = 10.0
 """Seconds that a watch in the background gets for its first answer, and at its end for the last."""
 
 
-@meta(":watch QUERY [--count=N] [--seconds=S] [--background]", WATCH_OPTIONS)
-def watch(shell: Shell, call: Call) -> None:
+@meta_command(":watch QUERY [--count=N] [--seconds=S] [--background]", WATCH_OPTIONS)
+def watch(shell: Shell, call: CallNode) -> None:
     """Ask a query at every applied position and show it whenever its answer changed; Ctrl-C ends it."""
     options = read_options(call, WATCH_OPTIONS, shell.converter)
     for name in ("count", "seconds"):
@@ -40,14 +38,14 @@ def watch(shell: Shell, call: Call) -> None:
         shell.output.say(f"\n{name} is no longer watched")
 
 
-def _query(shell: Shell, call: Call) -> tuple[str, Any]:
+def _query(shell: Shell, call: CallNode) -> tuple[str, Any]:
     """The query after `:watch`, written either way."""
     if not call.positional:
         raise UsageError("QUERY is missing: :watch QUERY [--count=N] [--seconds=S] [--background]")
     first, *rest = call.positional
-    if isinstance(first, Call) and not rest and not call.named:
+    if isinstance(first, CallNode) and not rest and not call.named:
         name, positional, named = first.name, first.positional, first.named
-    elif isinstance(first, Word):
+    elif isinstance(first, WordNode):
         name, positional, named = first.text, tuple(rest), call.named
     else:
         raise UsageError("after :watch comes the name of a query")
@@ -84,10 +82,10 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
     begun.wait_asked(0, PATIENCE)
 
 
-@meta(":unwatch")
-def unwatch(shell: Shell, call: Call) -> None:
+@meta_command(":unwatch")
+def unwatch(shell: Shell, call: CallNode) -> None:
     """End what watches and follows in the background."""
-    arguments(shell, call, ())
+    shell.arguments(call)
     names = [one.text for one in shell.watches if not one.ended]
     end_watches(shell)
     shell.output.say(
@@ -106,3 +104,9 @@ def end_watches(shell: Shell) -> None:
     for one in shell.watches:
         one.stop(position, PATIENCE)
     shell.watches.clear()
+
+
+COMMANDS = (
+    watch,
+    unwatch,
+)

@@ -10,6 +10,7 @@ import pytest
 from actors import System
 from actors.demo.shop import shop
 from actors.process_managers import failures as troubles
+from tests import inside
 from tests.helpers import wait_until
 from tests.repl.conftest import Shown
 from tests.system.jobs import Begin, World, jobs_of
@@ -99,7 +100,7 @@ def test_rejections_without_a_handler_are_shown_with_their_commands(store_path: 
     domain = jobs_of(World())
     with System.open(store_path, domain, replicas=1) as system:
         assert "rejection" not in shown(system, ":processes\n")[0]
-        system._runtime.processes.running["worker"].spec.rejections.clear()
+        inside.manager(system, "worker").spec.rejections.clear()
         system.execute(Begin("a", "refused"))
         system.wait_processes()
         output, errors = shown(system, ":processes\n")

@@ -11,6 +11,7 @@ import pytest
 
 from actors import System
 from actors.writer.command_handler import CommandHandler
+from tests import inside
 from tests.helpers import PATIENCE
 
 
@@ -27,7 +28,7 @@ def held_batch(system: System) -> Iterator[None]:
             return original(self, batch)
 
         patch.setattr(CommandHandler, "_handle", held)
-        plug = system._runtime.writes.step([], lambda _outcomes: ())
+        plug = inside.step(system, [], lambda _outcomes: ())
         assert entered.wait(PATIENCE)
     try:
         yield

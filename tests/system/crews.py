@@ -12,6 +12,7 @@ from typing import Any
 
 from actors import Domain, System
 from storage.engines.sqlite import pool as sqlite_pool
+from tests import inside
 from tests.helpers import wait_until
 
 NO_SNAPSHOTS = "ONEWRITER_TESTS_NO_SNAPSHOTS"
@@ -142,11 +143,10 @@ class Ledger:
 
 def asked_at(system: System, actor: str, *queries: Any, timeout: float = 20.0) -> list[Any]:
     """Put these queries to one query actor, each by itself, as the balancer may; returns their jobs."""
-    reads = system._runtime.reads
-    [desk] = [one for one in system._runtime.query_desks if one.name == actor]
-    jobs = [reads._job([query], {"timeout": timeout})[0] for query in queries]
+    mailbox = inside.query_mailbox(system, actor)
+    jobs = [inside.query_job(system, query, timeout=timeout) for query in queries]
     for job in jobs:
-        desk.mailbox.put(job)
+        mailbox.put(job)
     return jobs
 
 

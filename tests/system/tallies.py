@@ -16,6 +16,7 @@ import pytest
 from actors import Domain, System
 from actors.replication.backfill import Filling
 from actors.replication.read_replica import RetryStopped
+from tests import inside
 from tests.helpers import wait_until
 
 SCALES = {1: 1, 2: 1000, 3: 1_000_000}
@@ -122,7 +123,7 @@ class Tallies:
 
     def dumps(self, system: System) -> list[Any]:
         """The model's tables on each replica that has it."""
-        return [system.dump(name, self.model) for name in system._runtime.progress.holders([self.model.name])]
+        return [system.dump(name, self.model) for name in inside.holders(system, self.model.name)]
 
 
 class Gate:
@@ -157,7 +158,7 @@ class Gate:
     def knock(self, system: System) -> None:
         """Have every replica look whether it has something to do."""
         for name in system.replica_names:
-            system._runtime.children[name].mailbox.put(RetryStopped())
+            inside.actor(system, name).mailbox.put(RetryStopped())
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from actors import (
 )
 from actors.testing import open_system
 from storage import EventLog, InvalidKey, KeyTooLong, UnencodableValue
+from tests import inside
 from tests.bank_domain import Open, Richest, balances
 from tests.helpers import PATIENCE, Threads, case_id, wait_until
 from tests.system.trouble import (
@@ -296,7 +297,7 @@ def test_a_query_that_never_returns_times_out_and_others_go_to_another_replica(g
     with open_system(trouble, replicas=2, busy_limit=0.05) as system:
         with pytest.raises(QueryTimeout, match=r"no answer from replica-1\.query-1 within 0.1 s"):
             system.query(Misask("hangs"), timeout=0.1)
-        wait_until(lambda: system._runtime.progress.occupied)
+        wait_until(lambda: inside.progress(system).occupied)
         [problem] = wait_until(lambda: system.health().problems)
         assert problem.startswith("query Misask has been running on replica-1.query-1 for ")
         for n in range(20):

@@ -17,6 +17,7 @@ from actors import CommitUncertain, QueryFailed, System, SystemClosed, ViewExpir
 from actors.domain.read_model import Handler
 from actors.testing import open_system
 from storage import StoreClosed
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.trouble import (
     Add,
@@ -42,15 +43,14 @@ def test_a_view_that_was_asked_for_before_the_close_is_refused_at_once(store_pat
     with open_at(store_path) as system:
         system.execute(Add("a"))
         system.wait_applied()
-        runtime = system._runtime
         tried = []
 
         def closed(*_, **__):
             tried.append(1)
             raise StoreClosed("closed")
 
-        monkeypatch.setattr(runtime.stores["replica-1"], "snapshot", closed)
-        runtime.progress.close()
+        monkeypatch.setattr(inside.store(system, "replica-1"), "snapshot", closed)
+        inside.progress(system).close()
         with pytest.raises(SystemClosed, match="no view was opened"):
             system.view(sizes)
         assert tried == [1]
@@ -165,7 +165,7 @@ def test_commands_that_wait_are_handled_before_a_close_ends(store_path, gates):
     waiting = [system.submit(Add(f"w-{n}")) for n in range(50)]
     with Threads() as threads:
         threads.start(system.close)
-        wait_until(lambda: system._runtime.supervisor.closing)
+        wait_until(lambda: inside.supervisor(system).closing)
         gates.release.set()
     assert first.result(0).last == 1
     assert [future.result(0).last for future in waiting] == list(range(2, 52))
@@ -181,18 +181,21 @@ def test_closing_twice_and_from_two_threads_is_harmless(store_path):
         again.close()
 
 
-@pytest.mark.parametrize("part", ["consumers.close", "supervisor.end", "views.expire"])
-def test_a_close_that_is_interrupted_goes_on_when_it_is_called_again(store_path, monkeypatch, part):
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [(inside.consumer_registry, "close"), (inside.supervisor, "end"), (inside.view_registry, "expire")],
+    ids=["consumers", "supervisor", "views"],
+)
+def test_a_close_that_is_interrupted_goes_on_when_it_is_called_again(store_path, monkeypatch, part, method):
     before = set(threading.enumerate())
     system = open_at(store_path)
     still_serves(system)
-    owner, method = part.split(".")
 
     def ctrl_c(*_arguments):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(getattr(system._runtime, owner), method, ctrl_c)
+    monkeypatch.setattr(part(system), method, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         system.close()
     with pytest.raises(SystemClosed):
@@ -431,7 +434,7 @@ def test_a_view_from_before_a_fork_is_expired_in_the_child_alone():
                 return "left"
 
             # A thread that is gone in the child may have been reading just then.
-            with view._snapshot._access.lock, system._runtime.views._views_lock:
+            with view._snapshot._access.lock, inside.view_lock(system):
                 for use in (
                     lambda: reader.get("fine"),
                     lambda: next(rows),
@@ -468,7 +471,7 @@ def test_consumers_deliveries_and_watches_from_before_a_fork_are_refused_in_the_
         delivery = next(consumer)
         watching = system.watch(SizeOf("1"), after=2)
         assert next(watching) == 1
-        group = system._runtime.consumers.group("mailer")
+        group = inside.consumer_group(system, "mailer")
         # A thread that is gone in the child may have had the lock just then.
         with group._lock:
             for use, what in (

@@ -17,6 +17,7 @@ import pytest
 from actors import System, SystemClosed
 from actors.kernel.uninterrupted import Undisturbed
 from tests.helpers import PATIENCE, Threads, wait_until
+from tests.inside import consumers_closed, middleware_pool_closed
 from tests.system.till import Gate, amounts, till_of
 
 FOR_EVER = 1e6
@@ -119,11 +120,9 @@ def test_a_callback_of_consume_that_closes_the_system_does_not_wait_for_itself(
 def test_a_middleware_that_closes_a_system_that_another_thread_closes_does_not_wait_for_that(
     inside: Inside, close: Any
 ) -> None:
-    pool = inside.system._runtime._pool
-
     def late(system: System) -> None:
         came()
-        wait_until(lambda: pool._closed)
+        wait_until(lambda: middleware_pool_closed(inside.system))
         close(system)
 
     came = Gate()
@@ -145,7 +144,7 @@ def test_a_callback_of_consume_that_closes_a_system_that_another_thread_closes_d
 
     def late(_delivery: Any) -> None:
         came()
-        wait_until(lambda: inside.system._runtime.consumers._closed)
+        wait_until(lambda: consumers_closed(inside.system))
         inside.system.close()
 
     inside.system.consume("closer", late, workers=2)

@@ -11,6 +11,7 @@ from actors import System
 from actors.subscriptions.log_cursor import LogCursor
 from actors.subscriptions.waiters import ThreadWake
 from storage import StorageError
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.depot import Increment, depot
 
@@ -99,7 +100,9 @@ def test_callbacks_that_ended_for_an_error_are_told_of_although_nobody_keeps_the
     system.execute(Increment("a", 1))
     system.consume("mailer", lambda delivery: None).wait(PATIENCE)
     gc.collect()
-    assert any("'mailer' ended: the log can't be read" in one for one in system._runtime.consumers.problems())
+    assert any(
+        "'mailer' ended: the log can't be read" in one for one in inside.consumer_registry(system).problems()
+    )
 
 
 def test_of_two_threads_that_settle_one_delivery_one_does(system):

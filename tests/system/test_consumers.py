@@ -18,6 +18,7 @@ import pytest
 from actors import ConsumerMismatch, System, SystemClosed, UnknownMessage, UnknownName
 from actors.subscriptions.group_state import GroupState, state_key
 from storage import DamagedStore, InvalidKey, KeyTooLong, StoreFull
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import read_log
 from tests.system.depot import Increment, Incremented, Stock, Stocked, depot
@@ -122,7 +123,7 @@ def test_what_was_looked_at_without_finding_anything_is_not_looked_at_again(stor
     with open_at(store_path) as system:
         fill(system, 1000)
         assert drain(system, "mailer", types=Stocked) == []
-        wait_until(lambda: GroupState.decode("", system._runtime.log.note(state_key("mailer"))).through > 800)
+        wait_until(lambda: GroupState.decode("", inside.note(system, state_key("mailer"))).through > 800)
 
 
 # -- order and competition ------------------------------------------------------------------------
@@ -198,10 +199,10 @@ def test_a_delivery_in_progress_is_not_delivered_again(system):
     fill(system, 1)
     consumer = system.consumer("mailer", ack_timeout=5, timeout=0)
     delivery = next(consumer)
-    before = system._runtime.consumers.group("mailer").next_due()
-    wait_until(lambda: system._runtime.consumers.group("mailer").next_due() < before)
+    before = inside.consumer_group(system, "mailer").next_due()
+    wait_until(lambda: inside.consumer_group(system, "mailer").next_due() < before)
     assert delivery.in_progress()
-    assert system._runtime.consumers.group("mailer").next_due() > 4.9
+    assert inside.consumer_group(system, "mailer").next_due() > 4.9
 
 
 @pytest.mark.parametrize("delay", [0.05, 3_600.0])
@@ -433,7 +434,7 @@ def test_closing_the_system_waits_for_the_callback_that_runs_and_keeps_its_ackno
         system.consume("mailer", handle)
         assert entered.wait(PATIENCE)
         threads.start(system.close)
-        wait_until(lambda: system._runtime.consumers._closed)
+        wait_until(lambda: inside.consumers_closed(system))
         release.set()
     with open_at(store_path) as system:
         assert status(system, "mailer").position == 1
@@ -538,7 +539,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
             wait_until(lambda: consumer._wake)
             system.delete_consumer("mailer")
         assert system.consumers() == []
-        assert not system._runtime.log.notes(b"sub/")
+        assert not inside.notes(system, b"sub/")
         with pytest.raises(UnknownName, match=r"there is no consumer 'mailer'; there are: $"):
             system.parked("mailer")
         assert drain(system, "mailer", types=Incremented) == list(range(1, 13))
@@ -595,7 +596,7 @@ def test_bad_callbacks_and_delays_are_refused(system):
 
 
 def test_what_is_stored_in_another_form_is_a_clear_error(system):
-    system._runtime.writes.step([], lambda _outcomes: [(state_key("mailer"), b"\xc1")]).result(PATIENCE)
+    inside.put_notes(system, (state_key("mailer"), b"\xc1"))
     with pytest.raises(DamagedStore, match=r"what is stored of consumer 'mailer' can't be read"):
         system.consumer("mailer")
 
@@ -604,16 +605,16 @@ def test_what_is_stored_in_another_form_is_a_clear_error(system):
 def test_acknowledgements_that_could_not_be_stored_are_stored_with_the_next_ones(system, monkeypatch):
     fill(system, 3, streams=3)
     consumer = system.consumer("mailer", timeout=PATIENCE)
-    append = system._runtime.log.append
+    append = inside.log(system).append
     monkeypatch.setattr(
-        system._runtime.log, "append", lambda *_, **__: (_ for _ in ()).throw(StoreFull("full"))
+        inside.log(system), "append", lambda *_, **__: (_ for _ in ()).throw(StoreFull("full"))
     )
     first = next(consumer)
     with pytest.raises(StoreFull):
         first.ack(wait=True)
-    monkeypatch.setattr(system._runtime.log, "append", append)
+    monkeypatch.setattr(inside.log(system), "append", append)
     assert next(consumer).ack(wait=True)
-    stored = GroupState.decode("mailer", system._runtime.log.note(state_key("mailer")))
+    stored = GroupState.decode("mailer", inside.note(system, state_key("mailer")))
     assert 1 not in dict(stored.open)
     assert stored.position == 2
 

@@ -15,6 +15,7 @@ from actors import ConsistencyTimeout, System
 from actors.replication.backfill import Filling
 from actors.replication.read_replica import BeginAnew
 from storage import DamagedStore, ReplicaStore, StorageError
+from tests import inside
 from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
 from tests.system.tallies import Tallies
 
@@ -24,7 +25,7 @@ PAGE = 4096
 
 def damage(system: System, name: str) -> None:
     """Overwrite every page but the two that LMDB begins with: what is read from them is not what was written."""
-    path = system._runtime.stores[name].path / "data.mdb"
+    path = inside.store(system, name).path / "data.mdb"
     with path.open("r+b") as file:
         size = path.stat().st_size
         file.seek(2 * PAGE)
@@ -52,13 +53,13 @@ def test_damage_that_a_query_meets_costs_no_answer(store_path: Path) -> None:
     with System.open(store_path, tallies.domain, replicas=3) as system:
         tallies.note(system, *range(1, 201))
         system.wait_applied()
-        damaged = system._runtime.stores["replica-2"]
+        damaged = inside.store(system, "replica-2")
         damage(system, "replica-2")
         for _ in range(12):
             assert in_a_thread(lambda: tallies.ask(system, consistency="strong")) == 1
         wait_until(lambda: reasons(system)[1] is not None)
         wait_until(lambda: whole(system))
-        assert system._runtime.stores["replica-2"] is not damaged
+        assert inside.store(system, "replica-2") is not damaged
         assert reasons(system)[0] is reasons(system)[2] is None
         assert "damaged" in (reasons(system)[1] or "")
         dumps = tallies.dumps(system)
@@ -125,10 +126,10 @@ def test_a_program_may_change_its_directory_while_a_store_with_a_relative_path_i
     with System.open("store", tallies.domain, replicas=2) as system:
         tallies.note(system, 1)
         monkeypatch.chdir(elsewhere)
-        assert [home.missing() for home in system._runtime.homes.values()] == [None, None]
-        system._runtime.upkeep.tick()
+        assert [home.missing() for home in inside.slots(system).values()] == [None, None]
+        inside.maintenance(system).tick()
         assert system.health().problems == ()
-        system._runtime.log.reopen()
+        inside.log(system).reopen()
         tallies.note(system, 2)
         system.rebuild(tallies.model, wait=True, timeout=PATIENCE)
         shutil.rmtree(tmp_path / "store" / "replicas" / "replica-2")
@@ -164,8 +165,8 @@ def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves
     with System.open(store_path, tallies.domain, replicas=2) as system:
         tallies.note(system, *range(1, 101))
         system.wait_applied()
-        home = system._runtime.homes["replica-1"]
-        mailbox = system._runtime.children["replica-1"].mailbox
+        home = inside.slot(system, "replica-1")
+        mailbox = inside.actor(system, "replica-1").mailbox
 
         class Slow(logging.Handler):
             """Whoever says that it is damaged is slow to say so; the replica's own thread was told meanwhile."""
@@ -176,7 +177,7 @@ def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves
                 wait_until(lambda: home.condemned is None)
 
         logger.addHandler(Slow())
-        system._runtime.condemn("replica-1", home.store, "it is damaged")
+        inside.condemn(system, "replica-1", "it is damaged")
         tallies.note(system, 101)
         wait_until(lambda: whole(system))
         first, second = tallies.dumps(system)
@@ -250,7 +251,7 @@ class Damaged:
 
 
 def replaced(system: System, name: str, store: ReplicaStore, threads: Threads) -> bool:
-    return threads.failed() or system._runtime.stores[name] is not store
+    return threads.failed() or inside.store(system, name) is not store
 
 
 def test_under_load_nobody_notices(store_path: Path, monkeypatch: Patch) -> None:
@@ -279,7 +280,7 @@ def test_under_load_nobody_notices(store_path: Path, monkeypatch: Patch) -> None
             for target in (ask, ask, write):
                 threads.start(target)
             for round_, name in enumerate(["replica-1", "replica-2", "replica-3", "replica-1"]):
-                before = system._runtime.stores[name]
+                before = inside.store(system, name)
                 if round_ % 2:
                     shutil.rmtree(before.path)
                 else:

@@ -20,6 +20,7 @@ from actors.process_managers.records import OutboxEntry
 from actors.subscriptions.entries import Entry
 from actors.subscriptions.outstanding_deliveries import Out
 from storage import RecordedEvent
+from tests import inside
 from tests.helpers import PATIENCE
 from tests.system import ending_child
 from tests.system.depot import Increment, depot
@@ -156,16 +157,16 @@ def test_a_consumer_that_is_deleted_or_closed_gives_all_slots_back(
             if close_first:
                 consumer.close()
                 assert noted(store_path) == []
-                assert system._runtime.marks._slots_taken() == set()
+                assert inside.marked_slots(system) == set()
             system.delete_consumer("mailer")
             assert noted(store_path) == []
-            assert system._runtime.marks._slots_taken() == set()
+            assert inside.marked_slots(system) == set()
             # Whoever had something out answers, or goes, afterwards.
             found[2].ack()
             found[3].nak()
             consumer.close()
             assert noted(store_path) == []
-            assert system._runtime.marks._slots_taken() == set()
+            assert inside.marked_slots(system) == set()
 
 
 def test_what_a_deleted_consumer_had_out_is_not_counted_for_one_of_its_name(store_path: Path) -> None:

@@ -17,6 +17,7 @@ from actors import Domain, ModelStopped, QueryFailed, System, ViewExpired
 from actors.testing import given, open_system
 from storage import StorageError
 from storage.engines.sqlite.store import FILE
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.ledger import (
     EACH,
@@ -177,7 +178,7 @@ def test_a_snapshot_that_cannot_be_had_is_the_callers_error_and_no_query_actor_d
                     system.query(InSqlite())
             assert system.query(InTables()) == {"a": (1, 1)}
         assert system.query(InSqlite()) == {"a": (1, 1)}
-        assert all(child.starts == 1 for child in system._runtime.children.values())
+        assert all(child.starts == 1 for child in inside.actors(system).values())
 
 
 def test_a_view_that_is_kept_too_long_expires_and_holds_nothing_up():

@@ -40,6 +40,7 @@ from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from storage import EventLog, WriteTransaction
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log
 from tests.system.depot import Increment, Line, PlaceOrder, Stock, StockOf, TotalOf, Touch, depot
@@ -411,7 +412,7 @@ def test_closing_answers_what_a_dead_handler_had_in_hand(store_path: Path, monke
         monkeypatch.setattr(Supervisor, "_start_due", lambda self: None)
         put_fault(monkeypatch, CommandHandler, "_reply")
         committed = system.submit(Increment("a"), command_id="mine")
-        wait_until(lambda: not system._runtime.children["command-handler"].alive)
+        wait_until(lambda: not inside.actor(system, "command-handler").alive)
         behind = system.submit(Increment("b"), command_id="behind")
     finally:
         system.close()

@@ -19,6 +19,7 @@ from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.writer import command_handler
 from actors.writer import commit_notifier as news
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
 from tests.system.depot import EntryCount, Increment, TotalOf, counters, depot, tally
@@ -188,7 +189,7 @@ def test_a_replica_that_has_less_than_it_said_is_found_out_at_its_snapshot(
         held.hold("replica-1")
         receipt = system.execute(Increment("a"))
         system.query(TotalOf("a"), after=receipt)
-        progress = system._runtime.progress
+        progress = inside.progress(system)
         # As if it had been begun anew between the choice of a replica and its snapshot.
         for entry in progress.replicas["replica-1"].values():
             entry.applied = receipt.position
@@ -203,7 +204,7 @@ def test_a_replica_that_has_less_than_it_said_is_found_out_at_its_snapshot(
 # -- those who give up ------------------------------------------------------------------------
 def test_who_gives_up_waiting_for_a_replica_leaves_nothing_behind(store_path: Path, held: Held) -> None:
     with System.open(store_path, depot, replicas=2) as system:
-        progress: Progress = system._runtime.progress
+        progress: Progress = inside.progress(system)
 
         async def given_up() -> None:
             task = asyncio.create_task(system.aquery(TotalOf("a"), after=5, timeout=PATIENCE))
@@ -228,7 +229,7 @@ def test_who_gives_up_waiting_for_a_replica_leaves_nothing_behind(store_path: Pa
 
 def test_ctrl_c_while_waiting_for_a_replica_leaves_nothing_behind(store_path: Path, held: Held) -> None:
     with System.open(store_path, depot, replicas=2) as system:
-        progress: Progress = system._runtime.progress
+        progress: Progress = inside.progress(system)
         waiting = threading.get_ident()
 
         def interrupt() -> None:
@@ -271,6 +272,6 @@ def test_a_query_that_a_replica_sent_on_says_that_none_is_fresh_and_waits_no_lon
         with pytest.raises(ConsistencyTimeout):
             asking()
         assert len(sent_on) == 1
-        assert not system._runtime.progress._waiters
+        assert not inside.waiters(system)
         monkeypatch.undo()
         assert system.query(TotalOf("a")) == 1

@@ -15,11 +15,12 @@ from actors import ConsistencyTimeout, Domain, System
 from actors.health import Activity
 from actors.process_managers import delivery_threads as couriers
 from actors.worker_processes.parent.cpu_starvation import Starved
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
+from tests.inside import worker_pids
 from tests.system import hanging, yard
 from tests.system.hanging import Come, Slow, Visits, hall
 from tests.system.held import Held
-from tests.system.test_process_workers import pids
 from tests.system.yard import Count, TotalOf
 
 QUICK: dict[str, Any] = {"busy_limit": 0.3, "decider_limit": 0.3, "lag_limit": 0.3}
@@ -166,13 +167,13 @@ def test_a_commit_that_the_disk_does_not_take_is_told(
 ) -> None:
     let_go = threading.Event()
     with opened(store_path) as system:
-        append = system._runtime.log.append
+        append = inside.log(system).append
 
         def stuck(*given: Any, **options: Any) -> Any:
             assert let_go.wait(PATIENCE)
             return append(*given, **options)
 
-        monkeypatch.setattr(system._runtime.log, "append", stuck)
+        monkeypatch.setattr(inside.log(system), "append", stuck)
         future = system.submit(Come("ann"))
         problem(system, "a commit has been under way for")
         let_go.set()
@@ -376,7 +377,7 @@ def yard_opened(path: Path, **settings: Any) -> System:
 
 
 def stopped_worker(system: System, name: str = "replica-1") -> int:
-    pid = pids(system)[name]
+    pid = worker_pids(system)[name]
     os.kill(pid, signal.SIGSTOP)
     return pid
 
@@ -395,7 +396,7 @@ def test_a_worker_that_stands_still_is_told_killed_and_replaced_and_nothing_is_l
                 )
             problem(system, f"worker process {pid} of replica-1 has not answered for")
             system.execute_many([Count("a") for _ in range(50)])
-        wait_until(lambda: pids(system).get("replica-1") not in (None, pid))
+        wait_until(lambda: worker_pids(system).get("replica-1") not in (None, pid))
         assert system.wait_applied(timeout=PATIENCE) == 100
         wait_until(lambda: is_well(system))
         replica = next(one for one in system.health().actors if one.name == "replica-1")
@@ -419,10 +420,10 @@ def test_a_worker_that_is_starved_is_not_replaced_before_it_could_have_answered(
         pid = stopped_worker(system)
         # For much longer than the limit, as the supervisor's clock has it.
         wait_until(lambda: looks and looks[-1] - looks[0] > 1.5)
-        assert pids(system) == {"replica-1": pid}
+        assert worker_pids(system) == {"replica-1": pid}
         assert not any("has not answered" in one for one in system.health().problems)
         let_run.set()
-        wait_until(lambda: pids(system).get("replica-1") not in (None, pid))
+        wait_until(lambda: worker_pids(system).get("replica-1") not in (None, pid))
         wait_until(lambda: is_well(system))
 
 
@@ -433,18 +434,18 @@ def test_a_question_that_was_put_to_a_worker_that_stands_still_goes_to_another_b
         system.execute(Count("a"))
         system.wait_applied(timeout=PATIENCE)
         pid = stopped_worker(system)
-        desk = next(one for one in system._runtime.query_desks if one.replica == "replica-1")
+        mailbox = inside.query_mailbox(system, "replica-1.query-1")
 
         def put() -> bool:
             threads.start(lambda: system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE))
-            return len(desk.mailbox) > 0
+            return len(mailbox) > 0
 
         wait_until(put)
         threads.join()
-        assert pids(system)["replica-1"] == pid
+        assert worker_pids(system)["replica-1"] == pid
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: is_well(system))
-        assert pids(system)["replica-1"] == pid
+        assert worker_pids(system)["replica-1"] == pid
         assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
 
 
@@ -459,14 +460,14 @@ def test_the_only_worker_is_replaced_too_and_its_question_is_asked_again(store_p
         )
         threads.join()
         assert answers == [1]
-        assert pids(system)["replica-1"] != pid
+        assert worker_pids(system)["replica-1"] != pid
 
 
 def test_what_a_timeout_says_of_a_worker_that_stands_still(store_path: Path) -> None:
     with yard_opened(store_path, worker_limit=30.0) as system:
         pid = stopped_worker(system)
         receipt = system.execute(Count("a"))
-        wait_until(lambda: system._runtime.crew.stations["replica-1"].silent > 0)
+        wait_until(lambda: inside.worker(system, "replica-1").silent > 0)
         with pytest.raises(
             ConsistencyTimeout, match=r"counts on replica-1 .* its worker process has not answered for"
         ):
@@ -476,22 +477,22 @@ def test_what_a_timeout_says_of_a_worker_that_stands_still(store_path: Path) -> 
 
 def test_a_worker_whose_projection_takes_long_is_not_replaced(store_path: Path, gate: Path) -> None:
     with opened(store_path, workers="process", replicas=1, worker_limit=3.0) as system:
-        [pid] = pids(system).values()
+        [pid] = worker_pids(system).values()
         receipt = system.execute(Come("ann", "projection", str(gate)))
         running(system, "projection", 4.0)
         gate.unlink()
         assert system.query(Visits(), after=receipt, timeout=PATIENCE) == ["ann"]
-        assert list(pids(system).values()) == [pid]
+        assert list(worker_pids(system).values()) == [pid]
 
 
 def test_a_listener_that_hangs_does_not_make_the_worker_that_it_is_told_of_look_dead(
     store_path: Path, gate: Path
 ) -> None:
     with opened(store_path, workers="process", replicas=1, worker_limit=3.0) as system:
-        [pid] = pids(system).values()
+        [pid] = worker_pids(system).values()
         system.on_applied(lambda *_news: hanging.hang(str(gate)))
         system.execute(Come("ann"))
         running(system, "listener", 4.0)
         gate.unlink()
         assert system.query(Visits(), consistency="strong", timeout=PATIENCE) == ["ann"]
-        assert list(pids(system).values()) == [pid]
+        assert list(worker_pids(system).values()) == [pid]

@@ -32,6 +32,7 @@ from actors.replication.skipped_events import skip_note
 from actors.writer.command_handler import CommandHandler
 from actors.writer.inline_models import FILL_BATCH
 from storage import EventLog
+from tests import inside
 from tests.helpers import PATIENCE, Threads
 from tests.system.batches import held_batch
 from tests.system.club import (
@@ -66,7 +67,7 @@ def system(store_path: Path) -> Iterator[System]:
     with System.open(store_path, club, replicas=1) as opened:
         yield opened
         if opened._refusal is None:
-            check_inline(opened._runtime.log)
+            check_inline(inside.log(opened))
 
 
 def code_of(error: BaseException | None) -> str:
@@ -197,12 +198,12 @@ def test_a_domain_without_inline_models_says_so(store_path: Path) -> None:
     with System.open(store_path, plain, replicas=1) as system:
         with pytest.raises(DeciderFailed):
             system.execute(Look("1"))
-        assert system._runtime.log.inline_batch() is None
+        assert inside.log(system).inline_batch() is None
 
 
 # -- steps ----------------------------------------------------------------------------------
 def test_a_step_whose_notes_fail_leaves_nothing_in_the_tables(system: System) -> None:
-    writes = system._runtime.writes
+    writes = inside.command_client(system)
 
     def fail(_outcomes: Any) -> Any:
         raise ZeroDivisionError
@@ -219,7 +220,7 @@ def test_a_step_whose_notes_fail_leaves_nothing_in_the_tables(system: System) ->
     assert type(failing.exception(PATIENCE)) is ZeroDivisionError
     assert [type(one) for one in done.result(PATIENCE)] == [Receipt, Rejected, DeciderFailed]
     assert first.result().version == 1
-    assert system._runtime.log.note(b"k") == b"Rejected"
+    assert inside.note(system, b"k") == b"Rejected"
     assert [(row["name"], row["id"]) for row in rows(system)] == [("ann", "1"), ("bob", "2")]
 
 
@@ -283,7 +284,7 @@ def test_after_a_commit_that_failed_tables_and_log_agree(
     put_fault(monkeypatch, EventLog, "_commit", disk_error, after=after)
     futures = names_batch(system)
     assert {type(future.exception(PATIENCE)) for future in futures.values()} == {CommitUncertain}
-    check_inline(system._runtime.log)
+    check_inline(inside.log(system))
     assert len(rows(system)) == (2 if after else 0)
     check_names_done_once(system)
 
@@ -310,7 +311,7 @@ def test_a_full_map_refuses_commands_and_leaves_the_tables_as_they_were(store_pa
                 return_exceptions=True,
             )
         assert rows(system)
-        check_inline(system._runtime.log)
+        check_inline(inside.log(system))
 
 
 def test_closing_while_a_decider_hangs_that_reads_a_table_lets_the_store_be_opened_again(
@@ -328,7 +329,7 @@ def test_closing_while_a_decider_hangs_that_reads_a_table_lets_the_store_be_open
         hang.release.set()
         again.execute(Join("3", "cy"))
         assert len(rows(again)) == 3
-        check_inline(again._runtime.log)
+        check_inline(inside.log(again))
 
 
 # -- filling --------------------------------------------------------------------------------
@@ -440,7 +441,7 @@ def test_an_event_that_can_not_be_decoded_stops_the_filling_unless_it_is_skipped
     later, table, _ = versioned(2)
     with (
         System.open(store_path, later, replicas=1) as system,
-        system._runtime.log.inline_snapshot() as snapshot,
+        inside.log(system).inline_snapshot() as snapshot,
     ):
         assert [row["number"] for row in snapshot.table("numbers", table).all()] == [2, 6]
 

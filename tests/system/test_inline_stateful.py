@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from actors import CommitUncertain, DeciderFailed, Receipt, Rejected, System
 from actors.writer.command_handler import CommandHandler
 from storage import EventLog
+from tests import inside
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch
 from tests.system.club import SEATS, Break, Join, Leave, Rename, Sit, club, names, register, rooms, seats
@@ -108,7 +109,7 @@ class Clubs(RuleBasedStateMachine):
     def a_step_among_commands(
         self, before: list[Any], inside: list[Any], after: list[Any], fails: bool
     ) -> None:
-        writes = self.system._runtime.writes
+        writes = inside.command_client(self.system)
 
         def notes(_outcomes: Any) -> Any:
             if fails:
@@ -181,7 +182,7 @@ class Clubs(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "system"):
-            check_inline(self.system._runtime.log)
+            check_inline(inside.log(self.system))
             self.system.close()
             shutil.rmtree(self.folder)
 

@@ -20,6 +20,7 @@ from actors import Do, Domain, Rejected, Rejection, System
 from actors.testing import given as given_events
 from actors.testing import happened
 from storage.codec.codec import Codec
+from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system import nights
 
@@ -209,7 +210,7 @@ def test_what_a_caller_changes_after_submit_is_in_nothing(system: System) -> Non
         target=lambda: system.append("shelf-b", [Filled("b", fact)], metadata=metadata)
     )
     by_append.start()
-    wait_until(lambda: len(system._runtime.writes.mailbox) >= 2)
+    wait_until(lambda: len(inside.writer_mailbox(system)) >= 2)
     for one in (books, fact, metadata):
         one.clear()
     gate.set()

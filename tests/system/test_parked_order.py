@@ -15,6 +15,7 @@ from actors.process_managers.record_values import Values
 from actors.process_managers.records import Keys, OutboxEntry
 from actors.testing import TestSystem
 from storage import EventLog
+from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system.test_faults import put_fault
 
@@ -234,7 +235,7 @@ def test_a_look_at_all_that_is_parked_does_not_miss_what_is_being_parked(
         monkeypatch.setattr(EventLog, "append", held)
         system.append("prices", [outside.priced("lamp", price) for price in (1, 2, 3)])
         assert entered.wait(PATIENCE)
-        outbox = system._runtime.processes.running["prices"]
+        outbox = inside.manager(system, "prices")
         for _ in range(3):  # Once the last one is taken, the first ones are done with.
             outbox.desk.release()
             outbox.outbox.put(Deliver(again=True))

@@ -10,6 +10,7 @@ import pytest
 
 from actors import Domain, StoreLocked, System
 from storage import Codec, EventLog, ReplicaStore
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.shelves import Books, Lend, shelves
 
@@ -47,9 +48,8 @@ def switch(link: Path, target: str) -> None:
 
 def after_a_look(system: System) -> System:
     """The same, once its files were looked at again."""
-    upkeep = system._runtime.upkeep
-    looked = upkeep._files_checked
-    wait_until(lambda: upkeep._files_checked > looked)
+    looked = inside.files_looked_at(system)
+    wait_until(lambda: inside.files_looked_at(system) > looked)
     return system
 
 
@@ -74,7 +74,7 @@ def test_a_replica_that_is_begun_anew_after_the_switch_is_where_it_was(current: 
     with System.open(current / "store", library, replicas=1) as system:
         system.append("loans", [Lent("dune")])
         switch(current, "release2")
-        home = system._runtime.homes["replica-1"]
+        home = inside.slot(system, "replica-1")
         before = home.store
         shutil.rmtree(current.parent / "release1" / "store" / "replicas" / "replica-1")
         wait_until(lambda: home.store is not before)

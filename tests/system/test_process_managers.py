@@ -27,6 +27,7 @@ from actors.process_managers.outbox_actor import OutboxActor
 from actors.process_managers.planner import Book
 from actors.testing import TestSystem
 from storage import EventLog
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.jobs import DELAY, Begin, Newer, Nudge, Old, Undone, Work, Worked, World, jobs_of, unmarked
 from tests.system.test_faults import put_fault
@@ -162,7 +163,7 @@ def test_a_step_that_an_earlier_incarnation_left_in_the_mailbox_is_done_once(sto
         system.on_committed(hold)
         future = system.submit(Begin("b"))
         assert entered.wait(20)
-        mailbox = system._runtime.writes.mailbox
+        mailbox = inside.writer_mailbox(system)
         for incarnation in range(1, 4):
             # The writer stands still: each incarnation hands over the same step.
             wait_until(lambda count=incarnation: len(mailbox) >= count)
@@ -187,7 +188,7 @@ def test_a_commit_that_fails_half_way_is_looked_up_and_the_step_is_not_repeated(
             lambda: lmdb.DiskError("commit"),
             after=after,
             only=lambda *_: (
-                bool(system._runtime.desk.in_flight) and hasattr(system._runtime.desk.in_flight[0], "guard")
+                bool(in_flight := inside.writer_state(system).in_flight) and hasattr(in_flight[0], "guard")
             ),
         )
         system.execute(Begin("b"))
@@ -274,9 +275,9 @@ def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
     world = World(bugs={"key"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a", "key"))
-        wait_until(lambda: system._runtime.processes.running["worker"].desk.status.failure)
+        wait_until(lambda: inside.manager(system, "worker").desk.status.failure)
         monkeypatch.setattr(Book, "plan", counted)
-        status = system._runtime.processes.running["worker"].desk
+        status = inside.manager(system, "worker").desk
         wait_until(lambda: status.status.failure.attempts >= 3)
         # It wakes up for each commit, and does not try for that.
         for number in range(50):
@@ -552,7 +553,7 @@ def test_the_attempts_of_an_effect_are_shown_and_counted_on_at_the_next_opening(
         [parked] = system.effects("worker")
         assert parked.attempts > tried
         assert parked.error == parked.parked
-        assert system._runtime.log.notes(b"outbox/worker/tried/") == []
+        assert inside.notes(system, b"outbox/worker/tried/") == []
         system.retry_effect("worker", parked.key)
         wait_until(lambda: [one for one in system.effects("worker") if 0 < one.attempts <= tried])
 

@@ -18,6 +18,7 @@ from actors.process_managers.input_history import Pasts
 from actors.process_managers.record_values import Values
 from actors.process_managers.records import About
 from actors.testing import TestSystem
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened
 from tests.system.test_process_releases import former
@@ -155,7 +156,7 @@ def beat(system: TestSystem, times: int) -> None:
 
 
 def notes(system: TestSystem, kind: str) -> list[tuple[bytes, bytes]]:
-    return system._runtime.log.notes(f"pm/heart/{kind}/".encode())
+    return inside.notes(system, f"pm/heart/{kind}/".encode())
 
 
 def beats(system: TestSystem) -> dict[str, int]:
@@ -178,7 +179,7 @@ def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path)
     hearts = Hearts()
 
     def with_cards(system: TestSystem) -> list[bytes]:
-        return [key for key, value in system._runtime.log.notes(b"pm/") if CARD.encode() in value]
+        return [key for key, value in inside.notes(system, b"pm/") if CARD.encode() in value]
 
     with opened(store_path, hearts.domain) as system:
         put(system, hearts.Begun, "a", "b")
@@ -369,11 +370,11 @@ def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told
 ) -> None:
     live(store_path, key=by_name)
     with opened(store_path, Hearts(key=by_name).domain) as system:
-        log, keys = system._runtime.log, system._runtime.processes.running["heart"].keys
+        log, keys = inside.log(system), inside.manager(system, "heart").keys
         codec = Hearts().domain.compile().codec
         about = About.unpack(codec, log.note(keys.about))
         before = replace(about, told=dict.fromkeys(about.told or (), told)).pack(codec)
-        system._runtime.writes.step([], lambda _outcomes: [(keys.about, before)], None, 10).result(10)
+        inside.put_notes(system, (keys.about, before))
     with opened(store_path, Hearts(key=by_name).domain) as system:
         system.wait_processes()
     with opened(store_path, Hearts(2, key=by_name).domain) as system:
@@ -402,13 +403,13 @@ def test_what_checkouts_of_old_kept_is_known_and_goes_too(
     with opened(store_path, first.domain) as system:
         put(system, first.Begun, "a", "b")
         beat(system, 30)
-        log, keys = system._runtime.log, system._runtime.processes.running["heart"].keys
+        log, keys = inside.log(system), inside.manager(system, "heart").keys
         assert len(notes(system, "past")) == 62
         system.wait_processes()
         index = [(key, None) for key, _ in log.notes(keys.heard)]
         about = Values(first.domain.compile().codec)._codec.decode(log.note(keys.about))
         old = [(keys.indexed, None), (keys.about, first.domain.compile().codec.encode(about[:5]))]
-        system._runtime.writes.step([], lambda _outcomes: [*index, *old], None, 10).result(10)
+        inside.put_notes(system, *index, *old)
     of_old.undo()
     second = Hearts(version)
     with opened(store_path, second.domain) as system:

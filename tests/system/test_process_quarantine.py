@@ -16,6 +16,7 @@ from actors.process_managers import quarantine_actions as care_module
 from actors.process_managers.manager_actor import ManagerActor
 from actors.testing import TestSystem
 from storage import DamagedStore, EventLog
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.jobs import DELAY, Begin, Nudge, Undone, Work, World, jobs_of
 from tests.system.test_faults import put_fault
@@ -282,9 +283,9 @@ def test_timers_rejections_and_answers_wait_with_their_instance_and_come_in_orde
             for state, handler in list(handlers.items()):
                 handlers[state] = watched(handler)
     with opened(store_path, domain) as system:
-        system._runtime.processes.running["worker"].spec.events.update(spec.events)
-        system._runtime.processes.running["worker"].spec.rejections.update(spec.rejections)
-        system._runtime.processes.running["worker"].spec.timers.update(spec.timers)
+        inside.manager(system, "worker").spec.events.update(spec.events)
+        inside.manager(system, "worker").spec.rejections.update(spec.rejections)
+        inside.manager(system, "worker").spec.timers.update(spec.timers)
         system.execute_many([Begin("a"), Begin("b")])
         wait_until(lambda: works(system) == {"a": 1, "b": 1})
         system.execute(Nudge("a"))
@@ -462,7 +463,7 @@ def test_an_instance_that_is_set_aside_is_tried_again_with_pauses_and_does_not_s
     tries = [0]
     domain = jobs_of(world)
     with opened(store_path, domain) as system:
-        spec = system._runtime.processes.running["worker"].spec
+        spec = inside.manager(system, "worker").spec
         [rule] = [rule for cls, rule in spec.events.items() if cls.__name__ == "Begun"]
         handler = rule.handlers[None]
 

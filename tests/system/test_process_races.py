@@ -14,6 +14,7 @@ import pytest
 from actors import ConsistencyTimeout, NotStopped, ProcessStopped
 from actors.process_managers.manager_actor import ManagerActor
 from storage import EventLog
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.jobs import Begin, Undone, Work, World, jobs_of, unmarked
 from tests.system.test_faults import put_fault
@@ -107,8 +108,8 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
         system.submit(Work("x"))
         assert entered.wait(20)
         writes, manager = (
-            system._runtime.writes.mailbox,
-            system._runtime.processes.running["worker"].mailbox,
+            inside.writer_mailbox(system),
+            inside.manager(system, "worker").mailbox,
         )
         calls = [pool.submit(system.skip_process, "worker", "why", 20) for _ in range(2)]
         wait_until(lambda: len(writes) >= 1 and manager.empty())
@@ -118,5 +119,5 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
         gate.set()
         if not killed:
             assert [call.result(20) for call in calls] == ["worker:1"] * 2
-        wait_until(lambda: system._runtime.log.notes(b"pm/worker/skipped/"))
+        wait_until(lambda: inside.notes(system, b"pm/worker/skipped/"))
         wait_until(lambda: system.processes()[0].lag == 0 and system.processes()[0].stopped_at is None)

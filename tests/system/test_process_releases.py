@@ -12,6 +12,7 @@ import pytest
 from actors import Do, Domain, NotStopped, ProcessStopped, Rejected
 from actors.process_managers.record_values import Values
 from actors.testing import TestSystem
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened
 
@@ -296,8 +297,8 @@ def test_a_rejection_that_waits_in_the_notes_is_read_by_the_next_release(
         patch.setattr("actors.process_managers.manager_actor.AHEAD", 1)
         patch.setattr("actors.process_managers.manager_actor.ManagerActor._settle", lambda *_: None)
         system.execute(first.Ask("1"))
-        keys = system._runtime.processes.running["saga"].keys
-        wait_until(lambda: system._runtime.log.notes(keys.inputs))
+        keys = inside.manager(system, "saga").keys
+        wait_until(lambda: inside.notes(system, keys.inputs))
         system.close()
     stored()
     second = Agency(2, command=change)

@@ -21,7 +21,9 @@ from actors import (
     UnknownName,
     ViewExpired,
 )
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
+from tests.inside import worker_pids
 from tests.system import yard
 from tests.system.yard import (
     Break,
@@ -40,13 +42,6 @@ from tests.system.yard import (
     TotalOf,
     Totals,
 )
-
-
-def pids(system: System) -> dict[str, int]:
-    """The worker of each replica that is running now."""
-    crew = system._runtime.crew
-    assert crew is not None
-    return {name: one.process.pid for name, one in crew.stations.items() if one.process is not None}
 
 
 def gone(pid: int) -> bool:
@@ -76,7 +71,7 @@ def test_every_query_runs_in_a_process_that_is_not_this_one(system: System) -> N
     with Threads() as threads:
         for _ in range(4):
             threads.start(ask)
-    assert where == set(pids(system).values())
+    assert where == set(worker_pids(system).values())
     assert os.getpid() not in where
 
 
@@ -172,11 +167,11 @@ def test_a_query_that_hangs_holds_up_nobody_else(system: System, tmp_path: Path)
     system.wait_applied()
     with pytest.raises(QueryTimeout):
         system.query(Hang(fifo), timeout=0.05)
-    wait_until(lambda: system._runtime.progress.occupied)
+    wait_until(lambda: inside.progress(system).occupied)
     for _ in range(10):
         assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
     Path(fifo).write_text("go on")
-    wait_until(lambda: not system._runtime.progress.occupied)
+    wait_until(lambda: not inside.progress(system).occupied)
 
 
 def test_queries_of_many_are_answered_at_one_position_while_the_writer_goes_on(system: System) -> None:
@@ -303,9 +298,9 @@ def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
         for name in system.replica_names * 2:
             before = answered[0]
             wait_until(lambda before=before: answered[0] > before + 50 or threads.failed())
-            killed = pids(system)[name]
+            killed = worker_pids(system)[name]
             os.kill(killed, signal.SIGKILL)
-            wait_until(lambda name=name, killed=killed: pids(system).get(name, killed) != killed)
+            wait_until(lambda name=name, killed=killed: worker_pids(system).get(name, killed) != killed)
             wait_until(lambda name=name: system.health().status == "ok" or threads.failed())
         done = True
     system.wait_applied()
@@ -316,10 +311,10 @@ def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
 
 
 def test_the_slots_of_readers_that_were_killed_are_free_again(system: System) -> None:
-    log = system._runtime.log
+    log = inside.log(system)
     system.execute(Count("a"))
     for number in range(6):
-        os.kill(pids(system)["replica-1"], signal.SIGKILL)
+        os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
         wait_until(lambda number=number: system.health().actors[0].restarts > number)
         system.wait_applied(timeout=PATIENCE)
     assert log.reader_check() == 0
@@ -357,7 +352,7 @@ def test_with_one_replica_a_query_waits_for_the_worker_that_comes_after(store_pa
     with System.open(store_path, yard.yard, replicas=1, workers="process") as system:
         system.execute(Count("a"))
         for _ in range(2):
-            os.kill(pids(system)["replica-1"], signal.SIGKILL)
+            os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
             assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
 
 
@@ -375,7 +370,7 @@ def test_a_replica_whose_files_are_removed_is_begun_anew(system: System, store_p
 def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(system: System) -> None:
     system.execute(Count("a"))
     system.wait_applied()
-    stopped = pids(system)["replica-1"]
+    stopped = worker_pids(system)["replica-1"]
     os.kill(stopped, signal.SIGSTOP)
     try:
         for _ in range(20):
@@ -392,7 +387,7 @@ def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(syste
 
 def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> None:
     system = System.open(store_path, yard.yard, replicas=2, workers="process")
-    workers = pids(system)
+    workers = worker_pids(system)
     os.kill(workers["replica-2"], signal.SIGSTOP)
     system.close(timeout=1.0)
     assert all(gone(pid) for pid in workers.values())
@@ -402,7 +397,7 @@ def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> N
 def test_no_worker_is_left_after_closing(store_path: Path) -> None:
     with System.open(store_path, yard.yard, replicas=2, workers="process") as system:
         system.execute(Count("a"))
-        workers = pids(system)
+        workers = worker_pids(system)
     assert len(workers) == 2
     assert all(gone(pid) for pid in workers.values())
     with pytest.raises(SystemClosed):
@@ -418,7 +413,7 @@ def test_closing_is_bounded_though_a_query_hangs(store_path: Path, tmp_path: Pat
     system = System.open(store_path, yard.yard, replicas=2, workers="process")
     with pytest.raises(QueryTimeout):
         system.query(Hang(fifo), timeout=0.05)
-    workers = pids(system)
+    workers = worker_pids(system)
     with Threads() as threads:
         threads.start(system.close, 1.0)
     assert all(gone(pid) for pid in workers.values())

@@ -14,10 +14,12 @@ import pytest
 
 from actors import DomainError, ForkedProcess, ModelStopped, System
 from storage.files.store_lock import StoreLock
+from tests import inside
 from tests.helpers import PATIENCE, wait_until
+from tests.inside import worker_pids
 from tests.system import yard
 from tests.system.tallies import Tallies
-from tests.system.test_process_workers import gone, pids
+from tests.system.test_process_workers import gone
 from tests.system.yard import POISON, Count, Seen, TotalOf
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +76,9 @@ def test_an_event_that_was_skipped_is_skipped_by_workers_that_come_later(system:
 def test_a_model_is_rebuilt_on_one_replica_after_the_other(system: System) -> None:
     system.execute_many([Count(f"thing-{number % 7}") for number in range(500)])
     system.wait_applied()
-    before = [store.state.build("counts") for store in system._runtime.stores.values()]
+    before = [store.state.build("counts") for store in inside.stores(system).values()]
     system.rebuild(yard.counts, wait=True, timeout=PATIENCE)
-    after = [store.state.build("counts") for store in system._runtime.stores.values()]
+    after = [store.state.build("counts") for store in inside.stores(system).values()]
     assert all(one != other for one, other in zip(before, after, strict=True))
     assert system.rebuilds() == ()
     assert system.query(TotalOf("thing-0"), consistency="strong") == 72
@@ -86,7 +88,7 @@ def test_a_model_is_rebuilt_on_one_replica_after_the_other(system: System) -> No
 def test_a_rebuild_goes_on_after_its_worker_was_killed(system: System) -> None:
     system.execute_many([Count(f"thing-{number % 7}") for number in range(500)])
     system.wait_applied()
-    os.kill(pids(system)["replica-1"], signal.SIGKILL)
+    os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
     system.rebuild(yard.counts, wait=True, timeout=PATIENCE)
     system.wait_applied(timeout=PATIENCE)
     assert system.rebuilds() == ()
@@ -96,8 +98,7 @@ def test_a_rebuild_goes_on_after_its_worker_was_killed(system: System) -> None:
 def test_a_replica_that_is_no_good_is_begun_anew_by_its_worker(system: System) -> None:
     system.execute_many([Count("a") for _ in range(100)])
     system.wait_applied()
-    runtime = system._runtime
-    runtime.condemn("replica-1", runtime.stores["replica-1"], "a test says so")
+    inside.condemn(system, "replica-1", "a test says so")
     assert system.query(TotalOf("a"), consistency="strong") == 100
     assert system.wait_applied(timeout=PATIENCE) == 100
     reason = wait_until(lambda: system.health().replicas[0].reset_reason)
@@ -110,7 +111,7 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
     system.execute(Count("a"))
     system.wait_applied()
     with pytest.MonkeyPatch.context() as patch:
-        station = system._runtime.crew.stations["replica-1"]
+        station = inside.worker(system, "replica-1")
         spawn = station.spawn
         lock = []
 
@@ -120,10 +121,10 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
             spawn()
 
         patch.setattr(station, "spawn", spawned)
-        os.kill(pids(system)["replica-1"], signal.SIGKILL)
+        os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
         wait_until(lambda: lock)
         assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
-        assert not system._runtime.progress.everywhere(1)
+        assert not inside.progress(system).everywhere(1)
         lock[0].release()
         assert system.wait_applied(timeout=PATIENCE) == 1
 
@@ -137,7 +138,7 @@ def test_a_worker_that_hangs_at_its_start_is_given_up_and_another_one_started(
     boot = process.BOOT
     monkeypatch.setattr(process, "BOOT", "import threading; threading.Event().wait()")
     monkeypatch.setattr(station.Station.settle, "__defaults__", (0.3,))
-    os.kill(pids(system)["replica-1"], signal.SIGKILL)
+    os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
     wait_until(lambda: "was not ready" in str(system.health().actors[0].last_error))
     system.execute(Count("a"))
     assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
@@ -247,11 +248,12 @@ def test_no_worker_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
     main = """
     import os, sys, threading
     from actors import System
+    from tests import inside
     from tests.system.yard import yard
     system = System.open(sys.argv[1], yard, replicas=2, workers="process")
     forked = os.fork()
     if forked:
-        print(forked, *(one.process.pid for one in system._runtime.crew.stations.values()), flush=True)
+        print(forked, *inside.worker_pids(system).values(), flush=True)
     threading.Event().wait()
     """
     (tmp_path / "main.py").write_text(textwrap.dedent(main))

@@ -14,6 +14,7 @@ import pytest
 
 from actors import ConsistencyTimeout, DomainError, ModelStopped, QueryFailed, System, UnknownMessage
 from actors.replication.projector import Projector
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Gate, Tallies, held_builds
 
@@ -38,8 +39,7 @@ def written(path: Path, count: int, *versions: int, replicas: int = 2) -> None:
 
 def versions_of(tallies: Tallies, system: System) -> dict[str, int]:
     return {
-        name: system._runtime.stores[name].state.version("tally")
-        for name in system._runtime.progress.holders(["tally"])
+        name: inside.store(system, name).state.version("tally") for name in inside.holders(system, "tally")
     }
 
 
@@ -369,11 +369,11 @@ def test_a_forced_rebuild_fills_what_a_mended_projection_had_filled_wrongly(stor
     with System.open(store_path, tallies.domain, replicas=2) as system:
         tallies.note(system, *range(1, 41))
         system.wait_applied()
-        before = [store.active("tally").generation for store in system._runtime.stores.values()]
+        before = [store.active("tally").generation for store in inside.stores(system).values()]
         tallies.applied.clear()
         assert system.rebuild(tallies.model, wait=True, timeout=PATIENCE) is None
         assert sorted(tallies.applied) == sorted([(1, position) for position in range(1, 41)] * 2)
-        after = [store.active("tally").generation for store in system._runtime.stores.values()]
+        after = [store.active("tally").generation for store in inside.stores(system).values()]
         assert [later - earlier for earlier, later in zip(before, after, strict=True)] == [1, 1]
         assert tallies.ask(system, consistency="strong") == 1
         assert tallies.ask(system, after=tallies.note(system, 41)) == 1
@@ -471,10 +471,10 @@ def test_a_model_may_be_on_some_replicas_only(store_path: Path) -> None:
 def test_a_number_of_replicas_stands_for_the_first_ones(store_path: Path) -> None:
     tallies = Tallies(1, replicas=2)
     with System.open(store_path, tallies.domain, replicas=3) as system:
-        assert system._runtime.progress.holders(["tally"]) == ["replica-1", "replica-2"]
+        assert inside.holders(system, "tally") == ["replica-1", "replica-2"]
     shutil.rmtree(store_path)
     with System.open(store_path, tallies.domain, replicas=1) as system:
-        assert system._runtime.progress.holders(["tally"]) == ["replica-1"]
+        assert inside.holders(system, "tally") == ["replica-1"]
 
 
 def test_a_model_without_a_replica_is_refused_at_opening(store_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, System
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 
 ENGINES = ("lmdb", "sqlite", "memory")
@@ -147,7 +148,7 @@ def test_a_new_version_on_any_engine_takes_the_place_of_one_on_any_other(
 
 
 def sums_of(system: System) -> set[int]:
-    return {store.state.version("sums") for store in system._runtime.stores.values()}
+    return {store.state.version("sums") for store in inside.stores(system).values()}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

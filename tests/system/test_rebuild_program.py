@@ -12,6 +12,7 @@ import pytest
 from actors import System
 from actors.__main__ import main
 from actors.health import Rebuild
+from tests import inside
 from tests.system.tallies import Tallies
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def test_it_rebuilds_and_says_what_it_did(store: Path) -> None:
         re.MULTILINE,
     )
     with System.open(store, domain, replicas=2) as system:
-        stores = system._runtime.stores.values()
+        stores = inside.stores(system).values()
         assert [(one.active("tally").generation, one.active("count").generation) for one in stores] == [
             (1, 0)
         ] * 2

@@ -16,6 +16,7 @@ from actors.replication.replica_slot import ReplicaHome
 from actors.worker_processes.parent.query_connection import Channel
 from storage import FilesGone, Snapshot, StorageError
 from storage.files.environment import open_environment
+from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system import crews
 from tests.system.crews import (
@@ -60,8 +61,7 @@ def begun(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., System]]
 
 
 def begin_anew(system: System, name: str = "replica-1") -> None:
-    runtime = system._runtime
-    assert runtime.condemn(name, runtime.stores[name], "for the test")
+    assert inside.condemn(system, name, "for the test")
     wait_until(lambda: not any(one.left_out for one in system.health().replicas))
 
 
@@ -228,7 +228,7 @@ def test_a_reader_of_answers_that_is_killed_in_the_middle_is_followed_by_one_who
     jobs = asked_at(system, name, Berths(str(folders[0])))
     wait_until((folders[0] / "running").exists)
     jobs += asked_at(system, name, Berths(str(folders[1])))
-    [channel] = [desk.mailbox for desk in system._runtime.query_desks]
+    [channel] = [desk.mailbox for desk in inside.query_endpoints(system)]
     with Threads() as threads:
         threads.start(system.kill, name, PATIENCE)
         # The kill is read once an answer was.
@@ -245,10 +245,10 @@ def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
     with System.open(
         tmp_path / "crews", crews.crews, replicas=2, query_actors=2, workers="process"
     ) as system:
-        reads = system._runtime.reads
-        [job, _] = reads._job([Ledger()], {})
+        reads = inside.query_client(system)
+        job = inside.query_job(system, Ledger())
         assert reads.able_or_call(job, lambda: None) == ["replica-1", "replica-2"]
-        first = next(desk.mailbox for desk in system._runtime.query_desks)
+        first = next(desk.mailbox for desk in inside.query_endpoints(system))
         assert isinstance(first, Channel)
         first.detach()
         assert reads.able_or_call(job, lambda: None) == ["replica-2"]
@@ -295,7 +295,7 @@ def test_a_query_of_inline_models_is_answered_though_the_log_is_reopened(begun: 
     folder.mkdir()
     [job] = asked_at(system, "replica-1.query-1", Ledger(str(folder)))
     wait_until((folder / "running").exists)
-    system._runtime.log.reopen()
+    inside.log(system).reopen()
     let_go(folder)
     assert outcome(job) == ALL
 
@@ -307,7 +307,7 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     """The replica is given up between the news that it has applied something and the query that is to read it."""
     monkeypatch.setattr("actors.queries.query_client.TIMEOUT", 0.05)
     system = begun(replicas=1)
-    reads = system._runtime.reads
+    reads = inside.query_client(system)
     anew = threading.Event()
     late: list[str] = []
     begin, fresh = ReplicaHome.begin_anew, reads.fresh_or_call
@@ -320,8 +320,7 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     def news(models: Any, target: int, callback: Any) -> Any:
         found = fresh(models, target, callback)
         if found and target == 5 and not late:
-            store = system._runtime.stores["replica-1"]
-            system._runtime.condemn("replica-1", store, "for the test")
+            inside.condemn(system, "replica-1", "for the test")
         return found
 
     def told(*args: Any) -> Any:

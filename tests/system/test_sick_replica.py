@@ -13,6 +13,7 @@ import pytest
 from actors import Domain, QueryFailed, System
 from actors.replication.row_damage import AGAIN_AFTER, RowDamage
 from storage import Codec
+from tests import inside
 from tests.helpers import in_a_thread, wait_until
 
 sick = Domain("sick")
@@ -208,12 +209,12 @@ def test_a_class_that_refuses_its_rows_costs_one_filling_and_never_the_last_repl
     filled(tmp_path / "s")
     with System.open(tmp_path / "s", sick, replicas=2) as system:
         refuse()
-        stores = dict(system._runtime.stores)
+        stores = dict(inside.stores(system))
         for _ in range(3):
             with pytest.raises(QueryFailed, match="cannot be decoded"):
                 system.query(Numbers())
-        assert system._runtime.stores["replica-1"] is stores["replica-1"] or (
-            system._runtime.stores["replica-2"] is stores["replica-2"]
+        assert inside.store(system, "replica-1") is stores["replica-1"] or (
+            inside.store(system, "replica-2") is stores["replica-2"]
         )
         assert system.query(Texts())[0] == "number 1"
 

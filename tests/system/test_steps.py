@@ -25,6 +25,7 @@ from actors import (
 from actors.writer.atomic_step import Outcomes, StepSuperseded
 from actors.writer.command_handler import CommandHandler
 from storage import EventLog, InvalidKey, KeyTooLong
+from tests import inside
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch
 from tests.system.test_faults import put_fault
@@ -89,7 +90,7 @@ def step(
     ids: Callable[[int], str] | None = None,
 ) -> Any:
     """Hand over a step; `notes` is what it notes, or a function of the outcomes."""
-    writes = system._runtime.writes
+    writes = inside.command_client(system)
     made = [
         writes.submission(command, **({} if ids is None else {"command_id": ids(number)}))
         for number, command in enumerate(commands)
@@ -98,7 +99,7 @@ def step(
 
 
 def note(system: System, key: bytes = PLACE) -> bytes | None:
-    return system._runtime.log.note(key)
+    return inside.note(system, key)
 
 
 def letters(system: System, name: str = "a") -> int:
@@ -162,13 +163,13 @@ def test_the_same_command_id_in_a_later_step_gives_the_first_receipt(system: Sys
 def test_the_commands_of_steps_are_counted(system: System) -> None:
     step(system, Drop("a"), Burn("a"), Drop("a")).result(PATIENCE)
     step(system, notes=[(PLACE, b"1")]).result(PATIENCE)
-    desk = system._runtime.desk
+    desk = inside.writer_state(system)
     assert (desk.commands, desk.refused) == (3, 1)
 
 
 def test_a_command_that_is_none_is_refused_where_it_is_made(system: System) -> None:
     with pytest.raises(UnknownMessage):
-        system._runtime.writes.submission("drop")
+        inside.submission(system, "drop")
 
 
 # -- guards ---------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ def test_a_step_without_a_guard_gets_its_first_receipts_when_the_writer_died_aft
 
 def test_a_step_that_waits_when_the_system_closes_is_answered(store_path: Path) -> None:
     system = System.open(store_path, post, replicas=1)
-    writes = system._runtime.writes
+    writes = inside.command_client(system)
     system.close()
     future = writes.step([], lambda _outcomes: [(PLACE, b"1")])
     assert type(future.exception(PATIENCE)) is SystemClosed

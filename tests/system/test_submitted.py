@@ -14,6 +14,7 @@ import pytest
 from actors import Receipt, System, SystemClosed
 from actors.kernel.reply import Reply
 from actors.kernel.thread_pool import FEW
+from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system.till import Gate, amounts, till_of
 
@@ -164,7 +165,7 @@ def test_closing_waits_for_what_stands_after_a_yield(store_path: Path) -> None:
     wait_until(lambda: gate.came == MANY)
     closing = threading.Thread(target=system.close)
     closing.start()
-    wait_until(lambda: system._runtime._pool._closed)
+    wait_until(lambda: inside.middleware_pool_closed(system))
     assert closing.is_alive()
     gate.open()
     closing.join(PATIENCE)

@@ -14,6 +14,7 @@ from actors import System, UnknownMessage, WrongThread
 from actors.subscriptions.event_filter import EventFilter, category_of
 from actors.subscriptions.log_cursor import LogCursor
 from storage import InvalidKey
+from tests import inside
 from tests.helpers import PATIENCE, Threads, case_id, wait_until
 from tests.system.checks import read_log
 from tests.system.depot import (
@@ -105,7 +106,7 @@ def test_a_cursor_misses_nothing_whatever_the_limits(filled, after, until, limit
     events = everything(filled)
     until = min(until, len(events))
     wanted = EventFilter(stream=stream, types=frozenset(types), tag=tag)
-    cursor = LogCursor(filled._runtime.log, wanted, after)
+    cursor = LogCursor(inside.log(filled), wanted, after)
     found = []
     turn = 0
     while cursor.position < until:
@@ -122,11 +123,11 @@ def test_a_cursor_misses_nothing_whatever_the_limits(filled, after, until, limit
 def test_a_subscription_to_a_stream_or_a_tag_does_not_read_what_others_wrote(system, monkeypatch):
     for number in range(50):
         system.execute(Increment(f"c{number % 10}"))
-    read = system._runtime.log.read
-    monkeypatch.setattr(system._runtime.log, "read", lambda *_: pytest.fail("the whole log was read"))
+    read = inside.log(system).read
+    monkeypatch.setattr(inside.log(system), "read", lambda *_: pytest.fail("the whole log was read"))
     assert len(list(system.subscribe(until=50, stream="counter-c3"))) == 5
     assert not list(system.subscribe(until=50, tag="sku-x"))
-    monkeypatch.setattr(system._runtime.log, "read", read)
+    monkeypatch.setattr(inside.log(system), "read", read)
 
 
 def test_the_category_is_what_stands_before_the_first_hyphen():
@@ -206,7 +207,7 @@ def test_close_from_another_thread_ends_a_subscription_that_waits(system):
         following.close()
         assert ended.wait(PATIENCE)
     following.close()
-    assert not system._runtime.progress._at_commit
+    assert not inside.commit_waiters(system)
 
 
 def test_what_was_read_ahead_is_not_given_after_a_close(system):
@@ -335,13 +336,13 @@ def test_a_loop_that_is_gone_does_not_disturb_the_writer(system):
         waiting = asyncio.create_task(anext(system.subscribe()))
         await asyncio.sleep(0)
         # As if the loop had been torn down with the task in it.
-        wake = next(iter(system._runtime.progress._at_commit))
+        wake = next(iter(inside.commit_waiters(system)))
         kept.append(wake)
         waiting.cancel()
 
     kept: list = []
     asyncio.run(main())
-    assert system._runtime.progress.call_committed(1, kept[0])
+    assert inside.progress(system).call_committed(1, kept[0])
     assert system.execute(Increment("c")).position == 1
     assert system.execute(Increment("c")).position == 2
 
@@ -351,7 +352,7 @@ def test_a_slow_reader_holds_up_nobody_and_holds_little(system):
         system.execute(Increment("c"))
         assert next(following).position == 1
         system.execute_many([Increment("c")] * 3000)
-        assert system._runtime.log.stats()["readers"] >= 0
+        assert inside.log(system).stats()["readers"] >= 0
         assert next(following).position == 2
         assert len(following._read) <= 500
-        assert not system._runtime.progress._at_commit
+        assert not inside.commit_waiters(system)

@@ -10,6 +10,7 @@ import pytest
 
 from actors import Domain, ModelStopped, Rejected, System
 from storage import CodecError, UnknownType
+from tests import inside
 from tests.helpers import wait_until
 
 GONE = 3
@@ -122,8 +123,7 @@ def models(system: System) -> list[Any]:
 
 def tried_again(system: System, times: int = 3) -> bool:
     """Whether every stopped model was tried that often."""
-    runs = [run for home in system._runtime.homes.values() for run in home.projector.runs]
-    return all(run.failure is None or run.failure.attempts >= times for run in runs)
+    return all(run.failure is None or run.failure.attempts >= times for run in inside.model_runs(system))
 
 
 def restarts(system: System) -> int:
@@ -175,7 +175,7 @@ def test_models_go_on_by_themselves_once_the_event_can_be_decoded(store_path: Pa
     with System.open(store_path, later.domain, replicas=2) as system:
         wait_until(lambda: len(system.health().problems) == 4)
         system.execute(later.Make("d"))
-        system._runtime.domain.codec.register(generation().Scrapped)
+        inside.codec(system).register(generation().Scrapped)
         wait_until(lambda: system.health().status == "ok")
         system.execute(later.Make("e"))
         assert ids(system, later) == ["a", "b", "c", "d", "e"]
@@ -188,7 +188,7 @@ def test_a_model_that_stopped_before_it_misses_nothing_of_what_lies_between(stor
     later.fails.add("a")
     with System.open(store_path, later.domain, replicas=1) as system:
         wait_until(lambda: [model.stopped_at for model in models(system)] == [1, GONE])
-        system._runtime.domain.codec.register(generation().Scrapped)
+        inside.codec(system).register(generation().Scrapped)
         wait_until(lambda: [model.stopped_at for model in models(system)] == [1, None])
         later.fails.clear()
         wait_until(lambda: system.health().status == "ok")
@@ -214,7 +214,7 @@ def test_a_new_model_that_meets_it_does_not_hold_up_the_ones_that_are_past_it(st
         assert len(ids(system, later)) == 7
         with pytest.raises(ModelStopped, match="UnknownType"):
             system.view(later.names)
-        system._runtime.domain.codec.register(generation().Scrapped)
+        inside.codec(system).register(generation().Scrapped)
         wait_until(lambda: system.health().status == "ok")
         with system.view(later.names, consistency="strong") as view:
             assert len(view[later.known]) == 7

@@ -13,6 +13,7 @@ from actors.subscriptions.group_state import GroupState, state_key
 from actors.subscriptions.group_writer import Saver
 from actors.writer.command_client import WriteGateway
 from storage import EventLog
+from tests import inside
 from tests.helpers import wait_until
 from tests.system.depot import Increment, depot
 from tests.system.jobs import Begin, World, jobs_of
@@ -29,7 +30,7 @@ def system(store_path: Path) -> Iterator[System]:
 
 def acknowledged(system: System, name: str = "mailer") -> int:
     """The position that is on disk for a consumer."""
-    note = system._runtime.log.note(state_key(name))
+    note = inside.note(system, state_key(name))
     assert note is not None
     return GroupState.decode(name, note).position
 
@@ -43,7 +44,7 @@ def test_an_answer_that_finds_the_mailbox_full_is_stored_once_there_is_room(syst
     delivery = next(system.consumer("mailer"))
     with one_batch(system):
         waiting = system.submit(Increment("b"))
-        assert len(system._runtime.writes.mailbox) == 1  # as many as it takes
+        assert len(inside.writer_mailbox(system)) == 1  # as many as it takes
         assert delivery.ack()
         assert unstored(system) == 1
     waiting.result()
@@ -98,7 +99,7 @@ def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
     world = World(send=lambda _payload, _key: 1 / 0)
     keys = Keys("worker")
     with System.open(store_path, jobs_of(world, attempts=3), replicas=1) as system:
-        log = system._runtime.log
+        log = inside.log(system)
         tried = keys.tried
 
         def notes_attempts(_log: EventLog, *_args: object, **named: object) -> bool:

@@ -633,7 +633,7 @@ def test_a_decider_with_a_wrong_parameter_count_is_refused(ruled, fn, text):
     assert re.search(text, ruled.problem())
 
 
-def test_rules_that_the_runtime_could_not_run_are_refused(ruled):
+def test_rules_that_could_never_be_run_are_refused(ruled):
     async def asynchronous(state, command): ...
 
     def generator(state, event):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors import Domain, QueryFailed, System
+from tests import inside
 
 shelf = Domain("shelf")
 model = shelf.read_model("model")
@@ -44,7 +45,7 @@ def test_no_snapshot_is_open_when_an_answer_is_there(tmp_path: Path) -> None:
     with System.open(tmp_path / "shelf", shelf, replicas=1) as system:
         system.append("thing-a", [Put("a")])
         system.wait_applied()
-        (store,) = system._runtime.stores.values()
+        (store,) = inside.stores(system).values()
         for _ in range(50):
             assert system.query(Names()) == ["a"]
             assert all(access.txn is None for access in list(store._open))
@@ -54,11 +55,10 @@ def test_no_snapshot_is_open_when_an_answer_is_there(tmp_path: Path) -> None:
 
 def test_a_batch_is_answered_though_a_query_of_it_fails(tmp_path: Path) -> None:
     with System.open(tmp_path / "shelf", shelf, replicas=1) as system:
-        reads = system._runtime.reads
-        jobs = [reads._job([query], {})[0] for query in (Fails(), Names(), Names(), Fails())]
-        desk = reads.balancer.pick(["replica-1"])
+        jobs = [inside.query_job(system, query) for query in (Fails(), Names(), Names(), Fails())]
+        mailbox = inside.query_mailbox(system, "replica-1.query-1")
         for job in jobs:
-            desk.mailbox.put(job)
+            mailbox.put(job)
         assert [job.future.result(10) for job in jobs[1:3]] == [[[]], [[]]]
         for job in (jobs[0], jobs[3]):
             with pytest.raises(QueryFailed, match="ArithmeticError"):

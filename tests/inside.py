@@ -1,0 +1,256 @@
+"""The inside of a system, for tests that have to reach for it: every way in stands here, and nowhere else.
+
+A test that needs a part looks it up by what it is: `inside.log(system)`, `inside.slot(system, "replica-1")`. When a
+part of a running system moves or is renamed, this file is what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import Future
+from typing import Any
+
+from actors import System
+from actors.domain.specs import CompiledDomain
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.supervisor import Child, Supervisor
+from actors.process_managers.quiescence import Running
+from actors.queries.balancer import Desk
+from actors.queries.query_client import ReadGateway
+from actors.queries.view_registry import Views
+from actors.replication.progress import Progress
+from actors.replication.projector import ModelRun
+from actors.replication.replica_slot import ReplicaHome
+from actors.runtime.maintenance import Upkeep
+from actors.subscriptions.consumer_group import ConsumerGroup
+from actors.subscriptions.consumer_registry import Consumers
+from actors.worker_processes.parent.worker_handle import Station
+from actors.writer.command_client import TIMEOUT, WriteGateway
+from actors.writer.writer_state import WriterDesk
+from storage import EventLog, ReplicaStore
+from storage.codec.codec import Codec
+
+Note = tuple[bytes, bytes | None]
+
+
+# -- actors -----------------------------------------------------------------------------------
+def supervisor(system: System) -> Supervisor:
+    """Who starts every other actor."""
+    return system._runtime.supervisor
+
+
+def actors(system: System) -> Mapping[str, Child]:
+    """Every actor but the supervisor by its name: its mailbox, its starts, whether it is alive."""
+    return system._runtime.children
+
+
+def actor(system: System, name: str) -> Child:
+    """One of them."""
+    return actors(system)[name]
+
+
+def maintenance(system: System) -> Upkeep:
+    """What the supervisor does at every tick."""
+    return system._runtime.upkeep
+
+
+def files_looked_at(system: System) -> float:
+    """When it last looked whether the files are where they were, in seconds of the monotonic clock."""
+    return maintenance(system)._files_checked
+
+
+# -- domain -----------------------------------------------------------------------------------
+def domain(system: System) -> CompiledDomain:
+    """The domain as it was compiled for this system."""
+    return system._runtime.domain
+
+
+def codec(system: System) -> Codec:
+    """What encodes and decodes everything that is stored."""
+    return domain(system).codec
+
+
+# -- writer -----------------------------------------------------------------------------------
+def log(system: System) -> EventLog:
+    """The event log."""
+    return system._runtime.log
+
+
+def note(system: System, key: bytes) -> bytes | None:
+    """What is noted in the log under a key."""
+    return log(system).note(key)
+
+
+def notes(system: System, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """What is noted in the log under all keys that begin so."""
+    return log(system).notes(prefix)
+
+
+def command_client(system: System) -> WriteGateway:
+    """Where commands, facts and steps are handed to the writer."""
+    return system._runtime.writes
+
+
+def writer_mailbox(system: System) -> Mailbox:
+    """What waits for the writer."""
+    return command_client(system).mailbox
+
+
+def writer_state(system: System) -> WriterDesk:
+    """What the writer is at, which outlives it."""
+    return system._runtime.desk
+
+
+def submission(system: System, command: Any, **options: Any) -> Any:
+    """A command, checked and encoded, as it goes into a step."""
+    return command_client(system).submission(command, **options)
+
+
+def step(
+    system: System,
+    submissions: Iterable[Any],
+    write_notes: Callable[[Any], Iterable[Note]],
+    guard: Note | None = None,
+    timeout: float = TIMEOUT,
+) -> Future[Any]:
+    """Hand over an atomic step: commands, and what is noted in the same commit, by their outcomes."""
+    return command_client(system).step(list(submissions), write_notes, guard, timeout)
+
+
+def put_notes(system: System, *written: Note) -> None:
+    """Note these in the log."""
+    step(system, [], lambda _outcomes: written, timeout=10).result(10)
+
+
+def middleware_pool_closed(system: System) -> bool:
+    """Whether the threads in which middleware ends after a submit take nothing more."""
+    return system._runtime._pool._closed
+
+
+# -- replicas ---------------------------------------------------------------------------------
+def slots(system: System) -> Mapping[str, ReplicaHome]:
+    """Each replica by its name: its store of now, its projector, why it is no good."""
+    return system._runtime.homes
+
+
+def slot(system: System, name: str) -> ReplicaHome:
+    """One of them."""
+    return slots(system)[name]
+
+
+def model_runs(system: System) -> list[ModelRun]:
+    """How far each model is on each replica, of the builds that serve."""
+    return [run for one in slots(system).values() for run in one.projector.runs]
+
+
+def stores(system: System) -> MutableMapping[str, ReplicaStore]:
+    """The store of each replica that is in use now."""
+    return system._runtime.stores
+
+
+def store(system: System, name: str) -> ReplicaStore:
+    """One of them."""
+    return stores(system)[name]
+
+
+def condemn(system: System, name: str, reason: str, store: ReplicaStore | None = None) -> bool:
+    """Have a replica begun anew, as whoever finds damage in its store does; the one in use unless another is given."""
+    found = stores(system)[name] if store is None else store
+    return system._runtime.condemn(name, found, reason)
+
+
+def progress(system: System) -> Progress:
+    """How far every model on every replica is, and who waits for that."""
+    return system._runtime.progress
+
+
+def holders(system: System, *models: str) -> list[str]:
+    """The replicas that have all of these models."""
+    return progress(system).holders(models)
+
+
+def waiters(system: System) -> Any:
+    """Who waits for a replica to have applied a position."""
+    return progress(system)._waiters
+
+
+def commit_waiters(system: System) -> Any:
+    """Who waits for a position to be committed."""
+    return progress(system)._at_commit
+
+
+# -- queries ----------------------------------------------------------------------------------
+def query_client(system: System) -> ReadGateway:
+    """What gives queries to query actors."""
+    return system._runtime.reads
+
+
+def query_endpoints(system: System) -> list[Desk]:
+    """Where each query actor is asked."""
+    return list(system._runtime.query_desks)
+
+
+def query_mailbox(system: System, actor: str) -> Any:
+    """Where one query actor, such as `replica-1.query-1`, gets what it is asked."""
+    [found] = [one for one in query_endpoints(system) if one.name == actor]
+    return found.mailbox
+
+
+def query_job(system: System, *queries: Any, **options: Any) -> Any:
+    """These queries as the job that a query actor gets."""
+    return query_client(system)._job(list(queries), options)[0]
+
+
+def view_registry(system: System) -> Views:
+    """The views that are open."""
+    return system._runtime.views
+
+
+def view_lock(system: System) -> Any:
+    """The lock on the list of them."""
+    return view_registry(system)._views_lock
+
+
+# -- subscriptions ----------------------------------------------------------------------------
+def consumer_registry(system: System) -> Consumers:
+    """The consumers of the store."""
+    return system._runtime.consumers
+
+
+def consumers_closed(system: System) -> bool:
+    """Whether they take nothing more."""
+    return consumer_registry(system)._closed
+
+
+def consumer_group(system: System, name: str) -> ConsumerGroup:
+    """Those that share one name."""
+    return consumer_registry(system).group(name)
+
+
+def marked_slots(system: System) -> set[int]:
+    """The slots taken in the file that notes what is out for delivery."""
+    return system._runtime.marks._slots_taken()
+
+
+# -- process managers -------------------------------------------------------------------------
+def manager(system: System, name: str) -> Running:
+    """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows of itself."""
+    return system._runtime.processes.running[name]
+
+
+# -- worker processes -------------------------------------------------------------------------
+def workers(system: System) -> Mapping[str, Station]:
+    """The parent's side of each replica's worker process, with `workers="process"`."""
+    pool = system._runtime.crew
+    assert pool is not None
+    return pool.stations
+
+
+def worker(system: System, replica: str) -> Station:
+    """One of them."""
+    return workers(system)[replica]
+
+
+def worker_pids(system: System) -> dict[str, int]:
+    """The process id of each replica's worker that is running now."""
+    return {name: one.process.pid for name, one in workers(system).items() if one.process is not None}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import disk, machine, write_results
+from benchmarks.progress import tell
 from benchmarks.report import section_page
 from benchmarks.section import Section
 
@@ -22,11 +23,13 @@ def options_of(
     description: str | None,
     arguments: Sequence[str] | None,
     add: Callable[[argparse.ArgumentParser], object],
+    rounds: bool = True,
 ) -> argparse.Namespace:
-    """The options that every subject has, and those that `add` adds."""
+    """The options that every subject has, those that `add` adds, and `--rounds` where it has rounds."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("--quick", action="store_true", help="a small run: does everything work?")
-    parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
+    if rounds:
+        parser.add_argument("--rounds", type=int, metavar="N", help="more on a machine whose speed drifts")
     add(parser)
     parser.add_argument("--dir", default=".", metavar="PATH", help="a folder on the disk to measure")
     parser.add_argument("--out", default="build", metavar="PATH", help="where the figures are written")
@@ -49,9 +52,3 @@ def run_alone(name: str, options: argparse.Namespace, make: Callable[[Path], Sec
     settings = {key: value for key, value in vars(options).items() if key not in ("dir", "out")}
     print(f"Written to {write_results(out, name, settings, section.figures, page)}")
     return 0
-
-
-def tell(text: str) -> None:
-    """Progress, for someone who watches; nothing of it goes into a file."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

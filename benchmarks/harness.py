@@ -5,15 +5,14 @@ Runs on the main thread; every measurement has an empty folder of its own, which
 
 from __future__ import annotations
 
-import gc
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.frozen_heap import frozen_heap
 from benchmarks.peers.base import CommandPeer, QueryPeer
+from benchmarks.progress import tell
 from benchmarks.workload import BATCH, PRODUCTS, Lookups, Wanted, lookups, right_answers, shares
 
 # Peers that a machine may do without, as far as this package is concerned.
@@ -75,7 +74,7 @@ def measure(
         for entry in entries if round_number % 2 == 0 else reversed(entries):
             if entry.key in results.missing:
                 continue
-            _tell(f"round {round_number + 1} of {rounds}: {entry.label}")
+            tell(f"round {round_number + 1} of {rounds}: {entry.label}")
             try:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
                     if isinstance(entry, CommandEntry):
@@ -91,7 +90,7 @@ def measure(
             except Exception as error:
                 sound = False
                 results.missing[entry.key] = f"failed: {type(error).__name__}: {error}"
-    _tell("")
+    tell("")
     return results, sound
 
 
@@ -104,7 +103,7 @@ def measure_commands(
     results.promises[entry.key] = peer.promises
     try:
         peer.setup(folder)
-        with _undisturbed():
+        with frozen_heap():
             seconds = peer.commands(work)
             settling = peer.settle()
         written = peer.written()
@@ -127,25 +126,8 @@ def measure_queries(entry: QueryEntry, folder: Path, round_number: int, total: i
         peer.setup(folder)
         if peer.answer(sample) != right_answers(sample, entry.wanted):
             raise RuntimeError("wrong answers")
-        with _undisturbed():
+        with frozen_heap():
             seconds = peer.queries(look)
     finally:
         peer.close()
     results.add(entry.key, round_number, len(look.skus) / seconds)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Python's garbage collector is not to walk what the benchmark made beforehand; what a peer makes, it does."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _tell(text: str) -> None:
-    """Progress, for someone who watches; nothing of it goes into a file."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.alone import tell
 from benchmarks.growth.measure import BATCH, Growth, Rounds, Size, measure
 from benchmarks.plots import drawn
+from benchmarks.progress import tell
 from benchmarks.ratios import range_of, ratio_of
 from benchmarks.section import Section
 from benchmarks.workload import PRODUCTS

@@ -6,7 +6,6 @@ others later, so a system that stands still for a while is charged for all that 
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import defaultdict
@@ -18,9 +17,10 @@ from typing import Any
 
 from actors import System
 from benchmarks.domain import ChangePrice
+from benchmarks.durations import Durations, Spread
+from benchmarks.frozen_heap import frozen_heap
 from benchmarks.lag.figures import Step, lags
 from benchmarks.peers.onewriter import Workers, opened
-from benchmarks.quantiles import Spread, spread_of
 from benchmarks.workload import PRODUCTS, listing, sku
 
 TIMEOUT = 120.0
@@ -87,26 +87,20 @@ class Bench:
         self._applied.clear()
         commands = [next(self._commands) for _ in range(int(rate * seconds))]
         begun_at = self._system.position
-        gc.collect()
-        # The collector is not to walk what this benchmark has made beforehand.
-        gc.freeze()
-        try:
+        with frozen_heap():
             late, took = _send(self._system, commands, rate)
             self._system.execute(next(self._commands))
             self._system.wait_applied(timeout=TIMEOUT)
             self._wait_told()
-        finally:
-            gc.unfreeze()
         written = self._system.position - begun_at
         if written != len(commands) + 1:
             raise RuntimeError(f"{len(commands) + 1} commands were sent, {written} events are in the log")
         after = begun_at + int(len(commands) * WARM_UP)
-        weighted = [
-            one
-            for name in self._system.replica_names
-            for one in lags(self._commits, self._applied[name], after)
-        ]
-        return Steady(rate, len(commands) / took, late, spread_of(weighted))
+        durations = Durations()
+        for name in self._system.replica_names:
+            for lag, positions in lags(self._commits, self._applied[name], after):
+                durations.record(lag, positions)
+        return Steady(rate, len(commands) / took, late, durations.spread)
 
     def close(self) -> None:
         """Close the system."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
+from benchmarks.durations import Spread
 from benchmarks.plots import drawn
-from benchmarks.quantiles import Spread
-
-Line = TypeVar("Line", int, str)
 
 QUANTILES = {"p50": "-", "p99": "--", "max": ":"}
 
 
-def plot(path: Path, loads: Sequence[int], lags: Mapping[Line, Mapping[int, Spread]]) -> None:
+def plot(path: Path, loads: Sequence[int], lags: Mapping[str, Mapping[int, Spread]]) -> None:
     """Draw lag over load into `path`, an SVG: a colour for each line, a stroke for each quantile.
 
-    `lags` are by the number of replicas, or by what else a line is named, and by load in percent.
+    `lags` are by the name of a line, and by load in percent.
     """
     with drawn(path) as axes:
         for number, (line, by_load) in enumerate(sorted(lags.items())):
@@ -25,8 +22,7 @@ def plot(path: Path, loads: Sequence[int], lags: Mapping[Line, Mapping[int, Spre
             for name, stroke in QUANTILES.items():
                 milliseconds = [getattr(by_load[load], name) * 1e3 for load in loads]
                 axes.plot(loads, milliseconds, stroke, color=colour, marker="o", markersize=3)
-            label = line if isinstance(line, str) else f"{line} replica{'s' if line > 1 else ''}"
-            axes.plot([], [], color=colour, label=label)
+            axes.plot([], [], color=colour, label=line)
         for name, stroke in QUANTILES.items():
             axes.plot([], [], stroke, color="black", label=name)
         axes.set_yscale("log")

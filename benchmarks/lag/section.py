@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.cores import POSSIBLE, on_one_core
+from benchmarks.durations import Spread
 from benchmarks.lag.measure import Bench, Steady
 from benchmarks.lag.plot import plot
 from benchmarks.machine import fsync_seconds
 from benchmarks.peers.onewriter import REPLICAS, Workers
-from benchmarks.quantiles import Spread
 from benchmarks.ratios import range_of
 from benchmarks.section import Section
 
@@ -27,8 +27,8 @@ Way = Workers | Literal["one-core"]
 WAYS: tuple[Way, ...] = ("thread", "one-core", "process") if POSSIBLE else ("thread", "process")
 NAMES: dict[Way, str] = {"thread": "threads", "one-core": "threads, on one core", "process": "processes"}
 
-TEXT = f"""
-{REPLICAS} replicas. Commands are sent at moments that are fixed beforehand, at parts of the highest rate, which is
+TEXT = """
+{replicas} replicas. Commands are sent at moments that are fixed beforehand, at parts of the highest rate, which is
 measured anew before each: that of commands sent without waiting until every replica has applied the last. The lag is
 from the commit of a position until a replica had applied it and the writer's process knew, over all positions and
 replicas, without the first tenth. The last column is the 99th percentile in fsyncs: each round measures what an
@@ -39,17 +39,25 @@ Rounds = dict[Way, dict[int, list[tuple[Steady, float]]]]
 """What was found and how long an fsync took, one a round, by the way of running and load in percent."""
 
 
-def section(folder: Path, *, quick: bool) -> Section:
-    """Measured in `folder`."""
-    seconds, rounds, trial = (0.5, 1, 2_000) if quick else (5.0, 3, 20_000)
+def section(
+    folder: Path,
+    *,
+    quick: bool,
+    seconds: float | None = None,
+    rounds: int | None = None,
+    replicas: int = REPLICAS,
+) -> Section:
+    """Measured in `folder`, which is empty."""
+    seconds = seconds or (0.5 if quick else 5.0)
+    trial = 2_000 if quick else 20_000
     found: Rounds = {way: {load: [] for load in LOADS} for way in WAYS}
-    for _ in range(rounds):
+    for _ in range(rounds or (1 if quick else 3)):
         for way in WAYS:
             with (
                 tempfile.TemporaryDirectory(dir=folder) as own,
                 on_one_core() if way == "one-core" else nullcontext(),
             ):
-                bench = Bench(Path(own), REPLICAS, "process" if way == "process" else "thread")
+                bench = Bench(Path(own), replicas, "process" if way == "process" else "thread")
                 try:
                     for load in LOADS:
                         highest = bench.highest_rate(trial)
@@ -57,10 +65,10 @@ def section(folder: Path, *, quick: bool) -> Section:
                         found[way][load].append((bench.steady(highest * load / 100, seconds), fsync))
                 finally:
                     bench.close()
-    return section_of(found)
+    return section_of(found, replicas)
 
 
-def section_of(found: Mapping[Way, Mapping[int, Sequence[tuple[Steady, float]]]]) -> Section:
+def section_of(found: Mapping[Way, Mapping[int, Sequence[tuple[Steady, float]]]], replicas: int) -> Section:
     """What was found, as a section; pure."""
     rows = []
     figures: dict[str, float] = {}
@@ -84,7 +92,7 @@ def section_of(found: Mapping[Way, Mapping[int, Sequence[tuple[Steady, float]]]]
                 figures |= in_fsyncs.figures(f"lag/{way}/p99_in_fsyncs")
     return Section(
         title="Replication lag",
-        text=TEXT.strip(),
+        text=TEXT.format(replicas=replicas).strip(),
         header=("replicas in", "load", "commands a second", "p50 ms", "p99 ms", "max ms", "p99 in fsyncs"),
         rows=rows,
         figures=figures,

@@ -7,7 +7,6 @@ Clients are threads of this process.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +16,9 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from benchmarks.histogram import Histogram
+from benchmarks.callers import run_together
+from benchmarks.durations import Durations
+from benchmarks.frozen_heap import frozen_heap
 from benchmarks.latency.schedule import Schedule
 
 REPLY_TIMEOUT = 120.0
@@ -29,8 +30,8 @@ Call = Callable[[Any], object]
 class Measured:
     """`latency` counts from when operations were due, `called` from when they were begun, which is later under load."""
 
-    latency: Histogram = field(default_factory=Histogram)
-    called: Histogram = field(default_factory=Histogram)
+    latency: Durations = field(default_factory=Durations)
+    called: Durations = field(default_factory=Durations)
     seconds: float = 0.0
     """From the start until the last reply."""
 
@@ -43,7 +44,7 @@ class Measured:
     @property
     def rate(self) -> float:
         """Operations a second."""
-        return self.called.total / self.seconds
+        return len(self.called) / self.seconds
 
 
 def open_load(
@@ -101,7 +102,7 @@ def submitted_load(
 
     begun = []
     futures = []
-    with _undisturbed():
+    with frozen_heap():
         started = clock()
         for number, (due, item) in enumerate(zip(schedule, items, strict=True)):
             early = started + due - clock()
@@ -117,47 +118,18 @@ def submitted_load(
     # A future has its result a moment before its callback is called.
     all_replied.wait(REPLY_TIMEOUT)
     return Measured(
-        Histogram(end - started - due for end, due in zip(ended, schedule, strict=True)),
-        Histogram(end - begin for end, begin in zip(ended, begun, strict=True)),
+        Durations(end - started - due for end, due in zip(ended, schedule, strict=True)),
+        Durations(end - begin for end, begin in zip(ended, begun, strict=True)),
         seconds,
     )
 
 
-class _undisturbed:
-    """Python's collector does not walk what this benchmark has made beforehand."""
-
-    def __enter__(self) -> None:
-        gc.collect()
-        gc.freeze()
-
-    def __exit__(self, *_: object) -> None:
-        gc.unfreeze()
-
-
 def _measured(clients: int, client: Callable[[int, float, list[float], list[float]], None]) -> Measured:
-    durations: list[tuple[list[float], list[float]]] = [([], []) for _ in range(clients)]
-    failures: list[BaseException] = []
-    starts: list[float] = []
-    ready = threading.Barrier(clients, lambda: starts.append(time.perf_counter()))
-
-    def run(number: int) -> None:
-        try:
-            ready.wait()
-            client(number, starts[0], *durations[number])
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(clients)]
-    with _undisturbed():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        ended = time.perf_counter()
-    if failures:
-        raise failures[0]
-    measured = Measured(seconds=ended - starts[0])
-    for latency, called in durations:
+    shares: list[tuple[list[float], list[float]]] = [([], []) for _ in range(clients)]
+    with frozen_heap():
+        seconds = run_together(clients, lambda number, start: client(number, start(), *shares[number]))
+    measured = Measured(seconds=seconds)
+    for latency, called in shares:
         measured.latency.record_all(latency)
         measured.called.record_all(called)
     return measured

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.alone import tell
-from benchmarks.histogram import Histogram
+from benchmarks.durations import Durations
 from benchmarks.latency.measure import COMMANDS, LOADS, QUERIES, WAKINGS, Found, Latencies, measure
 from benchmarks.latency.subjects import COMMAND_CLIENTS, QUERY_CLIENTS, REPLICAS
 from benchmarks.plots import drawn
+from benchmarks.progress import tell
 from benchmarks.section import Section
 
 HEADER = ("", "load", "a second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms")
-SHARES = (0.5, 0.9, 0.99, 0.999)
-NAMES = ("p50", "p90", "p99", "p999")
+SHARES = (0.5, 0.9, 0.99, 0.999, 1)
+NAMES = ("p50", "p90", "p99", "p999", "max")
 PERCENTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999)
 LATE = 0.05
 """How long the last reply may come after the end, in seconds and in parts of the whole, when a system keeps up."""
@@ -50,16 +50,16 @@ def section_of(latencies: Latencies) -> Section:
         for key, found in subjects.items():
             figures[f"latency/{kind}/{key}/highest"] = statistics.median(found.highest)
             for load, steady in found.loads.items():
-                histogram = steady.measured.latency
+                durations = steady.measured.latency
                 rate = statistics.median(steady.rates)
-                figures |= _figures(f"latency/{kind}/{key}/{load}", rate, histogram)
+                figures |= _figures(f"latency/{kind}/{key}/{load}", rate, durations)
                 late = steady.longest - latencies.seconds > LATE * max(latencies.seconds, 1.0)
                 shown = f"{rate:,.0f}" + (" (not kept up)" if late else "")
-                rows.append((f"{kind}: {found.label}", f"{load} %", shown, *_milliseconds(histogram)))
+                rows.append((f"{kind}: {found.label}", f"{load} %", shown, *_milliseconds(durations)))
     for rate, nothing in latencies.nothing.items():
-        histogram = nothing.measured.latency
-        figures |= _figures(f"latency/nothing/{rate:.0f}", rate, histogram)
-        rows.append(("nothing (the measurement itself)", "", f"{rate:,.0f}", *_milliseconds(histogram)))
+        durations = nothing.measured.latency
+        figures |= _figures(f"latency/nothing/{rate:.0f}", rate, durations)
+        rows.append(("nothing (the measurement itself)", "", f"{rate:,.0f}", *_milliseconds(durations)))
     plots: list[Callable[[Path], str]] = [
         partial(plot, kind, subjects) for kind, subjects in latencies.found.items()
     ]
@@ -67,17 +67,16 @@ def section_of(latencies: Latencies) -> Section:
     return Section(title, _text(latencies), HEADER, rows, figures, plots)
 
 
-def _figures(key: str, rate: float, histogram: Histogram) -> dict[str, float]:
-    quantiles = zip(NAMES, histogram.quantiles(SHARES), strict=True)
+def _figures(key: str, rate: float, durations: Durations) -> dict[str, float]:
+    quantiles = zip(NAMES, durations.quantiles(SHARES), strict=True)
     return {
         f"{key}/rate": rate,
         **{f"{key}/{name}": value for name, value in quantiles},
-        f"{key}/max": histogram.max,
     }
 
 
-def _milliseconds(histogram: Histogram) -> list[str]:
-    return [f"{value * 1e3:.2f}" for value in (*histogram.quantiles(SHARES), histogram.max)]
+def _milliseconds(durations: Durations) -> list[str]:
+    return [f"{value * 1e3:.2f}" for value in durations.quantiles(SHARES)]
 
 
 def _text(latencies: Latencies) -> str:
@@ -99,8 +98,7 @@ moment at which an operation was due: a system that stands still is charged for 
 reached by itself just before, for {latencies.seconds:g} s, {latencies.rounds} rounds, so the rates differ: compare
 what a line has at its rate. Commands come from {COMMAND_CLIENTS} clients, threads of this process with a schedule each,
 but for `submit`, where one thread hands over all of them; queries from {QUERY_CLIENTS}. onewriter has {REPLICAS} replicas that
-apply meanwhile. Promises are those of the tables of commands and of queries. Quantiles are of a histogram that is true
-to 0.8 %, the maximum is exact. The last lines are calls that do nothing, from {COMMAND_CLIENTS} clients: what the
+apply meanwhile. Promises are those of the tables of commands and of queries. The last lines are calls that do nothing, from {COMMAND_CLIENTS} clients: what the
 threads' own waking adds to every figure. No more than {WAKINGS:,.0f} operations a second are asked for, since the clients
 take their share of the interpreter, too.{missing}
 
@@ -131,9 +129,9 @@ def plot(kind: str, subjects: dict[str, Found], folder: Path) -> str:
             axes.sharey(panels[0])
         for axes, load in zip(panels, LOADS, strict=True):
             for found in subjects.values():
-                histogram = found.loads[load].measured.latency
-                shown = [share for share in PERCENTILES if (1 - share) * histogram.total >= 1]
-                values = [value * 1e3 for value in histogram.quantiles(shown)]
+                durations = found.loads[load].measured.latency
+                shown = [share for share in PERCENTILES if (1 - share) * len(durations) >= 1]
+                values = [value * 1e3 for value in durations.quantiles(shown)]
                 # As is usual for such plots, each nine has the same room.
                 axes.plot([1 / (1 - share) for share in shown], values, label=found.label)
             axes.set_xscale("log")

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.histogram import Histogram
+from benchmarks.durations import Durations
 from benchmarks.mixes.client import MixPeer
 from benchmarks.mixes.lmdb_peer import LmdbMix
 from benchmarks.mixes.onewriter_peer import OnewriterMix
@@ -31,8 +31,8 @@ class Found:
     """One line of the table: the rates of all rounds, and the durations of all together."""
 
     rates: list[float] = field(default_factory=list)
-    reads: Histogram = field(default_factory=Histogram)
-    writes: Histogram = field(default_factory=Histogram)
+    reads: Durations = field(default_factory=Durations)
+    writes: Durations = field(default_factory=Durations)
     missed: int = 0
 
     def add(self, one: Run) -> None:
@@ -146,9 +146,9 @@ class _Bench:
         if one.missed and workload.write is not Kind.INSERT:
             raise RuntimeError(f"{peer.label} did not find {one.missed} records that were there")
         after = peer.written()
-        if before is not None and after is not None and after - before != one.writes.total:
+        if before is not None and after is not None and after - before != len(one.writes):
             raise RuntimeError(
-                f"{peer.label} acknowledged {one.writes.total} writes and kept {after - before} of them"
+                f"{peer.label} acknowledged {len(one.writes)} writes and kept {after - before} of them"
             )
         return one
 

@@ -6,14 +6,13 @@ for each other, not those under a given load, for which see `benchmarks.latency`
 
 from __future__ import annotations
 
-import gc
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from benchmarks.histogram import Histogram
+from benchmarks.callers import Start, run_together
+from benchmarks.durations import Durations
+from benchmarks.frozen_heap import frozen_heap
 from benchmarks.mixes.client import Client
 from benchmarks.mixes.latest import Latest
 from benchmarks.mixes.workloads import Kind, Operation
@@ -24,14 +23,14 @@ class Run:
     """Operations of all callers within `seconds`; `missed` reads found no record."""
 
     seconds: float = 0.0
-    reads: Histogram = field(default_factory=Histogram)
-    writes: Histogram = field(default_factory=Histogram)
+    reads: Durations = field(default_factory=Durations)
+    writes: Durations = field(default_factory=Durations)
     missed: int = 0
 
     @property
     def rate(self) -> float:
         """Operations a second."""
-        return (self.reads.total + self.writes.total) / self.seconds
+        return (len(self.reads) + len(self.writes)) / self.seconds
 
 
 @dataclass
@@ -41,7 +40,7 @@ class _Share:
     reads: list[float] = field(default_factory=list)
     writes: list[float] = field(default_factory=list)
     missed: int = 0
-    ended: float = 0.0
+    seconds: float = 0.0
 
 
 def run(
@@ -57,38 +56,17 @@ def run(
     """
     latest = Latest(first, [key for kind, key, _ in operations if kind is Kind.INSERT])
     shares = [_Share() for _ in range(callers)]
-    failures: list[BaseException] = []
-    ready = threading.Barrier(callers + 1)
 
-    def caller(number: int) -> None:
+    def caller(number: int, start: Start) -> None:
+        own = client()
         try:
-            own = client()
-            try:
-                ready.wait()
-                _carry_out(own, operations[number::callers], latest, seconds, shares[number])
-            finally:
-                own.close()
-        except BaseException as error:
-            failures.append(error)
-            ready.abort()
+            _carry_out(own, operations[number::callers], latest, start(), seconds, shares[number])
+        finally:
+            own.close()
 
-    threads = [threading.Thread(target=caller, args=(number,), daemon=True) for number in range(callers)]
-    gc.collect()
-    # The collector is not to walk what this benchmark has made beforehand.
-    gc.freeze()
-    try:
-        for thread in threads:
-            thread.start()
-        with suppress(threading.BrokenBarrierError):
-            ready.wait()
-        started = time.perf_counter()
-        for thread in threads:
-            thread.join()
-    finally:
-        gc.unfreeze()
-    if failures:
-        raise failures[0]
-    done = Run(max(share.ended for share in shares) - started)
+    with frozen_heap():
+        run_together(callers, caller)
+    done = Run(max(share.seconds for share in shares))
     for share in shares:
         done.reads.record_all(share.reads)
         done.writes.record_all(share.writes)
@@ -97,12 +75,17 @@ def run(
 
 
 def _carry_out(
-    client: Client, operations: Sequence[Operation], latest: Latest, seconds: float, share: _Share
+    client: Client,
+    operations: Sequence[Operation],
+    latest: Latest,
+    started: float,
+    seconds: float,
+    share: _Share,
 ) -> None:
     clock = time.perf_counter
     read, reads, writes = client.read, share.reads, share.writes
     now = clock()
-    end = now + seconds
+    end = started + seconds
     for kind, key, given in operations:
         if kind is Kind.READ or kind is Kind.READ_LATEST:
             if read(key if kind is Kind.READ else latest.key(key)) is None:
@@ -123,4 +106,4 @@ def _carry_out(
         now = then
         if now >= end:
             break
-    share.ended = now
+    share.seconds = now - started

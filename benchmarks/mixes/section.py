@@ -7,12 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.alone import tell
-from benchmarks.histogram import Histogram
+from benchmarks.durations import Durations
 from benchmarks.mixes.measure import CALLERS, Mixes, measure
 from benchmarks.mixes.onewriter_peer import REPLICAS
 from benchmarks.mixes.workloads import WORKLOADS, Kind
 from benchmarks.plots import drawn
+from benchmarks.progress import tell
 from benchmarks.section import Section
 
 HEADER = (
@@ -60,9 +60,9 @@ def section_of(mixes: Mixes) -> Section:
         key = f"ycsb/{workload}/{callers}/{peer}"
         rate, ratio = statistics.median(found.rates), mixes.ratio(line)
         figures |= {f"{key}/ops_per_second": rate, f"{key}/ratio_to_sqlite3": ratio}
-        for kind, histogram in (("read", found.reads), ("write", found.writes)):
-            if histogram.total:
-                for name, value in zip(NAMES, histogram.quantiles(SHARES), strict=True):
+        for kind, durations in (("read", found.reads), ("write", found.writes)):
+            if durations:
+                for name, value in zip(NAMES, durations.quantiles(SHARES), strict=True):
                     figures[f"{key}/{kind}_{name}"] = value
         rows.append(
             (
@@ -79,10 +79,10 @@ def section_of(mixes: Mixes) -> Section:
     return Section("Mixes of reads and writes (YCSB)", _text(mixes), HEADER, rows, figures, plots)
 
 
-def _microseconds(histogram: Histogram) -> list[str]:
-    if not histogram.total:
+def _microseconds(durations: Durations) -> list[str]:
+    if not durations:
         return ["", ""]
-    return [f"{value * 1e6:,.0f}" for value in histogram.quantiles(SHARES)]
+    return [f"{value * 1e6:,.0f}" for value in durations.quantiles(SHARES)]
 
 
 def _text(mixes: Mixes) -> str:
@@ -113,7 +113,7 @@ def _missed(mixes: Mixes) -> str:
     ]
     if not behind:
         return ""
-    missed, reads = sum(found.missed for found in behind), sum(found.reads.total for found in behind)
+    missed, reads = sum(found.missed for found in behind), sum(len(found.reads) for found in behind)
     return (
         f" In D {missed:,} of {reads:,} reads came before the record that they asked for had been applied, and "
         "found nothing: `after=receipt` would have waited for it."

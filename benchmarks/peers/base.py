@@ -5,7 +5,6 @@ A peer is made for one measurement on an empty folder and is closed after it, on
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.callers import Start, run_together
 from benchmarks.domain import Command
 from benchmarks.workload import Lookups
 
@@ -79,30 +79,13 @@ def time_callers(
             handle(command)
         return time.perf_counter() - started
 
-    ready = threading.Barrier(len(shares) + 1)
-    failures: list[BaseException] = []
+    def caller(number: int, start: Start) -> None:
+        share, handle = shares[number], handlers[number]
+        start()
+        for command in share:
+            handle(command)
 
-    def caller(share: Sequence[Command], handle: Callable[[Command], object]) -> None:
-        ready.wait()
-        try:
-            for command in share:
-                handle(command)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [
-        threading.Thread(target=caller, args=pair, daemon=True) for pair in zip(shares, handlers, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    started = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - started
-    if failures:
-        raise failures[0]
-    return seconds
+    return run_together(len(shares), caller)
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterable[list[Item]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.durations import Durations, Spread
 from benchmarks.peers.onewriter import REPLICAS
-from benchmarks.quantiles import spread_of
-from benchmarks.rebuild.__main__ import HEADER, PHASES, latency_rows, rebuilt
 from benchmarks.rebuild.load import CLIENTS, COMMANDS_PER_SECOND
+from benchmarks.rebuild.measure import PHASES, rebuilt
+from benchmarks.replay.workload import EACH
 from benchmarks.section import Section
 
 RATE = 400.0
@@ -21,13 +23,25 @@ Failed: {failed}. Wrong: {wrong}.
 """
 
 
-def section(folder: Path, *, quick: bool) -> Section:
+HEADER = ("queries", "number", "p50 ms", "p99 ms", "max ms")
+
+
+def section(
+    folder: Path,
+    *,
+    quick: bool,
+    events: int | None = None,
+    seconds: float | None = None,
+    rate: float = RATE,
+    replicas: int = REPLICAS,
+) -> Section:
     """Measured in `folder`; raises RuntimeError if a query failed or was wrong, or if a replica is not done."""
-    events, seconds = (2_000, 0.5) if quick else (100_000, 5.0)
-    took, load, left = rebuilt(folder, events, REPLICAS, RATE, seconds)
+    # A multiple, so that each product has its last price.
+    events = -(-(events or (2_000 if quick else 100_000)) // EACH) * EACH
+    took, load, left = rebuilt(folder, events, replicas, rate, seconds or (0.5 if quick else 5.0))
     if load.failed or load.wrong or left:
         raise RuntimeError(f"failed: {load.failed[:5]}, wrong: {load.wrong[:5]}, not done: {left}")
-    spreads = {phase: spread_of((one, 1) for one in load.durations[phase]) for phase in PHASES}
+    spreads = {phase: Durations(load.durations[phase]).spread for phase in PHASES}
     figures = {"rebuild/seconds": took}
     for phase, spread in spreads.items():
         for quantile, value in asdict(spread).items():
@@ -36,16 +50,30 @@ def section(folder: Path, *, quick: bool) -> Section:
         title="Queries during a rebuild",
         text=TEXT.format(
             events=events,
-            replicas=REPLICAS,
+            replicas=replicas,
             clients=CLIENTS,
-            rate=RATE,
+            rate=rate,
             commands=COMMANDS_PER_SECOND,
             took=took,
-            speed=events * REPLICAS / took,
+            speed=events * replicas / took,
             failed=len(load.failed),
             wrong=len(load.wrong),
         ).strip(),
-        header=tuple(HEADER),
-        rows=[tuple(row) for row in latency_rows(spreads, load.durations)],
+        header=HEADER,
+        rows=latency_rows(spreads, load.durations),
         figures=figures,
     )
+
+
+def latency_rows(
+    spreads: Mapping[str, Spread], durations: Mapping[str, Sequence[float]]
+) -> list[tuple[str, ...]]:
+    """A line for each phase."""
+    return [
+        (
+            phase,
+            f"{len(durations[phase]):,}",
+            *(f"{value * 1e3:.2f}" for value in (spread.p50, spread.p99, spread.max)),
+        )
+        for phase, spread in spreads.items()
+    ]

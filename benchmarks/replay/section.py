@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks.plots import bars
 from benchmarks.ratios import Range, range_of
-from benchmarks.replay.__main__ import HEADER, measure_all, rates_rows
+from benchmarks.replay.measure import NEW_ROWS, OURS, measure_all
 from benchmarks.replay.workload import EACH
 from benchmarks.section import Section
 
@@ -20,10 +22,13 @@ new row, every product has one event, and their keys come in no order.
 """
 
 
-def section(folder: Path, *, quick: bool) -> Section:
-    """Measured in `folder`."""
-    events, rounds = (5_000, 1) if quick else (100_000, 3)
-    rates, keeps = measure_all(folder, events, rounds)
+HEADER = ("events a second", "median", "lowest", "highest", f"{OURS} / it")
+
+
+def section(folder: Path, *, quick: bool, events: int | None = None, rounds: int | None = None) -> Section:
+    """Measured in `folder`, which is empty."""
+    events = events or (5_000 if quick else 100_000)
+    rates, keeps = measure_all(folder, events, rounds or (1 if quick else 3))
     ranges = {label: range_of(of_label) for label, of_label in rates.items()}
     figures: dict[str, float] = {}
     for label, one in ranges.items():
@@ -32,11 +37,24 @@ def section(folder: Path, *, quick: bool) -> Section:
     return Section(
         title="Replay",
         text=f"{TEXT.format(events=events, each=EACH).strip()}\n\n{kept}",
-        header=tuple(HEADER),
-        rows=[tuple(row) for row in rates_rows(rates)],
+        header=HEADER,
+        rows=rates_rows(rates),
         figures=figures,
         plots=[partial(_plot, ranges)],
     )
+
+
+def rates_rows(rates: Mapping[str, Sequence[float]]) -> list[tuple[str, ...]]:
+    """Events a second, and the median over the rounds of the ratio of ours, of the same history, within a round."""
+    rows = []
+    for label, found in rates.items():
+        one = range_of(found)
+        ours = rates[OURS + NEW_ROWS if label.endswith(NEW_ROWS) else OURS]
+        ratio = statistics.median(mine / its for mine, its in zip(ours, found, strict=True))
+        rows.append(
+            (label, *(f"{rate:,.0f}" for rate in (one.median, one.lowest, one.highest)), f"{ratio:.2f}")
+        )
+    return rows
 
 
 def _plot(ranges: dict[str, Range], folder: Path) -> str:

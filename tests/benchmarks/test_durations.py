@@ -39,27 +39,3 @@ def test_nothing_recorded_has_no_quantile_and_no_duration_is_negative() -> None:
     with pytest.raises(ValueError, match="-1"):
         durations.record_all([1.0, -1.0])
     assert len(durations) == 0
-
-
-# -- the same figures as before ------------------------------------------------------------------
-def test_quantiles_are_those_of_the_histogram_within_its_buckets() -> None:
-    from benchmarks.histogram import Histogram, bucket_of, upper_end
-
-    random = Random(11)
-    for number in (1, 2, 99, 100, 101, 20_000):
-        seconds = [random.lognormvariate(-8, 2) for _ in range(number)]
-        exact, before = Durations(seconds).quantiles(SHARES), Histogram(seconds).quantiles(SHARES)
-        assert [min(upper_end(bucket_of(one)), max(seconds)) for one in exact] == before
-
-
-def test_spreads_are_those_of_weighted_durations() -> None:
-    from benchmarks import quantiles
-
-    random = Random(13)
-    for number in (1, 2, 3, 50, 999):
-        weighted = [(random.lognormvariate(-8, 2), random.randrange(1, 9)) for _ in range(number)]
-        durations = Durations()
-        for seconds, times in weighted:
-            durations.record(seconds, times)
-        before = quantiles.spread_of(weighted)
-        assert durations.spread == Spread(before.p50, before.p99, before.max)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lag.__main__ import lag_table
+from benchmarks.durations import Spread
 from benchmarks.lag.figures import lags
 from benchmarks.lag.measure import Bench, Steady
 from benchmarks.lag.plot import plot
-from benchmarks.quantiles import Spread, spread_of
+from benchmarks.lag.section import section_of
 
 
 def test_each_position_lags_from_its_own_commit_to_the_batch_that_applied_it() -> None:
@@ -26,16 +26,20 @@ def test_a_position_that_was_never_applied_is_no_lag_but_an_error() -> None:
         list(lags([(1.0, 3)], [(2.0, 2)], 0))
 
 
-def test_quantiles_count_positions_and_not_batches() -> None:
-    assert spread_of([(9.0, 1), (1.0, 98), (5.0, 1)]) == Spread(1.0, 5.0, 9.0)
-    assert spread_of([(2.0, 1)]) == Spread(2.0, 2.0, 2.0)
-    with pytest.raises(ValueError, match="more seconds"):
-        spread_of([])
-
-
 def test_the_table_has_medians_over_the_rounds_and_the_worst_maximum() -> None:
     runs = [Steady(100.0, 99.0, 0.0, Spread(p50, p50 * 2, p50 * 3)) for p50 in (0.001, 0.009, 0.002)]
-    assert lag_table({3: {25: runs}}).splitlines()[-1] == "| 3 | 25 % | 99 | 2.00 | 4.00 | 27.00 |"
+    section = section_of({"process": {25: [(steady, 0.001) for steady in runs]}}, replicas=5)
+    assert section.rows == [("processes", "25 %", "99", "2.00", "4.00", "27.00", "4.0")]
+    assert section.text.startswith("5 replicas.")
+
+
+def test_a_lag_is_told_in_fsyncs_of_its_own_round() -> None:
+    runs = [Steady(100.0, 90.0, 0.0, Spread(0.001, p99, 0.5)) for p99 in (0.002, 0.009, 0.04)]
+    by_load = {50: list(zip(runs, (0.001, 0.003, 0.01), strict=True))}
+    section = section_of({"process": by_load}, replicas=3)
+    assert section.rows == [("processes", "50 %", "90", "1.00", "9.00", "500.00", "3.0")]
+    assert section.figures["lag/process/p99_in_fsyncs"] == pytest.approx(3.0)
+    assert section.figures["lag/process/p99_in_fsyncs/highest"] == pytest.approx(4.0)
 
 
 def test_a_system_is_measured_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:
@@ -53,6 +57,8 @@ def test_a_system_is_measured_at_the_rate_that_was_asked_for(tmp_path: Path) -> 
 def test_the_plot_is_an_svg(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot(
-        tmp_path / "lag.svg", (25, 80), {1: {25: Spread(0.001, 0.002, 0.003), 80: Spread(0.002, 0.004, 0.01)}}
+        tmp_path / "lag.svg",
+        (25, 80),
+        {"in threads": {25: Spread(0.001, 0.002, 0.003), 80: Spread(0.002, 0.004, 0.01)}},
     )
     assert (tmp_path / "lag.svg").read_text().startswith("<?xml")

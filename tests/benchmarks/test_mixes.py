@@ -83,11 +83,11 @@ def test_no_read_modify_write_is_lost_and_every_read_finds_its_record(tmp_path: 
                 4,
                 60.0,
             )
-            assert done.reads.total + done.writes.total == 400
+            assert len(done.reads) + len(done.writes) == 400
             assert done.missed == 0
             peer.settle()
             after = _sum(peer, chooser.keys)
-            assert (after - before) % 10**WIDTH == done.writes.total
+            assert (after - before) % 10**WIDTH == len(done.writes)
             before = after
     finally:
         peer.close()

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from actors import System
 from benchmarks.domain import ChangePrice, ListProduct, PricedFrom, ProductBySku, shop
-from benchmarks.quantiles import Spread
-from benchmarks.rebuild.__main__ import PHASES, latency_table, measure
+from benchmarks.durations import Spread
 from benchmarks.rebuild.answers import DEAR, LENGTH, Answers, changes, is_right
+from benchmarks.rebuild.measure import PHASES, measure
+from benchmarks.rebuild.section import latency_rows
 from benchmarks.replay.workload import EACH, history
 
 EVENTS = 100 * EACH
@@ -63,5 +64,5 @@ def test_a_rebuild_under_load_has_a_figure_for_each_phase_and_every_answer_is_ri
 
 
 def test_the_table_is_in_milliseconds() -> None:
-    table = latency_table({"before": Spread(0.001, 0.0025, 0.1)}, {"before": [0.0] * 1_234})
-    assert table.splitlines()[-1] == "| before | 1,234 | 1.00 | 2.50 | 100.00 |"
+    rows = latency_rows({"before": Spread(0.001, 0.0025, 0.1)}, {"before": [0.0] * 1_234})
+    assert rows == [("before", "1,234", "1.00", "2.50", "100.00")]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.domain import ChangePrice, ListProduct
-from benchmarks.replay.__main__ import NEW_ROWS, Entry, measure, rates_table
+from benchmarks.replay.measure import NEW_ROWS, Entry, measure
 from benchmarks.replay.peers import LmdbBulkLoad, OneWriterReplay, SqliteLoop
+from benchmarks.replay.section import rates_rows
 from benchmarks.replay.workload import EACH, expected, history
 
 
@@ -52,9 +53,9 @@ def test_a_replay_that_leaves_rows_out_has_no_figure(tmp_path: Path) -> None:
 
 def test_ratios_are_of_one_history() -> None:
     rates = {"onewriter": [100.0], "onewriter" + NEW_ROWS: [10.0], "other" + NEW_ROWS: [20.0]}
-    assert rates_table(rates).splitlines()[-1].endswith("| 0.50 |")
+    assert rates_rows(rates)[-1][-1] == "0.50"
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    table = rates_table({"onewriter": [100.0, 1_000.0, 10.0], "other": [50.0, 500.0, 5.0]})
-    assert table.splitlines()[-1] == "| other | 50 | 5 | 500 | 2.00 |"
+    rows = rates_rows({"onewriter": [100.0, 1_000.0, 10.0], "other": [50.0, 500.0, 5.0]})
+    assert rows[-1] == ("other", "50", "5", "500", "2.00")

@@ -9,10 +9,7 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks.__main__ import main
-from benchmarks.lag.measure import Steady
-from benchmarks.lag.section import section_of
 from benchmarks.plots import bars
-from benchmarks.quantiles import Spread
 from benchmarks.rates import Size
 from benchmarks.ratios import Range
 from benchmarks.section import Section
@@ -70,17 +67,6 @@ def test_parts_and_entries_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureF
         main(["--list", "--only", "nothing"])
     with pytest.raises(SystemExit, match="at least 1000"):
         main(["--commands", "10"])
-
-
-def test_a_lag_is_told_in_fsyncs_of_its_own_round() -> None:
-    def steady(p99: float) -> Steady:
-        return Steady(100.0, 90.0, 0.0, Spread(0.001, p99, 0.5))
-
-    by_load = {50: [(steady(0.002), 0.001), (steady(0.009), 0.003), (steady(0.04), 0.01)]}
-    section = section_of({"process": by_load})
-    assert section.rows == [("processes", "50 %", "90", "1.00", "9.00", "500.00", "3.0")]
-    assert section.figures["lag/process/p99_in_fsyncs"] == pytest.approx(3.0)
-    assert section.figures["lag/process/p99_in_fsyncs/highest"] == pytest.approx(4.0)
 
 
 def test_a_plot_of_the_same_figures_is_the_same_file(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         domain = load_domain(options.domain)
-        names = {model.name for model in domain.models}
+        names = {model.name for model in domain.declarations.read_models}
         if options.model not in names:
             known = ", ".join(sorted(names)) or "none"
             raise ReplError(f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}")

@@ -151,7 +151,7 @@ def show_check(report: Report, system: System) -> int:
     """Compare every replica with the log, out loud; 0 if all are equal, else 1."""
     report.heading("Do the replicas agree with the log?")
     began = time.perf_counter()
-    compared, wrong = verify(system, shop.models)
+    compared, wrong = verify(system, shop.declarations.read_models)
     report.say(
         f"{system.position:,} events folded afresh, one by one into plain dictionaries, "
         f"and compared row by row in {time.perf_counter() - began:.1f} s:"

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, time
 from typing import Any
 
-from actors.domain.declarations import Around, Declared
-from actors.domain.domain import Domain
+from actors.domain.declarations import Around, Declarations, Declared
 from actors.domain.field_checks import FieldChecks
 from actors.domain.handler_matching import RuleMatcher
 from actors.domain.instance_key_checks import check_keys
@@ -34,19 +33,19 @@ from storage.errors import CodecError
 from storage.value_text import shown
 
 
-def compile_domain(domain: Domain) -> CompiledDomain:
+def compile_domain(declarations: Declarations) -> CompiledDomain:
     """Raises ``DomainError`` with every mistake found; else the runtime's view of the domain."""
-    compiler = _Compiler(domain)
+    compiler = _Compiler(declarations)
     compiled = compiler.compile()
-    compiler.problems.raise_any(domain.name)
+    compiler.problems.raise_any(declarations.name)
     return compiled
 
 
 class _Compiler:
-    def __init__(self, domain: Domain) -> None:
-        self.domain = domain
+    def __init__(self, declarations: Declarations) -> None:
+        self.declarations = declarations
         self.problems = Problems()
-        self.declared = {one.cls: one for one in domain.declared}
+        self.declared = {one.cls: one for one in declarations.classes}
         counts = Counter(one.__name__ for one in self.declared)
         self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
         self.checks = FieldChecks(self.declared, self.localns)
@@ -56,7 +55,7 @@ class _Compiler:
         self.events: dict[type, EventSpec] = {}
         self.queries: dict[type, QuerySpec] = {}
         self.rules = RuleMatcher(
-            domain=domain.name,
+            domain=declarations.name,
             problems=self.problems,
             declared=self.declared,
             localns=self.localns,
@@ -78,16 +77,16 @@ class _Compiler:
             elif one.kind == "event":
                 self._compile_event(one)
         self.naming.compare(self.declared.values())
-        self.rules.match(self.domain.deciders, "decide", "command", 3)
-        self.rules.match(self.domain.evolvers, "evolve", "event", 2)
+        self.rules.match(self.declarations.deciders, "decide", "command", 3)
+        self.rules.match(self.declarations.evolvers, "evolve", "event", 2)
         self.rules.require_all()
-        models, old_models = compile_models(self.domain, self.rules, self.problems)
+        models, old_models = compile_models(self.declarations, self.rules, self.problems)
         processes = compile_processes(
-            self.domain.processes, self.events, self.commands, self.localns, self.problems
+            self.declarations.process_managers, self.events, self.commands, self.localns, self.problems
         )
         check_keys(processes.values(), self.events)
         compiled = CompiledDomain(
-            name=self.domain.name,
+            name=self.declarations.name,
             codec=codec,
             canonical=CanonicalCodec(codec, self.checks.plain),
             states=self.states,
@@ -96,16 +95,13 @@ class _Compiler:
             queries=self.queries,
             models=models,
             old_models=old_models,
-            commands_by_name={spec.name: cls for cls, spec in self.commands.items()},
-            queries_by_name={},
-            command_middleware=self._middleware(self.domain.around_commands),
-            query_middleware=self._middleware(self.domain.around_queries),
+            command_middleware=self._middleware(self.declarations.command_middleware),
+            query_middleware=self._middleware(self.declarations.query_middleware),
             processes=processes,
         )
         for one in self.declared.values():
             if one.kind == "query":
                 self._compile_query(one, compiled)
-        compiled.queries_by_name.update((spec.name, cls) for cls, spec in self.queries.items())
         return compiled
 
     # -- classes ----------------------------------------------------------------------------
@@ -113,7 +109,7 @@ class _Compiler:
         codec = Codec()
         by_name: dict[str, Declared] = {}
         seen: dict[type, Declared] = {}
-        for one in self.domain.declared:
+        for one in self.declarations.classes:
             first = by_name.setdefault(one.name, one)
             if first is not one:
                 self.problems.add(
@@ -255,8 +251,8 @@ class _Compiler:
             else:
                 self.problems.add(
                     one.place,
-                    f"query {one.name}: {shown(model)} is not a read model of {self.domain.name!r}; "
-                    f"name one that {self.domain.name}.read_model(...) returned",
+                    f"query {one.name}: {shown(model)} is not a read model of {self.declarations.name!r}; "
+                    f"name one that {self.declarations.name}.read_model(...) returned",
                 )
         if one.timeout is not None and (
             type(one.timeout) not in (int, float) or not 0 < one.timeout <= MOST_SECONDS

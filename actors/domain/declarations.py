@@ -1,4 +1,4 @@
-"""What a domain writes down of each declaration, for ``actors.domain.compiler`` to check. Plain data, no thread."""
+"""What a domain was told: the input of the compiler, which checks it. Plain data, no thread."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from actors.domain.constructors import with_slots_filled
 from actors.domain.middleware import Middleware
+from actors.domain.process_manager import ProcessManager
+from actors.domain.read_model import ReadModel
 from actors.errors import DomainError
 from storage.value_text import shown
 
@@ -58,6 +60,20 @@ class Around:
 
     fn: Middleware
     order: int
+
+
+@dataclasses.dataclass(slots=True)
+class Declarations:
+    """All that one domain was told, in the order in which it was; ``name`` is what error messages call the domain."""
+
+    name: str
+    classes: list[Declared] = dataclasses.field(default_factory=list)
+    deciders: list[Rule] = dataclasses.field(default_factory=list)
+    evolvers: list[Rule] = dataclasses.field(default_factory=list)
+    read_models: list[ReadModel] = dataclasses.field(default_factory=list)
+    process_managers: list[ProcessManager] = dataclasses.field(default_factory=list)
+    command_middleware: list[Around] = dataclasses.field(default_factory=list)
+    query_middleware: list[Around] = dataclasses.field(default_factory=list)
 
 
 def frozen(cls: Any, kind: str, place: str) -> Any:

@@ -10,20 +10,19 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+from typing import Any, TypeVar, dataclass_transform, overload
 
-from actors.domain.declarations import UNSET, Around, Declared, Rule, Tags, Unset, frozen
+from actors.domain.compiler import compile_domain
+from actors.domain.declarations import UNSET, Around, Declarations, Declared, Rule, Tags, Unset, frozen
 from actors.domain.decorator_misuse import in_brackets
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager import Key, ProcessManager
 from actors.domain.process_manager_spec import Start
 from actors.domain.read_model import ReadModel
 from actors.domain.source_location import name_of, place_of_caller
+from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
 from storage.value_text import shown
-
-if TYPE_CHECKING:
-    from actors.domain.specs import CompiledDomain
 
 C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=type[Enum])
@@ -42,22 +41,15 @@ class Domain:
                 f"got {shown(name)}"
             )
         self.name = name
-        self.declared: list[Declared] = []
-        self.deciders: list[Rule] = []
-        self.evolvers: list[Rule] = []
-        self.models: list[ReadModel] = []
-        self.processes: list[ProcessManager] = []
-        self.around_commands: list[Around] = []
-        self.around_queries: list[Around] = []
+        self.declarations = Declarations(name)
+        """All that was declared, for whoever looks through it; only this class adds to it."""
 
     def __repr__(self) -> str:
         return f"<Domain {self.name}>"
 
     def compile(self) -> CompiledDomain:
         """Check the whole definition. Raises ``DomainError`` that lists every mistake with its place."""
-        from actors.domain.compiler import compile_domain
-
-        return compile_domain(self)
+        return compile_domain(self.declarations)
 
     # -- messages ---------------------------------------------------------------------------
     @in_brackets('stream="product-{sku}"')
@@ -193,7 +185,7 @@ class Domain:
         both. A third parameter receives ``read``. Where annotations can't be resolved, name the classes:
         ``@shop.decide(ChangePrice, state=Product | None)``. The function is returned as it is.
         """
-        return self._rule(self.deciders, commands, state)
+        return self._rule(self.declarations.deciders, commands, state)
 
     @overload
     def evolve(
@@ -208,7 +200,7 @@ class Domain:
 
         Matched as deciders are. It must be pure: it runs again whenever a state is built from its events.
         """
-        return self._rule(self.evolvers, events, state)
+        return self._rule(self.declarations.evolvers, events, state)
 
     def _rule(self, rules: list[Rule], given: tuple[Any, ...], state: Any) -> Any:
         if len(given) == 1 and state is UNSET and not isinstance(given[0], type | UnionType):
@@ -252,7 +244,7 @@ class Domain:
             script=schema,
             place=place_of_caller(),
         )
-        self.models.append(model)
+        self.declarations.read_models.append(model)
         return model
 
     def process_manager(
@@ -264,9 +256,11 @@ class Domain:
         field of its events that tells their instance, unless a handler says its own. Raise `version` when what its
         states hold changes: they are built anew from the events, without executing anything.
         """
-        process = ProcessManager(self, name, key=key, start=start, version=version, place=place_of_caller())
-        self.processes.append(process)
-        return process
+        manager = ProcessManager(
+            self, self._declare_value, name, key=key, start=start, version=version, place=place_of_caller()
+        )
+        self.declarations.process_managers.append(manager)
+        return manager
 
     @overload
     def around_command(self, fn: M, /) -> M: ...
@@ -274,7 +268,7 @@ class Domain:
     def around_command(self, /, *, order: int = 0) -> Callable[[M], M]: ...
     def around_command(self, fn: Any = None, /, *, order: int = 0) -> Any:
         """Register a generator function that runs around every command; see ``actors.domain.middleware``."""
-        return _around(self.around_commands, fn, order)
+        return _around(self.declarations.command_middleware, fn, order)
 
     @overload
     def around_query(self, fn: M, /) -> M: ...
@@ -282,19 +276,23 @@ class Domain:
     def around_query(self, /, *, order: int = 0) -> Callable[[M], M]: ...
     def around_query(self, fn: Any = None, /, *, order: int = 0) -> Any:
         """Register a generator function that runs around every query; see ``actors.domain.middleware``."""
-        return _around(self.around_queries, fn, order)
+        return _around(self.declarations.query_middleware, fn, order)
 
     # -- registering ------------------------------------------------------------------------
     def _register(self, kind: str, cls: C, name: str | None, place: str, **said: Any) -> C:
         made: C = frozen(cls, kind, place)
-        self.declared.append(Declared(kind, made, cls.__name__ if name is None else name, place, **said))
+        known_as = cls.__name__ if name is None else name
+        self.declarations.classes.append(Declared(kind, made, known_as, place, **said))
         return made
+
+    def _declare_value(self, cls: C, name: str | None, place: str) -> C:
+        return self._register("value", cls, name, place)
 
     def _require_state(self, kind: str, owner: Any, place: str) -> None:
         # Refused at once: a bare @shop.event would put a function in the place of the class.
         if owner is None and kind == "event":
             return
-        if not any(one.kind == "state" and one.cls is owner for one in self.declared):
+        if not any(one.kind == "state" and one.cls is owner for one in self.declarations.classes):
             raise DomainError(
                 f"{place}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
                 f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "

@@ -9,19 +9,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, overload
+from typing import Any, Protocol, TypeVar, dataclass_transform, overload
 
 from actors.domain.process_manager_spec import Start
 from actors.domain.source_location import place_of_caller
-
-if TYPE_CHECKING:
-    from actors.domain.domain import Domain
+from actors.domain.specs import CompiledDomain
 
 __all__ = ["EffectRule", "Key", "ProcessManager", "ProcessRule"]
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 Key = str | Callable[[Any], str | None]
+DeclareValue = Callable[[Any, str | None, str], Any]
+"""Registers a class that messages hold, under a name, as declared at a place in the source; returns it as a frozen dataclass."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,11 +44,25 @@ class EffectRule:
     place: str
 
 
+class Compilable(Protocol):
+    """What a manager is declared in: a `Domain`."""
+
+    def compile(self) -> CompiledDomain: ...
+
+
 class ProcessManager:
     """Events in, commands out. Made by `Domain.process_manager`."""
 
     def __init__(
-        self, domain: Domain, name: str, *, key: Key | None, start: Start | None, version: int, place: str
+        self,
+        domain: Compilable,
+        declare_value: DeclareValue,
+        name: str,
+        *,
+        key: Key | None,
+        start: Start | None,
+        version: int,
+        place: str,
     ) -> None:
         """For `Domain.process_manager`."""
         self.name = name
@@ -61,6 +75,7 @@ class ProcessManager:
         self.rules: list[ProcessRule] = []
         self.effects: list[EffectRule] = []
         self.domain = domain
+        self._declare_value = declare_value
 
     def __repr__(self) -> str:
         return f"<ProcessManager {self.name} version {self.version}>"
@@ -89,7 +104,7 @@ class ProcessManager:
 
     def _register(self, classes: list[type], cls: Any, name: str | None, place: str) -> Any:
         def register(cls: C) -> C:
-            made: C = self.domain._register("value", cls, name, place)
+            made: C = self._declare_value(cls, name, place)
             classes.append(made)
             return made
 

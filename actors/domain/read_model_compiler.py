@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from actors.domain.declarations import Declarations
 from actors.domain.fingerprint import fingerprint
 from actors.domain.handler_matching import RuleMatcher
 from actors.domain.problems import Problems
@@ -14,18 +15,15 @@ from storage.errors import InvalidSchema
 from storage.tables.schema import ENGINES
 from storage.value_text import shown
 
-if TYPE_CHECKING:
-    from actors.domain.domain import Domain
-
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def compile_models(
-    domain: Domain, rules: RuleMatcher, problems: Problems
+    declarations: Declarations, rules: RuleMatcher, problems: Problems
 ) -> tuple[dict[str, ReadModel], dict[str, list[ReadModel]]]:
     """The newest version of each read model by name, and the older ones, newest first; fills their handlers."""
     versions: dict[str, dict[int, ReadModel]] = {}
-    for model in domain.models:
+    for model in declarations.read_models:
         named = f"read model {model.name!r}"
         for text in _mistakes(model):
             problems.add(model.place, f"{named}: {text}")

@@ -119,8 +119,6 @@ class CompiledDomain:
     """The newest version of each read model, by name."""
     old_models: dict[str, list[ReadModel]]
     """Its older versions that are still declared, the newest of them first; names without one are absent."""
-    commands_by_name: dict[str, type]
-    queries_by_name: dict[str, type]
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
     processes: dict[str, ProcessSpec] = field(default_factory=dict)

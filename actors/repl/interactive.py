@@ -88,7 +88,7 @@ class SystemNames:
 
     def models(self) -> Iterable[str]:
         """Every read model of the domain."""
-        return dict.fromkeys(one.name for one in self._system.domain.models)
+        return dict.fromkeys(one.name for one in self._system.domain.declarations.read_models)
 
     def consumers(self) -> Iterable[str]:
         """Every consumer that the store knows; none where it can't tell."""

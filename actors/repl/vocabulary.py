@@ -57,9 +57,10 @@ class Vocabulary:
     """`forms` by registered name; `names` from classes to these."""
 
     def __init__(self, domain: Domain) -> None:
-        self.names: dict[type, str] = {one.cls: one.name for one in domain.declared}
-        by_class_name = {one.cls.__name__: one.cls for one in domain.declared}
-        self.forms = {one.name: _form(one, by_class_name, self.names) for one in domain.declared}
+        declared = domain.declarations.classes
+        self.names: dict[type, str] = {one.cls: one.name for one in declared}
+        by_class_name = {one.cls.__name__: one.cls for one in declared}
+        self.forms = {one.name: _form(one, by_class_name, self.names) for one in declared}
         self.commands = self._of("command")
         self.queries = self._of("query")
 

@@ -71,7 +71,7 @@ def test_an_enum_stays_an_enum(shop):
         ROUND = 1
 
     assert list(Colour) == [Colour.RED]
-    assert {one.name for one in shop.declared} == {"Colour", "form"}
+    assert {one.name for one in shop.declarations.classes} == {"Colour", "form"}
 
 
 def test_an_enum_can_be_said_to_be_one(shop):
@@ -84,7 +84,10 @@ def test_an_enum_can_be_said_to_be_one(shop):
         ROUND = 1
 
     assert (Colour("red"), Shape(1)) == (Colour.RED, Shape.ROUND)
-    assert {(one.kind, one.name) for one in shop.declared} == {("value", "Colour"), ("value", "form")}
+    assert {(one.kind, one.name) for one in shop.declarations.classes} == {
+        ("value", "Colour"),
+        ("value", "form"),
+    }
     with pytest.raises(
         DomainError, match=r"@shop.enum takes an Enum, and Money is none; register it with @value"
     ):
@@ -145,7 +148,10 @@ def test_a_declared_class_has_the_place_of_its_own_decorator(shop):
     first = sys._getframe().f_lineno
     shop.state(stream="product-{sku}")(type("Product", (), {"__annotations__": {"sku": str}}))
     shop.query(reads=catalog)(type("Ask", (), {}))
-    assert [one.place for one in shop.declared] == [f"{__file__}:{first + 1}", f"{__file__}:{first + 2}"]
+    assert [one.place for one in shop.declarations.classes] == [
+        f"{__file__}:{first + 1}",
+        f"{__file__}:{first + 2}",
+    ]
 
 
 @pytest.mark.parametrize("name", [5, "", None])

@@ -99,7 +99,7 @@ def test_a_replica_that_differs_from_the_log_is_found_out(store_path):
     with System.open(store_path, shop, replicas=2) as system:
         system.execute_many([ListProduct(sku, sku, "lighting", 100) for sku in ("lamp", "bulb", "wick")])
         system.wait_applied()
-        assert verify(system, shop.models)[1] == []
+        assert verify(system, shop.declarations.read_models)[1] == []
         honest = system.dump
 
         def lying(replica, model):
@@ -110,7 +110,7 @@ def test_a_replica_that_differs_from_the_log_is_found_out(store_path):
             return tables
 
         system.dump = lying
-        compared, wrong = verify(system, shop.models)
+        compared, wrong = verify(system, shop.declarations.read_models)
         assert [line.partition(":")[0] for line in wrong] == ["replica-2, stock/levels"] * 3
         assert "('bulb',): the replica has" in wrong[0]
         assert "('ghost',): the replica has" in wrong[1]

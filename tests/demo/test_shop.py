@@ -49,7 +49,7 @@ def order(*lines: tuple[str, int], order_id: str = "o1", customer: str = "ada") 
 
 def fold(events: list[Any]) -> dict[str, dict[Any, dict[str, Any]]]:
     """Rows of every table by key, as the projections leave them."""
-    folded = [PlainModel(model) for model in shop.models]
+    folded = [PlainModel(model) for model in shop.declarations.read_models]
     for event in events:
         for model in folded:
             model.apply_event(event)
@@ -63,8 +63,8 @@ def test_a_log_with_a_gap_is_told_and_no_database_is_left_open(monkeypatch: pyte
     close = PlainModel.close
     monkeypatch.setattr(PlainModel, "close", lambda model: (closed.append(model), close(model)))
     with pytest.raises(DamagedStore, match="no event at position 1: 2 comes next"):
-        verify.fold(shop.models, [cast(Any, SimpleNamespace(position=2))])
-    assert len(closed) == len(shop.models)
+        verify.fold(shop.declarations.read_models, [cast(Any, SimpleNamespace(position=2))])
+    assert len(closed) == len(shop.declarations.read_models)
 
 
 # -- products -----------------------------------------------------------------------------

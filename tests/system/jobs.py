@@ -113,7 +113,7 @@ class Newer:
     heard: tuple[str, ...] = ()
 
 
-MESSAGES = [one for one in first.declared if one.cls not in (Old, Later, Newer)]
+MESSAGES = [one for one in first.declarations.classes if one.cls not in (Old, Later, Newer)]
 
 
 @dataclass
@@ -136,7 +136,7 @@ def jobs_of(
     """The domain with its process manager `worker`, in its first or second version, or without it."""
     domain = Domain("jobs")
     outside = world or World()
-    domain.declared.extend(MESSAGES)
+    domain.declarations.classes.extend(MESSAGES)
     domain.decide(begin)
     domain.decide(nudge)
     domain.decide(undo)

@@ -365,7 +365,10 @@ def append_numbers(path: Path, declared: Any, first: int, count: int) -> None:
 
 def numbers_of(path: Path, declared: Any) -> list[int]:
     domain, table, _ = declared
-    with System.open(path, domain, replicas=1) as system, system.view(*domain.models) as view:
+    with (
+        System.open(path, domain, replicas=1) as system,
+        system.view(*domain.declarations.read_models) as view,
+    ):
         assert view.position() == system.position
         return [row["number"] for row in view[table].all()]
 

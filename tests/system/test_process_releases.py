@@ -87,7 +87,9 @@ class Agency:
         def ask(trip: Any, command: Any) -> Any:
             yield Asked(command.trip, f"who of {command.trip}")
 
-        @travel.decide(*[one.cls for one in travel.declared if one.kind == "command" and one.cls is not Ask])
+        @travel.decide(
+            *[one.cls for one in travel.declarations.classes if one.kind == "command" and one.cls is not Ask]
+        )
         def refuse(trip: Any, command: Any) -> Any:
             raise Rejected("full", code="full")
 
@@ -143,7 +145,11 @@ class Agency:
         if handler:
 
             @saga.on_rejected(
-                *[one.cls for one in travel.declared if one.kind == "command" and one.cls is not Ask]
+                *[
+                    one.cls
+                    for one in travel.declarations.classes
+                    if one.kind == "command" and one.cls is not Ask
+                ]
             )
             def on_full(state: Booking, rejection: Any, do: Do) -> Any:
                 return hear(state, f"full {getattr(rejection.command, 'nights', '')}".strip())

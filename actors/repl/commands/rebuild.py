@@ -109,7 +109,10 @@ def skipped(shell: Shell, call: CallNode) -> None:
 
 def _model(shell: Shell, name: str) -> ReadModel:
     """The newest version of a read model of the domain."""
-    models = {one.name: one for one in sorted(shell.system.domain.models, key=lambda one: one.version)}
+    models = {
+        one.name: one
+        for one in sorted(shell.system.domain.declarations.read_models, key=lambda one: one.version)
+    }
     if name not in models:
         raise UsageError(
             f"there is no read model {short(name)}{did_you_mean(name, models)}; "

@@ -58,14 +58,15 @@ def whereabouts(domain: Domain) -> Whereabouts:
 
 
 def _made_of(domain: Domain) -> Iterator[Any]:
-    yield from (one.cls for one in domain.declared)
-    yield from (rule.fn for rule in (*domain.deciders, *domain.evolvers))
-    yield from (around.fn for around in (*domain.around_commands, *domain.around_queries))
-    for model in domain.models:
+    declared = domain.declarations
+    yield from (one.cls for one in declared.classes)
+    yield from (rule.fn for rule in (*declared.deciders, *declared.evolvers))
+    yield from (rule.fn for rule in (*declared.command_middleware, *declared.query_middleware))
+    for model in declared.read_models:
         yield from (projection.fn for projection in model.projections)
-    for process in domain.processes:
-        yield from (rule.fn for rule in process.rules)
-        yield from (effect.fn for effect in process.effects)
+    for manager in declared.process_managers:
+        yield from (rule.fn for rule in manager.rules)
+        yield from (effect.fn for effect in manager.effects)
 
 
 def load(place: Whereabouts) -> Domain:

@@ -219,8 +219,8 @@ def test_tags_come_from_templates_and_functions(compiled):
 
 def test_stored_names_are_class_names_or_given(compiled):
     assert compiled.codec.type_of("PriceChangedV2") is Repriced
-    assert compiled.commands_by_name == {"ListProduct": ListProduct, "Reprice": Reprice, "Stop": Discontinue}
-    assert compiled.queries_by_name == {"Cheapest": Cheapest}
+    assert {spec.name for spec in compiled.commands.values()} == {"ListProduct", "Reprice", "Stop"}
+    assert [spec.name for spec in compiled.queries.values()] == ["Cheapest"]
     assert {"Product", "Colour", "Size", "Cheapest", "Stop", "Viewed"} <= set(compiled.codec.registered)
 
 

@@ -26,7 +26,7 @@ def domain() -> Domain:
 
 
 def event(domain: Domain) -> type:
-    return domain.declared[0].cls
+    return domain.declarations.classes[0].cls
 
 
 def mistakes(domain: Domain) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from actors import System
 from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.supervisor import Child, Supervisor
+from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.quiescence import Running
 from actors.queries.balancer import Desk
 from actors.queries.query_client import ReadGateway
@@ -39,12 +39,12 @@ def supervisor(system: System) -> Supervisor:
     return system._runtime.supervisor
 
 
-def actors(system: System) -> Mapping[str, Child]:
+def actors(system: System) -> Mapping[str, ActorSlot]:
     """Every actor but the supervisor by its name: its mailbox, its starts, whether it is alive."""
     return system._runtime.children
 
 
-def actor(system: System, name: str) -> Child:
+def actor(system: System, name: str) -> ActorSlot:
     """One of them."""
     return actors(system)[name]
 

@@ -32,7 +32,7 @@ from actors.errors import (
     Overloaded,
     QueryTimeout,
 )
-from actors.kernel.running_calls import Calls, Slot
+from actors.kernel.running_calls import CallSlot, RunningCalls
 
 __all__ = ["ROUNDS_AFTER_TIME", "Call", "Drive", "Middleware", "arun", "run"]
 
@@ -86,7 +86,10 @@ Middleware = Callable[[Call], Generator[None, Any, Any]]
 
 
 def run(
-    chain: Sequence[Middleware], call: Call, terminal: Callable[[Call], Any], calls: Calls | None = None
+    chain: Sequence[Middleware],
+    call: Call,
+    terminal: Callable[[Call], Any],
+    calls: RunningCalls | None = None,
 ) -> Any:
     """Run the call through the chain and return its outcome; everything runs on the caller's thread.
 
@@ -109,7 +112,7 @@ async def arun(
     chain: Sequence[Middleware],
     call: Call,
     terminal: Callable[[Call], Awaitable[Any]],
-    calls: Calls | None = None,
+    calls: RunningCalls | None = None,
 ) -> Any:
     """``run`` with a terminal that is awaited; everything runs in the event loop's thread."""
     if not chain:
@@ -130,11 +133,11 @@ class Drive:
 
     __slots__ = ("_call", "_calls", "_chain", "_error", "_late", "_outcome", "_slot", "_stack", "pending")
 
-    def __init__(self, chain: Sequence[Middleware], call: Call, calls: Calls | None) -> None:
+    def __init__(self, chain: Sequence[Middleware], call: Call, calls: RunningCalls | None) -> None:
         self._chain = chain
         self._call = call
-        self._calls = Calls() if calls is None else calls
-        self._slot = Slot("middleware", f"around {call.kind} {type(call.message).__name__}", name_of)
+        self._calls = RunningCalls() if calls is None else calls
+        self._slot = CallSlot("middleware", f"around {call.kind} {type(call.message).__name__}", name_of)
         self._stack: list[Generator[None, Any, Any]] = []
         self._outcome: Any = None
         self._error: BaseException | None = None

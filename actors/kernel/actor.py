@@ -1,7 +1,7 @@
 """The base of every actor here: a Pykka actor on a mailbox that outlives it.
 
-Each actor runs in a thread of its own. When that thread ends, for whatever reason, the
-supervisor is told; a message that makes an actor fail is not handled twice.
+Each actor runs in a thread of its own. When that thread ends, for whatever reason, it
+notifies the supervisor. A message that makes an actor fail is not handled twice.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pykka
 
 from actors.errors import WrongThread
 from actors.kernel.mailbox import Mailbox, Request
-from actors.kernel.running_calls import Slot
+from actors.kernel.running_calls import CallSlot
 from storage import LimitReached
 from storage.value_text import shown
 
-__all__ = ["ActorKilled", "Kill", "Worker", "as_courier", "refuse_in_actor", "tell"]
+__all__ = ["ActorKilled", "Kill", "SupervisedActor", "as_delivery_thread", "refuse_in_actor", "notify"]
 
 logger = logging.getLogger("onewriter.actors")
 
@@ -31,8 +31,8 @@ class ActorKilled(Exception):
 
 
 _threads: dict[int, tuple[str, object | None]] = {}
-"""The actors' threads of this process, by identity, with the actor's name; and those of couriers, which nobody waits for
-but their own system, with what tells that one from others."""
+"""The actors' threads of this process, by identity, with the actor's name and None; and the threads that deliver effects,
+with the process manager's name and their system, which alone may wait for them."""
 
 
 def refuse_in_actor(call: str, system: object) -> None:
@@ -59,8 +59,8 @@ def refuse_in_actor(call: str, system: object) -> None:
 
 
 @contextmanager
-def as_courier(name: str, system: object | None) -> Iterator[None]:
-    """Have the thread at hand count as one that `system` may wait for, or as an actor's for None."""
+def as_delivery_thread(name: str, system: object | None) -> Iterator[None]:
+    """Count the current thread as one that delivers effects of `system`; for None, as an actor's. `name` is for errors."""
     _threads[threading.get_ident()] = name, system
     try:
         yield
@@ -68,8 +68,8 @@ def as_courier(name: str, system: object | None) -> Iterator[None]:
         del _threads[threading.get_ident()]
 
 
-def tell(slot: Slot, listeners: Iterable[Callable[..., None]], *news: Any) -> None:
-    """Call each listener, with a note of it in `slot`; one that raises is logged, and is no reason for an actor to die."""
+def notify(slot: CallSlot, listeners: Iterable[Callable[..., None]], *news: Any) -> None:
+    """Call each listener, recorded in `slot`; an error of one is logged and goes no further."""
     for listener in listeners:
         slot.begin(listener)
         try:
@@ -86,7 +86,7 @@ class Kill(Request):
     __slots__ = ()
 
 
-class Worker(pykka.ThreadingActor):
+class SupervisedActor(pykka.ThreadingActor):
     """A supervised actor.
 
     `exited(name, error)` is called in the actor's own thread as its last act; `error` is
@@ -138,7 +138,7 @@ class Worker(pykka.ThreadingActor):
             self._handle_failure(type(error), error, error.__traceback__)
 
     def _actor_loop_teardown(self) -> None:
-        """Leave the mailbox as it is: the next incarnation handles what waits in it."""
+        """Leave the mailbox as it is: the next incarnation handles the messages in it."""
 
     def _handle_failure(
         self,

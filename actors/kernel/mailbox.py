@@ -51,42 +51,41 @@ class Request:
 class Mailbox:
     """A FIFO of envelopes with a soft bound for requests from outside.
 
-    `put` never waits (actors never block on each other); `offer` is for callers' threads
-    and waits for room. `line_up` is for event loops, which can't wait: what finds no room stands in a
-    line, from which the actor's thread lets it in. The bound counts commands, not envelopes: an envelope of weight
-    100 takes the room of 100. Threads that offer at the same instant may overshoot it by
-    one envelope each.
+    `put` never waits (actors never block on each other). `offer` is for callers' threads and waits for room.
+    `enqueue_later` is for event loops, which can't wait: a request that finds no room goes into an overflow queue, and
+    the actor's thread admits it from there. The bound counts commands, not envelopes: an envelope of weight 100 takes
+    the room of 100. Threads that offer at the same instant may overshoot it by one envelope each.
     """
 
-    def __init__(self, limit: int | None = None, tick: float | None = None) -> None:
-        """`limit`: commands that may wait. `tick`: seconds after which `get` gives `Tick` when idle.
+    def __init__(self, limit: int | None = None, idle_timeout: float | None = None) -> None:
+        """`limit`: commands that may wait. `idle_timeout`: seconds until `get` returns `IdleTimeout`, None for never.
 
-        The actor's thread may change `tick` from one `get` to the next.
+        The actor's thread may change `idle_timeout` from one `get` to the next.
         """
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._held: deque[Any] = deque()
+        self._pushed_back: deque[Any] = deque()
         self._limit = limit
-        self.tick = tick
+        self.idle_timeout = idle_timeout
         self._room = threading.Condition()
         self._waiting = 0
-        self._line: OrderedDict[Request, None] = OrderedDict()
-        self._extra = 0
+        self._overflow: OrderedDict[Request, None] = OrderedDict()
+        self._extra_weight = 0
         self._refusal: Callable[[], Exception] | None = None
 
     def __len__(self) -> int:
         """Commands waiting now."""
-        return self._queue.qsize() + self._extra + len(self._held)
+        return self._queue.qsize() + self._extra_weight + len(self._pushed_back)
 
     def full(self) -> bool:
         """Whether there is no room for a request from outside."""
-        return bool(self._line) or (self._limit is not None and len(self) >= self._limit)
+        return bool(self._overflow) or (self._limit is not None and len(self) >= self._limit)
 
     def put(self, envelope: Any, /) -> None:
         """Add an envelope without waiting; answered with an error when the mailbox is closed."""
         weight = getattr(envelope, "weight", 1)
         if weight > 1:
             with self._room:
-                self._extra += weight - 1
+                self._extra_weight += weight - 1
         self._queue.put(envelope)
         # Checked after the put: either this thread sees the refusal, or close() sees the envelope.
         if self._refusal is not None:
@@ -114,51 +113,51 @@ class Mailbox:
                 self._waiting -= 1
         return True
 
-    def line_up(self, request: Request) -> bool:
-        """Add a request, now or when there is room and its turn has come; whether it was added now. Never waits."""
-        if not self._line and (self._limit is None or len(self) < self._limit):
+    def enqueue_later(self, request: Request) -> bool:
+        """Add a request now, or as soon as there is room and its turn has come; whether it was added now. Never waits."""
+        if not self._overflow and (self._limit is None or len(self) < self._limit):
             self.put(request)
             return True
         with self._room:
-            self._line[request] = None
-        # Where something waits, or the mailbox is closed, whoever takes it looks at the line after that.
+            self._overflow[request] = None
+        # Where something waits, the thread that takes it admits from the overflow queue afterwards.
         if self.empty() or self._refusal is not None:
             self._admit()
         return False
 
     def withdraw(self, request: Request) -> bool:
-        """Take a request out of the line; False where it is in the mailbox, or answered, already. Any thread."""
+        """Take a request out of the overflow queue; False where it is in the mailbox, or answered, already. Any thread."""
         with self._room:
-            stands = request in self._line
-            if stands:
-                del self._line[request]
-        return stands
+            waits = request in self._overflow
+            if waits:
+                del self._overflow[request]
+        return waits
 
     def _admit(self) -> None:
-        """Let in from the line what there is room for, leaving some to the threads that wait for it too. Any thread."""
+        """Move to the queue what there is room for, and leave some room to the threads that wait for it. Any thread."""
         assert self._limit is not None
         with self._room:
             free = max(self._limit - len(self), 0)
-            # One at least, where there is room: its taking lets the next ones in.
+            # One at least, where there is room: taking it admits the next ones.
             end = self._limit - min(self._waiting, free // 2)
-            while self._line and (len(self) < end or self._refusal is not None):
-                request, _ = self._line.popitem(last=False)
-                self._extra += request.weight - 1
+            while self._overflow and (len(self) < end or self._refusal is not None):
+                request, _ = self._overflow.popitem(last=False)
+                self._extra_weight += request.weight - 1
                 self._queue.put(request)
         if self._refusal is not None:
             self._refuse_waiting()
 
     def get(self) -> Any:
         """The next envelope; waits for one. The actor's thread only."""
-        if self._held:
-            envelope = self._held.popleft()
-            if self._line:
+        if self._pushed_back:
+            envelope = self._pushed_back.popleft()
+            if self._overflow:
                 self._admit()
             return envelope
         try:
-            envelope = self._queue.get(timeout=self.tick)
+            envelope = self._queue.get(timeout=self.idle_timeout)
         except queue.Empty:
-            return TICK
+            return IDLE_TIMEOUT
         self._taken(envelope)
         return envelope
 
@@ -168,9 +167,9 @@ class Mailbox:
         With `kinds`, those up to the first one of another class, which stays to be taken next.
         """
         taken: list[Any] = []
-        if self.empty() and not (self._line or self._waiting):
+        if self.empty() and not (self._overflow or self._waiting):
             return taken  # An exception for an empty queue costs more than the whole of this.
-        held, get = self._held, self._queue.get_nowait
+        held, get = self._pushed_back, self._queue.get_nowait
         try:
             while held and len(taken) < limit:
                 taken.append(held.popleft())
@@ -179,12 +178,12 @@ class Mailbox:
         try:
             while len(taken) < limit:
                 envelope = get()
-                if self._extra:
+                if self._extra_weight:
                     self._taken(envelope, notify=False)
                 taken.append(envelope)
         except queue.Empty:
             pass
-        if self._line:
+        if self._overflow:
             self._admit()
         if self._waiting:
             with self._room:
@@ -192,13 +191,13 @@ class Mailbox:
         if kinds:
             for index, envelope in enumerate(taken):
                 if envelope.__class__ not in kinds:
-                    self.hold(taken[index:])
+                    self.push_back(taken[index:])
                     return taken[:index]
         return taken
 
-    def hold(self, envelopes: list[Any]) -> None:
+    def push_back(self, envelopes: list[Any]) -> None:
         """Give drained envelopes back, to be the next ones taken. The actor's thread only."""
-        self._held.extendleft(reversed(envelopes))
+        self._pushed_back.extendleft(reversed(envelopes))
         if self._refusal is not None:
             self._refuse_waiting()
 
@@ -206,10 +205,10 @@ class Mailbox:
         weight = getattr(envelope, "weight", 1)
         if weight > 1:
             with self._room:
-                self._extra -= weight - 1
+                self._extra_weight -= weight - 1
         if not notify:
             return
-        if self._line:
+        if self._overflow:
             self._admit()
         if self._waiting:
             with self._room:
@@ -217,13 +216,13 @@ class Mailbox:
 
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return not self._held and self._queue.empty()
+        return not self._pushed_back and self._queue.empty()
 
     def close(self, refusal: Callable[[], Exception]) -> None:
         """Answer everything that waits, and all that is put from now on, with `refusal()`."""
         self._refusal = refusal
         self._refuse_waiting()
-        if self._line:
+        if self._overflow:
             self._admit()
         with self._room:
             self._room.notify_all()
@@ -244,10 +243,10 @@ class Mailbox:
             self._queue.put(envelope)
 
 
-class Tick(Request):
-    """What `get` returns when nothing arrived for the mailbox's tick."""
+class IdleTimeout(Request):
+    """What `get` returns when nothing has arrived for the mailbox's `idle_timeout`."""
 
     __slots__ = ()
 
 
-TICK = Tick()
+IDLE_TIMEOUT = IdleTimeout()

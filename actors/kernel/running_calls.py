@@ -1,6 +1,6 @@
-"""What runs user code now, and since when: kept by the threads that run it, looked at by health. Any thread.
+"""Which calls of user code are running, and since when: written by the threads that make them, read by health.
 
-A projection is not kept here: its thread runs one an event, and says with the batch where it is (`at_work`).
+Projections are not among them: a replica's thread calls one an event, and its batch says where it is (`at_work`).
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Calls", "Slot"]
+__all__ = ["RunningCalls", "CallSlot"]
 
 
-class Slot:
-    """One place that runs user code, a call at a time: what it is at, None for nothing, and since when.
+class CallSlot:
+    """For one place that runs user code, a call at a time: the current call, None between calls, and its beginning.
 
-    Two stores and a look at the clock a call. A reader may see the clock of the next call with the one before it.
+    It costs two stores and a look at the clock a call. A reader may see the clock of the next call with the one before.
     """
 
     __slots__ = ("kind", "name", "since", "text", "what")
 
     def __init__(self, kind: str, name: str = "", text: Callable[[Any], str] = str) -> None:
-        """`kind` and `name` are what health says; `text` puts in words what it is at, when somebody asks."""
+        """`kind` and `name` go into health; `text` describes the current call, and is called on demand."""
         self.kind = kind
         self.name = name
         self.text = text
@@ -38,28 +38,28 @@ class Slot:
         self.what = None
 
 
-class Calls:
-    """The slots of one system."""
+class RunningCalls:
+    """The call slots of one system. Any thread."""
 
     def __init__(self) -> None:
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[int, CallSlot] = {}
 
-    def slot(self, kind: str, name: str = "", text: Callable[[Any], str] = str) -> Slot:
-        """A new slot, shown until it is dropped."""
-        slot = Slot(kind, name, text)
+    def slot(self, kind: str, name: str = "", text: Callable[[Any], str] = str) -> CallSlot:
+        """A new slot, listed until it is dropped."""
+        slot = CallSlot(kind, name, text)
         self.add(slot)
         return slot
 
-    def add(self, slot: Slot) -> None:
-        """Show one that was made elsewhere."""
+    def add(self, slot: CallSlot) -> None:
+        """List a slot that was made elsewhere."""
         self._slots[id(slot)] = slot
 
-    def drop(self, slot: Slot) -> None:
-        """Nothing runs there any more."""
+    def drop(self, slot: CallSlot) -> None:
+        """List it no more."""
         self._slots.pop(id(slot), None)
 
     def now(self) -> list[tuple[str, str, str, float]]:
-        """Of each call that runs: its kind, its name, what it is at, and the monotonic time of its beginning."""
+        """Of each running call: kind, name, what it is called for, and the monotonic time of its beginning."""
         found = []
         for slot in list(self._slots.values()):
             since, what = slot.since, slot.what

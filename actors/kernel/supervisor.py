@@ -17,26 +17,27 @@ from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
 from actors.errors import UnknownName, described
-from actors.kernel.actor import ActorKilled, Kill, Worker
+from actors.kernel.actor import ActorKilled, Kill, SupervisedActor
 from actors.kernel.backoff import backoff
-from actors.kernel.mailbox import Mailbox, Request, Tick
-from actors.kernel.uninterrupted import Flag, Undisturbed
+from actors.kernel.mailbox import IdleTimeout, Mailbox, Request
+from actors.kernel.uninterrupted_call import InterruptSafeEvent, UninterruptedCall
 from storage import LimitReached
 
-__all__ = ["Child", "Supervisor", "Exited"]
+__all__ = ["ActorSlot", "Supervisor", "Exited"]
 
 logger = logging.getLogger("onewriter.supervisor")
 
-TICK = 0.1
+HOUSEKEEPING_INTERVAL = 0.1
+"""Seconds from one housekeeping to the next, and the longest that a restart is late."""
 BACKOFF_FIRST, BACKOFF_LAST = 0.02, 5.0
 STEADY = 10.0
-"""Seconds that an actor has to live for its backoff to begin anew."""
+"""Seconds that an actor has to live for its backoff to be reset."""
 
-Start = Callable[["Child"], "pykka.ActorRef[Any]"]
+Start = Callable[["ActorSlot"], "pykka.ActorRef[Any]"]
 
 
-class Child:
-    """One actor's place: its mailbox stays, its incarnations come and go."""
+class ActorSlot:
+    """What stays of an actor while its incarnations come and go: name, mailbox, and the record of its starts."""
 
     def __init__(self, name: str, mailbox: Mailbox, start: Start) -> None:
         self.name = name
@@ -44,7 +45,7 @@ class Child:
         self.starts = 0
         self.alive = False
         self.last_error: str | None = None
-        self.exited = Flag()
+        self.exited = InterruptSafeEvent()
         self.start_error: Exception | None = None
         """Why the last attempt to start it failed, None if it did not."""
         self._start = start
@@ -67,10 +68,10 @@ class Child:
             self.start_error = error
             self.starts -= 1
             logger.exception("actor %s could not be started; it is tried again", self.name)
-            self.has_exited(error)
+            self.note_exit(error)
             self.exited.set()
 
-    def has_exited(self, error: BaseException | None) -> None:
+    def note_exit(self, error: BaseException | None) -> None:
         """Note the end of an incarnation and when the next one is due."""
         now = time.monotonic()
         self.alive = False
@@ -88,39 +89,41 @@ class Child:
         self.mailbox.put(Envelope(pykka_messages._ActorStop()))
 
 
-class Supervisor(Worker):
-    """Watches `children`, in starting order; calls `housekeeping` at every tick."""
+class Supervisor(SupervisedActor):
+    """Starts the actors of `slots`, in that order, and restarts them; calls `housekeeping` at every interval."""
 
     def __init__(
         self,
         name: str,
-        children: Mapping[str, Child],
+        slots: Mapping[str, ActorSlot],
         housekeeping: Callable[[], None],
     ) -> None:
-        self._ended = Flag()
-        super().__init__(name, Mailbox(tick=TICK), lambda _name, _error: self._ended.set())
-        self.children = children
+        self._ended = InterruptSafeEvent()
+        super().__init__(
+            name, Mailbox(idle_timeout=HOUSEKEEPING_INTERVAL), lambda _name, _error: self._ended.set()
+        )
+        self.slots = slots
         self.closing = False
         self._begun = False
         self._housekeeping = housekeeping
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._all_started = Flag()
-        self._beginning = Undisturbed(f"onewriter-{name}-starting", self._begin)
+        self._all_started = InterruptSafeEvent()
+        self._beginning = UninterruptedCall(f"onewriter-{name}-starting", self._begin)
 
-    def child_exited(self, name: str, error: BaseException | None) -> None:
+    def actor_exited(self, name: str, error: BaseException | None) -> None:
         """Called by a dying actor in its own thread."""
-        child = self.children[name]
-        child.has_exited(error)
-        child.exited.set()
+        slot = self.slots[name]
+        slot.note_exit(error)
+        slot.exited.set()
         self.mailbox.put(Exited(name, error))
 
     def begin(self) -> None:
-        """Start the supervisor's own thread, which starts everybody. `Actor.start` does it for other actors.
+        """Start the supervisor's own thread, which starts every actor. `Actor.start` does it for other actors.
 
         Raises `LimitReached` where no thread can be had. Interrupted, it may have begun: `end` sees to that.
         """
-        self._beginning.do()
+        self._beginning.run()
 
     def _begin(self) -> None:
         pykka.ActorRegistry.register(self.actor_ref)
@@ -128,71 +131,71 @@ class Supervisor(Worker):
         self._begun = True
 
     def end(self, timeout: float) -> bool:
-        """Stop the supervisor itself, if it has begun; a caller's thread, after the children were stopped."""
-        self._beginning.give_up()
+        """Stop the supervisor itself, if it has begun; a caller's thread, after the actors were stopped."""
+        self._beginning.cancel()
         if not self._begun:
             return True
         self.mailbox.put(Envelope(pykka_messages._ActorStop()))
         return self._ended.wait(timeout)
 
     def on_start(self) -> None:
-        """Start everybody."""
+        """Start every actor."""
         self._start_due()
 
     def on_receive(self, message: Any) -> None:
-        """Restart who is due, on news of a death and at every tick."""
+        """Restart the actors that are due, when one has exited and at every interval."""
         kind = message.__class__
-        if kind is not Tick and kind is not Exited:
+        if kind is not IdleTimeout and kind is not Exited:
             super().on_receive(message)
             return
         self._start_due()
-        if kind is Tick:
+        if kind is IdleTimeout:
             try:
                 self._housekeeping()
             except Exception:
-                logger.exception("housekeeping failed; it is tried again at the next tick")
+                logger.exception("housekeeping failed; it is tried again at the next interval")
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for child in self.children.values():
+        for slot in self.slots.values():
             with self._changed:
-                if self.closing or child.due is None or child.due > now or child.alive:
+                if self.closing or slot.due is None or slot.due > now or slot.alive:
                     continue
-                child.start()
+                slot.start()
                 self._changed.notify_all()
         if not self._all_started.is_set() and all(
-            child.starts or isinstance(child.start_error, LimitReached) for child in self.children.values()
+            slot.starts or isinstance(slot.start_error, LimitReached) for slot in self.slots.values()
         ):
             self._all_started.set()
 
-    def start_no_more(self) -> None:
-        """From the return of this on, nobody is started any more; a caller's thread."""
+    def stop_starting(self) -> None:
+        """Start no actor any more from the return of this on; a caller's thread."""
         # The lock itself, for a Condition may stay locked where an interrupt comes at its end.
         with self._lock:
             self.closing = True
 
     def wait_started(self, timeout: float) -> bool:
-        """Whether every child has been started once within `timeout` seconds; a caller's thread.
+        """Whether every actor has been started once within `timeout` seconds; a caller's thread.
 
         Raises `LimitReached` where no thread can be had for one.
         """
         waited = self._all_started.wait(timeout)
-        for child in self.children.values():
-            if isinstance(child.start_error, LimitReached) and not child.starts:
-                raise child.start_error
+        for slot in self.slots.values():
+            if isinstance(slot.start_error, LimitReached) and not slot.starts:
+                raise slot.start_error
         return waited
 
     def kill(self, name: str, timeout: float) -> bool:
-        """Have a child die as if it had failed, and wait until it is back; a caller's thread."""
-        if name not in list(self.children):
-            raise UnknownName("actor", name, self.children)
-        child = self.children[name]
+        """Have an actor die as if it had failed, and wait until it is back; a caller's thread."""
+        if name not in list(self.slots):
+            raise UnknownName("actor", name, self.slots)
+        slot = self.slots[name]
         # Not while it is being started: that start is not the one that is waited for.
         with self._changed:
-            starts = child.starts
-        child.mailbox.put(Kill())
+            starts = slot.starts
+        slot.mailbox.put(Kill())
         with self._changed:
-            return self._changed.wait_for(lambda: child.starts > starts and child.alive, timeout)
+            return self._changed.wait_for(lambda: slot.starts > starts and slot.alive, timeout)
 
 
 class Exited(Request):

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from actors.kernel.actor import as_courier
-from actors.kernel.running_calls import Calls, Slot
+from actors.kernel.actor import as_delivery_thread
+from actors.kernel.running_calls import CallSlot, RunningCalls
 from actors.process_managers.records import OutboxEntry
 from actors.replication.progress import Progress
 
@@ -41,7 +41,7 @@ class Couriers:
     def __init__(
         self,
         manager: str,
-        calls: Calls,
+        calls: RunningCalls,
         told: Callable[[], None],
         most: int = MOST,
         slow: float = SLOW,
@@ -63,7 +63,7 @@ class Couriers:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._runs: deque[Run] = deque()
-        self._slots: set[Slot] = set()
+        self._slots: set[CallSlot] = set()
         self._idle = 0
         self._given: dict[bytes, OutboxEntry] = {}
         self._outcomes: dict[bytes, Outcome] = {}
@@ -121,7 +121,7 @@ class Couriers:
             self._begin(slot)
         return waits
 
-    def _begin(self, slot: Slot) -> None:
+    def _begin(self, slot: CallSlot) -> None:
         name = f"onewriter-effects-{self._manager}"
         try:
             threading.Thread(target=self._work_on, args=(slot,), name=name, daemon=True).start()
@@ -129,7 +129,7 @@ class Couriers:
             logger.warning("no thread can be started that delivers effects of %r: %s", self._manager, error)
             self._gone(slot)
 
-    def _gone(self, slot: Slot) -> None:
+    def _gone(self, slot: CallSlot) -> None:
         self._calls.drop(slot)
         with self._lock:
             self._slots.discard(slot)
@@ -146,8 +146,8 @@ class Couriers:
                 self._work.wait(max(waits))
 
     # -- the couriers' threads ---------------------------------------------------------------
-    def _work_on(self, slot: Slot) -> None:
-        with as_courier(f"process manager {self._manager!r}", self._system):
+    def _work_on(self, slot: CallSlot) -> None:
+        with as_delivery_thread(f"process manager {self._manager!r}", self._system):
             while (run := self._next(slot)) is not None:
                 for place, (key, entry) in enumerate(run, 1):
                     outcome: Outcome
@@ -159,7 +159,7 @@ class Couriers:
                         break
         self._gone(slot)
 
-    def _next(self, slot: Slot) -> Run | None:
+    def _next(self, slot: CallSlot) -> Run | None:
         """The next run; None where this thread is one too many, or all is over."""
         with self._lock:
             while not self._runs:
@@ -172,7 +172,7 @@ class Couriers:
             slot.begin(run[0][1])
             return run
 
-    def _goes_on(self, slot: Slot, key: bytes, outcome: Outcome, rest: Run) -> bool:
+    def _goes_on(self, slot: CallSlot, key: bytes, outcome: Outcome, rest: Run) -> bool:
         """Keep what came of one; whether the `rest` of its run is delivered now."""
         with self._lock:
             self._outcomes[key] = outcome

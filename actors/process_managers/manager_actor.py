@@ -16,8 +16,8 @@ from typing import Any
 from actors.domain.process_manager_spec import ProcessSpec
 from actors.domain.specs import CompiledDomain
 from actors.errors import NotStopped, SystemClosed
-from actors.kernel.actor import Worker
-from actors.kernel.mailbox import Mailbox, Tick
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.process_managers.event_reader import LogFeed
 from actors.process_managers.failures import Troubles
 from actors.process_managers.fault_attribution import is_of_the_instance
@@ -57,7 +57,7 @@ LOOK = 30.0
 """Seconds after which a timer's time is compared with the wall clock again, which may have been set."""
 
 
-class ManagerActor(Worker):
+class ManagerActor(SupervisedActor):
     """Messages: `Wake`, `StepDone`, `InputLeft`, `SkipInput`, `SkipInstance`, `RetryInstance`."""
 
     def __init__(
@@ -125,7 +125,7 @@ class ManagerActor(Worker):
             self._troubles.retry_at = None
         elif kind is InputLeft:
             self._stale = True
-        elif kind is not Wake and kind is not Tick:
+        elif kind is not Wake and kind is not IdleTimeout:
             super().on_receive(message)
             return
         if self.mailbox.empty() or not self._flight:
@@ -304,4 +304,4 @@ class ManagerActor(Worker):
             again = None if self._rebuilding else self._care.next_due(self._desk.status.quarantined)
             if again is not None:
                 waits.append(again - time.monotonic())
-        self.mailbox.tick = max(min(waits), 0.001) if waits else None
+        self.mailbox.idle_timeout = max(min(waits), 0.001) if waits else None

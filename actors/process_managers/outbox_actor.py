@@ -16,10 +16,10 @@ from typing import Any
 from actors.domain.process_manager_spec import ProcessSpec
 from actors.domain.specs import CompiledDomain
 from actors.errors import Rejected
-from actors.kernel.actor import Worker
+from actors.kernel.actor import SupervisedActor
 from actors.kernel.backoff import backoff
 from actors.kernel.delivery_marks import DeliveryMarks
-from actors.kernel.mailbox import Mailbox, Tick
+from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.process_managers.delivery_attempts import Attempts
 from actors.process_managers.delivery_threads import Couriers, Outcome
 from actors.process_managers.effect_calls import EffectCalls
@@ -44,7 +44,7 @@ logger = logging.getLogger("onewriter.process")
 RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
-class OutboxActor(Worker):
+class OutboxActor(SupervisedActor):
     """Messages: `Deliver`, `Removed`, `Noted`, `Moved`."""
 
     def __init__(
@@ -119,7 +119,7 @@ class OutboxActor(Worker):
                 self._attempts.not_noted(message.keys)
             else:
                 self._out.counted(message.keys)
-        elif kind is not Tick:
+        elif kind is not IdleTimeout:
             super().on_receive(message)
             return
         self._go()
@@ -138,7 +138,7 @@ class OutboxActor(Worker):
 
     # -- delivering ---------------------------------------------------------------------------
     def _go(self) -> None:
-        self.mailbox.tick = None
+        self.mailbox.idle_timeout = None
         if self._desk.status.rebuilding is not None:
             return  # The manager tells when it is done.
         couriers = self._couriers
@@ -196,7 +196,7 @@ class OutboxActor(Worker):
         if relieved is not None:
             waits.append(time.monotonic() + relieved)
         if waits:
-            self.mailbox.tick = max(min(waits) - time.monotonic(), 0.001)
+            self.mailbox.idle_timeout = max(min(waits) - time.monotonic(), 0.001)
 
     def _delivered(self, key: bytes, waiting: Waiting, outcome: Outcome) -> None:
         """The handler returned, or failed."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from actors.domain.instance_keys import checked_key
 from actors.domain.process_manager_spec import EventRule, ProcessSpec
-from actors.kernel.running_calls import Slot
+from actors.kernel.running_calls import CallSlot
 from actors.process_managers.causation_chains import goes_round
 from actors.process_managers.decision import decide, without
 from actors.process_managers.feedback_loops import SelfLed
@@ -55,10 +55,12 @@ LAZY = 10_000
 class Book(Ledger):
     """A ledger, and what its next step is to be."""
 
-    def __init__(self, spec: ProcessSpec, codec: Codec, notes: Notes, handling: Slot | None = None) -> None:
+    def __init__(
+        self, spec: ProcessSpec, codec: Codec, notes: Notes, handling: CallSlot | None = None
+    ) -> None:
         """`handling` shows the handler that runs."""
         super().__init__(spec.name, spec.version, codec, notes)
-        self.handling = handling or Slot("handler")
+        self.handling = handling or CallSlot("handler")
         self.spec = spec
         self.written = self.place.position
         self._busy: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from actors.domain.process_manager_spec import ProcessSpec
 from actors.errors import ConsistencyTimeout, ProcessStopped
 from actors.health import ProcessHealth
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.process_managers.delivery_threads import Couriers
 from actors.process_managers.quarantined_instances import quarantined_instances
 from actors.process_managers.record_values import Values
@@ -47,7 +47,7 @@ class Resting:
         clock: Clock,
         values: Values,
         health: Callable[[], Iterable[ProcessHealth]],
-        calls: Calls,
+        calls: RunningCalls,
     ) -> None:
         """`calls` are those that run."""
         self._calls = calls

@@ -18,7 +18,7 @@ from actors.errors import (
 from actors.health import ProcessHealth
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.process_managers.delivery_threads import Couriers
 from actors.process_managers.input_history import INDEXED, index_pasts
 from actors.process_managers.key_fingerprint import renewed, told_of
@@ -58,7 +58,7 @@ class Processes:
         log: EventLog,
         writes: WriteGateway,
         progress: Progress,
-        calls: Calls,
+        calls: RunningCalls,
         busy_limit: float,
         marks: DeliveryMarks,
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors.kernel.running_calls import Slot
+from actors.kernel.running_calls import CallSlot
 from actors.process_managers.records import Tried
 
 __all__ = ["Clock", "Desk", "Failure", "Status"]
@@ -64,7 +64,7 @@ class Status:
 class Desk:
     """The manager's thread writes `status`; everybody reads it, and may wait for the next one."""
 
-    def __init__(self, moved: threading.Condition, handling: Slot) -> None:
+    def __init__(self, moved: threading.Condition, handling: CallSlot) -> None:
         """`moved` is shared by the desks of one system; `handling` shows the handler that runs."""
         self.handling = handling
         self.status = Status(0)

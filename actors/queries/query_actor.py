@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.domain.specs import QuerySpec
 from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
-from actors.kernel.actor import Worker
+from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import Mailbox
 from actors.queries.cache import RecordingView, ResultCache, spans_of
 from actors.queries.query_job import QueryJob
@@ -41,7 +41,7 @@ class QueryStats:
         self.activity: tuple[str, float] | None = None
 
 
-class QueryActor(Worker):
+class QueryActor(SupervisedActor):
     """Runs queries. Messages: `QueryJob`; all that wait together share one snapshot."""
 
     def __init__(

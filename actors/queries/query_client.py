@@ -22,7 +22,7 @@ from actors.errors import (
     SystemClosed,
 )
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.loop_reply import LoopReply
+from actors.kernel.async_reply import AsyncReply
 from actors.queries.balancer import Balancer, Desk
 from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
@@ -121,7 +121,7 @@ class ReadGateway:
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
-        reply = LoopReply(timeout, job.deadline)
+        reply = AsyncReply(timeout, job.deadline)
         job.future = reply  # type: ignore[assignment]  # What answers a job does the same with either.
         dispatch = _Dispatch(self, job)
         try:

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from actors.domain.read_model import ReadModel
 from actors.errors import QueryFailed
-from actors.kernel.closing import Block
+from actors.kernel.closeable import Closeable
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
 from storage.log.inline_tables import InlineSnapshot
 from storage.value_text import shown
@@ -16,7 +16,7 @@ from storage.value_text import shown
 __all__ = ["View"]
 
 
-class View(Block):
+class View(Closeable):
     """Read models as they were at one moment, on one replica; rows are copies.
 
     `view[table]` gives the reader of a table, `view[model]` the connection to a model that SQLite keeps, and

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors.kernel.actor import Worker, tell
-from actors.kernel.mailbox import Mailbox, Request, Tick
+from actors.kernel.actor import SupervisedActor, notify
+from actors.kernel.mailbox import IdleTimeout, Mailbox, Request
 from actors.kernel.reply import Reply
-from actors.kernel.running_calls import Slot
+from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Filling
 from actors.replication.command_batches import read_commands
 from actors.replication.messages import Applied, Apply, CatchUp, Join
@@ -84,7 +84,7 @@ class StartBuild(Request):
         self.future.set_exception(error)
 
 
-class ReadReplica(Worker):
+class ReadReplica(SupervisedActor):
     """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `BeginAnew`,
     `StartBuild`.
 
@@ -104,7 +104,7 @@ class ReadReplica(Worker):
         turns: Turns,
         share: float,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
-        slot: Slot | None = None,
+        slot: CallSlot | None = None,
     ) -> None:
         """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
@@ -115,7 +115,7 @@ class ReadReplica(Worker):
         self._turns = turns
         self._share = share
         self._listeners = listeners
-        self._slot = slot or Slot("listener")
+        self._slot = slot or CallSlot("listener")
         self._limit = READ_BATCH
         self._settle_in()
 
@@ -142,7 +142,7 @@ class ReadReplica(Worker):
         else:
             self._publish()
             self._join()
-        self.mailbox.tick = self._filling.wait(self._position)
+        self.mailbox.idle_timeout = self._filling.wait(self._position)
 
     def on_receive(self, message: Any) -> None:
         """Handle one message, then fill a slice of what is due. A damaged home is left for a new one."""
@@ -174,7 +174,7 @@ class ReadReplica(Worker):
         elif kind is BeginAnew:
             if self._home.condemned is not None:
                 self._begin_anew()
-        elif kind is not Tick and kind is not RetryStopped:
+        elif kind is not IdleTimeout and kind is not RetryStopped:
             super().on_receive(message)
 
     def _fill(self) -> None:
@@ -182,7 +182,7 @@ class ReadReplica(Worker):
         if wait is not None and wait <= 0:
             self._filling.slice(self._position)
             wait = self._filling.wait(self._position)
-        self.mailbox.tick = wait
+        self.mailbox.idle_timeout = wait
 
     # -- live events -------------------------------------------------------------------------
     def _most(self) -> int:
@@ -194,7 +194,7 @@ class ReadReplica(Worker):
         parts, number = [first.events], len(first.events)
         for index, one in enumerate(waiting):
             if number >= most:
-                self.mailbox.hold(waiting[index:])
+                self.mailbox.push_back(waiting[index:])
                 break
             parts.append(one.events)
             number += len(one.events)
@@ -239,7 +239,7 @@ class ReadReplica(Worker):
         self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(first - 1)
-            tell(self._slot, self._listeners, self.name, position, lag)
+            notify(self._slot, self._listeners, self.name, position, lag)
 
     def _join(self) -> None:
         self._sync.put(Applied(self.name, self._position, joining=True))

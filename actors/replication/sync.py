@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actors.kernel.actor import Worker, tell
+from actors.kernel.actor import SupervisedActor, notify
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.running_calls import Slot
+from actors.kernel.running_calls import CallSlot
 from actors.replication.broadcast import WINDOW, Broadcast
 from actors.replication.messages import Applied, Apply, CatchUp, Committed, Join
 from actors.replication.progress import Progress
@@ -15,7 +15,7 @@ from actors.replication.progress import Progress
 __all__ = ["Sync"]
 
 
-class Sync(Worker):
+class Sync(SupervisedActor):
     """Broadcasts `Committed` from the writer, and hears `Applied` from the replicas.
 
     What waits in the mailbox together is sent on together. A new incarnation knows nothing:
@@ -32,14 +32,14 @@ class Sync(Worker):
         progress: Progress,
         window: int = WINDOW,
         listeners: Sequence[Callable[[int, int], None]] = (),
-        slot: Slot | None = None,
+        slot: CallSlot | None = None,
     ) -> None:
         """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._replicas = replicas
         self._progress = progress
         self._listeners = listeners
-        self._slot = slot or Slot("listener")
+        self._slot = slot or CallSlot("listener")
         self.broadcast = Broadcast(list(replicas), progress.head, window)
 
     def on_start(self) -> None:
@@ -58,7 +58,7 @@ class Sync(Worker):
                 self._send(self.broadcast.applied(one.replica, one.position, one.joining))
             else:
                 self._send(self.broadcast.committed(one.first, one.last, one.events))
-                tell(self._slot, self._listeners, one.first, one.last)
+                notify(self._slot, self._listeners, one.first, one.last)
 
     def _send(self, orders: Any) -> None:
         for name, order in orders:

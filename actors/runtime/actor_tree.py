@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.domain.source_location import name_of
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.supervisor import Child
+from actors.kernel.supervisor import ActorSlot
 from actors.queries.query_actor import QueryActor
 from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import Turns
@@ -22,10 +22,10 @@ __all__ = ["children_of"]
 
 def children_of(
     runtime: Runtime, replica_exited: Callable[[str, BaseException | None], None]
-) -> dict[str, Child]:
+) -> dict[str, ActorSlot]:
     """The actors by name, not yet started, each with its mailbox and how an incarnation of it is started."""
-    children: dict[str, Child] = {}
-    exited = runtime.supervisor.child_exited
+    children: dict[str, ActorSlot] = {}
+    exited = runtime.supervisor.actor_exited
     sync_mailbox = Mailbox()
     replica_mailboxes = {name: Mailbox() for name in runtime.homes}
     turns = Turns()
@@ -35,7 +35,7 @@ def children_of(
     committed = calls.slot("listener", "on_committed", name_of)
 
     def add(name: str, mailbox: Mailbox, start: Any) -> None:
-        children[name] = Child(name, mailbox, start)
+        children[name] = ActorSlot(name, mailbox, start)
 
     if runtime.crew is not None:
         children.update(runtime.crew.children(exited, replica_exited))

@@ -17,7 +17,7 @@ from actors.health import (
     ReplicaHealth,
     WriterHealth,
 )
-from actors.kernel.supervisor import Child
+from actors.kernel.supervisor import ActorSlot
 from actors.runtime.rebuilds import rebuilds
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
     )
 
 
-def _actor(child: Child) -> ActorHealth:
+def _actor(child: ActorSlot) -> ActorHealth:
     return ActorHealth(
         child.name, child.alive, max(child.starts - 1, 0), len(child.mailbox), child.last_error
     )

@@ -15,8 +15,8 @@ from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, Sys
 from actors.health import Health
 from actors.kernel.delivery_marks import MARKS_FILE, DeliveryMarks, owner_of
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.running_calls import Calls
-from actors.kernel.supervisor import Child, Supervisor
+from actors.kernel.running_calls import RunningCalls
+from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
 from actors.process_managers.registry import Processes
 from actors.queries.balancer import Balancer, Desk
@@ -93,7 +93,7 @@ class Runtime:
         placed = place_models(domain.models, list(homes))
         kind = Progress if crew is None else crew.progress_class
         self.progress = kind(log.head, list(domain.models), list(homes), placed)
-        self.calls = Calls()
+        self.calls = RunningCalls()
         self.desk = WriterDesk()
         self.calls.add(self.desk.callbacks)
         self.progress.nudge = self.desk.news.tell_now
@@ -110,7 +110,7 @@ class Runtime:
                 for number in range(1, settings.query_actors + 1)
             ]
         )
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, ActorSlot] = {}
         self.writes = WriteGateway(
             domain,
             log,
@@ -223,7 +223,7 @@ class Runtime:
             return
         end = time.monotonic() + timeout
         self.consumers.close(timeout, asker)
-        self.supervisor.start_no_more()
+        self.supervisor.stop_starting()
         order = [
             *self.processes.names,
             "command-handler",
@@ -266,7 +266,7 @@ class Runtime:
 
     def _replica_exited(self, name: str, error: BaseException | None) -> None:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
-        self.supervisor.child_exited(name, error)
+        self.supervisor.actor_exited(name, error)
         if self._closing_files and self.crew is None:
             self.homes[name].close()
 

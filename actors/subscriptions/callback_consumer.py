@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.kernel.backoff import backoff
-from actors.kernel.closing import SlowBlock
-from actors.kernel.running_calls import Calls
+from actors.kernel.closeable import BlockingCloseable
+from actors.kernel.running_calls import RunningCalls
 from actors.subscriptions.consumer import Consumer, Delivery
 from storage import LimitReached
 from storage.value_text import shown
@@ -38,11 +38,11 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
     return callback  # type: ignore[no-any-return]
 
 
-class CallbackConsumer(SlowBlock):
+class CallbackConsumer(BlockingCloseable):
     """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by `close`."""
 
     def __init__(
-        self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer], calls: Calls
+        self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer], calls: RunningCalls
     ) -> None:
         """For `System.consume`; starts a thread for each of the consumers. `calls` shows the callbacks that run."""
         self._calls = calls
@@ -107,7 +107,7 @@ class CallbackConsumer(SlowBlock):
             consumer.close()
         return done
 
-    def _is_waited_for(self) -> bool:
+    def _close_waits_for_this_thread(self) -> bool:
         return self.has(threading.get_ident())
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from actors.errors import CommandTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closing import Block
+from actors.kernel.closeable import Closeable
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.delivery_window import Window
 from actors.subscriptions.entries import Entry
@@ -171,7 +171,7 @@ class Delivery:
         return f"Delivery({self.recorded!r}, attempt={self.attempt})"
 
 
-class Consumer(Block):
+class Consumer(Closeable):
     """An iterator and an async iterator of `Delivery`, from `System.consumer`. For one thread or task at a time.
 
     Ends once everything through `until` is acknowledged or parked, at `close`, when the system closes, and when

@@ -12,7 +12,7 @@ from typing import Any
 from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.delivery_marks import DeliveryMarks
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.replication.progress import Progress
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer
@@ -88,7 +88,12 @@ class Consumers:
     """What `System` does for consumers."""
 
     def __init__(
-        self, log: EventLog, progress: Progress, writes: WriteGateway, calls: Calls, marks: DeliveryMarks
+        self,
+        log: EventLog,
+        progress: Progress,
+        writes: WriteGateway,
+        calls: RunningCalls,
+        marks: DeliveryMarks,
     ) -> None:
         """`calls` shows the callbacks that run; in `marks` it is noted what is out."""
         self._marks = marks

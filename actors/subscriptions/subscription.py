@@ -13,7 +13,7 @@ from typing import Self
 
 from actors.errors import ForkedProcess
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closing import Block
+from actors.kernel.closeable import Closeable
 from actors.replication.progress import Progress
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import LogCursor
@@ -23,7 +23,7 @@ from storage import EventLog, RecordedEvent, StoreClosed
 __all__ = ["Subscription", "refuse_forked"]
 
 
-class Subscription(Block):
+class Subscription(Closeable):
     """An iterator and an async iterator of events in the order of the log, from `System.subscribe`.
 
     For one thread or task at a time; `close` may be called from any. Ends at `until`, at `close`, when the system

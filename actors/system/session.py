@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from actors.domain.read_model import ReadModel
 from actors.errors import ConcurrencyConflict, Rejected
-from actors.kernel.closing import Block
+from actors.kernel.closeable import Closeable
 from actors.kernel.reply import Reply
 from actors.queries.options import QueryOptions
 from actors.queries.result_typing import Query, Result
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-class Session(Block):
+class Session(Closeable):
     """Commands and reads of one caller, from `System.session()`; the methods are the system's.
 
     Each read shows at least what this session's commands wrote before it began, what the session's reads that

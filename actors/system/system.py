@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from actors.domain.domain import Domain
 from actors.errors import ForkedProcess, SystemClosed
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closing import SlowBlock
-from actors.kernel.uninterrupted import Undisturbed
+from actors.kernel.closeable import BlockingCloseable
+from actors.kernel.uninterrupted_call import UninterruptedCall
 from actors.runtime.runtime import Runtime
 from actors.settings import Settings
 from actors.system.arguments import checked_place
@@ -43,15 +43,15 @@ CLOSE_TIMEOUT = 30.0
 _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
-class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowBlock):
+class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, BlockingCloseable):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
 
     def __init__(self, runtime: Runtime) -> None:
         """For `open`."""
         self._runtime = runtime
         self._refusal: Callable[[], Exception] | None = None
-        self._closing: Undisturbed | None = None
-        self._closings: dict[Undisturbed | None, Undisturbed] = {}
+        self._closing: UninterruptedCall | None = None
+        self._closings: dict[UninterruptedCall | None, UninterruptedCall] = {}
         """Each closing, by the one before it, which was interrupted."""
         self._closer: int | None = None
         self._one_at_a_time = threading.Lock()
@@ -129,8 +129,8 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         try:
             return cls(Runtime.open(place, domain, settings, taken))
         except BaseException as error:
-            undoing = Undisturbed("onewriter-undoing", taken.undo)
-            undoing.begin()
+            undoing = UninterruptedCall("onewriter-undoing", taken.undo)
+            undoing.start()
             undoing.wait()
             if isinstance(error, OSError):
                 raise from_system(error, f"{place} cannot be opened", place) from error
@@ -154,20 +154,20 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
         if closing is None or closing.was_interrupted:
             closing, is_mine = self._new_closing(timeout)
             if is_mine:
-                closing.do()
+                closing.run()
                 return
-        closing.begin()
-        if closing.wait(0.0 if self._is_waited_for() else timeout):
-            closing.tell()
+        closing.start()
+        if closing.wait(0.0 if self._close_waits_for_this_thread() else timeout):
+            closing.raise_error()
 
-    def _is_waited_for(self) -> bool:
+    def _close_waits_for_this_thread(self) -> bool:
         thread = threading.get_ident()
         return thread == self._closer or self._runtime.waits_for(thread)
 
-    def _new_closing(self, timeout: float) -> tuple[Undisturbed, bool]:
+    def _new_closing(self, timeout: float) -> tuple[UninterruptedCall, bool]:
         """One for the threads that come to it at this moment, and whether it is the one of the thread at hand."""
         last = self._closing
-        mine = Undisturbed("onewriter-closing", partial(self._close, timeout, threading.get_ident()))
+        mine = UninterruptedCall("onewriter-closing", partial(self._close, timeout, threading.get_ident()))
         self._closing = closing = self._closings.setdefault(last, mine)
         return closing, closing is mine
 
@@ -207,7 +207,7 @@ class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, SlowB
                 closing = self._closing
                 if closing is None or closing.was_interrupted:
                     closing, _ = self._new_closing(CLOSE_TIMEOUT)
-                closing.begin()
+                closing.start()
             raise
 
     async def __aexit__(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from actors.errors import ActorsError, ConsistencyTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closing import Block
+from actors.kernel.closeable import Closeable
 from actors.queries.query_request import own_query
 from actors.queries.result_typing import Query, Result
 from actors.subscriptions.result_comparison import trace_of
@@ -30,7 +30,7 @@ __all__ = ["Watch"]
 NOTHING = object()
 
 
-class Watch(Block, Generic[Result]):
+class Watch(Closeable, Generic[Result]):
     """An iterator and an async iterator of a query's results, from `System.watch`. For one thread or task at a time.
 
     Ends at `until`, at `close`, when the system closes, and when no other result came for `timeout` seconds. What the

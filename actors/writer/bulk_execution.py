@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from actors.errors import MiddlewareFailed, Overloaded
-from actors.kernel.loop_reply import LoopReply
+from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
 from actors.receipt import Receipt
 from actors.writer.call_attempts import Attempts, late, no_reply
@@ -134,9 +134,9 @@ async def ain_bulks(
     many: ManyCommands, mailbox: Mailbox, overloaded: Callable[[], Overloaded], end: float, timeout: float
 ) -> None:
     """As `in_bulks`, without holding up the event loop for more than one bulk, nor a thread."""
-    under_way: deque[tuple[list[int], Bulk, LoopReply]] = deque()
+    under_way: deque[tuple[list[int], Bulk, AsyncReply]] = deque()
 
-    async def receive(places: list[int], bulk: Bulk, reply: LoopReply) -> None:
+    async def receive(places: list[int], bulk: Bulk, reply: AsyncReply) -> None:
         try:
             many.received(places, await reply.waiter)
         except TimeoutError:
@@ -152,9 +152,9 @@ async def ain_bulks(
             if timeout and time.monotonic() >= end and not mailbox.full():
                 many.late(places, bulk, timeout)
                 continue
-            reply = bulk.future = LoopReply(timeout, end)
+            reply = bulk.future = AsyncReply(timeout, end)
             under_way.append((places, bulk, reply))
-            if mailbox.line_up(bulk):
+            if mailbox.enqueue_later(bulk):
                 await asyncio.sleep(0)
             else:
                 # Where there is no room, no more are made than go out.

@@ -16,10 +16,10 @@ from actors.domain.call_options import checked_call
 from actors.domain.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout, Overloaded
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.loop_reply import LoopReply
+from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.receipt import Receipt
 from actors.replication.progress import Progress
 from actors.writer import submit_middleware as submitted
@@ -49,7 +49,7 @@ class WriteGateway:
         mailbox: Mailbox,
         pool: submitted.Pool,
         deciding: Callable[[], bool],
-        calls: Calls,
+        calls: RunningCalls,
         progress: Progress,
     ) -> None:
         """`deciding` tells whether a decider runs at this moment, in the writer's thread; `calls` shows middleware that runs."""
@@ -132,8 +132,8 @@ class WriteGateway:
         submission = self._make.of_command(command, options, metadata, sent, attempts)
         if (timeout > 0 if attempts is None else attempts.strict) and time.monotonic() >= end:
             raise self._late(submission, timeout, 1 if attempts is None else attempts.number)
-        reply = submission.future = LoopReply(timeout, end)
-        entered = self.mailbox.line_up(submission)
+        reply = submission.future = AsyncReply(timeout, end)
+        entered = self.mailbox.enqueue_later(submission)
         try:
             return receipt_or_error(await reply.waiter)  # type: ignore[return-value]
         except asyncio.CancelledError:

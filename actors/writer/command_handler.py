@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.domain.specs import CompiledDomain
-from actors.kernel.actor import Worker, tell
-from actors.kernel.mailbox import Mailbox, Tick
-from actors.kernel.running_calls import Slot
+from actors.kernel.actor import SupervisedActor, notify
+from actors.kernel.mailbox import IdleTimeout, Mailbox
+from actors.kernel.running_calls import CallSlot
 from actors.replication.messages import Committed
 from actors.replication.progress import Progress
 from actors.writer.aggregate_cache import StateCache
@@ -38,7 +38,7 @@ REQUESTS = (Submission, Bulk, Step)
 MAX_ATTEMPTS = 3
 
 
-class CommandHandler(Worker):
+class CommandHandler(SupervisedActor):
     """Decides, commits, answers. Messages: `Submission`, `Bulk` and `Step`."""
 
     def __init__(
@@ -54,11 +54,11 @@ class CommandHandler(Worker):
         announce: Callable[[Committed], None],
         cache_states: int,
         listeners: Sequence[Callable[[int, int], None]] = (),
-        slot: Slot | None = None,
+        slot: CallSlot | None = None,
     ) -> None:
         """`slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
-        self._slot = slot or Slot("listener")
+        self._slot = slot or CallSlot("listener")
         self._domain = domain
         self._log = log
         self._desk = desk
@@ -124,7 +124,7 @@ class CommandHandler(Worker):
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
-        if message.__class__ is Tick:
+        if message.__class__ is IdleTimeout:
             self._tell_sync()
             return
         if message.__class__ not in REQUESTS:
@@ -148,7 +148,7 @@ class CommandHandler(Worker):
 
     def _tell_sync(self) -> None:
         self._news.tell(time.monotonic())
-        self.mailbox.tick = None
+        self.mailbox.idle_timeout = None
 
     # -- one batch ---------------------------------------------------------------------------
     def _handle(self, batch: list[Submission | Step]) -> int:
@@ -245,10 +245,10 @@ class CommandHandler(Worker):
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
         self._news.add(committed)
-        self.mailbox.tick = LINGER
+        self.mailbox.idle_timeout = LINGER
         if committed.first <= committed.last:
             self._progress.committed(committed.last)
-            tell(self._slot, self._listeners, committed.first, committed.last)
+            notify(self._slot, self._listeners, committed.first, committed.last)
 
     def _reply(self, decided: list[Submission | Step]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.domain.specs import CommandSpec
 from actors.errors import CommitUncertain
-from actors.kernel.loop_reply import LoopReply
+from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Request
 from actors.kernel.reply import Reply
 from actors.receipt import LateReceipt, Receipt, receipt_of_event
@@ -78,7 +78,7 @@ class Submission(Request):
         self.causation_id: str | None = None
         self.correlation_id: str | None = None
         self.metadata: dict[str, Any] | None = None
-        self.future: Reply[Any] | LoopReply | None = None
+        self.future: Reply[Any] | AsyncReply | None = None
         self.bulk: Bulk | None = None
         self.outcome: Decided | None = None
         self.settled = False
@@ -122,7 +122,7 @@ class Bulk(Request):
     def __init__(self, submissions: list[Submission]) -> None:
         self.submissions = submissions
         self.weight = self.remaining = len(submissions)
-        self.future: Reply[list[Decided]] | LoopReply = Reply()
+        self.future: Reply[list[Decided]] | AsyncReply = Reply()
         for submission in submissions:
             submission.bulk = self
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from actors.domain.middleware import Call, Drive, Middleware
 from actors.errors import SystemClosed
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.kernel.thread_pool import Job
 
 __all__ = ["Pool", "submit"]
@@ -33,7 +33,7 @@ def submit(
     call: Call,
     terminal: Callable[[Call], Future[Any]],
     pool: Pool,
-    calls: Calls | None = None,
+    calls: RunningCalls | None = None,
 ) -> Future[Any]:
     """``run`` with a terminal that gives a future; returns at once with a future of the outcome.
 

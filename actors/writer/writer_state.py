@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from actors.kernel.loop_reply import settling_many
-from actors.kernel.running_calls import Slot
+from actors.kernel.async_reply import batch_wakeups
+from actors.kernel.running_calls import CallSlot
 from actors.writer.atomic_step import Step
 from actors.writer.commit_notifier import News
 from actors.writer.inline_models import InlineRun
@@ -31,7 +31,7 @@ class WriterDesk:
         """The inline tables of the batch that is being decided."""
         self.committing = 0.0
         """When the commit at hand began, a monotonic time; 0.0 between commits."""
-        self.callbacks = Slot("callback", "of submit()'s future")
+        self.callbacks = CallSlot("callback", "of submit()'s future")
         self.commands = 0
         self.refused = 0
         self.batches = 0
@@ -60,7 +60,7 @@ class WriterDesk:
         while held and self._releasing.acquire(blocking=False):
             try:
                 self.callbacks.begin("a reply is given")
-                with settling_many:
+                with batch_wakeups:
                     while held:
                         request = held.popleft()
                         request.settle(request.outcome)  # type: ignore[arg-type]

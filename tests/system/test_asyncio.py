@@ -138,7 +138,7 @@ def test_a_cancelled_task_cancels_its_command_in_the_mailbox_and_in_the_line(
         await asyncio.sleep(0)
         # The mailbox keeps what is cancelled until its turn, the line does not.
         assert len(mailbox(system)) == 100
-        assert len(mailbox(system)._line) == 100
+        assert len(mailbox(system)._overflow) == 100
         gates.release.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -146,7 +146,7 @@ def test_a_cancelled_task_cancels_its_command_in_the_mailbox_and_in_the_line(
     assert stuck.result(PATIENCE).last == 1
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[::2])
     assert added(system) == {"stuck", *(f"t{number}" for number in range(1, 300, 2))}
-    assert not mailbox(system)._line
+    assert not mailbox(system)._overflow
 
 
 def test_a_task_that_is_cancelled_while_its_command_is_decided_leaves_it_on_its_way(
@@ -201,7 +201,7 @@ def test_those_for_whom_there_was_no_room_in_time_are_told_and_nothing_was_done(
         assert "100 commands wait" in str(outcomes[0])
         with pytest.raises(Overloaded):
             await system.aexecute(Add("out"), timeout=0)
-        assert not mailbox(system)._line
+        assert not mailbox(system)._overflow
         gates.release.set()
         await asyncio.gather(*inside)
 
@@ -381,7 +381,7 @@ def test_many_commands_in_a_full_mailbox_wait_without_a_thread_and_keep_their_or
         ticking = asyncio.ensure_future(tick())
         lists = [[Add(f"l{number}", size) for size in range(1200)] for number in range(3)]
         waiting = begun([system.aexecute_many(commands) for commands in lists])
-        await until(lambda: mailbox(system)._line)
+        await until(lambda: mailbox(system)._overflow)
         assert set(threading.enumerate()) == before
         gates.release.set()
         for receipts in await asyncio.gather(*waiting):
@@ -420,7 +420,7 @@ def test_a_task_that_is_cancelled_leaves_those_of_many_on_their_way_that_it_has_
 
     async def main() -> None:
         task = asyncio.ensure_future(system.aexecute_many([Add(f"t{number}") for number in range(1200)]))
-        await until(lambda: mailbox(system)._line)
+        await until(lambda: mailbox(system)._overflow)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

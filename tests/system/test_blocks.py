@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, System, SystemClosed, ViewExpired, WrongThread
-from actors.kernel.closing import SlowBlock
+from actors.kernel.closeable import BlockingCloseable
 from actors.testing import open_system
 from tests.helpers import PATIENCE
 from tests.system.depot import Increment, TotalOf, counters, depot, tally
@@ -74,7 +74,7 @@ def test_a_whole_system_for_a_test_goes_away_after_an_async_block() -> None:
     assert not asyncio.run(main()).exists()
 
 
-class Held(SlowBlock):
+class Held(BlockingCloseable):
     """A block whose closing takes as long as the test wants."""
 
     def __init__(self) -> None:

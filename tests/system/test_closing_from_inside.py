@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from actors import System, SystemClosed
-from actors.kernel.uninterrupted import Undisturbed
+from actors.kernel.uninterrupted_call import UninterruptedCall
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.inside import consumers_closed, middleware_pool_closed
 from tests.system.till import Gate, amounts, till_of
@@ -160,11 +160,11 @@ def test_a_middleware_and_another_thread_that_close_at_one_moment_both_come_to_t
 ) -> None:
     both = threading.Barrier(2)
 
-    def made(name: str, work: Any) -> Undisturbed:
+    def made(name: str, work: Any) -> UninterruptedCall:
         both.wait(PATIENCE)
-        return Undisturbed(name, work)
+        return UninterruptedCall(name, work)
 
-    monkeypatch.setattr("actors.system.system.Undisturbed", made)
+    monkeypatch.setattr("actors.system.system.UninterruptedCall", made)
     future = inside.system.submit(inside.till.Pay("close"))
     with Threads() as threads:
         threads.start(inside.system.close)

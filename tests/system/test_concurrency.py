@@ -448,7 +448,7 @@ class MeetingAtTheLast(deque[Any]):
 def test_two_threads_that_refuse_what_waits_in_a_mailbox_share_it() -> None:
     mailbox = Mailbox()
     held, put = Notice(), Notice()
-    mailbox._held = MeetingAtTheLast([held])
+    mailbox._pushed_back = MeetingAtTheLast([held])
     mailbox._refusal = lambda: SystemClosed("closed")
     together(2, lambda caller: mailbox.put(put) if caller else mailbox._refuse_waiting())
     assert held.answers == put.answers == 1
@@ -457,7 +457,7 @@ def test_two_threads_that_refuse_what_waits_in_a_mailbox_share_it() -> None:
 def test_a_closed_mailbox_answers_each_envelope_once_whoever_puts_it() -> None:
     mailbox = Mailbox()
     held = [Notice() for _ in range(5000)]
-    mailbox.hold(held)
+    mailbox.push_back(held)
     put: list[Notice] = []
 
     def work(caller: int) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 import actors
 from actors import LimitReached, System
-from actors.kernel.uninterrupted import Flag, Undisturbed
+from actors.kernel.uninterrupted_call import InterruptSafeEvent, UninterruptedCall
 from actors.testing import open_system
 from tests.system.interrupting import (
     IGNORED_WARNINGS,
@@ -151,7 +151,13 @@ def test_a_block_that_is_interrupted_at_its_end_is_closed_all_the_same(
         with open_it():
             pass
 
-    names = ("System.__exit__", "System.close", "System._new_closing", "Undisturbed", "Flag")
+    names = (
+        "System.__exit__",
+        "System.close",
+        "System._new_closing",
+        "UninterruptedCall",
+        "InterruptSafeEvent",
+    )
     ending = [one for one in places(block, 0) if ours(one) and one.code.co_qualname.startswith(names)]
     # Out of reach: where `__exit__` begins, before anything in it can help. Its `try` is no place for a signal.
     begins = [one for one in ending if one.code is System.__exit__.__code__][:2]
@@ -202,12 +208,12 @@ def test_work_that_nothing_disturbs_is_done_once_and_tells_its_error_once() -> N
         calls.append(threading.current_thread().name)
         raise LimitReached("enough")
 
-    errand = Undisturbed("errand", work)
+    errand = UninterruptedCall("errand", work)
     with pytest.raises(LimitReached):
-        errand.do()
-    errand.begin()
+        errand.run()
+    errand.start()
     assert errand.wait(10)
-    errand.tell()
+    errand.raise_error()
     assert calls == ["errand"]
     assert not errand.was_interrupted
 
@@ -217,23 +223,23 @@ def test_work_is_done_by_the_caller_where_no_thread_can_be_had(monkeypatch: pyte
         raise RuntimeError("can't start new thread")
 
     calls: list[int] = []
-    errand = Undisturbed("errand", lambda: calls.append(threading.get_ident()))
+    errand = UninterruptedCall("errand", lambda: calls.append(threading.get_ident()))
     with monkeypatch.context() as patch:
-        patch.setattr("actors.kernel.uninterrupted._thread.start_new_thread", none)
-        errand.do()
+        patch.setattr("actors.kernel.uninterrupted_call._thread.start_new_thread", none)
+        errand.run()
     assert calls == [threading.get_ident()]
 
 
 def test_work_that_is_given_up_before_it_begins_never_does() -> None:
     calls: list[int] = []
-    errand = Undisturbed("errand", lambda: calls.append(1))
-    errand.give_up()
-    errand.do()
+    errand = UninterruptedCall("errand", lambda: calls.append(1))
+    errand.cancel()
+    errand.run()
     assert calls == []
 
 
 def test_a_flag_lets_everybody_through_once_it_is_set() -> None:
-    flag = Flag()
+    flag = InterruptSafeEvent()
     assert not flag.wait(0.0)
     threads = [threading.Thread(target=flag.wait) for _ in range(3)]
     for thread in threads:
@@ -249,9 +255,9 @@ def test_a_flag_lets_everybody_through_once_it_is_set() -> None:
 
 
 def test_whoever_sets_a_flag_never_waits_wherever_a_wait_for_it_was_interrupted() -> None:
-    flag = Flag()
+    flag = InterruptSafeEvent()
     for place in places(lambda: flag.wait(0.0), 0):
-        one = Flag()
+        one = InterruptSafeEvent()
         Interrupt(place, KeyboardInterrupt).run(lambda: one.wait(0.0))  # noqa: B023
         setting = threading.Thread(target=one.set, daemon=True)
         setting.start()

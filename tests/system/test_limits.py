@@ -12,7 +12,7 @@ import pykka
 import pytest
 
 from actors import LimitReached, NotAStore, StorageError, StoreReadOnly, System
-from actors.kernel.actor import Worker
+from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import Mailbox
 from storage import Codec, EventLog, ReplicaStore
 from storage.files.environment import make_directory
@@ -67,7 +67,7 @@ def test_an_actor_without_a_thread_is_not_among_the_running_ones(monkeypatch) ->
     start = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
     monkeypatch.setattr(threading, start, none)
     with pytest.raises(LimitReached, match="no thread can be had for actor hand"):
-        Worker.start("hand", Mailbox(), lambda *news: ended.append(news))
+        SupervisedActor.start("hand", Mailbox(), lambda *news: ended.append(news))
     assert pykka.ActorRegistry.get_all() == []
     assert ended == []
 

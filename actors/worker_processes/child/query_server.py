@@ -52,8 +52,8 @@ class Inbox(Mailbox):
 
     def get(self) -> Any:
         """The next question; waits for one."""
-        if self._held:
-            return self._held.popleft()
+        if self._pushed_back:
+            return self._pushed_back.popleft()
         while (one := self._next()) is None:
             self.flush()
             bodies = self._wire.receive()
@@ -68,7 +68,7 @@ class Inbox(Mailbox):
         taken: list[Any] = []
         while len(taken) < limit and (one := self._next()) is not None:
             if kinds and one.__class__ not in kinds:
-                self._held.append(one)
+                self._pushed_back.append(one)
                 break
             taken.append(one)
         return taken

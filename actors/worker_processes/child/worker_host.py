@@ -17,7 +17,7 @@ from actors.errors import described
 from actors.kernel.actor import ActorKilled
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
-from actors.kernel.supervisor import Child, Supervisor
+from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryActor, QueryStats
 from actors.queries.query_job import QueryJob
@@ -71,7 +71,7 @@ class Residence:
         cached = size and any(spec.cache for spec in domain.queries.values())
         self._cache = ResultCache(domain.codec, size) if cached else None
         self.teller = Teller(control, self._cache)
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, ActorSlot] = {}
         self._checked = time.monotonic()
         self._watch = ProjectionWatch()
 
@@ -119,7 +119,7 @@ class Residence:
         self._cast()
 
     def _cast(self) -> None:
-        def start_replica(child: Child) -> Any:
+        def start_replica(child: ActorSlot) -> Any:
             return ReadReplica.start(
                 child.name,
                 child.mailbox,
@@ -132,7 +132,7 @@ class Residence:
                 share=self._settings.rebuild_share,
             )
 
-        def start_queries(child: Child, stats: QueryStats) -> Any:
+        def start_queries(child: ActorSlot, stats: QueryStats) -> Any:
             return QueryActor.start(
                 child.name,
                 child.mailbox,
@@ -148,13 +148,13 @@ class Residence:
                 cache=self._cache,
             )
 
-        self._children[self.name] = Child(self.name, self._mailbox, start_replica)
+        self._children[self.name] = ActorSlot(self.name, self._mailbox, start_replica)
         questions = Questions(self._domain.queries.values(), self._domain.codec)
         for number, line in enumerate(self._lines, 1):
             name = f"{self.name}.query-{number}"
             inbox = Inbox(line, self._domain.codec, questions, self._cache)
             stats = QueryStats()
-            self._children[name] = Child(name, inbox, partial(start_queries, stats=stats))
+            self._children[name] = ActorSlot(name, inbox, partial(start_queries, stats=stats))
 
     def begin(self) -> None:
         """Say that the replica is open, then start the actors."""
@@ -227,7 +227,7 @@ class Residence:
 
     # -- supervision -------------------------------------------------------------------------
     def _exited(self, name: str, error: BaseException | None) -> None:
-        self._supervisor.child_exited(name, error)
+        self._supervisor.actor_exited(name, error)
         if error is not None and not isinstance(error, ActorKilled):
             self.teller.say(protocol.EXITED, name, described(error))
 
@@ -255,7 +255,7 @@ class Residence:
     def end(self, timeout: float) -> bool:
         """Have the actors handle what waits, then close the files; False where an actor did not end in time."""
         end = time.monotonic() + timeout
-        self._supervisor.start_no_more()
+        self._supervisor.stop_starting()
         ended = True
         for child in self._children.values():
             if child.alive:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.errors import described
-from actors.kernel.actor import ActorKilled, Kill, Worker
+from actors.kernel.actor import ActorKilled, Kill, SupervisedActor
 from actors.kernel.mailbox import Mailbox, Request
 from actors.replication.read_replica import BeginAnew, Resume, RetryStopped, StartBuild
 from actors.worker_processes.parent.query_connection import Channel, ReadAnswers
@@ -76,7 +76,7 @@ class ControlMailbox(Mailbox):
         self._station.orders.close(refusal)
 
 
-class WorkerReplica(Worker):
+class WorkerReplica(SupervisedActor):
     """Stands in for a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
 
     def __init__(
@@ -125,7 +125,7 @@ class WorkerReplica(Worker):
             super().on_receive(message)
 
 
-class WorkerQueries(Worker):
+class WorkerQueries(SupervisedActor):
     """Stands in for a `QueryActor`. Messages: `ReadAnswers`."""
 
     def __init__(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from actors.kernel.actor import tell
-from actors.kernel.running_calls import Slot
+from actors.kernel.actor import notify
+from actors.kernel.running_calls import CallSlot
 from actors.replication.current_event import AtWork
 from actors.replication.rebuild_lock import Turns
 from actors.worker_processes.parent.control_client import Orders
@@ -79,7 +79,7 @@ class Station:
         exited: Callable[[str, str], None],
         gone: Callable[[], object],
         listeners: Sequence[Callable[[str, int, float], None]],
-        slot: Slot,
+        slot: CallSlot,
     ) -> None:
         """Before the stand-in begins: who is told what the worker says. `slot` shows the listener that runs."""
         self._progress = progress
@@ -281,7 +281,7 @@ class Station:
         self._progress.applied(self.name, self._positions)
         self.orders.applied(position)
         if self._listeners and position > before:
-            tell(self.listening, self._listeners, self.name, position, self._progress.lag_seconds(before))
+            notify(self.listening, self._listeners, self.name, position, self._progress.lag_seconds(before))
 
     def _hear_positions(self, positions: Sequence[Any]) -> None:
         state = {**self.home.store.state.models}

@@ -16,7 +16,7 @@ from actors.domain.source_location import name_of
 from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.health import CacheHealth
-from actors.kernel.supervisor import Child
+from actors.kernel.supervisor import ActorSlot
 from actors.queries.balancer import Desk
 from actors.queries.query_actor import QueryStats
 from actors.replication.rebuild_lock import Turns
@@ -209,18 +209,18 @@ class Crew:
         self,
         exited: Callable[[str, BaseException | None], None],
         replica_exited: Callable[[str, BaseException | None], None],
-    ) -> dict[str, Child]:
+    ) -> dict[str, ActorSlot]:
         """The stand-ins, not yet started."""
 
-        def start(child: Child, station: Station) -> Any:
+        def start(child: ActorSlot, station: Station) -> Any:
             return WorkerReplica.start(child.name, child.mailbox, replica_exited, station=station)
 
         children = {}
         for name, station in self.stations.items():
-            children[name] = Child(name, ControlMailbox(station), partial(start, station=station))
+            children[name] = ActorSlot(name, ControlMailbox(station), partial(start, station=station))
         for station in self.stations.values():
             for name, channel in station.channels.items():
-                children[name] = Child(
+                children[name] = ActorSlot(
                     name, channel, lambda child: WorkerQueries.start(child.name, child.mailbox, exited)
                 )
         return children
@@ -264,7 +264,7 @@ class Crew:
                 process.close()
 
 
-def _restarted(child: Child, why: str) -> None:
+def _restarted(child: ActorSlot, why: str) -> None:
     """An actor died in a worker, which has it back by itself."""
     child.starts += 1
     child.last_error = why

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import ActorsError
-from actors.kernel.uninterrupted import Undisturbed
+from actors.kernel.uninterrupted_call import UninterruptedCall
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import unpack_error
 from actors.worker_processes.wire.framing import Line
@@ -52,11 +52,11 @@ class WorkerProcess:
         self._ours: list[socket.socket] = []
         self._lines: list[Line] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._starting = Undisturbed(f"onewriter-{name}-spawning", self._start)
+        self._starting = UninterruptedCall(f"onewriter-{name}-spawning", self._start)
 
     def start(self) -> None:
         """Start it. Raises `LimitReached` or `WorkerDied` where that can't be; interrupted, it may have begun: `end` it."""
-        self._starting.do()
+        self._starting.run()
 
     def _start(self) -> None:
         theirs: list[socket.socket] = []
@@ -154,7 +154,7 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Do away with it, whatever has become of its start. Interrupted, it can be called again."""
-        self._starting.give_up()
+        self._starting.cancel()
         self.hang_up()
         if not self.wait(0.0):
             self.kill()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.kernel.running_calls import Calls
+from actors.kernel.running_calls import RunningCalls
 from actors.process_managers.delivery_threads import Couriers
 from actors.process_managers.records import OutboxEntry
 from tests.helpers import PATIENCE, wait_until
@@ -25,7 +25,7 @@ class Office:
     """Couriers whose effects wait, by instance, until they are let go; and who is told."""
 
     def __init__(self, most: int = 2, slow: float = 0.0) -> None:
-        self.calls = Calls()
+        self.calls = RunningCalls()
         self.told = threading.Semaphore(0)
         self.gates: dict[str, threading.Event] = {}
         self.sent: list[str] = []

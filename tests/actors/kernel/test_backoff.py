@@ -6,7 +6,7 @@ import pytest
 
 from actors.kernel.backoff import backoff
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.supervisor import BACKOFF_LAST, Child
+from actors.kernel.supervisor import BACKOFF_LAST, ActorSlot
 from actors.process_managers.failures import Troubles
 
 
@@ -18,12 +18,12 @@ def test_each_pause_is_twice_the_one_before_up_to_a_limit(doublings: int, second
 
 
 def test_an_actor_that_failed_for_hours_is_started_again() -> None:
-    child = Child("writer", Mailbox(), lambda _child: None)
+    child = ActorSlot("writer", Mailbox(), lambda _child: None)
     for _ in range(1_200):
-        child.has_exited(OSError("no space left"))
+        child.note_exit(OSError("no space left"))
     assert child.due is not None
     child.start()
-    child.has_exited(OSError("no space left"))
+    child.note_exit(OSError("no space left"))
     assert child.due is not None
     assert child.due - child._since <= BACKOFF_LAST + 1.0
 

@@ -1,7 +1,7 @@
-"""Work that no Ctrl-C reaches: Python raises it in the main thread alone, so it is done in another one.
+"""A call that Ctrl-C can't interrupt: Python raises KeyboardInterrupt in the main thread alone, so another thread makes it.
 
-Of the caller nothing is asked but to wait, in one call of C: a Condition or an Event of `threading` may stay locked where
-an interrupt comes at its end, and a thread that is being started may never be told that it has.
+The caller only waits, in one call of C: a Condition or an Event of `threading` may stay locked where an interrupt comes
+at its end, and the start of a thread may be interrupted after the thread has begun.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["Flag", "Undisturbed"]
+__all__ = ["InterruptSafeEvent", "UninterruptedCall"]
 
 LOOK_AGAIN = 0.5
+"""Seconds between two looks of a waiter that another one may have failed to let through."""
 
 
-class Flag:
-    """As a `threading.Event`, for waits that an interrupt must not break: whoever sets it never finds it locked."""
+class InterruptSafeEvent:
+    """A `threading.Event` that an interrupted wait can't break: `set` never finds it locked."""
 
     __slots__ = ("_gate", "_is_set")
 
@@ -33,14 +34,14 @@ class Flag:
         return self._is_set
 
     def set(self) -> None:
-        """Let everybody through, from now on. Any thread."""
+        """Let all waiters through, from now on. Any thread."""
         self._is_set = True
-        # It may be set already, or whoever came through lets the next one in.
+        # It may be set already, or a waiter that came through has let the next one in.
         with suppress(RuntimeError):
             self._gate.release()
 
     def clear(self) -> None:
-        """Hold up whoever waits from now on; nobody waits, and nobody sets it meanwhile."""
+        """Block all waits from now on; to be called while nobody waits for it or sets it."""
         self._gate.acquire(False)
         self._is_set = False
 
@@ -58,26 +59,26 @@ class Flag:
         return self._is_set
 
 
-class Undisturbed:
-    """One piece of work, done once, in a thread of its own; where none can be had, in the caller's."""
+class UninterruptedCall:
+    """One call of `work`, made once, in a thread of its own; in the caller's where no thread can be started."""
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
         self._name = name
         self._work = work
         self._claim = _thread.allocate_lock()
-        self._over = Flag()
+        self._over = InterruptSafeEvent()
         self._error: BaseException | None = None
-        self._untold: BaseException | None = None
+        self._unraised: BaseException | None = None
 
-    def begin(self) -> None:
-        """Have it begun, if it is not; a call that was interrupted may be repeated."""
+    def start(self) -> None:
+        """Start it, unless it has started; may be called again after an interrupt."""
         try:
-            _thread.start_new_thread(self._start, ())
+            _thread.start_new_thread(self._start_thread, ())
         except RuntimeError:
             self._run()
 
-    def _start(self) -> None:
-        # A real one: others ask which thread they are in, and what says so of this one would never go.
+    def _start_thread(self) -> None:
+        # A thread of `threading`: a bare one that asks for its own name stays in its list of threads for ever.
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError:
@@ -89,34 +90,34 @@ class Undisturbed:
         try:
             self._work()
         except BaseException as error:
-            self._error = self._untold = error
+            self._error = self._unraised = error
         finally:
             self._over.set()
 
     def wait(self, timeout: float = math.inf) -> bool:
-        """Whether it is over within `timeout` seconds."""
+        """Whether it ends within `timeout` seconds."""
         return self._over.wait(timeout)
 
-    def do(self) -> None:
-        """Have it done, and wait for that. Raises what it does."""
-        self.begin()
+    def run(self) -> None:
+        """Start it and wait for its end. Raises what `work` raised."""
+        self.start()
         self._over.wait()
-        self.tell()
+        self.raise_error()
 
-    def tell(self) -> None:
-        """Raise what it raised, once."""
-        error, self._untold = self._untold, None
+    def raise_error(self) -> None:
+        """Raise what `work` raised; once, so a second call raises nothing."""
+        error, self._unraised = self._unraised, None
         if error is not None:
             raise error
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether it did not come to its end, and is to be done again."""
+        """Whether `work` was cut short, and is to be done again."""
         error = self._error
         return isinstance(error, MemoryError) or not isinstance(error, Exception | None)
 
-    def give_up(self) -> None:
-        """Wait until it is over; have it never begin if it has not."""
+    def cancel(self) -> None:
+        """Keep it from starting; where it has started, wait for its end."""
         if self._claim.acquire(False):
             self._over.set()
         self._over.wait()

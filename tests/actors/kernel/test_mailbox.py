@@ -8,7 +8,7 @@ import pytest
 from pykka import messages as pykka_messages
 from pykka._envelope import Envelope
 
-from actors.kernel.mailbox import TICK, Mailbox, Request
+from actors.kernel.mailbox import IDLE_TIMEOUT, Mailbox, Request
 from tests.helpers import Threads, wait_until
 
 
@@ -50,11 +50,11 @@ def test_held_messages_are_the_next_ones():
     for number in range(6):
         mailbox.put(Message(number))
     taken = mailbox.drain(4)
-    mailbox.hold(taken[1:])
+    mailbox.push_back(taken[1:])
     assert len(mailbox) == 5
     assert mailbox.get().name == 1
     assert names(mailbox.drain(3)) == [2, 3, 4]
-    mailbox.hold([])
+    mailbox.push_back([])
     assert mailbox.get().name == 5
 
 
@@ -76,8 +76,8 @@ def test_draining_one_kind_stops_at_the_first_of_another_which_is_taken_next():
 
 
 def test_get_waits_for_a_message_and_ticks_when_none_comes():
-    mailbox = Mailbox(tick=0.001)
-    assert mailbox.get() is TICK
+    mailbox = Mailbox(idle_timeout=0.001)
+    assert mailbox.get() is IDLE_TIMEOUT
     patient = Mailbox()
     with Threads() as threads:
         threads.start(lambda: patient.put(Message("late")))
@@ -150,7 +150,7 @@ def test_closing_answers_what_waits_what_is_held_and_what_still_comes():
     messages = [Message(number) for number in range(4)]
     for message in messages[:3]:
         mailbox.put(message)
-    mailbox.hold(mailbox.drain(2))
+    mailbox.push_back(mailbox.drain(2))
     mailbox.close(Closed)
     mailbox.put(messages[3])
     assert [type(message.answers[0]) for message in messages] == [Closed] * 4
@@ -163,7 +163,7 @@ def test_what_is_given_back_after_closing_is_answered_too():
     mailbox.put(message)
     taken = mailbox.drain(1)
     mailbox.close(Closed)
-    mailbox.hold(taken)
+    mailbox.push_back(taken)
     assert len(message.answers) == 1
 
 
@@ -218,7 +218,7 @@ def test_every_message_is_answered_once_when_many_threads_put_while_it_closes():
             while not closed.is_set():  # noqa: B023
                 drained = mailbox.drain(7)  # noqa: B023
                 taken.extend(drained[:5])  # noqa: B023
-                mailbox.hold(drained[5:])  # noqa: B023
+                mailbox.push_back(drained[5:])  # noqa: B023
 
         with Threads() as threads:
             for own in sent:
@@ -235,31 +235,31 @@ def test_every_message_is_answered_once_when_many_threads_put_while_it_closes():
 
 def test_what_finds_no_room_stands_in_a_line_and_is_let_in_in_order_as_room_appears():
     mailbox = Mailbox(limit=2)
-    assert [mailbox.line_up(Message(number)) for number in range(6)] == [True, True, *[False] * 4]
+    assert [mailbox.enqueue_later(Message(number)) for number in range(6)] == [True, True, *[False] * 4]
     assert len(mailbox) == 2
     assert mailbox.get().name == 0
     assert len(mailbox) == 2
     assert names(mailbox.drain(9)) == [1, 2]
     # Room or not, nobody overtakes those in the line.
-    assert not mailbox.line_up(Message(6))
+    assert not mailbox.enqueue_later(Message(6))
     assert names(mailbox.drain(9)) == [3, 4]
     assert names(mailbox.drain(9)) == [5, 6]
     assert mailbox.empty()
-    assert mailbox.line_up(Message(7))
+    assert mailbox.enqueue_later(Message(7))
 
 
-def test_a_mailbox_without_a_bound_has_no_line():
+def test_a_mailbox_without_a_bound_has_no_overflow():
     mailbox = Mailbox()
-    assert all(mailbox.line_up(Message(number)) for number in range(50))
+    assert all(mailbox.enqueue_later(Message(number)) for number in range(50))
 
 
 def test_what_is_held_lets_the_line_in_when_it_is_taken():
     mailbox = Mailbox(limit=2)
     first, second, third = (Message(number) for number in range(3))
-    assert mailbox.line_up(first)
-    assert mailbox.line_up(second)
-    mailbox.hold(mailbox.drain(2))
-    assert not mailbox.line_up(third)
+    assert mailbox.enqueue_later(first)
+    assert mailbox.enqueue_later(second)
+    mailbox.push_back(mailbox.drain(2))
+    assert not mailbox.enqueue_later(third)
     assert names([mailbox.get(), mailbox.get(), mailbox.get()]) == [0, 1, 2]
 
 
@@ -267,8 +267,8 @@ def test_a_heavy_message_in_the_line_takes_its_room_when_it_is_let_in():
     mailbox = Mailbox(limit=10)
     mailbox.put(Message("first"))
     mailbox.put(Message("heavy", 20))
-    assert not mailbox.line_up(Message("heavier", 30))
-    assert not mailbox.line_up(Message("last"))
+    assert not mailbox.enqueue_later(Message("heavier", 30))
+    assert not mailbox.enqueue_later(Message("last"))
     assert len(mailbox) == 21
     assert names(mailbox.drain(1)) == ["first"]
     assert names(mailbox.drain(1)) == ["heavy"]
@@ -281,7 +281,7 @@ def test_one_that_stands_in_the_line_can_be_withdrawn_until_it_is_let_in():
     mailbox = Mailbox(limit=1)
     first, second, third = (Message(number) for number in range(3))
     for message in (first, second, third):
-        mailbox.line_up(message)
+        mailbox.enqueue_later(message)
     assert not mailbox.withdraw(first)
     assert mailbox.withdraw(second)
     assert not mailbox.withdraw(second)
@@ -294,9 +294,9 @@ def test_closing_answers_those_in_the_line_and_those_that_line_up_afterwards():
     mailbox = Mailbox(limit=1)
     messages = [Message(number) for number in range(4)]
     for message in messages[:3]:
-        mailbox.line_up(message)
+        mailbox.enqueue_later(message)
     mailbox.close(Closed)
-    mailbox.line_up(messages[3])
+    mailbox.enqueue_later(messages[3])
     assert [len(message.answers) for message in messages] == [1, 1, 1, 1]
     assert mailbox.empty()
     assert not mailbox.withdraw(messages[2])
@@ -313,7 +313,7 @@ def test_threads_that_wait_for_room_get_some_of_it_beside_a_line_that_never_ends
         wait_until(lambda: mailbox._waiting == 3)
 
         def step():
-            while mailbox.line_up(Message("task")):
+            while mailbox.enqueue_later(Message("task")):
                 pass
             mailbox.drain(100)
             return len(went) == 3
@@ -331,13 +331,13 @@ def test_nothing_is_lost_between_threads_event_loops_and_the_one_that_takes():
         for number in range(each):
             assert mailbox.offer(Message((name, number)), 20)
 
-    def line_up(name):
+    def enqueue_later(name):
         for number in range(each):
-            mailbox.line_up(Message((name, number)))
+            mailbox.enqueue_later(Message((name, number)))
 
     with Threads() as threads:
         for name in range(putters):
-            threads.start(line_up if name % 2 else offer, name)
+            threads.start(enqueue_later if name % 2 else offer, name)
         while len(taken) < putters * each:
             taken += names([mailbox.get(), *mailbox.drain(3)])
     for name in range(putters):

@@ -1,4 +1,4 @@
-"""`with` and `async with` for what is closed: the system, and what a system gives out."""
+"""`with` and `async with` for objects that are closed: the system, and what a system gives out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Block", "SlowBlock"]
+__all__ = ["Closeable", "BlockingCloseable"]
 
 
-class Block:
-    """Closed at the end of its `with` or `async with` block, by a `close()` that waits for nothing."""
+class Closeable:
+    """An object that `with` and `async with` close at the end of their block; its `close()` does not block."""
 
     __slots__ = ()
 
     def close(self) -> object:
-        """For the class that is closed."""
+        """The subclass says how."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -35,23 +35,23 @@ class Block:
         self.__exit__(kind, value, trace)
 
 
-class SlowBlock(Block):
-    """A block whose end may have to wait: in an event loop it does so in another thread, and the loop goes on.
+class BlockingCloseable(Closeable):
+    """An object whose `close()` may block: `async with` calls it in another thread, so the event loop goes on.
 
-    A task that is cancelled meanwhile waits for the end of the closing, and is cancelled then.
+    A task that is cancelled meanwhile waits for the end of `close()`, and is cancelled then.
     """
 
     __slots__ = ()
 
-    def _is_waited_for(self) -> bool:
-        """Whether the closing waits for the thread at hand, unless it is done there. For the class that is closed."""
+    def _close_waits_for_this_thread(self) -> bool:
+        """Whether `close()` in another thread would wait for the current one. The subclass says."""
         return False
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_waited_for():
-            # The other thread would wait for this one.
+        if self._close_waits_for_this_thread():
+            # Called in another thread, it would wait for this one for ever.
             self.__exit__(kind, value, trace)
             return
         closing = asyncio.ensure_future(asyncio.to_thread(self.__exit__, kind, value, trace))

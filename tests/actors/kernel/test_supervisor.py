@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from actors.kernel.actor import Worker
+from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import Mailbox, Request
-from actors.kernel.supervisor import Child, Supervisor
+from actors.kernel.supervisor import ActorSlot, Supervisor
 from tests.helpers import wait_until
 
 
@@ -17,7 +17,7 @@ class Work(Request):
         self.error = error
 
 
-class Hand(Worker):
+class Hand(SupervisedActor):
     """Notes what it handles; raises what a message brings along."""
 
     def __init__(self, name, mailbox, exited, handled):
@@ -40,14 +40,14 @@ class Crew:
         self.handled = {name: [] for name in names}
         self.started = []
         self.start_errors = []
-        self.children = {name: Child(name, Mailbox(), self._start) for name in names}
-        self.supervisor = Supervisor("supervisor", self.children, housekeeping)
+        self.slots = {name: ActorSlot(name, Mailbox(), self._start) for name in names}
+        self.supervisor = Supervisor("supervisor", self.slots, housekeeping)
 
-    def _start(self, child):
+    def _start(self, slot):
         if self.start_errors:
             raise self.start_errors.pop()
-        self.started.append(child.name)
-        return Hand.start(child.name, child.mailbox, self.supervisor.child_exited, self.handled[child.name])
+        self.started.append(slot.name)
+        return Hand.start(slot.name, slot.mailbox, self.supervisor.actor_exited, self.handled[slot.name])
 
     def __enter__(self):
         self.supervisor.begin()
@@ -55,23 +55,23 @@ class Crew:
         return self
 
     def __exit__(self, *_):
-        self.supervisor.start_no_more()
-        for child in self.children.values():
-            if child.alive:
-                child.stop()
-                assert child.exited.wait(10)
+        self.supervisor.stop_starting()
+        for slot in self.slots.values():
+            if slot.alive:
+                slot.stop()
+                assert slot.exited.wait(10)
         assert self.supervisor.end(10)
 
     def give(self, name, *work):
         for one in work:
-            self.children[name].mailbox.put(one)
+            self.slots[name].mailbox.put(one)
 
 
 def test_children_are_started_in_order():
     with Crew(["a", "b", "c"]) as crew:
         assert crew.started == ["a", "b", "c"]
-        assert all(child.alive and child.starts == 1 for child in crew.children.values())
-        for name in crew.children:
+        assert all(slot.alive and slot.starts == 1 for slot in crew.slots.values())
+        for name in crew.slots:
             crew.give(name, Work("hello"))
             wait_until(lambda name=name: crew.handled[name] == ["hello"])
 
@@ -80,9 +80,9 @@ def test_a_dead_child_comes_back_and_handles_what_waited():
     with Crew() as crew:
         crew.give("one", Work("before"), Work("bad", ValueError("no good")), Work("after"), Work("last"))
         wait_until(lambda: crew.handled["one"] == ["before", "after", "last"])
-        child = crew.children["one"]
-        assert (child.starts, child.last_error) == (2, "ValueError: no good")
-        assert crew.children["two"].starts == 1
+        slot = crew.slots["one"]
+        assert (slot.starts, slot.last_error) == (2, "ValueError: no good")
+        assert crew.slots["two"].starts == 1
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), MemoryError()], ids=repr)
@@ -92,15 +92,15 @@ def test_whatever_a_child_dies_of_stays_its_own(error):
         wait_until(lambda: crew.handled["one"] == ["after"])
         crew.give("two", Work("fine"))
         wait_until(lambda: crew.handled["two"] == ["fine"])
-        assert crew.children["two"].starts == 1
+        assert crew.slots["two"].starts == 1
 
 
 def test_a_killed_child_is_back_when_kill_returns():
     with Crew() as crew:
         crew.give("one", *(Work(number) for number in range(100)))
         assert crew.supervisor.kill("one", 10)
-        assert crew.children["one"].alive
-        assert crew.children["one"].last_error.startswith("ActorKilled")
+        assert crew.slots["one"].alive
+        assert crew.slots["one"].last_error.startswith("ActorKilled")
         wait_until(lambda: crew.handled["one"] == list(range(100)))
 
 
@@ -116,57 +116,57 @@ def test_killing_an_unknown_child_says_so():
 def test_each_death_in_a_row_waits_longer_and_a_steady_life_begins_anew(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("actors.kernel.supervisor.time.monotonic", lambda: now[0])
-    child = Child("one", Mailbox(), lambda child: None)
+    slot = ActorSlot("one", Mailbox(), lambda slot: None)
     waits = []
     for _ in range(10):
-        child.start()
-        child.has_exited(ValueError("again"))
-        waits.append(round(child.due - now[0], 3))
+        slot.start()
+        slot.note_exit(ValueError("again"))
+        waits.append(round(slot.due - now[0], 3))
     assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.0, 5.0]
-    child.start()
+    slot.start()
     now[0] += 11
-    child.has_exited(None)
-    assert round(child.due - now[0], 3) == 0.02
-    assert child.last_error == "ValueError: again"
+    slot.note_exit(None)
+    assert round(slot.due - now[0], 3) == 0.02
+    assert slot.last_error == "ValueError: again"
 
 
 def test_a_child_that_can_not_be_started_is_tried_again_and_the_others_run():
     crew = Crew()
     crew.start_errors.append(RuntimeError("can't start new thread"))
     with crew:
-        wait_until(lambda: all(child.alive for child in crew.children.values()))
+        wait_until(lambda: all(slot.alive for slot in crew.slots.values()))
         assert sorted(crew.started) == ["one", "two"]
-        assert crew.children["one"].last_error == "RuntimeError: can't start new thread"
+        assert crew.slots["one"].last_error == "RuntimeError: can't start new thread"
         crew.give("one", Work("hello"))
         wait_until(lambda: crew.handled["one"] == ["hello"])
 
 
 def test_a_start_is_counted_before_the_child_does_anything_and_one_that_fails_is_not():
     counted = []
-    child = Child("one", Mailbox(), lambda child: counted.append(child.starts))
-    child.start()
-    assert (counted, child.starts) == ([1], 1)
+    slot = ActorSlot("one", Mailbox(), lambda slot: counted.append(slot.starts))
+    slot.start()
+    assert (counted, slot.starts) == ([1], 1)
 
-    def failing(child):
+    def failing(slot):
         raise RuntimeError("can't start new thread")
 
-    child = Child("two", Mailbox(), failing)
-    child.start()
-    assert (child.starts, child.alive) == (0, False)
+    slot = ActorSlot("two", Mailbox(), failing)
+    slot.start()
+    assert (slot.starts, slot.alive) == (0, False)
 
 
 def test_nobody_is_started_once_it_is_closing():
     with Crew() as crew:
-        crew.supervisor.start_no_more()
+        crew.supervisor.stop_starting()
         crew.give("one", Work("bad", ValueError()))
-        assert crew.children["one"].exited.wait(10)
+        assert crew.slots["one"].exited.wait(10)
         assert not crew.supervisor.kill("one", 0.05)
-        assert crew.children["one"].starts == 1
+        assert crew.slots["one"].starts == 1
     assert crew.started == ["one", "two"]
 
 
 def test_housekeeping_is_done_at_every_tick_even_after_it_failed(monkeypatch):
-    monkeypatch.setattr("actors.kernel.supervisor.TICK", 0.005)
+    monkeypatch.setattr("actors.kernel.supervisor.HOUSEKEEPING_INTERVAL", 0.005)
     done = []
 
     def housekeeping():

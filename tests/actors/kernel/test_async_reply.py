@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from actors.kernel.loop_reply import SPARE, LoopReply, settling_many
+from actors.kernel.async_reply import SPARE, AsyncReply, batch_wakeups
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.loops import counting
 
 
 def made(timeout=PATIENCE):
-    return LoopReply(timeout, time.monotonic() + timeout)
+    return AsyncReply(timeout, time.monotonic() + timeout)
 
 
 async def received(reply):
@@ -128,7 +128,7 @@ def test_replies_that_are_settled_together_wake_their_loop_once():
             before = loop.wakes
 
             def settle(replies=replies):
-                with settling_many:
+                with batch_wakeups:
                     for number, reply in enumerate(replies):
                         reply.set_result(number)
 
@@ -160,7 +160,7 @@ def test_an_error_in_the_block_that_settles_many_does_not_leave_the_loop_asleep(
         waiting = tasks_of([reply])
 
         def settle():
-            with settling_many:
+            with batch_wakeups:
                 reply.set_result("done")
                 raise ZeroDivisionError
 
@@ -184,7 +184,7 @@ def test_nothing_is_lost_between_many_threads_and_a_loop_that_is_always_awake():
                     for reply in share[first : first + 7]:
                         reply.set_result(1)
                 else:
-                    with settling_many:
+                    with batch_wakeups:
                         for reply in share[first : first + 7]:
                             reply.set_result(1)
 
@@ -202,7 +202,7 @@ def test_nothing_is_lost_between_many_threads_and_a_loop_that_is_always_awake():
 # -- several loops ------------------------------------------------------------------------
 def test_each_of_several_loops_in_as_many_threads_is_woken_for_its_own():
     loops, each = 4, 100
-    replies: list[list[LoopReply]] = [[] for _ in range(loops)]
+    replies: list[list[AsyncReply]] = [[] for _ in range(loops)]
     results: list[list[int]] = [[] for _ in range(loops)]
     wakes = [0] * loops
 
@@ -221,7 +221,7 @@ def test_each_of_several_loops_in_as_many_threads_is_woken_for_its_own():
         for number in range(loops):
             threads.start(run, number)
         wait_until(lambda: all(replies))
-        with settling_many:
+        with batch_wakeups:
             for together in zip(*replies, strict=True):
                 for number, reply in enumerate(together):
                     reply.set_result(number)
@@ -237,7 +237,7 @@ def test_a_loop_that_was_closed_does_no_harm_to_whoever_settles_nor_to_other_loo
 
     async def main():
         here = made()
-        with settling_many:
+        with batch_wakeups:
             gone[0].set_result(1)
             here.set_result("here")
             gone[1].set_exception(ValueError())
@@ -330,7 +330,7 @@ def test_a_call_that_tries_again_ends_before_those_that_began_after_it():
         now = time.monotonic()
         others = tasks_of([made(PATIENCE) for _ in range(3)])
         # Begun so long ago that its time ends soon.
-        tried_again = [LoopReply(PATIENCE, now + 0.01), LoopReply(PATIENCE, now + 0.01)]
+        tried_again = [AsyncReply(PATIENCE, now + 0.01), AsyncReply(PATIENCE, now + 0.01)]
         for task in tasks_of(tried_again):
             with pytest.raises(TimeoutError):
                 await task

@@ -1,6 +1,6 @@
 """Replies for event loops: any number of tasks wait without a thread, and a batch of replies wakes their loop once.
 
-A `LoopReply` stands where a `Reply` does for a thread. The actor that settles it leaves the outcome at its loop's
+An `AsyncReply` is to a task what a `Reply` is to a thread. The actor that settles it leaves the outcome at its loop's
 `LoopReplies`, and wakes the loop where nothing has done so already; the loop's thread then hands out whatever was
 left there. Each loop has its own, so any number of loops may run in as many threads.
 """
@@ -16,7 +16,7 @@ from collections.abc import Hashable
 from concurrent.futures import InvalidStateError
 from typing import Any
 
-__all__ = ["LoopReply", "settling_many"]
+__all__ = ["AsyncReply", "batch_wakeups"]
 
 SPARE = 16
 """Time-outs of different length for which a timer is kept while nothing waits for them."""
@@ -24,7 +24,7 @@ SPARE = 16
 _here = threading.local()
 
 
-class LoopReply:
+class AsyncReply:
     """What one task waits for; made in the thread of its loop. Settled by an actor's thread, as a `Reply` is.
 
     The task awaits `waiter`, which raises `TimeoutError` at the end of its time, and then says that it is `over`.
@@ -179,7 +179,7 @@ class LoopReplies:
 
     # -- any thread --------------------------------------------------------------------------
     def wake_soon(self) -> None:
-        """Have the outcomes handed out: now, or at the end of the `settling_many` that this thread is in."""
+        """Have the outcomes handed out: now, or at the end of the `batch_wakeups` that this thread is in."""
         self.woken = True
         to_wake: list[LoopReplies] | None = getattr(_here, "to_wake", None)
         if to_wake is None:
@@ -197,10 +197,10 @@ class LoopReplies:
             self.woken = False
 
 
-class SettlingMany:
-    """A block in which a thread settles many replies: their loops are woken at its end.
+class BatchedWakeups:
+    """A block in which a thread settles many replies; their loops are woken once each, at its end.
 
-    To wake a loop is to let go of the interpreter. The loop would take it while there is one reply to hand out.
+    Waking a loop releases the GIL: after the first reply the loop would run, with one reply to hand out.
     """
 
     __slots__ = ()
@@ -220,7 +220,7 @@ class SettlingMany:
             replies.wake()
 
 
-settling_many = SettlingMany()
+batch_wakeups = BatchedWakeups()
 
 
 def _replies_here() -> LoopReplies:

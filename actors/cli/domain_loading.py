@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from actors.cli.errors import ReplError, describe
+from actors.cli.errors import CommandLineError, describe
 from actors.domain.domain import Domain
 
 __all__ = ["DOMAIN", "SHORT", "load_domain"]
@@ -17,19 +17,23 @@ SHORT = {"shop": DOMAIN, "delivery": "actors.demo.fulfilment:delivery"}
 
 
 def load_domain(where: str) -> Domain:
-    """The domain at `module:attribute`, or of a short name. Raises `ReplError` when there is none."""
+    """The domain at `module:attribute`, or of a short name. Raises `CommandLineError` when there is none."""
     module_name, colon, attribute = SHORT.get(where, where).partition(":")
     if not colon or not module_name or not attribute:
-        raise ReplError(
+        raise CommandLineError(
             f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, or {' or '.join(SHORT)}, not {where!r}"
         )
     try:
         found = importlib.import_module(module_name)
     except Exception as error:
-        raise ReplError(f"--domain {where}: importing {module_name} failed: {describe(error)}") from error
+        raise CommandLineError(
+            f"--domain {where}: importing {module_name} failed: {describe(error)}"
+        ) from error
     for name in attribute.split("."):
         found = getattr(found, name, None)  # type: ignore[assignment]
     if not isinstance(found, Domain):
         got = "nothing" if found is None else f"a {type(found).__name__}"
-        raise ReplError(f"--domain {where}: {module_name} has {got} as {attribute}, where a Domain is wanted")
+        raise CommandLineError(
+            f"--domain {where}: {module_name} has {got} as {attribute}, where a Domain is wanted"
+        )
     return found

@@ -10,11 +10,11 @@ LONGEST_WORD = 200
 LONGEST = 2000
 
 
-class ReplError(ActorsError):
+class CommandLineError(ActorsError):
     """A line that can't be carried out as it stands; nothing was done."""
 
 
-class ParseError(ReplError):
+class ParseError(CommandLineError):
     """A line that is not a statement. `column` counts from 1; `line` too, within a statement of several lines."""
 
     def __init__(self, text: str, line: int = 1, column: int = 1) -> None:
@@ -28,7 +28,7 @@ class Incomplete(ParseError):
     """A statement whose brackets are still open: the next line may complete it."""
 
 
-class UsageError(ReplError):
+class UsageError(CommandLineError):
     """An unknown name or option, or arguments that do not fit."""
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from actors.cli.domain_loading import load_domain
-from actors.cli.errors import ReplError, describe
+from actors.cli.errors import CommandLineError, describe
 from actors.health import Rebuild
 from actors.runtime.rebuilds import start_rebuild, wait_rebuilt
 from actors.system.system import System
@@ -41,14 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = {model.name for model in domain.declarations.read_models}
         if options.model not in names:
             known = ", ".join(sorted(names)) or "none"
-            raise ReplError(f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}")
+            raise CommandLineError(
+                f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}"
+            )
         # Opening makes what is missing, and here nothing is to be made.
         if not os.path.isfile(os.path.join(options.store, DATA_FILE)):
-            raise ReplError(f"{options.store} is not a store; give the directory that System.open was given")
+            raise CommandLineError(
+                f"{options.store} is not a store; give the directory that System.open was given"
+            )
         replicas = _replicas(options.store) if options.replicas is None else options.replicas
         if replicas < 1:
-            raise ReplError(f"--replicas must be at least 1, not {replicas}")
-    except ReplError as error:
+            raise CommandLineError(f"--replicas must be at least 1, not {replicas}")
+    except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
     try:

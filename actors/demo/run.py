@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import System
-from actors.cli.temporary_folder import throwaway_folder
+from actors.cli.temporary_directory import temporary_directory
 from actors.demo.delivering import show_delivery
 from actors.demo.figures import (
     show_answers,
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def demonstrate(options: argparse.Namespace, report: Report) -> int:
     """All parts of the demo in a folder of their own; returns the exit code."""
     try:
-        with throwaway_folder("onewriter-demo-") as folder:
+        with temporary_directory("onewriter-demo-") as folder:
             path = options.path or Path(folder) / "store"
             source = open_source(options.data, options.limit)
             require_empty(path)

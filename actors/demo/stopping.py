@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from actors.cli.temporary_folder import SIGNALS
+from actors.cli.temporary_directory import SIGNALS
 
 
 class Stopped(BaseException):

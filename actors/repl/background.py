@@ -1,6 +1,6 @@
 """A query asked again at every applied position; what changed is shown. Nothing polls.
 
-Replicas tell `Applied` in their threads; a watch waits for that in the session's thread or, in the background, in
+Replicas notify `AppliedPosition` in their threads. A watch waits for it in the session's thread or, in the background, in
 one of its own.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from actors.subscriptions.result_comparison import trace_of
 from actors.system.system import System
 
-__all__ = ["Applied", "Background", "BackgroundWatch", "answers"]
+__all__ = ["AppliedPosition", "BackgroundTask", "BackgroundWatch", "changed_answers"]
 
 ROUND = 0.5
 """Seconds after which at the latest a wait notices Ctrl-C."""
 
 
-class Applied:
+class AppliedPosition:
     """The furthest position that any replica has applied; a listener for `System.on_applied`."""
 
     def __init__(self) -> None:
@@ -50,20 +50,20 @@ class Applied:
             self._moved.notify_all()
 
 
-def answers(
+def changed_answers(
     system: System,
-    applied: Applied,
+    applied: AppliedPosition,
     query: Any,
     *,
     after: int = 0,
     count: int | None = None,
     seconds: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    asked: Callable[[int], None] = lambda _position: None,
+    on_answer: Callable[[int], None] = lambda _position: None,
 ) -> Iterator[tuple[Any, int]]:
     """The query's answers that differ from the one before, each with the position that it shows.
 
-    Ends after `count` of them, after `seconds`, or when `stopped()`. `asked(position)` is called
+    Ends after `count` of them, after `seconds`, or when `stopped()`. `on_answer(position)` is called
     after each answer, a different one or not. Raises what `System.query` does.
     """
     end = None if seconds is None else time.monotonic() + seconds
@@ -77,7 +77,7 @@ def answers(
         if not shown or trace != last:
             last, shown = trace, shown + 1
             yield result, seen
-        asked(seen)
+        on_answer(seen)
         if shown == count:
             return
         left = None if end is None else end - time.monotonic()
@@ -86,7 +86,7 @@ def answers(
         after = max(after, applied.position)
 
 
-class Background(Protocol):
+class BackgroundTask(Protocol):
     """What goes on while other lines are typed, until `:unwatch`."""
 
     @property
@@ -104,13 +104,13 @@ class Background(Protocol):
 class BackgroundWatch:
     """A watch in a thread of its own, until it has shown enough or is stopped."""
 
-    def __init__(self, text: str, applied: Applied, run: Callable[[BackgroundWatch], None]) -> None:
-        """`run(watch)` shows the answers and looks at `watch.stopped` and calls `watch.has_asked`."""
+    def __init__(self, text: str, applied: AppliedPosition, run: Callable[[BackgroundWatch], None]) -> None:
+        """`run(watch)` shows the answers and looks at `watch.stopped` and calls `watch.answered`."""
         self.text = text
         self.ended = False
         self._applied = applied
         self._run = run
-        self._asked = -1
+        self._position = -1
         self._stop = False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._watch, name=f"onewriter-watch {text}", daemon=True)
@@ -128,20 +128,20 @@ class BackgroundWatch:
         """Whether it was asked to end."""
         return self._stop
 
-    def has_asked(self, position: int) -> None:
+    def answered(self, position: int) -> None:
         """Its thread: an answer of that position was looked at."""
         with self._news:
-            self._asked = position
+            self._position = position
             self._news.notify_all()
 
-    def wait_asked(self, position: int, timeout: float) -> bool:
+    def wait_answered(self, position: int, timeout: float) -> bool:
         """Whether it has looked at `position`, or has ended, within `timeout` seconds."""
         with self._news:
-            return self._news.wait_for(lambda: self.ended or self._asked >= position, timeout)
+            return self._news.wait_for(lambda: self.ended or self._position >= position, timeout)
 
     def stop(self, position: int, timeout: float) -> bool:
         """End it once it has looked at `position`; False when it did not end in time."""
-        self.wait_asked(position, timeout)
+        self.wait_answered(position, timeout)
         self._stop = True
         self._applied.wake()
         self._thread.join(timeout)

@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
-from actors.cli.errors import Quit, ReplError, describe
-from actors.cli.temporary_folder import throwaway_folder
+from actors.cli.errors import CommandLineError, Quit, describe
+from actors.cli.temporary_directory import temporary_directory
 from actors.domain.domain import Domain
 from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.commands.watch import end_watches
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _require_extra()
             output = RichOutput()
         domain = load_domain(options.domain)
-    except ReplError as error:
+    except CommandLineError as error:
         output.error(str(error))
         return BAD_USE
     _end_in_order()
@@ -125,7 +125,7 @@ def _opened(stack: ExitStack, domain: Domain, path: str | None, settings: dict[s
     logger.addHandler(held)
     try:
         if path is None:
-            folder = stack.enter_context(throwaway_folder("onewriter-repl-"))
+            folder = stack.enter_context(temporary_directory("onewriter-repl-"))
             path = os.path.join(folder, "store")
         system = stack.enter_context(System.open(path, domain, **settings))
     except Exception as error:
@@ -175,7 +175,7 @@ def _decoded(source: BinaryIO) -> Iterator[str]:
 def _require_extra() -> None:
     missing = [name for name in ("prompt_toolkit", "rich") if find_spec(name) is None]
     if missing:
-        raise ReplError(
+        raise CommandLineError(
             f"a session at a terminal needs {' and '.join(missing)}: pip install 'onewriter[repl]'. "
             "Piped input works without: python -m actors repl < FILE"
         )

@@ -23,9 +23,10 @@ __all__ = ["LinePrompt"]
 
 ROUND = 0.5
 """Seconds after which at the latest a wait notices a signal, or that the terminal is gone."""
-LEAVING, AGAIN = 2.0, 0.1
-"""Seconds that an editor gets to put the terminal in order when the session ends under it, and after which it is told
-again: it may not have begun."""
+EXIT_TIMEOUT = 2.0
+"""Seconds that an editor gets to restore the terminal when the session ends under it."""
+EXIT_RETRY = 0.1
+"""Seconds after which it is asked again: it may not have started before."""
 GONE = "the terminal is gone"
 
 Outcome = str | BaseException
@@ -91,17 +92,17 @@ class LinePrompt:
                         if _modes() is None:
                             raise EOFError(GONE) from None
             except BaseException:
-                self._leave(editor, modes)
+                self._end_editor(editor, modes)
                 raise
 
     def _edit(self, outcome: queue.SimpleQueue[Outcome]) -> None:
         try:
-            outcome.put(self._session.prompt(pre_run=self._begun))
+            outcome.put(self._session.prompt(pre_run=self._on_start))
         except BaseException as error:
             outcome.put(error)
 
-    def _begun(self) -> None:
-        """The editor's thread: what was interrupted before is not the line that is typed from now on."""
+    def _on_start(self) -> None:
+        """The editor's thread: an interrupt from before does not concern the line that is typed from now on."""
         self._interrupted = False
 
     # -- ending it from outside --------------------------------------------------------------
@@ -109,10 +110,10 @@ class LinePrompt:
         if self._raising:
             raise KeyboardInterrupt
         self._interrupted = True
-        self._tell(lambda: self._session.app.key_processor.send_sigint())
+        self._in_editor(lambda: self._session.app.key_processor.send_sigint())
 
-    def _tell(self, what: Callable[[], None]) -> None:
-        """Have the editor's thread do it, if it is still editing then."""
+    def _in_editor(self, what: Callable[[], None]) -> None:
+        """Have the editor's thread call it, if it is still editing then."""
         app = self._session.app
         loop = app.loop
 
@@ -124,11 +125,11 @@ class LinePrompt:
             if loop is not None:
                 loop.call_soon_threadsafe(do)
 
-    def _leave(self, editor: threading.Thread, modes: list[Any] | None) -> None:
-        end = time.monotonic() + LEAVING
+    def _end_editor(self, editor: threading.Thread, modes: list[Any] | None) -> None:
+        end = time.monotonic() + EXIT_TIMEOUT
         while editor.is_alive() and time.monotonic() < end:
-            self._tell(lambda: self._session.app.exit(exception=EOFError()))
-            editor.join(AGAIN)
+            self._in_editor(lambda: self._session.app.exit(exception=EOFError()))
+            editor.join(EXIT_RETRY)
         if editor.is_alive() and modes is not None:
             with suppress(termios.error):
                 termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)

@@ -12,7 +12,7 @@ from typing import Any
 from actors.cli.errors import UsageError, short
 from actors.receipt import Receipt
 from actors.repl.ast import CallNode
-from actors.repl.background import Applied, Background
+from actors.repl.background import AppliedPosition, BackgroundTask
 from actors.repl.meta_command import MetaCommand
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
 from actors.repl.parser import parse
@@ -40,8 +40,8 @@ class Shell:
         self.vocabulary = Vocabulary(system.domain)
         self.converter = Converter(self.vocabulary.forms)
         self.position = 0
-        self.applied = Applied()
-        self.watches: list[Background] = []
+        self.applied = AppliedPosition()
+        self.watches: list[BackgroundTask] = []
         system.on_applied(self.applied)
 
     def execute(self, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from actors.cli.temporary_folder import ThrowawayFolder
+from actors.cli.temporary_directory import DeferredDirectory
 from actors.domain.domain import Domain
 from actors.queries.options import QueryOptions
 from actors.receipt import Receipt
@@ -25,7 +25,7 @@ def open_system(domain: Domain, **settings: Any) -> TestSystem:
     """
     taken = Taken()
     try:
-        folder = ThrowawayFolder("onewriter-test-")
+        folder = DeferredDirectory("onewriter-test-")
         taken.note(folder.cleanup)
         opened = taken.room(TestSystem.close)
         folder.make()
@@ -44,7 +44,7 @@ class TestSystem(System):
 
     __test__ = False  # Not a class of tests, whatever its name makes pytest think.
 
-    folder: ThrowawayFolder | None = None
+    folder: DeferredDirectory | None = None
 
     def close(self, timeout: float = 30.0) -> None:
         """As `System.close`, and the store is removed."""

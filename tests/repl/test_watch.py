@@ -9,7 +9,7 @@ import pytest
 
 from actors import UnknownMessage
 from actors.demo.shop import Cheapest, ListProduct, RepriceProduct, RestockProduct, shop
-from actors.repl.background import Applied, BackgroundWatch, answers
+from actors.repl.background import AppliedPosition, BackgroundWatch, changed_answers
 from actors.system.system import System
 from tests.helpers import PATIENCE, Threads, wait_until
 
@@ -22,17 +22,19 @@ def system(store_path: Path) -> Iterator[System]:
 
 
 @pytest.fixture
-def applied(system: System) -> Applied:
-    listener = Applied()
+def applied(system: System) -> AppliedPosition:
+    listener = AppliedPosition()
     system.on_applied(listener)
     return listener
 
 
-def test_every_change_is_seen_in_order_and_the_last_one_always(system: System, applied: Applied) -> None:
+def test_every_change_is_seen_in_order_and_the_last_one_always(
+    system: System, applied: AppliedPosition
+) -> None:
     seen: list[int] = []
 
     def watch() -> None:
-        for rows, _ in answers(system, applied, Cheapest(1), after=1, seconds=PATIENCE):
+        for rows, _ in changed_answers(system, applied, Cheapest(1), after=1, seconds=PATIENCE):
             seen.append(rows[0]["price"])
             if seen[-1] == 1:
                 return
@@ -49,13 +51,15 @@ def test_every_change_is_seen_in_order_and_the_last_one_always(system: System, a
 
 
 def test_an_answer_that_did_not_change_is_not_shown_but_was_asked_for(
-    system: System, applied: Applied
+    system: System, applied: AppliedPosition
 ) -> None:
     shown: list[int] = []
     asked: list[int] = []
 
     def watch() -> None:
-        for _, position in answers(system, applied, Cheapest(1), after=1, count=2, asked=asked.append):
+        for _, position in changed_answers(
+            system, applied, Cheapest(1), after=1, count=2, on_answer=asked.append
+        ):
             shown.append(position)
 
     with Threads() as threads:
@@ -68,28 +72,28 @@ def test_an_answer_that_did_not_change_is_not_shown_but_was_asked_for(
     assert shown == [1, 3]
 
 
-def test_a_watch_ends_when_its_time_is_over(system: System, applied: Applied) -> None:
-    assert len(list(answers(system, applied, Cheapest(1), after=1, seconds=0.01))) == 1
+def test_a_watch_ends_when_its_time_is_over(system: System, applied: AppliedPosition) -> None:
+    assert len(list(changed_answers(system, applied, Cheapest(1), after=1, seconds=0.01))) == 1
 
 
-def test_a_query_that_is_refused_ends_its_watch(system: System, applied: Applied) -> None:
+def test_a_query_that_is_refused_ends_its_watch(system: System, applied: AppliedPosition) -> None:
     with pytest.raises(UnknownMessage):
-        list(answers(system, applied, "Cheapest"))
+        list(changed_answers(system, applied, "Cheapest"))
 
 
 def test_a_watch_in_the_background_looks_at_what_is_applied_before_it_stops(
-    system: System, applied: Applied
+    system: System, applied: AppliedPosition
 ) -> None:
     seen: list[int] = []
 
     def run(watch: BackgroundWatch) -> None:
-        for rows, _ in answers(
-            system, applied, Cheapest(1), after=1, stopped=watch.stopped, asked=watch.has_asked
+        for rows, _ in changed_answers(
+            system, applied, Cheapest(1), after=1, stopped=watch.stopped, on_answer=watch.answered
         ):
             seen.append(rows[0]["price"])
 
     watch = BackgroundWatch("Cheapest", applied, run)
-    assert watch.wait_asked(1, PATIENCE)
+    assert watch.wait_answered(1, PATIENCE)
     system.execute(RepriceProduct("lamp", 5))
     assert watch.stop(system.wait_applied(), PATIENCE)
     assert seen == [1999, 5]

@@ -92,7 +92,7 @@ def follow(shell: Shell, call: CallNode) -> None:
     for name in ("count", "seconds"):
         if options.get(name, 1) <= 0:
             raise UsageError(f"--{name} must be more than 0")
-    following = Following(shell, shell.system.position if after is None else after, options)
+    following = EventFollower(shell, shell.system.position if after is None else after, options)
     if options.get("background"):
         shell.watches[:] = [one for one in shell.watches if not one.ended]
         shell.watches.append(following)
@@ -104,7 +104,7 @@ def follow(shell: Shell, call: CallNode) -> None:
         shell.output.say("\nno longer followed")
 
 
-class Following:
+class EventFollower:
     """Events shown as they come, by whoever calls `run`, or in a thread of its own after `start`."""
 
     def __init__(self, shell: Shell, after: int, options: Mapping[str, Any]) -> None:

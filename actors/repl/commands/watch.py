@@ -6,7 +6,7 @@ from typing import Any
 
 from actors.cli.errors import UsageError, describe
 from actors.repl.ast import CallNode, WordNode
-from actors.repl.background import BackgroundWatch, answers
+from actors.repl.background import BackgroundWatch, changed_answers
 from actors.repl.meta_command import meta_command
 from actors.repl.options import WATCH_OPTIONS, read_options
 from actors.repl.shell import Shell
@@ -31,7 +31,9 @@ def watch(shell: Shell, call: CallNode) -> None:
         _in_background(shell, name, query, limits)
         return
     try:
-        for result, position in answers(shell.system, shell.applied, query, after=shell.position, **limits):
+        for result, position in changed_answers(
+            shell.system, shell.applied, query, after=shell.position, **limits
+        ):
             shell.position = max(shell.position, position)
             shell.show_result(result, position)
     except KeyboardInterrupt:
@@ -62,13 +64,13 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
 
     def run(watch: BackgroundWatch) -> None:
         try:
-            for result, position in answers(
+            for result, position in changed_answers(
                 shell.system,
                 shell.applied,
                 query,
                 after=after,
                 stopped=watch.stopped,
-                asked=watch.has_asked,
+                on_answer=watch.answered,
                 **limits,
             ):
                 shell.show_result(result, position, f"{name}: ")
@@ -76,10 +78,10 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
             shell.output.error(f"the watch of {name} ended: {describe(error)}")
 
     shell.watches[:] = [one for one in shell.watches if not one.ended]
-    begun = BackgroundWatch(name, shell.applied, run)
-    shell.watches.append(begun)
+    started = BackgroundWatch(name, shell.applied, run)
+    shell.watches.append(started)
     # The first answer comes before whatever the next line does.
-    begun.wait_asked(0, PATIENCE)
+    started.wait_answered(0, PATIENCE)
 
 
 @meta_command(":unwatch")

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("prompt_toolkit")
 
-from actors.repl import prompt_thread as prompting
+from actors.repl import prompt_thread
 from actors.repl.prompt_thread import LinePrompt
 from tests.helpers import PATIENCE
 
@@ -28,7 +28,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     main, other = pty.openpty()
     with os.fdopen(other) as standard_input:
         monkeypatch.setattr(sys, "stdin", standard_input)
-        monkeypatch.setattr(prompting, "patch_stdout", lambda raw: nullcontext())
+        monkeypatch.setattr(prompt_thread, "patch_stdout", lambda raw: nullcontext())
         # Whoever runs the tests in the background has it ignored.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
@@ -56,10 +56,10 @@ class Interrupted(LinePrompt):
         self.sent = threading.Event()
         self.noted = threading.Event()
 
-    def _begun(self) -> None:
+    def _on_start(self) -> None:
         if self._when == "before the editor began":
             self._send()
-        super()._begun()
+        super()._on_start()
         if self._when == "before the line":
             self._send()
 
@@ -89,7 +89,7 @@ def test_a_line_is_read_and_ctrl_c_is_the_programs_again_after_the_session() -> 
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_before_the_editor_has_begun_is_not_about_the_line_that_is_typed_then() -> None:
+def test_ctrl_c_before_the_editor_has_on_start_is_not_about_the_line_that_is_typed_then() -> None:
     with Interrupted("before the editor began") as prompt:
         assert prompt.read() == "a line"
         assert prompt.noted.is_set()

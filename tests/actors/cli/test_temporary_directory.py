@@ -1,4 +1,4 @@
-"""Folders that are thrown away, whatever ends the program that made them."""
+"""Temporary directories are removed, whatever ends the program that made them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
-from actors.cli.temporary_folder import throwaway_folder
+from actors.cli.temporary_directory import temporary_directory
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
+def temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which temporary directories are made."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
-def test_the_folder_is_there_inside_and_gone_after_it(place: Path) -> None:
-    with throwaway_folder("mine-") as folder:
+def test_the_folder_is_there_inside_and_gone_after_it(temporary_files: Path) -> None:
+    with temporary_directory("mine-") as folder:
         assert os.path.basename(folder).startswith("mine-")
         Path(folder, "file").write_text("text")
-        assert list(place.iterdir()) == [Path(folder)]
-    assert list(place.iterdir()) == []
+        assert list(temporary_files.iterdir()) == [Path(folder)]
+    assert list(temporary_files.iterdir()) == []
 
 
-def test_a_signal_in_the_moment_of_its_making_leaves_no_folder_behind(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_signal_while_it_is_made_leaves_no_folder_behind(
+    temporary_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
     mkdtemp = tempfile.mkdtemp
@@ -44,10 +44,10 @@ def test_a_signal_in_the_moment_of_its_making_leaves_no_folder_behind(
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        with pytest.raises(KeyboardInterrupt), throwaway_folder("mine-"):
+        with pytest.raises(KeyboardInterrupt), temporary_directory("mine-"):
             pytest.fail("the signal was lost")
     finally:
         signal.signal(signal.SIGINT, handler)
     assert len(made) == 1
-    assert list(place.iterdir()) == []
+    assert list(temporary_files.iterdir()) == []
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

@@ -76,7 +76,7 @@ def code_of(error: BaseException | None) -> str:
 
 
 def rows(system: System, table: Any = names) -> list[dict[str, Any]]:
-    model = next(model for model in club.models if table in model.tables)
+    model = next(model for model in club.declarations.read_models if table in model.tables)
     with system.view(model) as view:
         return list(view[table].all())
 

@@ -6,21 +6,39 @@ from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
+from typing import Any, Protocol, TypeVar, get_args, overload
 
+from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
-from actors.writer.inline_models import not_inline
+from actors.writer.inline_models import InlineRun, not_inline
 from storage import TableReader, TableSchema
 from storage.value_text import shown
 
-if TYPE_CHECKING:
-    from actors.domain.specs import StateSpec
-    from actors.writer.overlay import Overlay
-
-__all__ = ["Reader"]
+__all__ = ["DecisionView", "Reader"]
 
 S = TypeVar("S")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DecisionView(Protocol):
+    """What a decider may see of a batch: everything as the commands before its own left it. An `Overlay` is one."""
+
+    @property
+    def domain(self) -> CompiledDomain: ...
+
+    @property
+    def now_us(self) -> int:
+        """The time of the decision, in microseconds since 1970 UTC."""
+
+    @property
+    def inline(self) -> InlineRun | None:
+        """The tables of inline models, None where the domain has none."""
+
+    def entry(self, stream: str, spec: StateSpec | None) -> tuple[Any, int]:
+        """A stream's state and version."""
+
+    def tagged(self, tag: str) -> list[Any]:
+        """The events with a tag, in order."""
 
 
 class Reader:
@@ -30,14 +48,14 @@ class Reader:
     commit. Use it only while the decider runs, in its thread.
     """
 
-    def __init__(self, overlay: Overlay) -> None:
-        self._overlay = overlay
+    def __init__(self, view: DecisionView) -> None:
+        self._view = view
         self._metadata: Mapping[str, Any] | None = None
 
     @property
     def now(self) -> datetime:
         """The time of the decision, in UTC: the very time that the command's events are recorded with."""
-        return EPOCH + timedelta(microseconds=self._overlay.now_us)
+        return EPOCH + timedelta(microseconds=self._view.now_us)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -66,27 +84,27 @@ class Reader:
 
     def tagged(self, tag: str) -> list[Any]:
         """All events with this tag, in order, the batch's earlier commands included."""
-        return self._overlay.tagged(tag)
+        return self._view.tagged(tag)
 
     def __getitem__(self, table: TableSchema) -> TableReader:
         """A table of a model declared with `inline=True`, the batch's earlier commands included: `read[names]`."""
-        inline = self._overlay.inline
+        inline = self._view.inline
         if inline is None:
             raise not_inline(table)
         return inline.read(table)
 
     def _entry(self, state: Any, fields: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, int]:
-        spec = self._overlay.domain.states.get(state) or self._of_several(state)
-        return self._overlay.entry(spec.stream_for(*fields, **named), spec)
+        spec = self._view.domain.states.get(state) or self._of_several(state)
+        return self._view.entry(spec.stream_for(*fields, **named), spec)
 
     def _of_several(self, state: Any) -> StateSpec:
         """The one of the classes in a union; they are shapes of one aggregate, whichever it has."""
-        known = self._overlay.domain.states
+        known = self._view.domain.states
         specs = [known.get(one) for one in get_args(state)] if isinstance(state, UnionType) else []
         first = specs[0] if specs else None
         if first is None or not all(one is not None and one.cls in first.classes for one in specs):
             raise DeciderFailed(
-                f"read() was given {shown(state)}, which is not a state of {self._overlay.domain.name}"
+                f"read() was given {shown(state)}, which is not a state of {self._view.domain.name}"
                 + (", nor are they all states of one template" if specs else "")
             )
         return first

@@ -30,7 +30,7 @@ from actors.errors import (
     ModelStopped,
     NotStopped,
     Overloaded,
-    ProcessStopped,
+    ProcessManagerStopped,
     QueryFailed,
     QueryTimeout,
     Rejected,
@@ -41,7 +41,7 @@ from actors.errors import (
     ViewExpired,
     WrongThread,
 )
-from actors.health import Activity, Health, ProcessHealth, Rebuild
+from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
 from actors.process_managers.decision import Do
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
@@ -49,10 +49,10 @@ from actors.queries.options import QueryOptions
 from actors.queries.result_typing import Query
 from actors.queries.view import View
 from actors.receipt import Receipt
-from actors.replication.skipped_events import Skipped
+from actors.replication.skipped_events import SkippedEvent
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_registry import ConsumerStatus, Parked
+from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
 from actors.subscriptions.options import ConsumerOptions, WatchOptions
 from actors.subscriptions.subscription import Subscription
 from actors.system.session import Session
@@ -144,11 +144,11 @@ __all__ = [
     "OtherEngine",
     "OutOfOrder",
     "Overloaded",
-    "Parked",
+    "ParkedStream",
     "PendingEffect",
-    "ProcessHealth",
+    "ProcessManagerHealth",
     "ProcessManager",
-    "ProcessStopped",
+    "ProcessManagerStopped",
     "QuarantinedInstance",
     "Query",
     "QueryFailed",
@@ -164,7 +164,7 @@ __all__ = [
     "Runaway",
     "RowMissing",
     "Session",
-    "Skipped",
+    "SkippedEvent",
     "SnapshotClosed",
     "StatementRefused",
     "StorageError",

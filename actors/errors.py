@@ -216,7 +216,7 @@ class NotStopped(ActorsError, ValueError):
     """What was to be skipped is not what the model, or the process manager, is stopped at; nothing was noted."""
 
 
-class ProcessStopped(ActorsError):
+class ProcessManagerStopped(ActorsError):
     """A process manager is stopped at an input that it fails on; what comes after that is not handled."""
 
 

@@ -11,7 +11,7 @@ __all__ = [
     "CacheHealth",
     "Health",
     "ModelHealth",
-    "ProcessHealth",
+    "ProcessManagerHealth",
     "ReplicaHealth",
     "WriterHealth",
     "Rebuild",
@@ -63,8 +63,7 @@ class ModelHealth:
     `frozen` says that its code is gone, so that it stands still until another build takes its place.
 
     `lag` is in positions, `lag_seconds` the age of the oldest event that it has not applied. `state` is "current",
-    "moving" while it is behind and gets on, "filling" while it does so after the opening or from the beginning, "standing
-    still", or "stopped"; `still` is for how many seconds it has not moved though it is behind, `events_per_second` how
+    "moving" while it is behind and gets on, "filling" while it does so after the opening or from the beginning, "stalled", or "stopped"; `stalled_seconds` is for how many seconds it has not moved though it is behind, `events_per_second` how
     fast it moves, None while nothing is known of that.
     """
 
@@ -78,7 +77,7 @@ class ModelHealth:
     frozen: bool = False
     lag_seconds: float = 0.0
     state: str = "current"
-    still: float = 0.0
+    stalled_seconds: float = 0.0
     events_per_second: float | None = None
 
 
@@ -86,7 +85,7 @@ class ModelHealth:
 class ReplicaHealth:
     """One replica: its lag in positions and seconds is that of its worst model.
 
-    `reset_reason` says why it was begun anew, at opening or since; `left_out` that it is not asked before it has
+    `reset_reason` says why it was begun anew, at opening or since; `excluded` that it is not asked before it has
     caught up again.
     """
 
@@ -98,7 +97,7 @@ class ReplicaHealth:
     queries_failed: int
     events_applied: int
     reset_reason: str | None
-    left_out: bool = False
+    excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class CacheHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessHealth:
+class ProcessManagerHealth:
     """One process manager; `position` is what it has handled, `lag` what it has not, and `lag_seconds` the age of the
     oldest of that.
 
@@ -143,7 +142,7 @@ class ProcessHealth:
     quarantine: tuple[str, ...] = ()
     lag_seconds: float = 0.0
     last_rejections: tuple[str, ...] = ()
-    behind: int = 0
+    blocked: int = 0
     """Effects that wait since one of their instance before them is parked."""
 
 
@@ -154,7 +153,7 @@ class Health:
     Each problem is a sentence. `running` is all code of the program's own that runs at this moment, the longest first;
     one that runs for longer than `busy_limit` seconds is a problem, too (a decider: `decider_limit`).
 
-    `rebuilds` are the builds that are filled beside those that serve, `skipped` counts the events that a model was
+    `rebuilds` are the builds that are filled beside those that serve, `skipped_events` counts the events that a model was
     told to pass over; `cache` is None where no query has its results kept.
     """
 
@@ -166,9 +165,9 @@ class Health:
     actors: tuple[ActorHealth, ...]
     problems: tuple[str, ...] = field(default=())
     rebuilds: tuple[Rebuild, ...] = ()
-    skipped: int = 0
+    skipped_events: int = 0
     cache: CacheHealth | None = None
-    processes: tuple[ProcessHealth, ...] = ()
+    process_managers: tuple[ProcessManagerHealth, ...] = ()
     running: tuple[Activity, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

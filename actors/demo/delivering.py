@@ -83,7 +83,7 @@ def show_delivery(report: Report, path: Path) -> tuple[bool, str]:
         for order in ORDERS:
             system.execute(order)
         too_late = system.submit(CancelOrder("4"))
-        system.wait_processes(PATIENCE)
+        system.wait_process_managers(PATIENCE)
         report.say(
             "One order is fine, one too dear for its card, one too large for the stock, and one is cancelled"
         )
@@ -98,7 +98,7 @@ def show_delivery(report: Report, path: Path) -> tuple[bool, str]:
         orders, cancelled = more_orders()
         # Some cancellations come too late, as some do.
         wait([system.submit(one) for one in (*orders, *cancelled)], PATIENCE)
-        system.wait_processes(PATIENCE)
+        system.wait_process_managers(PATIENCE)
         _show_ends(report, system)
         wrong, text = check_delivery(system, gateway, labels.wait(len(_rows(system, "shipped"))))
     for line in wrong:
@@ -134,7 +134,7 @@ def _show_ends(report: Report, system: System) -> None:
         ("order, payment", "orders"),
         [(f"{phase}, {payment}", f"{count:,}") for (phase, payment), count in ends.most_common()],
     )
-    (manager,) = system.processes()
+    (manager,) = system.process_managers()
     p50, p99, _ = spread(seconds)
     report.table(
         f"The process manager {manager.name!r}",

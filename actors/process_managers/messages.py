@@ -106,7 +106,7 @@ class Skips:
     def end(self, name: str) -> None:
         """The actor of this manager ends: nobody will answer what waits."""
         error = ConsistencyTimeout(
-            f"process manager {name!r} ended before the skip was known to be written; look at processes() whether it is still stopped there"
+            f"process manager {name!r} ended before the skip was known to be written; look at process_managers() whether it is still stopped there"
         )
         for requests in self._requests.values():
             for request in requests:

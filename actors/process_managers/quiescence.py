@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from actors.domain.process_manager_spec import ProcessSpec
-from actors.errors import ConsistencyTimeout, ProcessStopped
-from actors.health import ProcessHealth
+from actors.errors import ConsistencyTimeout, ProcessManagerStopped
+from actors.health import ProcessManagerHealth
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.process_managers.delivery_threads import Couriers
@@ -46,7 +46,7 @@ class Resting:
         progress: Progress,
         clock: Clock,
         values: Values,
-        health: Callable[[], Iterable[ProcessHealth]],
+        health: Callable[[], Iterable[ProcessManagerHealth]],
         calls: RunningCalls,
     ) -> None:
         """`calls` are those that run."""
@@ -75,10 +75,10 @@ class Resting:
                 running.desk.wait_until(quiet, min(end - time.monotonic(), 0.05))
         stopped = self._stopped() or (self._set_aside() if quiet() else None)
         if stopped is not None:
-            raise ProcessStopped(stopped)
+            raise ProcessManagerStopped(stopped)
         if not quiet():
             raise ConsistencyTimeout(
-                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at processes()"
+                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at process_managers()"
             )
         return self._progress.head
 
@@ -116,7 +116,9 @@ class Resting:
             if failure is not None:
                 name = running.spec.name
                 advice = (
-                    f"; mend it, or pass over it with skip_process({name!r})" if failure.skippable else ""
+                    f"; mend it, or pass over it with skip_process_manager({name!r})"
+                    if failure.skippable
+                    else ""
                 )
                 return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
         return None

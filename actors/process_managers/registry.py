@@ -15,7 +15,7 @@ from actors.errors import (
     ConsistencyTimeout,
     UnknownName,
 )
-from actors.health import ProcessHealth
+from actors.health import ProcessManagerHealth
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
@@ -190,16 +190,16 @@ class Processes:
             raise UnknownName("process manager", name, self.running)
         return running
 
-    def health(self) -> tuple[ProcessHealth, ...]:
+    def health(self) -> tuple[ProcessManagerHealth, ...]:
         """How each one is."""
         return tuple(self._health(running) for running in self.running.values())
 
-    def _health(self, running: Running) -> ProcessHealth:
+    def _health(self, running: Running) -> ProcessManagerHealth:
         status = running.desk.status
         failure = status.failure
         quarantined = self._set_aside(running)
         unheard = self._values.unheard(self._log.note(running.keys.unheard))
-        return ProcessHealth(
+        return ProcessManagerHealth(
             running.spec.name,
             running.spec.version,
             status.position,
@@ -273,7 +273,7 @@ class Processes:
             return future.result(timeout)
         except FutureTimeout:
             raise ConsistencyTimeout(
-                f"{what} within {timeout:g} s; look at processes() whether {name!r} goes on"
+                f"{what} within {timeout:g} s; look at process_managers() whether {name!r} goes on"
             ) from None
 
     def effects(self, name: str) -> list[PendingEffect]:

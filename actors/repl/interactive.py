@@ -99,7 +99,7 @@ class SystemNames:
 
     def managers(self) -> Iterable[str]:
         """Every process manager."""
-        return [one.name for one in self._system.processes()]
+        return [one.name for one in self._system.process_managers()]
 
     def streams(self, prefix: str, limit: int) -> Iterable[str]:
         """Streams that begin so; none where the log can't tell."""

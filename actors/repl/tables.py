@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from actors import Health, RecordedEvent
-from actors.health import ModelHealth, ProcessHealth, Rebuild
+from actors.health import ModelHealth, ProcessManagerHealth, Rebuild
 from actors.repl.value_text import duration, number
 from actors.repl.vocabulary import Vocabulary
 
@@ -22,7 +22,7 @@ __all__ = [
     "cell",
     "events_table",
     "lag_table",
-    "processes_table",
+    "process_managers_table",
     "rebuilds_table",
     "replicas_table",
     "rows_table",
@@ -145,8 +145,8 @@ def lag_table(health: Health) -> Table:
 def _model_state(model: ModelHealth) -> str:
     if model.stopped_at is not None:
         return f"stopped at {model.stopped_at}"
-    if model.state == "standing still":
-        return f"standing still for {model.still:.1f} s"
+    if model.state == "stalled":
+        return f"stalled for {model.stalled_seconds:.1f} s"
     if model.events_per_second is not None and model.state != "current":
         return f"{model.state}, {model.events_per_second:.0f} events/s"
     return model.state
@@ -167,7 +167,7 @@ def actors_table(health: Health) -> Table:
     return Table(("actor", "state", "restarts", "waiting", "last error"), tuple(rows), frozenset({2, 3}))
 
 
-def processes_table(managers: Sequence[ProcessHealth]) -> Table:
+def process_managers_table(managers: Sequence[ProcessManagerHealth]) -> Table:
     """Where each process manager is, and how many of what it has."""
     columns = (
         "manager",
@@ -197,14 +197,14 @@ def processes_table(managers: Sequence[ProcessHealth]) -> Table:
                     one.quarantined,
                 )
             ),
-            _process_state(one),
+            _manager_state(one),
         )
         for one in managers
     )
     return Table(columns, rows, frozenset(range(1, 9)))
 
 
-def _process_state(one: ProcessHealth) -> str:
+def _manager_state(one: ProcessManagerHealth) -> str:
     if one.stopped_at is not None:
         return "stopped"
     if one.rebuilding is not None:

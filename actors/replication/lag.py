@@ -14,7 +14,7 @@ STILL = 2.0
 class Lag:
     """How far behind something is. `still` is for how long it has not moved, `rate` its positions a second, `left` the
     seconds until it is there, where these are known; `filling` says that it is filled from the log, after the opening or
-    a new beginning; `still_after` seconds without a change count as standing still."""
+    a new beginning; `still_after` seconds without a change count as stalled."""
 
     position: int
     behind: int
@@ -35,7 +35,7 @@ class Lag:
         """In a word or two."""
         if not self.behind:
             return "current"
-        return "standing still" if self.stands else "filling" if self.filling else "moving"
+        return "stalled" if self.stands else "filling" if self.filling else "moving"
 
     @property
     def text(self) -> str:

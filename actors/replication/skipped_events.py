@@ -15,12 +15,12 @@ import msgpack
 from storage.files.damage import damaged_records
 from storage.log.log_reader import LogReader
 
-__all__ = ["Skipped", "Skips", "skip_note"]
+__all__ = ["SkippedEvent", "Skips", "skip_note"]
 
 PREFIX = b"skip/"
 
 
-class Skipped(NamedTuple):
+class SkippedEvent(NamedTuple):
     """An event that a model does not get: where, why and since when."""
 
     model: str
@@ -63,7 +63,7 @@ def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:
     return PREFIX + f"{model}/{position:020}".encode(), msgpack.packb(value)
 
 
-def noted(log: LogReader) -> list[Skipped]:
+def noted(log: LogReader) -> list[SkippedEvent]:
     """Every skip in the log, by model and position."""
     found = []
     for key, raw in log.notes(PREFIX):
@@ -71,5 +71,5 @@ def noted(log: LogReader) -> list[Skipped]:
             model, _, position = key[len(PREFIX) :].decode().rpartition("/")
             value = msgpack.unpackb(raw)
             time = datetime.fromtimestamp(value["time"] / 1e6, UTC)
-            found.append(Skipped(model, int(position), value["reason"], time))
+            found.append(SkippedEvent(model, int(position), value["reason"], time))
     return found

@@ -12,7 +12,7 @@ from actors.health import (
     CacheHealth,
     Health,
     ModelHealth,
-    ProcessHealth,
+    ProcessManagerHealth,
     Rebuild,
     ReplicaHealth,
     WriterHealth,
@@ -146,7 +146,7 @@ def _problems(
             found.append(f"{replica.name} has no worker process at present: one is being started")
         elif runtime.crew is not None and runtime.crew.stations[replica.name].unanswering:
             found.append(runtime.crew.stations[replica.name].silence())
-        elif replica.left_out:
+        elif replica.excluded:
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
             if model.stopped_at is not None:
@@ -204,7 +204,7 @@ def _lagging(
                 yield f"model {model.name} on {replica.name} is {runtime.monitor.lag_told(replica.name, model.name)}"
 
 
-def _process_problems(runtime: Runtime, processes: Iterable[ProcessHealth]) -> Iterator[str]:
+def _process_problems(runtime: Runtime, processes: Iterable[ProcessManagerHealth]) -> Iterator[str]:
     for one in processes:
         if one.lag_seconds > runtime.settings.lag_limit and one.stopped_at is None and one.trouble is None:
             lag = runtime.monitor.lag_of_process(one.name, one.position)
@@ -221,8 +221,8 @@ def _process_problems(runtime: Runtime, processes: Iterable[ProcessHealth]) -> I
                 f"{', '.join(one.quarantine)}{more}"
             )
         if one.parked:
-            waits = "waits" if one.behind == 1 else "wait"
+            waits = "waits" if one.blocked == 1 else "wait"
             those = "it" if one.parked == 1 else "those"
-            behind = f", and {one.behind} that {waits} behind {those}" if one.behind else ""
+            behind = f", and {one.blocked} that {waits} behind {those}" if one.blocked else ""
             plural = "s" * (one.parked != 1)
             yield f"process manager {one.name} has {one.parked} parked effect{plural}{behind}"

@@ -122,7 +122,7 @@ class Delivery:
     def park(self, reason: str) -> bool:
         """It can't be handled: park its stream, from this event on; False where it was settled before.
 
-        `System.parked` lists it with the reason, until `replay_parked` or `discard_parked`.
+        `System.parked_streams` lists it with the reason, until `replay_parked` or `discard_parked`.
         """
         position, token, reason = self.recorded.position, self._token, _text(reason)
         return self._settle(lambda window, _now: window.park(position, token, reason))[0]

@@ -32,7 +32,7 @@ from actors.writer.command_client import WriteGateway
 from storage import EventLog
 from storage.log.notes import Note
 
-__all__ = ["ConsumerStatus", "Consumers", "Parked"]
+__all__ = ["ConsumerStatus", "Consumers", "ParkedStream"]
 
 TIMEOUT = 30.0
 """Seconds that making or deleting a consumer waits for the disk."""
@@ -52,7 +52,7 @@ class ConsumerStatus:
     """How far the consumers of a name are, from `System.consumers`.
 
     Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many positions the
-    log is ahead of it. `open` counts the consumers of it in this process, `in_hand` the events that they have or
+    log is ahead of it. `open` counts the consumers of it in this process, `in_flight` the events that they have or
     are about to get; `parked` and `replaying` count streams. `unstored` counts the answers to deliveries that are not on
     disk yet: a crash now would bring those events again.
     """
@@ -62,7 +62,7 @@ class ConsumerStatus:
     start: str | int
     position: int
     lag: int
-    in_hand: int
+    in_flight: int
     parked: int
     replaying: int
     open: int
@@ -70,8 +70,8 @@ class ConsumerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """A parked stream, from `System.parked`: the event that it is parked at, why, and after how many deliveries.
+class ParkedStream:
+    """A parked stream, from `System.parked_streams`: the event that it is parked at, why, and after how many deliveries.
 
     `following` counts the events of the stream that wait behind it.
     """
@@ -213,7 +213,7 @@ class Consumers:
             group = groups.get(name)
             if group is not None:
                 state: GroupState | ConsumerGroup = group
-                (in_hand, parked, replaying), members = group.counts(), len(group.members())
+                (in_flight, parked, replaying), members = group.counts(), len(group.members())
                 unstored = group.unstored()
             else:
                 data = self._log.note(state_key(name))
@@ -222,7 +222,7 @@ class Consumers:
                 state = GroupState.decode(name, data)
                 behind = self._behind(name).values()
                 replaying = sum(one.replaying for one in behind)
-                in_hand, parked, members, unstored = 0, len(behind) - replaying, 0, 0
+                in_flight, parked, members, unstored = 0, len(behind) - replaying, 0, 0
             position = state.position
             lag = max(self._progress.head - position, 0)
             found.append(
@@ -232,7 +232,7 @@ class Consumers:
                     state.start,
                     position,
                     lag,
-                    in_hand,
+                    in_flight,
                     parked,
                     replaying,
                     members,
@@ -249,7 +249,7 @@ class Consumers:
             if parked:
                 streams = "stream is" if parked == 1 else "streams are"
                 found.append(
-                    f"{parked} {streams} parked by consumer {group.name!r}: see parked({group.name!r})"
+                    f"{parked} {streams} parked by consumer {group.name!r}: see parked_streams({group.name!r})"
                 )
             put_off = group.put_off()
             if put_off is not None and put_off[0] > PUT_OFF:
@@ -272,10 +272,10 @@ class Consumers:
             if not group.over:
                 group.saver.look()
 
-    def parked(self, name: str) -> list[Parked]:
+    def parked(self, name: str) -> list[ParkedStream]:
         """The parked streams of a name."""
         return [
-            Parked(stream, one.first, one.version, one.reason, one.attempts, following)
+            ParkedStream(stream, one.first, one.version, one.reason, one.attempts, following)
             for stream, one, following in self.group(name).parked()
         ]
 

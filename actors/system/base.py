@@ -10,10 +10,10 @@ from actors.domain.call_options import checked
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
 
-__all__ = ["Calls", "checked_options"]
+__all__ = ["SystemBase", "checked_options"]
 
 
-class Calls:
+class SystemBase:
     """A running system, or the reason why it can't be used."""
 
     _runtime: Runtime

@@ -8,14 +8,14 @@ from typing import Any, Unpack
 
 from actors.receipt import Receipt
 from actors.system.arguments import several
-from actors.system.base import Calls, checked_options
+from actors.system.base import SystemBase, checked_options
 from actors.writer.bulk_execution import with_outcomes
 from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 
-__all__ = ["CommandCalls"]
+__all__ = ["CommandMethods"]
 
 
-class CommandCalls(Calls):
+class CommandMethods(SystemBase):
     """Commands, and facts from outside."""
 
     def execute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:

@@ -14,17 +14,17 @@ from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import LAST, position_of
 from actors.receipt import Receipt
 from actors.replication import skipped_events as skipping
-from actors.replication.skipped_events import Skipped
+from actors.replication.skipped_events import SkippedEvent
 from actors.runtime import rebuilds as rebuilding
-from actors.system.base import Calls
+from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
 from storage.value_text import shown
 
-__all__ = ["CareCalls"]
+__all__ = ["OperationMethods"]
 
 
-class CareCalls(Calls):
+class OperationMethods(SystemBase):
     """Health, the log, and what an operator does."""
 
     def health(self) -> Health:
@@ -149,7 +149,7 @@ class CareCalls(Calls):
         """The builds that are being filled beside those that serve, by replica; never waits."""
         return rebuilding.rebuilds(self._running())
 
-    def skip(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
+    def skip_event(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
         """Have a model pass over the event that it is stopped at, on every replica, in every version and rebuild.
 
         The decision is written to the log with `reason` and the time, and can't be taken back; a model that is
@@ -159,14 +159,14 @@ class CareCalls(Calls):
         not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
         """
         runtime = self._running()
-        refuse_in_actor("skip", self._running().progress)
-        name = checked_model(model, runtime.domain, "skip").name
-        checked_timeout(timeout, "skip")
+        refuse_in_actor("skip_event", self._running().progress)
+        name = checked_model(model, runtime.domain, "skip_event").name
+        checked_timeout(timeout, "skip_event")
         if not isinstance(reason, str):
-            raise TypeError(f"skip(reason=) is a text, not {shown(reason)}")
+            raise TypeError(f"skip_event(reason=) is a text, not {shown(reason)}")
         rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
 
-    def skipped(self) -> list[Skipped]:
+    def skipped_events(self) -> list[SkippedEvent]:
         """Every event that a model was told to skip, with the reason and the time, by model and position."""
         return skipping.noted(self._running().log)
 

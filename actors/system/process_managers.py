@@ -4,59 +4,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.health import ProcessHealth
+from actors.health import ProcessManagerHealth
 from actors.kernel.actor import refuse_in_actor
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
-from actors.system.base import Calls
+from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage.value_text import shown
 
-__all__ = ["ProcessCalls"]
+__all__ = ["ProcessManagerMethods"]
 
 
-class ProcessCalls(Calls):
+class ProcessManagerMethods(SystemBase):
     """Process managers: asking and mending. Each raises `UnknownName`, a `KeyError`, for one that is not declared."""
 
-    def processes(self) -> list[ProcessHealth]:
-        """How each process manager is: place, lag, instances, timers, effects, and why it is stopped."""
+    def process_managers(self) -> list[ProcessManagerHealth]:
+        """How each process manager is: position, lag, instances, timers, effects, and why it is stopped."""
         return list(self._running().processes.health())
 
-    def process_state(self, name: str, key: str) -> Any:
+    def process_manager_state(self, name: str, key: str) -> Any:
         """The state of one instance of a process manager, None where there is none."""
         return self._running().processes.state(name, key)
 
-    def process_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
+    def process_manager_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
         """At most `limit` instances of a process manager after a key, with their states, in the order of the keys."""
-        checked_page("process_states", limit, after)
+        checked_page("process_manager_states", limit, after)
         return self._running().processes.states(name, limit, after)
 
-    def wait_processes(self, timeout: float = 10.0) -> int:
+    def wait_process_managers(self, timeout: float = 10.0) -> int:
         """Wait until all process managers have handled what is committed and delivered their effects.
 
         Timers that are not due are not waited for. Returns the position that everything is handled up to. Raises
-        `ConsistencyTimeout`, or `ProcessStopped` where waiting is in vain.
+        `ConsistencyTimeout`, or `ProcessManagerStopped` where waiting is in vain.
         """
-        refuse_in_actor("wait_processes", self._running().progress)
-        checked_timeout(timeout, "wait_processes")
+        refuse_in_actor("wait_process_managers", self._running().progress)
+        checked_timeout(timeout, "wait_process_managers")
         return self._running().processes.wait(timeout)
 
-    def skip_process(self, name: str, reason: str = "", timeout: float = 10.0) -> str:
+    def skip_process_manager(self, name: str, reason: str = "", timeout: float = 10.0) -> str:
         """Have a stopped process manager pass over the input that it is stopped at; returns that input's id.
 
         `reason` is kept with it. Raises `NotStopped` when it is not stopped, or at something else than an input.
         """
-        refuse_in_actor("skip_process", self._running().progress)
-        checked_timeout(timeout, "skip_process")
-        checked_text("skip_process", "reason", reason)
+        refuse_in_actor("skip_process_manager", self._running().progress)
+        checked_timeout(timeout, "skip_process_manager")
+        checked_text("skip_process_manager", "reason", reason)
         return self._running().processes.skip(name, reason, timeout)
 
-    def quarantined(self, name: str, limit: int = 100, after: str = "") -> list[QuarantinedInstance]:
+    def quarantined_instances(
+        self, name: str, limit: int = 100, after: str = ""
+    ) -> list[QuarantinedInstance]:
         """At most `limit` instances of a process manager that are set aside after a key, in the order of the keys.
 
         One is set aside when an input fails in it: all that comes for it later waits, in order, and others go on.
         """
-        checked_page("quarantined", limit, after)
+        checked_page("quarantined_instances", limit, after)
         return self._running().processes.quarantined(name, limit, after)
 
     def retry_instance(self, name: str, key: str, timeout: float = 10.0) -> bool:

@@ -14,13 +14,13 @@ from actors.queries.options import After, QueryOptions
 from actors.queries.result_typing import Query, Result
 from actors.queries.view import View
 from actors.system.arguments import several
-from actors.system.base import Calls, checked_options
+from actors.system.base import SystemBase, checked_options
 from actors.system.session import Session
 
 if TYPE_CHECKING:
     from actors.system.system import System
 
-__all__ = ["QueryCalls"]
+__all__ = ["QueryMethods"]
 
 
 def _as_given(options: QueryOptions) -> QueryOptions:
@@ -31,7 +31,7 @@ def _nobody(answer: Answer) -> None:
     """Notes nothing."""
 
 
-class QueryCalls(Calls):
+class QueryMethods(SystemBase):
     """Queries, views and sessions."""
 
     def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:

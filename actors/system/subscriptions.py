@@ -13,24 +13,24 @@ from actors.queries.result_typing import Query, Result
 from actors.receipt import Receipt
 from actors.subscriptions.callback_consumer import CallbackConsumer, checked_callback
 from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_registry import ConsumerStatus, Parked
+from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
 from actors.subscriptions.event_filter import event_filter
 from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.options import ConsumerOptions, Types, WatchOptions, checked_opening, whole_number
 from actors.subscriptions.subscription import Subscription
 from actors.subscriptions.waiters import seconds_of
-from actors.system.base import Calls, checked_options
+from actors.system.base import SystemBase, checked_options
 from actors.system.watch import Watch
 
 if TYPE_CHECKING:
     from actors.system.system import System
 
-__all__ = ["LiveCalls"]
+__all__ = ["SubscriptionMethods"]
 
-MOST_WORKERS = 1_000
+MOST_THREADS = 1_000
 
 
-class LiveCalls(Calls):
+class SubscriptionMethods(SystemBase):
     """Subscriptions, consumers and watched queries."""
 
     def subscribe(
@@ -84,10 +84,10 @@ class LiveCalls(Calls):
         self,
         name: str,
         callback: Callable[[Delivery], Any],
-        workers: int = 1,
+        threads: int = 1,
         **options: Unpack[ConsumerOptions],
     ) -> CallbackConsumer:
-        """Have `callback(delivery)` called for every event, in `workers` threads that compete; otherwise as `consumer`.
+        """Have `callback(delivery)` called for every event, in so many `threads` that compete; otherwise as `consumer`.
 
         Its return acknowledges the event, unless it settled it itself. Its exception refuses it: it is delivered again
         after 0.1 seconds, then after twice as long each time, and parked after `max_deliveries`. The threads end with
@@ -96,7 +96,7 @@ class LiveCalls(Calls):
         runtime = self._running()
         opening = checked_opening(runtime.domain, "consume", name, options)
         checked_callback(callback)
-        consumers = runtime.consumers.open(opening, whole_number("workers", workers, MOST_WORKERS))
+        consumers = runtime.consumers.open(opening, whole_number("threads", threads, MOST_THREADS))
         return runtime.consumers.callbacks(callback, consumers)
 
     def consumers(self) -> list[ConsumerStatus]:
@@ -110,7 +110,7 @@ class LiveCalls(Calls):
         """
         self._running().consumers.delete(checked_name(name))
 
-    def parked(self, name: str) -> list[Parked]:
+    def parked_streams(self, name: str) -> list[ParkedStream]:
         """The streams that a consumer parked, by position: where, why, and how many events wait behind. Raises `UnknownName`."""
         return self._running().consumers.parked(checked_name(name))
 

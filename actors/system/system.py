@@ -25,11 +25,11 @@ from actors.kernel.uninterrupted_call import UninterruptedCall
 from actors.runtime.runtime import Runtime
 from actors.settings import Settings
 from actors.system.arguments import checked_place
-from actors.system.commands import CommandCalls
-from actors.system.operations import CareCalls
-from actors.system.process_managers import ProcessCalls
-from actors.system.queries import QueryCalls
-from actors.system.subscriptions import LiveCalls
+from actors.system.commands import CommandMethods
+from actors.system.operations import OperationMethods
+from actors.system.process_managers import ProcessManagerMethods
+from actors.system.queries import QueryMethods
+from actors.system.subscriptions import SubscriptionMethods
 from actors.timeouts import MOST_SECONDS
 from storage.files.arguments import resolved_path
 from storage.files.error_translation import from_system
@@ -43,7 +43,14 @@ CLOSE_TIMEOUT = 30.0
 _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
-class System(CommandCalls, QueryCalls, LiveCalls, ProcessCalls, CareCalls, BlockingCloseable):
+class System(
+    CommandMethods,
+    QueryMethods,
+    SubscriptionMethods,
+    ProcessManagerMethods,
+    OperationMethods,
+    BlockingCloseable,
+):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -14,14 +14,14 @@
         given(shop, ProductListed("lamp", "Desk lamp", 1999)).then_rows(products, [{"sku": "lamp", ...}])
 
     def test_a_declined_payment_cancels_the_order():
-        given_process(fulfilment, OrderPlaced("1", 1999)).when(PaymentDeclined("1")).then(CancelOrder("1"))
+        given_process_manager(fulfilment, OrderPlaced("1", 1999)).when(PaymentDeclined("1")).then(CancelOrder("1"))
 
     def test_the_shop_as_a_whole():
         with open_system(shop) as system:
             system.execute(ListProduct("lamp", "Desk lamp", 1999))
             assert system.query(Cheapest(1)) == [...]
 
-`given` and `given_process` run the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
+`given` and `given_process_manager` run the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
 `open_system` runs everything. What does not hold raises an `AssertionError` that shows the difference.
 """
 
@@ -30,7 +30,7 @@ from __future__ import annotations
 from actors.testing._given import Given, given
 from actors.testing._history import Happened, happened
 from actors.testing._outcome import Asked, Outcome
-from actors.testing._process import ProcessGiven, ProcessOutcome, given_process
+from actors.testing._process_manager import ProcessManagerGiven, ProcessManagerOutcome, given_process_manager
 from actors.testing._projected import Projected
 from actors.testing._system import TestSystem, open_system
 
@@ -39,12 +39,12 @@ __all__ = [
     "Given",
     "Happened",
     "Outcome",
-    "ProcessGiven",
-    "ProcessOutcome",
+    "ProcessManagerGiven",
+    "ProcessManagerOutcome",
     "Projected",
     "TestSystem",
     "given",
-    "given_process",
+    "given_process_manager",
     "happened",
     "open_system",
 ]

@@ -57,7 +57,7 @@ class TestSystem(System):
         return {"consistency": "strong", **super()._read_options(options, method)}
 
     def advance(self, by: timedelta) -> None:
-        """Put the clock that process managers' timers go by forward; `wait_processes` waits for what fires then."""
+        """Put the clock that process managers' timers go by forward; `wait_process_managers` waits for what fires then."""
         self._running().processes.advance(by // timedelta(microseconds=1))
 
     def recorded_events(self, after: Receipt | int = 0) -> list[RecordedEvent]:

@@ -85,9 +85,9 @@ def back_office(system: System) -> Iterator[str]:
         if isinstance(delivery.event, AppointmentBooked) and not delivery.event.contact.address:
             delivery.park("no address")
 
-    with system.consume("letters", post, workers=2, category="appointment", until=system.position) as letters:
+    with system.consume("letters", post, threads=2, category="appointment", until=system.position) as letters:
         letters.wait(timeout=30)
-    for parked in system.parked("letters"):
+    for parked in system.parked_streams("letters"):
         yield f"parked: {parked.stream}, {parked.reason}"
     system.replay_parked("letters")
     with system.consumer("letters", category="appointment", timeout=1.0) as consumer:
@@ -95,7 +95,7 @@ def back_office(system: System) -> Iterator[str]:
             if not delivery.park("still none"):
                 delivery.ack()
             break
-    for parked in system.parked("letters"):
+    for parked in system.parked_streams("letters"):
         system.discard_parked("letters", parked.stream, following=True)
     yield f"{[one.name for one in system.consumers()]} at the end"
     system.delete_consumer("letters")
@@ -104,7 +104,7 @@ def back_office(system: System) -> Iterator[str]:
 def caretaker(system: System) -> Iterator[str]:
     """Looks after the whole: health, models that are built again, effects and handlers that failed."""
     system.wait_applied()
-    system.wait_processes()
+    system.wait_process_managers()
     for effect in system.effects("follow-up"):
         if effect.parked is not None:
             system.drop_effect("follow-up", effect.key)
@@ -116,18 +116,18 @@ def caretaker(system: System) -> Iterator[str]:
     for replica in health.replicas:
         for model in replica.models:
             if model.stopped_at is not None and model.name == diary.name:
-                system.skip(diary, model.stopped_at, "a line that nobody needs")
-    for process in system.processes():
+                system.skip_event(diary, model.stopped_at, "a line that nobody needs")
+    for process in system.process_managers():
         if process.stopped_at is not None:
-            system.skip_process(process.name, "told the patient on the phone")
-        for aside in system.quarantined(process.name):
+            system.skip_process_manager(process.name, "told the patient on the phone")
+        for aside in system.quarantined_instances(process.name):
             if not system.retry_instance(process.name, aside.key):
                 system.skip_instance(process.name, aside.key, "it is looked after by hand")
-    waiting = system.process_states("follow-up")
-    state = system.process_state("follow-up", waiting[0][0])
+    waiting = system.process_manager_states("follow-up")
+    state = system.process_manager_state("follow-up", waiting[0][0])
     yield f"{health.status}: {len(waiting)} waiting, first {state.contact.by.name}, {list(system.rebuilds())}"
     name = system.replica_names[0]
-    yield f"{len(system.dump(name, diary)['entries'])} entries on {name}, skipped {system.skipped()}"
+    yield f"{len(system.dump(name, diary)['entries'])} entries on {name}, skipped {system.skipped_events()}"
     yield f"{name} is back: {system.kill(name)}"
     answer, position = system.query_at(Busy("weiss"), consistency="strong")
     many = system.query_many([DayOf("weiss"), DayOf("weiss", 1)])

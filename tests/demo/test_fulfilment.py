@@ -34,7 +34,7 @@ from actors.demo.fulfilment.payments import (
 )
 from actors.demo.fulfilment.process import PaymentOverdue
 from actors.demo.fulfilment.shipments import ShipmentArranged
-from actors.testing import TestSystem, given_process, open_system
+from actors.testing import TestSystem, given_process_manager, open_system
 from tests.helpers import wait_until
 
 PLACED = OrderPlaced("1", "ann", "lamp", 1, 500)
@@ -45,25 +45,33 @@ CANCELLED = OrderCancelled("1", "by the customer")
 
 # -- the process ---------------------------------------------------------------------------------
 def test_an_order_leads_to_its_payment_and_the_payment_to_the_shipment() -> None:
-    placed = given_process(fulfilment).when(PLACED)
+    placed = given_process_manager(fulfilment).when(PLACED)
     placed.then(RequestPayment("1", 500)).then_timers(PaymentOverdue("1"))
-    given_process(fulfilment, PLACED).when(REQUESTED).then().then_effects(
+    given_process_manager(fulfilment, PLACED).when(REQUESTED).then().then_effects(
         ("charge", {"order_id": "1", "amount": 500})
     )
-    given_process(fulfilment, PLACED, REQUESTED).when(CHARGED).then(ArrangeShipment("1")).then_timers()
-    given_process(fulfilment, PLACED, CHARGED).when(ShipmentArranged("1")).then().then_state(None)
+    given_process_manager(fulfilment, PLACED, REQUESTED).when(CHARGED).then(
+        ArrangeShipment("1")
+    ).then_timers()
+    given_process_manager(fulfilment, PLACED, CHARGED).when(ShipmentArranged("1")).then().then_state(None)
 
 
 def test_a_declined_or_overdue_payment_cancels_the_order() -> None:
     declined = PaymentDeclined("1", "no cover")
-    given_process(fulfilment, PLACED).when(declined).then(CancelOrder("1", "payment declined: no cover"))
-    given_process(fulfilment, PLACED).when(PaymentOverdue("1")).then(CancelOrder("1", "not paid in time"))
-    given_process(fulfilment, PLACED, declined).when(CANCELLED).then().then_state(None)
+    given_process_manager(fulfilment, PLACED).when(declined).then(
+        CancelOrder("1", "payment declined: no cover")
+    )
+    given_process_manager(fulfilment, PLACED).when(PaymentOverdue("1")).then(
+        CancelOrder("1", "not paid in time")
+    )
+    given_process_manager(fulfilment, PLACED, declined).when(CANCELLED).then().then_state(None)
 
 
 def test_what_can_not_be_shipped_is_cancelled_and_refunded() -> None:
     short = Rejection(ArrangeShipment("1"), "stock.insufficient", "too little")
-    outcome = given_process(fulfilment, PLACED, CHARGED).when(short).then(CancelOrder("1", "too little"))
+    outcome = (
+        given_process_manager(fulfilment, PLACED, CHARGED).when(short).then(CancelOrder("1", "too little"))
+    )
     refund = outcome.after.when(CANCELLED).then(RefundPayment("1"))
     refund.after.when(PaymentRefunded("1", 500)).then_effects(
         ("refund", {"order_id": "1", "amount": 500})
@@ -71,22 +79,22 @@ def test_what_can_not_be_shipped_is_cancelled_and_refunded() -> None:
 
 
 def test_a_payment_that_comes_after_the_cancellation_is_refunded() -> None:
-    given_process(fulfilment, PLACED, REQUESTED, CANCELLED).when(CHARGED).then(RefundPayment("1"))
+    given_process_manager(fulfilment, PLACED, REQUESTED, CANCELLED).when(CHARGED).then(RefundPayment("1"))
 
 
 def test_a_payment_that_is_refused_since_the_order_is_cancelled_ends_with_that_event() -> None:
     refused = Rejection(RequestPayment("1", 500), "order.cancelled", "cancelled")
-    given_process(fulfilment, PLACED, CANCELLED).when(refused).then().then_state(None)
-    given_process(fulfilment, PLACED, refused).when(CANCELLED).then().then_state(None)
+    given_process_manager(fulfilment, PLACED, CANCELLED).when(refused).then().then_state(None)
+    given_process_manager(fulfilment, PLACED, refused).when(CANCELLED).then().then_state(None)
 
 
 def test_a_claim_that_does_not_hold_shows_the_difference() -> None:
     with pytest.raises(AssertionError, match="leads to other commands"):
-        given_process(fulfilment).when(PLACED).then(RequestPayment("1", 501))
+        given_process_manager(fulfilment).when(PLACED).then(RequestPayment("1", 501))
     with pytest.raises(AssertionError, match="is not set"):
-        given_process(fulfilment, PLACED, CHARGED).when(PaymentOverdue("1"))
+        given_process_manager(fulfilment, PLACED, CHARGED).when(PaymentOverdue("1"))
     with pytest.raises(AssertionError, match="for the instance '2'"):
-        given_process(fulfilment, PLACED).when(PaymentCharged("2"))
+        given_process_manager(fulfilment, PLACED).when(PaymentCharged("2"))
 
 
 # -- the shop ------------------------------------------------------------------------------------
@@ -113,7 +121,7 @@ def shop(gateway: MemoryGateway) -> Iterator[TestSystem]:
 
 def order(shop: TestSystem, order_id: str, quantity: int = 1, amount: int = 500) -> None:
     shop.execute(PlaceOrder(order_id, "ann", "lamp", quantity, amount))
-    shop.wait_processes()
+    shop.wait_process_managers()
 
 
 def test_an_order_is_paid_and_shipped(shop: TestSystem, gateway: MemoryGateway) -> None:
@@ -151,9 +159,9 @@ def test_an_order_that_is_not_paid_in_time_is_cancelled_and_refunded_if_the_mone
     shop.advance(PAYMENT_TIME)
     wait_until(lambda: all(len(shop.stream(f"order-{one}")) == 2 for one in "12"))
     use_gateway(MemoryGateway())
-    shop.wait_processes(20)
+    shop.wait_process_managers(20)
     assert where_is(shop, "1") == "order 1 is cancelled (not paid in time), its payment refunded"
-    assert shop.process_states("fulfilment") == []
+    assert shop.process_manager_states("fulfilment") == []
 
 
 def test_orders_cancelled_at_once_end_without_a_payment_or_with_a_refund(
@@ -164,8 +172,8 @@ def test_orders_cancelled_at_once_end_without_a_payment_or_with_a_refund(
         # One that is shipped already stays so.
         with suppress(Rejected):
             shop.execute(CancelOrder(str(number)))
-    shop.wait_processes(20)
-    assert shop.process_states("fulfilment") == []
+    shop.wait_process_managers(20)
+    assert shop.process_manager_states("fulfilment") == []
     ends = {where_is(shop, str(number)).partition(" is ")[2] for number in range(50)}
     assert ends <= {
         "shipped, its payment charged",

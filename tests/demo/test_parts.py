@@ -44,7 +44,7 @@ def test_books_that_do_not_agree_are_found_out(store_path: Path, gateway: Memory
     with System.open(store_path, delivery, replicas=1) as system:
         system.execute(StockUp("lamp", 5))
         system.execute(PlaceOrder("1", "ann", "lamp", 1, 500))
-        system.wait_processes()
+        system.wait_process_managers()
         assert check_delivery(system, gateway, {"1"})[0] == []
         assert check_delivery(system, gateway, set())[0] == [
             "1 orders are shipped without a label, or have one and are not"

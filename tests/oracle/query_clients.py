@@ -153,7 +153,7 @@ def troublemaker(load: Load) -> None:
         if what == "kill":
             system.kill(rng.choice([name, f"{name}.query-1", "sync"]), PATIENCE)
         elif what == "remove":
-            wait_until(lambda: not any(one.left_out for one in system.health().replicas), 2 * PATIENCE)
+            wait_until(lambda: not any(one.excluded for one in system.health().replicas), 2 * PATIENCE)
             shutil.rmtree(Path(system.path) / "replicas" / name, ignore_errors=True)
         elif what == "rebuild":
             with suppress(StorageError):  # where the files are gone, or just made anew

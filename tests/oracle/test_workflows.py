@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import ProcessStopped
+from actors import ProcessManagerStopped
 from actors.process_managers.decision import Do
 from actors.testing import TestSystem
 from tests.oracle.workflow_domain import Call, Outside, Workflows, check, finish, settle
@@ -79,17 +79,17 @@ class Run:
             settle(self.system)
         else:
             assert kind == "wait"
-            with suppress(ProcessStopped):
-                self.system.wait_processes(60)
+            with suppress(ProcessManagerStopped):
+                self.system.wait_process_managers(60)
 
     def end(self) -> None:
         self.spoilt.clear()
         finish(self.system, self.outside)
         check(self.system, self.calls)
-        before = self.system.process_states("worker")
+        before = self.system.process_manager_states("worker")
         self.do("release", None)
-        self.system.wait_processes(60)
-        after = self.system.process_states("worker")
+        self.system.wait_process_managers(60)
+        after = self.system.process_manager_states("worker")
         assert [(key, one.heard) for key, one in after] == [(key, one.heard) for key, one in before]
         check(self.system, self.calls)
 

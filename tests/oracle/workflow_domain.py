@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from actors import Do, Domain, NotStopped, ProcessStopped, Rejected, Rejection
+from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected, Rejection
 from actors.testing import TestSystem
 from tests.oracle.workflow_scripts import Node, decoded, expected, nodes_of
 
@@ -171,7 +171,7 @@ class Workflows:
 
 def settle(system: TestSystem) -> None:
     """Have instances tried again that are set aside, and what is parked delivered, or given up where its script says so."""
-    for one in system.quarantined("worker"):
+    for one in system.quarantined_instances("worker"):
         with suppress(NotStopped):  # It went on by itself.
             system.retry_instance("worker", one.key)
     for effect in system.effects("worker"):
@@ -186,19 +186,19 @@ def finish(system: TestSystem, outside: Outside) -> None:
     while True:
         settle(system)
         try:
-            system.wait_processes(timeout=60)
-        except ProcessStopped:
+            system.wait_process_managers(timeout=60)
+        except ProcessManagerStopped:
             continue  # Instances are set aside that have not been tried again yet.
         system.advance(timedelta(hours=1))
-        system.wait_processes(timeout=60)
-        [now] = system.processes()
+        system.wait_process_managers(timeout=60)
+        [now] = system.process_managers()
         if not (now.timers or now.parked or now.behind or now.quarantined):
             break
 
 
 def check(system: TestSystem, calls: list[Call]) -> Counter[str]:
     """What came of every case is what the oracle says, and the ledger has nothing twice; returns how much of what there was."""
-    [manager] = system.processes()
+    [manager] = system.process_managers()
     assert (manager.lag, manager.timers, manager.effects, manager.parked, manager.behind) == (0, 0, 0, 0, 0)
     assert manager.quarantined == 0
     done: dict[str, Counter[int]] = defaultdict(Counter)
@@ -210,7 +210,7 @@ def check(system: TestSystem, calls: list[Call]) -> Counter[str]:
             scripts[event.case] = decoded(event.script)
         else:
             done[event.case][event.number] += 1
-    states = dict(system.process_states("worker", limit=1_000_000))
+    states = dict(system.process_manager_states("worker", limit=1_000_000))
     assert states.keys() == scripts.keys()
     keys: dict[tuple[str, int], set[str]] = defaultdict(set)
     taken: dict[str, list[int]] = defaultdict(list)

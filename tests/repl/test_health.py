@@ -20,7 +20,7 @@ def test_what_hangs_is_shown_with_what_it_is_at_and_since_when(tmp_path: Path, s
         said, _ = shown(system, ":health\n:lag\n")
         assert "problem: the projection of book on replica-1 has been at event Came at position 1 for" in said
         assert "running: projection book on replica-1 for" in said
-        wait_until(lambda: "standing still for" in shown(system, ":lag\n")[0])
+        wait_until(lambda: "stalled for" in shown(system, ":lag\n")[0])
         gate.unlink()
         system.wait_applied(timeout=PATIENCE)
         assert "current" in shown(system, ":lag\n")[0]

@@ -362,7 +362,7 @@ def test_a_terminal_without_the_extra_is_told_what_to_install(
 
 def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager() -> None:
     done = session(
-        "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n:processes\n"
+        "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n:process_managers\n"
         ":log --category=payment\n:rebuild overview\nOrderOverview 1 --strong\n",
         "--domain",
         "delivery",

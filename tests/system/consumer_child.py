@@ -1,4 +1,4 @@
-"""The process that test_consumers kills: it writes events, and consumes them with workers that compete.
+"""The process that test_consumers kills: it writes events, and consumes them in threads that compete.
 
 Run as `python -m tests.system.consumer_child STORE NOTES`. Notes are lines `got P`, before an event is acknowledged,
 and `acked P` once that is on disk; every third event is acknowledged without waiting, every fifth fails once, and now
@@ -18,7 +18,7 @@ from actors import System
 from actors.subscriptions.consumer import Delivery
 from tests.system.depot import Increment, depot
 
-WORKERS = 4
+THREADS = 4
 STREAMS = 7
 PARKED = ("counter-c0", "counter-c1")
 """The streams that are; the others go on."""
@@ -42,7 +42,7 @@ def main(store: str, notes: str) -> None:
 
     logging.getLogger("onewriter").setLevel(logging.ERROR)
     with System.open(store, depot, replicas=1) as system:
-        system.consume("mailer", handle, workers=WORKERS, in_flight=20, category="counter")
+        system.consume("mailer", handle, threads=THREADS, in_flight=20, category="counter")
         system.replay_parked("mailer")
         print("open", flush=True)
 

@@ -121,7 +121,7 @@ def main(store: str, how: str, most: int) -> None:
         elif how == "deleted":
             deleted(system, most)
         else:
-            system.wait_processes()
+            system.wait_process_managers()
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def test_a_callback_of_consume_that_closes_the_system_does_not_wait_for_itself(
     inside: Inside, close: Any
 ) -> None:
     closed = threading.Event()
-    inside.system.consume("closer", lambda _delivery: (close(inside.system), closed.set()), workers=2)
+    inside.system.consume("closer", lambda _delivery: (close(inside.system), closed.set()), threads=2)
     inside.system.execute(inside.till.Pay("a"))
     assert closed.wait(PATIENCE)
     inside.check(1)
@@ -147,7 +147,7 @@ def test_a_callback_of_consume_that_closes_a_system_that_another_thread_closes_d
         wait_until(lambda: consumers_closed(inside.system))
         inside.system.close()
 
-    inside.system.consume("closer", late, workers=2)
+    inside.system.consume("closer", late, threads=2)
     inside.system.execute(inside.till.Pay("a"))
     wait_until(lambda: came.came)
     with Threads() as threads:

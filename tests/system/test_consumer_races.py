@@ -75,7 +75,7 @@ def test_a_reason_with_names_that_are_no_text_is_stored_and_ends_nothing(system)
 
     with system.consume("mailer", fail_for_a, until=2, max_deliveries=1) as consumer:
         assert consumer.wait(PATIENCE)
-    (parked,) = system.parked("mailer")
+    (parked,) = system.parked_streams("mailer")
     assert parked.reason == "OSError: no such file: \\udcff"
     assert wait_until(lambda: status(system, "mailer").position == 2)
     system.replay_parked("mailer")

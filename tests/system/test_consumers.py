@@ -146,10 +146,10 @@ def test_consumers_of_one_name_compete_and_keep_the_order_of_each_stream(system)
             handled[delivery.stream].append(delivery.position)
             busy[delivery.stream] -= 1
 
-    assert system.consume("mailer", handle, workers=6, until=600, in_flight=50).wait(PATIENCE)
+    assert system.consume("mailer", handle, threads=6, until=600, in_flight=50).wait(PATIENCE)
     assert sorted(one for found in handled.values() for one in found) == list(range(1, 601))
     assert all(found == sorted(found) for found in handled.values())
-    assert not system.parked("mailer")
+    assert not system.parked_streams("mailer")
 
 
 def test_the_next_event_of_a_stream_comes_once_the_one_before_is_acknowledged(system):
@@ -179,7 +179,7 @@ def test_no_more_than_in_flight_are_in_hand(system):
     fill(system, 50, streams=50)
     consumer = system.consumer("mailer", in_flight=5, timeout=0)
     assert [one.position for one in consumer] == [1, 2, 3, 4, 5]
-    assert status(system, "mailer").in_hand == 5
+    assert status(system, "mailer").in_flight == 5
 
 
 # -- redelivery and parking -------------------------------------------------------------------------
@@ -242,14 +242,14 @@ def test_after_max_deliveries_the_stream_is_parked_and_the_others_go_on(store_pa
         assert system.consume("mailer", handle, until=9, max_deliveries=2).wait(PATIENCE)
         assert [position for position, _ in seen if position not in (4, 7)] == [1, 2, 3, 5, 6, 8, 9]
         assert [one for one in seen if one[0] in (4, 7)] == [(4, 1), (4, 2)]
-        (parked,) = system.parked("mailer")
+        (parked,) = system.parked_streams("mailer")
         assert (parked.stream, parked.position, parked.version) == ("counter-c0", 4, 2)
         assert (parked.reason, parked.attempts, parked.following) == ("LookupError: no such customer", 2, 1)
         system.execute(Increment("c0"))
         assert drain(system, "mailer", max_deliveries=2) == []
-        assert system.parked("mailer")[0].following == 2
+        assert system.parked_streams("mailer")[0].following == 2
     with open_at(store_path) as system:
-        assert system.parked("mailer")[0].reason == "LookupError: no such customer"
+        assert system.parked_streams("mailer")[0].reason == "LookupError: no such customer"
         assert status(system, "mailer").parked == 1
         assert status(system, "mailer").position == 10
 
@@ -258,7 +258,7 @@ def test_health_names_the_consumers_with_parked_streams(system):
     parked_at_four(system)
     health = system.health()
     assert health.status == "degraded"
-    assert health.problems == ("2 streams are parked by consumer 'mailer': see parked('mailer')",)
+    assert health.problems == ("2 streams are parked by consumer 'mailer': see parked_streams('mailer')",)
     system.discard_parked("mailer", "counter-c0", following=True)
     system.replay_parked("mailer")
     assert system.health().problems == ()
@@ -272,7 +272,7 @@ def parked_at_four(system) -> None:
             delivery.park(f"parked at {delivery.position}")
         else:
             delivery.ack()
-    assert [(one.position, one.following) for one in system.parked("mailer")] == [(4, 2), (5, 2)]
+    assert [(one.position, one.following) for one in system.parked_streams("mailer")] == [(4, 2), (5, 2)]
 
 
 def test_replaying_delivers_what_was_parked_in_order_before_what_came_later(store_path):
@@ -284,7 +284,7 @@ def test_replaying_delivers_what_was_parked_in_order_before_what_came_later(stor
         system.execute(Increment("c0"))
         found = drain(system, "mailer")
         assert found == [4, 7, 10, 13, 14]
-        assert [one.stream for one in system.parked("mailer")] == ["counter-c1"]
+        assert [one.stream for one in system.parked_streams("mailer")] == ["counter-c1"]
         assert system.replay_parked("mailer") == 1
         assert system.replay_parked("mailer") == 0
     with open_at(store_path) as system:
@@ -319,7 +319,7 @@ def test_what_fails_in_a_replay_is_parked_again_where_it_failed(system):
     delivery = next(consumer)
     assert (delivery.position, delivery.attempt) == (7, 1)
     delivery.park("again")
-    assert [(one.position, one.reason, one.following) for one in system.parked("mailer")] == [
+    assert [(one.position, one.reason, one.following) for one in system.parked_streams("mailer")] == [
         (5, "parked at 5", 2),
         (7, "again", 1),
     ]
@@ -330,7 +330,7 @@ def test_discarding_gives_up_the_event_or_all_that_waits_with_it(store_path):
         parked_at_four(system)
         system.discard_parked("mailer", "counter-c0")
         system.discard_parked("mailer", "counter-c1", following=True)
-        assert system.parked("mailer") == []
+        assert system.parked_streams("mailer") == []
         system.execute(Increment("c1"))
         with pytest.raises(UnknownName, match="there is no parked stream of consumer 'mailer' 'counter-c1'"):
             system.discard_parked("mailer", "counter-c1")
@@ -350,7 +350,7 @@ def test_more_parked_than_fits_the_window_is_replayed_in_order(system):
     delivery.park("first")
     system.execute_many([Increment(f"c{number % 2}") for number in range(100)])
     assert len(drain(system, "mailer", in_flight=4)) == 50
-    assert system.parked("mailer")[0].following == 50
+    assert system.parked_streams("mailer")[0].following == 50
     system.replay_parked("mailer")
     consumer = system.consumer("mailer", timeout=PATIENCE, in_flight=4)
     found = []
@@ -367,7 +367,7 @@ def test_more_parked_than_fits_the_window_is_replayed_in_order(system):
 def test_callbacks_end_with_their_handle_and_with_the_system(store_path):
     with open_at(store_path) as system:
         seen = []
-        handle = system.consume("mailer", lambda delivery: seen.append(delivery.position), workers=3)
+        handle = system.consume("mailer", lambda delivery: seen.append(delivery.position), threads=3)
         fill(system, 30)
         wait_until(lambda: len(seen) == 30)
         assert handle.running
@@ -395,7 +395,7 @@ def test_a_callback_may_execute_and_settle_by_itself(system):
     assert handle.wait(PATIENCE)
     assert handle.failure is None
     assert {one.stream for one in read_log(system)[3:]} == {"item-from-1", "item-from-3"}
-    assert [one.reason for one in system.parked("mailer")] == ["not today"]
+    assert [one.reason for one in system.parked_streams("mailer")] == ["not today"]
 
 
 class Speechless(Exception):
@@ -418,7 +418,7 @@ def test_whatever_a_callback_raises_refuses_its_delivery_and_ends_no_worker(syst
     assert handle.failure is None
     assert seen == [2]
     said = ", which could not say more" if error is Speechless else ": out"
-    assert [one.reason for one in system.parked("mailer")] == [f"{error.__name__}{said}"]
+    assert [one.reason for one in system.parked_streams("mailer")] == [f"{error.__name__}{said}"]
 
 
 def test_closing_the_system_waits_for_the_callback_that_runs_and_keeps_its_acknowledgement(store_path):
@@ -541,7 +541,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
         assert system.consumers() == []
         assert not inside.notes(system, b"sub/")
         with pytest.raises(UnknownName, match=r"there is no consumer 'mailer'; there are: $"):
-            system.parked("mailer")
+            system.parked_streams("mailer")
         assert drain(system, "mailer", types=Incremented) == list(range(1, 13))
 
 
@@ -585,7 +585,7 @@ def test_bad_callbacks_and_delays_are_refused(system):
         system.consume("a", coroutine)
     with pytest.raises(TypeError, match="takes a function of a delivery, not 1"):
         system.consume("a", 1)
-    with pytest.raises(ValueError, match="workers= is a whole number from 1 to 1000, not 0"):
+    with pytest.raises(ValueError, match="threads= is a whole number from 1 to 1000, not 0"):
         system.consume("a", print, 0)
     fill(system, 1)
     delivery = next(system.consumer("a"))
@@ -657,7 +657,7 @@ def test_a_killed_process_loses_no_event_and_repeats_none_whose_acknowledgement_
                 file.write(f"got {delivery.position}\n")
                 delivery.ack()
         log = read_log(system)
-        assert system.parked("mailer") == []
+        assert system.parked_streams("mailer") == []
 
     stored: set[int] = set()
     met: set[int] = set()

@@ -35,7 +35,7 @@ def damage(system: System, name: str) -> None:
 def whole(system: System) -> bool:
     """Whether every replica is asked again and has everything."""
     health = system.health()
-    return health.status == "ok" and not any(replica.left_out or replica.lag for replica in health.replicas)
+    return health.status == "ok" and not any(replica.excluded or replica.lag for replica in health.replicas)
 
 
 def reasons(system: System) -> list[str | None]:
@@ -201,7 +201,7 @@ def test_it_is_left_out_until_it_has_what_was_committed_when_it_was_begun_anew(
         tallies.before = held
         go_on.clear()
         shutil.rmtree(store_path / "replicas" / "replica-1")
-        wait_until(lambda: system.health().replicas[0].left_out)
+        wait_until(lambda: system.health().replicas[0].excluded)
         assert system.health().problems[0].startswith("replica-1 is being filled again from the log: ")
         for _ in range(6):
             rows, position = system.query_at(tallies.Whole())
@@ -224,7 +224,7 @@ def test_an_only_replica_answers_nothing_of_half_a_model_meanwhile(store_path: P
         system.wait_applied()
         tallies.before = lambda version, position: position == 50 and go_on.wait(PATIENCE)  # type: ignore[assignment, return-value]
         shutil.rmtree(store_path / "replicas" / "replica-1")
-        wait_until(lambda: system.health().replicas[0].left_out)
+        wait_until(lambda: system.health().replicas[0].excluded)
         with pytest.raises(ConsistencyTimeout):
             tallies.ask(system, timeout=0.01)
         answers: list[int] = []

@@ -70,21 +70,21 @@ def system(store_path: Path) -> Any:
 
 
 def test_each_attempt_of_an_effect_has_the_payload_as_it_was_stored(system: System) -> None:
-    system.wait_processes()
+    system.wait_process_managers()
     assert tried == [STORED] * 3
     assert system.effects("saga") == []
 
 
 def test_an_effect_that_was_parked_has_its_payload_as_it_was_stored(system: System) -> None:
-    system.wait_processes()
+    system.wait_process_managers()
     tried.clear()
     failing[0] = True
     system.append("trips", [Booked("2", [Guest(list(names)) for names in STORED])])
-    system.wait_processes()
+    system.wait_process_managers()
     failing[0] = False
     [parked] = system.effects("saga")
     system.retry_effect("saga", parked.key)
-    system.wait_processes()
+    system.wait_process_managers()
     assert tried == [STORED] * 4
 
 

@@ -26,7 +26,7 @@ METHODS = ["retry_effect", "drop_effect"]
 def parked(system: TestSystem) -> PendingEffect:
     system.execute(Begin("a"))
     [one] = wait_until(lambda: [one for one in system.effects("worker") if one.parked])
-    system.wait_processes()
+    system.wait_process_managers()
     return one
 
 
@@ -77,7 +77,7 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
         with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
             getattr(system, method)("worker", one.key)
         assert WriteGateway.step is step
-        system.wait_processes()
+        system.wait_process_managers()
         assert system.effects("worker") == []
 
 

@@ -44,7 +44,7 @@ def test_a_delivery_that_ends_its_process_is_counted_and_parked_and_the_others_g
 ) -> None:
     assert [run(store_path, how) for _ in range(5)] == [["bad 1"], ["bad 2"], ["bad 3"], ["good 1"], []]
     with System.open(store_path, ending_child.parcels, replicas=1) as system:
-        [parked] = system.parked("labels")
+        [parked] = system.parked_streams("labels")
         assert (parked.stream, parked.attempts, parked.following) == ("belt-1", 3, 1)
         assert parked.reason == "the process ended while it was delivered, each time"
         system.replay_parked("labels")
@@ -54,7 +54,7 @@ def test_a_delivery_that_ends_its_process_is_counted_and_parked_and_the_others_g
             found.append((delivery.event.parcel, delivery.attempt))
             assert delivery.ack(wait=True)
         assert found == [("bad", 1), ("behind", 1)]
-        assert system.parked("labels") == []
+        assert system.parked_streams("labels") == []
 
 
 def test_an_effect_that_ends_its_process_is_counted_and_parked_and_the_others_go_on(store_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_effect_that_ends_its_process_is_counted_and_parked_and_the_others_go
             assert (parked.payload, parked.attempts, behind.behind) == ("bad", 3, parked.key)
             assert parked.parked == "the process ended while it was delivered, in attempt 3"
             system.drop_effect("labels", parked.key)
-            system.wait_processes()
+            system.wait_process_managers()
             assert system.effects("labels") == []
     finally:
         ending_child.parcels.processes.clear()
@@ -119,7 +119,7 @@ def test_an_effect_that_hangs_at_an_orderly_end_is_not_counted(store_path: Path,
     release.set()
     world.send = lambda _payload, _key: None
     with System.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert system.effects("worker") == []
         assert len(world.sent) == 2
 

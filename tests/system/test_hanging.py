@@ -91,8 +91,8 @@ def test_a_projection_that_does_not_return_is_named_with_its_event_on_each_repli
             "the thread of replica-1 has been at event Came at position 2 of model book",
         )
         model = next(one for one in system.health().replicas[0].models if one.name == "book")
-        assert (model.state, model.applied, model.lag) == ("standing still", 1, 1)
-        assert model.lag_seconds >= model.still > 0.1
+        assert (model.state, model.applied, model.lag) == ("stalled", 1, 1)
+        assert model.lag_seconds >= model.stalled_seconds > 0.1
         with pytest.raises(ConsistencyTimeout) as caught:
             system.query(Visits(), after=receipt, timeout=0.05)
         assert "book on replica-2 is at position 1: it has been at event Came at position 2 for" in str(
@@ -292,9 +292,9 @@ def test_a_handler_that_does_not_return_is_named_with_its_event_and_instance(
         with pytest.raises(
             ConsistencyTimeout, match=r"handler process manager 'greeter' has been running for"
         ):
-            system.wait_processes(timeout=0.05)
+            system.wait_process_managers(timeout=0.05)
         gate.unlink()
-        system.wait_processes(timeout=PATIENCE)
+        system.wait_process_managers(timeout=PATIENCE)
         wait_until(lambda: is_well(system))
 
 
@@ -313,9 +313,9 @@ def test_an_effect_that_hangs_is_named_and_holds_up_its_own_instance_alone(
             system, "effect of process manager 'greeter' has been running for", "'greet' of instance 'ann'"
         )
         with pytest.raises(ConsistencyTimeout, match=r"effect of process manager 'greeter' has been running"):
-            system.wait_processes(timeout=0.05)
+            system.wait_process_managers(timeout=0.05)
         gate.unlink()
-        system.wait_processes(timeout=PATIENCE)
+        system.wait_process_managers(timeout=PATIENCE)
         wait_until(lambda: is_well(system))
         of_ann = [int(one.split()[1]) for one in hanging.sent if one.startswith("ann ")]
         assert of_ann == list(range(1, 42))
@@ -333,7 +333,7 @@ def test_an_actor_that_comes_back_does_not_deliver_again_what_still_hangs(
         system.execute(Come("bob"))
         wait_until(lambda: hanging.sent == ["bob 2"])
         gate.unlink()
-        system.wait_processes(timeout=PATIENCE)
+        system.wait_process_managers(timeout=PATIENCE)
         assert hanging.sent == ["bob 2", "ann 1"]
 
 
@@ -348,7 +348,7 @@ def test_no_more_threads_deliver_than_may_and_one_that_comes_back_takes_the_rest
         )
         assert hanging.sent == []
         gate.unlink()
-        system.wait_processes(timeout=PATIENCE)
+        system.wait_process_managers(timeout=PATIENCE)
         assert len(hanging.sent) == 3
 
 
@@ -365,7 +365,7 @@ def test_closing_does_not_wait_for_an_effect_that_hangs_and_the_next_opening_del
         [left] = system.effects("greeter")
         assert left.instance == "ann"
         gate.unlink()
-        system.wait_processes(timeout=PATIENCE)
+        system.wait_process_managers(timeout=PATIENCE)
         assert system.effects("greeter") == []
 
 

@@ -637,7 +637,7 @@ def test_a_process_manager_has_what_its_notes_give(store_path: Path) -> None:
     with System.open(store_path, flow, replicas=1) as system:
         system.execute(Begin("a", ["one"], datetime(2026, 3, 28, 11, tzinfo=UTC)))
         wait_until(lambda: len(payloads) == 2 and len(told) == 2)
-        state = system.process_state("flow", "a")
+        state = system.process_manager_state("flow", "a")
     offset = shape(datetime(2026, 3, 28, 12, tzinfo=timezone(timedelta(hours=1))))
     assert state.steps == ["one", "handled"]
     assert shape(state.at) == offset

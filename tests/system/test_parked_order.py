@@ -61,7 +61,7 @@ class Outside:
     def price(self, system: TestSystem, item: str, *prices: int) -> None:
         for price in prices:
             system.append("prices", [self.priced(item, price)])
-        system.wait_processes()
+        system.wait_process_managers()
 
     def prices(self) -> list[int]:
         return [price for _, price in self.told]
@@ -87,8 +87,8 @@ def test_what_comes_behind_a_parked_effect_waits_is_shown_and_goes_on_after_it(
         [first] = parked(system)
         assert waiting(system) == [2, 3]
         assert {one.behind for one in system.effects("prices") if not one.parked} == {first.key}
-        [manager] = system.processes()
-        assert (manager.effects, manager.behind, manager.parked) == (0, 2, 1)
+        [manager] = system.process_managers()
+        assert (manager.effects, manager.blocked, manager.parked) == (0, 2, 1)
         assert any("1 parked effect, and 2 that wait behind it" in one for one in system.health().problems)
         with pytest.raises(UnknownName, match="there is no parked effect"):
             system.retry_effect("prices", system.effects("prices")[0].key)
@@ -97,7 +97,7 @@ def test_what_comes_behind_a_parked_effect_waits_is_shown_and_goes_on_after_it(
         assert waiting(system) == [2, 3, 4]
         outside.down.clear()
         (system.drop_effect if drop else system.retry_effect)("prices", first.key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == [7, 8, *([] if drop else [1]), 2, 3, 4]
         assert system.effects("prices") == []
         assert system.health().problems == ()
@@ -110,12 +110,12 @@ def test_one_that_fails_again_has_the_others_wait_again(store_path: Path) -> Non
     with outside.opened(store_path) as system:
         outside.price(system, "lamp", 1, 2, 3, 4)
         system.retry_effect("prices", parked(system)[0].key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.told == []
         assert waiting(system) == [2, 3, 4]
         outside.down.discard(1)
         system.retry_effect("prices", parked(system)[0].key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == [1, 2]
         assert (parked(system)[0].payload, waiting(system)) == (3, [4])
 
@@ -126,12 +126,12 @@ def test_more_than_are_moved_at_once_go_on_in_order(store_path: Path, monkeypatc
     outside = Outside(0)
     with outside.opened(store_path) as system:
         system.append("prices", [outside.priced("lamp", price) for price in range(100)])
-        system.wait_processes()
+        system.wait_process_managers()
         assert len(waiting(system)) == 99
         outside.down.clear()
         system.retry_effect("prices", parked(system)[0].key)
         system.append("prices", [outside.priced("lamp", price) for price in range(100, 120)])
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == list(range(120))
 
 
@@ -151,14 +151,14 @@ def test_several_that_were_parked_by_an_earlier_checkout_go_on_in_order(store_pa
     with outside.opened(store_path) as system:
         outside.price(system, "lamp", 4)
         system.retry_effect("prices", "prices:2:e0")
-        system.wait_processes()
+        system.wait_process_managers()
         assert (waiting(system), outside.told) == ([2, 4], [])
         system.retry_effect("prices", "prices:1:e0")
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == [1, 2]
         assert waiting(system) == [4]
         system.drop_effect("prices", "prices:3:e0")
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == [1, 2, 4]
 
 
@@ -173,7 +173,7 @@ def test_what_a_crash_left_behind_nothing_goes_on_at_the_next_opening(store_path
         log.append([], notes=[(key, None), (keys.due + key[len(keys.parked) :], value)])
     outside.down.clear()
     with outside.opened(store_path) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.prices() == [1, 2, 3]
 
 
@@ -206,12 +206,12 @@ def test_a_write_that_fails_on_the_way_changes_no_order(
         failed = put_fault(monkeypatch, EventLog, "append", lambda: StoreFull("no room"), only=only, times=2)
         for price in (1, 2, 3):
             system.append("prices", [outside.priced("lamp", price)])
-        wait_until(lambda: parked(system) and system.processes()[0].behind == 2)
+        wait_until(lambda: parked(system) and system.process_managers()[0].blocked == 2)
         if victim:
             assert system.kill(victim)
         outside.down.clear()
         system.retry_effect("prices", parked(system)[0].key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert failed() == 2
         assert outside.prices() == [1, 2, 3]
         assert system.effects("prices") == []
@@ -242,6 +242,6 @@ def test_a_look_at_all_that_is_parked_does_not_miss_what_is_being_parked(
             wait_until(lambda: outbox.desk.looked == outbox.desk.released)
         assert outside.told == []
         release.set()
-        system.wait_processes()
+        system.wait_process_managers()
         assert outside.told == []
         assert waiting(system) == [2, 3]

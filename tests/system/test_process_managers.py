@@ -18,7 +18,7 @@ from actors import (
     Do,
     Domain,
     NotStopped,
-    ProcessStopped,
+    ProcessManagerStopped,
     StoreFull,
     UnknownName,
 )
@@ -53,9 +53,9 @@ def works(system: TestSystem) -> Counter[str]:
 def test_an_event_leads_to_its_command_once_and_hands_on_its_correlation(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a"), command_id="mine", correlation_id="all of it")
-        system.wait_processes()
+        system.wait_process_managers()
         system.execute(Begin("b"), command_id="another")
-        assert system.wait_processes() == 4
+        assert system.wait_process_managers() == 4
         [_, first, _, second] = system.recorded_events()
         assert (unmarked(first.command_id), first.causation_id, first.correlation_id) == (
             "worker:1:0",
@@ -63,26 +63,26 @@ def test_an_event_leads_to_its_command_once_and_hands_on_its_correlation(store_p
             "all of it",
         )
         assert (unmarked(second.command_id), second.correlation_id) == ("worker:3:0", "another")
-        assert system.process_state("worker", "a") == Old("a", 1)
-        assert system.process_state("worker", "nobody") is None
-        assert [key for key, _ in system.process_states("worker")] == ["a", "b"]
-        assert [key for key, _ in system.process_states("worker", after="a")] == ["b"]
+        assert system.process_manager_state("worker", "a") == Old("a", 1)
+        assert system.process_manager_state("worker", "nobody") is None
+        assert [key for key, _ in system.process_manager_states("worker")] == ["a", "b"]
+        assert [key for key, _ in system.process_manager_states("worker", after="a")] == ["b"]
 
 
 def test_many_events_are_handled_in_few_commits_and_none_is_left_out(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute_many([Begin(f"j{number}") for number in range(1_000)])
-        system.wait_processes(30)
+        system.wait_process_managers(30)
         assert works(system) == {f"j{number}": 1 for number in range(1_000)}
         assert system.health().writer.batches < 500
-        [manager] = system.processes()
+        [manager] = system.process_managers()
         assert (manager.instances, manager.timers, manager.lag) == (1_000, 1_000, 0)
 
 
 def test_an_instance_hears_of_a_rejection_before_its_next_event(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute_many([Begin("a", "refused"), Nudge("a"), Begin("b"), Nudge("b")])
-        system.wait_processes()
+        system.wait_process_managers()
         notes = {event.job: event.note for event in events_of(system, Worked) if event.note != "first"}
         assert notes["a"] == "nudged after 0work.refused"
         assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
@@ -91,18 +91,18 @@ def test_an_instance_hears_of_a_rejection_before_its_next_event(store_path: Path
 def test_a_command_that_its_own_validate_refuses_is_rejected_like_any_other(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a", "invalid"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, Undone) == [Undone("a", "work.invalid: not valid")]
 
 
 def test_what_does_not_concern_the_manager_is_passed_over_and_not_looked_at_again(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
         batches = system.health().writer.batches
         for _ in range(5):
             system.execute(Work("b"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert system.health().writer.batches <= batches + 5
     with EventLog.open(store_path, jobs_of().compile().codec, beside=["replicas"]) as log:
         assert (
@@ -116,11 +116,11 @@ def test_start_now_begins_at_the_first_opening_and_remembers_that(store_path: Pa
         system.execute(Begin("before"))
     with opened(store_path, jobs_of(start="now")) as system:
         system.execute(Begin("first"))
-        system.wait_processes()
+        system.wait_process_managers()
     with opened(store_path, jobs_of(manager=False)) as system:
         system.execute(Begin("meanwhile"))
     with opened(store_path, jobs_of(start="now")) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"first": 1, "meanwhile": 1}
 
 
@@ -128,7 +128,7 @@ def test_start_beginning_handles_what_was_there_already(store_path: Path) -> Non
     with opened(store_path, jobs_of(manager=False)) as system:
         system.execute(Begin("before"))
     with opened(store_path, jobs_of()) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"before": 1}
 
 
@@ -142,7 +142,7 @@ def test_actors_that_die_again_and_again_leave_nothing_out_and_do_nothing_twice(
         for number in range(10):
             system.execute_many([Begin(f"{number}-{job}") for job in range(30)])
             assert system.kill(victim)
-        system.wait_processes(30)
+        system.wait_process_managers(30)
         assert works(system) == {f"{number}-{job}": 1 for number in range(10) for job in range(30)}
         assert len({key for _, key in world.sent}) == 300
         assert {unmarked(key) for _, key in world.sent} == {
@@ -159,7 +159,7 @@ def test_a_step_that_an_earlier_incarnation_left_in_the_mailbox_is_done_once(sto
 
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         system.on_committed(hold)
         future = system.submit(Begin("b"))
         assert entered.wait(20)
@@ -170,7 +170,7 @@ def test_a_step_that_an_earlier_incarnation_left_in_the_mailbox_is_done_once(sto
             assert system.kill("process-worker")
         gate.set()
         future.result(20)
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "b": 1}
 
 
@@ -180,7 +180,7 @@ def test_a_commit_that_fails_half_way_is_looked_up_and_the_step_is_not_repeated(
 ) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
         failed = put_fault(
             monkeypatch,
             EventLog,
@@ -192,12 +192,12 @@ def test_a_commit_that_fails_half_way_is_looked_up_and_the_step_is_not_repeated(
             ),
         )
         system.execute(Begin("b"))
-        system.wait_processes()
+        system.wait_process_managers()
         system.execute(Begin("c"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert failed() == 1
         assert works(system) == {"b": 1, "c": 1}
-        assert system.processes()[0].trouble is None
+        assert system.process_managers()[0].trouble is None
 
 
 def test_a_full_store_delays_the_step_and_is_shown(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,10 +209,10 @@ def test_a_full_store_delays_the_step_and_is_shown(store_path: Path, monkeypatch
     with opened(store_path, jobs_of()) as system:
         put_fault(monkeypatch, EventLog, "_write", lambda: StoreFull("no room"), times=1 << 30, only=no_room)
         system.execute(Begin("a"))
-        wait_until(lambda: system.processes()[0].trouble)
+        wait_until(lambda: system.process_managers()[0].trouble)
         assert any("tries a step again" in problem for problem in system.health().problems)
         room.set()
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 1}
 
 
@@ -221,7 +221,7 @@ def test_a_writer_whose_mailbox_is_full_delays_the_manager_only(store_path: Path
         futures = [system.submit(Begin(f"j{number}")) for number in range(200)]
         for future in futures:
             future.result(20)
-        system.wait_processes(30)
+        system.wait_process_managers(30)
         assert len(works(system)) == 200
         assert set(works(system).values()) == {1}
 
@@ -233,16 +233,16 @@ def test_an_event_whose_instance_cannot_be_told_stops_the_manager_until_it_is_me
     world = World(bugs={"key"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute_many([Begin("a"), Begin("b", "key"), Begin("c")])
-        with pytest.raises(ProcessStopped, match="position 2"):
-            system.wait_processes()
+        with pytest.raises(ProcessManagerStopped, match="position 2"):
+            system.wait_process_managers()
         wait_until(lambda: works(system) == {"a": 1})
-        [manager] = system.processes()
+        [manager] = system.process_managers()
         assert manager.position < 2 or "position 2" in manager.stopped_at
         assert "a bug in the key" in manager.failure
         assert system.health().status == "degraded"
         world.bugs.clear()
-        wait_until(lambda: system.processes()[0].stopped_at is None)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].stopped_at is None)
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "b": 1, "c": 1}
 
 
@@ -250,16 +250,16 @@ def test_an_operator_passes_over_the_input_and_that_is_remembered(store_path: Pa
     world = World(bugs={"key"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute_many([Begin("a"), Begin("b", "key"), Begin("c")])
-        wait_until(lambda: system.processes()[0].stopped_at)
-        assert system.skip_process("worker", "not ours") == "worker:2"
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].stopped_at)
+        assert system.skip_process_manager("worker", "not ours") == "worker:2"
+        system.wait_process_managers()
         with pytest.raises(NotStopped, match="not stopped"):
-            system.skip_process("worker")
+            system.skip_process_manager("worker")
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("d"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "c": 1, "d": 1}
-        assert system.process_state("worker", "b") is None
+        assert system.process_manager_state("worker", "b") is None
 
 
 def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
@@ -296,9 +296,9 @@ def test_an_event_that_cannot_be_decoded_stops_the_manager_and_can_be_passed_ove
         system.append("gone", [Gone(1)])
         system.execute(Begin("a"))
     with opened(store_path, jobs_of()) as system:
-        with pytest.raises(ProcessStopped, match="the event at position 1"):
-            system.wait_processes()
-        assert system.skip_process("worker") == "worker:1"
+        with pytest.raises(ProcessManagerStopped, match="the event at position 1"):
+            system.wait_process_managers()
+        assert system.skip_process_manager("worker") == "worker:1"
         wait_until(lambda: works_after(system, 1) == {"a": 1})
 
 
@@ -311,32 +311,32 @@ def works_after(system: TestSystem, position: int) -> Counter[str]:
 def test_a_timer_fires_when_it_is_due_and_not_before(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("a", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
         system.advance(DELAY - timedelta(minutes=1))
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, Undone) == []
         system.advance(timedelta(minutes=2))
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, Undone) == [Undone("a", "late")]
         [fired] = [one for one in system.recorded_events() if type(one.event) is Undone]
         assert (unmarked(fired.command_id), fired.causation_id) == ("worker:1:t0:0", "worker:1:t0")
-        assert system.processes()[0].timers == 0
-        assert system.process_state("worker", "a") is None
+        assert system.process_managers()[0].timers == 0
+        assert system.process_manager_state("worker", "a") is None
 
 
 def test_timers_survive_a_restart_and_those_overdue_fire_in_order(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         for job in ("c", "a", "b"):
             system.execute(Begin(job, "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
     with opened(store_path, jobs_of()) as system:
-        assert system.processes()[0].timers == 3
+        assert system.process_managers()[0].timers == 3
         system.advance(LATER)
-        system.wait_processes()
+        system.wait_process_managers()
         assert [event.job for event in events_of(system, Undone)] == ["c", "a", "b"]
     with opened(store_path, jobs_of()) as system:
         system.advance(LATER)
-        system.wait_processes()
+        system.wait_process_managers()
         assert len(events_of(system, Undone)) == 3
 
 
@@ -394,12 +394,12 @@ def test_timers_that_are_set_at_instants_fire_in_their_order_and_past_ones_at_on
     domain, wanted, rung = alarms()
     with opened(store_path, domain) as system:
         system.append("wanted", [wanted(name, time) for name, time in times.items()])
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, rung) == [rung("past")]
     domain, wanted, rung = alarms()
     with opened(store_path, domain) as system:
         system.advance(3 * LATER)
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, rung) == [rung("past"), rung("soon"), rung("later")]
 
 
@@ -417,11 +417,11 @@ def test_an_effect_is_delivered_after_the_commit_and_leaves_the_outbox(store_pat
     world = World()
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert [(payload, unmarked(key)) for payload, key in world.sent] == [(["a", "first"], "worker:2:e0")]
         assert system.effects("worker") == []
     with opened(store_path, jobs_of(world)) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert len(world.sent) == 1
 
 
@@ -445,7 +445,7 @@ def test_an_effect_that_fails_is_tried_again_with_its_key_then_parked_and_can_be
         assert any("1 parked effect" in problem for problem in system.health().problems)
         broken.clear()
         system.retry_effect("worker", parked.key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert [key for payload, key in world.sent if payload[0] == "a"] == [parked.key] * 4
         assert system.effects("worker") == []
         with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
@@ -469,7 +469,7 @@ def test_what_an_effect_s_handler_returns_is_executed_once_even_if_it_is_deliver
     with opened(store_path, jobs_of(world)) as system:
         died = put_fault(monkeypatch, OutboxActor, "_hand_over", after=True, times=2)
         system.execute_many([Begin("a"), Begin("b")])
-        system.wait_processes()
+        system.wait_process_managers()
         assert died() == 2
         assert works(system) == {"a": 2, "b": 2}
         assert len({key for payload, key in world.sent if payload[1] == "first"}) == 2
@@ -482,8 +482,8 @@ def test_what_an_effect_s_handler_returned_and_cannot_be_a_command_is_parked_aft
     world = World(send=lambda _payload, _key: wrong)
     with opened(store_path, jobs_of(world, attempts=2)) as system:
         system.execute(Begin("a"))
-        wait_until(lambda: system.processes()[0].parked)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].parked)
+        system.wait_process_managers()
         assert len(world.sent) == 1
         [parked] = system.effects("worker")
         assert "a bug in validate" in parked.parked or "Work.job must be str" in parked.parked
@@ -493,7 +493,7 @@ def test_a_rejection_of_what_an_effect_s_handler_returned_comes_to_the_instance(
     world = World(send=lambda payload, _key: [Work(payload[0], "refused")])
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
 
 
@@ -510,7 +510,7 @@ def test_the_effects_of_an_instance_keep_their_order_while_others_go_on(store_pa
         system.execute_many([Begin("a"), Begin("b")])
         wait_until(lambda: len(works(system)) == 2)
         system.execute_many([Nudge("a"), Nudge("b")])
-        system.wait_processes()
+        system.wait_process_managers()
         told = [payload[1] for payload, _ in world.sent if payload[0] == "a"]
         assert told == ["first", "first", "first", "nudged after 1"]
 
@@ -528,7 +528,7 @@ def test_effects_whose_declarations_are_all_gone_are_parked_with_that_reason(sto
     domain = jobs_of()
     domain.processes[0].effects.clear()
     with opened(store_path, domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         [parked] = system.effects("worker")
         assert "no handler delivers effect 'tell'" in parked.parked
         assert any("1 parked effect" in problem for problem in system.health().problems)
@@ -549,7 +549,7 @@ def test_the_attempts_of_an_effect_are_shown_and_counted_on_at_the_next_opening(
             assert "ZeroDivisionError" in effect.error
     tried = effect.attempts
     with opened(store_path, jobs_of(world, attempts=tried + 1)) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         [parked] = system.effects("worker")
         assert parked.attempts > tried
         assert parked.error == parked.parked
@@ -575,7 +575,7 @@ def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instan
         wait_until(lambda: len({payload[0] for payload, _ in world.sent}) == 21)
         assert {payload[1] for payload, _ in world.sent if payload[0] == "a"} <= {"0", "first"}
         broken.clear()
-        system.wait_processes(60)
+        system.wait_process_managers(60)
         keys = list(dict.fromkeys(key for payload, key in world.sent if payload[0] == "a"))
         assert len(keys) == 101
         assert keys == sorted(keys, key=lambda key: int(key.split(":")[1]))
@@ -595,14 +595,14 @@ def run_first_version(path: Path, world: World) -> int:
     """A store that the first version has worked on: one job worked, one refused, one late, one under way."""
     with opened(path, jobs_of(world)) as system:
         system.execute(Begin("late", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
         system.advance(LATER)
-        system.wait_processes()
+        system.wait_process_managers()
     with opened(path, jobs_of(world)) as system:
         system.execute_many([Begin("good"), Begin("bad", "refused"), Begin("idle", "idle")])
-        system.wait_processes()
+        system.wait_process_managers()
         system.execute(Nudge("good"))
-        system.wait_processes()
+        system.wait_process_managers()
         return system.position
 
 
@@ -613,21 +613,21 @@ def test_a_raised_version_builds_its_states_from_the_events_and_does_nothing_mea
     position = run_first_version(store_path, world)
     sent = list(world.sent)
     with opened(store_path, jobs_of(world, version=2)) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert (system.position, world.sent) == (position, sent)
-        assert dict(system.process_states("worker")) == {
+        assert dict(system.process_manager_states("worker")) == {
             "good": Newer("good", ("begun", "worked", "nudged", "worked")),
             "bad": Newer("bad", ("begun", "work.refused", "undone")),
             "idle": Newer("idle", ("begun",)),
         }
-        [manager] = system.processes()
+        [manager] = system.process_managers()
         assert (manager.version, manager.instances, manager.timers) == (2, 3, 3)
         system.execute(Begin("new"))
-        system.wait_processes()
+        system.wait_process_managers()
         [(payload, key)] = world.sent[len(sent) :]
         assert (payload, unmarked(key)) == ("begun", f"worker:{position + 1}:e0")
         system.advance(LATER)
-        system.wait_processes()
+        system.wait_process_managers()
         assert {event.job for event in events_of(system, Undone) if event.why == "late"} == {
             "late",
             "good",
@@ -646,14 +646,14 @@ def test_a_rebuild_of_the_states_survives_that_its_actors_die(
         system.execute_many(
             [Begin(f"j{number}", ("", "refused", "idle")[number % 3]) for number in range(60)]
         )
-        system.wait_processes(30)
+        system.wait_process_managers(30)
         position = system.position
     died = put_fault(monkeypatch, ManagerActor, "_succeeded", times=7)
     with opened(store_path, jobs_of(version=2)) as system:
-        system.wait_processes(30)
+        system.wait_process_managers(30)
         assert died() == 7
         assert system.position == position
-        heard = Counter(state.heard for _, state in system.process_states("worker"))
+        heard = Counter(state.heard for _, state in system.process_manager_states("worker"))
         assert heard == {
             ("begun", "worked"): 20,
             ("begun", "work.refused", "undone"): 20,
@@ -664,20 +664,20 @@ def test_a_rebuild_of_the_states_survives_that_its_actors_die(
 def test_a_program_older_than_the_store_is_stopped_with_the_reason(store_path: Path) -> None:
     with opened(store_path, jobs_of(version=2)) as system:
         system.execute(Begin("a", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
     with opened(store_path, jobs_of(version=1)) as system:
-        with pytest.raises(ProcessStopped, match=r"version 2.* or raise the version$"):
-            system.wait_processes()
+        with pytest.raises(ProcessManagerStopped, match=r"version 2.* or raise the version$"):
+            system.wait_process_managers()
         with pytest.raises(NotStopped, match=r"can't be skipped: .*version 2"):
-            system.skip_process("worker")
+            system.skip_process_manager("worker")
 
 
 # -- asking --------------------------------------------------------------------------------------
 def test_names_that_are_not_declared_are_refused_with_those_that_are(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         for call in (
-            lambda: system.process_state("walker", "a"),
-            lambda: system.skip_process("walker"),
+            lambda: system.process_manager_state("walker", "a"),
+            lambda: system.skip_process_manager("walker"),
             lambda: system.effects("walker"),
         ):
             with pytest.raises(UnknownName, match="there are: worker"):
@@ -690,8 +690,8 @@ def test_what_is_no_number_of_seconds_is_refused_before_anything_is_done(
 ) -> None:
     with opened(store_path, jobs_of()) as system:
         for call in (
-            lambda: system.wait_processes(timeout=timeout),
-            lambda: system.skip_process("worker", timeout=timeout),
+            lambda: system.wait_process_managers(timeout=timeout),
+            lambda: system.skip_process_manager("worker", timeout=timeout),
             lambda: system.retry_effect("worker", "x", timeout=timeout),
             lambda: system.drop_effect("worker", "x", timeout=timeout),
             lambda: system.wait_applied(timeout=timeout),
@@ -704,14 +704,14 @@ def test_what_is_no_number_of_seconds_is_refused_before_anything_is_done(
 def test_a_page_of_instances_takes_a_number_and_a_key(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         system.execute_many([Begin("a", "idle"), Begin("b", "idle"), Begin("c", "idle")])
-        system.wait_processes()
-        assert [key for key, _ in system.process_states("worker", 1, "a")] == ["b"]
+        system.wait_process_managers()
+        assert [key for key, _ in system.process_manager_states("worker", 1, "a")] == ["b"]
         for limit in (-1, "x", True, None):
             with pytest.raises(ValueError, match="limit="):
-                system.process_states("worker", limit)
+                system.process_manager_states("worker", limit)
         for call in (
-            lambda: system.process_states("worker", after=5),
-            lambda: system.skip_process("worker", 5),
+            lambda: system.process_manager_states("worker", after=5),
+            lambda: system.skip_process_manager("worker", 5),
         ):
             with pytest.raises(TypeError, match="a text, not 5"):
                 call()
@@ -723,14 +723,14 @@ def test_waiting_for_managers_that_do_not_come_to_rest_ends_with_its_time_out(st
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a"))
         with pytest.raises(ConsistencyTimeout, match="'worker' has effects to deliver, or to try again: 1"):
-            system.wait_processes(timeout=0.2)
+            system.wait_process_managers(timeout=0.2)
         gate.set()
-        system.wait_processes()
+        system.wait_process_managers()
 
 
 def test_a_system_without_managers_has_none_and_waits_for_none(store_path: Path) -> None:
     with opened(store_path, jobs_of(manager=False)) as system:
         system.execute(Begin("a"))
-        assert system.processes() == []
-        assert system.wait_processes() == 1
-        assert system.health().processes == ()
+        assert system.process_managers() == []
+        assert system.wait_process_managers() == 1
+        assert system.health().process_managers == ()

@@ -52,7 +52,7 @@ def test_a_model_that_stops_is_shown_and_goes_on_when_the_event_is_skipped(
     )
     logged = [record for record in caplog.records if "fragile" in record.getMessage()]
     assert {record.name for record in logged} == {"onewriter.replica"}
-    system.skip(yard.fragile, 2, "poison")
+    system.skip_event(yard.fragile, 2, "poison")
     assert system.query(Seen(), consistency="strong", timeout=PATIENCE) == ["a", "b"]
     assert system.wait_applied() == 3
     wait_until(lambda: system.health().status == "ok")
@@ -65,7 +65,7 @@ def test_an_event_that_was_skipped_is_skipped_by_workers_that_come_later(system:
     wait_until(
         lambda: all(any(one.stopped_at for one in replica.models) for replica in system.health().replicas)
     )
-    system.skip(yard.fragile, 2)
+    system.skip_event(yard.fragile, 2)
     system.wait_applied()
     system.rebuild(yard.fragile, wait=True, timeout=PATIENCE)
     assert system.kill("replica-1")

@@ -158,7 +158,7 @@ def test_a_skipped_event_lets_a_model_on_any_engine_go_on(store_path: Path, engi
     with System.open(store_path, sums.domain, replicas=2) as system:
         sums.note(system, *range(1, 21))
         wait_until(lambda: [one.models[0].stopped_at for one in system.health().replicas] == [7, 7])
-        system.skip(sums.model, 7)
+        system.skip_event(sums.model, 7)
         system.wait_applied()
         assert system.query(sums.Sum(), consistency="strong") == (1, 19, 210 - 7)
         system.rebuild(sums.model, wait=True, timeout=PATIENCE)

@@ -62,7 +62,7 @@ def begun(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., System]]
 
 def begin_anew(system: System, name: str = "replica-1") -> None:
     assert inside.condemn(system, name, "for the test")
-    wait_until(lambda: not any(one.left_out for one in system.health().replicas))
+    wait_until(lambda: not any(one.excluded for one in system.health().replicas))
 
 
 def outcome(job: Any) -> Any:
@@ -122,7 +122,7 @@ def test_a_database_that_cannot_be_opened_for_its_file_is_gone_has_its_replica_b
     jobs = asked_at(system, "replica-1.query-1", Roll(), Roll(), Berths())
     assert [outcome(job) for job in jobs] == [ALL, ALL, ALL]
     wait_until(lambda: "removed" in (system.health().replicas[0].reset_reason or ""))
-    wait_until(lambda: not any(one.left_out for one in system.health().replicas))
+    wait_until(lambda: not any(one.excluded for one in system.health().replicas))
     assert [system.dump(name, crews.roll) for name in system.replica_names] == [
         {"roll": [{"number": number} for number in ALL]}
     ] * replicas
@@ -162,7 +162,7 @@ def test_in_a_store_that_was_moved_a_query_fails_for_itself_and_its_replica_goes
         with pytest.raises(FilesGone if workers == "thread" else StoreClosed):
             system.view(crews.roll, timeout=PATIENCE)
         assert system.query(Berths()) == ALL
-        assert not system.health().replicas[0].left_out
+        assert not system.health().replicas[0].excluded
     finally:
         moved.rename(place)
     assert system.query(Roll()) == ALL

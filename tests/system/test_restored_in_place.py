@@ -140,7 +140,7 @@ def test_a_replica_that_was_filled_from_another_history_is_begun_anew(
     with System.open(path, ledger, replicas=2, workers=workers) as system:
         pay_all(system, "ann", "bob")
         system.wait_applied()
-        system.wait_processes()
+        system.wait_process_managers()
     shutil.copytree(path, backup)
     with System.open(path, ledger, replicas=2, workers=workers) as system:
         pay_all(system, "ann", "ann", "cid", amount=100)
@@ -155,9 +155,9 @@ def test_a_replica_that_was_filled_from_another_history_is_begun_anew(
         for _ in range(6):
             assert system.query(Everywhere(), consistency="strong") == [expected] * 3
         assert system.query(Kept()) == expected
-        system.wait_processes()
-        assert system.process_state("watcher", "dan") == Watched(5)
-        assert system.process_state("watcher", "cid") is None
+        system.wait_process_managers()
+        assert system.process_manager_state("watcher", "dan") == Watched(5)
+        assert system.process_manager_state("watcher", "cid") is None
         first, second = (replica.reset_reason for replica in system.health().replicas)
         assert first is None
         assert "was filled from another history" in (second or "")

@@ -112,7 +112,7 @@ def garble(path: Path, name: str, value: bytes = b"\x82\xa6number\xff") -> None:
 
 def whole(system: System) -> bool:
     health = system.health()
-    return health.status == "ok" and not any(replica.left_out or replica.lag for replica in health.replicas)
+    return health.status == "ok" and not any(replica.excluded or replica.lag for replica in health.replicas)
 
 
 def reasons(system: System) -> list[str | None]:

@@ -48,14 +48,14 @@ def test_a_skipped_event_lets_every_replica_go_on_at_once(tallies: Tallies, stor
     with System.open(store_path, tallies.domain, replicas=3) as system:
         tallies.note(system, *range(1, 21))
         wait_until(lambda: stopped(system) == [7, 7, 7])
-        system.skip(tallies.model, 7, "the till was broken")
+        system.skip_event(tallies.model, 7, "the till was broken")
         wait_until(lambda: stopped(system) == [12, 12, 12])
-        system.skip(tallies.model, 12)
+        system.skip_event(tallies.model, 12)
         system.wait_applied()
         assert counts(tallies, system) == [18, 18, 18]
         health = system.health()
-        assert (health.status, health.skipped) == ("ok", 2)
-        first, second = system.skipped()
+        assert (health.status, health.skipped_events) == ("ok", 2)
+        first, second = system.skipped_events()
         assert (first.model, first.position, first.reason) == ("tally", 7, "the till was broken")
         assert (second.model, second.position, second.reason) == ("tally", 12, "")
         assert abs((datetime.now(UTC) - first.time).total_seconds()) < PATIENCE
@@ -68,22 +68,22 @@ def test_a_skip_holds_after_reopening_for_new_replicas_and_for_mended_code(
     with System.open(store_path, tallies.domain, replicas=1) as system:
         tallies.note(system, *range(1, 11))
         wait_until(lambda: stopped(system) == [7])
-        system.skip(tallies.model, 7)
+        system.skip_event(tallies.model, 7)
         system.wait_applied()
     shutil.rmtree(store_path / "replicas")
     mended = Tallies(1)
     with System.open(store_path, mended.domain, replicas=2) as system:
         system.wait_applied()
         assert counts(mended, system) == [9, 9]
-        assert [one.position for one in system.skipped()] == [7]
-        assert system.health().skipped == 1
+        assert [one.position for one in system.skipped_events()] == [7]
+        assert system.health().skipped_events == 1
 
 
 def test_a_skip_holds_for_another_version_and_for_a_rebuild(tallies: Tallies, store_path: Path) -> None:
     with System.open(store_path, tallies.domain, replicas=2) as system:
         tallies.note(system, *range(1, 11))
         wait_until(lambda: stopped(system) == [7, 7])
-        system.skip(tallies.model, 7)
+        system.skip_event(tallies.model, 7)
         system.wait_applied()
     newer = Tallies(1, 2)
     with System.open(store_path, newer.domain, replicas=2) as system:
@@ -104,7 +104,7 @@ def test_a_new_build_that_is_stopped_goes_on_after_a_skip(store_path: Path) -> N
     with System.open(store_path, tallies.domain, replicas=2) as system:
         wait_until(lambda: [one for one in system.rebuilds() if one.state == "stopped"])
         assert counts(tallies, system) == [10, 10]
-        system.skip(tallies.models[1], 7)
+        system.skip_event(tallies.models[1], 7)
         wait_until(lambda: not system.rebuilds())
         assert counts(tallies, system) == [9, 9]
 
@@ -119,21 +119,21 @@ def test_only_an_event_that_the_model_is_stopped_at_can_be_skipped(
             NotStopped,
             match=r"'tally' is not stopped at position 8, .* it is stopped at 7 on replica-1, at 7 on replica-2",
         ):
-            system.skip(tallies.model, 8)
+            system.skip_event(tallies.model, 8)
         for position in (0, 11):
             with pytest.raises(ValueError, match=f"position {position} is not in the log, which ends at 10"):
-                system.skip(tallies.model, position)
+                system.skip_event(tallies.model, position)
         with pytest.raises(ValueError, match="position= takes a receipt or a position from 0 on, got '7'"):
-            system.skip(tallies.model, "7")  # type: ignore[arg-type]
+            system.skip_event(tallies.model, "7")  # type: ignore[arg-type]
         with pytest.raises(UnknownMessage):
-            system.skip(Tallies(1).model, 7)
-        assert system.skipped() == []
+            system.skip_event(Tallies(1).model, 7)
+        assert system.skipped_events() == []
         assert stopped(system) == [7, 7]
-        system.skip(tallies.model, 7)
-        system.skip(tallies.model, 7, "again")
-        assert [one.reason for one in system.skipped()] == [""]
+        system.skip_event(tallies.model, 7)
+        system.skip_event(tallies.model, 7, "again")
+        assert [one.reason for one in system.skipped_events()] == [""]
     with pytest.raises(SystemClosed):
-        system.skip(tallies.model, 7)
+        system.skip_event(tallies.model, 7)
 
 
 def test_an_event_that_cannot_be_decoded_can_be_skipped(store_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_event_that_cannot_be_decoded_can_be_skipped(store_path: Path) -> Non
     tallies = domain(known=False)
     with System.open(store_path, tallies.domain, replicas=2) as system:
         wait_until(lambda: stopped(system) == [3, 3])
-        system.skip(tallies.model, 3, "nobody knows it any more")
+        system.skip_event(tallies.model, 3, "nobody knows it any more")
         system.wait_applied()
         assert counts(tallies, system) == [3, 3]
         system.wait_applied(tallies.note(system, 5))

@@ -65,9 +65,9 @@ def finish_and_check(folder: Path, workers: Any) -> Counter[str]:
     """Open the store, let every trip come to its end, and check all of them; returns how they ended."""
     world.write_to(str(folder / "ledger"))
     with TestSystem.open(folder / "store", travel, replicas=2, workers=workers) as system:
-        system.wait_processes(timeout=60)
+        system.wait_process_managers(timeout=60)
         system.advance(timedelta(days=2))
-        system.wait_processes(timeout=60)
+        system.wait_process_managers(timeout=60)
         system.wait_applied(timeout=60)
         return check(system, folder / "ledger")
 
@@ -130,10 +130,10 @@ def check(system: TestSystem, ledger: Path) -> Counter[str]:
             ] += 1
         last = system.query(StatusOf(trip), consistency="strong")
         assert last in ("TookOff", "TripCancelled", "TripRefunded", "PaymentDeclined", "TripPaid"), last
-    [manager] = system.processes()
+    [manager] = system.process_managers()
     assert manager.rejections == kept, "a refusal that no handler took is not counted"
     assert (manager.lag, manager.instances, manager.timers, manager.quarantined) == (0, 0, 0, 0)
-    assert (manager.effects, manager.parked, manager.behind) == (0, 0, 0)
+    assert (manager.effects, manager.parked, manager.blocked) == (0, 0, 0)
     assert system.health().status == "ok", system.health().problems
     ends["rooms kept"] += kept
     return ends

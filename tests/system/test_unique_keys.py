@@ -38,8 +38,8 @@ def keys_after(path: Path, *jobs: str) -> list[str]:
     with opened(path, jobs_of(world)) as system:
         for job in jobs:
             system.execute(Begin(job))
-            system.wait_processes()
-        system.wait_processes()
+            system.wait_process_managers()
+        system.wait_process_managers()
     return [key for _, key in world.sent]
 
 
@@ -85,16 +85,16 @@ def test_an_effect_keeps_its_key_over_restarts_attempts_and_a_restore(tmp_path: 
     worlds = [World(send=send), World(send=send), World(), World()]
     with opened(store, jobs_of(worlds[0])) as system:
         system.execute(Begin("a"))
-        wait_until(lambda: system.processes()[0].parked)
+        wait_until(lambda: system.process_managers()[0].parked)
         [parked] = system.effects("worker")
     copied(store, tmp_path / "backup")
     with opened(store, jobs_of(worlds[1])) as system:
         system.retry_effect("worker", parked.key)
-        wait_until(lambda: system.processes()[0].parked)
+        wait_until(lambda: system.process_managers()[0].parked)
     for world, path in ((worlds[2], store), (worlds[3], tmp_path / "backup")):
         with opened(path, jobs_of(world)) as system:
             system.retry_effect("worker", parked.key)
-            system.wait_processes()
+            system.wait_process_managers()
     assert [len(world.sent) for world in worlds] == [3, 3, 1, 1]
     assert {key for world in worlds for _, key in world.sent} == {parked.key}
 
@@ -103,7 +103,7 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
     world = World(send=lambda payload, _key: Undo(payload[0], "answered"))
     with opened(tmp_path / "store", jobs_of(world)) as system:
         system.execute(Begin("a", "idle"))
-        system.wait_processes()
+        system.wait_process_managers()
     domain = jobs_of(world).compile()
     keys, values = Keys("worker"), Values(domain.codec)
     with EventLog.open(tmp_path / "store", domain.codec, beside=["replicas"]) as log:
@@ -122,7 +122,7 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
         system.execute(Begin("b", "idle"))
         system.retry_effect("worker", "worker:1:e1")
         system.drop_effect("worker", "worker:1:e2")
-        system.wait_processes()
+        system.wait_process_managers()
         assert [key for _, key in world.sent] == ["worker:1:e0", "worker:1:e1"]
         answers = [one.command_id for one in system.recorded_events() if type(one.event) is Undone]
         assert answers == ["worker:1:e0:0", "worker:1:e1:0"]
@@ -155,10 +155,10 @@ def test_commands_of_two_stores_have_two_ids_and_a_rebuild_gives_none_again(tmp_
     for name in ("north", "south"):
         with opened(tmp_path / name, jobs_of()) as system:
             system.execute(Begin("a"))
-            system.wait_processes()
+            system.wait_process_managers()
             found += [one.command_id for one in system.recorded_events() if type(one.event) is Worked]
         with opened(tmp_path / name, jobs_of(version=2)) as system:
-            system.wait_processes()
+            system.wait_process_managers()
             assert works(system) == {"a": 1}
     assert [unmarked(one) for one in found] == ["worker:1:0"] * 2
     assert len(set(found)) == 2
@@ -199,7 +199,7 @@ def test_the_key_of_an_effect_is_the_id_of_a_command_in_another_store_of_the_sam
         )
         with opened(tmp_path / "own", jobs_of(world)) as own:
             own.execute(Begin("a"))
-            own.wait_processes()
+            own.wait_process_managers()
         [(_, key)] = world.sent
         assert other.execute(Begin("from a", "idle"), command_id=key).last == other.position == 1
 
@@ -220,7 +220,7 @@ def test_an_id_that_a_caller_took_when_it_was_free_stops_no_manager(
         system.execute(Begin("a", "idle"), command_id="worker:2:0")
     with opened(store_path, jobs_of()) as system:
         system.execute(Begin("b"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"b": 1}
         assert [
             unmarked(one.command_id) for one in system.recorded_events() if type(one.event) is Worked
@@ -314,7 +314,7 @@ def test_keys_are_short_and_plain_however_long_their_way_was(store_path: Path) -
 
     with TestSystem.open(store_path, domain, replicas=1) as system:
         system.append("walks", [Went("Ünal 走", 60)])
-        system.wait_processes()
+        system.wait_process_managers()
         assert events_of(system, Went)
     assert len(set(keys)) == 61
     assert all(re.fullmatch(r"w{60}:.*:e0:[0-9a-f]{24}", key) for key in keys)

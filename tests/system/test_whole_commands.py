@@ -250,7 +250,7 @@ def test_an_event_in_the_middle_that_is_skipped_takes_none_of_its_command_along(
         pack_all(system, domain)
         wait_until(lambda: len(system.health().problems) == 3)
         for model in domain.models:
-            system.skip(model, sum(SIZES[:4]) + 21, "dropped")
+            system.skip_event(model, sum(SIZES[:4]) + 21, "dropped")
         for query in domain.queries:
             answer = system.query(query(), consistency="strong")
             assert answer.pop(4) == (44, 45)

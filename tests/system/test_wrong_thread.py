@@ -195,7 +195,7 @@ CALLS: dict[str, Callable[[System], Any]] = {
     "execute_many": lambda other: [one.stream for one in other.execute_many([Begin("from outside", "idle")])],
     "aexecute": lambda other: asyncio.run(other.aexecute(Begin("from outside", "idle"))).stream,
     "append": lambda other: other.append("desk-x", [Worked("x", "")]).stream,
-    "wait_processes": lambda other: other.wait_processes(),
+    "wait_process_managers": lambda other: other.wait_process_managers(),
     "wait_applied": lambda other: other.wait_applied(),
     "subscribe": lambda other: list(other.subscribe(timeout=0.001)),
     "consumer": lambda other: list(other.consumer("mail", timeout=0.001)),
@@ -221,7 +221,7 @@ def test_an_effect_may_call_another_system_and_not_its_own(tmp_path: Path, name:
     ):
         systems += [own, other]
         own.execute(Begin("a"))
-        own.wait_processes()
+        own.wait_process_managers()
         refused, answer = outcomes
         if name == "submit":  # which does not wait
             assert refused == answer
@@ -242,7 +242,7 @@ def test_an_effect_may_open_and_close_another_system(tmp_path: Path) -> None:
     world = World(send=send)
     with System.open(tmp_path / "own", jobs_of(world), replicas=1) as own:
         own.execute(Begin("a"))
-        own.wait_processes()
+        own.wait_process_managers()
         assert len(world.sent) == 1
     with System.open(tmp_path / "other", jobs_of(), replicas=1) as other:
         assert other.position == 1
@@ -252,7 +252,7 @@ def test_a_decider_or_a_query_may_call_no_system_since_two_could_wait_for_each_o
     lab: Lab, tmp_path: Path
 ) -> None:
     with System.open(tmp_path / "other", jobs_of(), replicas=1) as other:
-        for call in (lambda: other.execute(Begin("a")), lambda: other.wait_processes()):
+        for call in (lambda: other.execute(Begin("a")), lambda: other.wait_process_managers()):
             lab.decide = lab.ask = call  # type: ignore[assignment]
             with pytest.raises(DeciderFailed, match="WrongThread"):
                 lab.system.execute(lab.grow("outer"))

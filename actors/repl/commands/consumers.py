@@ -25,7 +25,7 @@ def consumers(shell: Shell, call: CallNode) -> None:
         (
             one.name,
             one.wants,
-            *map(number, (one.position, one.lag, one.open, one.in_hand, one.parked, one.replaying)),
+            *map(number, (one.position, one.lag, one.open, one.in_flight, one.parked, one.replaying)),
         )
         for one in found
     )
@@ -40,7 +40,7 @@ def parked(shell: Shell, call: CallNode) -> None:
     """The streams that a consumer parked, at which event, and why."""
     (name,) = shell.arguments(call, (("NAME", str, ...),))
     _require_consumer(shell, name)
-    found = shell.system.parked(name)
+    found = shell.system.parked_streams(name)
     if not found:
         shell.output.say(f"{name} has parked nothing")
         return
@@ -65,7 +65,7 @@ def replay(shell: Shell, call: CallNode) -> None:
     name, stream = shell.arguments(call, (("NAME", str, ...), ("STREAM", str, None)))
     _require_consumer(shell, name)
     if stream is not None:
-        known = [one.stream for one in shell.system.parked(name)]
+        known = [one.stream for one in shell.system.parked_streams(name)]
         if stream not in known:
             raise UsageError(
                 f"{name} has not parked stream {short(stream)}{did_you_mean(stream, known)}; see :parked {name}"

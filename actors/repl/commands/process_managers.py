@@ -1,46 +1,46 @@
-"""`:processes`, `:effects` and what mends either: process managers and their care. The session's thread."""
+"""`:process_managers`, `:effects` and what mends either: process managers and their care. The session's thread."""
 
 from __future__ import annotations
 
 from actors.cli.errors import UsageError, last_line, short
-from actors.health import ProcessHealth
+from actors.health import ProcessManagerHealth
 from actors.process_managers.pending_effects import PendingEffect
 from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
 from actors.repl.shell import Shell
-from actors.repl.tables import Table, cell, processes_table
+from actors.repl.tables import Table, cell, process_managers_table
 from actors.repl.vocabulary import did_you_mean
 
 __all__ = ["COMMANDS"]
 
 INSTANCES = 20
-"""How many instances `:processes NAME` shows unless told otherwise."""
+"""How many instances `:process_managers NAME` shows unless told otherwise."""
 QUARANTINED = 10
-"""How many of the instances that are set aside `:processes` shows."""
+"""How many of the instances that are set aside `:process_managers` shows."""
 
 
-@meta_command(":processes [NAME] [LIMIT]", completes=("process manager",))
-def processes(shell: Shell, call: CallNode) -> None:
+@meta_command(":process_managers [NAME] [LIMIT]", completes=("process manager",))
+def process_managers(shell: Shell, call: CallNode) -> None:
     """The process managers and what keeps them, or the instances of one."""
     name, limit = shell.arguments(call, (("NAME", str, None), ("LIMIT", int, INSTANCES)))
-    managers = shell.system.processes()
+    managers = shell.system.process_managers()
     if name is None:
         if not managers:
             shell.output.say("this domain has no process managers")
             return
         shell.output.table(
-            processes_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
+            process_managers_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
         )
         for one in managers:
             if one.failure is not None:
                 shell.output.say(
-                    f"{one.name} is stopped at {one.stopped_at}, :skip_process {one.name} passes over that:\n{one.failure}"
+                    f"{one.name} is stopped at {one.stopped_at}, :skip_process_manager {one.name} passes over that:\n{one.failure}"
                 )
             _show_quarantine(shell, one)
             _show_rejections(shell, one)
         return
     _require_manager(shell, name)
-    found = shell.system.process_states(name, limit)
+    found = shell.system.process_manager_states(name, limit)
     if not found:
         shell.output.say(f"{name} has no instances now")
         return
@@ -50,7 +50,7 @@ def processes(shell: Shell, call: CallNode) -> None:
     )
 
 
-def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
+def _show_quarantine(shell: Shell, one: ProcessManagerHealth) -> None:
     """The instances that are set aside, the first with its traceback."""
     if not one.quarantined:
         return
@@ -59,7 +59,7 @@ def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
         f"{one.name} has set aside {one.quarantined} instance{'s' * (one.quarantined != 1)}, "
         f":skip_instance {one.name} KEY passes over what one failed on:"
     )
-    for number, instance in enumerate(shell.system.quarantined(one.name, QUARANTINED)):
+    for number, instance in enumerate(shell.system.quarantined_instances(one.name, QUARANTINED)):
         shell.output.say(f"{instance.text}; {instance.waiting} waiting")
         if not number and instance.traceback:
             shell.output.say(instance.traceback)
@@ -67,7 +67,7 @@ def _show_quarantine(shell: Shell, one: ProcessHealth) -> None:
         shell.output.say(f"and {more} more")
 
 
-def _show_rejections(shell: Shell, one: ProcessHealth) -> None:
+def _show_rejections(shell: Shell, one: ProcessManagerHealth) -> None:
     """The last rejections that no handler took."""
     if one.rejections:
         shell.output.say(
@@ -77,13 +77,13 @@ def _show_rejections(shell: Shell, one: ProcessHealth) -> None:
             shell.output.say(text)
 
 
-@meta_command(":skip_process MANAGER [REASON]", completes=("process manager",))
-def skip_process(shell: Shell, call: CallNode) -> None:
+@meta_command(":skip_process_manager MANAGER [REASON]", completes=("process manager",))
+def skip_process_manager(shell: Shell, call: CallNode) -> None:
     """Have a stopped process manager pass over the input that it is stopped at, for good."""
     name, reason = shell.arguments(call, (("MANAGER", str, ...), ("REASON", str, "")))
     _require_manager(shell, name)
-    passed = shell.system.skip_process(name, reason)
-    shell.output.say(f"{name} passes over {passed}; :processes shows whether it goes on")
+    passed = shell.system.skip_process_manager(name, reason)
+    shell.output.say(f"{name} passes over {passed}; :process_managers shows whether it goes on")
 
 
 @meta_command(":retry_instance MANAGER KEY", completes=("process manager",))
@@ -94,7 +94,7 @@ def retry_instance(shell: Shell, call: CallNode) -> None:
     if shell.system.retry_instance(name, key):
         shell.output.say(f"{key} goes on")
     else:
-        shell.output.say(f"{key} failed again; :processes shows why")
+        shell.output.say(f"{key} failed again; :process_managers shows why")
 
 
 @meta_command(":skip_instance MANAGER KEY [REASON]", completes=("process manager",))
@@ -104,7 +104,7 @@ def skip_instance(shell: Shell, call: CallNode) -> None:
     name, key, reason = shell.arguments(call, hints)
     _require_manager(shell, name)
     passed = shell.system.skip_instance(name, key, reason)
-    shell.output.say(f"{key} passes over {passed}; :processes shows whether it goes on")
+    shell.output.say(f"{key} passes over {passed}; :process_managers shows whether it goes on")
 
 
 @meta_command(":effects [NAME]", completes=("process manager",))
@@ -113,7 +113,7 @@ def effects(shell: Shell, call: CallNode) -> None:
     (name,) = shell.arguments(call, (("NAME", str, None),))
     if name is not None:
         _require_manager(shell, name)
-    names = [one.name for one in shell.system.processes()] if name is None else [name]
+    names = [one.name for one in shell.system.process_managers()] if name is None else [name]
     rows = tuple(
         (
             manager,
@@ -158,14 +158,14 @@ def _state(one: PendingEffect) -> str:
 
 
 def _require_manager(shell: Shell, name: str) -> None:
-    known = [one.name for one in shell.system.processes()]
+    known = [one.name for one in shell.system.process_managers()]
     if name not in known:
         raise UsageError(f"there is no process manager {short(name)}{did_you_mean(name, known)}")
 
 
 COMMANDS = (
-    processes,
-    skip_process,
+    process_managers,
+    skip_process_manager,
     retry_instance,
     skip_instance,
     effects,

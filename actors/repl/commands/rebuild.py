@@ -85,7 +85,7 @@ def skip(shell: Shell, call: CallNode) -> None:
     """Have a model pass over the event that it is stopped at, on every replica and for good."""
     hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
     name, position, reason = shell.arguments(call, hints)
-    shell.system.skip(_model(shell, name), position, reason)
+    shell.system.skip_event(_model(shell, name), position, reason)
     shell.output.say(f"{name} passes over the event at position {position}; :lag shows whether it goes on")
 
 
@@ -93,7 +93,7 @@ def skip(shell: Shell, call: CallNode) -> None:
 def skipped(shell: Shell, call: CallNode) -> None:
     """The events that models were told to pass over, why and when."""
     shell.arguments(call)
-    found = shell.system.skipped()
+    found = shell.system.skipped_events()
     if not found:
         shell.output.say("no model passes over an event")
         return

@@ -15,7 +15,7 @@ import pytest
 
 from actors import DomainError, System
 from actors.repl.vocabulary import Vocabulary
-from actors.testing import given, given_process
+from actors.testing import given, given_process_manager
 
 PROGRAM = """
 from enum import Enum
@@ -200,10 +200,10 @@ def test_classes_rules_and_projections_may_name_later_classes(imported: Any, tmp
         with System.open(tmp_path / "store", program.club, replicas=1) as system:
             if turn == "first":
                 system.execute(program.Join("ann", card))
-                system.wait_processes()
+                system.wait_process_managers()
                 system.execute(program.Bring("ann", guest))
             assert system.query(program.CardOf("ann"), consistency="strong") == card
-            assert system.process_state("greeter", "ann") == program.Greeting([card])
+            assert system.process_manager_state("greeter", "ann") == program.Greeting([card])
             assert [one.event for one in system.stream("member-ann")] == [
                 program.Joined("ann", card, {card.kind: (card,)}),
                 program.Brought("ann", None),
@@ -217,7 +217,7 @@ def test_the_test_kit_runs_them(imported: Any) -> None:
     joined = program.Joined("ann", card, {card.kind: (card,)})
     given(program.club).when(program.Join("ann", card)).then(joined)
     assert given(program.club, joined).state(program.Member, "ann") == program.Member("ann", [card])
-    assert given_process(program.greeter, joined).state == program.Greeting([card])
+    assert given_process_manager(program.greeter, joined).state == program.Greeting([card])
 
 
 def test_fields_are_checked_by_what_they_name(imported: Any) -> None:

@@ -12,7 +12,7 @@ from actors import Do, Domain, InvalidMessage
 from actors.process_managers.decision import decide
 from actors.process_managers.inputs import Instance, input_of_timer
 from actors.process_managers.inputs import Timer as SetTimer
-from actors.testing import given_process
+from actors.testing import given_process_manager
 from tests.system.test_process_managers import opened
 
 SECOND = timedelta(seconds=1)
@@ -80,11 +80,11 @@ def test_a_day_s_stop_is_passed_over_and_the_beat_is_kept(store_path: Path, miss
     domain, _, begun, _, _ = beating(missed)
     with opened(store_path, domain) as system:
         system.append("hearts", [begun("a")])
-        system.wait_processes()
+        system.wait_process_managers()
         began = system.recorded_events()[0].time.timestamp()
         system.advance(DAY)
-        system.wait_processes()
-        at = system.process_state("heart", "a").at
+        system.wait_process_managers()
+        at = system.process_manager_state("heart", "a").at
         assert beats <= len(at) < beats + 20  # those that come due while the test runs
         assert at[0] == pytest.approx(began + 1)
         assert at[1 if beats > 1 else 0] - began == pytest.approx(86_400 if beats > 1 else 1, abs=20)
@@ -96,7 +96,7 @@ def test_what_is_no_way_to_miss_a_timer_is_refused() -> None:
     with pytest.raises(
         InvalidMessage, match=r"do\.after\(\.\.\., missed='late'\) is \"all\", \"last\" or \"skip\""
     ):
-        given_process(heart, begun("a"))
+        given_process_manager(heart, begun("a"))
 
 
 # -- timers of no instance -----------------------------------------------------------------------
@@ -130,9 +130,9 @@ def test_timers_of_an_instance_that_there_is_not_are_an_error(store_path: Path, 
     with opened(store_path, domain) as system:
         system.append("hearts", [Begun("cancelled"), Begun("a")])
         if ends:
-            system.wait_processes()
+            system.wait_process_managers()
             assert system.health().status == "ok"
             return
         with pytest.raises(Exception, match="on_begun failed on Begun: it set timer Beat and returned None"):
-            system.wait_processes()
-        assert [one.key for one in system.quarantined("heart")] == ["a"]
+            system.wait_process_managers()
+        assert [one.key for one in system.quarantined_instances("heart")] == ["a"]

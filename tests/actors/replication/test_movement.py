@@ -45,7 +45,7 @@ def test_the_words_tell_what_stands_still_from_what_moves() -> None:
 
     assert text(behind=0, seconds=0.0)[0] == "current"
     assert text(still=15.0) == (
-        "standing still",
+        "stalled",
         "20.0 s (100 events) behind and has stood still at position 7 for 15.0 s",
     )
     assert text(still=1.0) == ("moving", "20.0 s (100 events) behind and catching up")

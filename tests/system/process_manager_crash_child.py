@@ -1,6 +1,6 @@
-"""The process that test_process_crash kills: threads place and cancel orders, a process manager does the rest.
+"""The process that test_process_manager_crash kills: threads place and cancel orders, a process manager does the rest.
 
-Run as `python -m tests.system.process_crash_child STORE LEDGER ROUND [broken]`. In each round handlers fail for some
+Run as `python -m tests.system.process_manager_crash_child STORE LEDGER ROUND [broken]`. In each round handlers fail for some
 orders, and deciders for others, most of the time: their instances are set aside, and go on in between or in another round. With
 "broken" the process manager is robbed of what makes it exactly once, so that the test can show that it would notice.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 import pytest
 
-from actors import Do, Domain, InvalidMessage, NotStopped, ProcessStopped, UnknownName
+from actors import Do, Domain, InvalidMessage, NotStopped, ProcessManagerStopped, UnknownName
 from actors.process_managers import quarantine_actions as care_module
 from actors.process_managers.manager_actor import ManagerActor
 from actors.testing import TestSystem
@@ -26,7 +26,7 @@ Patch = pytest.MonkeyPatch
 
 
 def set_aside(system: TestSystem) -> list[str]:
-    return [one.key for one in system.quarantined("worker")]
+    return [one.key for one in system.quarantined_instances("worker")]
 
 
 # -- others go on ----------------------------------------------------------------------------------
@@ -38,13 +38,13 @@ def test_a_bug_sets_that_instance_aside_until_it_is_mended_and_others_go_on(
     with opened(store_path, jobs_of(world)) as system:
         system.execute_many([Begin("a"), Begin("b", kind), Begin("c"), Nudge("b")])
         with pytest.raises(
-            ProcessStopped, match=r"set aside instance 'b' at .*position 2: .*skip_instance\('w"
+            ProcessManagerStopped, match=r"set aside instance 'b' at .*position 2: .*skip_instance\('w"
         ):
-            system.wait_processes()
+            system.wait_process_managers()
         assert works(system) == {"a": 1, "c": 1}
-        [manager] = system.processes()
+        [manager] = system.process_managers()
         assert (manager.stopped_at, manager.lag, manager.quarantined) == (None, 0, 1)
-        [one] = system.quarantined("worker")
+        [one] = system.quarantined_instances("worker")
         assert (one.key, one.waiting) == ("b", 2)
         assert f"a bug in the {kind.split()[0]}" in one.traceback
         assert system.health().status == "degraded"
@@ -52,8 +52,8 @@ def test_a_bug_sets_that_instance_aside_until_it_is_mended_and_others_go_on(
             system.health().problems
         )
         world.bugs.clear()
-        wait_until(lambda: system.processes()[0].quarantined == 0)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].quarantined == 0)
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "b": 2, "c": 1}
         assert system.health().status == "ok"
 
@@ -85,15 +85,15 @@ def test_what_a_handler_that_failed_had_changed_in_a_state_is_as_it_was(store_pa
 
     with opened(store_path, domain) as system:
         system.append("things", [Seen(name, number) for number in range(5) for name in ("a", "b")])
-        wait_until(lambda: system.processes()[0].quarantined == 2)
-        wait_until(lambda: system.process_state("keeper", "a") == Known("a", [0, 1, 2]))
+        wait_until(lambda: system.process_managers()[0].quarantined == 2)
+        wait_until(lambda: system.process_manager_state("keeper", "a") == Known("a", [0, 1, 2]))
         for _ in range(3):  # each attempt makes the change and fails again
             assert not system.retry_instance("keeper", "a")
         failing.clear()
-        wait_until(lambda: system.processes()[0].quarantined == 0)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].quarantined == 0)
+        system.wait_process_managers()
         for name in ("a", "b"):
-            assert system.process_state("keeper", name) == Known(name, [0, 1, 2, 3, 4])
+            assert system.process_manager_state("keeper", name) == Known(name, [0, 1, 2, 3, 4])
 
 
 def thing_of(misdeed: Any, key: Any = "name", version: int = 1) -> tuple[Domain, type, type]:
@@ -181,14 +181,14 @@ def test_whatever_a_handler_gets_wrong_is_its_instance_s_alone(store_path: Path,
     domain, seen, kept = thing_of(misdeed)
     with opened(store_path, domain) as system:
         system.append("seen", [seen("1"), seen("bad"), seen("2"), seen("bad")])
-        with pytest.raises(ProcessStopped, match="set aside instance 'bad'"):
-            system.wait_processes()
+        with pytest.raises(ProcessManagerStopped, match="set aside instance 'bad'"):
+            system.wait_process_managers()
         assert [event.name for event in events_of(system, kept)] == ["1", "2"]
-        [one] = system.quarantined("keeper")
+        [one] = system.quarantined_instances("keeper")
         assert (one.id, one.waiting) == ("keeper:2", 2)
     domain, seen, kept = thing_of(lambda _do, known, _timer: known("bad"))
     with opened(store_path, domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert [event.name for event in events_of(system, kept)] == ["1", "2", "bad", "bad"]
 
 
@@ -206,8 +206,8 @@ def test_a_field_that_can_tell_no_instance_is_refused_before_it_is_written(
             system.append("seen", [seen("fine"), seen(key)])
         assert system.position == 0
         system.append("seen", [seen("ü" * 200), seen("\U0001f600" * 100)])
-        system.wait_processes()
-        assert system.processes()[0].instances == 2
+        system.wait_process_managers()
+        assert system.process_managers()[0].instances == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 401, "\ud800"], ids=["empty", "long", "surrogate"])
@@ -219,21 +219,21 @@ def test_a_key_that_a_function_gives_and_that_is_none_is_set_aside_alone(store_p
     with opened(store_path, domain) as system:
         system.append("seen", [seen("1"), seen("bad"), seen("2"), seen("bad")])
         if key == "\ud800":
-            system.wait_processes()
+            system.wait_process_managers()
             return
-        with pytest.raises(ProcessStopped, match="an instance is told by a text of 1 to 400 bytes"):
-            system.wait_processes()
+        with pytest.raises(ProcessManagerStopped, match="an instance is told by a text of 1 to 400 bytes"):
+            system.wait_process_managers()
         assert [event.name for event in events_of(system, kept)] == ["1", "2"]
-        [one] = system.quarantined("keeper")
+        [one] = system.quarantined_instances("keeper")
         assert one.waiting == 2
         assert len(one.key) <= 400
         assert system.skip_instance("keeper", key, "no key") == "keeper:2"
-        wait_until(lambda: [one.id for one in system.quarantined("keeper")] == ["keeper:4"])
+        wait_until(lambda: [one.id for one in system.quarantined_instances("keeper")] == ["keeper:4"])
         keys.clear()  # A release that makes a key of it.
         assert system.retry_instance("keeper", one.key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert [event.name for event in events_of(system, kept)] == ["1", "2", "bad"]
-        assert [key for key, _ in system.process_states("keeper")] == ["1", "2", "bad"]
+        assert [key for key, _ in system.process_manager_states("keeper")] == ["1", "2", "bad"]
 
 
 def test_a_store_that_holds_keys_which_are_refused_today_is_readable(store_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_store_that_holds_keys_which_are_refused_today_is_readable(store_path:
     domain, _, kept = thing_of(raises)
     with opened(store_path, domain) as system:
         wait_until(lambda: [event.name for event in events_of(system, kept)] == ["1", "2"])
-        assert sorted(one.id for one in system.quarantined("keeper")) == ["keeper:2", "keeper:3"]
+        assert sorted(one.id for one in system.quarantined_instances("keeper")) == ["keeper:2", "keeper:3"]
 
 
 # -- what waits ------------------------------------------------------------------------------------
@@ -291,14 +291,14 @@ def test_timers_rejections_and_answers_wait_with_their_instance_and_come_in_orde
         system.execute(Nudge("a"))
         wait_until(lambda: set_aside(system) == ["a"])
         hold.set()
-        wait_until(lambda: system.quarantined("worker")[0].waiting == 2)
+        wait_until(lambda: system.quarantined_instances("worker")[0].waiting == 2)
         system.advance(LATER)
-        wait_until(lambda: system.quarantined("worker")[0].waiting == 3)
+        wait_until(lambda: system.quarantined_instances("worker")[0].waiting == 3)
         wait_until(lambda: Undone("b", "late") in events_of(system, Undone))
         assert heard == ["Begun", "Worked"]
         stop.clear()
         assert system.retry_instance("worker", "a")
-        system.wait_processes()
+        system.wait_process_managers()
         assert heard[:5] == ["Begun", "Worked", "Nudged", "Work", "Later"]
         assert events_of(system, Undone).count(Undone("a", "late")) == 1
 
@@ -340,23 +340,23 @@ def test_states_that_a_release_can_not_read_are_set_aside_with_their_timers_and_
     domain, seen = forgetful(1, other_state=False)
     with opened(store_path, domain) as system:
         system.append("seen", [seen("a"), seen("b")])
-        system.wait_processes()
+        system.wait_process_managers()
     domain, seen = forgetful(1, other_state=True)
     with opened(store_path, domain) as system:
         system.append("seen", [seen("a"), seen("c")])
         system.advance(LATER)
-        wait_until(lambda: [one.waiting for one in system.quarantined("keeper")] == [2, 1])
-        assert [one.key for one in system.quarantined("keeper")] == ["a", "b"]
-        assert all("Known" in one.error for one in system.quarantined("keeper"))
-        assert system.process_state("keeper", "c").times in (1, 101)
+        wait_until(lambda: [one.waiting for one in system.quarantined_instances("keeper")] == [2, 1])
+        assert [one.key for one in system.quarantined_instances("keeper")] == ["a", "b"]
+        assert all("Known" in one.error for one in system.quarantined_instances("keeper"))
+        assert system.process_manager_state("keeper", "c").times in (1, 101)
         assert system.skip_instance("keeper", "b") == "keeper:2:t0"
-        wait_until(lambda: [one.key for one in system.quarantined("keeper")] == ["a"])
+        wait_until(lambda: [one.key for one in system.quarantined_instances("keeper")] == ["a"])
     domain, seen = forgetful(2, other_state=True)
     with opened(store_path, domain) as system:
         system.advance(3 * LATER)
-        system.wait_processes()
-        assert system.process_state("keeper", "a").times == 202
-        assert system.process_state("keeper", "b").times == 1
+        system.wait_process_managers()
+        assert system.process_manager_state("keeper", "a").times == 202
+        assert system.process_manager_state("keeper", "b").times == 1
 
 
 # -- looking after -----------------------------------------------------------------------------------
@@ -369,22 +369,22 @@ def test_an_operator_passes_over_what_an_instance_fails_on_and_that_is_remembere
         system.execute_many([Begin("a"), Begin("b", kind), Begin("c")])
         wait_until(lambda: set_aside(system) == ["b"])
         with pytest.raises(NotStopped, match="is not stopped"):
-            system.skip_process("worker")
+            system.skip_process_manager("worker")
         with pytest.raises(NotStopped, match="instance 'a' of process manager 'worker' is not set aside"):
             system.skip_instance("worker", "a")
         assert system.retry_instance("worker", "b") is False
         assert system.skip_instance("worker", "b", "not ours") == "worker:2"
-        system.wait_processes()
+        system.wait_process_managers()
         with pytest.raises(NotStopped):
             system.retry_instance("worker", "b")
-        assert system.processes()[0].quarantined == 0
+        assert system.process_managers()[0].quarantined == 0
     with opened(store_path, jobs_of(world, version=2)) as system:
         system.execute(Begin("d"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "c": 1, "d": 1}
-        assert system.process_state("worker", "b") is None
+        assert system.process_manager_state("worker", "b") is None
         for call in (
-            lambda: system.quarantined("walker"),
+            lambda: system.quarantined_instances("walker"),
             lambda: system.skip_instance("walker", "a"),
             lambda: system.retry_instance("walker", "a"),
         ):
@@ -395,7 +395,7 @@ def test_an_operator_passes_over_what_an_instance_fails_on_and_that_is_remembere
 def test_what_asks_for_no_instance_is_refused(store_path: Path) -> None:
     with opened(store_path, jobs_of()) as system:
         for call in (
-            lambda: system.quarantined("worker", after=5),
+            lambda: system.quarantined_instances("worker", after=5),
             lambda: system.skip_instance("worker", 5),
             lambda: system.skip_instance("worker", "a", 5),
             lambda: system.retry_instance("worker", None),
@@ -403,7 +403,7 @@ def test_what_asks_for_no_instance_is_refused(store_path: Path) -> None:
             with pytest.raises(TypeError, match="text, not"):
                 call()
         with pytest.raises(ValueError, match="limit="):
-            system.quarantined("worker", -1)
+            system.quarantined_instances("worker", -1)
 
 
 def test_after_a_restart_it_is_the_same_and_a_release_that_mends_the_handler_goes_on(
@@ -415,11 +415,13 @@ def test_after_a_restart_it_is_the_same_and_a_release_that_mends_the_handler_goe
         wait_until(lambda: set_aside(system) == ["a"])
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Nudge("a"))
-        with pytest.raises(ProcessStopped, match="set aside instance 'a' at event Begun at position 1"):
-            system.wait_processes()
-        assert system.quarantined("worker")[0].waiting == 2
+        with pytest.raises(
+            ProcessManagerStopped, match="set aside instance 'a' at event Begun at position 1"
+        ):
+            system.wait_process_managers()
+        assert system.quarantined_instances("worker")[0].waiting == 2
     with opened(store_path, jobs_of()) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 2, "b": 1}
 
 
@@ -431,9 +433,9 @@ def test_a_raised_version_goes_on_with_instances_that_are_set_aside_and_leaves_n
         system.execute_many([Begin("a", "handler"), Begin("b"), Nudge("a")])
         wait_until(lambda: set_aside(system) == ["a"])
     with opened(store_path, jobs_of(version=2)) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert works(system) == {"a": 1, "b": 1}
-        assert system.process_state("worker", "a").heard == ("begun", "nudged", "worked")
+        assert system.process_manager_state("worker", "a").heard == ("begun", "nudged", "worked")
 
 
 def test_a_handler_that_fails_for_all_is_shown_plainly_and_mended_for_all(
@@ -444,17 +446,17 @@ def test_a_handler_that_fails_for_all_is_shown_plainly_and_mended_for_all(
     world = World(bugs={"handler"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute_many([Begin(f"j{number:02}", "handler") for number in range(50)])
-        with pytest.raises(ProcessStopped, match=r"set aside instance 'j00' at .* and 49 more"):
-            system.wait_processes(30)
+        with pytest.raises(ProcessManagerStopped, match=r"set aside instance 'j00' at .* and 49 more"):
+            system.wait_process_managers(30)
         [problem] = system.health().problems
         assert "has set aside 50 instances: 'j00' at event Begun at position 1: RuntimeError" in problem
         assert problem.endswith(", ...")
         assert len(set_aside(system)) == 50
-        assert system.health().as_dict()["processes"][0]["quarantined"] == 50
+        assert system.health().as_dict()["process_managers"][0]["quarantined"] == 50
         assert sum(one.exc_info is not None for one in caplog.records) == 3
         world.bugs.clear()
-        wait_until(lambda: system.processes()[0].quarantined == 0, 60)
-        system.wait_processes(30)
+        wait_until(lambda: system.process_managers()[0].quarantined == 0, 60)
+        system.wait_process_managers(30)
         assert works(system) == {f"j{number:02}": 1 for number in range(50)}
 
 
@@ -497,12 +499,14 @@ def test_a_store_that_can_not_be_read_stops_the_manager_and_sets_nothing_aside(
             monkeypatch, EventLog, "note", lambda: DamagedStore("a page"), times=1 << 30, only=of_an_instance
         )
         system.execute(Begin("a"))
-        with pytest.raises(ProcessStopped, match="is stopped at event Begun at position 1: DamagedStore"):
-            system.wait_processes()
+        with pytest.raises(
+            ProcessManagerStopped, match="is stopped at event Begun at position 1: DamagedStore"
+        ):
+            system.wait_process_managers()
         assert set_aside(system) == []
         damaged.clear()
-        wait_until(lambda: system.processes()[0].stopped_at is None)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].stopped_at is None)
+        system.wait_process_managers()
         assert works(system) == {"a": 1}
 
 
@@ -515,12 +519,12 @@ def test_what_waited_is_done_once_though_actors_die_again_and_again(store_path: 
             [Begin(f"{number}", ("handler", "decider", "")[number % 3]) for number in range(30)]
         )
         system.execute_many([Nudge(f"{number}") for number in range(30)])
-        wait_until(lambda: system.processes()[0].quarantined == 20)
+        wait_until(lambda: system.process_managers()[0].quarantined == 20)
         world.bugs.clear()
         for _ in range(6):
             assert system.kill(victim)
-        wait_until(lambda: system.processes()[0].quarantined == 0, 60)
-        system.wait_processes(30)
+        wait_until(lambda: system.process_managers()[0].quarantined == 0, 60)
+        system.wait_process_managers(30)
         assert works(system) == Counter({f"{number}": 2 for number in range(30)})
 
 
@@ -543,7 +547,7 @@ def test_a_step_that_sets_aside_and_whose_commit_is_uncertain_is_not_repeated(
         wait_until(lambda: set_aside(system) == ["a"])
         wait_until(lambda: works(system) == {"b": 1})
         world.bugs.clear()
-        wait_until(lambda: system.processes()[0].quarantined == 0)
-        system.wait_processes()
+        wait_until(lambda: system.process_managers()[0].quarantined == 0)
+        system.wait_process_managers()
         assert works(system) == {"a": 2, "b": 1}
         assert (failed(), died()) == (1, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 import pytest
 
-from actors import ConsistencyTimeout, NotStopped, ProcessStopped
+from actors import ConsistencyTimeout, NotStopped, ProcessManagerStopped
 from actors.process_managers.manager_actor import ManagerActor
 from storage import EventLog
 from tests import inside
@@ -40,7 +40,7 @@ def test_the_effect_of_a_step_whose_commit_was_uncertain_is_delivered(
     with opened(store_path, jobs_of(world)) as system:
         failed = commit_is_uncertain(monkeypatch, b"outbox/worker/due/")
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert failed() == 1
         assert [(payload, unmarked(key)) for payload, key in world.sent] == [(["a", "first"], "worker:2:e0")]
 
@@ -56,7 +56,7 @@ def test_the_effect_of_a_step_that_the_manager_died_on_is_delivered(
     with opened(store_path, jobs_of(world)) as system:
         died = put_fault(monkeypatch, ManagerActor, method, only=with_effects)
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert died() == 1
         assert [(payload, unmarked(key)) for payload, key in world.sent] == [(["a", "first"], "worker:2:e0")]
 
@@ -68,7 +68,7 @@ def test_the_rejection_of_what_an_effect_led_to_is_heard_after_an_uncertain_comm
     with opened(store_path, jobs_of(world)) as system:
         failed = commit_is_uncertain(monkeypatch, b"pm/worker/input/")
         system.execute(Begin("a"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert failed() == 1
         assert works(system) == {"a": 1}
         assert events_of(system, Undone) == [Undone("a", "work.refused: no such work")]
@@ -82,10 +82,10 @@ def test_a_skip_whose_commit_was_uncertain_is_answered(
     with opened(store_path, jobs_of(world)) as system:
         failed = commit_is_uncertain(monkeypatch, b"pm/worker/skipped/")
         system.execute(Begin("a", kind))
-        with pytest.raises(ProcessStopped, match="position 1"):
-            system.wait_processes()
+        with pytest.raises(ProcessManagerStopped, match="position 1"):
+            system.wait_process_managers()
         skipped = (
-            system.skip_process("worker", timeout=10)
+            system.skip_process_manager("worker", timeout=10)
             if kind == "key"
             else system.skip_instance("worker", "a", timeout=10)
         )
@@ -103,7 +103,7 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
 
     with opened(store_path, jobs_of(World(bugs={"key"}))) as system, ThreadPoolExecutor() as pool:
         system.execute(Begin("a", "key"))
-        wait_until(lambda: system.processes()[0].stopped_at)
+        wait_until(lambda: system.process_managers()[0].stopped_at)
         system.on_committed(hold)
         system.submit(Work("x"))
         assert entered.wait(20)
@@ -111,7 +111,7 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
             inside.writer_mailbox(system),
             inside.manager(system, "worker").mailbox,
         )
-        calls = [pool.submit(system.skip_process, "worker", "why", 20) for _ in range(2)]
+        calls = [pool.submit(system.skip_process_manager, "worker", "why", 20) for _ in range(2)]
         wait_until(lambda: len(writes) >= 1 and manager.empty())
         if killed:
             assert system.kill("process-worker")
@@ -120,4 +120,6 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
         if not killed:
             assert [call.result(20) for call in calls] == ["worker:1"] * 2
         wait_until(lambda: inside.notes(system, b"pm/worker/skipped/"))
-        wait_until(lambda: system.processes()[0].lag == 0 and system.processes()[0].stopped_at is None)
+        wait_until(
+            lambda: system.process_managers()[0].lag == 0 and system.process_managers()[0].stopped_at is None
+        )

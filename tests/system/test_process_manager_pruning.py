@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors import Do, Domain, ProcessStopped, Rejected
+from actors import Do, Domain, ProcessManagerStopped, Rejected
 from actors.process_managers import input_history as pasts
 from actors.process_managers.input_history import Pasts
 from actors.process_managers.record_values import Values
@@ -20,8 +20,8 @@ from actors.process_managers.records import About
 from actors.testing import TestSystem
 from tests import inside
 from tests.helpers import wait_until
+from tests.system.test_process_manager_releases import former
 from tests.system.test_process_managers import opened
-from tests.system.test_process_releases import former
 
 SECOND = timedelta(seconds=1)
 CARD = "4111-1111"
@@ -146,13 +146,13 @@ class Hearts:
 
 def put(system: TestSystem, event: type, *names: str) -> None:
     system.append("hearts", [event(name, f"who {name}") for name in names])
-    system.wait_processes()
+    system.wait_process_managers()
 
 
 def beat(system: TestSystem, times: int) -> None:
     for _ in range(times):
         system.advance(SECOND)
-        system.wait_processes()
+        system.wait_process_managers()
 
 
 def notes(system: TestSystem, kind: str) -> list[tuple[bytes, bytes]]:
@@ -160,7 +160,7 @@ def notes(system: TestSystem, kind: str) -> list[tuple[bytes, bytes]]:
 
 
 def beats(system: TestSystem) -> dict[str, int]:
-    return {key: state.beats for key, state in system.process_states("heart")}
+    return {key: state.beats for key, state in system.process_manager_states("heart")}
 
 
 # -- what is kept --------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path)
         put(system, hearts.Ended, "b")
         assert with_cards(system) == []
         assert notes(system, "past") == notes(system, "heard") == []
-        assert system.process_states("heart") == []
+        assert system.process_manager_states("heart") == []
 
 
 @pytest.mark.parametrize("at_once", [1, 10])
@@ -228,7 +228,7 @@ def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
         with opened(store_path, tests) as system:
             for _ in range(40 // at_once):
                 system.append("bells", [Rang("a") for _ in range(at_once)])
-                system.wait_processes()
+                system.wait_process_managers()
             fired = {key for key, _ in notes(system, "fired")}
             assert len(fired) == 5
             [(_, checkpoint)] = notes(system, "checkpoint")
@@ -260,12 +260,14 @@ def test_a_raised_version_begins_from_what_is_left_and_does_nothing_twice(
     for version in (2, 3):
         second = Hearts(version, state=state)
         with opened(store_path, second.domain) as system:
-            system.wait_processes()
+            system.wait_process_managers()
             assert beats(system) == {"old": 20, "young": 3}
-            [manager] = system.processes()
+            [manager] = system.process_managers()
             assert (manager.instances, manager.timers) == (2, 2)
             assert second.ticks == []
-            assert all(getattr(one, "more", "more") == "more" for _, one in system.process_states("heart"))
+            assert all(
+                getattr(one, "more", "more") == "more" for _, one in system.process_manager_states("heart")
+            )
     with opened(store_path, second.domain) as system:
         beat(system, 30)
         assert beats(system)["old"] > 23
@@ -280,20 +282,20 @@ def test_a_state_that_stands_for_what_is_forgotten_and_cannot_be_read_sets_its_i
     live(store_path)
     with opened(store_path, Hearts(2, state="renamed").domain) as system:
         with pytest.raises(
-            ProcessStopped, match="set aside instance 'old' at its state as of what is forgotten of it"
+            ProcessManagerStopped, match="set aside instance 'old' at its state as of what is forgotten of it"
         ):
-            system.wait_processes()
+            system.wait_process_managers()
         assert beats(system) == {"young": 3}
-        [one] = system.quarantined("heart")
+        [one] = system.quarantined_instances("heart")
         assert "no class is registered for the stored type 'Beating'" in one.error
     with opened(store_path, Hearts(3).domain) as system:  # a release that has the class goes on with it
-        wait_until(lambda: not system.processes()[0].quarantined)
-        system.wait_processes()
+        wait_until(lambda: not system.process_managers()[0].quarantined)
+        system.wait_process_managers()
         assert beats(system) == {"old": 20, "young": 3}
     with opened(store_path, Hearts(4, state="renamed").domain) as system:
-        wait_until(lambda: system.processes()[0].quarantined == 1)
+        wait_until(lambda: system.process_managers()[0].quarantined == 1)
         system.skip_instance("heart", "old", "its beats are not needed")
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system) == {"young": 3}
         assert system.health().status == "ok"
 
@@ -301,10 +303,10 @@ def test_a_state_that_stands_for_what_is_forgotten_and_cannot_be_read_sets_its_i
 def test_timers_of_a_state_that_stands_for_the_past_go_with_their_class(store_path: Path) -> None:
     live(store_path)
     with opened(store_path, Hearts(2, timer=False).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         # The state of the old one stands for 17 beats; those that are known one by one go with their timers.
         assert beats(system) == {"old": 17, "young": 0}
-        assert system.processes()[0].timers == 0
+        assert system.process_managers()[0].timers == 0
         beat(system, 3)
         assert system.health().status == "ok"
 
@@ -314,7 +316,7 @@ def test_another_key_fires_nothing_again_whose_past_is_forgotten(store_path: Pat
     second = Hearts(2, key="who")
     with opened(store_path, second.domain) as system:
         position = system.position
-        system.wait_processes()
+        system.wait_process_managers()
         # Of "old" nothing is left but its events, so it beats no more; "young" is known as it is.
         assert beats(system) == {"who old": 0, "who young": 3}
         beat(system, 30)
@@ -357,10 +359,10 @@ def test_a_key_function_that_tells_other_instances_leaves_none_of_the_former(
 ) -> None:
     live(store_path, key=before)
     with opened(store_path, Hearts(2, key=same).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system) == {"old": 20, "young": 3}
     with opened(store_path, Hearts(3, key=other).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system) == {"who old": 0, "who young": 3}
 
 
@@ -376,9 +378,9 @@ def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told
         before = replace(about, told=dict.fromkeys(about.told or (), told)).pack(codec)
         inside.put_notes(system, (keys.about, before))
     with opened(store_path, Hearts(key=by_name).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
     with opened(store_path, Hearts(2, key=by_name).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system) == {"old": 20, "young": 3}
 
 
@@ -405,7 +407,7 @@ def test_what_checkouts_of_old_kept_is_known_and_goes_too(
         beat(system, 30)
         log, keys = inside.log(system), inside.manager(system, "heart").keys
         assert len(notes(system, "past")) == 62
-        system.wait_processes()
+        system.wait_process_managers()
         index = [(key, None) for key, _ in log.notes(keys.heard)]
         about = Values(first.domain.compile().codec)._codec.decode(log.note(keys.about))
         old = [(keys.indexed, None), (keys.about, first.domain.compile().codec.encode(about[:5]))]
@@ -413,11 +415,11 @@ def test_what_checkouts_of_old_kept_is_known_and_goes_too(
     of_old.undo()
     second = Hearts(version)
     with opened(store_path, second.domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system) == {"a": 30, "b": 30}
         assert second.ticks == []
         system.advance(40 * SECOND)
-        system.wait_processes()
+        system.wait_process_managers()
         assert beats(system)["a"] >= 35
         assert len(notes(system, "past")) == len(notes(system, "heard")) <= 2 * 6
         put(system, second.Ended, "a", "b")

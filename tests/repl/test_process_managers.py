@@ -1,4 +1,4 @@
-"""`:processes` and `:effects`: the process managers, the instances of one, and what was not delivered."""
+"""`:process_managers` and `:effects`: the process managers, the instances of one, and what was not delivered."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ def system(store_path: Path, world: World) -> Iterator[System]:
 
 def test_managers_are_shown_with_what_they_have(system: System, shown: Shown) -> None:
     system.execute(Begin("a", "idle"))
-    system.wait_processes()
-    output, errors = shown(system, ":processes\n")
+    system.wait_process_managers()
+    output, errors = shown(system, ":process_managers\n")
     assert errors == ""
     assert output.splitlines()[0] == "1 process manager"
     assert output.splitlines()[-1].split() == ["worker", "1", "1", "0", "1", "1", "0", "0", "0", "runs"]
 
 
 def test_the_instances_of_a_manager_are_shown_with_their_states(system: System, shown: Shown) -> None:
-    assert "worker has no instances now" in shown(system, ":processes worker\n")[0]
+    assert "worker has no instances now" in shown(system, ":process_managers worker\n")[0]
     system.execute(Begin("a", "idle"))
-    system.wait_processes()
-    output, _ = shown(system, ":processes worker\n")
+    system.wait_process_managers()
+    output, _ = shown(system, ":process_managers worker\n")
     assert output.splitlines()[0] == "1 instance of worker"
     assert 'job="a"' in output.splitlines()[-1]
 
 
 def test_a_stopped_manager_is_shown_with_its_traceback(system: System, shown: Shown) -> None:
     system.execute(Begin("a", "key"))
-    wait_until(lambda: system.processes()[0].stopped_at)
-    output, _ = shown(system, ":processes\n")
+    wait_until(lambda: system.process_managers()[0].stopped_at)
+    output, _ = shown(system, ":process_managers\n")
     assert "stopped" in output
     assert "a bug in the key" in output
 
 
 def test_instances_that_are_set_aside_are_shown_with_what_failed(system: System, shown: Shown) -> None:
     system.execute_many([Begin(f"j{number:02}", "handler") for number in range(12)])
-    wait_until(lambda: system.processes()[0].quarantined == 12)
-    output, errors = shown(system, ":processes\n")
+    wait_until(lambda: system.process_managers()[0].quarantined == 12)
+    output, errors = shown(system, ":process_managers\n")
     assert errors == ""
     assert "worker has set aside 12 instances" in output
     assert "'j00' at event Begun at position 1: RuntimeError: a bug in the handler; 1 waiting" in output
@@ -71,39 +71,45 @@ def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_fa
     monkeypatch.setattr(troubles, "RETRY_FIRST", 3600.0)
     monkeypatch.setattr(troubles, "RETRY_LAST", 3600.0)
     system.execute_many([Begin("a", "handler"), Begin("b", "handler")])
-    wait_until(lambda: system.processes()[0].quarantined == 2)
-    assert ":skip_instance worker KEY" in shown(system, ":processes\n")[0]
-    assert shown(system, ":retry_instance worker a\n") == ("a failed again; :processes shows why\n", "")
+    wait_until(lambda: system.process_managers()[0].quarantined == 2)
+    assert ":skip_instance worker KEY" in shown(system, ":process_managers\n")[0]
+    assert shown(system, ":retry_instance worker a\n") == (
+        "a failed again; :process_managers shows why\n",
+        "",
+    )
     world.bugs.clear()
     assert shown(system, ":retry_instance worker a\n") == ("a goes on\n", "")
     world.bugs.add("handler")
     output, errors = shown(system, ':skip_instance worker b "entered twice"\n')
-    assert (output, errors) == ("b passes over worker:2; :processes shows whether it goes on\n", "")
-    wait_until(lambda: system.processes()[0].quarantined == 0)
+    assert (output, errors) == ("b passes over worker:2; :process_managers shows whether it goes on\n", "")
+    wait_until(lambda: system.process_managers()[0].quarantined == 0)
     assert "there is no process manager walker" in shown(system, ":skip_instance walker b\n")[1]
     assert "is not set aside" in shown(system, ":retry_instance worker b\n")[1]
 
 
 def test_a_stopped_manager_passes_over_its_input_when_it_is_told_to(system: System, shown: Shown) -> None:
-    assert "is not stopped: there is nothing to skip" in shown(system, ":skip_process worker\n")[1]
+    assert "is not stopped: there is nothing to skip" in shown(system, ":skip_process_manager worker\n")[1]
     system.execute_many([Begin("a", "key"), Begin("b", "idle")])
-    wait_until(lambda: system.processes()[0].stopped_at)
-    assert ":skip_process worker passes over that" in shown(system, ":processes\n")[0]
-    output, errors = shown(system, ':skip_process worker "no such job"\n')
-    assert (output, errors) == ("worker passes over worker:1; :processes shows whether it goes on\n", "")
-    system.wait_processes()
-    assert [key for key, _ in system.process_states("worker")] == ["b"]
-    assert "there is no process manager walker" in shown(system, ":skip_process walker\n")[1]
+    wait_until(lambda: system.process_managers()[0].stopped_at)
+    assert ":skip_process_manager worker passes over that" in shown(system, ":process_managers\n")[0]
+    output, errors = shown(system, ':skip_process_manager worker "no such job"\n')
+    assert (output, errors) == (
+        "worker passes over worker:1; :process_managers shows whether it goes on\n",
+        "",
+    )
+    system.wait_process_managers()
+    assert [key for key, _ in system.process_manager_states("worker")] == ["b"]
+    assert "there is no process manager walker" in shown(system, ":skip_process_manager walker\n")[1]
 
 
 def test_rejections_without_a_handler_are_shown_with_their_commands(store_path: Path, shown: Shown) -> None:
     domain = jobs_of(World())
     with System.open(store_path, domain, replicas=1) as system:
-        assert "rejection" not in shown(system, ":processes\n")[0]
+        assert "rejection" not in shown(system, ":process_managers\n")[0]
         inside.manager(system, "worker").spec.rejections.clear()
         system.execute(Begin("a", "refused"))
-        system.wait_processes()
-        output, errors = shown(system, ":processes\n")
+        system.wait_process_managers()
+        output, errors = shown(system, ":process_managers\n")
         assert errors == ""
         assert "1 rejection of commands of worker found no handler, the last:" in output
         assert "Work(job='a', kind='refused', note='first') worker:1:0:" in output
@@ -116,7 +122,7 @@ def test_a_parked_effect_is_delivered_again_or_given_up_by_the_key_that_is_shown
     world = World(send=lambda _payload, _key: 1 / 0)
     with System.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
         system.execute_many([Begin("a"), Begin("b")])
-        wait_until(lambda: system.processes()[0].parked == 2)
+        wait_until(lambda: system.process_managers()[0].parked == 2)
         world.send = lambda _payload, _key: None
         keys = [one.key for one in system.effects("worker")]
         output, errors = shown(system, ":effects worker\n")
@@ -127,7 +133,7 @@ def test_a_parked_effect_is_delivered_again_or_given_up_by_the_key_that_is_shown
             f"{first} is delivered again; :effects shows it until it is\n",
             "",
         )
-        system.wait_processes()
+        system.wait_process_managers()
         assert shown(system, f":drop_effect worker {second}\n") == (f"{second} is given up\n", "")
         assert system.effects("worker") == []
         assert [key for _, key in world.sent].count(first) == 2
@@ -136,14 +142,14 @@ def test_a_parked_effect_is_delivered_again_or_given_up_by_the_key_that_is_shown
 
 
 def test_a_name_that_is_misspelt_is_corrected(system: System, shown: Shown) -> None:
-    _, errors = shown(system, ":processes walker\n")
+    _, errors = shown(system, ":process_managers walker\n")
     assert "there is no process manager walker" in errors
     assert "worker" in errors
 
 
 def test_a_domain_without_managers_says_so(store_path: Path, shown: Shown) -> None:
     with System.open(store_path, shop, replicas=1) as system:
-        assert "this domain has no process managers" in shown(system, ":processes\n")[0]
+        assert "this domain has no process managers" in shown(system, ":process_managers\n")[0]
 
 
 def refused(payload: object, key: str) -> None:
@@ -154,7 +160,7 @@ def test_effects_that_are_not_delivered_are_shown_with_why(store_path: Path, sho
     with System.open(store_path, jobs_of(World(send=refused), attempts=1), replicas=1) as system:
         assert shown(system, ":effects\n")[0] == "no effect waits, and none is parked\n"
         system.execute(Begin("a", "work"))
-        wait_until(lambda: system.processes()[0].parked == 1)
+        wait_until(lambda: system.process_managers()[0].parked == 1)
         output, errors = shown(system, ":effects worker\n")
         assert errors == ""
         assert output.splitlines()[0] == "1 effect not delivered"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors import Do, Domain, NotStopped, ProcessStopped, Rejected, Runaway
+from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected, Runaway
 from actors.process_managers import feedback_loops as self_led
 from actors.process_managers import planner as book
 from actors.process_managers.feedback_loops import SelfLed
@@ -128,10 +128,10 @@ def test_an_instance_that_leads_itself_without_end_is_set_aside_and_others_have_
     domain, scanned = watching(managers=2 if "another" in fields.values() else 1)
     with opened(store_path, domain) as system:
         put(system, scanned("a", **fields), scanned("b"))
-        wait_until(lambda: any(one.quarantined for one in system.processes()))
-        wait_until(lambda: system.process_state("watcher0", "b") is not None)
-        stopped = next(one for one in system.processes() if one.quarantined)
-        [one] = system.quarantined(stopped.name)
+        wait_until(lambda: any(one.quarantined for one in system.process_managers()))
+        wait_until(lambda: system.process_manager_state("watcher0", "b") is not None)
+        stopped = next(one for one in system.process_managers() if one.quarantined)
+        [one] = system.quarantined_instances(stopped.name)
         assert one.key == "a"
         assert one.stopped_at.startswith(what)
         assert "leads itself without end" in one.error
@@ -140,7 +140,7 @@ def test_an_instance_that_leads_itself_without_end_is_set_aside_and_others_have_
             f"process manager {stopped.name} has set aside 1 instance: 'a' at {one.stopped_at}: Runaway"
             in problem
         )
-        looks = system.process_state(stopped.name, "a").looks
+        looks = system.process_manager_state(stopped.name, "a").looks
         assert 40 <= looks < 200
         assert not system.retry_instance(stopped.name, "a")
         # Slowly it goes on.
@@ -149,16 +149,16 @@ def test_an_instance_that_leads_itself_without_end_is_set_aside_and_others_have_
         def more() -> bool:
             with suppress(NotStopped):  # It may go on by itself.
                 system.retry_instance(stopped.name, "a")
-            return bool(system.process_state(stopped.name, "a").looks >= looks + 10)
+            return bool(system.process_manager_state(stopped.name, "a").looks >= looks + 10)
 
         wait_until(more)
-        wait_until(lambda: any(one.quarantined for one in system.processes()))
+        wait_until(lambda: any(one.quarantined for one in system.process_managers()))
         # And an operator ends it.
-        with pytest.raises(ProcessStopped, match="leads itself without end"):
-            system.wait_processes()
-        stopped = next(one for one in system.processes() if one.quarantined)
+        with pytest.raises(ProcessManagerStopped, match="leads itself without end"):
+            system.wait_process_managers()
+        stopped = next(one for one in system.process_managers() if one.quarantined)
         system.skip_instance(stopped.name, "a", "it turns round and round")
-        system.wait_processes()
+        system.wait_process_managers()
         assert system.health().status == "ok"
 
 
@@ -169,10 +169,10 @@ def test_an_instance_that_is_led_by_others_or_by_timers_with_a_delay_has_no_boun
     domain, scanned = watching()
     with opened(store_path, domain) as system:
         put(system, *[scanned("a") for _ in range(50)], scanned("a", every=1.0))
-        system.wait_processes()
+        system.wait_process_managers()
         system.advance(timedelta(seconds=100))
-        system.wait_processes()
-        assert system.process_state("watcher0", "a").looks >= 150
+        system.wait_process_managers()
+        assert system.process_manager_state("watcher0", "a").looks >= 150
         assert system.health().status == "ok"
 
 
@@ -184,11 +184,13 @@ def test_instances_whose_timers_fire_without_end_leave_others_their_turn_before_
     with opened(store_path, domain) as system:
         put(system, *[scanned(f"a{number}", every=0.0) for number in range(5)])
         wait_until(
-            lambda: (state := system.process_state("watcher0", "a0")) is not None and state.looks > 200
+            lambda: (
+                (state := system.process_manager_state("watcher0", "a0")) is not None and state.looks > 200
+            )
         )
         put(system, scanned("b"))
-        wait_until(lambda: system.process_state("watcher0", "b") is not None)
-        assert system.processes()[0].quarantined == 0
+        wait_until(lambda: system.process_manager_state("watcher0", "b") is not None)
+        assert system.process_managers()[0].quarantined == 0
 
 
 def input_of(key: str) -> tuple[Input, Decision]:
@@ -292,9 +294,9 @@ def test_a_stage_that_others_lead_to_has_no_bound_however_many_come_through_one_
         orders = [ordered(str(number)) for number in range(60)]
         for some in [orders] if at_once else [[one] for one in orders]:
             system.append("orders", some, correlation_id="import" if at_once else None)
-        system.wait_processes()
+        system.wait_process_managers()
         assert not system.health().problems
-        states = system.process_states(f"stage{managers - 1}")
+        states = system.process_manager_states(f"stage{managers - 1}")
         assert sum(state.moved for _, state in states) == 60 * 3
 
 
@@ -306,5 +308,5 @@ def test_the_causes_of_an_input_are_walked_at_its_bound_alone(
     domain, ordered = pipeline(1, "order")
     with opened(store_path, domain) as system:
         system.append("orders", [ordered(str(number)) for number in range(20)])
-        system.wait_processes()
+        system.wait_process_managers()
     assert asked == []

@@ -27,7 +27,7 @@ from actors.demo.fulfilment.payments import (
 from actors.demo.fulfilment.shipments import ShipmentArranged
 from actors.testing import TestSystem
 from storage import EventLog
-from tests.system.process_crash_child import Ledger
+from tests.system.process_manager_crash_child import Ledger
 from tests.system.test_crash import ROOT, wait_until_killed
 
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "5"))
@@ -41,7 +41,7 @@ def run_and_kill(folder: Path, number: int, dice: random.Random, *options: str) 
     """One round: a process works on the store and is killed."""
     moment = dice.choice(["working", "working", "opening"])
     delay = dice.uniform(*MOMENTS[moment])
-    command = [sys.executable, "-m", "tests.system.process_crash_child"]
+    command = [sys.executable, "-m", "tests.system.process_manager_crash_child"]
     command += [str(folder / "store"), str(folder / "ledger"), str(number), *options]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -68,11 +68,11 @@ def finish_and_check(folder: Path) -> Counter[str]:
     """Open the store, let every order come to its end, and check all of them; returns how they ended."""
     use_gateway(Ledger(str(folder / "ledger"), unreliable=False))
     with TestSystem.open(folder / "store", delivery, replicas=1) as system:
-        system.wait_processes(timeout=60)
+        system.wait_process_managers(timeout=60)
         system.advance(PAYMENT_TIME)
-        system.wait_processes(timeout=60)
-        assert system.process_states("fulfilment") == []
-        [manager] = system.processes()
+        system.wait_process_managers(timeout=60)
+        assert system.process_manager_states("fulfilment") == []
+        [manager] = system.process_managers()
         assert (manager.lag, manager.instances, manager.timers) == (0, 0, 0)
         assert (manager.effects, manager.parked, manager.rejections) == (0, 0, 0)
         assert manager.quarantined == 0

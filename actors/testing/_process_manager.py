@@ -22,24 +22,24 @@ from actors.process_managers.inputs import (
 from actors.testing._difference import compare
 from actors.testing._history import flattened
 
-__all__ = ["ProcessGiven", "ProcessOutcome", "given_process"]
+__all__ = ["ProcessManagerGiven", "ProcessManagerOutcome", "given_process_manager"]
 
 
-def given_process(manager: ProcessManager, *inputs: Any) -> ProcessGiven:
+def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManagerGiven:
     """What one instance of a process manager was told before: events, `Rejection`s and timers, in order.
 
     Raises `DomainError` for a mistake in the domain, `UnknownMessage` for what the manager does not handle, and
     `AssertionError` for a timer that was not set.
     """
     spec = manager.domain.compile().processes[manager.name]
-    given = ProcessGiven(spec, NO_INSTANCE, "", 0)
+    given = ProcessManagerGiven(spec, NO_INSTANCE, "", 0)
     for one in flattened(inputs):
         given = given.when(one).after
     return given
 
 
-class ProcessGiven:
-    """One instance as its inputs left it. Made by `given_process`."""
+class ProcessManagerGiven:
+    """One instance as its inputs left it. Made by `given_process_manager`."""
 
     def __init__(self, spec: ProcessSpec, instance: Instance, key: str, told: int) -> None:
         self._spec = spec
@@ -63,12 +63,12 @@ class ProcessGiven:
         timers = sorted(self._instance.timers, key=lambda one: one.due_us)
         return [(EPOCH + timedelta(microseconds=one.due_us), one.message) for one in timers]
 
-    def when(self, input: Any) -> ProcessOutcome:
+    def when(self, input: Any) -> ProcessManagerOutcome:
         """Tell the instance of an event, of a `Rejection`, or that a timer that it has set fires."""
         made = self._input(input)
         decision = decide(self._spec, self._instance, made) or Decision(self._instance)
-        after = ProcessGiven(self._spec, decision.instance, made.key, self._told + 1)
-        return ProcessOutcome(after, input, decision)
+        after = ProcessManagerGiven(self._spec, decision.instance, made.key, self._told + 1)
+        return ProcessManagerOutcome(after, input, decision)
 
     def _input(self, input: Any) -> Input:
         number, now = self._told + 1, time.time_ns() // 1000
@@ -88,32 +88,32 @@ class ProcessGiven:
         raise UnknownMessage(f"process manager {name!r} handles no {type(input).__name__}")
 
 
-class ProcessOutcome:
+class ProcessManagerOutcome:
     """What an input led to; each claim returns this outcome, `after` is the instance then."""
 
-    def __init__(self, after: ProcessGiven, input: Any, decision: Decision) -> None:
+    def __init__(self, after: ProcessManagerGiven, input: Any, decision: Decision) -> None:
         self.after = after
         self._input = input
         self._decision = decision
 
-    def then(self, *commands: Any) -> ProcessOutcome:
+    def then(self, *commands: Any) -> ProcessManagerOutcome:
         """Exactly these commands are executed, in this order; none when none is given."""
         asked = [one.message for one in self._decision.commands]
         compare(f"{self._input!r} leads to other commands", flattened(commands), asked)
         return self
 
-    def then_effects(self, *effects: tuple[str, Any]) -> ProcessOutcome:
+    def then_effects(self, *effects: tuple[str, Any]) -> ProcessManagerOutcome:
         """Exactly these effects are asked for, each a name and a payload."""
         asked = [(one.name, one.message) for one in self._decision.effects]
         compare(f"{self._input!r} leads to other effects", effects, asked)
         return self
 
-    def then_timers(self, *timers: Any) -> ProcessOutcome:
+    def then_timers(self, *timers: Any) -> ProcessManagerOutcome:
         """Exactly these timers are set from then on, the earliest first."""
         compare(f"after {self._input!r} other timers are set", timers, self.after.timers)
         return self
 
-    def then_state(self, state: Any) -> ProcessOutcome:
+    def then_state(self, state: Any) -> ProcessManagerOutcome:
         """The instance has this state then; None for an instance that has ended."""
         compare(f"{self._input!r} leads to another state", [state], [self.after.state])
         return self

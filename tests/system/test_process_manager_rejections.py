@@ -107,8 +107,8 @@ def test_a_rejection_that_no_handler_takes_then_is_counted_logged_and_shown_with
     with opened(store_path, domain) as system:
         for number in range(TRIPS):
             system.execute(ask(str(number)))
-        system.wait_processes()
-        [manager] = system.processes()
+        system.wait_process_managers()
+        [manager] = system.process_managers()
         if unheard is not None:
             assert manager.rejections == TRIPS * unheard
         # An effect's answer may come before its instance ends, or after it. Every single one is heard or counted.
@@ -123,7 +123,7 @@ def test_a_rejection_that_no_handler_takes_then_is_counted_logged_and_shown_with
         assert len(told) == manager.rejections
         assert len(manager.last_rejections) == 3
         assert all("ReleaseRoom(trip='" in one and "of instance '" in one for one in manager.last_rejections)
-        assert system.health().processes == (manager,)
+        assert system.health().process_managers == (manager,)
         expected = {"first phase", "second phase", "the end", "the very end", "an effect's answer"}
         everything = [*lines, *map(str, heard)]
         assert {
@@ -135,15 +135,15 @@ def test_rejections_are_counted_once_whatever_is_started_again_or_built_anew(sto
     for version in (1, 1, 2, 2):
         domain, ask = agency([], version=version)
         with opened(store_path, domain) as system:
-            system.wait_processes()
-            before = system.processes()[0].rejections
+            system.wait_process_managers()
+            before = system.process_managers()[0].rejections
             for number in range(4):
                 system.execute(ask(f"{before}-{number}"))
                 assert system.kill("process-saga")
                 system.kill("outbox-saga")
-            wait_until(lambda before=before: system.processes()[0].rejections >= before + 20)
-            system.wait_processes()
-            assert system.processes()[0].rejections == before + 20
+            wait_until(lambda before=before: system.process_managers()[0].rejections >= before + 20)
+            system.wait_process_managers()
+            assert system.process_managers()[0].rejections == before + 20
     assert before == 60
 
 
@@ -196,8 +196,8 @@ def test_what_a_refusal_says_that_cannot_be_stored_is_told_in_what_can(
 
     with opened(store_path, rooms) as system:
         system.append("room-1", [Wanted("1")])
-        system.wait_processes()
-        guest_of = system.process_state("guest", "1")
+        system.wait_process_managers()
+        guest_of = system.process_manager_state("guest", "1")
         assert guest_of.refused[0].startswith(told[0])
         assert guest_of.refused[1] == told[1]
         assert guest_of.rooms == (0 if details["rooms"] == 0 else None)

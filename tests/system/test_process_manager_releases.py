@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors import Do, Domain, NotStopped, ProcessStopped, Rejected
+from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected
 from actors.process_managers.record_values import Values
 from actors.testing import TestSystem
 from tests import inside
@@ -189,13 +189,13 @@ def run(path: Path, agency: Agency, *trips: str) -> None:
     with opened(path, agency.domain) as system:
         for trip in trips:
             system.execute(agency.Ask(trip))
-        system.wait_processes()
+        system.wait_process_managers()
         system.advance(SOON)
-        system.wait_processes()
+        system.wait_process_managers()
 
 
 def states(system: TestSystem) -> dict[str, Any]:
-    return {key: state.heard for key, state in system.process_states("saga")}
+    return {key: state.heard for key, state in system.process_manager_states("saga")}
 
 
 # -- what was heard ------------------------------------------------------------------------------
@@ -217,14 +217,14 @@ def test_a_raised_version_goes_on_without_the_classes_that_none_of_its_handlers_
     stored()
     second = Agency(2, **change)
     with opened(store_path, second.domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system) == {"1": heard}
         assert system.health().status == "ok"
-        assert system.processes()[0].timers == 0
+        assert system.process_managers()[0].timers == 0
         with pytest.raises(NotStopped):
-            system.skip_process("saga")
+            system.skip_process_manager("saga")
         system.execute(second.Ask("2"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert set(states(system)) == {"1", "2"}
 
 
@@ -233,36 +233,36 @@ def test_a_refused_command_that_changed_sets_its_instance_aside_alone_where_a_ha
 ) -> None:
     run(store_path, Agency(), "1")
     with opened(store_path, Agency().domain) as system:  # the others were never refused while it ran
-        system.wait_processes()
+        system.wait_process_managers()
     stored()
     second = Agency(2, command="changed")
     with opened(store_path, second.domain) as system:
         with pytest.raises(
-            ProcessStopped, match=r"set aside instance '1' at the rejection of Book .*skip_instance"
+            ProcessManagerStopped, match=r"set aside instance '1' at the rejection of Book .*skip_instance"
         ):
-            system.wait_processes()
+            system.wait_process_managers()
         system.execute(second.Ask("2"))
         wait_until(lambda: states(system).get("2") == ("full 1",))
         with pytest.raises(
             NotStopped, match=r"1 of its instances is set aside: .*skip_instance has one pass over"
         ):
-            system.skip_process("saga")
-        [one] = system.quarantined("saga")
+            system.skip_process_manager("saga")
+        [one] = system.quarantined_instances("saga")
         assert "Book cannot be built from its fields trip" in one.error
         system.skip_instance("saga", "1", "of old")
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system) == {"1": ("remind 1",), "2": ("full 1",)}  # what waited behind it was heard
     with opened(store_path, Agency(3, command="changed").domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system)["1"] == ("remind 1",)  # that it was skipped holds for other versions
 
 
 def test_a_changed_command_that_is_mended_is_heard_in_its_place(store_path: Path) -> None:
     run(store_path, Agency(), "1")
     with opened(store_path, Agency(2, command="changed").domain) as system:
-        wait_until(lambda: system.processes()[0].quarantined == 1)
+        wait_until(lambda: system.process_managers()[0].quarantined == 1)
     with opened(store_path, Agency(2).domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system) == {"1": ("full", "remind 1")}
 
 
@@ -273,24 +273,24 @@ def test_a_rejection_that_a_manager_was_stopped_at_is_named_and_skippable_in_the
 ) -> None:
     with opened(store_path, (first := Agency(faults=True)).domain) as system:
         system.execute(first.Ask("1"))
-        wait_until(lambda: system.processes()[0].quarantined == 1)
+        wait_until(lambda: system.process_managers()[0].quarantined == 1)
     stored()
     for version in (1, 2):
         second = Agency(version, command=change)
         with opened(store_path, second.domain) as system:
             if change == "gone" and version == 2:  # no handler of the new version can want it
-                system.wait_processes()
+                system.wait_process_managers()
                 assert states(system) == {"1": ()}
-                assert system.processes()[0].rejections == 1
-                assert system.processes()[0].last_rejections[0].startswith("Book saga:1:0")
+                assert system.process_managers()[0].rejections == 1
+                assert system.process_managers()[0].last_rejections[0].startswith("Book saga:1:0")
                 continue
             with pytest.raises(
-                ProcessStopped, match=r"set aside instance '1' at the rejection of Book saga:1:0"
+                ProcessManagerStopped, match=r"set aside instance '1' at the rejection of Book saga:1:0"
             ):
-                system.wait_processes()
+                system.wait_process_managers()
             if version == 2:
                 system.skip_instance("saga", "1")
-                system.wait_processes()
+                system.wait_process_managers()
                 assert states(system) == {"1": ()}
 
 
@@ -310,14 +310,14 @@ def test_a_rejection_that_waits_in_the_notes_is_read_by_the_next_release(
     second = Agency(2, command=change)
     with opened(store_path, second.domain) as system:
         if change == "gone":
-            system.wait_processes()
-            assert system.processes()[0].rejections == 1
+            system.wait_process_managers()
+            assert system.process_managers()[0].rejections == 1
         else:
-            wait_until(lambda: system.processes()[0].quarantined == 1)
+            wait_until(lambda: system.process_managers()[0].quarantined == 1)
             assert system.skip_instance("saga", "1").startswith("saga:1:0:")
-            system.wait_processes()
+            system.wait_process_managers()
         system.execute(second.Ask("2"))
-        system.wait_processes()
+        system.wait_process_managers()
         assert set(states(system)) == {"1", "2"}
 
 
@@ -327,31 +327,31 @@ def test_a_timer_that_waits_for_a_class_that_is_not_there_sets_its_instance_asid
 ) -> None:
     with opened(store_path, (first := Agency()).domain) as system:
         system.execute(first.Ask("1"))
-        system.wait_processes()
+        system.wait_process_managers()
     second = Agency(1, timer=change)  # the version was not raised
     with opened(store_path, second.domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system) == {"1": ("full",)}  # the state can be read all the same
         system.advance(SOON)
         with pytest.raises(
-            ProcessStopped, match=r"set aside instance '1' at timer Remind saga:1:t0: .*Remind"
+            ProcessManagerStopped, match=r"set aside instance '1' at timer Remind saga:1:t0: .*Remind"
         ):
-            system.wait_processes()
+            system.wait_process_managers()
         system.skip_instance("saga", "1")
-        system.wait_processes()
-        assert system.processes()[0].timers == 0
+        system.wait_process_managers()
+        assert system.process_managers()[0].timers == 0
         system.execute(second.Ask("2"))
-        system.wait_processes()
+        system.wait_process_managers()
 
 
 def test_a_timer_that_waits_is_set_again_by_a_raised_version_or_not_at_all(store_path: Path) -> None:
     with opened(store_path, (first := Agency()).domain) as system:
         system.execute(first.Ask("1"))
-        system.wait_processes()
+        system.wait_process_managers()
     for version, timer, heard in ((2, "gone", ("full",)), (3, "changed", ("full", "remind 1 come"))):
         with opened(store_path, Agency(version, timer=timer).domain) as system:
             system.advance(SOON)
-            system.wait_processes()
+            system.wait_process_managers()
             assert states(system) == {"1": heard}
 
 
@@ -364,7 +364,7 @@ def test_an_effect_whose_payload_holds_a_class_that_is_gone_is_parked_and_can_be
         wait_until(lambda: system.effects("saga") and system.effects("saga")[0].attempts)
     second = Agency(effect="value gone")
     with opened(store_path, second.domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         [one] = system.effects("saga")
         assert "no class is registered for the stored type 'Letter'" in one.parked
         assert all(actor.alive and not actor.restarts for actor in system.health().actors)
@@ -372,7 +372,7 @@ def test_an_effect_whose_payload_holds_a_class_that_is_gone_is_parked_and_can_be
     with opened(store_path, mended.domain) as system:
         [one] = system.effects("saga")
         system.retry_effect("saga", one.key)
-        system.wait_processes()
+        system.wait_process_managers()
         assert [payload[0].text for _, payload in mended.sent] == ["1"]
     assert second.sent == []
 
@@ -382,13 +382,13 @@ def test_a_version_that_tells_instances_by_another_key_fires_no_timer_twice(stor
     run(store_path, Agency(), "1", "2")
     second = Agency(2, key="who")
     with opened(store_path, second.domain) as system:
-        system.wait_processes()
+        system.wait_process_managers()
         assert states(system) == {
             "who of 1": ("full", "remind 1"),
             "who of 2": ("full", "remind 2"),
         }
-        assert system.processes()[0].timers == 0
+        assert system.process_managers()[0].timers == 0
         heard = list(second.heard)
         system.advance(2 * SOON)
-        system.wait_processes()
+        system.wait_process_managers()
         assert second.heard == heard

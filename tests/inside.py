@@ -15,13 +15,13 @@ from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.quiescence import Running
-from actors.queries.balancer import Desk
+from actors.queries.balancer import QueryEndpoint
 from actors.queries.query_client import ReadGateway
 from actors.queries.view_registry import Views
 from actors.replication.progress import Progress
 from actors.replication.projector import ModelRun
 from actors.replication.replica_slot import ReplicaHome
-from actors.runtime.maintenance import Upkeep
+from actors.runtime.maintenance import Maintenance
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
 from actors.worker_processes.parent.worker_handle import Station
@@ -49,9 +49,9 @@ def actor(system: System, name: str) -> ActorSlot:
     return actors(system)[name]
 
 
-def maintenance(system: System) -> Upkeep:
+def maintenance(system: System) -> Maintenance:
     """What the supervisor does at every tick."""
-    return system._runtime.upkeep
+    return system._runtime.maintenance
 
 
 def files_looked_at(system: System) -> float:
@@ -185,9 +185,9 @@ def query_client(system: System) -> ReadGateway:
     return system._runtime.reads
 
 
-def query_endpoints(system: System) -> list[Desk]:
+def query_endpoints(system: System) -> list[QueryEndpoint]:
     """Where each query actor is asked."""
-    return list(system._runtime.query_desks)
+    return list(system._runtime.query_endpoints)
 
 
 def query_mailbox(system: System, actor: str) -> Any:

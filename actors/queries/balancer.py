@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from actors.kernel.mailbox import Mailbox
 from actors.queries.query_actor import QueryStats
 
-__all__ = ["Balancer", "Desk"]
+__all__ = ["Balancer", "QueryEndpoint"]
 
 
-class Desk:
+class QueryEndpoint:
     """One query actor as the balancer sees it."""
 
     __slots__ = ("mailbox", "name", "replica", "stats")
@@ -30,7 +30,7 @@ class Desk:
         return len(self.mailbox) + (self.stats.activity is not None)
 
 
-class _Place(threading.local):
+class _StartIndex(threading.local):
     """Where the calling thread begins to look: threads take turns, so that few of them meet."""
 
     def __init__(self, turns: Iterator[int]) -> None:
@@ -43,28 +43,28 @@ class Balancer:
     It is warm then, its thread as well as what it read; taking turns among idle ones costs a caller a tenth.
     """
 
-    def __init__(self, desks: Sequence[Desk]) -> None:
-        self._desks: dict[str, list[Desk]] = {}
-        for desk in desks:
-            self._desks.setdefault(desk.replica, []).append(desk)
+    def __init__(self, endpoints: Sequence[QueryEndpoint]) -> None:
+        self._endpoints: dict[str, list[QueryEndpoint]] = {}
+        for endpoint in endpoints:
+            self._endpoints.setdefault(endpoint.replica, []).append(endpoint)
         self._turn = itertools.count()
-        self._place = _Place(itertools.count())
+        self._start = _StartIndex(itertools.count())
 
     def move_on(self) -> None:
         """Have the calling thread begin at another one from now on: what it picked last turned out to be no good."""
-        self._place.number += 1
+        self._start.number += 1
 
-    def pick(self, replicas: Iterable[str]) -> Desk:
+    def pick(self, replicas: Iterable[str]) -> QueryEndpoint:
         """A query actor on one of these replicas, of which there is at least one."""
-        desks = [desk for name in replicas for desk in self._desks[name]]
-        first = self._place.number % len(desks)
-        best = desks[first]
+        endpoints = [endpoint for name in replicas for endpoint in self._endpoints[name]]
+        first = self._start.number % len(endpoints)
+        best = endpoints[first]
         lowest = best.load()
         if lowest:
-            for desk in desks[first + 1 :] + desks[:first]:
-                load = desk.load()
+            for endpoint in endpoints[first + 1 :] + endpoints[:first]:
+                load = endpoint.load()
                 if load < lowest:
-                    best, lowest = desk, load
+                    best, lowest = endpoint, load
                     if not load:
                         break
         return best
@@ -73,7 +73,9 @@ class Balancer:
         """The replicas none of whose query actors has been done with a query for so long. The supervisor's thread."""
         limit = time.monotonic() - seconds
         return [
-            replica for replica, desks in self._desks.items() if all(_since(desk) < limit for desk in desks)
+            replica
+            for replica, endpoints in self._endpoints.items()
+            if all(_since(endpoint) < limit for endpoint in endpoints)
         ]
 
     def next_replica(self, replicas: Sequence[str]) -> str:
@@ -81,6 +83,6 @@ class Balancer:
         return replicas[next(self._turn) % len(replicas)]
 
 
-def _since(desk: Desk) -> float:
-    activity = desk.stats.activity
+def _since(endpoint: QueryEndpoint) -> float:
+    activity = endpoint.stats.activity
     return math.inf if activity is None else activity[1]

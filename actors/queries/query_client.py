@@ -23,7 +23,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
-from actors.queries.balancer import Balancer, Desk
+from actors.queries.balancer import Balancer, QueryEndpoint
 from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
 from actors.queries.query_job import QueryJob
@@ -47,7 +47,7 @@ class _Dispatch:
         self._gateway = gateway
         self._job = job
         job.dispatch = self
-        self.dispatched: Desk | None = None
+        self.dispatched: QueryEndpoint | None = None
 
     def look(self) -> None:
         """Hand the job to a query actor, or be called again. Any thread; never waits."""
@@ -58,16 +58,16 @@ class _Dispatch:
             self._job.answer(error)
             return
         if names:
-            self.dispatched = desk = self._gateway.balancer.pick(names)
-            if len(desk.mailbox) >= self._gateway.max_waiting:
+            self.dispatched = endpoint = self._gateway.balancer.pick(names)
+            if len(endpoint.mailbox) >= self._gateway.max_waiting:
                 self._job.answer(
                     Overloaded(
-                        f"{len(desk.mailbox)} queries wait at {desk.name}, the least loaded query actor; "
+                        f"{len(endpoint.mailbox)} queries wait at {endpoint.name}, the least loaded query actor; "
                         "the query was not run; try again later, or open the system with more replicas"
                     )
                 )
                 return
-            desk.mailbox.put(self._job)
+            endpoint.mailbox.put(self._job)
 
 
 class ReadGateway:

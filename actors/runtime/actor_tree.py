@@ -17,10 +17,10 @@ from actors.writer.command_handler import CommandHandler
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
 
-__all__ = ["children_of"]
+__all__ = ["build_actors"]
 
 
-def children_of(
+def build_actors(
     runtime: Runtime, replica_exited: Callable[[str, BaseException | None], None]
 ) -> dict[str, ActorSlot]:
     """The actors by name, not yet started, each with its mailbox and how an incarnation of it is started."""
@@ -59,17 +59,17 @@ def children_of(
                 slot=slot,
             ),
         )
-    for desk in runtime.query_desks if runtime.crew is None else ():
+    for endpoint in runtime.query_endpoints if runtime.crew is None else ():
         add(
-            desk.name,
-            desk.mailbox,
-            lambda child, desk=desk: QueryActor.start(
+            endpoint.name,
+            endpoint.mailbox,
+            lambda child, endpoint=endpoint: QueryActor.start(
                 child.name,
                 child.mailbox,
                 exited,
-                replica=desk.replica,
+                replica=endpoint.replica,
                 stores=runtime.stores,
-                stats=desk.stats,
+                stats=endpoint.stats,
                 redirect=runtime.reads.redirect,
                 progress=runtime.progress,
                 condemn=runtime.condemn,

@@ -23,10 +23,10 @@ from actors.runtime.rebuilds import rebuilds
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
 
-__all__ = ["report"]
+__all__ = ["build_health"]
 
 
-def report(runtime: Runtime) -> Health:
+def build_health(runtime: Runtime) -> Health:
     """How everything is, now."""
     writer = _writer(runtime)
     replicas = tuple(_replica(runtime, name) for name in runtime.stores)
@@ -102,7 +102,7 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
             )
         )
     worst = min((model.applied for model in models), default=head)
-    stats = [desk.stats for desk in runtime.query_desks if desk.replica == name]
+    stats = [endpoint.stats for endpoint in runtime.query_endpoints if endpoint.replica == name]
     return ReplicaHealth(
         name,
         max(head - worst, 0),
@@ -130,10 +130,10 @@ def _problems(
     building: tuple[Rebuild, ...],
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
-    if runtime.upkeep.log_gone is not None:
-        found.append(runtime.upkeep.log_gone)
-    if runtime.upkeep.log_moved is not None:
-        found.append(runtime.upkeep.log_moved)
+    if runtime.maintenance.log_gone is not None:
+        found.append(runtime.maintenance.log_gone)
+    if runtime.maintenance.log_moved is not None:
+        found.append(runtime.maintenance.log_moved)
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")
     for one in building:

@@ -14,7 +14,7 @@ from storage.files.environment import DATA_FILE
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
 
-__all__ = ["Upkeep"]
+__all__ = ["Maintenance"]
 
 logger = logging.getLogger("onewriter.upkeep")
 
@@ -26,7 +26,7 @@ OCCUPIED_AFTER = 0.5
 """Seconds that a query may hold up those behind it before they go to another replica."""
 
 
-class Upkeep:
+class Maintenance:
     """What has to be looked at from time to time in one running system."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -40,7 +40,7 @@ class Upkeep:
         self.log_moved: str | None = None
         """Set while the store's directory is elsewhere than where it was opened."""
 
-    def tick(self) -> None:
+    def run(self) -> None:
         """Expire old views, retry stopped models, look for replicas whose files are gone, watch deciders and queries that hang, store answers again that could not be stored, free dead readers' slots."""
         runtime = self._runtime
         runtime.monitor.look()

@@ -82,7 +82,7 @@ class Monitor:
                 name = f"{work.model} on {replica}" if work.model else replica
                 build = f", in its new build, version {work.version}" if work.building else ""
                 yield Activity("projection", name, work.where + build, _age(work.since, now))
-        for one in runtime.query_desks:
+        for one in runtime.query_endpoints:
             activity_of = one.stats.activity
             if activity_of is not None:
                 yield Activity("query", activity_of[0], f"on {one.name}", _age(activity_of[1], now))

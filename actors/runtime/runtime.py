@@ -19,7 +19,7 @@ from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
 from actors.process_managers.registry import Processes
-from actors.queries.balancer import Balancer, Desk
+from actors.queries.balancer import Balancer, QueryEndpoint
 from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryStats
 from actors.queries.query_client import ReadGateway
@@ -31,9 +31,9 @@ from actors.replication.read_replica import BeginAnew
 from actors.replication.replica_slot import ReplicaHome, open_homes
 from actors.replication.row_damage import others_serve
 from actors.replication.skipped_events import Skips
-from actors.runtime.actor_tree import children_of
-from actors.runtime.health_report import report
-from actors.runtime.maintenance import Upkeep
+from actors.runtime.actor_tree import build_actors
+from actors.runtime.health_report import build_health
+from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import Consumers
@@ -101,11 +101,11 @@ class Runtime:
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
             self.progress.applied(name, home.projector.checkpoints())
             home.rows.others_serve = partial(others_serve, self.progress, name)
-        self.query_desks = (
-            crew.desks
+        self.query_endpoints = (
+            crew.endpoints
             if crew is not None
             else [
-                Desk(f"{name}.query-{number}", name, Mailbox(), QueryStats())
+                QueryEndpoint(f"{name}.query-{number}", name, Mailbox(), QueryStats())
                 for name in stores
                 for number in range(1, settings.query_actors + 1)
             ]
@@ -128,7 +128,7 @@ class Runtime:
         self.monitor = Monitor(self)
         if self.processes.running:
             self.committed_listeners.append(self.processes.wake)
-        self.balancer = Balancer(self.query_desks)
+        self.balancer = Balancer(self.query_endpoints)
         cached = (
             crew is None and settings.result_cache and any(spec.cache for spec in domain.queries.values())
         )
@@ -147,11 +147,11 @@ class Runtime:
             domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn, log.moved
         )
         self.reads.why_not = self.monitor.why_not
-        self.upkeep = Upkeep(self)
-        self.supervisor = Supervisor("supervisor", self.children, self.upkeep.tick)
+        self.maintenance = Maintenance(self)
+        self.supervisor = Supervisor("supervisor", self.children, self.maintenance.run)
         if crew is not None:
             crew.join(self)
-        self.children.update(children_of(self, self._replica_exited))
+        self.children.update(build_actors(self, self._replica_exited))
 
     @classmethod
     def open(cls, path: str, source: Domain, settings: Settings, taken: Taken) -> Runtime:
@@ -229,7 +229,7 @@ class Runtime:
             "command-handler",
             "sync",
             *self.stores,
-            *(desk.name for desk in self.query_desks),
+            *(endpoint.name for endpoint in self.query_endpoints),
         ]
         stuck = []
         for name in order:
@@ -327,4 +327,4 @@ class Runtime:
 
     def health(self) -> Health:
         """How everything is, now."""
-        return report(self)
+        return build_health(self)

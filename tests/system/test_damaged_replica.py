@@ -44,7 +44,7 @@ def reasons(system: System) -> list[str | None]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: Patch) -> None:
-    """Upkeep looks for files that are gone at every tick."""
+    """Maintenance looks for files that are gone at every tick."""
     monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 0.0)
 
 
@@ -127,7 +127,7 @@ def test_a_program_may_change_its_directory_while_a_store_with_a_relative_path_i
         tallies.note(system, 1)
         monkeypatch.chdir(elsewhere)
         assert [home.missing() for home in inside.slots(system).values()] == [None, None]
-        inside.maintenance(system).tick()
+        inside.maintenance(system).run()
         assert system.health().problems == ()
         inside.log(system).reopen()
         tallies.note(system, 2)

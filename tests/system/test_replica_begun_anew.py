@@ -228,7 +228,7 @@ def test_a_reader_of_answers_that_is_killed_in_the_middle_is_followed_by_one_who
     jobs = asked_at(system, name, Berths(str(folders[0])))
     wait_until((folders[0] / "running").exists)
     jobs += asked_at(system, name, Berths(str(folders[1])))
-    [channel] = [desk.mailbox for desk in inside.query_endpoints(system)]
+    [channel] = [one.mailbox for one in inside.query_endpoints(system)]
     with Threads() as threads:
         threads.start(system.kill, name, PATIENCE)
         # The kill is read once an answer was.
@@ -248,7 +248,7 @@ def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
         reads = inside.query_client(system)
         job = inside.query_job(system, Ledger())
         assert reads.able_or_call(job, lambda: None) == ["replica-1", "replica-2"]
-        first = next(desk.mailbox for desk in inside.query_endpoints(system))
+        first = next(one.mailbox for one in inside.query_endpoints(system))
         assert isinstance(first, Channel)
         first.detach()
         assert reads.able_or_call(job, lambda: None) == ["replica-2"]

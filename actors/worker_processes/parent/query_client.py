@@ -13,7 +13,7 @@ from typing import Any
 from actors.domain.specs import QuerySpec
 from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
-from actors.queries.balancer import Desk
+from actors.queries.balancer import QueryEndpoint
 from actors.queries.cache import Answer
 from actors.queries.query_client import ReadGateway, _Dispatch
 from actors.queries.query_job import QueryJob
@@ -31,14 +31,14 @@ class FarGateway(ReadGateway):
 
     job_class = FarJob
 
-    def far(self, homes: Mapping[str, FarHome], desks: Sequence[Desk]) -> None:
+    def far(self, homes: Mapping[str, FarHome], endpoints: Sequence[QueryEndpoint]) -> None:
         """Before anything is asked: the replicas and their query actors."""
         self._homes = homes
-        self._desks = desks
+        self._endpoints = endpoints
         self._channels: dict[str, list[Channel]] = {}
-        for desk in desks:
-            assert isinstance(desk.mailbox, Channel)
-            self._channels.setdefault(desk.replica, []).append(desk.mailbox)
+        for endpoint in endpoints:
+            assert isinstance(endpoint.mailbox, Channel)
+            self._channels.setdefault(endpoint.replica, []).append(endpoint.mailbox)
         self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
         self._questions = Questions(self._domain.queries.values(), self._domain.codec)
 
@@ -74,14 +74,14 @@ class FarGateway(ReadGateway):
         dispatch = _Dispatch(self, job)
         dispatch.look()
         try:
-            desk = dispatch.dispatched
-            if desk is None:
+            endpoint = dispatch.dispatched
+            if endpoint is None:
                 # Whoever finds a replica later has the stand-in read; but that may have been in between.
                 job.led = False
-                desk = dispatch.dispatched
-                job.led = desk is not None
-            if desk is not None and isinstance(desk.mailbox, Channel):
-                desk.mailbox.lead(job, job.deadline)
+                endpoint = dispatch.dispatched
+                job.led = endpoint is not None
+            if endpoint is not None and isinstance(endpoint.mailbox, Channel):
+                endpoint.mailbox.lead(job, job.deadline)
             results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
             raise self._timed_out(dispatch, job, timeout) from None
@@ -125,11 +125,11 @@ class FarGateway(ReadGateway):
         names = self.able(models, job.target)
         if len(names) < 2 or not self._alike(names, models):
             return None
-        desks = self._free(names, parts)
-        if len(desks) < 2:
+        endpoints = self._free(names, parts)
+        if len(endpoints) < 2:
             return None
         jobs = []
-        for queries in self._sharing.split(job.queries, len(desks)):
+        for queries in self._sharing.split(job.queries, len(endpoints)):
             part = FarJob(queries, job.deadline, job.target)
             part.body = self._packed(queries)
             # All have to show one moment of all the models, whichever of them their own queries read.
@@ -137,9 +137,9 @@ class FarGateway(ReadGateway):
             jobs.append(part)
         first = jobs[0]
         first.led = True
-        for desk, part in zip(reversed(desks), reversed(jobs), strict=True):
-            desk.mailbox.put(part)
-        channel = desks[0].mailbox
+        for endpoint, part in zip(reversed(endpoints), reversed(jobs), strict=True):
+            endpoint.mailbox.put(part)
+        channel = endpoints[0].mailbox
         assert isinstance(channel, Channel)
         channel.lead(first, job.deadline)
         results: list[Any] = []
@@ -169,12 +169,12 @@ class FarGateway(ReadGateway):
             builds.add(tuple(state.build(model).rpartition(".")[0] for model in models))
         return len(builds) == 1
 
-    def _free(self, names: Sequence[str], most: int) -> list[Desk]:
+    def _free(self, names: Sequence[str], most: int) -> list[QueryEndpoint]:
         """The least loaded query actor of each of at most so many of these replicas, the least loaded first."""
-        least: dict[str, Desk] = {}
-        for desk in self._desks:
-            if desk.replica in names and (
-                desk.replica not in least or desk.load() < least[desk.replica].load()
+        least: dict[str, QueryEndpoint] = {}
+        for endpoint in self._endpoints:
+            if endpoint.replica in names and (
+                endpoint.replica not in least or endpoint.load() < least[endpoint.replica].load()
             ):
-                least[desk.replica] = desk
-        return sorted(least.values(), key=Desk.load)[:most]
+                least[endpoint.replica] = endpoint
+        return sorted(least.values(), key=QueryEndpoint.load)[:most]

@@ -17,7 +17,7 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.health import CacheHealth
 from actors.kernel.supervisor import ActorSlot
-from actors.queries.balancer import Desk
+from actors.queries.balancer import QueryEndpoint
 from actors.queries.query_actor import QueryStats
 from actors.replication.rebuild_lock import Turns
 from actors.settings import Settings
@@ -71,7 +71,7 @@ class Crew:
         self.homes: dict[str, FarHome] = {}
         self.stores: dict[str, FarStore] = {}
         self.stations: dict[str, Station] = {}
-        self.desks: list[Desk] = []
+        self.endpoints: list[QueryEndpoint] = []
         self._orders: dict[str, Orders] = {}
         self._config = {
             "sys_path": import_paths(),
@@ -107,7 +107,7 @@ class Crew:
             stats = QueryStats()
             actor = f"{name}.query-{number}"
             channels[actor] = Channel(name, domain.codec, stats)
-            self.desks.append(Desk(actor, name, channels[actor], stats))
+            self.endpoints.append(QueryEndpoint(actor, name, channels[actor], stats))
         self.homes[name], self.stores[name] = home, store
         settings = self._settings
         every = min(ASKED_EVERY, settings.worker_limit / 5, settings.busy_limit / 5)
@@ -167,7 +167,7 @@ class Crew:
         progress, reads = runtime.progress, runtime.reads
         assert isinstance(progress, FarProgress)
         assert isinstance(reads, FarGateway)
-        reads.far(self.homes, self.desks)
+        reads.far(self.homes, self.endpoints)
         turns = Turns()
         for name, station in self.stations.items():
             station.join(
@@ -197,7 +197,7 @@ class Crew:
         late = self.unanswering() - unanswering
         if late and len(unanswering | late) < len(self.stations):
             logger.warning("%s: no answer; others are asked meanwhile", ", ".join(sorted(late)))
-            self._runtime.upkeep.mark_occupied()
+            self._runtime.maintenance.mark_occupied()
             for name in late:
                 self.stations[name].move_on()
 

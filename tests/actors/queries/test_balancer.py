@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 from actors.kernel.mailbox import Mailbox, Request
-from actors.queries.balancer import Balancer, Desk
+from actors.queries.balancer import Balancer, QueryEndpoint
 from actors.queries.query_actor import QueryStats
 from tests.helpers import in_a_thread
 
@@ -13,40 +13,40 @@ class Waiting(Request):
     pass
 
 
-def desk(replica, number=1, waiting=0, busy_for=None):
-    desk = Desk(f"{replica}.query-{number}", replica, Mailbox(), QueryStats())
+def endpoint(replica, number=1, waiting=0, busy_for=None):
+    endpoint = QueryEndpoint(f"{replica}.query-{number}", replica, Mailbox(), QueryStats())
     for _ in range(waiting):
-        desk.mailbox.put(Waiting())
+        endpoint.mailbox.put(Waiting())
     if busy_for is not None:
-        desk.stats.activity = ("Query", time.monotonic() - busy_for)
-    return desk
+        endpoint.stats.activity = ("Query", time.monotonic() - busy_for)
+    return endpoint
 
 
 def test_the_least_loaded_is_picked():
-    balancer = Balancer([desk("a", waiting=3), desk("b", waiting=1), desk("c", waiting=2)])
+    balancer = Balancer([endpoint("a", waiting=3), endpoint("b", waiting=1), endpoint("c", waiting=2)])
     assert {balancer.pick(["a", "b", "c"]).replica for _ in range(6)} == {"b"}
 
 
 def test_only_the_replicas_asked_for_are_picked():
-    balancer = Balancer([desk("a"), desk("b", waiting=9), desk("c", waiting=7)])
+    balancer = Balancer([endpoint("a"), endpoint("b", waiting=9), endpoint("c", waiting=7)])
     assert balancer.pick(["b"]).replica == "b"
     assert {balancer.pick(["b", "c"]).replica for _ in range(4)} == {"c"}
 
 
 def test_a_thread_stays_with_one_that_is_idle():
-    balancer = Balancer([desk(replica, number) for replica in "abc" for number in (1, 2)])
+    balancer = Balancer([endpoint(replica, number) for replica in "abc" for number in (1, 2)])
     assert len({balancer.pick("abc").name for _ in range(60)}) == 1
 
 
 def test_threads_take_turns_in_where_they_begin():
-    balancer = Balancer([desk(replica, number) for replica in "abc" for number in (1, 2)])
+    balancer = Balancer([endpoint(replica, number) for replica in "abc" for number in (1, 2)])
     names = Counter(in_a_thread(lambda: balancer.pick("abc").name) for _ in range(12))
     assert set(names.values()) == {2}
 
 
 def test_a_thread_goes_elsewhere_while_its_own_is_busy():
-    desks = [desk(replica) for replica in "abc"]
-    balancer = Balancer(desks)
+    endpoints = [endpoint(replica) for replica in "abc"]
+    balancer = Balancer(endpoints)
     own = balancer.pick("abc")
     own.stats.activity = ("Query", time.monotonic())
     assert balancer.pick("abc") is not own
@@ -55,7 +55,7 @@ def test_a_thread_goes_elsewhere_while_its_own_is_busy():
 
 
 def test_a_thread_moves_on_from_what_turned_out_to_be_no_good():
-    balancer = Balancer([desk(replica) for replica in "abc"])
+    balancer = Balancer([endpoint(replica) for replica in "abc"])
     picked = []
     for _ in range(6):
         picked.append(balancer.pick("abc").replica)
@@ -65,24 +65,24 @@ def test_a_thread_moves_on_from_what_turned_out_to_be_no_good():
 
 
 def test_a_query_in_hand_is_load():
-    balancer = Balancer([desk("a", busy_for=0.0), desk("b")])
+    balancer = Balancer([endpoint("a", busy_for=0.0), endpoint("b")])
     assert {balancer.pick("ab").replica for _ in range(4)} == {"b"}
 
 
 def test_views_take_turns():
-    balancer = Balancer([desk(replica) for replica in "abc"])
+    balancer = Balancer([endpoint(replica) for replica in "abc"])
     assert Counter(balancer.next_replica(["a", "b", "c"]) for _ in range(9)) == {"a": 3, "b": 3, "c": 3}
 
 
 def test_a_replica_is_occupied_when_all_its_query_actors_have_been_busy_for_long():
     balancer = Balancer(
         [
-            desk("hangs", 1, busy_for=9.0),
-            desk("hangs", 2, busy_for=3.0),
-            desk("half", 1, busy_for=9.0),
-            desk("half", 2),
-            desk("busy", 1, busy_for=0.1),
-            desk("idle"),
+            endpoint("hangs", 1, busy_for=9.0),
+            endpoint("hangs", 2, busy_for=3.0),
+            endpoint("half", 1, busy_for=9.0),
+            endpoint("half", 2),
+            endpoint("busy", 1, busy_for=0.1),
+            endpoint("idle"),
         ]
     )
     assert balancer.occupied(1.0) == ["hangs"]

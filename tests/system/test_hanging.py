@@ -147,16 +147,16 @@ def test_a_replica_that_applies_nothing_is_told_as_one_that_stands_still(
 
 # -- the writer ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("hangs", "inside"),
+    ("hangs", "said"),
     [("decider", ""), ("evolver", ""), ("inline", "in inline model 'door' at event Came")],
 )
-def test_what_the_writer_runs_is_named(store_path: Path, gate: Path, hangs: str, inside: str) -> None:
+def test_what_the_writer_runs_is_named(store_path: Path, gate: Path, hangs: str, said: str) -> None:
     with opened(store_path) as system:
         future = system.submit(Come("ann", hangs, str(gate)))
         text = problem(
             system, "Come on stream 'guest-ann'", "has been deciding for", "nothing else is handled"
         )
-        assert inside in text
+        assert said in text
         gate.unlink()
         future.result(PATIENCE)
         wait_until(lambda: is_well(system))

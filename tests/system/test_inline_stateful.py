@@ -105,9 +105,9 @@ class Clubs(RuleBasedStateMachine):
         wanted = [self.model.do(one) for one in batch]
         assert list(map(type, self.handed_over(batch))) == wanted
 
-    @rule(before=batches, inside=batches, after=batches, fails=st.booleans())
+    @rule(before=batches, between=batches, after=batches, fails=st.booleans())
     def a_step_among_commands(
-        self, before: list[Any], inside: list[Any], after: list[Any], fails: bool
+        self, before: list[Any], between: list[Any], after: list[Any], fails: bool
     ) -> None:
         writes = inside.command_client(self.system)
 
@@ -118,11 +118,11 @@ class Clubs(RuleBasedStateMachine):
 
         with held_batch(self.system):
             first = [self.system.submit(one) for one in before]
-            step = writes.step([writes.submission(one) for one in inside], notes)
+            step = writes.step([writes.submission(one) for one in between], notes)
             last = [self.system.submit(one) for one in after]
         wanted = [self.model.do(one) for one in before]
         trial = self.model.copy()
-        within = [trial.do(one) for one in inside]
+        within = [trial.do(one) for one in between]
         if fails:
             assert type(step.exception(PATIENCE)) is ZeroDivisionError
         else:

@@ -9,7 +9,7 @@ import pytest
 
 from actors import System
 from actors.demo.shop import shop
-from actors.process_managers import failures as troubles
+from actors.process_managers import retry_schedule
 from tests import inside
 from tests.helpers import wait_until
 from tests.repl.conftest import Shown
@@ -68,8 +68,8 @@ def test_an_instance_that_is_set_aside_is_tried_again_and_passes_over_what_it_fa
     system: System, shown: Shown, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is set aside is tried again by itself, too; here that is for the command alone.
-    monkeypatch.setattr(troubles, "RETRY_FIRST", 3600.0)
-    monkeypatch.setattr(troubles, "RETRY_LAST", 3600.0)
+    monkeypatch.setattr(retry_schedule, "RETRY_FIRST", 3600.0)
+    monkeypatch.setattr(retry_schedule, "RETRY_LAST", 3600.0)
     system.execute_many([Begin("a", "handler"), Begin("b", "handler")])
     wait_until(lambda: system.process_managers()[0].quarantined == 2)
     assert ":skip_instance worker KEY" in shown(system, ":process_managers\n")[0]

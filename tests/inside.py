@@ -16,8 +16,8 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.quiescence import Running
 from actors.queries.balancer import QueryEndpoint
-from actors.queries.query_client import ReadGateway
-from actors.queries.view_registry import Views
+from actors.queries.query_dispatcher import QueryDispatcher
+from actors.queries.view_registry import ViewRegistry
 from actors.replication.progress import Progress
 from actors.replication.projector import ModelRun
 from actors.replication.replica_slot import ReplicaHome
@@ -180,7 +180,7 @@ def commit_waiters(system: System) -> Any:
 
 
 # -- queries ----------------------------------------------------------------------------------
-def query_client(system: System) -> ReadGateway:
+def query_dispatcher(system: System) -> QueryDispatcher:
     """What gives queries to query actors."""
     return system._runtime.reads
 
@@ -198,10 +198,10 @@ def query_mailbox(system: System, actor: str) -> Any:
 
 def query_job(system: System, *queries: Any, **options: Any) -> Any:
     """These queries as the job that a query actor gets."""
-    return query_client(system)._job(list(queries), options)[0]
+    return query_dispatcher(system)._job(list(queries), options)[0]
 
 
-def view_registry(system: System) -> Views:
+def view_registry(system: System) -> ViewRegistry:
     """The views that are open."""
     return system._runtime.views
 

@@ -16,7 +16,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import SystemClosed, ViewExpired
 from actors.queries.consistency import target_position
-from actors.queries.query_client import TIMEOUT, ReadGateway
+from actors.queries.query_dispatcher import TIMEOUT, QueryDispatcher
 from actors.queries.query_job import all_inline
 from actors.queries.view import View
 from actors.replication.progress import Progress
@@ -25,18 +25,18 @@ from storage.errors import FilesGone
 from storage.files.damage import is_damage
 from storage.log.inline_tables import InlineSnapshot
 
-__all__ = ["Views"]
+__all__ = ["ViewRegistry"]
 
 MOMENT = 0.001
 
 
-class Views:
+class ViewRegistry:
     """What `System` does for views: opens them, and knows those that are open."""
 
     def __init__(
         self,
         domain: CompiledDomain,
-        reads: ReadGateway,
+        reads: QueryDispatcher,
         progress: Progress,
         stores: Mapping[str, ReplicaStore],
         inline: Callable[..., InlineSnapshot],

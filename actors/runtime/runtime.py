@@ -22,9 +22,9 @@ from actors.process_managers.registry import Processes
 from actors.queries.balancer import Balancer, QueryEndpoint
 from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryStats
-from actors.queries.query_client import ReadGateway
+from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.session_token import Tokens
-from actors.queries.view_registry import Views
+from actors.queries.view_registry import ViewRegistry
 from actors.replication.placement import check_queries, place_models
 from actors.replication.progress import Progress
 from actors.replication.read_replica import BeginAnew
@@ -134,7 +134,7 @@ class Runtime:
         )
         self.cache = ResultCache(domain.codec, settings.result_cache) if cached else None
         tokens = Tokens(log.history_id, self.progress)
-        self.reads = (ReadGateway if crew is None else crew.gateway_class)(
+        self.reads = (QueryDispatcher if crew is None else crew.gateway_class)(
             domain,
             self.progress,
             self.balancer,
@@ -143,7 +143,7 @@ class Runtime:
             tokens,
             self.cache,
         )
-        self.views = Views(
+        self.views = ViewRegistry(
             domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn, log.moved
         )
         self.reads.why_not = self.monitor.why_not

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from actors.domain import middleware
 from actors.domain.read_model import ReadModel
 from actors.queries.cache import Answer
+from actors.queries.call_time import CallTime
 from actors.queries.consistency import position_of
-from actors.queries.deadline import CallTime
 from actors.queries.options import After, QueryOptions
 from actors.queries.result_typing import Query, Result
 from actors.queries.view import View

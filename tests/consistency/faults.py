@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import actors.queries.query_client
+import actors.queries.query_dispatcher
 from actors import Session
 from actors.queries.query_job import QueryJob
 from actors.replication.progress import Progress
@@ -34,22 +34,22 @@ MOMENT = 0.05
 # -- levels that are not kept to ------------------------------------------------------------------------------------
 def _without(option: str, kind: type | None = None) -> Fault:
     def install(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-        target_position = actors.queries.query_client.target_position
+        target_position = actors.queries.query_dispatcher.target_position
 
         def forgetful(progress: Progress, *given: Any, **level: Any) -> int:
             if kind is None or type(level.get(option)) is kind:
                 level.pop(option, None)
             return target_position(progress, *given, **level)
 
-        monkeypatch.setattr(actors.queries.query_client, "target_position", forgetful)
+        monkeypatch.setattr(actors.queries.query_dispatcher, "target_position", forgetful)
 
     return install
 
 
 def _off_by_ten(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
-    target_position = actors.queries.query_client.target_position
+    target_position = actors.queries.query_dispatcher.target_position
     monkeypatch.setattr(
-        actors.queries.query_client,
+        actors.queries.query_dispatcher,
         "target_position",
         lambda *given, **level: max(target_position(*given, **level) - 10, 0),
     )

@@ -245,7 +245,7 @@ def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
     with System.open(
         tmp_path / "crews", crews.crews, replicas=2, query_actors=2, workers="process"
     ) as system:
-        reads = inside.query_client(system)
+        reads = inside.query_dispatcher(system)
         job = inside.query_job(system, Ledger())
         assert reads.able_or_call(job, lambda: None) == ["replica-1", "replica-2"]
         first = next(one.mailbox for one in inside.query_endpoints(system))
@@ -305,9 +305,9 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     begun: Any, monkeypatch: Patch, asynchronous: bool
 ) -> None:
     """The replica is given up between the news that it has applied something and the query that is to read it."""
-    monkeypatch.setattr("actors.queries.query_client.TIMEOUT", 0.05)
+    monkeypatch.setattr("actors.queries.query_dispatcher.TIMEOUT", 0.05)
     system = begun(replicas=1)
-    reads = inside.query_client(system)
+    reads = inside.query_dispatcher(system)
     anew = threading.Event()
     late: list[str] = []
     begin, fresh = ReplicaHome.begin_anew, reads.fresh_or_call

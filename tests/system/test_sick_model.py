@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from actors import QueryTimeout, StorageError, System
-from actors.queries.query_client import ReadGateway
+from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_job import QueryJob
 from storage.engines.sqlite import pool as sqlite_pool
 from tests.helpers import PATIENCE
@@ -96,7 +96,7 @@ def test_a_query_that_waited_for_a_model_until_its_end_says_that_its_time_is_ove
     tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_work = threading.Event()
-    job_of = ReadGateway._job
+    job_of = QueryDispatcher._job
 
     def with_a_patient_caller(*args: Any) -> tuple[QueryJob, float]:
         return job_of(*args)[0], PATIENCE
@@ -111,7 +111,7 @@ def test_a_query_that_waited_for_a_model_until_its_end_says_that_its_time_is_ove
         Held.wait = wait
         system.append("crew", [Joined(2)])
         assert at_work.wait(PATIENCE)
-        monkeypatch.setattr(ReadGateway, "_job", with_a_patient_caller)
+        monkeypatch.setattr(QueryDispatcher, "_job", with_a_patient_caller)
         with pytest.raises(QueryTimeout, match="not run"):
             system.query(Tally(), timeout=0.05)
         held.set()

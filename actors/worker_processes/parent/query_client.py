@@ -15,7 +15,7 @@ from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
 from actors.queries.balancer import QueryEndpoint
 from actors.queries.cache import Answer
-from actors.queries.query_client import ReadGateway, _Dispatch
+from actors.queries.query_dispatcher import QueryDispatcher, _Dispatch
 from actors.queries.query_job import QueryJob
 from actors.worker_processes.parent.fan_out import Sharing
 from actors.worker_processes.parent.query_connection import Channel, FarJob
@@ -26,7 +26,7 @@ from storage import CodecError
 __all__ = ["FarGateway"]
 
 
-class FarGateway(ReadGateway):
+class FarGateway(QueryDispatcher):
     """What `System` does for queries that worker processes answer."""
 
     job_class = FarJob
@@ -43,7 +43,7 @@ class FarGateway(ReadGateway):
         self._questions = Questions(self._domain.queries.values(), self._domain.codec)
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
-        """As `ReadGateway.query`."""
+        """As `QueryDispatcher.query`."""
         refuse_in_actor("query", self._progress)
         job, timeout = super()._job(queries, options)
         assert isinstance(job, FarJob)
@@ -95,13 +95,13 @@ class FarGateway(ReadGateway):
         return Answer(results, job.seen, job.newest)
 
     def redirect(self, job: QueryJob) -> None:
-        """As `ReadGateway.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
+        """As `QueryDispatcher.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
         if isinstance(job, FarJob):
             job.led = False
         super().redirect(job)
 
     def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
-        """As `ReadGateway.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
+        """As `QueryDispatcher.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
         if job.inline and not self._progress.closed:
             # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
             names = [

@@ -32,7 +32,7 @@ from actors.queries.session_token import Tokens
 from actors.replication.progress import Progress
 from storage import ReplicaStore
 
-__all__ = ["TIMEOUT", "ReadGateway"]
+__all__ = ["TIMEOUT", "QueryDispatcher"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
@@ -43,7 +43,7 @@ class _Dispatch:
 
     __slots__ = ("_gateway", "_job", "dispatched")
 
-    def __init__(self, gateway: ReadGateway, job: QueryJob) -> None:
+    def __init__(self, gateway: QueryDispatcher, job: QueryJob) -> None:
         self._gateway = gateway
         self._job = job
         job.dispatch = self
@@ -70,7 +70,7 @@ class _Dispatch:
             endpoint.mailbox.put(self._job)
 
 
-class ReadGateway:
+class QueryDispatcher:
     """What `System` does for queries."""
 
     job_class = QueryJob

@@ -11,7 +11,7 @@ from actors.domain.middleware import Call
 from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.queries.options import QueryOptions
-from actors.queries.query_client import TIMEOUT
+from actors.queries.query_dispatcher import TIMEOUT
 
 __all__ = ["CallTime"]
 

@@ -25,8 +25,8 @@ from actors.runtime.maintenance import Maintenance
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
 from actors.worker_processes.parent.worker_handle import Station
-from actors.writer.command_client import TIMEOUT, WriteGateway
-from actors.writer.writer_state import WriterDesk
+from actors.writer.command_client import TIMEOUT, CommandClient
+from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
 from storage.codec.codec import Codec
 
@@ -86,7 +86,7 @@ def notes(system: System, prefix: bytes) -> list[tuple[bytes, bytes]]:
     return log(system).notes(prefix)
 
 
-def command_client(system: System) -> WriteGateway:
+def command_client(system: System) -> CommandClient:
     """Where commands, facts and steps are handed to the writer."""
     return system._runtime.writes
 
@@ -96,7 +96,7 @@ def writer_mailbox(system: System) -> Mailbox:
     return command_client(system).mailbox
 
 
-def writer_state(system: System) -> WriterDesk:
+def writer_state(system: System) -> WriterState:
     """What the writer is at, which outlives it."""
     return system._runtime.desk
 

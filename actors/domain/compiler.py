@@ -12,19 +12,19 @@ from collections.abc import Callable
 from datetime import datetime, time
 from typing import Any
 
-from actors.domain.declarations import Around, Declarations, Declared
+from actors.domain.declarations import Declarations, Declared, MiddlewareRule
 from actors.domain.field_checks import FieldChecks
 from actors.domain.handler_matching import RuleMatcher
 from actors.domain.instance_key_checks import check_keys
 from actors.domain.middleware import Middleware
 from actors.domain.problems import Problems
-from actors.domain.process_manager_compiler import compile_processes
+from actors.domain.process_manager_compiler import compile_process_managers
 from actors.domain.read_model import ReadModel
-from actors.domain.read_model_compiler import compile_models
+from actors.domain.read_model_compiler import compile_read_models
 from actors.domain.signatures import signature_problem
-from actors.domain.source_location import name_of, place_of
+from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
-from actors.domain.stream_names import Naming
+from actors.domain.stream_names import StreamNames
 from actors.timeouts import MOST_SECONDS
 from storage.codec.canonical import CanonicalCodec
 from storage.codec.codec import Codec
@@ -49,7 +49,7 @@ class _Compiler:
         counts = Counter(one.__name__ for one in self.declared)
         self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
         self.checks = FieldChecks(self.declared, self.localns)
-        self.naming = Naming(self.checks, self.problems)
+        self.naming = StreamNames(self.checks, self.problems)
         self.states: dict[type, StateSpec] = {}
         self.commands: dict[type, CommandSpec] = {}
         self.events: dict[type, EventSpec] = {}
@@ -69,7 +69,7 @@ class _Compiler:
         self._declare(codec)
         for cls, texts in self.checks.problems.items():
             for text in texts:
-                self.problems.add(self.declared[cls].place, f"{self.declared[cls].kind} {text}")
+                self.problems.add(self.declared[cls].location, f"{self.declared[cls].kind} {text}")
         self._compile_states()
         for one in self.declared.values():
             if one.kind == "command":
@@ -80,8 +80,8 @@ class _Compiler:
         self.rules.match(self.declarations.deciders, "decide", "command", 3)
         self.rules.match(self.declarations.evolvers, "evolve", "event", 2)
         self.rules.require_all()
-        models, old_models = compile_models(self.declarations, self.rules, self.problems)
-        processes = compile_processes(
+        models, old_models = compile_read_models(self.declarations, self.rules, self.problems)
+        processes = compile_process_managers(
             self.declarations.process_managers, self.events, self.commands, self.localns, self.problems
         )
         check_keys(processes.values(), self.events)
@@ -113,20 +113,21 @@ class _Compiler:
             first = by_name.setdefault(one.name, one)
             if first is not one:
                 self.problems.add(
-                    one.place,
-                    f"{one.kind} {one.name}: the {first.kind} at {first.place} has this name too; give one name=",
+                    one.location,
+                    f"{one.kind} {one.name}: the {first.kind} at {first.location} has this name too; give one name=",
                 )
                 continue
             first = seen.setdefault(one.cls, one)
             if first is not one:
                 self.problems.add(
-                    one.place, f"{one.kind} {one.name}: the class is registered at {first.place} already"
+                    one.location,
+                    f"{one.kind} {one.name}: the class is registered at {first.location} already",
                 )
                 continue
             try:
                 codec.register(one.cls, one.name)
             except CodecError as error:
-                self.problems.add(one.place, f"{one.kind} {one.name}: {error}")
+                self.problems.add(one.location, f"{one.kind} {one.name}: {error}")
         return codec
 
     def _declare(self, codec: Codec) -> None:
@@ -157,7 +158,7 @@ class _Compiler:
                 value = getattr(one, option)
                 if type(value) is not int or value < least:
                     self.problems.add(
-                        one.place,
+                        one.location,
                         f"state {one.name}: {option} must be an int from {least}, got {shown(value)}",
                     )
             template = self.naming.template(one, one.template)
@@ -199,7 +200,7 @@ class _Compiler:
         if one.owner is None:
             if not one.stateless:
                 self.problems.add(
-                    one.place,
+                    one.location,
                     f"event {one.name} belongs to no state; write event(State), or event(state=None) for a fact "
                     "from outside",
                 )
@@ -207,7 +208,8 @@ class _Compiler:
                 template = self.naming.template(one, one.template)
         elif one.template is not None:
             self.problems.add(
-                one.place, f"event {one.name}: its stream is named by {name_of(one.owner)}; leave stream= out"
+                one.location,
+                f"event {one.name}: its stream is named by {name_of(one.owner)}; leave stream= out",
             )
         if template is not None:
             self.naming.require_fields(one, template)
@@ -229,12 +231,13 @@ class _Compiler:
             return None
         if not inspect.isfunction(fn):
             self.problems.add(
-                one.place, f"{one.kind} {one.name}: {name} must be a plain method, not a field or other thing"
+                one.location,
+                f"{one.kind} {one.name}: {name} must be a plain method, not a field or other thing",
             )
             return None
         text = signature_problem(fn, count, count)
         if text:
-            self.problems.add(place_of(fn), f"{one.kind} {one.name}: {name} {text}")
+            self.problems.add(location_of(fn), f"{one.kind} {one.name}: {name} {text}")
         return fn
 
     # -- read side --------------------------------------------------------------------------
@@ -242,7 +245,7 @@ class _Compiler:
         reads: dict[ReadModel, None] = {}
         if not one.reads:
             self.problems.add(
-                one.place, f"query {one.name} reads nothing; name its read models: query(reads=[...])"
+                one.location, f"query {one.name} reads nothing; name its read models: query(reads=[...])"
             )
         for model in one.reads:
             newest = compiled.newest(model)
@@ -250,7 +253,7 @@ class _Compiler:
                 reads[newest] = None
             else:
                 self.problems.add(
-                    one.place,
+                    one.location,
                     f"query {one.name}: {shown(model)} is not a read model of {self.declarations.name!r}; "
                     f"name one that {self.declarations.name}.read_model(...) returned",
                 )
@@ -258,16 +261,16 @@ class _Compiler:
             type(one.timeout) not in (int, float) or not 0 < one.timeout <= MOST_SECONDS
         ):
             self.problems.add(
-                one.place,
+                one.location,
                 f"query {one.name}: timeout must be a number of seconds above 0, at most {MOST_SECONDS:,.0f}, "
                 f"got {shown(one.timeout)}",
             )
         if type(one.cache) is not bool:
             self.problems.add(
-                one.place, f"query {one.name}: cache must be True or False, got {shown(one.cache)}"
+                one.location, f"query {one.name}: cache must be True or False, got {shown(one.cache)}"
             )
         if inspect.getattr_static(one.cls, "run", None) is None:
-            self.problems.add(one.place, f"query {one.name} has no run; write def run(self, view)")
+            self.problems.add(one.location, f"query {one.name} has no run; write def run(self, view)")
         else:
             self._method(one, "run", 2)
         self.queries[one.cls] = QuerySpec(
@@ -281,14 +284,15 @@ class _Compiler:
             cache=one.cache,
         )
 
-    def _middleware(self, around: list[Around]) -> tuple[Middleware, ...]:
+    def _middleware(self, around: list[MiddlewareRule]) -> tuple[Middleware, ...]:
         for one in around:
             what = f"middleware {name_of(one.fn)}"
             text = signature_problem(one.fn, 1, 1, generator=True)
             if text:
-                self.problems.add(place_of(one.fn), f"{what} {text}")
+                self.problems.add(location_of(one.fn), f"{what} {text}")
             elif not inspect.isgeneratorfunction(inspect.unwrap(one.fn)):
                 self.problems.add(
-                    place_of(one.fn), f"{what} must be a generator function: yield once where the call runs"
+                    location_of(one.fn),
+                    f"{what} must be a generator function: yield once where the call runs",
                 )
         return tuple(one.fn for one in sorted(around, key=lambda one: one.order))

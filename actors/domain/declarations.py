@@ -28,12 +28,12 @@ UNSET: Final = Unset.UNSET
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """A registered class: ``kind`` is state, event, command, query or value; ``place`` its file and line."""
+    """A registered class: ``kind`` is state, event, command, query or value; ``location`` its file and line."""
 
     kind: str
     cls: type
     name: str
-    place: str
+    location: str
     owner: type | None = None
     template: str | None = None
     snapshot_every: int = 0
@@ -55,7 +55,7 @@ class Rule:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Around:
+class MiddlewareRule:
     """A middleware function; a lower ``order`` is further out."""
 
     fn: Middleware
@@ -72,25 +72,25 @@ class Declarations:
     evolvers: list[Rule] = dataclasses.field(default_factory=list)
     read_models: list[ReadModel] = dataclasses.field(default_factory=list)
     process_managers: list[ProcessManager] = dataclasses.field(default_factory=list)
-    command_middleware: list[Around] = dataclasses.field(default_factory=list)
-    query_middleware: list[Around] = dataclasses.field(default_factory=list)
+    command_middleware: list[MiddlewareRule] = dataclasses.field(default_factory=list)
+    query_middleware: list[MiddlewareRule] = dataclasses.field(default_factory=list)
 
 
-def frozen(cls: Any, kind: str, place: str) -> Any:
+def as_frozen_dataclass(cls: Any, kind: str, location: str) -> Any:
     """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
     if not isinstance(cls, type):
-        raise DomainError(f"{place}: {kind} {shown(cls)} must be a class")
+        raise DomainError(f"{location}: {kind} {shown(cls)} must be a class")
     if issubclass(cls, Enum):
         if kind != "value":
-            raise DomainError(f"{place}: {kind} {cls.__name__} is an Enum; register it with @value")
+            raise DomainError(f"{location}: {kind} {cls.__name__} is an Enum; register it with @value")
         return cls
     if "__dataclass_fields__" in cls.__dict__:
         if not vars(cls)["__dataclass_params__"].frozen:
             raise DomainError(
-                f"{place}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
+                f"{location}: {kind} {cls.__name__} is a dataclass that is not frozen; leave @dataclass out"
             )
         return cls
     try:
         return with_slots_filled(dataclasses.dataclass(frozen=True, slots=True)(cls))
     except (TypeError, ValueError) as error:
-        raise DomainError(f"{place}: {kind} {cls.__name__}: {error}") from error
+        raise DomainError(f"{location}: {kind} {cls.__name__}: {error}") from error

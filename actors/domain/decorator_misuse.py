@@ -10,16 +10,16 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from actors.domain.source_location import name_of, place_of_caller
+from actors.domain.source_location import caller_location, name_of
 from actors.errors import DomainError
 from storage.value_text import shown
 
-__all__ = ["in_brackets"]
+__all__ = ["require_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def in_brackets(example: str) -> Callable[[F], F]:
+def require_keywords(example: str) -> Callable[[F], F]:
     """Decorates a method of ``Domain`` whose arguments are all given by name, such as ``example``."""
 
     def decorate(method: F) -> F:
@@ -43,7 +43,7 @@ def in_brackets(example: str) -> Callable[[F], F]:
             else:
                 missing = ", ".join(f"{name}=" for name in needed if name not in options)
                 found = f"{decorator} lacks {missing}"
-            raise DomainError(f"{place_of_caller()}: {found}; write {decorator}({example})")
+            raise DomainError(f"{caller_location()}: {found}; write {decorator}({example})")
 
         return cast(F, call)
 

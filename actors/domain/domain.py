@@ -13,13 +13,22 @@ from types import UnionType
 from typing import Any, TypeVar, dataclass_transform, overload
 
 from actors.domain.compiler import compile_domain
-from actors.domain.declarations import UNSET, Around, Declarations, Declared, Rule, Tags, Unset, frozen
-from actors.domain.decorator_misuse import in_brackets
+from actors.domain.declarations import (
+    UNSET,
+    Declarations,
+    Declared,
+    MiddlewareRule,
+    Rule,
+    Tags,
+    Unset,
+    as_frozen_dataclass,
+)
+from actors.domain.decorator_misuse import require_keywords
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager import Key, ProcessManager
 from actors.domain.process_manager_spec import Start
 from actors.domain.read_model import ReadModel
-from actors.domain.source_location import name_of, place_of_caller
+from actors.domain.source_location import caller_location, name_of
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
 from storage.value_text import shown
@@ -37,7 +46,7 @@ class Domain:
         """``name`` is what error messages call it. Raises ``DomainError`` for what is no name."""
         if not isinstance(name, str) or not name:
             raise DomainError(
-                f'{place_of_caller()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
+                f'{caller_location()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
                 f"got {shown(name)}"
             )
         self.name = name
@@ -52,7 +61,7 @@ class Domain:
         return compile_domain(self.declarations)
 
     # -- messages ---------------------------------------------------------------------------
-    @in_brackets('stream="product-{sku}"')
+    @require_keywords('stream="product-{sku}"')
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def state(
         self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
@@ -63,14 +72,14 @@ class Domain:
         events (0: never) a snapshot is written; raise ``snapshot_version`` when evolvers change what they
         compute, so that older snapshots are not used.
         """
-        place = place_of_caller(3)
+        location = caller_location(3)
 
         def register(cls: C) -> C:
             return self._register(
                 "state",
                 cls,
                 name,
-                place,
+                location,
                 template=stream,
                 snapshot_every=snapshot_every,
                 snapshot_version=snapshot_version,
@@ -95,12 +104,12 @@ class Domain:
         ``tags``: a template (``"customer-{customer}"``), several, or a function from the event to its tags;
         a template with a field that is None gives no tag.
         """
-        place = place_of_caller()
-        self._require_state("event", owner, place)
+        location = caller_location()
+        self._require_state("event", owner, location)
 
         def register(cls: C) -> C:
             return self._register(
-                "event", cls, name, place, owner=owner, template=stream, tags=tags, stateless=state is None
+                "event", cls, name, location, owner=owner, template=stream, tags=tags, stateless=state is None
             )
 
         return register
@@ -112,11 +121,11 @@ class Domain:
         A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the writer's
         for what came from elsewhere.
         """
-        place = place_of_caller()
-        self._require_state("command", owner, place)
-        return lambda cls: self._register("command", cls, name, place, owner=owner)
+        location = caller_location()
+        self._require_state("command", owner, location)
+        return lambda cls: self._register("command", cls, name, location, owner=owner)
 
-    @in_brackets("reads=[model]")
+    @require_keywords("reads=[model]")
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def query(
         self,
@@ -132,11 +141,11 @@ class Domain:
         unless given. ``cache=True`` keeps results for as long as the tables that they came from do not change; not
         for a query that also depends on the clock, on chance or on anything outside its view.
         """
-        place = place_of_caller(3)
+        location = caller_location(3)
         given: Any = reads
         models = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
         return lambda cls: self._register(
-            "query", cls, name, place, reads=models, timeout=timeout, cache=cache
+            "query", cls, name, location, reads=models, timeout=timeout, cache=cache
         )
 
     @overload
@@ -146,10 +155,10 @@ class Domain:
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def value(self, cls: Any = None, /, *, name: str | None = None) -> Any:
         """Register a class that messages hold: a dataclass, or an Enum, which stays one (see `enum`)."""
-        place = place_of_caller()
+        location = caller_location()
         if cls is not None:
-            return self._register("value", cls, name, place)
-        return lambda cls: self._register("value", cls, name, place)
+            return self._register("value", cls, name, location)
+        return lambda cls: self._register("value", cls, name, location)
 
     @overload
     def enum(self, cls: E, /) -> E: ...
@@ -158,14 +167,14 @@ class Domain:
     def enum(self, cls: Any = None, /, *, name: str | None = None) -> Any:
         """Register an Enum that messages hold; it stays one. `value` does the same, and pyright takes what stands
         under that for a dataclass: it has no `Size("small")` there."""
-        place = place_of_caller()
+        location = caller_location()
 
         def register(cls: E) -> E:
             if isinstance(cls, type) and not issubclass(cls, Enum):
                 raise DomainError(
-                    f"{place}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it with @value"
+                    f"{location}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it with @value"
                 )
-            return self._register("value", cls, name, place)
+            return self._register("value", cls, name, location)
 
         return register if cls is None else register(cls)
 
@@ -242,7 +251,7 @@ class Domain:
             replicas=replicas,
             fingerprint=fingerprint,
             script=schema,
-            place=place_of_caller(),
+            location=caller_location(),
         )
         self.declarations.read_models.append(model)
         return model
@@ -257,7 +266,7 @@ class Domain:
         states hold changes: they are built anew from the events, without executing anything.
         """
         manager = ProcessManager(
-            self, self._declare_value, name, key=key, start=start, version=version, place=place_of_caller()
+            self, self._declare_value, name, key=key, start=start, version=version, location=caller_location()
         )
         self.declarations.process_managers.append(manager)
         return manager
@@ -279,34 +288,34 @@ class Domain:
         return _around(self.declarations.query_middleware, fn, order)
 
     # -- registering ------------------------------------------------------------------------
-    def _register(self, kind: str, cls: C, name: str | None, place: str, **said: Any) -> C:
-        made: C = frozen(cls, kind, place)
+    def _register(self, kind: str, cls: C, name: str | None, location: str, **said: Any) -> C:
+        made: C = as_frozen_dataclass(cls, kind, location)
         known_as = cls.__name__ if name is None else name
-        self.declarations.classes.append(Declared(kind, made, known_as, place, **said))
+        self.declarations.classes.append(Declared(kind, made, known_as, location, **said))
         return made
 
-    def _declare_value(self, cls: C, name: str | None, place: str) -> C:
-        return self._register("value", cls, name, place)
+    def _declare_value(self, cls: C, name: str | None, location: str) -> C:
+        return self._register("value", cls, name, location)
 
-    def _require_state(self, kind: str, owner: Any, place: str) -> None:
+    def _require_state(self, kind: str, owner: Any, location: str) -> None:
         # Refused at once: a bare @shop.event would put a function in the place of the class.
         if owner is None and kind == "event":
             return
         if not any(one.kind == "state" and one.cls is owner for one in self.declarations.classes):
             raise DomainError(
-                f"{place}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
+                f"{location}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
                 f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "
                 f"@{self.name}.state that the {kind} belongs to"
             )
 
 
-def _around(chain: list[Around], fn: Any, order: int) -> Any:
+def _around(chain: list[MiddlewareRule], fn: Any, order: int) -> Any:
     if fn is not None:
-        chain.append(Around(fn, order))
+        chain.append(MiddlewareRule(fn, order))
         return fn
 
     def register(fn: M) -> M:
-        chain.append(Around(fn, order))
+        chain.append(MiddlewareRule(fn, order))
         return fn
 
     return register

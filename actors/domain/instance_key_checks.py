@@ -12,7 +12,7 @@ from uuid import UUID
 
 from actors.domain.check import describe
 from actors.domain.instance_keys import utf8
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.specs import EventSpec
 from actors.errors import InvalidMessage
 from storage.limits import MAX_NAME_BYTES
@@ -24,7 +24,7 @@ SHORT = MAX_NAME_BYTES // 4
 SMALL = 1 << 64
 
 
-def check_keys(processes: Iterable[ProcessSpec], events: dict[type, EventSpec]) -> None:
+def check_keys(processes: Iterable[ProcessManagerSpec], events: dict[type, EventSpec]) -> None:
     """Have the events checked that these managers tell apart by a field."""
     fields: dict[type, dict[str, str]] = {}
     for process in processes:

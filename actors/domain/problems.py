@@ -14,8 +14,8 @@ class Problems:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def add(self, place: str, text: str) -> None:
-        self.texts.append(f"{place}: {text}")
+    def add(self, location: str, text: str) -> None:
+        self.texts.append(f"{location}: {text}")
 
     def raise_any(self, domain: str) -> None:
         """Raises ``DomainError`` with every mistake found, if there is one."""

@@ -12,10 +12,10 @@ from types import UnionType
 from typing import Any, Protocol, TypeVar, dataclass_transform, overload
 
 from actors.domain.process_manager_spec import Start
-from actors.domain.source_location import place_of_caller
+from actors.domain.source_location import caller_location
 from actors.domain.specs import CompiledDomain
 
-__all__ = ["EffectRule", "Key", "ProcessManager", "ProcessRule"]
+__all__ = ["EffectRule", "Key", "ProcessManager", "HandlerRule"]
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ DeclareValue = Callable[[Any, str | None, str], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ProcessRule:
+class HandlerRule:
     """A handler as it was registered; `kind` is event, rejection or timer. What is not given is in its annotations."""
 
     kind: str
@@ -41,7 +41,7 @@ class EffectRule:
     name: Any
     fn: Callable[..., Any]
     attempts: Any
-    place: str
+    location: str
 
 
 class Compilable(Protocol):
@@ -62,17 +62,17 @@ class ProcessManager:
         key: Key | None,
         start: Start | None,
         version: int,
-        place: str,
+        location: str,
     ) -> None:
         """For `Domain.process_manager`."""
         self.name = name
         self.key = key
         self.start = start
         self.version = version
-        self.place = place
+        self.location = location
         self.states: list[type] = []
         self.timers: list[type] = []
-        self.rules: list[ProcessRule] = []
+        self.rules: list[HandlerRule] = []
         self.effects: list[EffectRule] = []
         self.domain = domain
         self._declare_value = declare_value
@@ -91,7 +91,7 @@ class ProcessManager:
 
         Raise the manager's `version` when its fields change.
         """
-        return self._register(self.states, cls, name, place_of_caller())
+        return self._register(self.states, cls, name, caller_location())
 
     @overload
     def timer(self, cls: C, /) -> C: ...
@@ -100,11 +100,11 @@ class ProcessManager:
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def timer(self, cls: Any = None, /, *, name: str | None = None) -> Any:
         """Register what a timer tells its instance when it fires, as a frozen dataclass."""
-        return self._register(self.timers, cls, name, place_of_caller())
+        return self._register(self.timers, cls, name, caller_location())
 
-    def _register(self, classes: list[type], cls: Any, name: str | None, place: str) -> Any:
+    def _register(self, classes: list[type], cls: Any, name: str | None, location: str) -> Any:
         def register(cls: C) -> C:
-            made: C = self._declare_value(cls, name, place)
+            made: C = self._declare_value(cls, name, location)
             classes.append(made)
             return made
 
@@ -152,11 +152,11 @@ class ProcessManager:
             and callable(given[0])
             and not isinstance(given[0], type | UnionType)
         ):
-            self.rules.append(ProcessRule(kind, given[0], (), None))
+            self.rules.append(HandlerRule(kind, given[0], (), None))
             return given[0]
 
         def register(fn: F) -> F:
-            self.rules.append(ProcessRule(kind, fn, given, key))
+            self.rules.append(HandlerRule(kind, fn, given, key))
             return fn
 
         return register
@@ -168,10 +168,10 @@ class ProcessManager:
         repetitions by. What it returns, a command or a list of them, is executed once. One that raises is tried
         again with backoff and parked after `attempts`.
         """
-        place = place_of_caller()
+        location = caller_location()
 
         def register(fn: F) -> F:
-            self.effects.append(EffectRule(name, fn, attempts, place))
+            self.effects.append(EffectRule(name, fn, attempts, location))
             return fn
 
         return register

@@ -15,14 +15,14 @@ from typing import Any
 
 from actors.domain.annotations import resolve, union_members
 from actors.domain.problems import Problems
-from actors.domain.process_manager import Key, ProcessManager, ProcessRule
-from actors.domain.process_manager_spec import Effect, EventRule, Handlers, ProcessSpec, Rejection
+from actors.domain.process_manager import HandlerRule, Key, ProcessManager
+from actors.domain.process_manager_spec import Effect, EventRule, Handlers, ProcessManagerSpec, Rejection
 from actors.domain.signatures import signature_problem
-from actors.domain.source_location import name_of, place_of
+from actors.domain.source_location import location_of, name_of
 from storage.codec.annotations import annotations_of, signature_of
 from storage.value_text import shown
 
-__all__ = ["compile_processes"]
+__all__ = ["compile_process_managers"]
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,59}")
 UNKNOWN: Any = object()
@@ -30,25 +30,27 @@ WORDS = {"event": "event", "rejection": "command", "timer": "timer"}
 DECORATORS = {"event": "on", "rejection": "on_rejected", "timer": "on_timer"}
 
 
-def compile_processes(
+def compile_process_managers(
     managers: Iterable[ProcessManager],
     events: Iterable[type],
     commands: Iterable[type],
     localns: Mapping[str, Any],
     problems: Problems,
-) -> dict[str, ProcessSpec]:
+) -> dict[str, ProcessManagerSpec]:
     """The managers by name; `localns` are the domain's classes by name."""
-    found: dict[str, ProcessSpec] = {}
+    found: dict[str, ProcessManagerSpec] = {}
     places: dict[str, str] = {}
     for manager in managers:
         what = f"process manager {manager.name!r}"
         if not isinstance(manager.name, str) or not NAME.fullmatch(manager.name):
-            problems.add(manager.place, f"{what}: its name must be up to 60 letters, digits, '_', '.', '-'")
+            problems.add(
+                manager.location, f"{what}: its name must be up to 60 letters, digits, '_', '.', '-'"
+            )
         elif manager.name in found:
-            problems.add(manager.place, f"{what}: there is one at {places[manager.name]} already")
+            problems.add(manager.location, f"{what}: there is one at {places[manager.name]} already")
         compiler = _Compiler(manager, what, frozenset(events), frozenset(commands), localns, problems)
         found[manager.name] = compiler.compile()
-        places[manager.name] = manager.place
+        places[manager.name] = manager.location
     for spec in found.values():
         spec.managers = frozenset(found)
     return found
@@ -75,7 +77,7 @@ class _Compiler:
         self.rejections: dict[type, Handlers] = {}
         self.timers: dict[type, Handlers] = {cls: {} for cls in manager.timers}
 
-    def compile(self) -> ProcessSpec:
+    def compile(self) -> ProcessManagerSpec:
         manager = self.manager
         if manager.start not in ("now", "beginning"):
             self._add(
@@ -96,7 +98,7 @@ class _Compiler:
                 )
         if not self.rules:
             self._add(f"it handles no event; write @{manager.name}.on def ...(state, event, do)")
-        return ProcessSpec(
+        return ProcessManagerSpec(
             name=manager.name,
             version=manager.version,
             start="now" if manager.start == "now" else "beginning",
@@ -109,27 +111,27 @@ class _Compiler:
         )
 
     def _add(self, text: str) -> None:
-        self.problems.add(self.manager.place, f"{self.what}: {text}")
+        self.problems.add(self.manager.location, f"{self.what}: {text}")
 
-    def _match(self, rule: ProcessRule) -> None:
-        fn, place = rule.fn, place_of(rule.fn)
+    def _match(self, rule: HandlerRule) -> None:
+        fn, location = rule.fn, location_of(rule.fn)
         what = f"@{self.manager.name}.{DECORATORS[rule.kind]} {name_of(fn)}"
         text = signature_problem(fn, 3, 3)
         if text:
-            self.problems.add(place, f"{what} {text}: state, {WORDS[rule.kind]}, do")
+            self.problems.add(location, f"{what} {text}: state, {WORDS[rule.kind]}, do")
             return
         parameters = list(signature_of(fn).parameters)
         try:
             messages = self._messages(rule, parameters[1])
             keys = self._states(fn, parameters[0])
         except NameError as error:
-            self.problems.add(place, f"{what}: {error}; name the classes in the decorator")
+            self.problems.add(location, f"{what}: {error}; name the classes in the decorator")
             return
         known = {"event": self.events, "rejection": self.commands, "timer": frozenset(self.timers)}[rule.kind]
         for key in keys:
             if key is not None and key not in self.manager.states:
                 self.problems.add(
-                    place,
+                    location,
                     f"{what}: {name_of(key)} is not a state of it; write @{self.manager.name}.state there",
                 )
                 return
@@ -138,59 +140,59 @@ class _Compiler:
                 word = WORDS[rule.kind]
                 article = "an" if word == "event" else "a"
                 self.problems.add(
-                    place, f"{what}: {name_of(message)} is not {article} {word} of this domain or manager"
+                    location, f"{what}: {name_of(message)} is not {article} {word} of this domain or manager"
                 )
                 continue
-            self._claim(self._handlers(rule, message, what, place), keys, fn, what, place, message)
+            self._claim(self._handlers(rule, message, what, location), keys, fn, what, location, message)
 
-    def _handlers(self, rule: ProcessRule, message: type, what: str, place: str) -> Handlers:
+    def _handlers(self, rule: HandlerRule, message: type, what: str, location: str) -> Handlers:
         if rule.kind == "timer":
             return self.timers[message]
         if rule.kind == "rejection":
             return self.rejections.setdefault(message, {})
         key = self.manager.key if rule.key is None else rule.key
-        key_of = self._key_of(message, key, what, place)
+        key_of = self._key_of(message, key, what, location)
         known = self.rules.setdefault(message, EventRule(key_of, {}, key if isinstance(key, str) else None))
         if self.keys.setdefault(message, key) != key:
             self.problems.add(
-                place,
+                location,
                 f"{what}: another handler tells the instances of {message.__name__} by {self.keys[message]!r}; "
                 "an event is for one instance",
             )
         return known.handlers
 
     def _claim(
-        self, handlers: Handlers, keys: list[type | None], fn: Any, what: str, place: str, message: type
+        self, handlers: Handlers, keys: list[type | None], fn: Any, what: str, location: str, message: type
     ) -> None:
         for key in keys:
             if key in handlers:
                 first = handlers[key]
                 on = "where there is no instance" if key is None else f"in state {key.__name__}"
                 self.problems.add(
-                    place,
-                    f"{what}: {name_of(first)} at {place_of(first)} has {name_of(message)} {on} already",
+                    location,
+                    f"{what}: {name_of(first)} at {location_of(first)} has {name_of(message)} {on} already",
                 )
             else:
                 handlers[key] = fn
 
-    def _key_of(self, event: type, key: Key | None, what: str, place: str) -> Callable[[Any], str | None]:
+    def _key_of(self, event: type, key: Key | None, what: str, location: str) -> Callable[[Any], str | None]:
         if callable(key):
             return key
         names = [field.name for field in dataclasses.fields(event)]
         if key is None:
             self.problems.add(
-                place,
+                location,
                 f"{what}: say which instance an event is for, by a field or a function: on(key={names[:1]})",
             )
         elif key not in names:
             self.problems.add(
-                place,
+                location,
                 f"{what}: {event.__name__} has no field {shown(key)} to tell the instance by; it has {names}",
             )
         return _field_reader(str(key))
 
     # -- annotations ------------------------------------------------------------------------
-    def _messages(self, rule: ProcessRule, parameter: str) -> list[Any]:
+    def _messages(self, rule: HandlerRule, parameter: str) -> list[Any]:
         hints = rule.messages or (self._hint(rule.fn, parameter),)
         found: list[Any] = []
         for hint in hints:
@@ -227,14 +229,16 @@ class _Compiler:
             what = f"@{self.manager.name}.effect({one.name!r}) {name_of(one.fn)}"
             text = signature_problem(one.fn, 2, 2)
             if text:
-                self.problems.add(one.place, f"{what} {text}: payload, key")
+                self.problems.add(one.location, f"{what} {text}: payload, key")
             if not isinstance(one.name, str) or not one.name:
-                self.problems.add(one.place, f"{what}: its name must be a str that is not empty")
+                self.problems.add(one.location, f"{what}: its name must be a str that is not empty")
             elif one.name in found:
-                self.problems.add(one.place, f"{what}: {name_of(found[one.name].send)} delivers that already")
+                self.problems.add(
+                    one.location, f"{what}: {name_of(found[one.name].send)} delivers that already"
+                )
             if type(one.attempts) is not int or one.attempts < 1:
                 self.problems.add(
-                    one.place, f"{what}: attempts must be an int from 1, got {shown(one.attempts)}"
+                    one.location, f"{what}: attempts must be an int from 1, got {shown(one.attempts)}"
                 )
             found[one.name] = Effect(one.fn, one.attempts)
         return found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-__all__ = ["Effect", "EventRule", "Handlers", "ProcessSpec", "Rejection", "Start"]
+__all__ = ["Effect", "EventRule", "Handlers", "ProcessManagerSpec", "Rejection", "Start"]
 
 C = TypeVar("C")
 
@@ -49,7 +49,7 @@ class Effect:
 
 
 @dataclass(slots=True)
-class ProcessSpec:
+class ProcessManagerSpec:
     """A process manager without mistakes; `commands` are the domain's, which it may execute."""
 
     name: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, TypeVar, overload
 
-from actors.domain.source_location import place_of_caller
+from actors.domain.source_location import caller_location
 from actors.errors import DomainError
 from storage.errors import InvalidSchema
 from storage.tables.index import IndexSpec, each, words
@@ -62,7 +62,7 @@ class ReadModel:
         replicas: int | Sequence[int] | None = None,
         fingerprint: bool = False,
         script: str = "",
-        place: str = "",
+        location: str = "",
     ) -> None:
         self.name = name
         self.version = version
@@ -71,7 +71,7 @@ class ReadModel:
         self.replicas = replicas
         self.fingerprint = fingerprint
         self.script = script
-        self.place = place
+        self.location = location
         self.tables: list[TableSchema] = []
         self.objects: list[ObjectSchema] = []
         self.projections: list[Projection] = []
@@ -113,19 +113,19 @@ class ReadModel:
         Use the result as the key of ``tables[...]`` in projections and of ``view[...]`` in queries. Raises
         ``DomainError`` for an index that can't be.
         """
-        place = place_of_caller()
+        location = caller_location()
         if self.engine in ("sqlite", "memory"):
             instead = "schema=" if self.engine == "sqlite" else "object(...)"
             self.mistakes.append(
-                f"{place}: read model {self.name!r} is kept by engine {self.engine!r}, which has no table(); "
+                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no table(); "
                 f"write {instead}, or leave engine= out"
             )
         try:
             schema = TableSchema(name, key, indexes)
         except InvalidSchema as error:
-            raise DomainError(f"{place}: read model {self.name!r}: {error}") from error
+            raise DomainError(f"{location}: read model {self.name!r}: {error}") from error
         if any(other.name == name for other in self.tables):
-            self.mistakes.append(f"{place}: read model {self.name!r} has two tables named {name!r}")
+            self.mistakes.append(f"{location}: read model {self.name!r} has two tables named {name!r}")
         self.tables.append(schema)
         return schema
 
@@ -136,18 +136,18 @@ class ReadModel:
         encodes is saved when the system closes and from time to time; anything else is built from the log again.
         Raises ``DomainError`` for a name that is no text, or a factory that cannot be called.
         """
-        place = place_of_caller()
+        location = caller_location()
         if self.engine in ("lmdb", "sqlite"):
             self.mistakes.append(
-                f"{place}: read model {self.name!r} is kept by engine {self.engine!r}, which has no object(); "
+                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no object(); "
                 'write engine="memory"'
             )
         try:
             schema = ObjectSchema(name, factory)
         except InvalidSchema as error:
-            raise DomainError(f"{place}: read model {self.name!r}: {error}") from error
+            raise DomainError(f"{location}: read model {self.name!r}: {error}") from error
         if any(other.name == name for other in self.objects):
-            self.mistakes.append(f"{place}: read model {self.name!r} has two objects named {name!r}")
+            self.mistakes.append(f"{location}: read model {self.name!r} has two objects named {name!r}")
         self.objects.append(schema)
         return schema
 

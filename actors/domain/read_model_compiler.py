@@ -18,7 +18,7 @@ from storage.value_text import shown
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-def compile_models(
+def compile_read_models(
     declarations: Declarations, rules: RuleMatcher, problems: Problems
 ) -> tuple[dict[str, ReadModel], dict[str, list[ReadModel]]]:
     """The newest version of each read model by name, and the older ones, newest first; fills their handlers."""
@@ -26,14 +26,15 @@ def compile_models(
     for model in declarations.read_models:
         named = f"read model {model.name!r}"
         for text in _mistakes(model):
-            problems.add(model.place, f"{named}: {text}")
+            problems.add(model.location, f"{named}: {text}")
         problems.texts.extend(model.mistakes)
         if not isinstance(model.name, str) or type(model.version) is not int:
             continue
         first = versions.setdefault(model.name, {}).setdefault(model.version, model)
         if first is not model:
             problems.add(
-                model.place, f"{named}: there is one at {first.place} already; give one another version="
+                model.location,
+                f"{named}: there is one at {first.location} already; give one another version=",
             )
             continue
         model.handlers = rules.handlers(model)

@@ -9,13 +9,13 @@ from typing import Any, cast
 __all__ = []
 
 
-def place_of_caller(depth: int = 2) -> str:
+def caller_location(depth: int = 2) -> str:
     """File and line of the user's code, ``depth`` frames above the one that asks."""
     frame = sys._getframe(depth)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def place_of(fn: Callable[..., Any]) -> str:
+def location_of(fn: Callable[..., Any]) -> str:
     """File and line of a function's definition."""
     code = getattr(fn, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(fn)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.domain.middleware import Middleware
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.read_model import ReadModel
 from actors.domain.templates import Template
 from actors.errors import ActorsError, InvalidMessage, described
@@ -121,7 +121,7 @@ class CompiledDomain:
     """Its older versions that are still declared, the newest of them first; names without one are absent."""
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
-    processes: dict[str, ProcessSpec] = field(default_factory=dict)
+    processes: dict[str, ProcessManagerSpec] = field(default_factory=dict)
 
     def newest(self, model: object) -> ReadModel | None:
         """The newest version of a read model given by any of its objects; None for what is none of this domain's."""

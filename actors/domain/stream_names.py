@@ -15,7 +15,7 @@ from actors.domain.templates import Template, called_tags, misfit, template_tags
 from storage.value_text import shown
 
 
-class Naming:
+class StreamNames:
     """Parses the templates of one domain's classes; mistakes go to ``problems``."""
 
     def __init__(self, checks: FieldChecks, problems: Problems) -> None:
@@ -29,7 +29,7 @@ class Naming:
                 raise ValueError("it must be a str that is not empty")
             return Template(text)
         except ValueError as error:
-            self._problems.add(one.place, f"{one.kind} {one.name}: {what} template {text!r}: {error}")
+            self._problems.add(one.location, f"{one.kind} {one.name}: {what} template {text!r}: {error}")
             return Template("broken")
 
     def require_fields(self, one: Declared, template: Template, *, tag: bool = False) -> None:
@@ -41,12 +41,12 @@ class Naming:
         for field in template.fields:
             if field not in one.cls.__dataclass_fields__:
                 self._problems.add(
-                    one.place,
+                    one.location,
                     f"{one.kind} {one.name}: {what} {template.text!r} names {field!r}, which it does not have",
                 )
             elif field in checks and (why := misfit(checks[field], optional=tag)):
                 self._problems.add(
-                    one.place, f"{one.kind} {one.name}: {what} {template.text!r}: {field} {why}"
+                    one.location, f"{one.kind} {one.name}: {what} {template.text!r}: {field} {why}"
                 )
 
     def tags(self, one: Declared) -> Callable[[Any], tuple[str, ...]] | None:
@@ -58,7 +58,7 @@ class Naming:
             return called_tags(one.name, given)
         if not isinstance(given, str | list | tuple):
             self._problems.add(
-                one.place,
+                one.location,
                 f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of them, "
                 f"or a function from the event to its tags, not {shown(given)}",
             )
@@ -83,8 +83,8 @@ class Naming:
             for other, first in seen.values():
                 if template.may_name_the_same_as(other):
                     self._problems.add(
-                        one.place,
+                        one.location,
                         f"{one.kind} {one.name}: streams of {template.text!r} may be named like those of "
-                        f"{other.text!r} ({first.kind} {first.name} at {first.place}); begin them differently",
+                        f"{other.text!r} ({first.kind} {first.name} at {first.location}); begin them differently",
                     )
             seen[one.template] = (template, one)

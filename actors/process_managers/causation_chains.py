@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.process_managers.inputs import Input
 from actors.process_managers.step_plan import Feed, InputFailed
 
@@ -30,7 +30,7 @@ def place_of(id: str | None) -> tuple[str, int] | None:
     return None if found is None else (found[1], int(found[2]))
 
 
-def goes_round(spec: ProcessSpec, feed: Feed, input: Input) -> bool:
+def goes_round(spec: ProcessManagerSpec, feed: Feed, input: Input) -> bool:
     """Whether what an instance asked for has come back to it `ROUNDS` times, directly or through other managers."""
     id = input.causation if input.kind == "event" else input.id
     if input.kind != "event" and place_of(id) is None:
@@ -54,7 +54,7 @@ def goes_round(spec: ProcessSpec, feed: Feed, input: Input) -> bool:
     return False
 
 
-def _key(spec: ProcessSpec, event: object) -> str | None:
+def _key(spec: ProcessManagerSpec, event: object) -> str | None:
     rule = spec.events.get(type(event))
     key_of: Callable[[object], str | None] | None = None if rule is None else rule.key_of
     try:

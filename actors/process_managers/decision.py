@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Literal
 
-from actors.domain.process_manager_spec import Handlers, ProcessSpec
+from actors.domain.process_manager_spec import Handlers, ProcessManagerSpec
 from actors.domain.source_location import name_of
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process_managers.inputs import EPOCH, NO_INSTANCE, Decision, Input, Instance, Issued, Timer
@@ -27,7 +27,7 @@ class Do:
     """What a handler asks for; nothing happens before the handler has returned, and then all of it or nothing."""
 
     def __init__(
-        self, spec: ProcessSpec, input: Input, instance: Instance, now_us: int | None = None
+        self, spec: ProcessManagerSpec, input: Input, instance: Instance, now_us: int | None = None
     ) -> None:
         """For `decide`."""
         self._now_us = input.time_us if now_us is None else now_us
@@ -185,7 +185,9 @@ class Do:
 _DROPPED = Timer(0, "", None, None)
 
 
-def decide(spec: ProcessSpec, instance: Instance, input: Input, now_us: int | None = None) -> Decision | None:
+def decide(
+    spec: ProcessManagerSpec, instance: Instance, input: Input, now_us: int | None = None
+) -> Decision | None:
     """What `spec` makes of an input; None where it has no handler for that in the instance's state.
 
     `now_us` is the time by the wall clock, that of the input where it is not given: timers may be due before it already.
@@ -221,7 +223,7 @@ def without(decision: Decision, gone: Callable[[str], bool]) -> None:
         decision.instance = Instance(instance.state, timers)
 
 
-def _handlers(spec: ProcessSpec, input: Input) -> Handlers:
+def _handlers(spec: ProcessManagerSpec, input: Input) -> Handlers:
     if input.kind == "event":
         return spec.events[type(input.message)].handlers
     if input.kind == "rejection":
@@ -234,6 +236,6 @@ def _unreadable(input: Input) -> Unreadable | None:
     return message if isinstance(message, Unreadable) else None
 
 
-def _lost(spec: ProcessSpec, input: Input, message: Unreadable) -> bool:
+def _lost(spec: ProcessManagerSpec, input: Input, message: Unreadable) -> bool:
     """Whether a class is gone since the manager of this very version stored a message of it."""
     return message.cls is None and (input.version is None or input.version >= spec.version)

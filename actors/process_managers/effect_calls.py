@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.errors import InvalidMessage
 from actors.process_managers.delivery_attempts import Attempts
 from actors.process_managers.outstanding_effects import OutEffects
@@ -19,7 +19,7 @@ __all__ = ["EffectCalls"]
 class EffectCalls:
     """Of one manager; what is under way is noted in `out`."""
 
-    def __init__(self, spec: ProcessSpec, values: Values, out: OutEffects, attempts: Attempts) -> None:
+    def __init__(self, spec: ProcessManagerSpec, values: Values, out: OutEffects, attempts: Attempts) -> None:
         self._spec = spec
         self._values = values
         self._out = out

@@ -18,7 +18,7 @@ from enum import Enum
 from types import BuiltinFunctionType, CodeType, EllipsisType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 
 __all__ = ["renewed", "same_keys", "told_of"]
 
@@ -35,7 +35,7 @@ FORMER = "()"
 """The end of what earlier checkouts told of a function: its name alone."""
 
 
-def told_of(spec: ProcessSpec) -> dict[str, str]:
+def told_of(spec: ProcessManagerSpec) -> dict[str, str]:
     """What tells the instances of each event, by its class's name: a field, or a function's code."""
     return {cls.__name__: rule.field or _told(rule.key_of) for cls, rule in spec.events.items()}
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.specs import CompiledDomain
 from actors.errors import NotStopped, SystemClosed
 from actors.kernel.actor import SupervisedActor
@@ -40,7 +40,7 @@ from actors.process_managers.status_publisher import status_of
 from actors.process_managers.step_plan import CommandsFailed, InputFailed, Plan, describe
 from actors.process_managers.unhandled_rejections import log_unheard
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from actors.writer.submission import Submission
 from storage import EventLog, OnewriterError
 
@@ -66,10 +66,10 @@ class ManagerActor(SupervisedActor):
         mailbox: Mailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        spec: ProcessSpec,
+        spec: ProcessManagerSpec,
         domain: CompiledDomain,
         log: EventLog,
-        writes: WriteGateway,
+        writes: CommandClient,
         desk: Desk,
         clock: Clock,
         deliver: Callable[[], None],

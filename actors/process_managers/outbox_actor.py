@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.specs import CompiledDomain
 from actors.errors import Rejected
 from actors.kernel.actor import SupervisedActor
@@ -34,7 +34,7 @@ from actors.process_managers.status import Desk
 from actors.process_managers.step_plan import CommandsFailed, Plan
 from actors.process_managers.unreadable_values import Unreadable
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from storage import EventLog
 
 __all__ = ["OutboxActor"]
@@ -53,10 +53,10 @@ class OutboxActor(SupervisedActor):
         mailbox: Mailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        spec: ProcessSpec,
+        spec: ProcessManagerSpec,
         domain: CompiledDomain,
         log: EventLog,
-        writes: WriteGateway,
+        writes: CommandClient,
         desk: Desk,
         couriers: Couriers,
         marks: DeliveryMarks,

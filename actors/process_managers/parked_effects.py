@@ -9,7 +9,7 @@ from actors.errors import ConsistencyTimeout, UnknownName
 from actors.process_managers.outbox_messages import Deliver
 from actors.process_managers.record_values import Values
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from storage import EventLog
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def release(
     drop: bool,
     log: EventLog,
     values: Values,
-    writes: WriteGateway,
+    writes: CommandClient,
 ) -> None:
     """Deliver a parked effect again, or drop it; `key` is its own.
 

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from actors.domain.instance_keys import checked_key
-from actors.domain.process_manager_spec import EventRule, ProcessSpec
+from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
 from actors.kernel.running_calls import CallSlot
 from actors.process_managers.causation_chains import goes_round
 from actors.process_managers.decision import decide, without
@@ -56,7 +56,7 @@ class Book(Ledger):
     """A ledger, and what its next step is to be."""
 
     def __init__(
-        self, spec: ProcessSpec, codec: Codec, notes: Notes, handling: CallSlot | None = None
+        self, spec: ProcessManagerSpec, codec: Codec, notes: Notes, handling: CallSlot | None = None
     ) -> None:
         """`handling` shows the handler that runs."""
         super().__init__(spec.name, spec.version, codec, notes)

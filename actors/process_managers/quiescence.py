@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from actors.domain.process_manager_spec import ProcessSpec
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.errors import ConsistencyTimeout, ProcessManagerStopped
 from actors.health import ProcessManagerHealth
 from actors.kernel.mailbox import Mailbox
@@ -26,7 +26,7 @@ __all__ = ["Resting", "Running"]
 class Running:
     """One manager: its actors' mailboxes outlive them."""
 
-    spec: ProcessSpec
+    spec: ProcessManagerSpec
     keys: Keys
     desk: Desk
     mailbox: Mailbox

@@ -35,7 +35,7 @@ from actors.process_managers.record_values import Values
 from actors.process_managers.records import About, Keys, Place
 from actors.process_managers.status import Clock, Desk, Status
 from actors.replication.progress import Progress
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from storage import EventLog
 from storage.files.damage import damaged_records
 
@@ -56,7 +56,7 @@ class Processes:
         self,
         domain: CompiledDomain,
         log: EventLog,
-        writes: WriteGateway,
+        writes: CommandClient,
         progress: Progress,
         calls: RunningCalls,
         busy_limit: float,

@@ -15,7 +15,7 @@ from actors.process_managers.record_values import Values
 from actors.process_managers.records import Keys, OutboxEntry, Place
 from actors.process_managers.unreadable_values import name_of
 from actors.receipt import Receipt
-from actors.writer.atomic_step import Step
+from actors.writer.atomic_step import AtomicStep
 from actors.writer.submission import Submission
 from storage import RecordedEvent
 
@@ -92,9 +92,11 @@ class Plan:
     drained: dict[str, Order] = field(default_factory=dict)
     """Of these, those with commands on their way: after which place what those are refused with is held."""
 
-    def step(self, keys: Keys, values: Values, guard: tuple[bytes, bytes | None] | None) -> Step:
+    def step(self, keys: Keys, values: Values, guard: tuple[bytes, bytes | None] | None) -> AtomicStep:
         """What to hand to the writer."""
-        return Step(self.submissions, lambda outcomes: self.notes_for(keys, values, outcomes).items(), guard)
+        return AtomicStep(
+            self.submissions, lambda outcomes: self.notes_for(keys, values, outcomes).items(), guard
+        )
 
     def notes_for(
         self, keys: Keys, values: Values, outcomes: list[Receipt | Exception]

@@ -22,7 +22,7 @@ def place_models(models: Mapping[str, ReadModel], replicas: Sequence[str]) -> di
         placed[name] = [replica for number, replica in enumerate(replicas, 1) if model.placed_on(number)]
         if not placed[name]:
             raise DomainError(
-                f"{model.place}: read model {name!r} is on replicas {model.replicas!r}, and the system is opened with "
+                f"{model.location}: read model {name!r} is on replicas {model.replicas!r}, and the system is opened with "
                 f"{len(replicas)}; open it with more replicas=, or change the model's"
             )
     return placed

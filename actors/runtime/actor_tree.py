@@ -100,7 +100,7 @@ def build_actors(
             exited,
             domain=runtime.domain,
             log=runtime.log,
-            desk=runtime.desk,
+            state=runtime.desk,
             progress=runtime.progress,
             announce=sync_mailbox.put,
             cache_states=runtime.settings.cache_states,

@@ -97,7 +97,7 @@ class Maintenance:
         if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
             # The batch before has its replies held for the next fsync, which a slow decider puts off, and its news.
             self._runtime.desk.release()
-            self._runtime.desk.news.tell_now()
+            self._runtime.desk.notifier.flush_now()
         if activity is None or activity == self._reported:
             return
         command, stream, since = activity

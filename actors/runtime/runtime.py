@@ -37,9 +37,9 @@ from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import Consumers
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
-from actors.writer.writer_state import WriterDesk
+from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
 from storage.files.opening_resources import Taken
 
@@ -94,9 +94,9 @@ class Runtime:
         kind = Progress if crew is None else crew.progress_class
         self.progress = kind(log.head, list(domain.models), list(homes), placed)
         self.calls = RunningCalls()
-        self.desk = WriterDesk()
+        self.desk = WriterState()
         self.calls.add(self.desk.callbacks)
-        self.progress.nudge = self.desk.news.tell_now
+        self.progress.nudge = self.desk.notifier.flush_now
         for name, home in homes.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
             self.progress.applied(name, home.projector.checkpoints())
@@ -111,7 +111,7 @@ class Runtime:
             ]
         )
         self.children: dict[str, ActorSlot] = {}
-        self.writes = WriteGateway(
+        self.writes = CommandClient(
             domain,
             log,
             Mailbox(settings.mailbox_size),

@@ -28,7 +28,7 @@ from actors.subscriptions.group_state import (
     state_key,
 )
 from actors.subscriptions.options import Opening
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from storage import EventLog
 from storage.log.notes import Note
 
@@ -91,7 +91,7 @@ class Consumers:
         self,
         log: EventLog,
         progress: Progress,
-        writes: WriteGateway,
+        writes: CommandClient,
         calls: RunningCalls,
         marks: DeliveryMarks,
     ) -> None:

@@ -16,7 +16,7 @@ from actors.testing._difference import compare
 from actors.testing._history import MemoryHistory, flattened, require_time_zone
 from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
-from actors.writer.submission_factory import SubmissionMaker
+from actors.writer.submission_factory import SubmissionFactory
 from storage import OnewriterError, RecordedEvent, TableSchema
 from storage.value_text import shown
 
@@ -45,7 +45,7 @@ class Given:
     def __init__(self, domain: CompiledDomain, history: MemoryHistory) -> None:
         self._domain = domain
         self._history = history
-        self._maker = SubmissionMaker(domain)
+        self._maker = SubmissionFactory(domain)
 
     @property
     def recorded(self) -> list[RecordedEvent]:

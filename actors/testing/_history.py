@@ -11,7 +11,7 @@ from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import InvalidMessage, UnknownMessage
 from actors.receipt import Receipt
 from actors.testing._inline import inline_tables
-from actors.writer.aggregate_cache import StateCache
+from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.inline_models import InlineRun
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
@@ -60,7 +60,7 @@ class MemoryHistory:
         self.events: list[RecordedEvent] = []
         self._commands: dict[str, CommandRecord] = {}
         self._notes: dict[bytes, bytes | None] = {}
-        self._states = StateCache(domain, self, 1 << 20)
+        self._states = AggregateCache(domain, self, 1 << 20)
         self._inline: InlineRun | None = None
 
     def copy(self) -> MemoryHistory:

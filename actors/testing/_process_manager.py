@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from actors.domain.process_manager import ProcessManager
-from actors.domain.process_manager_spec import ProcessSpec, Rejection
+from actors.domain.process_manager_spec import ProcessManagerSpec, Rejection
 from actors.errors import UnknownMessage
 from actors.process_managers.decision import decide
 from actors.process_managers.inputs import (
@@ -41,7 +41,7 @@ def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManag
 class ProcessManagerGiven:
     """One instance as its inputs left it. Made by `given_process_manager`."""
 
-    def __init__(self, spec: ProcessSpec, instance: Instance, key: str, told: int) -> None:
+    def __init__(self, spec: ProcessManagerSpec, instance: Instance, key: str, told: int) -> None:
         self._spec = spec
         self._instance = instance
         self._key = key

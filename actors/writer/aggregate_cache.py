@@ -10,13 +10,13 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from actors.domain.source_location import name_of, place_of
+from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from storage import CodecError, CommandRecord, RecordedEvent
 from storage.value_text import shown
 
-__all__ = ["UNLOADED", "History", "StateCache", "evolve", "evolved"]
+__all__ = ["UNLOADED", "History", "AggregateCache", "evolve", "evolved"]
 
 
 class Unloaded(Enum):
@@ -72,7 +72,7 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
         after = evolver(state, event)
     except Exception as error:
         raise DeciderFailed(
-            f"evolver {name_of(evolver)} ({place_of(evolver)}) failed on event {spec.name} with "
+            f"evolver {name_of(evolver)} ({location_of(evolver)}) failed on event {spec.name} with "
             f"{described(error)}; an evolver must never fail"
         ) from error
     owner = spec.state
@@ -80,7 +80,7 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
         if after.__class__ not in owner.classes:
             wanted = " or ".join(cls.__name__ for cls in owner.classes)
             raise DeciderFailed(
-                f"evolver {name_of(evolver)} ({place_of(evolver)}) returned {shown(after, 100)} for event {spec.name}, "
+                f"evolver {name_of(evolver)} ({location_of(evolver)}) returned {shown(after, 100)} for event {spec.name}, "
                 f"not a {wanted}; return the new state"
             )
         if owner.faithful is not None and not owner.faithful(after):
@@ -90,7 +90,7 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
     return after
 
 
-class StateCache:
+class AggregateCache:
     """Committed states and versions of the streams used last, at most `limit` of them."""
 
     def __init__(self, domain: CompiledDomain, history: History, limit: int) -> None:

@@ -17,7 +17,7 @@ from actors.receipt import Receipt
 from actors.writer.submission import Submission
 from storage.log.notes import Note
 
-__all__ = ["Outcomes", "Step", "StepSuperseded"]
+__all__ = ["Outcomes", "AtomicStep", "StepSuperseded"]
 
 Outcomes = list[Receipt | Exception]
 """What became of each command of a step, in order."""
@@ -40,7 +40,7 @@ class StepSuperseded(ActorsError):
         )
 
 
-class Step(Request):
+class AtomicStep(Request):
     """Commands, perhaps none, that are committed together with the notes that follow from their outcomes.
 
     `notes(outcomes)` is called in the writer's thread after the commands were decided and gives the notes to

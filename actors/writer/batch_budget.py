@@ -8,7 +8,7 @@ wait for the disk just as well. So a batch ends once deciding has taken `SHARE` 
 
 from __future__ import annotations
 
-__all__ = ["MAX_BATCH", "BatchPace"]
+__all__ = ["MAX_BATCH", "BatchTimeBudget"]
 
 MAX_BATCH = 1_000
 """Commands in one transaction at most."""
@@ -26,7 +26,7 @@ WEIGHT = 0.2
 """Of the newest commit in the mean."""
 
 
-class BatchPace:
+class BatchTimeBudget:
     """The time that deciding one batch may take, from how long the disk took for those before it."""
 
     def __init__(self) -> None:

@@ -18,14 +18,14 @@ from actors.errors import MiddlewareFailed, Overloaded
 from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
 from actors.receipt import Receipt
-from actors.writer.call_attempts import Attempts, late, no_reply
+from actors.writer.call_attempts import CallAttempts, late, no_reply
 from actors.writer.submission import Bulk, Decided, Submission, receipt_or_error
-from actors.writer.submission_factory import SubmissionMaker
+from actors.writer.submission_factory import SubmissionFactory
 from storage import OnewriterError
 
-__all__ = ["BULK", "Given", "ManyCommands", "aone_by_one", "one_by_one", "with_outcomes"]
+__all__ = ["BULK_SIZE", "CommandSource", "ManyCommands", "aone_by_one", "one_by_one", "with_outcomes"]
 
-BULK = 500
+BULK_SIZE = 500
 """Commands of `execute_many` that travel in one message."""
 
 
@@ -36,7 +36,7 @@ def with_outcomes(error: Exception, outcomes: Sequence[Any]) -> Exception:
     return error
 
 
-class Given:
+class CommandSource:
     """The commands that the caller's iterable gives. Where it breaks they end, and its error is kept until they are done."""
 
     def __init__(self, commands: Iterable[Any]) -> None:
@@ -71,7 +71,7 @@ class Given:
 class ManyCommands:
     """`outcomes` has each command's receipt or error, in order, once all that was made has come to its end."""
 
-    def __init__(self, make: SubmissionMaker, given: Given, options: dict[str, Any]) -> None:
+    def __init__(self, make: SubmissionFactory, given: CommandSource, options: dict[str, Any]) -> None:
         self.outcomes: list[Any] = []
         self._make = make
         self._given = given
@@ -79,32 +79,32 @@ class ManyCommands:
 
     def bulks(self) -> Iterator[tuple[list[int], Bulk]]:
         """Bulk after bulk, made when it is asked for, with its commands' places among the outcomes."""
-        while chunk := self._given.take(BULK):
+        while chunk := self._given.take(BULK_SIZE):
             ready: list[Submission] = []
-            places: list[int] = []
+            indexes: list[int] = []
             for command in chunk:
                 try:
                     ready.append(self._make.of_command(command, self._options, self._options.get("metadata")))
                 except OnewriterError as error:
                     self.outcomes.append(error)
                 else:
-                    places.append(len(self.outcomes))
+                    indexes.append(len(self.outcomes))
                     self.outcomes.append(None)
             if ready:
-                yield places, Bulk(ready)
+                yield indexes, Bulk(ready)
 
-    def received(self, places: list[int], outcomes: Iterable[Decided]) -> None:
+    def received(self, indexes: list[int], outcomes: Iterable[Decided]) -> None:
         """What became of a bulk's commands."""
-        for place, outcome in zip(places, outcomes, strict=True):
-            self.outcomes[place] = receipt_or_error(outcome)
+        for index, outcome in zip(indexes, outcomes, strict=True):
+            self.outcomes[index] = receipt_or_error(outcome)
 
-    def unknown(self, places: list[int], bulk: Bulk, timeout: float) -> None:
+    def unknown(self, indexes: list[int], bulk: Bulk, timeout: float) -> None:
         """No reply to a bulk came in time."""
-        self.received(places, [no_reply(one.command_id, timeout) for one in bulk.submissions])
+        self.received(indexes, [no_reply(one.command_id, timeout) for one in bulk.submissions])
 
-    def late(self, places: list[int], bulk: Bulk, timeout: float) -> None:
+    def late(self, indexes: list[int], bulk: Bulk, timeout: float) -> None:
         """The time was over before a bulk was handed over, so it was not."""
-        self.received(places, [late(one.command_id, timeout) for one in bulk.submissions])
+        self.received(indexes, [late(one.command_id, timeout) for one in bulk.submissions])
 
 
 def in_bulks(
@@ -115,19 +115,19 @@ def in_bulks(
     None is handed over after it; with a `timeout` of zero, where nothing is waited for, all are that there is room for.
     """
     under_way: list[tuple[list[int], Bulk]] = []
-    for places, bulk in many.bulks():
+    for indexes, bulk in many.bulks():
         left = end - time.monotonic()
         if left <= 0 and timeout and not mailbox.full():
-            many.late(places, bulk, timeout)
+            many.late(indexes, bulk, timeout)
             continue
-        under_way.append((places, bulk))
+        under_way.append((indexes, bulk))
         if not mailbox.offer(bulk, left):
             bulk.fail(overloaded())
-    for places, bulk in under_way:
+    for indexes, bulk in under_way:
         try:
-            many.received(places, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
+            many.received(indexes, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
         except TimeoutError:
-            many.unknown(places, bulk, timeout)
+            many.unknown(indexes, bulk, timeout)
 
 
 async def ain_bulks(
@@ -136,24 +136,24 @@ async def ain_bulks(
     """As `in_bulks`, without holding up the event loop for more than one bulk, nor a thread."""
     under_way: deque[tuple[list[int], Bulk, AsyncReply]] = deque()
 
-    async def receive(places: list[int], bulk: Bulk, reply: AsyncReply) -> None:
+    async def receive(indexes: list[int], bulk: Bulk, reply: AsyncReply) -> None:
         try:
-            many.received(places, await reply.waiter)
+            many.received(indexes, await reply.waiter)
         except TimeoutError:
             if mailbox.withdraw(bulk):
-                many.received(places, [overloaded()] * len(places))
+                many.received(indexes, [overloaded()] * len(indexes))
             else:
-                many.unknown(places, bulk, timeout)
+                many.unknown(indexes, bulk, timeout)
         finally:
             reply.over()
 
     try:
-        for places, bulk in many.bulks():
+        for indexes, bulk in many.bulks():
             if timeout and time.monotonic() >= end and not mailbox.full():
-                many.late(places, bulk, timeout)
+                many.late(indexes, bulk, timeout)
                 continue
             reply = bulk.future = AsyncReply(timeout, end)
-            under_way.append((places, bulk, reply))
+            under_way.append((indexes, bulk, reply))
             if mailbox.enqueue_later(bulk):
                 await asyncio.sleep(0)
             else:
@@ -169,10 +169,10 @@ async def ain_bulks(
 
 
 def one_by_one(
-    submit: Callable[[Any], tuple[Future[Receipt], Attempts]], given: Given
+    submit: Callable[[Any], tuple[Future[Receipt], CallAttempts]], given: CommandSource
 ) -> list[Receipt | Exception]:
     """Each command's receipt or error, in order; `submit` begins one, and says what its time is."""
-    under_way: list[tuple[Future[Receipt], Attempts] | MiddlewareFailed] = []
+    under_way: list[tuple[Future[Receipt], CallAttempts] | MiddlewareFailed] = []
     while commands := given.take(1):
         try:
             under_way.append(submit(commands[0]))
@@ -191,7 +191,7 @@ def _no_exception(error: BaseException) -> MiddlewareFailed:
     return failed
 
 
-def _outcome(future: Future[Receipt], attempts: Attempts) -> Receipt | Exception:
+def _outcome(future: Future[Receipt], attempts: CallAttempts) -> Receipt | Exception:
     try:
         return future.result(max(attempts.end - time.monotonic(), 0))
     except TimeoutError as error:
@@ -209,7 +209,7 @@ def _outcome(future: Future[Receipt], attempts: Attempts) -> Receipt | Exception
 
 
 async def aone_by_one(
-    aexecute: Callable[[Any], Awaitable[Receipt]], given: Given
+    aexecute: Callable[[Any], Awaitable[Receipt]], given: CommandSource
 ) -> list[Receipt | Exception]:
     """As `one_by_one`. A task that is cancelled leaves them on their way."""
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from actors.errors import CommandTimeout
 
-__all__ = ["Attempts", "late", "no_reply"]
+__all__ = ["CallAttempts", "late", "no_reply"]
 
 
-class Attempts:
+class CallAttempts:
     """One call's. `number` counts the attempts so far, `command_id` is that of the newest, at first that of the call."""
 
     __slots__ = ("_fresh", "_given", "_waited_for", "command_id", "end", "number", "strict", "timeout")

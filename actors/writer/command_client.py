@@ -24,22 +24,29 @@ from actors.receipt import Receipt
 from actors.replication.progress import Progress
 from actors.writer import submit_middleware as submitted
 from actors.writer.aggregate_cache import History
-from actors.writer.atomic_step import Outcomes, Step
-from actors.writer.bulk_execution import Given, ManyCommands, ain_bulks, aone_by_one, in_bulks, one_by_one
-from actors.writer.call_attempts import Attempts, late, no_reply
-from actors.writer.conflict_retry import resolving
+from actors.writer.atomic_step import AtomicStep, Outcomes
+from actors.writer.bulk_execution import (
+    CommandSource,
+    ManyCommands,
+    ain_bulks,
+    aone_by_one,
+    in_bulks,
+    one_by_one,
+)
+from actors.writer.call_attempts import CallAttempts, late, no_reply
+from actors.writer.conflict_retry import conflict_retry
 from actors.writer.options import CommandOptions
 from actors.writer.submission import Submission, receipt_or_error
-from actors.writer.submission_factory import SubmissionMaker
+from actors.writer.submission_factory import SubmissionFactory
 from storage.log.notes import Note
 
-__all__ = ["WriteGateway"]
+__all__ = ["CommandClient"]
 
 TIMEOUT = 30.0
 """Seconds that a caller waits unless it says otherwise."""
 
 
-class WriteGateway:
+class CommandClient:
     """What `System` does for commands."""
 
     def __init__(
@@ -60,7 +67,7 @@ class WriteGateway:
         self._pool = pool
         self._deciding = deciding
         self._calls = calls
-        self._make = SubmissionMaker(domain)
+        self._make = SubmissionFactory(domain)
 
     # -- one command -------------------------------------------------------------------------
     def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
@@ -88,7 +95,7 @@ class WriteGateway:
 
     def _submitted(
         self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool
-    ) -> tuple[Future[Receipt], Attempts]:
+    ) -> tuple[Future[Receipt], CallAttempts]:
         call, chain, attempts = self._call(command, options, end, timeout, waited_for)
 
         def terminal(inner: middleware.Call) -> Future[Receipt]:
@@ -127,7 +134,7 @@ class WriteGateway:
         end: float,
         timeout: float,
         sent: Any = None,
-        attempts: Attempts | None = None,
+        attempts: CallAttempts | None = None,
     ) -> Receipt:
         submission = self._make.of_command(command, options, metadata, sent, attempts)
         if (timeout > 0 if attempts is None else attempts.strict) and time.monotonic() >= end:
@@ -153,21 +160,21 @@ class WriteGateway:
 
     def _call(
         self, command: Any, options: dict[str, Any], end: float, timeout: float, waited_for: bool = True
-    ) -> tuple[middleware.Call, Sequence[Any], Attempts]:
+    ) -> tuple[middleware.Call, Sequence[Any], CallAttempts]:
         chain: tuple[Any, ...] = self._domain.command_middleware
         command_id = options.get("command_id")
         made = command_id is None
         if made:
             command_id = options["command_id"] = self._make.new_id()
         # What a middleware has seen it may have used.
-        attempts = Attempts(command_id, made and not chain, end, timeout, waited_for)
+        attempts = CallAttempts(command_id, made and not chain, end, timeout, waited_for)
         on_conflict = options.pop("on_conflict", "raise")
         metadata = options.pop("metadata", None) or {}
         if on_conflict != "raise":
-            chain = (*chain, resolving(on_conflict, self._history))
+            chain = (*chain, conflict_retry(on_conflict, self._history))
         return middleware.Call(command, metadata, options, "command", not made), chain, attempts
 
-    def _attempt(self, call: middleware.Call, attempts: Attempts) -> Submission:
+    def _attempt(self, call: middleware.Call, attempts: CallAttempts) -> Submission:
         """Hand over what the call is now. Raises what is wrong with it."""
         checked_call(call, CommandOptions, "execute")
         submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
@@ -184,7 +191,7 @@ class WriteGateway:
         return submission
 
     def _offer(
-        self, request: Submission | Step, end: float, timeout: float, strict: bool, number: int = 1
+        self, request: Submission | AtomicStep, end: float, timeout: float, strict: bool, number: int = 1
     ) -> None:
         """Hand over once there is room, waiting for it until `end`; where that is `strict`, not at all after it."""
         left = end - time.monotonic()
@@ -225,7 +232,7 @@ class WriteGateway:
         refuse_in_actor("execute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        given = Given(commands)
+        given = CommandSource(commands)
         if self._domain.command_middleware:
             outcomes = one_by_one(lambda one: self._one_of_many(one, dict(options), end, timeout), given)
             return given.done(outcomes)
@@ -240,9 +247,9 @@ class WriteGateway:
         refuse_in_actor("aexecute_many", self._progress)
         timeout = options.pop("timeout", TIMEOUT)
         end = time.monotonic() + timeout
-        given = Given(commands)
+        given = CommandSource(commands)
         # Now, as what others do in the loop meanwhile may change what it is taken from.
-        taken = Given(given.take())
+        taken = CommandSource(given.take())
         if self._domain.command_middleware:
             outcomes = await aone_by_one(
                 lambda one: self._aone_of_many(one, dict(options), end, timeout), taken
@@ -254,14 +261,14 @@ class WriteGateway:
 
     def _one_of_many(
         self, command: Any, options: dict[str, Any], end: float, timeout: float
-    ) -> tuple[Future[Receipt], Attempts]:
+    ) -> tuple[Future[Receipt], CallAttempts]:
         """As `_submitted`; after the end of the time of all no middleware begins."""
         error = self._too_late(end, timeout)
         if error is None:
             return self._submitted(command, options, end, timeout, waited_for=True)
         future: Future[Receipt] = Future()
         future.set_exception(error)
-        return future, Attempts(error.command_id, True, end, timeout)
+        return future, CallAttempts(error.command_id, True, end, timeout)
 
     async def _aone_of_many(
         self, command: Any, options: dict[str, Any], end: float, timeout: float
@@ -301,9 +308,9 @@ class WriteGateway:
     ) -> Future[Outcomes]:
         """Hand over a step, waiting up to `timeout` seconds for room; the future has its commands' outcomes.
 
-        `Step` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
+        `AtomicStep` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
         """
-        step = Step(submissions, notes, guard)
+        step = AtomicStep(submissions, notes, guard)
         self._offer(step, time.monotonic() + timeout, timeout, False)
         return step.future
 
@@ -311,6 +318,6 @@ class WriteGateway:
         self, notes: Callable[[Outcomes], Iterable[Note]], guard: tuple[bytes, bytes | None] | None = None
     ) -> Future[Outcomes]:
         """Hand over a step without commands, past the mailbox's bound, which is for callers: they can wait. Any thread."""
-        step = Step([], notes, guard)
+        step = AtomicStep([], notes, guard)
         self.mailbox.put(step)
         return step.future

@@ -19,27 +19,27 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.messages import Committed
 from actors.replication.progress import Progress
-from actors.writer.aggregate_cache import StateCache
-from actors.writer.atomic_step import Step
-from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchPace
-from actors.writer.commit_notifier import LINGER
+from actors.writer.aggregate_cache import AggregateCache
+from actors.writer.atomic_step import AtomicStep
+from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
+from actors.writer.commit_notifier import LINGER_SECONDS
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.submission import Bulk, Submission
-from actors.writer.writer_state import WriterDesk
+from actors.writer.writer_state import WriterState
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 
 __all__ = ["CommandHandler"]
 
 logger = logging.getLogger("onewriter.writer")
 
-REQUESTS = (Submission, Bulk, Step)
+REQUESTS = (Submission, Bulk, AtomicStep)
 MAX_ATTEMPTS = 3
 
 
 class CommandHandler(SupervisedActor):
-    """Decides, commits, answers. Messages: `Submission`, `Bulk` and `Step`."""
+    """Decides, commits, answers. Messages: `Submission`, `Bulk` and `AtomicStep`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class CommandHandler(SupervisedActor):
         *,
         domain: CompiledDomain,
         log: EventLog,
-        desk: WriterDesk,
+        state: WriterState,
         progress: Progress,
         announce: Callable[[Committed], None],
         cache_states: int,
@@ -61,97 +61,97 @@ class CommandHandler(SupervisedActor):
         self._slot = slot or CallSlot("listener")
         self._domain = domain
         self._log = log
-        self._desk = desk
+        self._state = state
         self._progress = progress
         self._listeners = listeners
-        self._news = desk.news
-        self._news.announce = announce
-        self._states = StateCache(domain, log, cache_states)
+        self._notifier = state.notifier
+        self._notifier.announce = announce
+        self._aggregates = AggregateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
-        self._recovery = Recovery(log, desk, self._states, self._publish)
-        self._pace = BatchPace()
+        self._recovery = Recovery(log, state, self._aggregates, self._publish)
+        self._budget = BatchTimeBudget()
         self._disk_began = 0.0
 
     def on_start(self) -> None:
         """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
-        desk = self._desk
-        desk.release()
-        if desk.must_reopen:
+        state = self._state
+        state.release()
+        if state.must_reopen:
             self._log.reopen()
-            desk.must_reopen = False
+            state.must_reopen = False
         # Whatever an earlier handler committed and did not tell, sync is told now; it passes over what it knows.
         self._publish(Committed(self._progress.head + 1, self._log.head, None))
-        self._tell_sync()
-        left = [request for request in desk.in_flight if not request.settled]
+        self._notify_sync()
+        left = [request for request in state.in_flight if not request.settled]
         # It stays in hand: this incarnation may fail on it as well.
-        desk.in_flight = left
-        desk.activity = None
+        state.in_flight = left
+        state.activity = None
         if left:
             self._handle_again(left)
-            desk.release()
-        desk.in_flight = []
-        desk.attempts = 0
+            state.release()
+        state.in_flight = []
+        state.attempts = 0
 
-    def _handle_again(self, left: list[Submission | Step]) -> None:
+    def _handle_again(self, left: list[Submission | AtomicStep]) -> None:
         """Try a batch that an earlier incarnation died of: once whole, then one by one, the one that kills given up."""
-        desk = self._desk
+        state = self._state
         for request in left:
-            for submission in request.submissions if isinstance(request, Step) else (request,):
+            for submission in request.submissions if isinstance(request, AtomicStep) else (request,):
                 submission.fresh = False
-        desk.attempts += 1
-        if desk.attempts == 1:
+        state.attempts += 1
+        if state.attempts == 1:
             while left:
-                desk.in_flight = left
+                state.in_flight = left
                 left = left[self._handle(left) :]
             return
-        if desk.attempts >= MAX_ATTEMPTS:
+        if state.attempts >= MAX_ATTEMPTS:
             answer_uncertain(left[:1], "the writer failed on it repeatedly")
             left = left[1:]
         for index, request in enumerate(left):
-            desk.in_flight = left[index:]
+            state.in_flight = left[index:]
             self._handle([request])
 
     def on_stop(self) -> None:
         """Leave nothing held."""
-        self._desk.release()
-        self._tell_sync()
+        self._state.release()
+        self._notify_sync()
 
     def _handle_failure(self, *failure: Any) -> None:
         super()._handle_failure(*failure)
         # What they are about is on disk; callers and replicas need not wait for the next incarnation.
-        self._desk.release()
-        self._tell_sync()
+        self._state.release()
+        self._notify_sync()
 
     def on_receive(self, message: Any) -> None:
         """Make a batch of the message and of all that wait behind it."""
         if message.__class__ is IdleTimeout:
-            self._tell_sync()
+            self._notify_sync()
             return
         if message.__class__ not in REQUESTS:
             super().on_receive(message)
             return
-        batch: list[Submission | Step] = []
+        batch: list[Submission | AtomicStep] = []
         for one in (message, *self.mailbox.drain(MAX_BATCH - 1, *REQUESTS)):
             if one.__class__ is Bulk:
                 batch += one.submissions
             else:
                 batch.append(one)
         while batch:
-            self._desk.in_flight = batch
+            self._state.in_flight = batch
             batch = batch[self._handle(batch[:MAX_BATCH]) :]
-            self._desk.attempts = 0
+            self._state.attempts = 0
         if self.mailbox.empty():
-            self._desk.release()
-        self._desk.in_flight = []
-        if not self._news.quick(time.monotonic()) or self._progress.awaited:
-            self._tell_sync()
+            self._state.release()
+        self._state.in_flight = []
+        if not self._notifier.quick(time.monotonic()) or self._progress.awaited:
+            self._notify_sync()
 
-    def _tell_sync(self) -> None:
-        self._news.tell(time.monotonic())
+    def _notify_sync(self) -> None:
+        self._notifier.flush(time.monotonic())
         self.mailbox.idle_timeout = None
 
     # -- one batch ---------------------------------------------------------------------------
-    def _handle(self, batch: list[Submission | Step]) -> int:
+    def _handle(self, batch: list[Submission | AtomicStep]) -> int:
         """Decide, commit and answer as much of the batch as its time allows; returns how much that was."""
         try:
             overlay, decided, taken = self._decide(batch)
@@ -171,16 +171,18 @@ class CommandHandler(SupervisedActor):
             self._reply(decided)
         return len(batch)
 
-    def _decide(self, batch: list[Submission | Step]) -> tuple[Overlay, list[Submission | Step], int]:
+    def _decide(
+        self, batch: list[Submission | AtomicStep]
+    ) -> tuple[Overlay, list[Submission | AtomicStep], int]:
         """Decide what is still wanted; each of those has its outcome, which is not to be told before the commit.
 
         Stops when the batch's time is over; the number tells how many were looked at.
         """
-        inline = self._desk.inline = self._inline.begin(self._log.inline_batch())
-        overlay = Overlay(self._domain, self._states, self._log, self._log.encode_event, inline)
-        decided: list[Submission | Step] = []
-        desk = self._desk
-        end = time.monotonic() + self._pace.seconds
+        inline = self._state.inline = self._inline.begin(self._log.inline_batch())
+        overlay = Overlay(self._domain, self._aggregates, self._log, self._log.encode_event, inline)
+        decided: list[Submission | AtomicStep] = []
+        state = self._state
+        end = time.monotonic() + self._budget.seconds
         taken = 0
         for taken, request in enumerate(batch, 1):
             if taken % CHECKED_EVERY == 0:
@@ -188,32 +190,32 @@ class CommandHandler(SupervisedActor):
                 if now > end:
                     taken -= 1
                     break
-                if self._news.due(now, self._progress.awaited):
-                    self._tell_sync()
+                if self._notifier.due(now, self._progress.awaited):
+                    self._notify_sync()
             future = request.future
             if request.settled or (future is not None and not future.begin()):
                 continue
-            if isinstance(request, Step):
-                request.outcome = overlay.step(request, self._show)
+            if isinstance(request, AtomicStep):
+                request.outcome = overlay.step(request, self._note_activity)
             else:
-                self._show(request)
+                self._note_activity(request)
                 request.outcome = overlay.outcome_of(request)
             decided.append(request)
-        desk.activity = desk.inline = None
+        state.activity = state.inline = None
         return overlay, decided, taken
 
-    def _show(self, submission: Submission) -> None:
+    def _note_activity(self, submission: Submission) -> None:
         name = submission.spec.name if submission.spec else "append"
-        self._desk.activity = (name, submission.stream, time.monotonic())
+        self._state.activity = (name, submission.stream, time.monotonic())
 
     def _commit(self, overlay: Overlay) -> None:
         """Put the batch on disk; a batch of refusals alone needs no transaction."""
         if not overlay.commands and not overlay.notes:
             self._before_fsync()
         else:
-            if self._desk.closing:
+            if self._state.closing:
                 raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
-            self._desk.committing = time.monotonic()
+            self._state.committing = time.monotonic()
             try:
                 self._log.append(
                     overlay.events,
@@ -226,9 +228,9 @@ class CommandHandler(SupervisedActor):
                     new_ids=True,  # made here, or looked up
                 )
             finally:
-                self._desk.committing = 0.0
-            self._pace.committed(time.monotonic() - self._disk_began)
-            self._desk.trouble = None
+                self._state.committing = 0.0
+            self._budget.committed(time.monotonic() - self._disk_began)
+            self._state.trouble = None
 
     def _before_fsync(self) -> None:
         """Let the batch before this one go: its callers and the replicas work while the disk does.
@@ -236,30 +238,30 @@ class CommandHandler(SupervisedActor):
         While this thread decides and writes, they would only contend for the interpreter, which LMDB lets go of
         at each of its calls.
         """
-        self._desk.release()
+        self._state.release()
         now = time.monotonic()
-        if self._news.due(now, self._progress.awaited):
-            self._tell_sync()
+        if self._notifier.due(now, self._progress.awaited):
+            self._notify_sync()
         self._disk_began = now
 
     def _publish(self, committed: Committed) -> None:
         """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
-        self._news.add(committed)
-        self.mailbox.idle_timeout = LINGER
+        self._notifier.add(committed)
+        self.mailbox.idle_timeout = LINGER_SECONDS
         if committed.first <= committed.last:
             self._progress.committed(committed.last)
             notify(self._slot, self._listeners, committed.first, committed.last)
 
-    def _reply(self, decided: list[Submission | Step]) -> None:
+    def _reply(self, decided: list[Submission | AtomicStep]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""
-        self._desk.hold(decided)
+        self._state.hold(decided)
 
     # -- when the disk says no ---------------------------------------------------------------
-    def _retry_alone(self, batch: list[Submission | Step], error: Exception) -> None:
+    def _retry_alone(self, batch: list[Submission | AtomicStep], error: Exception) -> None:
         """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
-        self._desk.release()
+        self._state.release()
         if len(batch) == 1:
-            self._desk.trouble = str(error) if isinstance(error, StoreFull) else None
+            self._state.trouble = str(error) if isinstance(error, StoreFull) else None
             batch[0].settle(error)
             return
         logger.warning("a batch of %d commands was aborted (%s); deciding them one by one", len(batch), error)

@@ -15,30 +15,30 @@ from collections.abc import Callable
 from actors.replication.messages import Committed
 from storage.log.stored_events import CommittedEvents
 
-__all__ = ["LINGER", "News"]
+__all__ = ["LINGER_SECONDS", "CommitNotifier"]
 
-LINGER = 0.001
+LINGER_SECONDS = 0.001
 """Seconds for which news is held back while callers come in quick succession, when none comes after all. A caller that
 prepares its next batch is not to find the replicas at work when it hands that over."""
 
-QUICK = 0.002
+QUICK_SECONDS = 0.002
 """Seconds between two batches up to which callers count as coming in quick succession."""
 
-SPACING = 0.001
+MIN_SECONDS_BETWEEN = 0.001
 """Seconds between two tellings of a busy writer."""
 
-MOST = 1_000
+MAX_HELD_EVENTS = 1_000
 """Events that are held back at most."""
 
 
-class News:
+class CommitNotifier:
     """What is committed and not told yet; it outlives the handler. Times are in seconds of any clock."""
 
     def __init__(self) -> None:
-        self.announce: Callable[[Committed], None] = _to_nobody
+        self.announce: Callable[[Committed], None] = _notify_nobody
         """Who is told; never waits."""
         self._held: Committed | None = None
-        self._told = 0.0
+        self._flushed_at = 0.0
         self._last_batch = 0.0
         # Held while somebody is told, so that two threads keep the order.
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class News:
             held = self._held
             if held is None:
                 self._held = committed
-            elif held.events is None or committed.events is None or len(held.events) > MOST:
+            elif held.events is None or committed.events is None or len(held.events) > MAX_HELD_EVENTS:
                 self._held = committed
                 self.announce(held)
             else:
@@ -59,28 +59,28 @@ class News:
 
     def due(self, now: float, awaited: bool) -> bool:
         """Whether a writer that is about to wait for the disk should tell; `awaited` says that somebody waits for it."""
-        return self._held is not None and (awaited or now - self._told >= SPACING)
+        return self._held is not None and (awaited or now - self._flushed_at >= MIN_SECONDS_BETWEEN)
 
     def quick(self, now: float) -> bool:
         """Whether another batch is likely to come at once; asked at the end of each."""
-        quick, self._last_batch = now - self._last_batch < QUICK, now
+        quick, self._last_batch = now - self._last_batch < QUICK_SECONDS, now
         return quick
 
-    def tell(self, now: float) -> None:
+    def flush(self, now: float) -> None:
         """Tell what is held back. Any thread."""
         with self._lock:
             held = self._held
             if held is not None:
-                self._told = now
+                self._flushed_at = now
                 # Forgotten after it is told: a caller's thread may be interrupted between the two, and twice does no harm.
                 self.announce(held)
                 self._held = None
 
-    def tell_now(self) -> None:
+    def flush_now(self) -> None:
         """Tell what may be held back: somebody has begun to wait for it, or the writer takes its time. Any thread."""
         if self._held is not None:
-            self.tell(time.monotonic())
+            self.flush(time.monotonic())
 
 
-def _to_nobody(_committed: Committed) -> None:
+def _notify_nobody(_committed: Committed) -> None:
     """Before there is a handler there is no news."""

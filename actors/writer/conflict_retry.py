@@ -12,10 +12,10 @@ from actors.writer.aggregate_cache import History
 from actors.writer.options import CommandOptions, OnConflict
 from storage.value_text import shown
 
-__all__ = ["resolving"]
+__all__ = ["conflict_retry"]
 
 
-def resolving(on_conflict: OnConflict, history: History) -> Middleware:
+def conflict_retry(on_conflict: OnConflict, history: History) -> Middleware:
     """A middleware that retries on the version found, or has a function merge the command with what came between.
 
     Raises `ValueError` for anything but a number of retries or a function.

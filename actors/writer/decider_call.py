@@ -14,13 +14,13 @@ from storage import CodecError
 from storage.codec.codec import Codec
 from storage.value_text import shown
 
-__all__ = ["MAX_EVENTS", "ask", "own_details"]
+__all__ = ["MAX_EVENTS", "call_decider", "own_details"]
 
 MAX_EVENTS = 100_000
 """Events that one command may give; a decider that yields without end is stopped there."""
 
 
-def ask(domain: CompiledDomain, submission: Submission, state: Any, reader: Reader) -> Iterable[Any]:
+def call_decider(domain: CompiledDomain, submission: Submission, state: Any, reader: Reader) -> Iterable[Any]:
     """The events that the decider for this command and state gives.
 
     Raises Rejected where there is none for the state, and what the decider raises: as DeciderFailed what is not

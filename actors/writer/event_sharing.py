@@ -15,10 +15,10 @@ from storage import CommandRecord, RecordedEvent
 from storage.codec.codec import Codec
 from storage.log.stored_events import CommittedEvents
 
-__all__ = ["Sharing"]
+__all__ = ["EventSharing"]
 
 
-class Sharing:
+class EventSharing:
     """`command` says that events of the command that is being decided, or their metadata, are not to be shared.
 
     `batch` says it of those that the batch has taken.

@@ -22,11 +22,11 @@ from actors.errors import (
     described,
 )
 from actors.receipt import Receipt, receipt_from
-from actors.writer.aggregate_cache import UNLOADED, History, StateCache, evolved
-from actors.writer.atomic_step import Outcomes, Step, StepSuperseded
-from actors.writer.decider_call import ask, own_details
+from actors.writer.aggregate_cache import UNLOADED, AggregateCache, History, evolved
+from actors.writer.atomic_step import AtomicStep, Outcomes, StepSuperseded
+from actors.writer.decider_call import call_decider, own_details
 from actors.writer.decider_reader import Reader
-from actors.writer.event_sharing import Sharing
+from actors.writer.event_sharing import EventSharing
 from actors.writer.inline_models import InlineRun
 from actors.writer.receipt_lookup import receipt_of
 from actors.writer.submission import Decided, Submission, receipt_or_error
@@ -46,7 +46,7 @@ class Overlay:
     def __init__(
         self,
         domain: CompiledDomain,
-        states: StateCache,
+        states: AggregateCache,
         history: History,
         encode: Any = None,
         inline: InlineRun | None = None,
@@ -65,7 +65,7 @@ class Overlay:
         self._states = states
         self._history = history
         self._encode = encode
-        self._sharing = Sharing(domain.codec)
+        self._sharing = EventSharing(domain.codec)
         self._known: dict[str, CommandRecord] = {}
         self._own: dict[str, tuple[Any, int]] = {}
         # What the command's own stream was before it, once that has been looked up.
@@ -98,7 +98,7 @@ class Overlay:
         """A note's value after every step so far."""
         return self.notes[key] if key in self.notes else self._history.note(key)
 
-    def step(self, step: Step, show: Callable[[Submission], None]) -> Outcomes | Exception:
+    def step(self, step: AtomicStep, show: Callable[[Submission], None]) -> Outcomes | Exception:
         """Do a step, or nothing of it; `show` is called with each of its commands before it is decided."""
         tables = 0 if self.inline is None else self.inline.batch.mark()
         mark = self.position, len(self.commands), len(self.snapshots), tables
@@ -184,7 +184,7 @@ class Overlay:
             raise ConcurrencyConflict(stream, expected, version)
         if spec is None:
             return self._accept(submission, submission.events, version)
-        events = ask(self.domain, submission, state, self._reader)
+        events = call_decider(self.domain, submission, state, self._reader)
         self._found = found
         return self._accept(submission, events, version)
 

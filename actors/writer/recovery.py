@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from actors.errors import SystemClosed
 from actors.replication.messages import Committed
-from actors.writer.aggregate_cache import StateCache
-from actors.writer.atomic_step import Step
+from actors.writer.aggregate_cache import AggregateCache
+from actors.writer.atomic_step import AtomicStep
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
-from actors.writer.writer_state import WriterDesk
+from actors.writer.writer_state import WriterState
 from storage import CommitFailed, EventLog, StoreFull
 from storage.files.error_translation import full_disk
 
@@ -25,41 +25,45 @@ class Recovery:
     """Opens the log again after a commit whose outcome is unknown, and answers those who wait for it."""
 
     def __init__(
-        self, log: EventLog, desk: WriterDesk, states: StateCache, publish: Callable[[Committed], None]
+        self,
+        log: EventLog,
+        state: WriterState,
+        aggregates: AggregateCache,
+        publish: Callable[[Committed], None],
     ) -> None:
         """`publish` makes known what turns out to be committed."""
         self._log = log
-        self._desk = desk
-        self._states = states
+        self._state = state
+        self._aggregates = aggregates
         self._publish = publish
 
-    def after(self, error: CommitFailed, batch: Sequence[Submission | Step], overlay: Overlay) -> None:
+    def after(self, error: CommitFailed, batch: Sequence[Submission | AtomicStep], overlay: Overlay) -> None:
         """Look up what became of the batch that `overlay` decided, and answer it. Raises what reopening does."""
         if error.errno == errno.ECANCELED:
             for request in batch:
                 request.settle(SystemClosed(f"{error}; nothing was written"))
             return
-        self._desk.release()
+        self._state.release()
         # Asked at once: the room may be there again a moment later.
         full = full_disk(self._log.path, error.errno)
-        self._desk.trouble = full or error.reason
+        self._state.trouble = full or error.reason
         logger.error("%s%s", error.reason, f": {full}" if full else "")
         head = self._log.head
-        self._states.clear()
-        self._desk.must_reopen = True
+        self._aggregates.clear()
+        self._state.must_reopen = True
         try:
             self._log.reopen()
         except Exception:
             answer_uncertain(batch, error.reason)
             raise
-        self._desk.must_reopen = False
+        self._state.must_reopen = False
         now = self._log.head
         if now > head:
             self._publish(Committed(head + 1, now, None))
         if full is not None and now == head and not self._is_known(overlay):
-            self._desk.trouble = f"{full}; nothing was written; make room there and try again"
+            self._state.trouble = f"{full}; nothing was written; make room there and try again"
             for request in batch:
-                request.settle(StoreFull(self._desk.trouble))
+                request.settle(StoreFull(self._state.trouble))
         else:
             answer_uncertain(batch, error.reason)
 
@@ -70,7 +74,7 @@ class Recovery:
         return all(self._log.note(key) == value for key, value in overlay.notes.items())
 
 
-def answer_uncertain(batch: Sequence[Submission | Step], why: str) -> None:
+def answer_uncertain(batch: Sequence[Submission | AtomicStep], why: str) -> None:
     """Tell those who wait that what they asked for may or may not be on disk."""
     for request in batch:
         request.settle(request.uncertain(why))

@@ -26,12 +26,12 @@ from storage.limits import MAX_NAME_BYTES
 from storage.value_text import shown
 
 if TYPE_CHECKING:
-    from actors.writer.call_attempts import Attempts
+    from actors.writer.call_attempts import CallAttempts
 
-__all__ = ["SubmissionMaker"]
+__all__ = ["SubmissionFactory"]
 
 
-class SubmissionMaker:
+class SubmissionFactory:
     """Early checks, so that what can't work never reaches the writer. Any thread."""
 
     def __init__(self, domain: CompiledDomain) -> None:
@@ -50,7 +50,7 @@ class SubmissionMaker:
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
         sent: Any = None,
-        attempts: Attempts | None = None,
+        attempts: CallAttempts | None = None,
         *,
         of_manager: bool = False,
     ) -> Submission:
@@ -117,7 +117,7 @@ class SubmissionMaker:
         canonical: bytes,
         options: dict[str, Any],
         metadata: dict[str, Any] | None,
-        attempts: Attempts | None = None,
+        attempts: CallAttempts | None = None,
         of_manager: bool = False,
     ) -> Submission:
         given: Any = options.get("command_id")

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 
 from actors.kernel.async_reply import batch_wakeups
 from actors.kernel.running_calls import CallSlot
-from actors.writer.atomic_step import Step
-from actors.writer.commit_notifier import News
+from actors.writer.atomic_step import AtomicStep
+from actors.writer.commit_notifier import CommitNotifier
 from actors.writer.inline_models import InlineRun
 from actors.writer.submission import Submission
 from storage import RecordedEvent
 
-__all__ = ["WriterDesk"]
+__all__ = ["WriterState"]
 
 
-class WriterDesk:
+class WriterState:
     """One writer's desk. The handler's thread works at it; others look, and may release held replies."""
 
     def __init__(self) -> None:
-        self.in_flight: list[Submission | Step] = []
+        self.in_flight: list[Submission | AtomicStep] = []
         self.attempts = 0
         self.must_reopen = False
         self.closing = False
@@ -35,11 +35,11 @@ class WriterDesk:
         self.commands = 0
         self.refused = 0
         self.batches = 0
-        self.news = News()
-        self._held: deque[Submission | Step] = deque()
+        self.notifier = CommitNotifier()
+        self._held: deque[Submission | AtomicStep] = deque()
         self._releasing = threading.Lock()
 
-    def hold(self, decided: Sequence[Submission | Step]) -> None:
+    def hold(self, decided: Sequence[Submission | AtomicStep]) -> None:
         """Count a batch whose commit is done, and keep its replies for a moment that suits the next one."""
         self.batches += 1
         self.commands += len(decided)

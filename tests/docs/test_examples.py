@@ -22,7 +22,7 @@ from actors.repl.commands.registered import META_COMMANDS
 from actors.replication.broadcast import WINDOW
 from actors.replication.read_replica import READ_BATCH
 from actors.writer.batch_budget import MAX_BATCH
-from actors.writer.commit_notifier import LINGER
+from actors.writer.commit_notifier import LINGER_SECONDS
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
 from tests.docs.run_page import blocks_of, examples_of, run
@@ -199,7 +199,7 @@ def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:
     assert f"The limit of {MAX_BATCH:,}" in text
     assert f"the replica reads {READ_BATCH:,} events" in text
     assert f"more than {WINDOW:,} events behind" in text
-    assert f"or {LINGER * 1e3:g} ms later" in text
+    assert f"or {LINGER_SECONDS * 1e3:g} ms later" in text
 
 
 def test_the_lines_of_the_table_of_figures_are_lines_of_the_benchmarks() -> None:

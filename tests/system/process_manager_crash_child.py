@@ -98,10 +98,10 @@ def spoil(number: str) -> None:
         return run
 
     fulfilment.rules[:] = [replace(rule, fn=handler(rule.fn)) for rule in fulfilment.rules]
-    for place, rule in enumerate(delivery.deciders):
+    for place, rule in enumerate(delivery.declarations.deciders):
         annotated = {str(one) for one in rule.fn.__annotations__.values()}
         if annotated & {"RequestPayment", "ArrangeShipment"}:
-            delivery.deciders[place] = replace(rule, fn=decider(rule.fn))
+            delivery.declarations.deciders[place] = replace(rule, fn=decider(rule.fn))
 
 
 def work(system: System, name: str, failed: threading.Event) -> None:

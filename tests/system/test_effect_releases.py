@@ -14,7 +14,7 @@ from actors import ConsistencyTimeout, QueryTimeout, UnknownName
 from actors.process_managers.pending_effects import PendingEffect
 from actors.testing import TestSystem
 from actors.worker_processes.parent.worker_pool import Crew
-from actors.writer.command_client import WriteGateway
+from actors.writer.command_client import CommandClient
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, World, jobs_of
 
@@ -66,17 +66,17 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
     with TestSystem.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
         one = parked(system)
         world.send = lambda _payload, _key: None
-        step: Callable[..., Future[Any]] = WriteGateway.step
+        step: Callable[..., Future[Any]] = CommandClient.step
 
-        def another_first(writes: WriteGateway, *arguments: Any) -> Future[Any]:
-            monkeypatch.setattr(WriteGateway, "step", step)
+        def another_first(writes: CommandClient, *arguments: Any) -> Future[Any]:
+            monkeypatch.setattr(CommandClient, "step", step)
             getattr(system, other)("worker", one.key)
             return step(writes, *arguments)
 
-        monkeypatch.setattr(WriteGateway, "step", another_first)
+        monkeypatch.setattr(CommandClient, "step", another_first)
         with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
             getattr(system, method)("worker", one.key)
-        assert WriteGateway.step is step
+        assert CommandClient.step is step
         system.wait_process_managers()
         assert system.effects("worker") == []
 

@@ -69,7 +69,7 @@ def test_an_effect_that_ends_its_process_is_counted_and_parked_and_the_others_go
             system.wait_process_managers()
             assert system.effects("labels") == []
     finally:
-        ending_child.parcels.processes.clear()
+        ending_child.parcels.declarations.process_managers.clear()
 
 
 def test_attempts_are_counted_on_where_some_failed_and_some_ended_the_process(store_path: Path) -> None:

@@ -35,7 +35,7 @@ from actors.queries.query_actor import QueryActor
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.sync import Sync
-from actors.writer.atomic_step import Step
+from actors.writer.atomic_step import AtomicStep
 from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
@@ -92,7 +92,7 @@ def one_batch(system: System) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         original = CommandHandler._handle
 
-        def held(self: CommandHandler, batch: list[Submission | Step]) -> int:
+        def held(self: CommandHandler, batch: list[Submission | AtomicStep]) -> int:
             entered.set()
             assert release.wait(PATIENCE)
             return original(self, batch)

@@ -526,7 +526,7 @@ def test_effects_whose_declarations_are_all_gone_are_parked_with_that_reason(sto
         system.execute(Begin("a"))
         assert gate.wait(20)
     domain = jobs_of()
-    domain.processes[0].effects.clear()
+    domain.declarations.process_managers[0].effects.clear()
     with opened(store_path, domain) as system:
         system.wait_process_managers()
         [parked] = system.effects("worker")

@@ -148,7 +148,7 @@ def test_a_declared_class_has_the_place_of_its_own_decorator(shop):
     first = sys._getframe().f_lineno
     shop.state(stream="product-{sku}")(type("Product", (), {"__annotations__": {"sku": str}}))
     shop.query(reads=catalog)(type("Ask", (), {}))
-    assert [one.place for one in shop.declarations.classes] == [
+    assert [one.location for one in shop.declarations.classes] == [
         f"{__file__}:{first + 1}",
         f"{__file__}:{first + 2}",
     ]

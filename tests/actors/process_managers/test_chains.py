@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from actors.domain.process_manager_spec import EventRule, ProcessSpec
+from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
 from actors.process_managers.causation_chains import ROUNDS, goes_round
 from actors.process_managers.inputs import Input, input_of_event
 from actors.process_managers.step_plan import InputFailed
@@ -18,7 +18,7 @@ class Seen:
     key: str
 
 
-SPEC = ProcessSpec(
+SPEC = ProcessManagerSpec(
     "a",
     1,
     "now",

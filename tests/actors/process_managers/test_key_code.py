@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.domain.process_manager_spec import EventRule, ProcessSpec
+from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
 from actors.process_managers.key_fingerprint import renewed, same_keys, told_of
 
 KEYS = "keys_of_a_program"
@@ -23,7 +23,7 @@ class Sold:
 
 def told(key_of: Callable[[Any], str | None]) -> dict[str, str]:
     rules = {Sold: EventRule(key_of, {})}
-    return told_of(ProcessSpec("w", 1, "now", frozenset(), rules, {}, {}, {}, frozenset()))
+    return told_of(ProcessManagerSpec("w", 1, "now", frozenset(), rules, {}, {}, {}, frozenset()))
 
 
 def written(text: str) -> Any:

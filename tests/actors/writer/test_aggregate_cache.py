@@ -4,7 +4,7 @@ import pytest
 
 from actors import DeciderFailed
 from actors.testing._history import MemoryHistory, happened
-from actors.writer.aggregate_cache import UNLOADED, StateCache, evolve
+from actors.writer.aggregate_cache import UNLOADED, AggregateCache, evolve
 from tests.bank_domain import Account, Measured, Moved, Noted, Opened, bank
 
 
@@ -45,18 +45,18 @@ def history(domain):
 
 
 def test_a_state_is_folded_from_its_events_once(domain, history, spec):
-    cache = StateCache(domain, history, 10)
+    cache = AggregateCache(domain, history, 10)
     assert cache.get("account-ann", spec) == (Account("ann", 7), 4)
     assert cache.get("account-ann", spec) == (Account("ann", 7), 4)
     assert history.read_events == 4
 
 
 def test_a_new_stream_has_no_state_and_version_0(domain, history, spec):
-    assert StateCache(domain, history, 10).get("account-eve", spec) == (None, 0)
+    assert AggregateCache(domain, history, 10).get("account-eve", spec) == (None, 0)
 
 
 def test_the_states_used_longest_ago_are_forgotten_beyond_the_limit(domain, history, spec):
-    cache = StateCache(domain, history, 2)
+    cache = AggregateCache(domain, history, 2)
     for stream in ("account-ann", "account-bob", "account-ann", "account-eve"):
         cache.get(stream, spec)
     assert len(cache) == 2
@@ -68,7 +68,7 @@ def test_the_states_used_longest_ago_are_forgotten_beyond_the_limit(domain, hist
 
 
 def test_what_was_put_is_there_and_what_was_cleared_is_read_again(domain, history, spec):
-    cache = StateCache(domain, history, 2)
+    cache = AggregateCache(domain, history, 2)
     cache.put("account-ann", (Account("ann", 99), 50))
     assert cache.get("account-ann", spec) == (Account("ann", 99), 50)
     cache.clear()
@@ -78,13 +78,13 @@ def test_what_was_put_is_there_and_what_was_cleared_is_read_again(domain, histor
 
 def test_a_snapshot_saves_the_events_before_it(domain, history, spec):
     history.snapshots["account-ann"] = (3, spec.fingerprint, Account("ann", 5))
-    assert StateCache(domain, history, 10).get("account-ann", spec) == (Account("ann", 7), 4)
+    assert AggregateCache(domain, history, 10).get("account-ann", spec) == (Account("ann", 7), 4)
     assert history.read_events == 1
 
 
 def test_a_snapshot_of_another_shape_is_not_used(domain, history, spec):
     history.snapshots["account-ann"] = (3, "another", Account("ann", 1000))
-    assert StateCache(domain, history, 10).get("account-ann", spec) == (Account("ann", 7), 4)
+    assert AggregateCache(domain, history, 10).get("account-ann", spec) == (Account("ann", 7), 4)
     assert history.read_events == 4
 
 
@@ -103,14 +103,14 @@ def test_a_long_stream_is_read_in_pieces(domain, history, spec):
     long.events += [
         type(opened)(n, "account-ann", n, Moved("ann", 1), "Moved", 0, "c") for n in range(2, 2501)
     ]
-    assert StateCache(domain, long, 10).get("account-ann", spec) == (Account("ann", 2499), 2500)
+    assert AggregateCache(domain, long, 10).get("account-ann", spec) == (Account("ann", 2499), 2500)
     assert long.longest == 1000
 
 
 def test_facts_need_the_version_of_their_stream_alone(domain, history, spec):
     history.add(happened(Measured(1), stream="sensor-1"))
     history.read_events = 0
-    cache = StateCache(domain, history, 10)
+    cache = AggregateCache(domain, history, 10)
     assert cache.get("sensor-1", None) == (UNLOADED, 1)
     assert cache.get("account-ann", None) == (UNLOADED, 4)
     assert history.read_events == 0

@@ -16,11 +16,11 @@ from actors import (
     Rejected,
 )
 from actors.testing._history import MemoryHistory
-from actors.writer.aggregate_cache import StateCache
+from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.decider_call import MAX_EVENTS
 from actors.writer.overlay import Overlay
 from actors.writer.receipt_lookup import receipt_of
-from actors.writer.submission_factory import SubmissionMaker
+from actors.writer.submission_factory import SubmissionFactory
 from storage import CommandRecord
 from tests.bank_domain import Account, Deposit, Measured, Moved, Note, Noted, Open, Opened, Transfer, bank
 from tests.helpers import case_id
@@ -32,8 +32,8 @@ class Writer:
     def __init__(self, domain=bank, history=None, cached=100):
         self.domain = domain.compile()
         self.history = history or MemoryHistory(self.domain)
-        self.states = StateCache(self.domain, self.history, cached)
-        self.make = SubmissionMaker(self.domain)
+        self.states = AggregateCache(self.domain, self.history, cached)
+        self.make = SubmissionFactory(self.domain)
         self.begin()
 
     def begin(self):

@@ -152,7 +152,7 @@ def test_an_object_that_can_not_be_is_refused_at_once(
     domain: Domain, name: Any, factory: Any, text: str
 ) -> None:
     model = domain.read_model("m", engine="memory")
-    with pytest.raises(DomainError, match=rf"test_models\.py:\d+: read model 'm': .*{text}"):
+    with pytest.raises(DomainError, match=rf"test_read_model_compiler\.py:\d+: read model 'm': .*{text}"):
         model.object(name, factory)
 
 

@@ -38,7 +38,7 @@ def of(fn: Any, event: str = "Listed", recorded: bool = False) -> str:
 
 def test_it_is_the_same_in_every_process() -> None:
     program = (
-        "from tests.actors.domain.test_code import PLAIN, WRAPPED, compiled, of\n"
+        "from tests.actors.domain.test_fingerprint import PLAIN, WRAPPED, compiled, of\n"
         "print(of(compiled(PLAIN)), of(compiled(WRAPPED)))"
     )
     root = str(Path(__file__).parents[3])

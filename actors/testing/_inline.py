@@ -9,7 +9,7 @@ from actors.writer.inline_models import InlineModels, InlineRun
 from storage import TableSchema
 from storage.log.inline_tables import InlineBatch
 from storage.tables.access import Access, TableHandle
-from storage.tables.pending import PendingTable
+from storage.tables.pending_table import PendingTable
 from storage.tables.schema import Row
 from storage.tables.search import Entries, Search
 

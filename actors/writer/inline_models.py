@@ -18,7 +18,7 @@ from actors.replication.skipped_events import Skips
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
 from storage.log.inline_tables import InlineBatch
 from storage.log.stored_events import own_copy
-from storage.tables.pending import PendingTable
+from storage.tables.pending_table import PendingTable
 from storage.value_text import shown
 
 __all__ = ["InlineModels", "InlineRun", "fill"]

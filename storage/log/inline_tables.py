@@ -23,7 +23,8 @@ from storage.files.error_translation import translate
 from storage.log.inline_catalog import MODEL, POSITION, TABLES, stored_models, table_databases
 from storage.log.reader_gate import Gate
 from storage.tables.access import Access, TableHandle, below
-from storage.tables.pending import PendingTable, TableView, UndoLog
+from storage.tables.pending_reader import PendingReader
+from storage.tables.pending_table import PendingTable, UndoLog
 from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema, TableSchema
 from storage.value_text import shown
@@ -208,7 +209,7 @@ class InlineBatch:
         self._codec = codec
         self._access: Access | None = None
         self._tables: dict[TableSchema, PendingTable] = {}
-        self._views: dict[TableSchema, TableView] = {}
+        self._views: dict[TableSchema, PendingReader] = {}
         self._undo: UndoLog = []
 
     def table(self, table: TableSchema) -> PendingTable:
@@ -221,11 +222,11 @@ class InlineBatch:
             found = self._tables[table] = PendingTable(self._access, handle, self._codec, self._undo)
         return found
 
-    def view(self, table: TableSchema) -> TableView:
+    def view(self, table: TableSchema) -> PendingReader:
         """The same for reading alone."""
         found = self._views.get(table)
         if found is None:
-            found = self._views[table] = TableView(self.table(table))
+            found = self._views[table] = PendingReader(self.table(table))
         return found
 
     def prepare(self) -> None:

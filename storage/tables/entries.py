@@ -34,14 +34,14 @@ class TableEntries:
     _first = FIRST_ROWS
     """How many entries are read first where no limit is given."""
 
-    __slots__ = ("_access", "_handle", "_schema", "_encode_key", "_db", "_codec", "_unpack")
+    __slots__ = ("_access", "_handle", "schema", "_encode_key", "_db", "_codec", "_unpack")
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         if access.txn is None:
             access.live()  # Raises SnapshotClosed.
         self._access = access
         self._handle = handle
-        self._schema = handle.schema
+        self.schema = handle.schema
         self._encode_key = handle.schema.encode
         self._db = handle.rows
         self._codec = codec
@@ -79,7 +79,7 @@ class TableEntries:
     ) -> tuple[list[Any], bytes | None]:
         """The next entries beyond `after`, about `size` of them, and up to which one all are there; None is the end."""
         access, index = self._access, search.index
-        db = self._db if index is self._schema.primary else self._handle.indexes[index]
+        db = self._db if index is self.schema.primary else self._handle.indexes[index]
         try:
             with access.lock:
                 read = read_keys if bare else read_chunk
@@ -99,7 +99,7 @@ class TableEntries:
         """The first entry of each row from `after` on, with the row as it is stored."""
         index, low, high = search.index, search.low, search.high
         for chunk in self._chunks(search, after):
-            if index is self._schema.primary:
+            if index is self.schema.primary:
                 yield from chunk
                 continue
             for (entry, row_key), raw in zip(chunk, self._rows_of(chunk), strict=True):
@@ -122,7 +122,7 @@ class TableEntries:
 
     def _rows_at(self, search: Search, chunk: Entries, columns: frozenset[str] | None) -> list[Row]:
         """The rows of some entries that a search found."""
-        by_key = search.index is self._schema.primary
+        by_key = search.index is self.schema.primary
         return self._decode_all([raw for _, raw in chunk] if by_key else self._rows_of(chunk), columns)
 
     def _rows_of(self, chunk: Entries) -> list[bytes]:
@@ -157,16 +157,6 @@ class TableEntries:
             return decode_columns(self._codec, columns, raws)
         except Exception as error:
             raise self._explained(error) from error
-
-    def _one(self, raw: bytes) -> Row:
-        """One row. Raises DamagedRow."""
-        try:
-            row: Row = self._unpack(raw)
-        except Exception as error:
-            raise self._explained(error) from error
-        if row.__class__ is not dict:
-            raise self._no_row(row)
-        return row
 
     def _no_row(self, value: object) -> StorageError:
         return self._explained(TypeError(f"it is a {type(value).__name__}"))

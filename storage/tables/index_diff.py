@@ -1,4 +1,4 @@
-"""Which entries come and go in an index when rows change. Pure; the thread that applies."""
+"""Which entries an index loses and gains when rows change. Pure; the thread that applies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from storage.codec.keys import MAX_KEY_BYTES, encode_component, too_long
 from storage.errors import InvalidKey
 from storage.tables.index import Index, Values
 
-__all__ = ["moves"]
+__all__ = ["index_diff"]
 
 _PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
 """Types of which two equal values have one encoding. Not so containers: [1] == [True]."""
 
 
-def moves(
+def index_diff(
     index: Index, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
@@ -25,18 +25,18 @@ def moves(
     None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, with the place.
     """
     if index.single is None:
-        gone, added = _of_many(index, changed, stored)
+        removed, added = _of_many(index, changed, stored)
     else:
-        gone, added = _of_one(index, index.single, changed, stored)
-    gone.sort()
+        removed, added = _of_one(index, index.single, changed, stored)
+    removed.sort()
     added.sort()
-    return gone, added
+    return removed, added
 
 
 def _of_many(
     index: Index, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    gone: list[bytes] = []
+    removed: list[bytes] = []
     added: list[tuple[bytes, bytes]] = []
     for key, row in changed:
         old = stored.get(key)
@@ -44,9 +44,9 @@ def _of_many(
             continue
         before = [] if old is None else index.entries(old, key)
         after = [] if row is None else index.entries(row, key)
-        gone += [entry for entry in before if entry not in after]
+        removed += [entry for entry in before if entry not in after]
         added += [(entry, key) for entry in after if entry not in before]
-    return gone, added
+    return removed, added
 
 
 def _unchanged(index: Index, old: Values, new: Values) -> bool:
@@ -67,7 +67,7 @@ def _of_one(
     stored: Mapping[bytes, Values | None],
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """An index of one column: nearly all are such, and calls and lists cost more than what is in them."""
-    gone: list[bytes] = []
+    removed: list[bytes] = []
     added: list[tuple[bytes, bytes]] = []
     encode = encode_component
     try:
@@ -79,7 +79,7 @@ def _of_one(
                 continue
             before = old.get(column)
             if row is None:
-                gone.append(encode(before) + key)
+                removed.append(encode(before) + key)
                 continue
             after = row.get(column)
             if before is after or (
@@ -88,11 +88,11 @@ def _of_one(
                 continue
             former, entry = encode(before) + key, encode(after) + key
             if former != entry:
-                gone.append(former)
+                removed.append(former)
                 added.append((entry, key))
     except InvalidKey as error:
         raise index.placed(error, column) from None
     longest = max([len(entry) for entry, _ in added], default=0)
     if longest > MAX_KEY_BYTES:
         raise index.placed(too_long(longest), "value and key of the row")
-    return gone, added
+    return removed, added

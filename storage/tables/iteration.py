@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from storage.codec.codec import Codec
+from storage.tables.access import Access, TableHandle
 from storage.tables.reader import TableReader
 from storage.tables.search import Search
-
-if TYPE_CHECKING:
-    from storage.tables.writer import TableWriter
 
 __all__ = ["Iteration"]
 
@@ -38,19 +37,30 @@ class Iteration(TableReader):
         "_ended",
         "_former",
         "_given",
+        "_read_part",
+        "_read_rows",
         "_search",
-        "_table",
         "by_key",
         "index",
     )
 
-    def __init__(self, table: TableWriter, search: Search) -> None:
-        super().__init__(table._access, table._handle, table._codec)
+    def __init__(
+        self,
+        access: Access,
+        handle: TableHandle,
+        codec: Codec,
+        search: Search,
+        read_part: Callable[[Search, bytes | None, int, bool], tuple[list[Any], bytes | None]],
+        read_rows: Callable[[list[bytes]], list[bytes | None]],
+    ) -> None:
+        """`read_part` reads the table's next entries, `read_rows` its stored rows by key, as the writer sees both."""
+        super().__init__(access, handle, codec)
         self.index = search.index
         """The index that it goes through."""
-        self.by_key = search.index is table._schema.primary
+        self.by_key = search.index is handle.schema.primary
         """Whether that is the key: then a row's entry is its key, and its row is the entry's value."""
-        self._table = table
+        self._read_part = read_part
+        self._read_rows = read_rows
         self._search = search
         # Rows that changed, as they were, by key: None for those that are not to come.
         self._former: dict[bytes, bytes | None] = {}
@@ -95,7 +105,7 @@ class Iteration(TableReader):
         for key in self._given:
             self._former[key] = None
         self._given = []
-        chunk, last = self._table._part(search, after, size, bare)
+        chunk, last = self._read_part(search, after, size, bare)
         if self._former:
             chunk = self._as_it_was(chunk, last, bare)
         self._after = last
@@ -136,6 +146,6 @@ class Iteration(TableReader):
     def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
         former = self._former
         if former.keys().isdisjoint(row_keys):
-            return self._table._fetch_flushed(row_keys)
-        stored = iter(self._table._fetch_flushed([key for key in row_keys if key not in former]))
+            return self._read_rows(row_keys)
+        stored = iter(self._read_rows([key for key in row_keys if key not in former]))
         return [former[key] if key in former else next(stored) for key in row_keys]

@@ -6,20 +6,40 @@ Pure but for the table that each call is given; any thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from storage.codec.keys import above_equal
 from storage.errors import InvalidKey
-from storage.tables.index import Bounds, IndexSpec
-from storage.tables.rows import Columns, checked_columns
+from storage.tables.index import Bounds, Index, IndexSpec
+from storage.tables.rows import Columns, Row, checked_columns
 from storage.tables.search import Search
 from storage.value_text import shown
 
-if TYPE_CHECKING:
-    from storage.tables.reader import TableReader
-    from storage.tables.schema import Row, TableSchema
-
 __all__ = ["PreparedRange"]
+
+
+class Indexes(Protocol):
+    """A table's schema, as a range is prepared from it."""
+
+    def index(self, spec: IndexSpec | None, /) -> Index:
+        """The index of this spec, the key itself for None."""
+
+
+class SearchableTable(Protocol):
+    """A table in one transaction, as a prepared range reads it: a `TableReader`."""
+
+    @property
+    def schema(self) -> Indexes:
+        """What it was opened with."""
+
+    def read(self, search: Search, columns: frozenset[str] | None = None, /) -> Iterator[Row]:
+        """The rows that a search finds, or these columns of them."""
+
+    def read_keys(self, search: Search, /) -> Iterator[Any]:
+        """The keys of these rows."""
+
+    def count_found(self, search: Search, /) -> int:
+        """How many rows a search without a limit finds."""
 
 
 class PreparedRange:
@@ -33,7 +53,7 @@ class PreparedRange:
 
     def __init__(
         self,
-        schema: TableSchema,
+        schema: Indexes,
         spec: IndexSpec | None,
         equal: int,
         reverse: bool,
@@ -55,7 +75,7 @@ class PreparedRange:
 
     def __call__(
         self,
-        table: TableReader,
+        table: SearchableTable,
         *values: Any,
         start: Any = None,
         stop: Any = None,
@@ -66,7 +86,7 @@ class PreparedRange:
 
     def keys(
         self,
-        table: TableReader,
+        table: SearchableTable,
         *values: Any,
         start: Any = None,
         stop: Any = None,
@@ -77,7 +97,7 @@ class PreparedRange:
 
     def count(
         self,
-        table: TableReader,
+        table: SearchableTable,
         *values: Any,
         start: Any = None,
         stop: Any = None,
@@ -89,14 +109,14 @@ class PreparedRange:
         return table.count_found(search)
 
     def _search(
-        self, table: TableReader, values: tuple[Any, ...], start: Any, stop: Any, include_stop: bool
+        self, table: SearchableTable, values: tuple[Any, ...], start: Any, stop: Any, include_stop: bool
     ) -> Search:
         if len(values) != self._equal:
             raise InvalidKey(
                 f"{self._index.where} was prepared for {self._equal} value(s), and {len(values)} were given"
             )
         # An older version of the model may serve, with a table of its own.
-        index = self._index if table._schema is self._schema else table._schema.index(self._spec)
+        index = self._index if table.schema is self._schema else table.schema.index(self._spec)
         if start is None and stop is None and len(values) == 1:
             low = index.encode(0, values[0])
             bounds: Bounds = low, above_equal(low), 1

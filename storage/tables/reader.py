@@ -17,8 +17,7 @@ from storage.codec.key_decoding import decode_key, decode_keys
 from storage.codec.page_token import decode_token, encode_token
 from storage.tables.entries import CHUNK_ROWS, TableEntries
 from storage.tables.index import IndexSpec
-from storage.tables.rows import Columns, checked_columns
-from storage.tables.schema import Row
+from storage.tables.rows import Columns, Row, checked_columns
 from storage.tables.search import BoundOptions, Search
 from storage.value_text import shown
 
@@ -101,7 +100,7 @@ class TableReader(TableEntries):
         Raises InvalidSchema for an unknown index, InvalidKey for a bad bound, both at once; SnapshotClosed while
         iterating.
         """
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         return self.read(
             Search(found, found.bounds(start, stop, **bounds), reverse, limit), checked_columns(columns)
         )
@@ -119,7 +118,7 @@ class TableReader(TableEntries):
         columns: Columns | None = None,
     ) -> Iterator[Row]:
         """The rows whose leading index components equal `values`, None included: `find(words("name"), "oak")`."""
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         return self.read(Search(found, found.bounds(equal=values), reverse, limit), checked_columns(columns))
 
     def prefix(
@@ -131,7 +130,7 @@ class TableReader(TableEntries):
         columns: Columns | None = None,
     ) -> Iterator[Row]:
         """The same, with the last value the beginning of a str: `prefix("name", "La")`; None is the key."""
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         return self.read(Search(found, found.prefix_bounds(values), reverse, limit), checked_columns(columns))
 
     def page(
@@ -154,7 +153,7 @@ class TableReader(TableEntries):
         """
         if size < 1:
             raise ValueError(f"a page needs a size of at least 1, not {shown(size)}")
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         search = Search(found, found.bounds(start, stop, **bounds), reverse, size + 1)
         query = f"{self._handle.where}/{found.name}/{reverse}"
         after = None if token is None else decode_token(token, query)
@@ -179,7 +178,7 @@ class TableReader(TableEntries):
         is the same key, though perhaps of another type: an Enum comes as its value, a number as an int or, with
         decimals, as a Decimal, an aware datetime in UTC or, where that has no date for it, in the nearest zone.
         """
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         return self.read_keys(Search(found, found.bounds(start, stop, **bounds), reverse, limit))
 
     def count(
@@ -190,7 +189,7 @@ class TableReader(TableEntries):
         **bounds: Unpack[BoundOptions],
     ) -> int:
         """How many rows `range` would give, without reading any; at once when nothing bounds the key."""
-        found = self._schema.index(index)
+        found = self.schema.index(index)
         return self.count_found(Search(found, found.bounds(start, stop, **bounds)))
 
     def __len__(self) -> int:
@@ -207,14 +206,14 @@ class TableReader(TableEntries):
         """The keys of the rows that a search finds."""
         if search.limit is not None and search.limit <= 0:
             return iter(())
-        if search.index is self._schema.primary:
+        if search.index is self.schema.primary:
             keys = self._bare_chunks(search)
         else:
             keys = ([row_key for _, row_key in chunk] for chunk in self._found(search))
         return self._decoded(chain.from_iterable(keys))
 
     def _decoded(self, keys: Iterable[bytes]) -> Iterator[Any]:
-        return map(decode_key if len(self._schema.columns) == 1 else decode_keys, keys)
+        return map(decode_key if len(self.schema.columns) == 1 else decode_keys, keys)
 
     def count_found(self, search: Search) -> int:
         """How many rows a search without a limit finds."""

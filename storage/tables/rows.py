@@ -14,10 +14,13 @@ from msgpack import Unpacker
 from storage.codec.codec import Codec
 from storage.value_text import shown
 
-__all__ = ["Columns", "Row", "checked_columns", "decode_columns", "decode_rows"]
+__all__ = ["UNKNOWN_ROW", "Columns", "Row", "checked_columns", "decode_columns", "decode_rows"]
 
 Row: TypeAlias = dict[str, Any]
 Columns: TypeAlias = list[str] | tuple[str, ...]
+
+UNKNOWN_ROW: Row = {}
+"""Stands where a row may be None, for one that was not looked up or not changed. Compared by identity."""
 
 _LARGE = 4096
 """Bytes of a row from which on copying it costs more than a call to decode it."""

@@ -7,7 +7,6 @@ an index is read. Which index entries go and come is found by comparing the stor
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -22,19 +21,15 @@ from storage.codec.codec import Codec
 from storage.errors import CodecError, InvalidKey, RowMissing
 from storage.tables.access import Access, TableHandle, read_rows
 from storage.tables.entries import CHUNK_ROWS
-from storage.tables.index_diff import moves
+from storage.tables.index_diff import index_diff
 from storage.tables.iteration import Iteration
 from storage.tables.reader import TableReader
-from storage.tables.rows import Columns, checked_columns
-from storage.tables.schema import Row
+from storage.tables.rows import UNKNOWN_ROW, Columns, Row, checked_columns
 from storage.tables.search import Entries, Search, once_each
+from storage.tables.sorted_put import last_key, put_sorted
 from storage.value_text import shown
 
-_UNKNOWN: Row = {}  # told apart by identity
 _KEY = itemgetter(0)
-
-MANY = 32
-"""Entries from which on it pays to ask where a database ends."""
 
 
 class TableWriter(TableReader):
@@ -76,17 +71,17 @@ class TableWriter(TableReader):
 
         Raises InvalidKey, KeyTooLong for its key; what cannot be encoded or indexed raises at the next `flush`.
         """
-        self._rows_changed[self._schema.key_of(row)] = self._copied(row)
+        self._rows_changed[self.schema.key_of(row)] = self._copied(row)
 
     def update(self, key: Any, /, **changes: Any) -> None:
         """Change columns of the row with this key. Raises RowMissing if there is none, InvalidKey to change a key."""
         raw_key = self._encode_key(key)
-        row = self._rows_changed.get(raw_key, _UNKNOWN)
-        if row is _UNKNOWN:
+        row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
+        if row is UNKNOWN_ROW:
             row = self._load(raw_key)
         if row is None:
             raise RowMissing(f"{self._handle.where} has no row with key {shown(key)} to update: put it first")
-        if not self._key_columns.isdisjoint(changes) and self._schema.key_of({**row, **changes}) != raw_key:
+        if not self._key_columns.isdisjoint(changes) and self.schema.key_of({**row, **changes}) != raw_key:
             raise InvalidKey(
                 f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
             )
@@ -100,8 +95,8 @@ class TableWriter(TableReader):
     def delete(self, key: Any) -> bool:
         """Delete the row with this key; False if there was none."""
         raw_key = self._encode_key(key)
-        row = self._rows_changed.get(raw_key, _UNKNOWN)
-        if row is _UNKNOWN:
+        row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
+        if row is UNKNOWN_ROW:
             row = self._load(raw_key)
         if row is None:
             return False
@@ -113,8 +108,8 @@ class TableWriter(TableReader):
         """The row of a key with all changes made to it so far, as a copy, or `default`."""
         wanted = checked_columns(columns)
         raw_key = self._encode_key(key)
-        row = self._rows_changed.get(raw_key, _UNKNOWN)
-        if row is _UNKNOWN:
+        row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
+        if row is UNKNOWN_ROW:
             row = self._on_disk(raw_key)
         if row is not None and wanted is not None:
             row = {column: value for column, value in row.items() if column in wanted}
@@ -125,8 +120,8 @@ class TableWriter(TableReader):
         return [self.get(key, columns=columns) for key in keys]
 
     def __contains__(self, key: Any) -> bool:
-        row = self._rows_changed.get(self._encode_key(key), _UNKNOWN)
-        return super().__contains__(key) if row is _UNKNOWN else row is not None
+        row = self._rows_changed.get(self._encode_key(key), UNKNOWN_ROW)
+        return super().__contains__(key) if row is UNKNOWN_ROW else row is not None
 
     def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
         """The rows that a search finds now, or these columns of them."""
@@ -137,7 +132,7 @@ class TableWriter(TableReader):
 
     def read_keys(self, search: Search) -> Iterator[Any]:
         """The keys of the rows that a search finds now."""
-        by_key = search.index is self._schema.primary
+        by_key = search.index is self.schema.primary
         found = self._at_once(search, by_key)
         if found is None:
             return self._iteration(search).read_keys(search)
@@ -158,7 +153,9 @@ class TableWriter(TableReader):
         return found if rest is None or len(found) >= limit else None
 
     def _iteration(self, search: Search) -> Iteration:
-        iteration = Iteration(self, search)
+        iteration = Iteration(
+            self._access, self._handle, self._codec, search, self._part, self._fetch_flushed
+        )
         self._iterations.add(ref(iteration, self._iterations.discard))
         return iteration
 
@@ -208,7 +205,7 @@ class TableWriter(TableReader):
         stored: dict[bytes, Row | None],
     ) -> None:
         indexes = self._handle.indexes
-        end = _end(txn, self._db, len(changed))
+        end = last_key(txn, self._db, len(changed))
         if indexes:
             # What sorts behind all that is there was never there.
             unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
@@ -216,26 +213,26 @@ class TableWriter(TableReader):
                 stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
         # All that can be refused is, before anything is written.
         written = self._encoded(changed)
-        moved = [(db, *moves(index, changed, stored)) for index, db in indexes.items()]
+        differences = [(db, *index_diff(index, changed, stored)) for index, db in indexes.items()]
         if self._iterations:
-            self._tell_open(txn, changed, stored)
+            self._notify_iterations(txn, changed, stored)
         for key, row in changed:
             if row is None:
                 txn.delete(key, b"", self._db)
-        _put(txn, self._db, written, end)
-        for db, gone, added in moved:
-            end = _end(txn, db, len(added))
-            for entry in gone:
+        put_sorted(txn, self._db, written, end)
+        for db, removed, added in differences:
+            end = last_key(txn, db, len(added))
+            for entry in removed:
                 txn.delete(entry, b"", db)
-            _put(txn, db, added, end)
+            put_sorted(txn, db, added, end)
 
-    def _tell_open(
+    def _notify_iterations(
         self,
         txn: lmdb.Transaction[bytes],
         changed: list[tuple[bytes, Row | None]],
         stored: dict[bytes, Row | None],
     ) -> None:
-        """Have open iterations keep what they need of rows that are about to change."""
+        """Let open iterations keep what they need of rows that are about to change."""
         for iteration in self._open_iterations():
             index, by_key = iteration.index, iteration.by_key
             for key, row in changed:
@@ -264,7 +261,7 @@ class TableWriter(TableReader):
         try:
             return self._codec.encode(row)
         except CodecError as error:
-            key = [row[column] for column in self._schema.columns]
+            key = [row[column] for column in self.schema.columns]
             error.args = (f"{self._handle.where}, row {', '.join(map(repr, key))}: {error}",)
             raise
 
@@ -288,15 +285,14 @@ class TableWriter(TableReader):
         return None if row is None else dict(row)
 
     def _on_disk(self, raw_key: bytes) -> Row | None:
-        row = self._stored.get(raw_key, _UNKNOWN)
-        if row is _UNKNOWN:
+        row = self._stored.get(raw_key, UNKNOWN_ROW)
+        if row is UNKNOWN_ROW:
             access = self._access
             try:
                 with access.lock:
                     raw = (access.txn or access.live()).get(raw_key, None, self._db)
             except lmdb.Error as error:
                 raise self._explained(error) from error
-            # As `_one`, without a call for each row.
             try:
                 row = None if raw is None else self._unpack(raw)
             except Exception as error:
@@ -305,22 +301,3 @@ class TableWriter(TableReader):
                 raise self._no_row(row)
             self._stored[raw_key] = row
         return row
-
-
-def _end(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: int) -> bytes | None:
-    """The last key of a database, empty if it has none; None where it is not worth asking."""
-    if entries < MANY:
-        return None
-    with txn.cursor(db) as cursor:
-        return cursor.key() if cursor.last() else b""
-
-
-def _put(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: Entries, end: bytes | None) -> None:
-    """Put entries, sorted by key. Those behind `end` are appended, which is faster and fills the pages."""
-    with txn.cursor(db) as cursor:
-        if end is None:
-            cursor.putmulti(entries)
-            return
-        place = bisect_right(entries, end, key=_KEY)
-        cursor.putmulti(entries[:place])
-        cursor.putmulti(entries[place:], append=True)

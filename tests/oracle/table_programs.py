@@ -22,7 +22,7 @@ from storage.tables import entries as table_entries
 from storage.tables import writer as table_writer
 from storage.tables.entries import TableEntries
 from storage.tables.index import each, words
-from storage.tables.pending import PendingTable
+from storage.tables.pending_table import PendingTable
 from storage.tables.schema import TableSchema
 from tests.oracle.table_model import Many, Search, Shape, Spec, column_of
 from tests.oracle.table_ops import Op

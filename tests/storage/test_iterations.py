@@ -26,7 +26,7 @@ from storage.tables import entries as table_entries
 from storage.tables import writer as table_writer
 from storage.tables.entries import TableEntries
 from storage.tables.index import IndexSpec, each, words
-from storage.tables.pending import PendingTable
+from storage.tables.pending_table import PendingTable
 from storage.tables.schema import ModelSchema, TableSchema
 from storage.tables.writer import TableWriter
 

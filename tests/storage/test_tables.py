@@ -29,7 +29,7 @@ from storage.errors import (
     UnencodableValue,
 )
 from storage.replica.replica_store import ReplicaStore, Snapshot
-from storage.tables import writer as table_writer
+from storage.tables import sorted_put
 from storage.tables.entries import CHUNK_KEYS, CHUNK_ROWS
 from storage.tables.index import each, split_words, words
 from storage.tables.reader import TableReader
@@ -830,7 +830,7 @@ def test_rows_before_among_and_behind_all_others_are_written_alike(
         closing(Store(Path(folder)).replica) as replica,
         replica.write() as transaction,
     ):
-        patched.setattr(table_writer, "MANY", 1)
+        patched.setattr(sorted_put, "MANY", 1)
         table = transaction.tables("catalog")[PRODUCTS]
         for flush in flushes:
             for number, price in flush.items():

@@ -8,7 +8,7 @@ did is putting former rows back.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -18,15 +18,12 @@ from storage.codec.codec import Codec
 from storage.tables.access import Access, TableHandle, read_chunk, read_rows
 from storage.tables.entries import CHUNK_ROWS
 from storage.tables.index import Index
-from storage.tables.reader import TableReader
-from storage.tables.rows import Columns
-from storage.tables.schema import Row
+from storage.tables.rows import UNKNOWN_ROW, Row
 from storage.tables.search import Entries, Search
 from storage.tables.writer import TableWriter
 
-__all__ = ["PendingTable", "TableView", "UndoLog"]
+__all__ = ["PendingTable", "UndoLog"]
 
-_NOTHING: Row = {}  # told apart by identity: the row is as it is stored
 _ENTRY = itemgetter(0)
 
 
@@ -73,7 +70,7 @@ class PendingTable(TableWriter):
     # -- changing -----------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
         """As `TableWriter.put`."""
-        self._note(self._schema.key_of(row))
+        self._note(self.schema.key_of(row))
         super().put(row)
 
     def update(self, key: Any, /, **changes: Any) -> None:
@@ -87,7 +84,7 @@ class PendingTable(TableWriter):
         return super().delete(key)
 
     def _note(self, raw_key: bytes) -> None:
-        row = self._rows_changed.get(raw_key, _NOTHING)
+        row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
         # An update changes the buffered row itself.
         self._undo.append(Change(self, raw_key, dict(row) if row else row))
         self._stale.add(raw_key)
@@ -95,7 +92,7 @@ class PendingTable(TableWriter):
     def put_back(self, raw_key: bytes, row: Row | None) -> None:
         """Have a row as it was before a change."""
         self._stale.add(raw_key)
-        if row is _NOTHING:
+        if row is UNKNOWN_ROW:
             self._rows_changed.pop(raw_key, None)
         else:
             self._rows_changed[raw_key] = row
@@ -115,9 +112,9 @@ class PendingTable(TableWriter):
                 self._stale.discard(raw_key)
 
     def _prepare(self, raw_key: bytes) -> None:
-        row = self._rows_changed.get(raw_key, _NOTHING)
+        row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
         now: _Prepared | None
-        if row is _NOTHING:
+        if row is UNKNOWN_ROW:
             now = None
         elif row is None:
             now = _Prepared(b"", {}, -(self._on_disk(raw_key) is not None))
@@ -125,7 +122,7 @@ class PendingTable(TableWriter):
             entries = {index: index.entries(row, raw_key) for index in self._handle.indexes}
             now = _Prepared(self._encode(row), entries, self._on_disk(raw_key) is None)
         if self._iterations:
-            self._tell_iterations(raw_key, now)
+            self._notify_of_change(raw_key, now)
         before = self._prepared.pop(raw_key, None)
         if before is not None:
             self._count -= before.more
@@ -133,12 +130,12 @@ class PendingTable(TableWriter):
             self._prepared[raw_key] = now
             self._count += now.more
         for index, found in self._ranges.items():
-            for entry in _entries(index, raw_key, before, self._schema.primary):
+            for entry in _entries(index, raw_key, before, self.schema.primary):
                 del found[bisect_left(found, (entry, b""))]
-            for entry in _entries(index, raw_key, now, self._schema.primary):
+            for entry in _entries(index, raw_key, now, self.schema.primary):
                 insort(found, (entry, raw_key))
 
-    def _tell_iterations(self, raw_key: bytes, now: _Prepared | None) -> None:
+    def _notify_of_change(self, raw_key: bytes, now: _Prepared | None) -> None:
         before = self._prepared.get(raw_key)
         stored = self._on_disk(raw_key)
 
@@ -205,7 +202,7 @@ class PendingTable(TableWriter):
         self, search: Search, after: bytes | None, size: int, bare: bool
     ) -> tuple[list[Any], bytes | None]:
         index, reverse, prepared = search.index, search.reverse, self._prepared
-        primary = index is self._schema.primary
+        primary = index is self.schema.primary
         stored = self._stored_chunk(search, after, size)
         last = stored[-1][0] if len(stored) == size else None
         # A changed row is where its own entries say, not where those stored under its key do.
@@ -227,7 +224,7 @@ class PendingTable(TableWriter):
         index, low, high, reverse = search.index, search.low, search.high, search.reverse
         found = self._ranges.get(index)
         if found is None:
-            primary = self._schema.primary
+            primary = self.schema.primary
             found = self._ranges[index] = sorted(
                 (entry, key)
                 for key, prepared in self._prepared.items()
@@ -250,7 +247,7 @@ class PendingTable(TableWriter):
         return self._access.locked(read_rows, self._db, row_keys)
 
     def _stored_chunk(self, search: Search, after: bytes | None, size: int) -> Entries:
-        db = self._db if search.index is self._schema.primary else self._handle.indexes[search.index]
+        db = self._db if search.index is self.schema.primary else self._handle.indexes[search.index]
         return self._access.locked(read_chunk, db, search, after, size)
 
 
@@ -260,44 +257,3 @@ def _entries(index: Index, raw_key: bytes, prepared: _Prepared | None, primary: 
     if index is primary:
         return [raw_key] if prepared.encoded else []
     return prepared.entries.get(index, [])
-
-
-class TableView(TableReader):
-    """A pending table for reading alone: what a decider gets."""
-
-    __slots__ = ("_table",)
-
-    def __init__(self, table: PendingTable) -> None:
-        super().__init__(table._access, table._handle, table._codec)
-        self._table = table
-
-    def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
-        """As `TableReader.get`."""
-        return self._table.get(key, default, columns=columns)
-
-    def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
-        """As `TableReader.get_many`."""
-        return self._table.get_many(keys, columns=columns)
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._table
-
-    def _counted(self) -> int:
-        return self._table._counted()
-
-    def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
-        return self._table._fetch(row_keys)
-
-    def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
-        return self._table._chunks(search, after)
-
-    def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
-        return self._table._bare_chunks(search)
-
-    def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
-        """As `TableWriter.read`."""
-        return self._table.read(search, columns)
-
-    def read_keys(self, search: Search) -> Iterator[Any]:
-        """As `TableWriter.read_keys`."""
-        return self._table.read_keys(search)

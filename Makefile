@@ -15,8 +15,8 @@ RUN := $(VENV)/bin/python
 # What is run on every Python: what looks into classes, functions, annotations and bytecode, codecs, tables and SQLite,
 # a whole system, event loops and worker processes.
 QUICK := tests/actors/domain tests/actors/worker_processes/test_finding.py \
-	tests/actors/testing/test_kit.py tests/storage/test_codec.py tests/storage/test_tables.py \
-	tests/storage/test_engine_sqlite.py tests/system/test_asyncio.py tests/system/test_receipts.py \
+	tests/actors/testing/test_kit.py tests/storage/codec/test_codec.py tests/storage/tables/test_tables.py \
+	tests/storage/engines/test_sqlite.py tests/system/test_asyncio.py tests/system/test_receipts.py \
 	$(addprefix tests/system/test_process_workers.py::, \
 	test_all_engines_answer_and_a_projection_may_print test_no_worker_is_left_after_closing)
 

@@ -136,7 +136,7 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
             case ["pip", "install", "."]:
                 pass
             case ["env", "-u", "LMDB_DEFAULT_LIB_VERSION", "python", "-m", "lmdb", *_]:
-                pass  # tests/storage/test_engines_of_lmdb.py runs it
+                pass  # tests/storage/files/test_lmdb_engines.py runs it
             case _:
                 pytest.fail(f"{page}: nobody checks {line!r}")
 

@@ -14,7 +14,7 @@ from actors import DamagedStore, Do, Domain, System
 from storage import Codec
 from storage.log.history import DIGEST_BYTES, History, digest_of, pack_checkpoint, unpack_checkpoint
 from storage.replica.replica_store import ReplicaStore
-from tests.storage.replica_process import TABLES, TEXTS, TOTALS, apply
+from tests.storage.replica.replica_process import TABLES, TEXTS, TOTALS, apply
 
 ledger = Domain("restored-ledger")
 

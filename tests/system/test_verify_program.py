@@ -8,8 +8,8 @@ import pytest
 
 from actors import DamagedStore, Domain, System
 from actors.__main__ import main
-from tests.storage.test_engines_of_lmdb import other_engine
-from tests.storage.test_page_check import misjudge, set_mark
+from tests.storage.files.test_lmdb_engines import other_engine
+from tests.storage.files.test_page_check import misjudge, set_mark
 
 meters = Domain("verified-meters")
 

@@ -23,8 +23,8 @@ from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent
 from storage.replica.replica_reader import ReplicaReader
 from storage.replica.replica_store import ReplicaStore
-from tests.storage.follower_process import CODEC, MODEL, NUMBERS, Counted
-from tests.storage.replica_process import TABLES, TEXTS, TOTALS, apply
+from tests.storage.log.follower_process import CODEC, MODEL, NUMBERS, Counted
+from tests.storage.replica.replica_process import TABLES, TEXTS, TOTALS, apply
 
 MODELS = (TABLES, TEXTS, TOTALS)
 ROUNDS = 120

@@ -29,9 +29,9 @@ from storage.files.page_check import look, look_at_top, look_whole
 from storage.files.stop_mark import StopMark, current_boot_id
 from storage.log.event_log import EventLog
 from storage.replica.replica_store import ReplicaStore
-from tests.storage.replica_process import TABLES, apply
+from tests.storage.replica.replica_process import TABLES, apply
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = 4096
 DEPTH, LAST_TRANSACTION = 94, 144  # in a meta page
 

@@ -486,12 +486,12 @@ def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step:
     switching(store_path).close()
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "import storage.replica.open_builds as holdings\nfrom tests.storage.test_builds import NEW, OLD, OTHER, opened\n"
+        "import storage.replica.open_builds as holdings\nfrom tests.storage.replica.test_builds import NEW, OLD, OTHER, opened\n"
         f"holdings.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "store = opened(Path(sys.argv[1]), OLD, NEW, OTHER)\n"
         "store.activate(store.wanted('model').key)\n"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", program, str(store_path)],
         timeout=60,

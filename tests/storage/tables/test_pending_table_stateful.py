@@ -13,8 +13,8 @@ from storage.codec.codec import Codec
 from storage.log.event_log import EventLog
 from storage.tables.reader import TableReader
 from storage.tables.schema import Row
-from tests.storage import test_tables_stateful as tables
-from tests.storage.test_tables_stateful import LINES, MODEL, SCHEMA, places
+from tests.storage.tables import test_tables_stateful as tables
+from tests.storage.tables.test_tables_stateful import LINES, MODEL, SCHEMA, places
 
 
 class PendingTables(tables.Tables):

@@ -18,9 +18,9 @@ from storage.log.log_follower import LogFollower
 from storage.log.log_reader import DATABASES
 from storage.replica.replica_reader import ReplicaReader
 from storage.replica.replica_store import ReplicaStore
-from tests.storage.replica_process import ROWS, TABLES
+from tests.storage.replica.replica_process import ROWS, TABLES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SYSTEM = """
 import sys

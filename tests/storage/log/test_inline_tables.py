@@ -23,7 +23,7 @@ from storage.log import log_reader
 from storage.log.event_log import EventLog
 from storage.log.inline_tables import InlineBatch
 from storage.tables.schema import ModelSchema, TableSchema
-from tests.storage.test_log import FaultyLog, event, make_codec, os_error
+from tests.storage.log.test_event_log import FaultyLog, event, make_codec, os_error
 
 NAMES = TableSchema("names", "name", ["owner", ("city", "owner")])
 PAIRS = TableSchema("pairs", ("left", "right"))

@@ -64,7 +64,7 @@ def abandoned(path: Path) -> None:
         "module = importlib.util.module_from_spec(spec); sys.modules['tests_replica'] = module\n"
         "spec.loader.exec_module(module)\n"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n{loader}{program}", str(path)],
         check=True,

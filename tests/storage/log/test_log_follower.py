@@ -12,10 +12,10 @@ from storage.files.environment import MAX_READERS
 from storage.log.event_log import EventLog
 from storage.log.log_follower import LogFollower
 from storage.tables.schema import ModelSchema, TableSchema
-from tests.storage.follower_process import CODEC, MODEL, NUMBERS, Counted
+from tests.storage.log.follower_process import CODEC, MODEL, NUMBERS, Counted
 from tests.storage.processes import other
 
-WRITER = "tests.storage.follower_process"
+WRITER = "tests.storage.log.follower_process"
 
 
 def open_follower(path: Path, head: int = 0) -> LogFollower:

@@ -20,9 +20,9 @@ from storage.replica.replica_store import ReplicaStore, Snapshot
 from storage.tables.schema import ModelSchema
 from tests.helpers import PATIENCE
 from tests.storage.processes import Other, other
-from tests.storage.replica_process import MAP, NEW_ROWS, NEW_TABLES, ROWS, TABLES, TEXTS, TOTALS
+from tests.storage.replica.replica_process import MAP, NEW_ROWS, NEW_TABLES, ROWS, TABLES, TEXTS, TOTALS
 
-APPLIER = "tests.storage.replica_process"
+APPLIER = "tests.storage.replica.replica_process"
 
 
 class Expired(SnapshotClosed):

@@ -1,6 +1,6 @@
 """What an iteration gives is fixed when it begins, whatever is changed and read until it ends.
 
-In a replica's tables and in those beside the log; the SQLite engine has the like in test_engine_sqlite_iterations.py.
+In a replica's tables and in those beside the log; the SQLite engine has the like in engines/test_sqlite_iterations.py.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.quiescence import Running
-from actors.queries.balancer import QueryEndpoint
 from actors.queries.query_dispatcher import QueryDispatcher
+from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.progress import Progress
 from actors.replication.projector import ModelRun

@@ -8,26 +8,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from actors.kernel.mailbox import Mailbox
-from actors.queries.query_actor import QueryStats
+from actors.queries.query_endpoint import QueryEndpoint
 
-__all__ = ["Balancer", "QueryEndpoint"]
-
-
-class QueryEndpoint:
-    """One query actor as the balancer sees it."""
-
-    __slots__ = ("mailbox", "name", "replica", "stats")
-
-    def __init__(self, name: str, replica: str, mailbox: Mailbox, stats: QueryStats) -> None:
-        self.name = name
-        self.replica = replica
-        self.mailbox = mailbox
-        self.stats = stats
-
-    def load(self) -> int:
-        """Queries in hand and waiting."""
-        return len(self.mailbox) + (self.stats.activity is not None)
+__all__ = ["Balancer"]
 
 
 class _StartIndex(threading.local):

@@ -13,6 +13,7 @@ from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import Mailbox
 from actors.queries.cache import RecordingView, ResultCache, spans_of
+from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
 from actors.queries.query_request import Encoded, opened
 from actors.queries.view import View
@@ -23,22 +24,11 @@ from storage.errors import FilesGone
 from storage.files.damage import is_damage
 from storage.log.inline_tables import InlineSnapshot
 
-__all__ = ["QueryActor", "QueryStats"]
+__all__ = ["QueryActor"]
 
 MAX_BATCH = 64
 _WHOLE = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
 """What nearly every query returns. Asking whether it is an iterator takes as long as a look-up in LMDB."""
-
-
-class QueryStats:
-    """What one query actor did; it outlives the actor. Written by its thread, read by any."""
-
-    __slots__ = ("activity", "failed", "served")
-
-    def __init__(self) -> None:
-        self.served = 0
-        self.failed = 0
-        self.activity: tuple[str, float] | None = None
 
 
 class QueryActor(SupervisedActor):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from actors.domain.lookup import unknown
@@ -23,7 +24,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
-from actors.queries.balancer import Balancer, QueryEndpoint
+from actors.queries.balancer import Balancer
 from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
 from actors.queries.query_job import QueryJob
@@ -38,40 +39,8 @@ TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
 
 
-class _Dispatch:
-    """A job that looks for a replica: now, and again each time that one may be fresh enough."""
-
-    __slots__ = ("_gateway", "_job", "dispatched")
-
-    def __init__(self, gateway: QueryDispatcher, job: QueryJob) -> None:
-        self._gateway = gateway
-        self._job = job
-        job.dispatch = self
-        self.dispatched: QueryEndpoint | None = None
-
-    def look(self) -> None:
-        """Hand the job to a query actor, or be called again. Any thread; never waits."""
-        self.dispatched = None
-        try:
-            names = self._gateway.able_or_call(self._job, self.look)
-        except ActorsError as error:
-            self._job.answer(error)
-            return
-        if names:
-            self.dispatched = endpoint = self._gateway.balancer.pick(names)
-            if len(endpoint.mailbox) >= self._gateway.max_waiting:
-                self._job.answer(
-                    Overloaded(
-                        f"{len(endpoint.mailbox)} queries wait at {endpoint.name}, the least loaded query actor; "
-                        "the query was not run; try again later, or open the system with more replicas"
-                    )
-                )
-                return
-            endpoint.mailbox.put(self._job)
-
-
 class QueryDispatcher:
-    """What `System` does for queries."""
+    """Has queries answered by query actors of replicas that are fresh enough."""
 
     job_class = QueryJob
 
@@ -103,17 +72,16 @@ class QueryDispatcher:
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
-        dispatch = _Dispatch(self, job)
-        dispatch.look()
+        self.try_assign(job)
         try:
             return Answer(job.future.result(timeout), job.seen, job.newest)
         except TimeoutError:
-            raise self._timed_out(dispatch, job, timeout) from None
+            raise self._timed_out(job, timeout) from None
         except KeyboardInterrupt:
-            self._progress.forget(dispatch.look)
+            self._forget(job)
             raise
         finally:
-            job.dispatch = None
+            job.retry = None
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop, nor a thread."""
@@ -123,18 +91,17 @@ class QueryDispatcher:
             return answer
         reply = AsyncReply(timeout, job.deadline)
         job.future = reply  # type: ignore[assignment]  # What answers a job does the same with either.
-        dispatch = _Dispatch(self, job)
         try:
-            dispatch.look()
+            self.try_assign(job)
             return Answer(await reply.waiter, job.seen, job.newest)
         except TimeoutError:
-            raise self._timed_out(dispatch, job, timeout) from None
+            raise self._timed_out(job, timeout) from None
         except asyncio.CancelledError:
-            self._progress.forget(dispatch.look)
+            self._forget(job)
             raise
         finally:
             reply.over()
-            job.dispatch = None
+            job.retry = None
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         """The queries with the position that they ask for, and the seconds that they may take."""
@@ -176,13 +143,46 @@ class QueryDispatcher:
         states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
         return self._cache.answer(known, models, job.target, states)
 
+    def try_assign(self, job: QueryJob) -> None:
+        """Hand the job to a query actor; where no replica is fresh enough, once one may be. Any thread; never waits.
+
+        What keeps it from being answered at all is the job's answer.
+        """
+        job.endpoint = None
+        try:
+            replicas = self.candidates(job)
+            if not replicas:
+                retry = job.retry
+                if retry is None:
+                    retry = job.retry = partial(self.try_assign, job)
+                replicas = self.fresh_or_call(tuple(job.models), job.target, retry)
+        except ActorsError as error:
+            job.answer(error)
+            return
+        if replicas:
+            job.endpoint = endpoint = self.balancer.pick(replicas)
+            waiting = len(endpoint.mailbox)
+            if waiting >= self.max_waiting:
+                job.answer(
+                    Overloaded(
+                        f"{waiting} queries wait at {endpoint.name}, the least loaded query actor; the query was not "
+                        "run; try again later, or open the system with more replicas"
+                    )
+                )
+                return
+            endpoint.mailbox.put(job)
+
+    def _forget(self, job: QueryJob) -> None:
+        """Nobody waits for it any more: a replica that becomes fresh enough is none of its business."""
+        if job.retry is not None:
+            self._progress.forget(job.retry)
+
     def redirect(self, job: QueryJob) -> None:
         """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
         if job.future.done():  # the caller gave up
             return
         self.balancer.move_on()
-        # The same dispatch, for the caller asks it where the job is, and has it forgotten when its time is over.
-        (job.dispatch or _Dispatch(self, job)).look()
+        self.try_assign(job)
 
     def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
         """The query, checked, as it is kept until it runs."""
@@ -197,22 +197,23 @@ class QueryDispatcher:
     def _sealed(self, query: Any, spec: QuerySpec) -> Any:
         return sealed(query, spec, self._domain.codec)
 
-    def _timed_out(self, dispatch: _Dispatch, job: QueryJob, timeout: float) -> ActorsError:
-        self._progress.forget(dispatch.look)
+    def _timed_out(self, job: QueryJob, timeout: float) -> ActorsError:
+        self._forget(job)
         job.future.cancel()
-        if dispatch.dispatched is not None:
+        endpoint = job.endpoint
+        if endpoint is not None:
             return QueryTimeout(
-                f"no answer from {dispatch.dispatched.name} within {timeout:g} s; the query may still be running there; "
+                f"no answer from {endpoint.name} within {timeout:g} s; the query may still be running there; "
                 "ask for less, or give a longer timeout="
             )
         return self.not_fresh(tuple(job.models), job.target, timeout)
 
     # -- which replicas may answer -----------------------------------------------------------
-    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
-        """As `fresh_or_call`; any replica's query actors may read the writer's own tables."""
+    def candidates(self, job: QueryJob) -> list[str]:
+        """The replicas that may answer a job now: any one's query actors may read the writer's own tables."""
         if job.inline and not self._progress.closed:
             return list(self._stores)
-        return self.fresh_or_call(tuple(job.models), job.target, callback)
+        return self.able(tuple(job.models), job.target)
 
     def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
         """Replicas fresh enough; none means that `callback` will be called. Any thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import InvalidStateError
 from typing import Any
 
@@ -10,6 +10,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.specs import QuerySpec
 from actors.kernel.mailbox import Request
 from actors.kernel.reply import Reply
+from actors.queries.query_endpoint import QueryEndpoint
 
 __all__ = ["QueryJob", "all_inline"]
 
@@ -27,18 +28,21 @@ class QueryJob(Request):
 
     `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
     `keys` are those of the result cache, None where it is not asked. With `inline` it reads the writer's own tables,
-    which no replica needs to have caught up with. `dispatch` is what looks for a replica, as long as a caller waits.
+    which no replica needs to have caught up with. `endpoint` is the query actor that it
+    was given to last, None while it looks for one; `retry` is what a replica calls that may be fresh enough then, None
+    where none has to.
     """
 
     __slots__ = (
         "deadline",
-        "dispatch",
+        "endpoint",
         "future",
         "inline",
         "keys",
         "models",
         "newest",
         "queries",
+        "retry",
         "seen",
         "target",
     )
@@ -55,7 +59,8 @@ class QueryJob(Request):
         self.target = target
         self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
-        self.dispatch: Any = None
+        self.endpoint: QueryEndpoint | None = None
+        self.retry: Callable[[], None] | None = None
         self.seen = 0
         self.newest = 0
 

@@ -19,10 +19,10 @@ from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
 from actors.process_managers.registry import Processes
-from actors.queries.balancer import Balancer, QueryEndpoint
+from actors.queries.balancer import Balancer
 from actors.queries.cache import ResultCache
-from actors.queries.query_actor import QueryStats
 from actors.queries.query_dispatcher import QueryDispatcher
+from actors.queries.query_endpoint import QueryEndpoint, QueryStats
 from actors.queries.session_token import Tokens
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.placement import check_queries, place_models

@@ -247,11 +247,11 @@ def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
     ) as system:
         reads = inside.query_dispatcher(system)
         job = inside.query_job(system, Ledger())
-        assert reads.able_or_call(job, lambda: None) == ["replica-1", "replica-2"]
+        assert reads.candidates(job) == ["replica-1", "replica-2"]
         first = next(one.mailbox for one in inside.query_endpoints(system))
         assert isinstance(first, Channel)
         first.detach()
-        assert reads.able_or_call(job, lambda: None) == ["replica-2"]
+        assert reads.candidates(job) == ["replica-2"]
         assert [system.query(Ledger()) for _ in range(4)] == [[]] * 4
 
 

@@ -19,7 +19,8 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.queries.cache import ResultCache
-from actors.queries.query_actor import QueryActor, QueryStats
+from actors.queries.query_actor import QueryActor
+from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
 from actors.replication.current_event import ProjectionWatch
 from actors.replication.placement import place_models

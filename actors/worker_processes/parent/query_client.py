@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.domain.specs import QuerySpec
 from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
-from actors.queries.balancer import QueryEndpoint
 from actors.queries.cache import Answer
-from actors.queries.query_dispatcher import QueryDispatcher, _Dispatch
+from actors.queries.query_dispatcher import QueryDispatcher
+from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.query_job import QueryJob
 from actors.worker_processes.parent.fan_out import Sharing
 from actors.worker_processes.parent.query_connection import Channel, FarJob
@@ -71,25 +71,24 @@ class FarGateway(QueryDispatcher):
     def _ask(self, job: FarJob, timeout: float) -> Answer:
         job.body = self._packed(job.queries)
         job.led = True
-        dispatch = _Dispatch(self, job)
-        dispatch.look()
+        self.try_assign(job)
         try:
-            endpoint = dispatch.dispatched
+            endpoint = job.endpoint
             if endpoint is None:
                 # Whoever finds a replica later has the stand-in read; but that may have been in between.
                 job.led = False
-                endpoint = dispatch.dispatched
+                endpoint = job.endpoint
                 job.led = endpoint is not None
             if endpoint is not None and isinstance(endpoint.mailbox, Channel):
                 endpoint.mailbox.lead(job, job.deadline)
             results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
-            raise self._timed_out(dispatch, job, timeout) from None
+            raise self._timed_out(job, timeout) from None
         except KeyboardInterrupt:
-            self._progress.forget(dispatch.look)
+            self._forget(job)
             raise
         finally:
-            job.dispatch = None
+            job.retry = None
         if len(job.queries) > 1:
             self._sharing.took(job.queries, job.took)
         return Answer(results, job.seen, job.newest)
@@ -100,8 +99,8 @@ class FarGateway(QueryDispatcher):
             job.led = False
         super().redirect(job)
 
-    def able_or_call(self, job: QueryJob, callback: Callable[[], None]) -> list[str]:
-        """As `QueryDispatcher.able_or_call`; of the workers that may read the writer's own tables, those that are there."""
+    def candidates(self, job: QueryJob) -> list[str]:
+        """As `QueryDispatcher.candidates`; of the workers that may read the writer's own tables, those that are there."""
         if job.inline and not self._progress.closed:
             # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
             names = [
@@ -113,7 +112,7 @@ class FarGateway(QueryDispatcher):
                 return names
             # A replica's own tables show it as well, once a worker is back.
             job.inline = False
-        return super().able_or_call(job, callback)
+        return super().candidates(job)
 
     # -- sharing out -------------------------------------------------------------------------
     def _shared(self, job: FarJob) -> Answer | None:

@@ -15,7 +15,7 @@ from typing import Any
 from actors.errors import QueryFailed, described
 from actors.kernel.actor import Kill
 from actors.kernel.mailbox import Mailbox, Request
-from actors.queries.query_actor import QueryStats
+from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
 from actors.replication.progress import Progress
 from actors.worker_processes.wire import protocol

@@ -17,8 +17,7 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import QueryTimeout
 from actors.health import CacheHealth
 from actors.kernel.supervisor import ActorSlot
-from actors.queries.balancer import QueryEndpoint
-from actors.queries.query_actor import QueryStats
+from actors.queries.query_endpoint import QueryEndpoint, QueryStats
 from actors.replication.rebuild_lock import Turns
 from actors.settings import Settings
 from actors.worker_processes.parent.control_client import Orders

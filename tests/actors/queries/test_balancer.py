@@ -4,8 +4,8 @@ import time
 from collections import Counter
 
 from actors.kernel.mailbox import Mailbox, Request
-from actors.queries.balancer import Balancer, QueryEndpoint
-from actors.queries.query_actor import QueryStats
+from actors.queries.balancer import Balancer
+from actors.queries.query_endpoint import QueryEndpoint, QueryStats
 from tests.helpers import in_a_thread
 
 

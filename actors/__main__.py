@@ -1,37 +1,116 @@
-"""`python -m actors demo|rebuild|repl|verify ...`; `--help` after one of them tells its own options."""
+"""The command line, as `onewriter` and as `python -m actors`. Main thread."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
-PROGRAMS = {
-    "demo": ("actors.demo.run", "replay a shopping history and check every replica"),
-    "rebuild": ("actors.cli.rebuild", "fill a read model anew, and watch how far it is"),
-    "verify": ("actors.cli.verify", "look for damage in the files of a store that is closed"),
-    "repl": ("actors.repl", "give a domain's commands and ask its queries by hand"),
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.errors import describe
+
+__all__ = ["main", "onewriter"]
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class Command(NamedTuple):
+    """Where the `main` of a command is, and what it does."""
+
+    module: str
+    text: str
+
+
+COMMANDS = {
+    "demo": Command(
+        "actors.demo.run", "run a shop on the whole engine, and check every replica against the log"
+    ),
+    "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
+    "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
+    "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
+}
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store, about ten seconds"),
+    ("{program} verify shop", "check its files"),
+    ("{program} rebuild catalogue --store shop --domain shop", "build one of its read models again"),
+    ("echo 'Cheapest 3' | {program} repl shop --json", "ask a query"),
+    ("{program} repl --help", "the options of a command"),
+)
+EXIT_CODES = {
+    "0": "done",
+    "1": "it failed, or found something wrong",
+    "2": "the call was wrong",
+    "130": "interrupted (128 and the signal's number for other signals)",
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Hand the arguments to the named program's `main` and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m actors", description="Programs that come with the library."
-    )
-    programs = parser.add_subparsers(dest="program", required=True, metavar="|".join(PROGRAMS))
-    for name, (_, text) in PROGRAMS.items():
-        programs.add_parser(name, add_help=False, help=text)
-    chosen, rest = parser.parse_known_args(arguments)
-    # Imported only when asked for: each needs things that the other does without.
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Hand the arguments after a command's name to its `main`, and return the exit code. `program` is for messages."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        name, rest = given[0], given[1:]
+    else:
+        # Help, the version, or an error, mostly: `--` before a command is right, too.
+        name, rest = _parser(program).parse_args(given).command, []
     try:
-        code: int = import_module(PROGRAMS[chosen.program][0]).main(rest)
+        # Imported only when asked for: each needs things that the others do without.
+        code: int = import_module(COMMANDS[name].module).main(rest, program)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        # Before the program was ready to end in order, or after that.
+        # Before the command was ready to end in order, or after that.
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except OSError as error:
+        # Standard output is full, or its reader has closed it and needs no message.
+        if not isinstance(error, BrokenPipeError):
+            print(describe(error), file=sys.stderr)
+        discard_output()
+        return FAILED
     return code
+
+
+def discard_output() -> None:
+    """Send what is not written yet nowhere: Python would fail once more to write it at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def onewriter() -> int:
+    """The console script."""
+    return main(program="onewriter")
+
+
+def _parser(program: str) -> CommandParser:
+    parser = CommandParser(
+        program,
+        "",
+        "CQRS and event sourcing inside one Python process: the programs that come with the library.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"onewriter {_version()}")
+    commands = parser.add_subparsers(
+        title="commands",
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=argparse.ArgumentParser,
+    )
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.text, add_help=False)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("onewriter")
+    except PackageNotFoundError:
+        return "from a checkout that is not installed"
 
 
 if __name__ == "__main__":

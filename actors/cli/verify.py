@@ -1,15 +1,18 @@
-"""`python -m actors verify PATH`: reads every file of a closed store without mapping it, and says what is wrong. Main thread."""
+"""`onewriter verify PATH`: reads every file of a closed store without mapping it, and shows what is damaged. Main thread."""
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.errors import describe
+from actors.cli.json_values import json_line
 from storage import OnewriterError, OtherEngine
 from storage.files.environment import DATA_FILE, check_directory
 from storage.files.page_check import look_whole
@@ -18,36 +21,66 @@ from storage.files.store_lock import LOCK_FILE, StoreLock
 __all__ = ["main"]
 
 SOUND, DAMAGED, BAD_USE = 0, 1, 2
-MOST = 20
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
+    ("{program} verify shop", "the log, the replicas and their SQLite databases"),
+    ("{program} verify shop --log-only --json", "the log alone, for a program"),
+)
+EXIT_CODES = {
+    "0": "all files are sound",
+    "1": "at least one file is damaged",
+    "2": "the call was wrong, the store is open, or its log was written by LMDB's other engine",
+}
+MAX_LINES = 20
 """Lines about one file."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Look at all files; 0 where they are sound, 1 for damage, 2 for a wrong call and for a store that is open."""
-    parser = argparse.ArgumentParser(
-        prog="python -m actors verify",
-        description="Look for damage in the files of a store that is closed: every page is read, none is mapped, so that "
-        "no damage can end this process. Changes nothing.",
-        epilog="Exit code: 0 all sound, 1 damage, 2 wrong call, the store is open, or its log is another engine's.",
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What was found in a file; `advice` is what helps against its damage, None where it is sound."""
+
+    file: str
+    sound: bool
+    bytes: int
+    seconds: float
+    findings: list[str]
+    advice: str | None
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Check all files of a store and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "verify",
+        "Look for damage in the files of a store that is closed. Every page is read and none is mapped, so that no "
+        "damage can end this process. Changes nothing.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
     )
     parser.add_argument("store", metavar="PATH", help="the store's directory, as System.open is given it")
     parser.add_argument(
         "--log-only", action="store_true", help="leave out the replicas, which the log can fill again"
     )
+    parser.add_argument("--json", action="store_true", help="a JSON document a line, one for each file")
     options = parser.parse_args(arguments)
     path = Path(options.store)
     if not (path / DATA_FILE).is_file():
         print(f"{path} is not a store; give the directory that System.open was given", file=sys.stderr)
         return BAD_USE
+    show = _show_json if options.json else _show
+    sound = True
     try:
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
             _refuse_other_engine(path)
-            reports = [_report(*one) for one in _files(path, options.log_only)]
+            for file, look, advice in _files(path, options.log_only):
+                report = _report(file, look, advice)
+                show(report)
+                sound = sound and report.sound
     except OnewriterError as error:
-        print(error, file=sys.stderr)
+        print(describe(error), file=sys.stderr)
         return BAD_USE
-    return SOUND if all(reports) else DAMAGED
+    return SOUND if sound else DAMAGED
 
 
 def _refuse_other_engine(path: Path) -> None:
@@ -86,25 +119,34 @@ def _database(file: Path) -> list[str]:
     how = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)) as db:
-            found = [str(line) for (line,) in db.execute(f"PRAGMA integrity_check({MOST})")]
+            found = [str(line) for (line,) in db.execute(f"PRAGMA integrity_check({MAX_LINES})")]
     except sqlite3.Error as error:
         return [str(error)]
     return [] if found == ["ok"] else found
 
 
-def _report(file: Path, look: Callable[[Path], list[str]], advice: str) -> bool:
+def _report(file: Path, look: Callable[[Path], list[str]], advice: str) -> FileReport:
     began = time.monotonic()
     try:
-        found = look(file)
+        findings = look(file)
     except OSError as error:
-        found = [str(error)]
-    size = file.stat().st_size
-    took = time.monotonic() - began
-    print(f"{file}: {'sound' if not found else 'DAMAGED'} ({size:,} bytes, {took:.1f} s)", flush=True)
-    for line in found[:MOST]:
+        findings = [str(error)]
+    seconds = time.monotonic() - began
+    return FileReport(
+        str(file), not findings, file.stat().st_size, seconds, findings, advice if findings else None
+    )
+
+
+def _show(report: FileReport) -> None:
+    state = "sound" if report.sound else "DAMAGED"
+    print(f"{report.file}: {state} ({report.bytes:,} bytes, {report.seconds:.1f} s)", flush=True)
+    for line in report.findings[:MAX_LINES]:
         print(f"  {line}")
-    if len(found) > MOST:
-        print(f"  and {len(found) - MOST} more")
-    if found:
-        print(f"  {advice}")
-    return not found
+    if len(report.findings) > MAX_LINES:
+        print(f"  and {len(report.findings) - MAX_LINES} more")
+    if report.advice is not None:
+        print(f"  {report.advice}")
+
+
+def _show_json(report: FileReport) -> None:
+    print(json_line(report), flush=True)

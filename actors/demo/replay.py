@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from actors import Receipt, Rejected, System
-from actors.demo.load import Known
+from actors.demo.visitors import KnownNames
 
 UNDER_WAY = 400
 
@@ -35,7 +35,7 @@ class Replayed:
 
 
 def replay(
-    system: System, commands: Iterable[object], known: Known, moved: Callable[[Replayed], None]
+    system: System, commands: Iterable[object], known: KnownNames, moved: Callable[[Replayed], None]
 ) -> Replayed:
     """Execute the commands in order and wait for the last one's receipt, at the pace of the slowest replica.
 

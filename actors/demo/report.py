@@ -1,4 +1,4 @@
-"""What the demo says: headings, tables and a progress bar, with rich where it is installed, else as plain lines.
+"""What the demo shows: headings, tables and progress; with rich where it is installed, as plain lines, or as JSON.
 
 Used from the thread that runs the demo only.
 """
@@ -8,10 +8,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any, Protocol, TextIO
 
+from actors.cli.json_values import json_line
+
+__all__ = ["Cell", "Duration", "JsonReport", "PlainReport", "Report", "RichReport", "open_report"]
+
 Moved = Callable[[int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Seconds, which people read in milliseconds."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds * 1000:,.2f} ms"
+
+
+Cell = str | int | float | Decimal | Duration
+"""What stands in a table; floats and Decimals are shown with two digits after the point."""
 
 
 class Report(Protocol):
@@ -25,16 +45,39 @@ class Report(Protocol):
 
     def bad(self, text: str) -> None: ...
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """A table; the first column is text, the others are figures, aligned to the right."""
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Moved]:
         """A bar over `total` steps; inside, call `moved(steps so far, note)`."""
 
 
-def open_report(out: TextIO = sys.stdout) -> Report:
-    """A report on `out`: rich's if rich is installed, else plain text."""
+def open_report(as_json: bool, out: TextIO = sys.stdout) -> Report:
+    """A report on `out`: JSON, or for people rich's if rich is installed, else plain text."""
+    if as_json:
+        return JsonReport(out)
     return RichReport(out) if find_spec("rich") else PlainReport(out)
+
+
+def shown(cell: Cell) -> str:
+    """The text of a cell, for people."""
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:,.2f}" if isinstance(cell, float | Decimal) else str(cell)
+
+
+def tenths(total: int) -> Callable[[int], bool]:
+    """Tells for a number of steps whether another tenth of all is done."""
+    step, last = max(1, total // 10), 0
+
+    def reached(done: int) -> bool:
+        nonlocal last
+        if done // step <= last // step:
+            return False
+        last = done
+        return True
+
+    return reached
 
 
 class PlainReport:
@@ -55,25 +98,59 @@ class PlainReport:
     def bad(self, text: str) -> None:
         self.say(text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        lines = [[shown(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
         self.say(f"\n{title}")
         head = (columns, ["-" * width for width in widths]) if any(columns) else ()
-        for row in (*head, *rows):
+        for row in (*head, *lines):
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             self.say("  " + "  ".join(cells).rstrip())
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Moved]:
-        step = max(1, total // 10)
-        said = 0
+        reached = tenths(total)
 
         def moved(done: int, note: str) -> None:
-            nonlocal said
-            if done // step > said // step:
-                said = done
+            if reached(done):
                 self.say(f"{done:,} of {total:,} {label}, {note}")
+
+        yield moved
+
+
+class JsonReport:
+    """A JSON document a line: `heading`, `text` with `ok` where it is a finding, `table`, or `progress`."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def _print(self, **document: Any) -> None:
+        print(json_line(document), file=self._out, flush=True)
+
+    def heading(self, text: str) -> None:
+        self._print(heading=text)
+
+    def say(self, text: str) -> None:
+        self._print(text=text)
+
+    def good(self, text: str) -> None:
+        self._print(text=text.strip(), ok=True)
+
+    def bad(self, text: str) -> None:
+        self._print(text=text.strip(), ok=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        cells = [[cell.seconds if isinstance(cell, Duration) else cell for cell in row] for row in rows]
+        self._print(table=title, columns=columns, rows=cells)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Moved]:
+        reached = tenths(total)
+
+        def moved(done: int, note: str) -> None:
+            if reached(done):
+                self._print(progress=done, total=total, unit=label, note=note)
 
         yield moved
 
@@ -81,10 +158,11 @@ class PlainReport:
 class RichReport:
     """The same with colours, ruled tables and a bar that moves."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, console: Any = None) -> None:
+        """`console` is rich's, in place of one on `out`."""
         from rich.console import Console
 
-        self._console = Console(file=out, highlight=False)
+        self._console = console or Console(file=out, highlight=False)
 
     def heading(self, text: str) -> None:
         self._console.print()
@@ -99,7 +177,7 @@ class RichReport:
     def bad(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True, style="bold red")
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         from rich import box
         from rich.table import Table
 
@@ -113,7 +191,7 @@ class RichReport:
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(shown, row))
         self._console.print(table)
 
     @contextmanager

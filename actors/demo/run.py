@@ -1,7 +1,6 @@
 """The demo: follow an update, deliver orders, replay a history under questions, rebuild a model, check every replica.
 
-`python -m actors demo [--data history|journey] [--limit N] [--replicas 3] [--workers process] [--path DIR]`. The main
-thread replays; three more ask questions at the same time.
+`onewriter demo` runs it. The main thread replays; three more ask queries at the same time.
 """
 
 from __future__ import annotations
@@ -10,14 +9,24 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actors import System
+from actors.cli.command_parser import PROGRAM, CommandParser, positive
+from actors.cli.errors import describe
 from actors.cli.temporary_directory import temporary_directory
-from actors.demo.delivering import show_delivery
-from actors.demo.figures import (
+from actors.demo.delivery import show_delivery
+from actors.demo.history import COMMANDS, history
+from actors.demo.journey import DEFAULT_LINES, Journey, JourneyCounts, JourneyMissing, data_folder
+from actors.demo.rebuild import show_rebuild
+from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
+from actors.demo.report import Report, open_report
+from actors.demo.shop import shop
+from actors.demo.signals import Stopped, stop_on_signals
+from actors.demo.tables import (
     show_answers,
     show_cache,
     show_check,
@@ -27,92 +36,95 @@ from actors.demo.figures import (
     show_queries,
     show_replicas,
 )
-from actors.demo.follow import follow
-from actors.demo.history import COMMANDS, history
-from actors.demo.journey import DEFAULT_LINES, Journey, JourneyCounts, JourneyMissing, data_folder
-from actors.demo.load import Known, asking
-from actors.demo.rebuilding import show_rebuild
-from actors.demo.replay import AHEAD, LagSamples, Replayed, replay
-from actors.demo.report import Report, open_report
-from actors.demo.shop import shop
-from actors.demo.stopping import Stopped, drop_output, say_last, stopping_in_order
+from actors.demo.update_trace import trace_update
+from actors.demo.visitors import KnownNames, visitors
 from storage.errors import OnewriterError
 
-ASKERS = 3
+VISITORS = 3
+"""Threads that ask queries."""
+EXAMPLES = (
+    ("{program} demo --limit 1000", "a part of the history, in about ten seconds"),
+    ("{program} demo --limit 1000 --path shop", "keep the store, for repl, rebuild and verify"),
+    ("{program} demo --limit 1000 --workers process --json", "replicas in processes; a report for a program"),
+)
+EXIT_CODES = {
+    "0": "every replica agrees with the log, and every other check passed",
+    "1": "a check or the store failed",
+    "2": "the call was wrong, or what it needs is missing",
+    "130": "interrupted (128 and the signal's number for other signals)",
+}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo as the command line says.
-
-    Returns 0 when every replica agrees with the log and all else was in order, 1 when not or when something failed, 2 on bad use, and 128
-    plus the signal's number when one ended it.
-    """
-    parser = argparse.ArgumentParser(prog="python -m actors demo", description=__doc__.partition("\n")[0])
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run the demo and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "demo",
+        "Follow one update on its way, have a process manager lead orders to their end, replay a shopping history "
+        "while threads query the replicas, rebuild a read model under queries, and compare every replica with the log.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
     parser.add_argument("--data", choices=("history", "journey"), default="history", help="what is replayed")
     parser.add_argument(
         "--limit",
         type=positive,
+        metavar="N",
         help=f"commands of the history, or purchase lines of the journey (default: all, {DEFAULT_LINES:,})",
     )
-    parser.add_argument("--replicas", type=positive, default=3, help="read replicas (default: 3)")
+    parser.add_argument(
+        "--replicas", type=positive, default=3, metavar="N", help="read replicas (default: 3)"
+    )
     parser.add_argument(
         "--workers",
         choices=("thread", "process"),
         default="thread",
         help="whether the shop's replicas are threads or processes (default: thread)",
     )
+    parser.add_argument("--json", action="store_true", help="report as JSON, a document a line")
     parser.add_argument(
-        "--path", type=Path, help="keep the store in this new or empty folder (default: thrown away)"
+        "--path", type=Path, help="keep the store in this new or empty directory (default: it is removed)"
     )
     options = parser.parse_args(arguments)
     switch_interval = sys.getswitchinterval()
     # A dozen threads that each do little at a time: taking turns more often than every 5 ms halves their waits.
     sys.setswitchinterval(0.0005)
     try:
-        with stopping_in_order():
-            return demonstrate(options, open_report())
+        with stop_on_signals():
+            return demonstrate(options, open_report(options.json))
     except Stopped as stopped:
-        say_last(str(stopped))
-        return stopped.code
-    except OSError as error:
-        # The report's too: the place that it goes to is full, or nobody reads it any more and would read this.
-        if not isinstance(error, BrokenPipeError):
-            say_last(f"{type(error).__name__}: {error}")
-        drop_output()
-        return 1
+        return failed(str(stopped), stopped.code)
     finally:
         sys.setswitchinterval(switch_interval)
 
 
 def demonstrate(options: argparse.Namespace, report: Report) -> int:
-    """All parts of the demo in a folder of their own; returns the exit code."""
+    """All parts of the demo in a directory of their own; returns the exit code."""
     try:
-        with temporary_directory("onewriter-demo-") as folder:
-            path = options.path or Path(folder) / "store"
+        with temporary_directory("onewriter-demo-") as directory:
+            path = options.path or Path(directory) / "store"
             source = open_source(options.data, options.limit)
             require_empty(path)
-            show_update(report, Path(folder) / "followed", options.replicas)
+            show_update(report, Path(directory) / "followed", options.replicas)
             report.heading("A process manager at work: orders on their way")
-            delivered = show_delivery(report, Path(folder) / "delivered")
+            delivered = show_delivery(report, Path(directory) / "delivered")
             settings = {"replicas": options.replicas, "workers": options.workers}
             return show_history(report, path, settings, source, delivered)
     except (DemoError, JourneyMissing) as error:
-        report.bad(str(error))
-        return 2
+        return failed(str(error), 2)
     except OnewriterError as error:
-        report.bad(f"{type(error).__name__}: {error}")
-        return 1
+        return failed(describe(error), 1)
+
+
+def failed(text: str, code: int) -> int:
+    """Say why it ended in a line on standard error, if there still is one; returns the code."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+    return code
 
 
 class DemoError(Exception):
     """The demo cannot begin as it was asked to."""
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def require_empty(path: Path) -> None:
@@ -151,7 +163,7 @@ def show_update(report: Report, path: Path, replicas: int) -> None:
     """The first part: one product update and the time of each hop."""
     report.heading("One product update on its way")
     report.say("A product gets a new name. Each hop, in the order in which it happened:")
-    show_hops(report, follow(path, replicas))
+    show_hops(report, trace_update(path, replicas))
 
 
 def show_history(
@@ -161,13 +173,13 @@ def show_history(
     kind = "replicas in processes" if settings["workers"] == "process" else "replicas"
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
-    report.say(f"with {settings['replicas']} {kind} and {ASKERS} threads that ask questions meanwhile,")
+    report.say(f"with {settings['replicas']} {kind} and {VISITORS} threads that ask questions meanwhile,")
     report.say(f"and never more than {AHEAD:,} events ahead of the slowest replica.")
-    known = Known()
+    known = KnownNames()
     with System.open(path, shop, **settings) as system:
         lag = LagSamples(system.replica_names)
         system.on_applied(lag)
-        with asking(system, known, ASKERS) as askers, report.progress(source.units, source.total) as moved:
+        with visitors(system, known, VISITORS) as crowd, report.progress(source.units, source.total) as moved:
             result = replay(
                 system,
                 source.commands,
@@ -181,12 +193,12 @@ def show_history(
             waited = time.perf_counter() - began
         show_commands(report, result, waited)
         show_journey(report, source.counts)
-        show_queries(report, askers)
+        show_queries(report, crowd)
         show_replicas(report, system, lag)
         replayed = system.health().cache
         show_answers(report, system)
         report.heading("A read model filled anew while it answers")
-        rebuilt = show_rebuild(report, system, known, ASKERS)
+        rebuilt = show_rebuild(report, system, known, VISITORS)
         cached = show_cache(system.health().cache, replayed)
         code = show_check(report, system)
     report.heading("In short")

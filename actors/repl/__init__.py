@@ -1,12 +1,4 @@
-"""The session by hand: every command and query of a domain by name, and commands about the system itself.
+"""The shell: every command and query of a domain by name, and meta commands about the system itself.
 
-    python -m actors repl [PATH] [--domain module:attribute] [--replicas N]
-
-At a terminal it needs the extra `repl`; with its input piped it needs nothing but the library.
+`onewriter repl` runs it; `program` is its main. At a terminal it needs the extra `repl`, with piped input it does not.
 """
-
-from __future__ import annotations
-
-from actors.repl.program import add_arguments, main
-
-__all__ = ["add_arguments", "main"]

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from actors.repl.cursor import CallAtCursor, call_at_cursor, word_at_cursor
 from actors.repl.meta_command import Completion, MetaCommand
-from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, WATCH_OPTIONS, Option
+from actors.repl.options import MESSAGE_OPTIONS, WATCH_OPTIONS, Option
 from actors.repl.vocabulary import Form, Vocabulary
 
 __all__ = ["RunningNames", "Suggester", "Suggestion"]
@@ -87,7 +87,7 @@ class Suggester(Generic[S]):
             form = self._vocabulary.forms.get(call.name)
             yield from self._message(before, call, form, call.values)
             if form is not None and call.outermost and _VALUE_OF.search(before) is None:
-                yield from _options(OPTIONS.get(form.kind, {}), before)
+                yield from _options(MESSAGE_OPTIONS.get(form.kind, {}), before)
 
     def _first_words(self) -> Offers:
         for name, form in (*self._vocabulary.commands.items(), *self._vocabulary.queries.items()):
@@ -173,9 +173,6 @@ class Suggester(Generic[S]):
                 yield from ((name, kind) for name in self._names.consumers())
             case "process manager":
                 yield from ((name, kind) for name in self._names.managers())
-
-
-OPTIONS: Mapping[str, Mapping[str, Option]] = {"command": COMMAND_OPTIONS, "query": QUERY_OPTIONS}
 
 
 def _options(options: Mapping[str, Option], before: str) -> Offers:

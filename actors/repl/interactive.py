@@ -31,7 +31,7 @@ __all__ = ["LineCompleter", "interact", "open_history"]
 def interact(shell: Shell) -> int:
     """Read statements from the terminal until Ctrl-D or `:quit`; errors are shown and the session goes on."""
     name = shell.system.domain.name
-    shell.output.say(f"{name}: :help lists what can be typed, Tab completes, :quit ends.")
+    shell.output.note(f"{name}: :help lists what can be typed, Tab completes, :quit ends.")
     session: PromptSession[str] = PromptSession(
         f"{name}> ",
         history=open_history(),

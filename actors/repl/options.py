@@ -16,6 +16,7 @@ __all__ = [
     "COMMAND_OPTIONS",
     "FILTER_OPTIONS",
     "FOLLOW_OPTIONS",
+    "MESSAGE_OPTIONS",
     "QUERY_OPTIONS",
     "REBUILD_OPTIONS",
     "WATCH_OPTIONS",
@@ -61,6 +62,8 @@ FOLLOW_OPTIONS = {
     "seconds": Option(float, "end after so many seconds"),
     "background": Option(bool, "go on while other lines are typed; :unwatch ends it"),
 }
+MESSAGE_OPTIONS: Mapping[str, Mapping[str, Option]] = {"command": COMMAND_OPTIONS, "query": QUERY_OPTIONS}
+"""The options of a message, by its kind."""
 REBUILD_OPTIONS = {"background": Option(bool, "do not wait for it")}
 
 

@@ -1,8 +1,7 @@
-"""`python -m actors repl`: opens the store with a domain and runs a session, at a terminal or from a pipe."""
+"""`onewriter repl`: opens the store with a domain and runs a session, at a terminal or from a pipe."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 import os
@@ -17,29 +16,53 @@ from logging.handlers import MemoryHandler
 from types import FrameType
 from typing import Any, BinaryIO
 
+from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
 from actors.cli.errors import CommandLineError, Quit, describe
 from actors.cli.temporary_directory import temporary_directory
 from actors.domain.domain import Domain
 from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.commands.watch import end_watches
-from actors.repl.render import Output, PlainOutput, RichOutput
+from actors.repl.render import JsonOutput, Output, PlainOutput, RichOutput, printable
 from actors.repl.shell import Shell
 from actors.repl.statements import statements
 from actors.system.system import System
 from storage.errors import OnewriterError
 
-__all__ = ["add_arguments", "main", "run_lines"]
+__all__ = ["main", "run_lines"]
 
 TWICE_WITHIN = 5.0
-"""Seconds within which a second polite signal says nothing new."""
+"""Seconds within which a second signal to end is ignored."""
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
+EXAMPLES = (
+    ("{program} repl", "the demo's shop, in a store that is removed at the end"),
+    ("{program} repl shop --domain actors.demo.shop:shop", "a store that is kept; any domain"),
+    ("echo 'Cheapest 3' | {program} repl shop", "statements from a pipe or a file"),
+    ("echo ':replicas' | {program} repl shop --json", "a JSON document for each statement"),
+)
+EXIT_CODES = {
+    "0": "the session has ended",
+    "1": "a statement from a pipe failed, or the store did; standard error has the reason",
+    "2": "the call was wrong: there is no such domain, or an extra is missing",
+    "130": "interrupted (128 and the signal's number for other signals)",
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the session."""
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run a session and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "repl",
+        "A shell with every command and query of a domain by name, and meta commands about the system; :help lists "
+        "them. At a terminal it needs the extra `repl`. From a pipe it ends at the first error.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
     parser.add_argument(
-        "path", nargs="?", metavar="PATH", help="the store's directory (default: thrown away)"
+        "path",
+        nargs="?",
+        metavar="PATH",
+        help="the store's directory (default: one that is removed at the end)",
     )
     parser.add_argument(
         "--domain",
@@ -48,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the domain, or {' or '.join(SHORT)} of the demo (default: {DOMAIN})",
     )
     parser.add_argument(
-        "--replicas", type=_positive, default=3, metavar="N", help="read replicas (default: 3)"
+        "--replicas", type=positive, default=3, metavar="N", help="read replicas (default: 3)"
     )
     parser.add_argument(
         "--workers",
@@ -56,41 +79,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="thread",
         help="whether replicas are threads or processes (default: thread)",
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a session; 0 at its end, 1 after the first error of piped input or of the store, 2 when it can't begin."""
-    parser = argparse.ArgumentParser(
-        prog="python -m actors repl",
-        description="Commands and queries of a domain, by hand or from a file: python -m actors repl < FILE.",
+    parser.add_argument(
+        "--json", action="store_true", help="reply with JSON, a document a line; see docs/operations.md"
     )
-    add_arguments(parser)
     options = parser.parse_args(arguments)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     _plain_streams(terminal)
-    output: Output = PlainOutput(sys.stdout, sys.stderr)
     try:
         if terminal:
-            _require_extra()
-            output = RichOutput()
+            _require_extra(program)
         domain = load_domain(options.domain)
     except CommandLineError as error:
-        output.error(str(error))
-        return BAD_USE
+        return _failed(str(error), BAD_USE)
+    output: Output
+    if options.json:
+        output = JsonOutput()
+    else:
+        output = RichOutput() if terminal else PlainOutput(sys.stdout, sys.stderr)
     _end_in_order()
     try:
         settings = {"replicas": options.replicas, "workers": options.workers}
         return _session(domain, options.path, settings, output, terminal)
     except _NotOpened as error:
-        output.error(str(error))
-        return FAILED
+        return _failed(str(error), FAILED)
     except OnewriterError as error:
-        output.error(describe(error))
-        return FAILED
-    except BrokenPipeError:
-        # Whoever read the output has enough; Python would complain once more while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return _failed(describe(error), FAILED)
+
+
+def _failed(text: str, code: int) -> int:
+    print(printable(text), file=sys.stderr, flush=True)
+    return code
 
 
 def _session(
@@ -99,8 +117,7 @@ def _session(
     with ExitStack() as stack:
         system = _opened(stack, domain, path, settings)
         if path is None:
-            note = "this store is thrown away at the end; name a PATH to keep one"
-            (output.say if terminal else PlainOutput(sys.stderr, sys.stderr).say)(note)
+            output.note("this store is thrown away at the end; name a PATH to keep one")
         shell = Shell(system, output, META_COMMANDS)
         if terminal:
             from actors.repl.interactive import interact
@@ -125,8 +142,8 @@ def _opened(stack: ExitStack, domain: Domain, path: str | None, settings: dict[s
     logger.addHandler(held)
     try:
         if path is None:
-            folder = stack.enter_context(temporary_directory("onewriter-repl-"))
-            path = os.path.join(folder, "store")
+            directory = stack.enter_context(temporary_directory("onewriter-repl-"))
+            path = os.path.join(directory, "store")
         system = stack.enter_context(System.open(path, domain, **settings))
     except Exception as error:
         raise _NotOpened(describe(error)) from error
@@ -172,12 +189,12 @@ def _decoded(source: BinaryIO) -> Iterator[str]:
             raise _NotText(f"line {number}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
-def _require_extra() -> None:
+def _require_extra(program: str) -> None:
     missing = [name for name in ("prompt_toolkit", "rich") if find_spec(name) is None]
     if missing:
         raise CommandLineError(
             f"a session at a terminal needs {' and '.join(missing)}: pip install 'onewriter[repl]'. "
-            "Piped input works without: python -m actors repl < FILE"
+            f"Piped input works without: {program} repl < FILE"
         )
 
 
@@ -195,22 +212,15 @@ def _end_in_order() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
-    told = -math.inf
+    last = -math.inf
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        nonlocal told
-        # A closed window is told of twice, by the terminal and by the shell, and once is enough to close the store.
+        nonlocal last
+        # A closed window signals twice, from the terminal and from the shell, and once is enough to close the store.
         # A later one counts: what the first one raised may have been lost, in some callback.
-        if (now := time.monotonic()) - told > TWICE_WITHIN:
-            told = now
+        if (now := time.monotonic()) - last > TWICE_WITHIN:
+            last = now
             raise SystemExit(128 + number)
 
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, leave)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number

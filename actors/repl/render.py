@@ -1,4 +1,4 @@
-"""Where the session writes to: plain aligned text, or rich's tables on a terminal.
+"""Where a session writes to: aligned text, rich's tables on a terminal, or JSON.
 
 Used by the session's thread and by those of its watches; each call writes as a whole.
 """
@@ -7,91 +7,140 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Protocol, TextIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from actors.repl.tables import Table
+from actors.cli.json_values import json_line
+from actors.repl.table import Table
 
-__all__ = ["Output", "PlainOutput", "RichOutput", "printable"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["JsonOutput", "Output", "PlainOutput", "RichOutput", "printable"]
+
+Part = str | Table
+"""Lines of text, or a table."""
 
 
 class Output(Protocol):
-    """What is shown; `error` says what went wrong in one line."""
+    """Where replies, notes and errors go."""
 
-    def say(self, text: str) -> None: ...
+    def show(self, parts: Sequence[Part], document: Mapping[str, Any]) -> None:
+        """A reply: `parts` for people, one below the other, or the same as a JSON document for programs."""
 
-    def error(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """A line about the session, which is no reply to a statement."""
 
-    def table(self, table: Table, title: str = "") -> None:
-        """A table, with a line above it."""
+    def error(self, text: str) -> None:
+        """What went wrong, in one line."""
 
 
 class PlainOutput:
-    """Plain text to `out`, errors to `errors`."""
+    """Plain text to `out`, notes and errors to `errors`."""
 
     def __init__(self, out: TextIO, errors: TextIO) -> None:
         self._out = out
         self._errors = errors
         self._lock = threading.Lock()
 
-    def say(self, text: str) -> None:
+    def show(self, parts: Sequence[Part], document: Mapping[str, Any]) -> None:  # noqa: ARG002
+        text = "\n".join(_plain_table(part) if isinstance(part, Table) else _lines(part) for part in parts)
         with self._lock:
-            print("\n".join(map(printable, text.split("\n"))), file=self._out, flush=True)
+            print(text, file=self._out, flush=True)
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            print(_lines(text), file=self._errors, flush=True)
 
     def error(self, text: str) -> None:
-        with self._lock:
-            print(printable(text), file=self._errors, flush=True)
-
-    def table(self, table: Table, title: str = "") -> None:
-        lines = [title] if title else []
-        cells = [[printable(cell) for cell in row] for row in (table.columns, *table.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for row in (cells[0], ["-" * width for width in widths], *cells[1:]):
-            shown = [
-                cell.rjust(width) if number in table.figures else cell.ljust(width)
-                for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(shown).rstrip())
-        self.say("\n".join(lines))
+        self.note(printable(text))
 
 
-class RichOutput:
-    """The same with rich, on the terminal that `sys.stdout` is at that moment."""
+class JsonOutput:
+    """A JSON document for each reply to `sys.stdout`, in a line of its own; notes and errors to `sys.stderr`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def say(self, text: str) -> None:
-        self._print("\n".join(map(printable, text.split("\n"))))
+    def show(self, parts: Sequence[Part], document: Mapping[str, Any]) -> None:  # noqa: ARG002
+        line = json_line(document)
+        with self._lock:
+            print(line, flush=True)
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            print(_lines(text), file=sys.stderr, flush=True)
 
     def error(self, text: str) -> None:
-        self._print(printable(text), "bold red")
+        self.note(printable(text))
 
-    def _print(self, text: str, style: str = "") -> None:
+
+class RichOutput:
+    """Coloured text and ruled tables, on the terminal that `sys.stdout` is at that moment, or on a given console."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+
+    def show(self, parts: Sequence[Part], document: Mapping[str, Any]) -> None:  # noqa: ARG002
         from rich.text import Text
 
-        self._show(Text(text, style))
+        shown: list[object] = []
+        for part in parts:
+            if isinstance(part, Table):
+                shown += [Text(printable(part.title), "bold")] if part.title else []
+                shown.append(_rich_table(part))
+            else:
+                shown.append(Text(_lines(part)))
+        self._print(shown)
 
-    def table(self, table: Table, title: str = "") -> None:
-        from rich import box
-        from rich.table import Table as RichTable
+    def note(self, text: str) -> None:
+        self.show([text], {})
+
+    def error(self, text: str) -> None:
         from rich.text import Text
 
-        made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, column in enumerate(table.columns):
-            right = number in table.figures
-            made.add_column(Text(printable(column)), justify="right" if right else "left", no_wrap=right)
-        for row in table.rows:
-            made.add_row(*(Text(printable(cell)) for cell in row))
-        self._show(*([Text(printable(title), "bold")] if title else []), made)
+        self._print([Text(printable(text), "bold red")])
 
-    def _show(self, *parts: object) -> None:
+    def _print(self, shown: Sequence[object]) -> None:
         from rich.console import Console
 
         # While a line is being edited, prompt_toolkit stands in for sys.stdout and keeps its line below.
         with self._lock:
-            console = Console(file=sys.stdout, highlight=False, force_terminal=True)
-            for part in parts:
-                console.print(part)
+            console = self._console or Console(file=sys.stdout, highlight=False, force_terminal=True)
+            for one in shown:
+                console.print(one)
+
+
+def _plain_table(table: Table) -> str:
+    lines = [printable(table.title)] if table.title else []
+    cells = [[printable(cell) for cell in row] for row in (table.columns, *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in (cells[0], ["-" * width for width in widths], *cells[1:]):
+        shown = [
+            cell.rjust(width) if number in table.figures else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(shown).rstrip())
+    return "\n".join(lines)
+
+
+def _rich_table(table: Table) -> object:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(table.columns):
+        right = number in table.figures
+        made.add_column(Text(printable(column)), justify="right" if right else "left", no_wrap=right)
+    for row in table.rows:
+        made.add_row(*(Text(printable(cell)) for cell in row))
+    return made
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def printable(text: str) -> str:

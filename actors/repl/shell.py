@@ -17,8 +17,10 @@ from actors.repl.meta_command import MetaCommand
 from actors.repl.options import COMMAND_OPTIONS, QUERY_OPTIONS, read_options
 from actors.repl.parser import parse
 from actors.repl.render import Output
+from actors.repl.table import Table
 from actors.repl.tables import events_table, rows_table
 from actors.repl.value_conversion import Converter
+from actors.repl.value_text import counted
 from actors.repl.vocabulary import Form, Vocabulary, did_you_mean
 from actors.system.system import System
 
@@ -76,6 +78,10 @@ class Shell:
             )
         found.run(self, call)
 
+    def show(self, *parts: str | Table, **document: Any) -> None:
+        """Reply with lines and tables, and with a document for `--json`, which without one has the lines as `text`."""
+        self.output.show(parts, document or {"text": "\n".join(map(str, parts))})
+
     def arguments(self, call: CallNode, hints: Sequence[tuple[str, Any, Any]] = ()) -> list[Any]:
         """The values of a meta command; each hint is a name, a type and the default, `...` when it must be given."""
         command = self.meta_commands[call.name]
@@ -105,11 +111,12 @@ class Shell:
         """The events that a command led to."""
         where = f"{receipt.stream} is at version {receipt.version}"
         if not receipt.last:
-            self.output.say(f"nothing to do; {where} (id {receipt.command_id})")
+            self.show(f"nothing to do; {where} (id {receipt.command_id})", receipt=receipt)
             return
-        events = self.system.subscribe(receipt.first - 1, until=receipt.last)
+        events = list(self.system.subscribe(receipt.first - 1, until=receipt.last))
         table = events_table(events, self.vocabulary, times=False)
-        self.output.table(table, f"done; {where} (id {receipt.command_id})")
+        title = f"done; {where} (id {receipt.command_id})"
+        self.show(table.titled(title), receipt={**receipt._asdict(), "events": events})
 
     def _query(self, form: Form, call: CallNode) -> None:
         options = read_options(call, QUERY_OPTIONS, self.converter)
@@ -123,15 +130,17 @@ class Shell:
         )
         if not options.get("eventual"):
             self.position = max(self.position, seen)
-        self.show_result(result, seen)
+        self.show_result(form.name, result, seen)
 
-    def show_result(self, result: Any, position: int, label: str = "") -> None:
-        """What a query returned, with the position that it shows; `label` goes before."""
+    def show_result(self, query: str, result: Any, position: int, label: str = "") -> None:
+        """What a query of that name returned, with the position that it shows; `label` goes before."""
         table = rows_table(result, self.vocabulary)
+        part: str | Table
         if table is not None:
-            count = f"{len(result)} row{'s' if len(result) != 1 else ''} " if isinstance(result, list) else ""
-            self.output.table(table, f"{label}{count}at position {position}")
+            count = f"{counted(len(result), 'row')} " if isinstance(result, list) else ""
+            part = table.titled(f"{label}{count}at position {position}")
         elif isinstance(result, list | tuple | dict | frozenset):
-            self.output.say(f"{label}nothing found at position {position}")
+            part = f"{label}nothing found at position {position}"
         else:
-            self.output.say(f"{label}{self.vocabulary.literal(result)} at position {position}")
+            part = f"{label}{self.vocabulary.literal(result)} at position {position}"
+        self.show(part, query=query, result=result, position=position)

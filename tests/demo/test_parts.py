@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from actors import System
-from actors.demo.delivering import Labels, check_delivery, more_orders, show_delivery
-from actors.demo.figures import show_cache
+from actors.demo.delivery import Labels, check_delivery, more_orders, show_delivery
 from actors.demo.fulfilment import MemoryGateway, PlaceOrder, StockUp, delivery, use_gateway
-from actors.demo.load import Known
-from actors.demo.rebuilding import show_rebuild
+from actors.demo.rebuild import show_rebuild
 from actors.demo.report import PlainReport
 from actors.demo.shop import Cheapest, ListProduct, shop
 from actors.demo.shop import PlaceOrder as Buy
+from actors.demo.tables import show_cache
+from actors.demo.visitors import KnownNames
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_labels_are_waited_for(store_path: Path, gateway: MemoryGateway) -> None
         assert labels.wait(1) == {"1"}
 
 
-def a_shop(system: System) -> Known:
+def a_shop(system: System) -> KnownNames:
     """Something to ask about."""
-    known = Known()
+    known = KnownNames()
     for command in (
         ListProduct("lamp", "Desk lamp", "light", 100),
         ListProduct("bulb", "Bulb", "light", 50),
@@ -93,7 +93,7 @@ def test_a_rebuild_that_did_not_end_is_found_out(store_path: Path, monkeypatch: 
         known = a_shop(system)
         monkeypatch.setattr(system, "rebuild", lambda model, wait: None)
         applied = iter(({"replica-1": 2}, {"replica-1": 1}))
-        monkeypatch.setattr("actors.demo.rebuilding.applied", lambda system: next(applied))
+        monkeypatch.setattr("actors.demo.rebuild.applied", lambda system: next(applied))
         good, _ = show_rebuild(PlainReport(said), system, known, 1)
     assert not good
     assert "WRONG: a replica is elsewhere in the log" in said.getvalue()

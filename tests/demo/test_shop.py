@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from actors.demo import verify
+from actors.demo import comparison
+from actors.demo.comparison import PlainModel
 from actors.demo.shop import (
     AbandonCart,
     AddToCart,
@@ -31,7 +32,6 @@ from actors.demo.shop import (
 from actors.demo.shop.carts import AddedToCart, Cart, CartCheckedOut, CartOpened
 from actors.demo.shop.orders import Order, OrderPlaced, SoldLine
 from actors.demo.shop.products import Product, ProductRepriced, StockReleased, StockReserved
-from actors.demo.verify import PlainModel
 from storage import DamagedStore
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_a_log_with_a_gap_is_told_and_no_database_is_left_open(monkeypatch: pyte
     close = PlainModel.close
     monkeypatch.setattr(PlainModel, "close", lambda model: (closed.append(model), close(model)))
     with pytest.raises(DamagedStore, match="no event at position 1: 2 comes next"):
-        verify.fold(shop.declarations.read_models, [cast(Any, SimpleNamespace(position=2))])
+        comparison.fold(shop.declarations.read_models, [cast(Any, SimpleNamespace(position=2))])
     assert len(closed) == len(shop.declarations.read_models)
 
 

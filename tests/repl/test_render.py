@@ -14,7 +14,8 @@ from actors import Rejected
 from actors.cli.errors import describe
 from actors.demo.shop import OrderLine, OrderStatus, shop
 from actors.repl.render import PlainOutput, RichOutput, printable
-from actors.repl.tables import Table, rows_table
+from actors.repl.table import Table
+from actors.repl.tables import rows_table
 from actors.repl.vocabulary import Vocabulary
 
 vocabulary = Vocabulary(shop)
@@ -24,7 +25,7 @@ def plain(result: Any) -> list[str]:
     table = rows_table(result, vocabulary)
     assert table is not None
     out = io.StringIO()
-    PlainOutput(out, out).table(table)
+    PlainOutput(out, out).show([table], {})
     return out.getvalue().splitlines()
 
 
@@ -85,8 +86,8 @@ def test_text_can_not_move_the_cursor() -> None:
 def test_rich_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich")
     output = RichOutput()
-    output.table(Table(("[bold]column",), (("[red]cell \x1b[2J",),)), "[title]")
-    output.say("[say]")
+    table = Table(("[bold]column",), (("[red]cell \x1b[2J",),), title="[title]")
+    output.show([table, "[say]"], {})
     output.error("[error]")
     shown = capsys.readouterr().out
     for text in ("[bold]column", "[red]cell \\x1b[2J", "[title]", "[say]", "[error]"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -80,6 +82,22 @@ def test_each_line_of_progress_has_rate_and_time_left(
     )
 
 
+def test_in_json_progress_and_end_are_a_document_each(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Rebuild("tally", "replica-2", 1, 1, False, "building", 1_200, 5_000, 40_000.4, None)
+    monkeypatch.setattr(System, "rebuilds", lambda self: (one,))
+    turns = iter([False, True])
+    monkeypatch.setattr("actors.cli.rebuild.wait_rebuilt", lambda *_: next(turns))
+    assert rebuild("tally", "--store", store, "--domain", f"{HERE}domain", "--json") == 0
+    progress, end = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert progress == {"rebuild": dataclasses.asdict(one)}
+    assert end.pop("seconds") > 0
+    assert end == {"rebuilt": "tally", "version": 1, "replicas": 2, "position": 10, "events_applied": 0} | {
+        "events_applied": end["events_applied"]
+    }
+
+
 def test_a_projection_that_fails_ends_it_with_the_event(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +114,6 @@ def test_a_projection_that_fails_ends_it_with_the_event(
         (["nothing", "--domain", f"{HERE}domain"], "has no read model 'nothing'; it has: count, tally"),
         (["tally", "--domain", f"{HERE}nothing"], "has nothing as nothing, where a Domain is wanted"),
         (["tally", "--domain", "no such module"], "--domain takes MODULE:ATTRIBUTE"),
-        (["tally", "--domain", f"{HERE}domain", "--replicas", "0"], "--replicas must be at least 1, not 0"),
     ],
 )
 def test_a_wrong_call_is_refused(
@@ -104,6 +121,15 @@ def test_a_wrong_call_is_refused(
 ) -> None:
     assert rebuild(*arguments, "--store", store) == 2
     assert said in capsys.readouterr().err
+
+
+def test_arguments_that_make_no_sense_are_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        rebuild("tally", "--store", "store", "--domain", f"{HERE}domain", "--replicas", 0)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert "argument --replicas: must be at least 1, not 0" in told
+    assert told.count("\n") == 1
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

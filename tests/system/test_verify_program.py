@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_damage_is_told_with_what_to_do(store: Path, capsys: pytest.CaptureFixtu
     assert "restore a backup" in capsys.readouterr().out
 
 
+def test_in_json_each_file_is_a_document(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    misjudge(store / "replicas" / "replica-2" / "data.mdb")
+    assert main(["verify", str(store), "--json"]) == 1
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [report["sound"] for report in reports] == [True, True, True, False, True]
+    sound, damaged = reports[0], reports[3]
+    assert (sound["file"], sound["findings"], sound["advice"]) == (str(store / "data.mdb"), [], None)
+    assert sound["bytes"] == (store / "data.mdb").stat().st_size
+    assert sound["seconds"] >= 0
+    assert damaged["findings"]
+    assert damaged["advice"].startswith(f"delete {store}/replicas/replica-2")
+
+
 def test_a_store_that_is_open_and_what_is_no_store_are_refused(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,7 +103,7 @@ def test_a_store_that_is_open_and_what_is_no_store_are_refused(
     with pytest.raises(SystemExit) as ended:
         main(["verify", "--help"])
     assert ended.value.code == 0
-    assert "Exit code" in capsys.readouterr().out
+    assert "exit codes:" in capsys.readouterr().out
 
 
 def test_a_log_of_the_other_engine_is_not_called_damaged(

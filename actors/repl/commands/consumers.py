@@ -6,8 +6,8 @@ from actors.cli.errors import UsageError, last_line, short
 from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
 from actors.repl.shell import Shell
-from actors.repl.tables import Table
-from actors.repl.value_text import number
+from actors.repl.table import Table
+from actors.repl.value_text import counted, number
 from actors.repl.vocabulary import did_you_mean
 
 __all__ = ["COMMANDS"]
@@ -19,7 +19,7 @@ def consumers(shell: Shell, call: CallNode) -> None:
     shell.arguments(call)
     found = shell.system.consumers()
     if not found:
-        shell.output.say("this store has no consumers")
+        shell.show("this store has no consumers", consumers=[])
         return
     rows = tuple(
         (
@@ -30,9 +30,8 @@ def consumers(shell: Shell, call: CallNode) -> None:
         for one in found
     )
     columns = ("consumer", "wants", "position", "lag", "open here", "in hand", "parked", "replaying")
-    shell.output.table(
-        Table(columns, rows, frozenset(range(2, 8))), f"{len(found)} consumer{'s' * (len(found) != 1)}"
-    )
+    table = Table(columns, rows, frozenset(range(2, 8)), counted(len(found), "consumer"))
+    shell.show(table, consumers=found)
 
 
 @meta_command(":parked NAME", completes=("consumer",))
@@ -42,7 +41,7 @@ def parked(shell: Shell, call: CallNode) -> None:
     _require_consumer(shell, name)
     found = shell.system.parked_streams(name)
     if not found:
-        shell.output.say(f"{name} has parked nothing")
+        shell.show(f"{name} has parked nothing", consumer=name, parked=[])
         return
     rows = tuple(
         (
@@ -53,10 +52,8 @@ def parked(shell: Shell, call: CallNode) -> None:
         for one in found
     )
     columns = ("stream", "position", "version", "deliveries", "wait behind it", "reason")
-    shell.output.table(
-        Table(columns, rows, frozenset(range(1, 5))),
-        f"{len(found)} stream{'s' * (len(found) != 1)} parked by {name}",
-    )
+    title = f"{counted(len(found), 'stream')} parked by {name}"
+    shell.show(Table(columns, rows, frozenset(range(1, 5)), title), consumer=name, parked=found)
 
 
 @meta_command(":replay NAME [STREAM]", completes=("consumer", "stream"))
@@ -71,10 +68,12 @@ def replay(shell: Shell, call: CallNode) -> None:
                 f"{name} has not parked stream {short(stream)}{did_you_mean(stream, known)}; see :parked {name}"
             )
     count = shell.system.replay_parked(name, stream)
-    shell.output.say(
-        f"{count} stream{'s' * (count != 1)} of {name} will be delivered again, to who consumes under that name"
+    shell.show(
+        f"{counted(count, 'stream')} of {name} will be delivered again, to who consumes under that name"
         if count
-        else f"{name} has parked nothing"
+        else f"{name} has parked nothing",
+        consumer=name,
+        replayed=count,
     )
 
 

@@ -41,12 +41,12 @@ def log(shell: Shell, call: CallNode) -> None:
     until = min(head, first + limit)
     events = list(shell.system.subscribe(first, until=until)) if until > first else []
     if not events:
-        shell.output.say(f"no events after position {first}; the log ends at {head}")
+        shell.show(f"no events after position {first}; the log ends at {head}", events=[], position=head)
         return
     title = f"{len(events)} of {head} events"
     if until < head:
         title += f"; the next ones: :log {until}"
-    shell.output.table(events_table(events, shell.vocabulary), title)
+    shell.show(events_table(events, shell.vocabulary).titled(title), events=events, position=head)
 
 
 def _filtered(shell: Shell, wanted: Mapping[str, Any], after: int | None, limit: int, head: int) -> None:
@@ -57,12 +57,12 @@ def _filtered(shell: Shell, wanted: Mapping[str, Any], after: int | None, limit:
     events = list(deque(found, limit) if after is None else islice(found, limit))
     if not events:
         where = f" after position {after}" if after else ""
-        shell.output.say(f"no such events{where}; the log ends at {head}")
+        shell.show(f"no such events{where}; the log ends at {head}", events=[], position=head)
         return
     title = f"{len(events)} such event{'s' * (len(events) != 1)} of {head}"
     if after is not None and len(events) == limit:
         title += f"; the next ones: :log {events[-1].position} with the same options"
-    shell.output.table(events_table(events, shell.vocabulary), title)
+    shell.show(events_table(events, shell.vocabulary).titled(title), events=events, position=head)
 
 
 @meta_command(":stream NAME [AFTER] [LIMIT]", completes=("stream",))
@@ -74,12 +74,17 @@ def stream(shell: Shell, call: CallNode) -> None:
         raise UsageError("AFTER counts from 0 and LIMIT from 1")
     events = shell.system.stream(name, after, limit + 1)
     if not events:
-        shell.output.say(f"stream {short(name)} has no events{f' after version {after}' if after else ''}")
+        shell.show(
+            f"stream {short(name)} has no events{f' after version {after}' if after else ''}",
+            stream=name,
+            events=[],
+        )
         return
     title = f"stream {name}"
     if len(events) > limit:
         title += f"; the next ones: :stream {name} {events[limit - 1].version}"
-    shell.output.table(events_table(events[:limit], shell.vocabulary), title)
+    table = events_table(events[:limit], shell.vocabulary).titled(title)
+    shell.show(table, stream=name, events=events[:limit])
 
 
 @meta_command(":follow [AFTER] [--type=NAME ...] [--count=N] [--seconds=S] [--background]", FOLLOW_OPTIONS)
@@ -101,7 +106,7 @@ def follow(shell: Shell, call: CallNode) -> None:
     try:
         following.run()
     except KeyboardInterrupt:
-        shell.output.say("\nno longer followed")
+        shell.output.note("\nno longer followed")
 
 
 class EventFollower:
@@ -155,7 +160,7 @@ class EventFollower:
     def _show(self, events: Iterable[RecordedEvent]) -> None:
         for one in events:
             event = self._shell.vocabulary.literal(one.event)
-            self._shell.output.say(f"{one.position}: {one.stream} {one.version} {event}")
+            self._shell.show(f"{one.position}: {one.stream} {one.version} {event}", event=one)
             self._last = one.position
             if self._left is not None:
                 self._left -= 1

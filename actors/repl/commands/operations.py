@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from actors.cli.errors import Quit, UsageError, short
 from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
@@ -21,9 +23,8 @@ def replicas(shell: Shell, call: CallNode) -> None:
     """The replicas: their lag and what they served."""
     shell.arguments(call)
     health = shell.system.health()
-    shell.output.table(
-        replicas_table(health), f"{len(health.replicas)} replicas of a log of {health.position} events"
-    )
+    title = f"{len(health.replicas)} replicas of a log of {health.position} events"
+    shell.show(replicas_table(health).titled(title), position=health.position, replicas=health.replicas)
 
 
 @meta_command(":lag")
@@ -31,7 +32,11 @@ def lag(shell: Shell, call: CallNode) -> None:
     """How far each model on each replica is."""
     shell.arguments(call)
     health = shell.system.health()
-    shell.output.table(lag_table(health), f"committed up to position {health.position}")
+    table = lag_table(health).titled(f"committed up to position {health.position}")
+    models = [
+        {"replica": replica.name, **asdict(model)} for replica in health.replicas for model in replica.models
+    ]
+    shell.show(table, position=health.position, models=models)
 
 
 @meta_command(":health")
@@ -40,22 +45,23 @@ def health(shell: Shell, call: CallNode) -> None:
     shell.arguments(call)
     now = shell.system.health()
     writer = now.writer
-    shell.output.say(f"{now.status}: {now.path} at position {now.position}")
-    for problem in now.problems:
-        shell.output.say(f"problem: {problem}")
-    shell.output.say(
+    lines = [
+        f"{now.status}: {now.path} at position {now.position}",
+        *(f"problem: {problem}" for problem in now.problems),
         f"writer: {writer.commands} commands in {writer.batches} batches, {writer.refused} refused, "
-        f"{writer.waiting} waiting"
-    )
-    for one in now.running:
-        if one.seconds > RUNNING_FOR:
-            shell.output.say(f"running: {one.kind} {one.name} for {one.seconds:.1f} s, {one.at}")
+        f"{writer.waiting} waiting",
+        *(
+            f"running: {one.kind} {one.name} for {one.seconds:.1f} s, {one.at}"
+            for one in now.running
+            if one.seconds > RUNNING_FOR
+        ),
+    ]
     if now.cache is not None:
-        shell.output.say(
+        lines.append(
             f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, {now.cache.entries} results kept in "
             f"{now.cache.bytes} bytes"
         )
-    shell.output.table(actors_table(now))
+    shell.show(*lines, actors_table(now), health=now)
 
 
 @meta_command(":kill NAME", completes=("actor",))
@@ -76,21 +82,27 @@ def kill(shell: Shell, call: CallNode) -> None:
     reached = system.wait_applied()
     if reached < before:
         raise UsageError(f"the log went back from position {before} to {reached}")
-    shell.output.say(
+    shell.show(
         f"{name} died and the supervisor brought it back (restarts: {restarts}). Nothing is lost: the log is at "
-        f"position {reached}, and every replica has applied it."
+        f"position {reached}, and every replica has applied it.",
+        killed=name,
+        restarts=restarts,
+        position=reached,
     )
 
 
 @meta_command(":token [TOKEN]")
-def token(shell: Shell, call: CallNode) -> None:
+def session_token(shell: Shell, call: CallNode) -> None:
     """What this session wrote and saw, as a token; or see at least what the session of a token saw."""
     (given,) = shell.arguments(call, (("TOKEN", str, None),))
     if given is not None:
         shell.position = max(shell.position, shell.system.session(given).position)
-        shell.output.say(f"this session sees position {shell.position} and what comes after it")
+        shell.show(
+            f"this session sees position {shell.position} and what comes after it", position=shell.position
+        )
         return
-    shell.output.say(shell.system.session(shell.position).token)
+    token = shell.system.session(shell.position).token
+    shell.show(token, token=token, position=shell.position)
 
 
 @meta_command(":quit")
@@ -105,6 +117,6 @@ COMMANDS = (
     lag,
     health,
     kill,
-    token,
+    session_token,
     leave,
 )

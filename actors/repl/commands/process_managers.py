@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
 from actors.cli.errors import UsageError, last_line, short
 from actors.health import ProcessManagerHealth
 from actors.process_managers.pending_effects import PendingEffect
 from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
 from actors.repl.shell import Shell
-from actors.repl.tables import Table, cell, process_managers_table
+from actors.repl.table import Table
+from actors.repl.tables import cell, process_managers_table
+from actors.repl.value_text import counted
 from actors.repl.vocabulary import did_you_mean
 
 __all__ = ["COMMANDS"]
@@ -26,55 +32,53 @@ def process_managers(shell: Shell, call: CallNode) -> None:
     managers = shell.system.process_managers()
     if name is None:
         if not managers:
-            shell.output.say("this domain has no process managers")
+            shell.show("this domain has no process managers", managers=[])
             return
-        shell.output.table(
-            process_managers_table(managers), f"{len(managers)} process manager{'s' * (len(managers) != 1)}"
-        )
-        for one in managers:
-            if one.failure is not None:
-                shell.output.say(
-                    f"{one.name} is stopped at {one.stopped_at}, :skip_process_manager {one.name} passes over that:\n{one.failure}"
-                )
-            _show_quarantine(shell, one)
-            _show_rejections(shell, one)
+        table = process_managers_table(managers).titled(counted(len(managers), "process manager"))
+        trouble = (line for one in managers for line in _trouble(shell, one))
+        shell.show(table, *trouble, managers=managers)
         return
     _require_manager(shell, name)
     found = shell.system.process_manager_states(name, limit)
+    instances = [{"instance": key, "state": state} for key, state in found]
     if not found:
-        shell.output.say(f"{name} has no instances now")
+        shell.show(f"{name} has no instances now", manager=name, instances=instances)
         return
     rows = tuple((key, cell(state, shell.vocabulary)) for key, state in found)
-    shell.output.table(
-        Table(("instance", "state"), rows), f"{len(found)} instance{'s' * (len(found) != 1)} of {name}"
-    )
+    title = f"{counted(len(found), 'instance')} of {name}"
+    shell.show(Table(("instance", "state"), rows, title=title), manager=name, instances=instances)
 
 
-def _show_quarantine(shell: Shell, one: ProcessManagerHealth) -> None:
+def _trouble(shell: Shell, one: ProcessManagerHealth) -> Iterator[str]:
+    """Why a manager is stopped, and what it has set aside."""
+    if one.failure is not None:
+        yield f"{one.name} is stopped at {one.stopped_at}, :skip_process_manager {one.name} passes over that:\n{one.failure}"
+    yield from _quarantine(shell, one)
+    yield from _rejections(one)
+
+
+def _quarantine(shell: Shell, one: ProcessManagerHealth) -> Iterator[str]:
     """The instances that are set aside, the first with its traceback."""
     if not one.quarantined:
         return
-    more = one.quarantined - QUARANTINED
-    shell.output.say(
-        f"{one.name} has set aside {one.quarantined} instance{'s' * (one.quarantined != 1)}, "
+    yield (
+        f"{one.name} has set aside {counted(one.quarantined, 'instance')}, "
         f":skip_instance {one.name} KEY passes over what one failed on:"
     )
     for number, instance in enumerate(shell.system.quarantined_instances(one.name, QUARANTINED)):
-        shell.output.say(f"{instance.text}; {instance.waiting} waiting")
+        yield f"{instance.text}; {instance.waiting} waiting"
         if not number and instance.traceback:
-            shell.output.say(instance.traceback)
+            yield instance.traceback
+    more = one.quarantined - QUARANTINED
     if more > 0:
-        shell.output.say(f"and {more} more")
+        yield f"and {more} more"
 
 
-def _show_rejections(shell: Shell, one: ProcessManagerHealth) -> None:
+def _rejections(one: ProcessManagerHealth) -> Iterator[str]:
     """The last rejections that no handler took."""
     if one.rejections:
-        shell.output.say(
-            f"{one.rejections} rejection{'s' * (one.rejections != 1)} of commands of {one.name} found no handler, the last:"
-        )
-        for text in one.last_rejections:
-            shell.output.say(text)
+        yield f"{counted(one.rejections, 'rejection')} of commands of {one.name} found no handler, the last:"
+        yield from one.last_rejections
 
 
 @meta_command(":skip_process_manager MANAGER [REASON]", completes=("process manager",))
@@ -83,7 +87,7 @@ def skip_process_manager(shell: Shell, call: CallNode) -> None:
     name, reason = shell.arguments(call, (("MANAGER", str, ...), ("REASON", str, "")))
     _require_manager(shell, name)
     passed = shell.system.skip_process_manager(name, reason)
-    shell.output.say(f"{name} passes over {passed}; :process_managers shows whether it goes on")
+    shell.show(f"{name} passes over {passed}; :process_managers shows whether it goes on")
 
 
 @meta_command(":retry_instance MANAGER KEY", completes=("process manager",))
@@ -92,9 +96,9 @@ def retry_instance(shell: Shell, call: CallNode) -> None:
     name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     if shell.system.retry_instance(name, key):
-        shell.output.say(f"{key} goes on")
+        shell.show(f"{key} goes on")
     else:
-        shell.output.say(f"{key} failed again; :process_managers shows why")
+        shell.show(f"{key} failed again; :process_managers shows why")
 
 
 @meta_command(":skip_instance MANAGER KEY [REASON]", completes=("process manager",))
@@ -104,7 +108,7 @@ def skip_instance(shell: Shell, call: CallNode) -> None:
     name, key, reason = shell.arguments(call, hints)
     _require_manager(shell, name)
     passed = shell.system.skip_instance(name, key, reason)
-    shell.output.say(f"{key} passes over {passed}; :process_managers shows whether it goes on")
+    shell.show(f"{key} passes over {passed}; :process_managers shows whether it goes on")
 
 
 @meta_command(":effects [NAME]", completes=("process manager",))
@@ -114,23 +118,22 @@ def effects(shell: Shell, call: CallNode) -> None:
     if name is not None:
         _require_manager(shell, name)
     names = [one.name for one in shell.system.process_managers()] if name is None else [name]
-    rows = tuple(
-        (
-            manager,
-            one.key,
-            one.name,
-            one.instance,
-            cell(one.payload, shell.vocabulary),
-            _state(one),
-        )
-        for manager in names
-        for one in shell.system.effects(manager)
-    )
-    if not rows:
-        shell.output.say("no effect waits, and none is parked")
+    found = [(manager, one) for manager in names for one in shell.system.effects(manager)]
+    documents = [{"manager": manager, **_fields(one)} for manager, one in found]
+    if not found:
+        shell.show("no effect waits, and none is parked", effects=documents)
         return
     columns = ("manager", "key", "effect", "instance", "payload", "state")
-    shell.output.table(Table(columns, rows), f"{len(rows)} effect{'s' * (len(rows) != 1)} not delivered")
+    rows = tuple(
+        (manager, one.key, one.name, one.instance, cell(one.payload, shell.vocabulary), _state(one))
+        for manager, one in found
+    )
+    shell.show(Table(columns, rows, title=f"{counted(len(rows), 'effect')} not delivered"), effects=documents)
+
+
+def _fields(one: PendingEffect) -> dict[str, Any]:
+    # Not `asdict`: the payload stays as it is.
+    return {field.name: getattr(one, field.name) for field in fields(one)}
 
 
 @meta_command(":retry_effect MANAGER KEY", completes=("process manager",))
@@ -139,7 +142,7 @@ def retry_effect(shell: Shell, call: CallNode) -> None:
     name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     shell.system.retry_effect(name, key)
-    shell.output.say(f"{key} is delivered again; :effects shows it until it is")
+    shell.show(f"{key} is delivered again; :effects shows it until it is")
 
 
 @meta_command(":drop_effect MANAGER KEY", completes=("process manager",))
@@ -148,7 +151,7 @@ def drop_effect(shell: Shell, call: CallNode) -> None:
     name, key = shell.arguments(call, (("MANAGER", str, ...), ("KEY", str, ...)))
     _require_manager(shell, name)
     shell.system.drop_effect(name, key)
-    shell.output.say(f"{key} is given up")
+    shell.show(f"{key} is given up")
 
 
 def _state(one: PendingEffect) -> str:

@@ -15,8 +15,9 @@ from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
 from actors.repl.options import REBUILD_OPTIONS, read_options
 from actors.repl.shell import Shell
-from actors.repl.tables import Table, rebuilds_table
-from actors.repl.value_text import number
+from actors.repl.table import Table
+from actors.repl.tables import rebuilds_table
+from actors.repl.value_text import counted, number
 from actors.repl.vocabulary import did_you_mean
 
 __all__ = ["COMMANDS"]
@@ -34,19 +35,23 @@ def rebuild(shell: Shell, call: CallNode) -> None:
     began = time.monotonic()
     shell.system.rebuild(model)
     if options.get("background"):
-        shell.output.say(f"{name} is being rebuilt; :rebuilds shows how far it is")
+        shell.show(f"{name} is being rebuilt; :rebuilds shows how far it is", started=name)
         return
     try:
         while not _rebuilt(shell, model):
             for one in shell.system.rebuilds():
                 if one.model == name and one.state == "building":
-                    shell.output.say(_progress(one))
+                    shell.show(_progress(one), rebuild=one)
     except KeyboardInterrupt:
-        shell.output.say(f"\nthe rebuild of {name} goes on; :rebuilds shows how far it is")
+        shell.output.note(f"\nthe rebuild of {name} goes on; :rebuilds shows how far it is")
         return
-    shell.output.say(
+    position, seconds = shell.system.position, time.monotonic() - began
+    shell.show(
         f"{name} is rebuilt, and every replica that has it serves the new tables: "
-        f"{number(shell.system.position)} events of the log in {time.monotonic() - began:.1f} s"
+        f"{number(position)} events of the log in {seconds:.1f} s",
+        rebuilt=name,
+        position=position,
+        seconds=seconds,
     )
 
 
@@ -70,14 +75,13 @@ def rebuilds(shell: Shell, call: CallNode) -> None:
     shell.arguments(call)
     running = shell.system.rebuilds()
     if not running:
-        shell.output.say("nothing is being rebuilt")
+        shell.show("nothing is being rebuilt", rebuilds=[])
         return
-    shell.output.table(
-        rebuilds_table(running), f"{len(running)} rebuild{'s' * (len(running) != 1)} under way"
+    failures = (
+        f"{one.model} on {one.replica} stopped:\n{one.failure}" for one in running if one.failure is not None
     )
-    for one in running:
-        if one.failure is not None:
-            shell.output.say(f"{one.model} on {one.replica} stopped:\n{one.failure}")
+    table = rebuilds_table(running).titled(f"{counted(len(running), 'rebuild')} under way")
+    shell.show(table, *failures, rebuilds=running)
 
 
 @meta_command(":skip MODEL POSITION [REASON]", completes=("read model",))
@@ -86,7 +90,11 @@ def skip(shell: Shell, call: CallNode) -> None:
     hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
     name, position, reason = shell.arguments(call, hints)
     shell.system.skip_event(_model(shell, name), position, reason)
-    shell.output.say(f"{name} passes over the event at position {position}; :lag shows whether it goes on")
+    shell.show(
+        f"{name} passes over the event at position {position}; :lag shows whether it goes on",
+        model=name,
+        skipped_position=position,
+    )
 
 
 @meta_command(":skipped")
@@ -95,16 +103,15 @@ def skipped(shell: Shell, call: CallNode) -> None:
     shell.arguments(call)
     found = shell.system.skipped_events()
     if not found:
-        shell.output.say("no model passes over an event")
+        shell.show("no model passes over an event", skipped=[])
         return
     rows = tuple(
         (one.model, number(one.position), one.time.isoformat(sep=" ", timespec="seconds")[:19], one.reason)
         for one in found
     )
-    shell.output.table(
-        Table(("model", "position", "time (UTC)", "reason"), rows, frozenset({1})),
-        f"{len(found)} event{'s' * (len(found) != 1)} passed over",
-    )
+    columns = ("model", "position", "time (UTC)", "reason")
+    table = Table(columns, rows, frozenset({1}), f"{counted(len(found), 'event')} passed over")
+    shell.show(table, skipped=found)
 
 
 def _model(shell: Shell, name: str) -> ReadModel:

@@ -35,9 +35,9 @@ def watch(shell: Shell, call: CallNode) -> None:
             shell.system, shell.applied, query, after=shell.position, **limits
         ):
             shell.position = max(shell.position, position)
-            shell.show_result(result, position)
+            shell.show_result(name, result, position)
     except KeyboardInterrupt:
-        shell.output.say(f"\n{name} is no longer watched")
+        shell.output.note(f"\n{name} is no longer watched")
 
 
 def _query(shell: Shell, call: CallNode) -> tuple[str, Any]:
@@ -73,7 +73,7 @@ def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) 
                 on_answer=watch.answered,
                 **limits,
             ):
-                shell.show_result(result, position, f"{name}: ")
+                shell.show_result(name, result, position, f"{name}: ")
         except Exception as error:
             shell.output.error(f"the watch of {name} ended: {describe(error)}")
 
@@ -90,8 +90,9 @@ def unwatch(shell: Shell, call: CallNode) -> None:
     shell.arguments(call)
     names = [one.text for one in shell.watches if not one.ended]
     end_watches(shell)
-    shell.output.say(
-        f"no longer watched: {', '.join(names)}" if names else "nothing is watched in the background"
+    shell.show(
+        f"no longer watched: {', '.join(names)}" if names else "nothing is watched in the background",
+        unwatched=names,
     )
 
 

@@ -1,4 +1,4 @@
-"""The part of the demo about rebuilding: a read model is filled anew while queries go on. The demo's thread."""
+"""The part of the demo about rebuilds: a read model is built again while queries go on. The demo's thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from array import array
 from collections.abc import Sequence
 
 from actors import System
-from actors.demo.figures import spread
-from actors.demo.load import Asker, Known, asking
 from actors.demo.report import Report
 from actors.demo.shop.models import catalogue
+from actors.demo.tables import spread
+from actors.demo.visitors import KnownNames, Visitor, visitors
 
 __all__ = ["show_rebuild"]
 
@@ -19,7 +19,7 @@ BEFORE = 1.0
 """Seconds of queries without a rebuild, to compare with."""
 
 
-def show_rebuild(report: Report, system: System, known: Known, threads: int) -> tuple[bool, str]:
+def show_rebuild(report: Report, system: System, known: KnownNames, threads: int) -> tuple[bool, str]:
     """Rebuild the model that most queries read, under queries, with their times beside.
 
     Returns whether each replica serves the new build and queries were answered meanwhile, and what is to be said of it
@@ -34,14 +34,14 @@ def show_rebuild(report: Report, system: System, known: Known, threads: int) -> 
         threads = 0
     system.wait_applied()
     served = applied(system)
-    with asking(system, known, threads) as before:
+    with visitors(system, known, threads) as before:
         threading.Event().wait(BEFORE)
-    with asking(system, known, threads) as during:
+    with visitors(system, known, threads) as during:
         began = time.perf_counter()
         system.rebuild(catalogue, wait=True)
         seconds = time.perf_counter() - began
     rows = [
-        (text, f"{took:.2f}", f"{len(taken):,}", *spread(taken))
+        (text, took, len(taken), *spread(taken))
         for text, took, taken in (
             ("before", BEFORE, seconds_of(before)),
             ("while it was rebuilt", seconds, seconds_of(during)),
@@ -73,6 +73,6 @@ def applied(system: System) -> dict[str, int]:
     }
 
 
-def seconds_of(askers: Sequence[Asker]) -> array[float]:
+def seconds_of(crowd: Sequence[Visitor]) -> array[float]:
     """What each query took, of all threads."""
-    return array("d", (sample for asker in askers for sample in asker.seconds))
+    return array("d", (sample for visitor in crowd for sample in visitor.seconds))

@@ -1,6 +1,6 @@
 """The demo's tables: what became of the commands, the queries and the replicas, and what the check found.
 
-Only formatting; runs on the demo's thread.
+The demo's thread.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from actors import System
-from actors.demo.follow import Hop
+from actors.demo.comparison import Compared, verify
 from actors.demo.journey import JourneyCounts
-from actors.demo.load import Asker
 from actors.demo.replay import LagSamples, Replayed
-from actors.demo.report import Report
+from actors.demo.report import Cell, Duration, Report
 from actors.demo.shop import BestSellingCategories, StockAlerts, shop
-from actors.demo.verify import Compared, verify
+from actors.demo.update_trace import Hop
+from actors.demo.visitors import Visitor
 from actors.health import CacheHealth
 
 ASKED = 100
@@ -25,83 +25,89 @@ ASKED = 100
 
 
 def show_hops(report: Report, hops: Sequence[Hop]) -> None:
+    """Where the update was, and when."""
     befores = [0.0, *(hop.seconds for hop in hops)]
     report.table(
         "From the call to the last search",
         ("where", "after the call", "after the hop before"),
         [
-            (hop.where, milliseconds(hop.seconds), milliseconds(hop.seconds - before))
+            (hop.where, Duration(hop.seconds), Duration(hop.seconds - before))
             for hop, before in zip(hops, befores, strict=False)
         ],
     )
 
 
 def show_commands(report: Report, result: Replayed, waited: float) -> None:
+    """What became of the commands; `waited` seconds for the replicas after the last."""
     report.table(
         "Commands",
         ("", ""),
         (
-            ("commands", f"{result.commands:,}"),
-            ("seconds", f"{result.seconds:.2f}"),
-            ("commands a second", f"{result.commands / result.seconds:,.0f}"),
-            ("events", f"{result.events:,}"),
-            ("accepted without an event", f"{result.unchanged:,}"),
-            ("rejected", f"{result.rejected.total():,}"),
-            ("from the last receipt until all replicas had it", milliseconds(waited)),
+            ("commands", result.commands),
+            ("seconds", result.seconds),
+            ("commands a second", round(result.commands / result.seconds)),
+            ("events", result.events),
+            ("accepted without an event", result.unchanged),
+            ("rejected", result.rejected.total()),
+            ("from the last receipt until all replicas had it", Duration(waited)),
         ),
     )
-    rejected = [(code, command, f"{count:,}") for (command, code), count in result.rejected.most_common()]
+    rejected = [(code, command, count) for (command, code), count in result.rejected.most_common()]
     if rejected:
         report.table("Rejected, by reason", ("reason", "command", "times"), rejected)
 
 
 def show_journey(report: Report, counts: JourneyCounts | None) -> None:
+    """What the purchase lines of the journey were taken for."""
     if counts is None:
         return
     report.table(
         "How the purchase lines became commands",
         ("", ""),
         (
-            ("purchase lines read", f"{counts.lines:,}"),
-            ("baskets", f"{counts.baskets:,}"),
-            ("products listed", f"{counts.products:,}"),
-            ("lines without a quantity, left out", f"{counts.without_quantity:,}"),
-            ("lines sold by measure, taken as one unit", f"{counts.by_measure:,}"),
-            ("lines given away, taken at one cent", f"{counts.given_away:,}"),
-            ("products missing from the product list", f"{counts.unknown_products:,}"),
+            ("purchase lines read", counts.lines),
+            ("baskets", counts.baskets),
+            ("products listed", counts.products),
+            ("lines without a quantity, left out", counts.without_quantity),
+            ("lines sold by measure, taken as one unit", counts.by_measure),
+            ("lines given away, taken at one cent", counts.given_away),
+            ("products missing from the product list", counts.unknown_products),
         ),
     )
 
 
-def show_queries(report: Report, askers: Sequence[Asker]) -> None:
-    rows = [
-        (asker.name, f"{len(asker.seconds):,}", f"{rate_of(asker):,.0f}", *spread(asker.seconds))
-        for asker in askers
+def show_queries(report: Report, visitors: Sequence[Visitor]) -> None:
+    """What the visitors asked while the commands ran, and how long the answers took."""
+    rows: list[tuple[Cell, ...]] = [
+        (visitor.name, len(visitor.seconds), round(rate_of(visitor)), *spread(visitor.seconds))
+        for visitor in visitors
     ]
-    taken = [sample for asker in askers for sample in asker.seconds]
-    rate = f"{sum(map(rate_of, askers)):,.0f}"
-    rows.append(("all", f"{len(taken):,}", rate, *spread(taken)))
+    taken = [sample for visitor in visitors for sample in visitor.seconds]
+    rate = round(sum(map(rate_of, visitors)))
+    rows.append(("all", len(taken), rate, *spread(taken)))
     report.table(
         "Queries, while the commands ran", ("thread", "queries", "a second", "p50", "p99", "max"), rows
     )
-    asked = sum((asker.asked for asker in askers), Counter[str]())
+    asked = sum((visitor.asked for visitor in visitors), Counter[str]())
     report.table(
-        "Queries, by kind", ("query", "asked"), [(name, f"{count:,}") for name, count in asked.most_common()]
+        "Queries, by kind", ("query", "asked"), [(name, count) for name, count in asked.most_common()]
     )
 
 
-def rate_of(asker: Asker) -> float:
-    return len(asker.seconds) / asker.elapsed if asker.seconds else 0.0
+def rate_of(visitor: Visitor) -> float:
+    """Queries a second."""
+    return len(visitor.seconds) / visitor.elapsed if visitor.seconds else 0.0
 
 
 def show_replicas(report: Report, system: System, lag: LagSamples) -> None:
+    """What each replica applied and served, and its lag."""
     rows = [
         (
             replica.name,
-            f"{replica.events_applied:,}",
-            f"{len(lag.of[replica.name]):,}",
+            replica.events_applied,
+            len(lag.of[replica.name]),
             *spread(lag.of[replica.name]),
-            f"{replica.queries_served:,}",
+            replica.queries_served,
         )
         for replica in system.health().replicas
     ]
@@ -132,19 +138,15 @@ def show_answers(report: Report, system: System) -> None:
     report.table(
         "Best-selling categories",
         ("category", "orders", "items", "revenue"),
-        [
-            (row["category"], f"{row['orders']:,}", f"{row['quantity']:,}", money(row["revenue"]))
-            for row in best
-        ],
+        [(row["category"], row["orders"], row["quantity"], money(row["revenue"])) for row in best],
     )
     scarce = system.query(StockAlerts(5, 5), consistency="strong")
-    report.table(
-        "Running out", ("product", "left"), [(row["name"], f"{row['quantity']:,}") for row in scarce]
-    )
+    report.table("Running out", ("product", "left"), [(row["name"], row["quantity"]) for row in scarce])
 
 
-def money(cents: int) -> str:
-    return f"{Decimal(cents) / 100:,.2f}"
+def money(cents: int) -> Decimal:
+    """Cents in the currency's unit."""
+    return Decimal(cents) / 100
 
 
 def show_check(report: Report, system: System) -> int:
@@ -160,7 +162,7 @@ def show_check(report: Report, system: System) -> int:
         "Each replica's tables against the log",
         ("table", "rows", *system.replica_names),
         [
-            (f"{of_table[0].model}/{of_table[0].table}", f"{of_table[0].rows:,}", *map(verdict, of_table))
+            (f"{of_table[0].model}/{of_table[0].table}", of_table[0].rows, *map(verdict, of_table))
             for of_table in by_table(compared)
         ],
     )
@@ -174,6 +176,7 @@ def show_check(report: Report, system: System) -> int:
 
 
 def by_table(compared: Iterable[Compared]) -> Iterable[list[Compared]]:
+    """The comparisons of each table, those of all replicas together."""
     tables: dict[tuple[str, str], list[Compared]] = {}
     for one in compared:
         tables.setdefault((one.model, one.table), []).append(one)
@@ -181,15 +184,12 @@ def by_table(compared: Iterable[Compared]) -> Iterable[list[Compared]]:
 
 
 def verdict(one: Compared) -> str:
+    """What a cell says of a replica's table."""
     return f"{one.wrong:,} differ" if one.wrong else "equal"
 
 
-def spread(samples: Iterable[float]) -> tuple[str, str, str]:
+def spread(samples: Iterable[float]) -> tuple[Duration, Duration, Duration]:
     """The median, the 99th percentile (nearest rank) and the greatest of some seconds."""
     ordered = sorted(samples) or [0.0]
     p50, p99 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.50, 0.99))
-    return milliseconds(p50), milliseconds(p99), milliseconds(ordered[-1])
-
-
-def milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:,.2f} ms"
+    return Duration(p50), Duration(p99), Duration(ordered[-1])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.__main__ import main
-from actors.demo.stopping import Stopped, stopping_in_order
+from actors.demo.signals import Stopped, stop_on_signals
 from tests.helpers import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -60,19 +60,19 @@ def test_a_signal_that_was_taken_for_ctrl_c_ends_it_as_the_signal_that_it_was() 
             signal.raise_signal(signal.SIGTERM)
         raise KeyboardInterrupt
 
-    with pytest.raises(Stopped, match="ended by SIGTERM") as caught, stopping_in_order():
+    with pytest.raises(Stopped, match="ended by SIGTERM") as caught, stop_on_signals():
         swallow()
     assert caught.value.code == 143
 
 
 def test_ctrl_c_without_a_signal_stays_what_it_is() -> None:
-    with pytest.raises(KeyboardInterrupt), stopping_in_order():
+    with pytest.raises(KeyboardInterrupt), stop_on_signals():
         raise KeyboardInterrupt
 
 
 def test_a_signal_whose_exception_was_swallowed_ends_it_all_the_same() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Stopped) as caught, stopping_in_order(), suppress(Stopped):
+    with pytest.raises(Stopped) as caught, stop_on_signals(), suppress(Stopped):
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
@@ -86,12 +86,12 @@ def test_a_signal_that_was_made_another_error_ends_it_as_a_signal() -> None:
         return sqlite3.SQLITE_OK
 
     db.set_authorizer(asked)
-    with pytest.raises(Stopped) as caught, stopping_in_order():
+    with pytest.raises(Stopped) as caught, stop_on_signals():
         db.execute("SELECT 1")
     db.close()
     assert caught.value.code == 143
     assert isinstance(caught.value.__cause__, sqlite3.DatabaseError)
-    with pytest.raises(ValueError, match="mine"), stopping_in_order():
+    with pytest.raises(ValueError, match="mine"), stop_on_signals():
         raise ValueError("mine")
 
 

@@ -1,16 +1,14 @@
-"""How the demo ends before its time: on Ctrl-C, on a polite kill, or when nobody can take its report any more.
+"""How a signal ends the demo: on Ctrl-C, SIGTERM and SIGHUP the store is closed and, if temporary, removed.
 
-The store is closed and, where it was to be thrown away, removed. Only on the main thread.
+Only on the main thread.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 from actors.cli.temporary_directory import SIGNALS
@@ -27,7 +25,7 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def stopping_in_order() -> Iterator[None]:
+def stop_on_signals() -> Iterator[None]:
     """Inside, the first such signal raises `Stopped`, and further ones do not disturb the closing."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,15 +56,3 @@ def stopping_in_order() -> Iterator[None]:
     # It was raised inside a callback of SQLite's, say, which makes nothing of it, or above an error of its own.
     if asked:
         raise Stopped(asked[0])
-
-
-def say_last(text: str) -> None:
-    """A last line to standard error, if there still is one."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
-def drop_output() -> None:
-    """What still waits to be written goes nowhere: else Python complains once more while it ends."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

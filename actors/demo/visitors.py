@@ -1,4 +1,4 @@
-"""Threads that ask the shop questions while it is being written to, as its visitors would.
+"""Threads that ask the shop queries while it is being written to, as its visitors would.
 
 Each thread draws its questions from its own random generator and keeps its own figures; they are put together
 after the threads have stopped.
@@ -37,8 +37,8 @@ KNOWN = 2_000
 
 
 @dataclass
-class Known:
-    """What can be asked about, as far as the replay has come. Written by the replay, read by the askers."""
+class KnownNames:
+    """What can be asked about, as far as the replay has come. Written by the replay, read by the visitors."""
 
     skus: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Known:
             self.enough.set()
 
 
-def draw_query(random: Random, known: Known) -> Query[Any]:
+def draw_query(random: Random, known: KnownNames) -> Query[Any]:
     """A question that a visitor (or, now and then, the shop's own people) might ask."""
     dice = random.random()
     if dice < 0.45:
@@ -85,11 +85,11 @@ def draw_query(random: Random, known: Known) -> Query[Any]:
     return BestSellingCategories(5)
 
 
-class Asker(threading.Thread):
+class Visitor(threading.Thread):
     """One visitor, asking one question after the other until told to stop."""
 
-    def __init__(self, system: System, known: Known, number: int, stop: threading.Event) -> None:
-        super().__init__(name=f"asker-{number}", daemon=True)
+    def __init__(self, system: System, known: KnownNames, number: int, stop: threading.Event) -> None:
+        super().__init__(name=f"visitor-{number}", daemon=True)
         self._system = system
         self._known = known
         self._random = Random(number)
@@ -116,19 +116,19 @@ class Asker(threading.Thread):
 
 
 @contextmanager
-def asking(system: System, known: Known, threads: int) -> Iterator[list[Asker]]:
-    """Ask from so many threads while the block runs. Raises, at its end, what an asker met."""
+def visitors(system: System, known: KnownNames, threads: int) -> Iterator[list[Visitor]]:
+    """Ask from so many threads while the block runs. Raises, at its end, what a visitor met."""
     stop = threading.Event()
-    askers = [Asker(system, known, number + 1, stop) for number in range(threads)]
-    for asker in askers:
-        asker.start()
+    crowd = [Visitor(system, known, number + 1, stop) for number in range(threads)]
+    for visitor in crowd:
+        visitor.start()
     try:
-        yield askers
+        yield crowd
     finally:
         stop.set()
         known.enough.set()
-        for asker in askers:
-            asker.join(30)
-    for asker in askers:
-        if asker.error is not None:
-            raise asker.error
+        for visitor in crowd:
+            visitor.join(30)
+    for visitor in crowd:
+        if visitor.error is not None:
+            raise visitor.error

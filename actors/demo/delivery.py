@@ -1,6 +1,6 @@
-"""The part of the demo about process managers: orders that find their own way to payment, shipment or refund.
+"""The part of the demo about process managers: orders on their way to payment, shipment or refund.
 
-The demo's thread places the orders and looks at the end of it; a consumer's thread writes the labels of parcels.
+The demo's thread places the orders and checks how they ended; a consumer's thread writes the labels of parcels.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import wait
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from actors import Delivery, System
-from actors.demo.figures import spread
 from actors.demo.fulfilment import (
     CancelOrder,
     MemoryGateway,
@@ -24,7 +22,8 @@ from actors.demo.fulfilment import (
     use_gateway,
     where_is,
 )
-from actors.demo.report import Report
+from actors.demo.report import Duration, Report
+from actors.demo.tables import spread
 
 __all__ = ["check_delivery", "show_delivery"]
 
@@ -109,8 +108,7 @@ def show_delivery(report: Report, path: Path) -> tuple[bool, str]:
 def _show_way(report: Report, system: System) -> None:
     events = [one for one in system.subscribe(until=system.position) if one.stream.endswith("-1")]
     rows = [
-        (one.type, f"{(one.time - events[0].time) / timedelta(milliseconds=1):.1f} ms", one.command_id)
-        for one in events
+        (one.type, Duration((one.time - events[0].time).total_seconds()), one.command_id) for one in events
     ]
     report.table("The way of order 1", ("event", "after", "command id"), rows)
 
@@ -132,7 +130,7 @@ def _show_ends(report: Report, system: System) -> None:
     report.table(
         f"How {len(began):,} orders ended; {MORE} of them were placed at once",
         ("order, payment", "orders"),
-        [(f"{phase}, {payment}", f"{count:,}") for (phase, payment), count in ends.most_common()],
+        [(f"{phase}, {payment}", count) for (phase, payment), count in ends.most_common()],
     )
     (manager,) = system.process_managers()
     p50, p99, _ = spread(seconds)
@@ -140,11 +138,11 @@ def _show_ends(report: Report, system: System) -> None:
         f"The process manager {manager.name!r}",
         ("", ""),
         (
-            ("inputs handled, up to position", f"{manager.position:,}"),
+            ("inputs handled, up to position", manager.position),
             ("from an order to its end, p50", p50),
             ("from an order to its end, p99", p99),
-            ("instances left", f"{manager.instances:,}"),
-            ("effects left to deliver, or given up", f"{manager.effects + manager.parked:,}"),
+            ("instances left", manager.instances),
+            ("effects left to deliver, or given up", manager.effects + manager.parked),
         ),
     )
 

@@ -72,7 +72,7 @@ class Hop(NamedTuple):
     seconds: float
 
 
-def follow(path: Path, replicas: int) -> list[Hop]:
+def trace_update(path: Path, replicas: int) -> list[Hop]:
     """Open a store in `path`, send one update through it, and return its hops in the order of time."""
     with System.open(path, shop, replicas=replicas) as system:
         system.execute(ListProduct(SKU, OLD_NAME, "tables", 34990))
@@ -82,10 +82,10 @@ def follow(path: Path, replicas: int) -> list[Hop]:
             for _ in range(replicas):
                 system.query(SearchProducts(OLD_NAME), after=receipt)
         system.wait_applied()
-        return timed_update(system)
+        return trace_rename(system)
 
 
-def timed_update(system: System) -> list[Hop]:
+def trace_rename(system: System) -> list[Hop]:
     """Rename the product; wait until every replica has the new name and every searcher saw it."""
     trace = Trace()
     searchers = [Searcher(system, trace, number + 1) for number in range(SEARCHES)]

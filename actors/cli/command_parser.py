@@ -1,0 +1,59 @@
+"""How the programs of the command line read their arguments: one-line errors, help with examples. Main thread."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
+
+__all__ = ["PROGRAM", "CommandParser", "positive"]
+
+PROGRAM = "python -m actors"
+"""What the command line was called by, where the caller does not say otherwise."""
+
+WIDTH = 100
+"""Columns of a description; argparse leaves it as it is, for the sake of the examples."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argparse parser whose errors take one line, and whose help ends with examples and exit codes."""
+
+    def __init__(
+        self,
+        program: str,
+        command: str,
+        description: str,
+        *,
+        examples: Sequence[tuple[str, str]],
+        exit_codes: Mapping[str, str],
+    ) -> None:
+        """`program` is what the command line was called by. Each example is a line for a shell, and what it does.
+
+        `{program}` in a line stands for the program.
+        """
+        lines = [(line.format(program=program), text) for line, text in examples]
+        super().__init__(
+            prog=f"{program} {command}".strip(),
+            description=textwrap.fill(description, WIDTH),
+            epilog=f"{_listed('examples', lines, '# ')}\n\n{_listed('exit codes', exit_codes.items())}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the call in one line to standard error, and exit with 2."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def positive(text: str) -> int:
+    """An int from 1, as the `type` of an argument."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _listed(title: str, lines: Iterable[tuple[str, str]], mark: str = "") -> str:
+    pairs = list(lines)
+    width = max(len(left) for left, _ in pairs)
+    return "\n".join([f"{title}:", *(f"  {left.ljust(width)}  {mark}{text}" for left, text in pairs)])

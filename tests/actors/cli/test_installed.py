@@ -1,0 +1,128 @@
+"""The command line as it is installed: `onewriter` and `python -m actors`, started in another directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+PROGRAMS = ("onewriter", "python -m actors")
+COMMANDS = ("", "demo", "repl", "rebuild", "verify")
+TIMEOUT = 120
+
+
+def run(line: str, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell with the programs of this Python's environment."""
+    assert (BIN / "onewriter").exists(), f"the package is not installed in {BIN}: run make .venv/.with-dev"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+    return subprocess.run(
+        ["sh", "-c", line],
+        cwd=folder,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+@cache
+def help_of(program: str, command: str) -> str:
+    done = run(f"{program} {command} --help", Path(__file__).parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def examples_of(page: str) -> list[str]:
+    return re.findall(r"^  (.*)$", page.partition("\nexamples:\n")[2].partition("\n\n")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_and_exit_codes_and_is_the_same_by_both_names(command: str) -> None:
+    by_script, by_module = (help_of(program, command) for program in PROGRAMS)
+    assert by_script.startswith(f"usage: {f'onewriter {command}'.strip()} ")
+    assert len(examples_of(by_script)) >= 2
+    assert "\nexit codes:\n  0 " in by_script
+
+    def unified(page: str, program: str) -> list[str]:
+        return page.replace(program, "PROGRAM").split()
+
+    assert unified(by_script, "onewriter") == unified(by_module, "python -m actors")
+
+
+def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path) -> None:
+    lines = [line for command in COMMANDS for line in examples_of(help_of("onewriter", command))]
+    # Several pages begin with making the same store.
+    for line in dict.fromkeys(line.partition("#")[0].strip() for line in lines):
+        done = run(line, tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        if "--json" in line:
+            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_version_is_that_of_the_package(program: str, tmp_path: Path) -> None:
+    assert run(f"{program} --version", tmp_path).stdout == f"onewriter {version('onewriter')}\n"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("", ": the following arguments are required: COMMAND; see {program} --help"),
+        ("rebiuld", ": argument COMMAND: invalid choice: 'rebiuld'"),
+        ("--json demo", ": unrecognized arguments: --json; see"),
+        ("rebuild", " rebuild: the following arguments are required: MODEL, --store, --domain; see"),
+        ("demo --replicas none", " demo: argument --replicas: invalid positive value: 'none'"),
+        ("verify here extra", " verify: unrecognized arguments: extra; see {program} verify --help"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_how_the_program_was_called(
+    program: str, arguments: str, error: str, tmp_path: Path
+) -> None:
+    done = run(f"{program} {arguments}", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(program + error.format(program=program))
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "verify .",
+        "rebuild catalogue --store . --domain shop",
+        "rebuild nothing --store . --domain shop",
+        "repl --domain nothing:at_all",
+        "demo --path .",
+    ],
+)
+def test_what_cannot_begin_says_so_in_one_line_on_standard_error(
+    program: str, arguments: str, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear reader")
+    done = run(f"{program} {arguments}", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_reader_that_closes_the_output_ends_it_without_a_word(tmp_path: Path) -> None:
+    lines = "ListProduct lamp Lamp light 5\n" + ":log\n" * 2000
+    done = run("{ onewriter repl shop; echo $? > code; } | head -1", tmp_path, lines)
+    assert done.stdout.startswith("done; product-lamp is at version 1")
+    assert (done.stderr, (tmp_path / "code").read_text()) == ("", "1\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    assert run("onewriter repl shop", tmp_path, "ListProduct lamp Lamp light 5\n").returncode == 0
+    done = run("onewriter verify shop --json > /dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (1, "OSError: [Errno 28] No space left on device\n")

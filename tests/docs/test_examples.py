@@ -18,6 +18,7 @@ import actors
 import actors.errors
 import storage.errors
 from actors import System
+from actors.cli import json_values
 from actors.repl.commands.registered import META_COMMANDS
 from actors.replication.broadcast import WINDOW
 from actors.replication.read_replica import READ_BATCH
@@ -93,7 +94,7 @@ def shell_lines(page: str) -> Iterator[tuple[str, list[str]]]:
     """The words of every command of a page, in blocks and in the running text, without comments."""
     text = text_of(page)
     found = [line for block in blocks_of(text) if block.language == "sh" for line in block.text.splitlines()]
-    found += re.findall(r"`((?:make|python -m) [^`]+)`", text)
+    found += re.findall(r"`((?:make|onewriter|python -m) [^`]+)`", text)
     for line in found:
         words = shlex.split(line, comments=True)
         if words:
@@ -126,9 +127,9 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                     if name == "BENCH":
                         module = target.replace("bench", "benchmarks").replace("-", ".")
                         check_options(line, (module,), shlex.split(value))
-            case ["python", "-m", "actors"]:
+            case ["onewriter" | "python", *rest] if rest in (["-m", "actors"], ["--version"]):
                 assert help_of("actors"), f"{page}: {line}"
-            case ["python", "-m", "actors", program, *rest]:
+            case ["onewriter", program, *rest] | ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)
             case ["python", "-m", "benchmarks", *rest]:
@@ -191,6 +192,12 @@ def test_the_shell_has_what_the_guide_names() -> None:
     named = set(re.findall(r"`(:\w+)", text))
     assert named
     assert named <= META_COMMANDS.keys()
+
+
+def test_the_guide_says_what_values_become_in_json() -> None:
+    rows = [line for line in (json_values.__doc__ or "").splitlines() if line.startswith("| ")]
+    assert rows
+    assert set(rows) <= set(text_of("docs/operations.md").splitlines())
 
 
 def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage.errors import OnewriterError, SnapshotClosed
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 
 class ActorsError(OnewriterError):
@@ -111,7 +111,8 @@ class ConcurrencyConflict(ActorsError):
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"stream {stream!r} is at version {actual}, expected {shown(expected)}; read it again and decide anew"
+            f"stream {stream!r} is at version {actual}, expected {short_repr(expected)}; read it again and "
+            "decide anew"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -245,7 +246,7 @@ class UnknownName(ActorsError, KeyError):
         self.kind = kind
         self.name = name
         self.known = tuple(known)
-        super().__init__(f"there is no {kind} {shown(name)}; there are: {', '.join(self.known)}")
+        super().__init__(f"there is no {kind} {short_repr(name)}; there are: {', '.join(self.known)}")
 
     # KeyError's shows the text in quotes.
     __str__ = Exception.__str__

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from actors.timeouts import MOST_SECONDS
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Settings"]
 
@@ -42,27 +42,31 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
-                raise ValueError(f"{name}= must be an int of at least 1{unit}, got {shown(value)}")
+                raise ValueError(f"{name}= must be an int of at least 1{unit}, got {short_repr(value)}")
             if name in ("replicas", "query_actors") and value > MOST_THREADS:
-                raise ValueError(f"{name}= must be an int of at most {MOST_THREADS:,}, got {shown(value)}")
+                raise ValueError(
+                    f"{name}= must be an int of at most {MOST_THREADS:,}, got {short_repr(value)}"
+                )
         for name in ("result_cache", "verify_bytes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {shown(value)}")
+                raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {short_repr(value)}")
         for name in SECONDS:
             value = getattr(self, name)
             # Not a number compares as false.
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ValueError(f"{name}= must be a number of seconds above 0, got {shown(value)}")
+                raise ValueError(f"{name}= must be a number of seconds above 0, got {short_repr(value)}")
             if isinstance(value, int) and value > MOST_SECONDS:
                 raise ValueError(
-                    f"{name}= is at most {MOST_SECONDS:,.0f} seconds, or math.inf, got {shown(value)}"
+                    f"{name}= is at most {MOST_SECONDS:,.0f} seconds, or math.inf, got {short_repr(value)}"
                 )
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
-            raise ValueError(f"workers= must be 'thread' or 'process', got {shown(self.workers)}")
+            raise ValueError(f"workers= must be 'thread' or 'process', got {short_repr(self.workers)}")
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise ValueError(f"rebuild_share= must be a number above 0, and 1 at most, got {shown(share)}")
+            raise ValueError(
+                f"rebuild_share= must be a number above 0, and 1 at most, got {short_repr(share)}"
+            )
 
     @property
     def replica_names(self) -> list[str]:

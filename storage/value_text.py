@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-__all__ = ["shown"]
+__all__ = ["short_repr"]
 
 DIGITS = 640
 """Python writes ints of so many digits in any case; those of more it may refuse to (`sys.set_int_max_str_digits`)."""
@@ -17,7 +17,7 @@ _BRACKETS: dict[type, tuple[str, str]] = {
 }
 
 
-def shown(value: Any, limit: int = 80) -> str:
+def short_repr(value: Any, limit: int = 80) -> str:
     """The value's `repr`, or as much of it as fits into `limit` characters; what can't be shown says so.
 
     Containers, texts and numbers are gone through only as far as they are shown. Never raises an `Exception`.

@@ -8,7 +8,7 @@ from typing import Any
 from actors.domain.middleware import Call
 from actors.errors import InvalidMessage
 from actors.timeouts import checked_timeout
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["checked", "checked_call"]
 
@@ -30,7 +30,8 @@ def checked_call(call: Call, kind: type, method: str) -> None:
     """As `checked`, for what middleware has made of a call; `TypeError` where its options are no dict any more."""
     if not isinstance(call.options, dict):
         raise TypeError(
-            f"call.options are those of {method}(), a dict, not {shown(call.options)}; leave it, or give an empty one"
+            f"call.options are those of {method}(), a dict, not {short_repr(call.options)}; leave it, or "
+            "give an empty one"
         )
     checked(call.options, kind, method)
     _checked_metadata(call.metadata, method)
@@ -40,4 +41,4 @@ def _checked_metadata(metadata: Any, method: str) -> None:
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
     ):
-        raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {shown(metadata)}")
+        raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {short_repr(metadata)}")

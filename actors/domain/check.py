@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 Misfit = tuple[str, str, str]
 """Path below the message, what was expected there, what was got."""
@@ -51,4 +51,4 @@ def describe(value: Any) -> str:
 
 def shorten(value: Any) -> str:
     """The value's repr, cut to what fits in a line of an error message."""
-    return shown(value, 60)
+    return short_repr(value, 60)

@@ -30,7 +30,7 @@ from storage.codec.canonical import CanonicalCodec
 from storage.codec.codec import Codec
 from storage.codec.immutability import is_built_plainly
 from storage.errors import CodecError
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 
 def compile_domain(declarations: Declarations) -> CompiledDomain:
@@ -159,7 +159,7 @@ class _Compiler:
                 if type(value) is not int or value < least:
                     self.problems.add(
                         one.location,
-                        f"state {one.name}: {option} must be an int from {least}, got {shown(value)}",
+                        f"state {one.name}: {option} must be an int from {least}, got {short_repr(value)}",
                     )
             template = self.naming.template(one, one.template)
             self.naming.require_fields(one, template)
@@ -254,8 +254,8 @@ class _Compiler:
             else:
                 self.problems.add(
                     one.location,
-                    f"query {one.name}: {shown(model)} is not a read model of {self.declarations.name!r}; "
-                    f"name one that {self.declarations.name}.read_model(...) returned",
+                    f"query {one.name}: {short_repr(model)} is not a read model of "
+                    f"{self.declarations.name!r}; name one that {self.declarations.name}.read_model(...) returned",
                 )
         if one.timeout is not None and (
             type(one.timeout) not in (int, float) or not 0 < one.timeout <= MOST_SECONDS
@@ -263,11 +263,11 @@ class _Compiler:
             self.problems.add(
                 one.location,
                 f"query {one.name}: timeout must be a number of seconds above 0, at most {MOST_SECONDS:,.0f}, "
-                f"got {shown(one.timeout)}",
+                f"got {short_repr(one.timeout)}",
             )
         if type(one.cache) is not bool:
             self.problems.add(
-                one.location, f"query {one.name}: cache must be True or False, got {shown(one.cache)}"
+                one.location, f"query {one.name}: cache must be True or False, got {short_repr(one.cache)}"
             )
         if inspect.getattr_static(one.cls, "run", None) is None:
             self.problems.add(one.location, f"query {one.name} has no run; write def run(self, view)")

@@ -12,7 +12,7 @@ from actors.domain.middleware import Middleware
 from actors.domain.process_manager import ProcessManager
 from actors.domain.read_model import ReadModel
 from actors.errors import DomainError
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
 
@@ -79,7 +79,7 @@ class Declarations:
 def as_frozen_dataclass(cls: Any, kind: str, location: str) -> Any:
     """The class as a frozen, slotted dataclass; an Enum value and a frozen dataclass stay as they are."""
     if not isinstance(cls, type):
-        raise DomainError(f"{location}: {kind} {shown(cls)} must be a class")
+        raise DomainError(f"{location}: {kind} {short_repr(cls)} must be a class")
     if issubclass(cls, Enum):
         if kind != "value":
             raise DomainError(f"{location}: {kind} {cls.__name__} is an Enum; register it with @value")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from actors.domain.source_location import caller_location, name_of
 from actors.errors import DomainError
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["require_keywords"]
 
@@ -37,9 +37,8 @@ def require_keywords(example: str) -> Callable[[F], F]:
             if len(given) == 1 and isinstance(given[0], type) and not options:
                 found = f"{decorator} stands without brackets above {name_of(given[0])}"
             elif given:
-                found = (
-                    f"{decorator} was given {shown(given[0])} by position, and takes its arguments by name"
-                )
+                what = short_repr(given[0])
+                found = f"{decorator} was given {what} by position, and takes its arguments by name"
             else:
                 missing = ", ".join(f"{name}=" for name in needed if name not in options)
                 found = f"{decorator} lacks {missing}"

@@ -31,7 +31,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.source_location import caller_location, name_of
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=type[Enum])
@@ -47,7 +47,7 @@ class Domain:
         if not isinstance(name, str) or not name:
             raise DomainError(
                 f'{caller_location()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
-                f"got {shown(name)}"
+                f"got {short_repr(name)}"
             )
         self.name = name
         self.declarations = Declarations(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.errors import InvalidMessage
 from storage.limits import MAX_NAME_BYTES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["checked_key", "shown_key", "utf8"]
 
@@ -32,5 +32,5 @@ def shown_key(key: str) -> str:
 def checked_key(told: Any) -> str:
     """What a `key` gave. Raises `InvalidMessage` where that is no text, so that no instance can be told by it."""
     if not isinstance(told, str):
-        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {shown(told)}")
+        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {short_repr(told)}")
     return told

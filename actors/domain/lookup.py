@@ -9,7 +9,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.source_location import name_of
 from actors.domain.specs import CompiledDomain
 from actors.errors import UnknownMessage
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["METHODS", "checked_model", "unknown"]
 
@@ -22,7 +22,8 @@ def checked_model(model: Any, domain: CompiledDomain, method: str) -> ReadModel:
     if newest is not None:
         return newest
     raise UnknownMessage(
-        f"{shown(model)} is not a read model of domain {domain.name!r}; it has: {', '.join(domain.models) or 'none'}; "
+        f"{short_repr(model)} is not a read model of domain {domain.name!r}; it has: "
+        f"{', '.join(domain.models) or 'none'}; "
         f"give {method}() the object that {domain.name}.read_model(...) returned"
     )
 

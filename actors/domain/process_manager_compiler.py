@@ -20,7 +20,7 @@ from actors.domain.process_manager_spec import Effect, EventRule, Handlers, Proc
 from actors.domain.signatures import signature_problem
 from actors.domain.source_location import location_of, name_of
 from storage.codec.annotations import annotations_of, signature_of
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["compile_process_managers"]
 
@@ -82,10 +82,10 @@ class _Compiler:
         if manager.start not in ("now", "beginning"):
             self._add(
                 f'say where it begins: start="beginning" handles every event that there is, start="now" those from '
-                f"its first opening on; got {shown(manager.start)}"
+                f"its first opening on; got {short_repr(manager.start)}"
             )
         if type(manager.version) is not int or manager.version < 1:
-            self._add(f"version must be an int from 1, got {shown(manager.version)}")
+            self._add(f"version must be an int from 1, got {short_repr(manager.version)}")
         if not manager.states:
             self._add(f"it has no state; write @{manager.name}.state above a class of what it remembers")
         for rule in manager.rules:
@@ -187,7 +187,8 @@ class _Compiler:
         elif key not in names:
             self.problems.add(
                 location,
-                f"{what}: {event.__name__} has no field {shown(key)} to tell the instance by; it has {names}",
+                f"{what}: {event.__name__} has no field {short_repr(key)} to tell the instance by; "
+                f"it has {names}",
             )
         return _field_reader(str(key))
 
@@ -238,7 +239,7 @@ class _Compiler:
                 )
             if type(one.attempts) is not int or one.attempts < 1:
                 self.problems.add(
-                    one.location, f"{what}: attempts must be an int from 1, got {shown(one.attempts)}"
+                    one.location, f"{what}: attempts must be an int from 1, got {short_repr(one.attempts)}"
                 )
             found[one.name] = Effect(one.fn, one.attempts)
         return found

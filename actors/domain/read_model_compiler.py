@@ -13,7 +13,7 @@ from actors.domain.problems import Problems
 from actors.domain.read_model import ReadModel
 from storage.errors import InvalidSchema
 from storage.tables.schema import ENGINES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -54,21 +54,21 @@ def _mistakes(model: Any) -> Iterator[str]:
     if not isinstance(model.name, str) or not _NAME.fullmatch(model.name):
         yield "its name must be letters, digits, '_', '.', '-'"
     if type(model.version) is not int or model.version < 1:
-        yield f"version must be an int from 1, got {shown(model.version)}"
+        yield f"version must be an int from 1, got {short_repr(model.version)}"
     for option in ("inline", "fingerprint"):
         value = getattr(model, option)
         if type(value) is not bool:
-            yield f"{option} must be True or False, got {shown(value)}"
+            yield f"{option} must be True or False, got {short_repr(value)}"
     if model.engine not in ENGINES:
         known = ", ".join(f'"{one}"' for one in ENGINES)
-        yield f"there is no engine {shown(model.engine)}; engine= is one of {known}"
+        yield f"there is no engine {short_repr(model.engine)}; engine= is one of {known}"
     elif model.inline is True and model.engine != "lmdb":
         yield (
             f"inline=True keeps tables in the write environment, which engine {model.engine!r} cannot; write "
             'engine="lmdb", or leave inline= out'
         )
     if not isinstance(model.script, str):
-        yield f"schema must be the SQL that makes the tables, as one text, got {shown(model.script)}"
+        yield f"schema must be the SQL that makes the tables, as one text, got {short_repr(model.script)}"
     elif model.engine == "sqlite" and not model.script.strip():
         yield 'engine "sqlite" needs the SQL that makes its tables: schema="CREATE TABLE ..."'
     elif model.engine == "sqlite":
@@ -90,12 +90,13 @@ def _misplaced(replicas: Any) -> Iterator[str]:
             yield f"replicas={replicas} would keep it nowhere; give a number from 1, or leave it out for all replicas"
         return
     if not isinstance(replicas, list | tuple | set | frozenset | range):
-        yield f"replicas must be how many replicas keep it, or a list of their numbers, got {shown(replicas)}"
+        found = short_repr(replicas)
+        yield f"replicas must be how many replicas keep it, or a list of their numbers, got {found}"
         return
     numbers = list(replicas)
     if not numbers:
         yield "replicas= is an empty list, which would keep it nowhere; leave it out for all replicas"
     elif any(type(number) is not int or number < 1 for number in numbers):
-        yield f"replicas= lists the numbers of replicas, ints from 1, got {shown(replicas)}"
+        yield f"replicas= lists the numbers of replicas, ints from 1, got {short_repr(replicas)}"
     elif len(set(numbers)) != len(numbers):
-        yield f"replicas= names a replica twice: {shown(replicas)}"
+        yield f"replicas= names a replica twice: {short_repr(replicas)}"

@@ -12,7 +12,7 @@ from actors.domain.declarations import Declared
 from actors.domain.field_checks import FieldChecks
 from actors.domain.problems import Problems
 from actors.domain.templates import Template, called_tags, misfit, template_tags
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 
 class StreamNames:
@@ -60,7 +60,7 @@ class StreamNames:
             self._problems.add(
                 one.location,
                 f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of them, "
-                f"or a function from the event to its tags, not {shown(given)}",
+                f"or a function from the event to its tags, not {short_repr(given)}",
             )
             return None
         templates = []

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from actors.domain.check import Check, describe
 from actors.errors import InvalidMessage
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 EXPECTED = "a non-empty str, an int, UUID, Enum or date (it names the stream)"
 
@@ -129,7 +129,7 @@ class Template:
                 or set(values) != set(self.fields)
             ):
                 given = ", ".join(
-                    [*map(shown, args), *(f"{key}={shown(value)}" for key, value in kwargs.items())]
+                    [*map(short_repr, args), *(f"{key}={short_repr(value)}" for key, value in kwargs.items())]
                 )
                 raise TypeError(
                     f"{owner} is found by ({', '.join(self.fields)}) of {self.text!r}, got ({given})"

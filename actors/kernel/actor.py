@@ -19,7 +19,7 @@ from actors.errors import WrongThread
 from actors.kernel.mailbox import Mailbox, Request
 from actors.kernel.running_calls import CallSlot
 from storage import LimitReached
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["ActorKilled", "Kill", "SupervisedActor", "as_delivery_thread", "refuse_in_actor", "notify"]
 
@@ -167,4 +167,4 @@ class SupervisedActor(pykka.ThreadingActor):
             raise
         except BaseException as error:
             # Pykka stops every actor of the process on these; one actor's failure stays its own.
-            raise RuntimeError(f"actor {self.name} met {shown(error)}") from error
+            raise RuntimeError(f"actor {self.name} met {short_repr(error)}") from error

@@ -12,7 +12,7 @@ from actors.domain.source_location import name_of
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
 from actors.process_managers.inputs import EPOCH, NO_INSTANCE, Decision, Input, Instance, Issued, Timer
 from actors.process_managers.unreadable_values import Unreadable, class_of
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Do", "decide", "without"]
 
@@ -50,7 +50,9 @@ class Do:
     def execute(self, command: Any) -> None:
         """Execute a command, once. If it is rejected, the `on_rejected` handler for it is the instance's next input."""
         if type(command) not in self._spec.commands:
-            raise UnknownMessage(f"do.execute({shown(command, 100)}): that is not a command of this domain")
+            raise UnknownMessage(
+                f"do.execute({short_repr(command, 100)}): that is not a command of this domain"
+            )
         commands = self._decision.commands
         commands.append(Issued(self._id(f"{len(commands)}"), command))
 
@@ -75,16 +77,16 @@ class Do:
         """
         self._require_timer("after", timer)
         if missed not in ("all", "last", "skip"):
-            raise InvalidMessage(f'do.after(..., missed={shown(missed)}) is "all", "last" or "skip"')
+            raise InvalidMessage(f'do.after(..., missed={short_repr(missed)}) is "all", "last" or "skip"')
         if not isinstance(delay, timedelta):
-            raise InvalidMessage(f"do.after({shown(delay)}, ...) takes a timedelta first")
+            raise InvalidMessage(f"do.after({short_repr(delay)}, ...) takes a timedelta first")
         each = delay // MICROSECOND
         due = self._input.time_us + each
         if missed != "all" and 0 < each <= self._now_us - self._input.time_us:
             due += ((self._now_us - due) // each + (missed == "skip")) * each
         if due > LATEST:
             raise InvalidMessage(
-                f"do.after({shown(delay)}, ...) is due after the year 9999; give a shorter time"
+                f"do.after({short_repr(delay)}, ...) is due after the year 9999; give a shorter time"
             )
         self._set(due, timer)
 
@@ -96,23 +98,25 @@ class Do:
         self._require_timer("at", timer)
         if not isinstance(time, datetime):
             raise InvalidMessage(
-                f"do.at({shown(time)}, ...) takes a datetime first; do.after takes a timedelta"
+                f"do.at({short_repr(time)}, ...) takes a datetime first; do.after takes a timedelta"
             )
         if time.utcoffset() is None:
             raise InvalidMessage(
-                f"do.at({shown(time)}, ...) needs a datetime with a time zone, as datetime(..., tzinfo=UTC) is"
+                f"do.at({short_repr(time)}, ...) needs a datetime with a time zone, as datetime(..., "
+                "tzinfo=UTC) is"
             )
         due = (time - EPOCH) // MICROSECOND
         if due > LATEST:
             raise InvalidMessage(
-                f"do.at({shown(time)}, ...) is due after the year 9999; give an earlier time"
+                f"do.at({short_repr(time)}, ...) is due after the year 9999; give an earlier time"
             )
         self._set(due, timer)
 
     def _require_timer(self, call: str, timer: Any) -> None:
         if type(timer) not in self._spec.timers:
             raise UnknownMessage(
-                f"do.{call}(..., {shown(timer, 100)}): its class is not a timer; write @{self._spec.name}.timer above it"
+                f"do.{call}(..., {short_repr(timer, 100)}): its class is not a timer; write "
+                f"@{self._spec.name}.timer above it"
             )
 
     def _set(self, due: int, timer: Any) -> None:
@@ -126,7 +130,7 @@ class Do:
         if not isinstance(timer, type) or timer not in self._spec.timers:
             known = ", ".join(one.__name__ for one in self._spec.timers) or "none"
             raise UnknownMessage(
-                f"do.cancel({shown(timer, 100)}): that is not a class of a timer; there are: {known}"
+                f"do.cancel({short_repr(timer, 100)}): that is not a class of a timer; there are: {known}"
             )
         gone = [one for one in self._timers if type(one.message) is timer]
         self._timers = [one for one in self._timers if type(one.message) is not timer]
@@ -160,7 +164,8 @@ class Do:
             after = decision.instance.state if state is None else state
             if after is not None and type(after) not in self._spec.states:
                 raise DeciderFailed(
-                    f"it returned {shown(after, 100)}, which is not a state of process manager {self._spec.name!r}; return "
+                    f"it returned {short_repr(after, 100)}, which is not a state of process manager "
+                    f"{self._spec.name!r}; return "
                     "the new state, or None to leave it as it is"
                 )
             if after is None:
@@ -177,7 +182,8 @@ class Do:
         for timer in self._decision.timers_set:
             if timer is not _DROPPED:
                 raise DeciderFailed(
-                    f"it set timer {type(timer.message).__name__} and returned None, where there is no instance that it "
+                    f"it set timer {type(timer.message).__name__} and returned None, where there is no "
+                    "instance that it "
                     "could be for; return a state, or set none"
                 )
 

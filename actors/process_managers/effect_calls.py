@@ -11,7 +11,7 @@ from actors.process_managers.outstanding_effects import OutEffects
 from actors.process_managers.record_values import Values
 from actors.process_managers.records import OutboxEntry
 from actors.process_managers.unreadable_values import Unreadable
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["EffectCalls"]
 
@@ -45,7 +45,8 @@ class EffectCalls:
         for command in commands:
             if type(command) not in self._spec.commands:
                 raise InvalidMessage(
-                    f"the handler of effect {entry.name!r} returned {shown(command, 100)}, which is not a command of this "
+                    f"the handler of effect {entry.name!r} returned {short_repr(command, 100)}, which is not "
+                    "a command of this "
                     "domain; return a command, a list of them, or None"
                 )
         return commands

@@ -20,7 +20,7 @@ from actors.process_managers.records import Aside, Keys, OutboxEntry, Past, Trie
 from actors.process_managers.unreadable_values import Unreadable, plainly, read, stored
 from storage import CodecError
 from storage.codec.codec import Codec
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Values"]
 
@@ -122,7 +122,7 @@ class Values:
         try:
             self._codec.encode(value)
         except Exception:
-            return shown(value, 100).encode(errors="backslashreplace").decode()
+            return short_repr(value, 100).encode(errors="backslashreplace").decode()
         return value
 
     def input(self, value: bytes) -> Input:

@@ -27,7 +27,7 @@ from actors.process_managers.inputs import Input, Timer
 from actors.process_managers.key_fingerprint import same_keys
 from storage.codec.codec import Codec
 from storage.limits import MAX_NAME_BYTES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard"]
 
@@ -199,16 +199,17 @@ class Keys:
         data = utf8(key)
         if not 0 < len(data) <= MAX_NAME_BYTES:
             raise InvalidMessage(
-                f"an instance is told by a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not {shown(key)}"
+                f"an instance is told by a text of 1 to {MAX_NAME_BYTES} bytes in UTF-8, not "
+                f"{short_repr(key)}"
             )
         return self.states + data
 
     def quarantine(self, key: str) -> bytes:
-        """Of an instance that is set aside; `key` as `shown` gives it."""
+        """Of an instance that is set aside; `key` as `shown_key` gives it."""
         return self.quarantines + utf8(key)
 
     def held_for(self, key: str) -> bytes:
-        """How the keys begin of what waits for an instance; `key` as `shown` gives it."""
+        """How the keys begin of what waits for an instance; `key` as `shown_key` gives it."""
         data = utf8(key)
         return self.held + U16.pack(len(data)) + data
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from actors.process_managers.inputs import Input
 from actors.process_managers.records import Unheard
 from actors.process_managers.unreadable_values import Unreadable
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["counted", "log_unheard"]
 
@@ -42,6 +42,6 @@ def log_unheard(name: str, unheard: Sequence[Input]) -> None:
 
 def _in_words(rejection: Input) -> str:
     said = rejection.message
-    command = said.command.name if isinstance(said.command, Unreadable) else shown(said.command, COMMAND)
+    command = said.command.name if isinstance(said.command, Unreadable) else short_repr(said.command, COMMAND)
     text = f"{said.code}: {said.text}".encode(errors="backslashreplace").decode()[:TEXT]
     return f"{command} {rejection.causation} of instance {rejection.key!r}: {text}"

@@ -10,7 +10,7 @@ from actors.queries.options import After, Consistency, MaxLag
 from actors.queries.session_token import Tokens
 from actors.receipt import Receipt
 from actors.replication.progress import Progress
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["LAST", "position_of", "target_position"]
 
@@ -36,7 +36,7 @@ def position_of(after: After, option: str = "after", tokens: Tokens | None = Non
         kinds = "a receipt or a position from 0 on"
         if tokens is not None:
             kinds = "a receipt, a position from 0 on or a session token"
-        raise ValueError(f"{option}= takes {kinds}, got {shown(after)}")
+        raise ValueError(f"{option}= takes {kinds}, got {short_repr(after)}")
     return after
 
 
@@ -57,7 +57,7 @@ def target_position(
     if consistency == "strong":
         target = progress.head
     elif consistency != "eventual":
-        raise ValueError(f"consistency= is 'eventual' or 'strong', got {shown(consistency)}")
+        raise ValueError(f"consistency= is 'eventual' or 'strong', got {short_repr(consistency)}")
     if after is not None:
         target = max(target, position_of(after, "after", tokens))
     if max_lag is not None:
@@ -66,7 +66,7 @@ def target_position(
         # Not a number compares as false.
         if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or not max_lag >= 0:
             raise ValueError(
-                f"max_lag= is positions (int) or seconds (float, timedelta), not {shown(max_lag)}"
+                f"max_lag= is positions (int) or seconds (float, timedelta), not {short_repr(max_lag)}"
             )
         if isinstance(max_lag, int):
             target = max(target, progress.head - max_lag)

@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from actors.errors import ForeignToken, InvalidToken
 from actors.replication.progress import Progress
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Tokens", "decode_token", "encode_token"]
 
@@ -44,7 +44,7 @@ def decode_token(token: str, history_id: str) -> int:
     body, check = raw[:-_CHECK], raw[-_CHECK:]
     if not body or check != _digest(body, _CHECK) or not body.startswith(_FORMAT):
         raise InvalidToken(
-            f"{shown(token)} is not a session token, or not all of one; give what session.token returned"
+            f"{short_repr(token)} is not a session token, or not all of one; give what session.token returned"
         )
     history = body[len(_FORMAT) : -_POSITION]
     if history != _digest(history_id.encode(), _HISTORY):

@@ -11,7 +11,7 @@ from actors.errors import QueryFailed
 from actors.kernel.closeable import Closeable
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
 from storage.log.inline_tables import InlineSnapshot
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["View"]
 
@@ -101,7 +101,7 @@ class View(Closeable):
                 "view(...)"
             )
         raise QueryFailed(
-            f"view[...] takes a table, not {shown(key)}; give the object that model.table(...) returned"
+            f"view[...] takes a table, not {short_repr(key)}; give the object that model.table(...) returned"
         )
 
     def version(self, model: ReadModel) -> int:

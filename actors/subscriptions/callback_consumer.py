@@ -14,7 +14,7 @@ from actors.kernel.closeable import BlockingCloseable
 from actors.kernel.running_calls import RunningCalls
 from actors.subscriptions.consumer import Consumer, Delivery
 from storage import LimitReached
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["CallbackConsumer", "checked_callback"]
 
@@ -30,11 +30,12 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
     """The callback. Raises `TypeError` for what can't be called here."""
     if inspect.iscoroutinefunction(callback):
         raise TypeError(
-            f"consume() calls plain functions in threads of its own, and {shown(callback)} is a coroutine function; "
+            f"consume() calls plain functions in threads of its own, and {short_repr(callback)} is a "
+            "coroutine function; "
             "in an event loop write: async for delivery in system.consumer(name): ..."
         )
     if not callable(callback):
-        raise TypeError(f"consume(name, callback) takes a function of a delivery, not {shown(callback)}")
+        raise TypeError(f"consume(name, callback) takes a function of a delivery, not {short_repr(callback)}")
     return callback  # type: ignore[no-any-return]
 
 
@@ -64,7 +65,8 @@ class CallbackConsumer(BlockingCloseable):
             self.stop()
             if isinstance(error, RuntimeError):
                 raise LimitReached(
-                    f"no thread can be had for a callback of consumer {consumers[0].name!r} ({error}); give fewer "
+                    f"no thread can be had for a callback of consumer {consumers[0].name!r} ({error}); give "
+                    "fewer "
                     "threads, or raise the limit (ulimit -u, the container's limit of processes)"
                 ) from error
             raise

@@ -19,7 +19,7 @@ from actors.subscriptions.entries import Entry
 from actors.subscriptions.subscription import refuse_forked
 from actors.subscriptions.waiters import Deadline, LoopWake, ThreadWake, seconds_of
 from storage import RecordedEvent
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Consumer", "Delivery"]
 
@@ -295,5 +295,5 @@ class Consumer(Closeable):
 def _text(reason: str) -> str:
     """The reason as it can be stored: messages of errors may name files whose names are no UTF-8."""
     if not isinstance(reason, str):
-        raise TypeError(f"reason= is text, not {shown(reason)}; give str(error) for an error")
+        raise TypeError(f"reason= is text, not {short_repr(reason)}; give str(error) for an error")
     return reason.encode(errors="backslashreplace").decode()

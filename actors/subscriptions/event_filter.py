@@ -10,7 +10,7 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import UnknownMessage
 from storage import RecordedEvent
 from storage.log.records import name_key
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["EVERYTHING", "EventFilter", "category_of", "event_filter"]
 
@@ -91,7 +91,7 @@ def _name(option: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise TypeError(f"{option}= takes text, not {shown(value)}")
+        raise TypeError(f"{option}= takes text, not {short_repr(value)}")
     name_key(option, value)
     return value
 
@@ -113,7 +113,7 @@ def _type_names(domain: CompiledDomain, types: Any) -> Iterable[str]:
             hint = ""
             if type(one) in domain.events:
                 hint = f"; give the class, {type(one).__name__}, not an instance"
-            what = one.__name__ if isinstance(one, type) else f"{shown(one)}"
+            what = one.__name__ if isinstance(one, type) else f"{short_repr(one)}"
             raise UnknownMessage(
                 f"types= was given {what}, which is no event of domain {domain.name!r}{hint}; "
                 f"it has: {', '.join(sorted(known)) or 'none'}"

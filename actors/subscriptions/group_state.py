@@ -17,7 +17,7 @@ from actors.subscriptions.entries import Behind
 from actors.subscriptions.event_filter import EventFilter
 from storage import DamagedStore, NewerFormat
 from storage.log.records import name_key
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["PREFIX", "GroupState", "behind_key", "checked_name", "names_of", "prefix_of", "state_key"]
 
@@ -31,10 +31,10 @@ _FORMAT = 1
 def checked_name(name: Any) -> str:
     """The name of a consumer group. Raises `TypeError` or `ValueError`, `InvalidKey` or `KeyTooLong`."""
     if not isinstance(name, str):
-        raise TypeError(f"the name of a consumer is text, not {shown(name)}")
+        raise TypeError(f"the name of a consumer is text, not {short_repr(name)}")
     name_key("consumer name", name, MAX_NAME_BYTES)
     if "/" in name:
-        raise ValueError(f"the consumer name {shown(name)} has a slash; leave it out")
+        raise ValueError(f"the consumer name {short_repr(name)} has a slash; leave it out")
     return name
 
 

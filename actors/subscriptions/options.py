@@ -15,7 +15,7 @@ from actors.subscriptions.consumer_group import Policy
 from actors.subscriptions.event_filter import EventFilter, event_filter
 from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.waiters import seconds_of
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
 
@@ -99,7 +99,7 @@ def _checked_start(start: Any) -> str | int | None:
     if isinstance(start, Receipt | int):
         return position_of(start, "start")
     raise ValueError(
-        f"start= is 'beginning', 'now', or a receipt or position to begin after, not {shown(start)}"
+        f"start= is 'beginning', 'now', or a receipt or position to begin after, not {short_repr(start)}"
     )
 
 
@@ -118,5 +118,5 @@ def _checked_policy(options: Mapping[str, Any]) -> Policy:
 def whole_number(option: str, value: Any, most: int) -> int:
     """A number from 1 on. Raises `ValueError`."""
     if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"{option}= is a whole number from 1 to {most}, not {shown(value)}")
+        raise ValueError(f"{option}= is a whole number from 1 to {most}, not {short_repr(value)}")
     return value

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.timeouts import MOST_SECONDS
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
 
@@ -32,7 +32,7 @@ def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
     ):
         raise ValueError(
             f"{option}= takes seconds (a number or a timedelta) from {least:g} to {MOST_SECONDS:,.0f}, "
-            f"not {shown(value)}"
+            f"not {short_repr(value)}"
         )
     return float(seconds)
 

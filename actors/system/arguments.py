@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.domain.domain import Domain
 from actors.domain.lookup import METHODS
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["checked_place", "several"]
 
@@ -25,11 +25,11 @@ def checked_place(path: Any, domain: Any) -> str:
                 f"{domain.__name__}.{name}" for name, one in vars(domain).items() if isinstance(one, Domain)
             ]
             advice = f"give the Domain in that module: {' or '.join(inside) or 'it has none'}"
-        raise TypeError(f"System.open(path, domain) takes a Domain, not {shown(domain)}; {advice}")
+        raise TypeError(f"System.open(path, domain) takes a Domain, not {short_repr(domain)}; {advice}")
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(
-            f"System.open(path, domain) takes the store's directory as text or a Path, not {shown(path)}"
+            f"System.open(path, domain) takes the store's directory as text or a Path, not {short_repr(path)}"
         )
     if not text:
         raise ValueError(
@@ -43,6 +43,6 @@ def several(messages: Any, method: str, kind: str) -> Iterable[Any]:
     if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | type):
         return messages
     raise TypeError(
-        f"{method}() takes a list, not {shown(messages)}; write {method}([{kind}, ...]), "
+        f"{method}() takes a list, not {short_repr(messages)}; write {method}([{kind}, ...]), "
         f"or {METHODS[kind]}({kind}) for a single one"
     )

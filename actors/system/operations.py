@@ -19,7 +19,7 @@ from actors.runtime import rebuilds as rebuilding
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["OperationMethods"]
 
@@ -62,7 +62,7 @@ class OperationMethods(SystemBase):
         _whole("streams(limit=)", limit)
         for option, text in (("prefix", prefix), ("after", after)):
             if not isinstance(text, str):
-                raise TypeError(f"streams({option}=) is text, not {shown(text)}")
+                raise TypeError(f"streams({option}=) is text, not {short_repr(text)}")
         return self._running().log.streams(prefix, limit, after)
 
     def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
@@ -163,7 +163,7 @@ class OperationMethods(SystemBase):
         name = checked_model(model, runtime.domain, "skip_event").name
         checked_timeout(timeout, "skip_event")
         if not isinstance(reason, str):
-            raise TypeError(f"skip_event(reason=) is a text, not {shown(reason)}")
+            raise TypeError(f"skip_event(reason=) is a text, not {short_repr(reason)}")
         rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
 
     def skipped_events(self) -> list[SkippedEvent]:
@@ -186,4 +186,4 @@ class OperationMethods(SystemBase):
 def _whole(option: str, value: Any) -> None:
     """Raise `ValueError` for what is neither None nor a number from 0 on."""
     if value is not None and (type(value) is not int or not 0 <= value <= LAST):
-        raise ValueError(f"{option} is a whole number from 0 on, not {shown(value)}")
+        raise ValueError(f"{option} is a whole number from 0 on, not {short_repr(value)}")

@@ -10,7 +10,7 @@ from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["ProcessManagerMethods"]
 
@@ -106,12 +106,12 @@ class ProcessManagerMethods(SystemBase):
 def checked_page(method: str, limit: Any, after: Any) -> None:
     """Raise `ValueError` or `TypeError` for what is no page of instances."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(f"{method}(limit=) is a number from 0 on, not {shown(limit)}")
+        raise ValueError(f"{method}(limit=) is a number from 0 on, not {short_repr(limit)}")
     if not isinstance(after, str):
-        raise TypeError(f"{method}(after=) is an instance's key, a text, not {shown(after)}")
+        raise TypeError(f"{method}(after=) is an instance's key, a text, not {short_repr(after)}")
 
 
 def checked_text(method: str, name: str, text: Any) -> None:
     """Raise `TypeError` for what is no text."""
     if not isinstance(text, str):
-        raise TypeError(f"{method}({name}=) is a text, not {shown(text)}")
+        raise TypeError(f"{method}({name}=) is a text, not {short_repr(text)}")

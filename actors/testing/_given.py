@@ -18,7 +18,7 @@ from actors.testing._outcome import Asked, Outcome, listed
 from actors.testing._projected import Projected
 from actors.writer.submission_factory import SubmissionFactory
 from storage import OnewriterError, RecordedEvent, TableSchema
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Given", "given"]
 
@@ -68,7 +68,7 @@ class Given:
         `time` (aware) is the time that it is decided at, and that its events get, else that of the call. Middleware
         does not run: it is around the system, not part of the decision.
         """
-        require_time_zone(f"when({shown(command)})", time)
+        require_time_zone(f"when({short_repr(command)})", time)
         history = self._history.copy()
         try:
             submission = self._maker.of_command(

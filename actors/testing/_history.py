@@ -17,7 +17,7 @@ from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from storage import CommandRecord, RecordedEvent
 from storage.log.stored_events import CommittedEvents
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
 
@@ -42,14 +42,14 @@ def happened(
     metadata: dict[str, Any] | None = None,
 ) -> Happened:
     """An event for `given` with its time (aware), its metadata, or, for a fact from outside, its stream."""
-    require_time_zone(f"happened({shown(event)})", time)
+    require_time_zone(f"happened({short_repr(event)})", time)
     return Happened(event, stream, time, metadata)
 
 
 def require_time_zone(what: str, time: datetime | None) -> None:
     """Raise `ValueError` for a time that means no instant."""
     if time is not None and time.utcoffset() is None:
-        raise ValueError(f"{what}: time= needs a time zone, got {shown(time)}")
+        raise ValueError(f"{what}: time= needs a time zone, got {short_repr(time)}")
 
 
 class MemoryHistory:
@@ -151,14 +151,16 @@ class MemoryHistory:
         spec = self.domain.events.get(type(given.event))
         if spec is None:
             raise UnknownMessage(
-                f"given(): {shown(given.event)} is not an event of domain {self.domain.name!r}; commands go into when()"
+                f"given(): {short_repr(given.event)} is not an event of domain {self.domain.name!r}; "
+                "commands go into when()"
             )
         spec.check(given.event)
         stream = given.stream
         if stream is None:
             if spec.stream_of is None:
                 raise InvalidMessage(
-                    f"given(): {spec.name} has no stream of its own; write happened({spec.name}(...), stream=...)"
+                    f"given(): {spec.name} has no stream of its own; write happened({spec.name}(...), "
+                    "stream=...)"
                 )
             stream = spec.stream_of(given.event)
         submission = Submission(None, None, stream, f"given-{self.head + 1}", b"", fresh=True)

@@ -14,7 +14,7 @@ from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from storage import CodecError, CommandRecord, RecordedEvent
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["UNLOADED", "History", "AggregateCache", "evolve", "evolved"]
 
@@ -80,7 +80,8 @@ def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> 
         if after.__class__ not in owner.classes:
             wanted = " or ".join(cls.__name__ for cls in owner.classes)
             raise DeciderFailed(
-                f"evolver {name_of(evolver)} ({location_of(evolver)}) returned {shown(after, 100)} for event {spec.name}, "
+                f"evolver {name_of(evolver)} ({location_of(evolver)}) returned {short_repr(after, 100)} for "
+                f"event {spec.name}, "
                 f"not a {wanted}; return the new state"
             )
         if owner.faithful is not None and not owner.faithful(after):

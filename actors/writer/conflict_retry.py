@@ -10,7 +10,7 @@ from actors.domain.middleware import Call, Middleware
 from actors.errors import ConcurrencyConflict
 from actors.writer.aggregate_cache import History
 from actors.writer.options import CommandOptions, OnConflict
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["conflict_retry"]
 
@@ -22,7 +22,7 @@ def conflict_retry(on_conflict: OnConflict, history: History) -> Middleware:
     """
     if not callable(on_conflict) and (isinstance(on_conflict, bool) or not isinstance(on_conflict, int)):
         raise ValueError(
-            f"on_conflict= is 'raise', a number of retries, or a function, not {shown(on_conflict)}"
+            f"on_conflict= is 'raise', a number of retries, or a function, not {short_repr(on_conflict)}"
         )
 
     def resolve(call: Call) -> Generator[None, Any, Any]:

@@ -12,7 +12,7 @@ from actors.writer.decider_reader import Reader
 from actors.writer.submission import Submission
 from storage import CodecError
 from storage.codec.codec import Codec
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["MAX_EVENTS", "call_decider", "own_details"]
 
@@ -71,7 +71,8 @@ def _events_of(
         if hasattr(given, "__iter__"):
             raise
         raise DeciderFailed(
-            f"the decider of {spec.name} returned {shown(given)}, which is neither an event nor several; "
+            f"the decider of {spec.name} returned {short_repr(given)}, which is neither an event nor "
+            "several; "
             "yield events, return one, or return None"
         ) from error
     if len(events) > MAX_EVENTS:

@@ -12,7 +12,7 @@ from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
 from actors.writer.inline_models import InlineRun, not_inline
 from storage import TableReader, TableSchema
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["DecisionView", "Reader"]
 
@@ -104,7 +104,7 @@ class Reader:
         first = specs[0] if specs else None
         if first is None or not all(one is not None and one.cls in first.classes for one in specs):
             raise DeciderFailed(
-                f"read() was given {shown(state)}, which is not a state of {self._view.domain.name}"
+                f"read() was given {short_repr(state)}, which is not a state of {self._view.domain.name}"
                 + (", nor are they all states of one template" if specs else "")
             )
         return first

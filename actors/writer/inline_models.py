@@ -19,7 +19,7 @@ from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSc
 from storage.log.inline_tables import InlineBatch
 from storage.log.stored_events import own_copy
 from storage.tables.pending_table import PendingTable
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["InlineModels", "InlineRun", "fill"]
 
@@ -60,7 +60,7 @@ class _Tables(dict[TableSchema, PendingTable]):
         if not any(table is one for one in self._model.tables):
             known = ", ".join(one.name for one in self._model.tables) or "none"
             raise InvalidSchema(
-                f"read model {self._model.name!r} has no table {shown(table)}; it has: {known}"
+                f"read model {self._model.name!r} has no table {short_repr(table)}; it has: {known}"
             )
         found = self[table] = self._batch.table(table)
         return found
@@ -128,7 +128,8 @@ class InlineRun:
 def not_inline(table: Any) -> DeciderFailed:
     """The error for `read[table]` of a table that deciders can't read."""
     return DeciderFailed(
-        f"read[...] was given {shown(table)}, which is not a table of an inline model; give the object that "
+        f"read[...] was given {short_repr(table)}, which is not a table of an inline model; give the object "
+        "that "
         "model.table(...) returned, and declare its model with read_model(..., inline=True)"
     )
 
@@ -171,7 +172,8 @@ def _fill_batch(
         waiting = [name for name, at in behind.items() if at <= after and after + 1 not in skips.of(name)]
         if waiting:
             raise ModelStopped(
-                f"inline model {waiting[0]!r} could not be filled: the event at position {after + 1} can't be "
+                f"inline model {waiting[0]!r} could not be filled: the event at position {after + 1} can't "
+                "be "
                 f"decoded ({error}); register its type again and open the system again"
             ) from error
     batch = log.inline_batch()

@@ -33,7 +33,7 @@ from actors.writer.submission import Decided, Submission, receipt_or_error
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.log.notes import checked_notes
 from storage.log.records import name_key, origin_of
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Overlay"]
 
@@ -119,7 +119,7 @@ class Overlay:
             if isinstance(error, Exception):
                 return error
             failure = DeciderFailed(
-                f"the notes of a step failed with {shown(error)}; nothing of it was written"
+                f"the notes of a step failed with {short_repr(error)}; nothing of it was written"
             )
             failure.__cause__ = error
             return failure
@@ -255,7 +255,8 @@ class Overlay:
         spec = self.domain.events.get(event.__class__)
         if spec is None:
             raise DeciderFailed(
-                f"{self._what(submission)} gave {shown(event)}, which is not an event of {self.domain.name}; "
+                f"{self._what(submission)} gave {short_repr(event)}, which is not an event of "
+                f"{self.domain.name}; "
                 "nothing was written"
             )
         spec.check(event)

@@ -23,7 +23,7 @@ from actors.writer.submission import Submission
 from storage import CodecError
 from storage.codec.canonical import DIGEST_BYTES
 from storage.limits import MAX_NAME_BYTES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 if TYPE_CHECKING:
     from actors.writer.call_attempts import CallAttempts
@@ -83,7 +83,7 @@ class SubmissionFactory:
     def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
         """The submission of events without a command, with its future."""
         if not isinstance(stream, str) or not stream:
-            raise InvalidMessage(f"append() takes the name of a stream, got {shown(stream)}")
+            raise InvalidMessage(f"append() takes the name of a stream, got {short_repr(stream)}")
         given = list(events) if isinstance(events, list | tuple) else [events]
         for event in given:
             spec = self._domain.events.get(type(event))
@@ -91,7 +91,7 @@ class SubmissionFactory:
                 raise unknown(event, "event", self._domain)
             spec.check(event)
         if not given:
-            raise InvalidMessage(f"append() to {shown(stream)} was given no events")
+            raise InvalidMessage(f"append() to {short_repr(stream)} was given no events")
         given = list(map(self._domain.codec.own, given))
         codec = self._domain.canonical
         sent = [stream, *given]
@@ -102,7 +102,7 @@ class SubmissionFactory:
                 self._domain.codec.pack(event)
             raise
         if len(canonical) > codec.max_bytes:
-            raise codec.too_large(f"what is to be appended to stream {shown(stream)}", len(canonical))
+            raise codec.too_large(f"what is to be appended to stream {short_repr(stream)}", len(canonical))
         submission = self._submission(None, None, stream, sent, canonical, options, options.get("metadata"))
         submission.events = given
         submission.future = Reply()
@@ -161,7 +161,7 @@ class SubmissionFactory:
 def _checked_version(expected: Any) -> int | None:
     if expected is not None and (isinstance(expected, bool) or not isinstance(expected, int) or expected < 0):
         raise InvalidMessage(
-            f"expected_version= is a version from 0 (a new stream) on, not {shown(expected)}"
+            f"expected_version= is a version from 0 (a new stream) on, not {short_repr(expected)}"
         )
     return expected
 
@@ -169,7 +169,7 @@ def _checked_version(expected: Any) -> int | None:
 def _checked_id(given: Any) -> str:
     command_id = str(given) if isinstance(given, UUID) else given
     if not isinstance(command_id, str) or not command_id or "\0" in command_id:
-        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {shown(given)}")
+        raise InvalidMessage(f"command_id= is a text without NUL, or a UUID, not {short_repr(given)}")
     if len(command_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise InvalidMessage(f"command_id= is longer than {MAX_NAME_BYTES} bytes: {command_id[:40]!r}...")
     return command_id
@@ -185,6 +185,6 @@ def _monotonic_deadline(deadline: float | datetime, began: float) -> float:
         deadline = math.inf if deadline > 0 else -math.inf  # perhaps more than a float holds
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or math.isnan(deadline):
         raise InvalidMessage(
-            f"deadline= is seconds from now, or a datetime with a time zone, not {shown(deadline)}"
+            f"deadline= is seconds from now, or a datetime with a time zone, not {short_repr(deadline)}"
         )
     return began + deadline

@@ -45,7 +45,7 @@ from storage.codec.values import (
     unencodable,
 )
 from storage.errors import CodecError, DuplicateTypeName, MessageTooLarge, UnknownType, UnregisteredType
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 DEFAULT_MAX_BYTES = 16 << 20
 SPARE_BYTES = 16 << 10
@@ -108,18 +108,19 @@ class Codec:
         name = cls.__name__ if name is None else name
         if not isinstance(name, str) or not name:
             raise CodecError(
-                f"{cls.__qualname__} must be stored under a str that is not empty, not {shown(name)}"
+                f"{cls.__qualname__} must be stored under a str that is not empty, not {short_repr(name)}"
             )
         if self._types.get(name) is cls:
             return
         if name in self._types:
             raise DuplicateTypeName(
-                f"two classes are to be stored as {shown(name)}: {place(self._types[name])} and {place(cls)}; "
+                f"two classes are to be stored as {short_repr(name)}: {place(self._types[name])} and "
+                f"{place(cls)}; "
                 "give one of them another name"
             )
         if cls in self._names:
             raise DuplicateTypeName(
-                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {shown(name)}"
+                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {short_repr(name)}"
             )
         if issubclass(cls, enum.Enum):
             self._encoders[cls] = enum_encoder(cls, name)
@@ -149,7 +150,8 @@ class Codec:
             return self._types[name]
         except KeyError:
             raise UnknownType(
-                f"no class is registered for the stored type {shown(name)}; register its class, or give the class "
+                f"no class is registered for the stored type {short_repr(name)}; register its class, or give "
+                "the class "
                 "that took its place this name"
             ) from None
 
@@ -188,7 +190,9 @@ class Codec:
         except Exception as error:
             cls = self.type_of(name)
             if cls not in self._getters:
-                raise CodecError(f"a message is stored as {shown(name)}, but {place(cls)} is none") from None
+                raise CodecError(
+                    f"a message is stored as {short_repr(name)}, but {place(cls)} is none"
+                ) from None
             raise misfit(cls, name, fields, error) from error
 
     # -- values -------------------------------------------------------------------------------------------------
@@ -218,7 +222,8 @@ class Codec:
             raise
         except StackError as error:
             raise CodecError(
-                f"{len(data)} stored bytes are nested too deeply: they hold more lists and dicts inside one another than msgpack unpacks"
+                f"{len(data)} stored bytes are nested too deeply: they hold more lists and dicts inside one "
+                "another than msgpack unpacks"
             ) from error
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise CodecError(
@@ -314,7 +319,8 @@ class Codec:
     def too_large(self, what: str, size: int) -> MessageTooLarge:
         """Return the error for an encoded message of `size` bytes."""
         return MessageTooLarge(
-            f"{what} takes {size:,} bytes encoded, the limit is {self.max_bytes:,}; store large content elsewhere "
+            f"{what} takes {size:,} bytes encoded, the limit is {self.max_bytes:,}; store large content "
+            "elsewhere "
             "and keep a reference to it in the message",
             size,
             self.max_bytes,

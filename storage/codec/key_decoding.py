@@ -18,7 +18,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from storage.errors import DamagedRow
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["decode_key", "decode_keys"]
 
@@ -57,7 +57,9 @@ def decode_keys(key: bytes) -> tuple[Any, ...]:
 
 
 def _not_a_key(key: bytes) -> DamagedRow:
-    return DamagedRow(f"{shown(key)} is not a key as tables store it; a replica is filled again from the log")
+    return DamagedRow(
+        f"{short_repr(key)} is not a key as tables store it; a replica is filled again from the log"
+    )
 
 
 def _text(key: bytes, place: int) -> tuple[str, int]:

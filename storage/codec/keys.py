@@ -40,7 +40,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from storage.errors import InvalidKey, KeyTooLong
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 KEY_FORMAT: Final = 1
 MAX_KEY_BYTES: Final = 511  # LMDB's own limit
@@ -192,7 +192,7 @@ def _encode_bytes(value: bytes) -> bytes:
 
 
 def _shown(value: object) -> str:
-    return f"{shown(value, 60)} (a {type(value).__name__})"
+    return f"{short_repr(value, 60)} (a {type(value).__name__})"
 
 
 def _surrogate(value: object) -> InvalidKey:

@@ -11,7 +11,7 @@ import binascii
 from hashlib import blake2b
 
 from storage.errors import InvalidPageToken
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 _CHECK_BYTES = 6
 
@@ -31,7 +31,8 @@ def decode_token(token: str, query: str) -> bytes:
     # The last character has bits that are in no byte: of several spellings only one is given.
     if not place or encode_token(place, query) != token:
         raise InvalidPageToken(
-            f"the page token {shown(token)} is not one of this query ({query}): give the token of its last page, "
+            f"the page token {short_repr(token)} is not one of this query ({query}): give the token of its "
+            "last page, "
             "or none to begin"
         )
     return place

@@ -21,7 +21,7 @@ from msgpack import ExtType, Packer, unpackb
 
 from storage.codec.classes import place
 from storage.errors import CodecError, UnencodableValue, UnregisteredType
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 MESSAGE = 1
 ENUM = 2
@@ -112,7 +112,7 @@ def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
 def enum_of(cls: type, name: str, names: list[str]) -> object:
     """Return the member, or the flag, that is stored as these names of the enum `name`; raises CodecError."""
     if not issubclass(cls, enum.Enum):
-        raise CodecError(f"an enum is stored as {shown(name)}, but {place(cls)} is none")
+        raise CodecError(f"an enum is stored as {short_repr(name)}, but {place(cls)} is none")
     try:
         members = [cls[member] for member in names]
     except KeyError as error:
@@ -165,12 +165,12 @@ def _children(path: str, value: object) -> list[tuple[str, object]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(f"{path}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
     if isinstance(value, dict):
-        keys = [(f"{path} key {shown(key)}", key) for key in value]
-        return keys + [(f"{path}[{shown(key)}]", item) for key, item in value.items()]
+        keys = [(f"{path} key {short_repr(key)}", key) for key in value]
+        return keys + [(f"{path}[{short_repr(key)}]", item) for key, item in value.items()]
     if isinstance(value, (list, tuple)):
         return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, frozenset):
-        return [(f"{path}{{{shown(item)}}}", item) for item in value]
+        return [(f"{path}{{{short_repr(item)}}}", item) for item in value]
     return []
 
 

@@ -27,7 +27,7 @@ from storage.tables.pending_reader import PendingReader
 from storage.tables.pending_table import PendingTable, UndoLog
 from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema, TableSchema
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["InlineBatch", "InlineSnapshot", "InlineTables", "max_databases"]
 
@@ -167,7 +167,8 @@ class InlineTables:
             return self._handles[table]
         except (KeyError, TypeError):
             raise InvalidSchema(
-                f"table {shown(getattr(table, 'name', table))} is not in {self._what}; its inline models are: "
+                f"table {short_repr(getattr(table, 'name', table))} is not in {self._what}; its inline "
+                "models are: "
                 f"{', '.join(self.models) or 'none'}"
             ) from None
 

@@ -13,7 +13,7 @@ import lmdb
 
 from storage.codec.keys import MAX_KEY_BYTES
 from storage.errors import InvalidKey, KeyTooLong, UnencodableValue
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Note", "checked_notes", "note_key", "read_notes", "write_notes"]
 
@@ -24,10 +24,11 @@ Note = tuple[bytes, bytes | None]
 def note_key(key: bytes) -> bytes:
     """Return the key if it can be one; raises InvalidKey or KeyTooLong."""
     if not isinstance(key, bytes) or not key:
-        raise InvalidKey(f"the key of a note is bytes, at least one, not {shown(key, 100)}")
+        raise InvalidKey(f"the key of a note is bytes, at least one, not {short_repr(key, 100)}")
     if len(key) > MAX_KEY_BYTES:
         raise KeyTooLong(
-            f"the key {key[:60]!r}... of a note takes {len(key)} bytes, and at most {MAX_KEY_BYTES} fit: shorten it"
+            f"the key {key[:60]!r}... of a note takes {len(key)} bytes, and at most {MAX_KEY_BYTES} fit: "
+            "shorten it"
         )
     return key
 
@@ -38,7 +39,8 @@ def checked_notes(notes: Iterable[Note]) -> dict[bytes, bytes | None]:
     for key, value in notes:
         if value is not None and not isinstance(value, bytes):
             raise UnencodableValue(
-                f"the value of note {shown(key, 60)} is bytes, or None to delete it, not {type(value).__name__}"
+                f"the value of note {short_repr(key, 60)} is bytes, or None to delete it, not "
+                f"{type(value).__name__}"
             )
         found[note_key(key)] = value
     return found

@@ -18,7 +18,7 @@ from msgpack import ExtType, Packer, StackError, Unpacker, unpackb
 from storage.codec.codec import Codec
 from storage.errors import CodecError, DamagedStore, InvalidKey, KeyTooLong
 from storage.limits import MAX_NAME_BYTES
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 U64 = struct.Struct(">Q")
@@ -147,12 +147,16 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
     try:
         key = name.encode()
     except (AttributeError, UnicodeEncodeError) as error:
-        raise InvalidKey(f"{kind} {shown(name, 100)} is not valid text ({error})") from None
+        raise InvalidKey(f"{kind} {short_repr(name, 100)} is not valid text ({error})") from None
     if 0 < len(key) <= limit and b"\0" not in key:
         return key
     if len(key) > limit:
-        raise KeyTooLong(f"{kind} {shown(name, 60)} takes {len(key)} bytes in UTF-8, the limit is {limit}")
-    raise InvalidKey(f"{kind} {shown(name, 100)} {'holds a NUL' if key else 'is empty'}; choose another name")
+        raise KeyTooLong(
+            f"{kind} {short_repr(name, 60)} takes {len(key)} bytes in UTF-8, the limit is {limit}"
+        )
+    raise InvalidKey(
+        f"{kind} {short_repr(name, 100)} {'holds a NUL' if key else 'is empty'}; choose another name"
+    )
 
 
 # -- bytes ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from storage.errors import InvalidSchema
 from storage.replica.builds import Build, checkpoint_key
 from storage.tables.access import TableHandle
 from storage.tables.schema import TableSchema
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Mark", "Moment", "OpenBuild"]
 
@@ -96,5 +96,6 @@ class Moment:
         except (KeyError, AttributeError, TypeError):
             known = ", ".join(opened.by_name) or "none"
             raise InvalidSchema(
-                f"read model {model!r}, version {opened.build.version}, has no table {shown(schema)}; it has: {known}"
+                f"read model {model!r}, version {opened.build.version}, has no table {short_repr(schema)}; "
+                f"it has: {known}"
             ) from None

@@ -17,7 +17,7 @@ from storage.tables.access import Access
 from storage.tables.reader import TableReader
 from storage.tables.schema import Row, TableSchema
 from storage.tables.writer import TableWriter
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 
 class Snapshot:
@@ -141,7 +141,7 @@ class _Writers(dict[TableSchema, TableWriter]):
         except (KeyError, TypeError):
             known = ", ".join(self._opened.by_name) or "none"
             raise InvalidSchema(
-                f"read model {self._opened.build.model!r} has no table {shown(schema)}; it has: {known}"
+                f"read model {self._opened.build.model!r} has no table {short_repr(schema)}; it has: {known}"
             ) from None
         writer = self[schema] = TableWriter(self._access, handle, self._codec)
         return writer

@@ -16,7 +16,7 @@ from storage.files.error_translation import translate
 from storage.tables.access import Access, TableHandle, read_chunk, read_keys, read_values
 from storage.tables.rows import Row, decode_columns, decode_rows
 from storage.tables.search import Entries, Search, once_each
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["CHUNK_ROWS", "TableEntries"]
 
@@ -133,7 +133,7 @@ class TableEntries:
             missing = [key for key, raw in zip(row_keys, raws, strict=True) if raw is None]
             raise DamagedStore(
                 f"{self._handle.where}: an index names {len(missing)} row(s) that are not there, the first with key "
-                f"{shown(min(missing))}; the replica must be rebuilt"
+                f"{short_repr(min(missing))}; the replica must be rebuilt"
             )
         return cast("list[bytes]", raws)
 

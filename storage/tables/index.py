@@ -21,7 +21,7 @@ from storage.codec.keys import (
 )
 from storage.errors import InvalidKey, InvalidSchema
 from storage.tables.words import WORDS_RULE, split_words, split_words_before
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Bounds", "Component", "Each", "Index", "IndexSpec", "Words", "each", "split_words", "words"]
 
@@ -48,7 +48,7 @@ class Words:
         """A word to search for as the index has it. Raises InvalidKey for what is not exactly one word."""
         found = self.values(value)
         if len(found) != 1:
-            raise InvalidKey(f"{shown(value)} is not one word: search for the words one by one")
+            raise InvalidKey(f"{short_repr(value)} is not one word: search for the words one by one")
         return found[0]
 
     def sought_prefix(self, value: object) -> object:
@@ -118,7 +118,8 @@ class Index:
             column = component if isinstance(component, str) else getattr(component, "column", None)
             if not isinstance(column, str) or not column:
                 raise InvalidSchema(
-                    f"table {table!r}: {what} {shown(spec)} must be made of column names, words(...) and each(...), "
+                    f"table {table!r}: {what} {short_repr(spec)} must be made of column names, words(...) "
+                    "and each(...), "
                     "and several of them be a tuple"
                 )
         if not self.components:
@@ -126,7 +127,8 @@ class Index:
         many = [place for place, component in enumerate(self.components) if not isinstance(component, str)]
         if len(many) > 1:
             raise InvalidSchema(
-                f"table {table!r}: {what} {shown(spec)} may hold one words(...) or each(...), not {len(many)}"
+                f"table {table!r}: {what} {short_repr(spec)} may hold one words(...) or each(...), not "
+                f"{len(many)}"
             )
         self.many = many[0] if many else None
         self.name = ",".join(map(str, self.components))

@@ -13,7 +13,7 @@ from storage.errors import InvalidKey
 from storage.tables.index import Bounds, Index, IndexSpec
 from storage.tables.rows import Columns, Row, checked_columns
 from storage.tables.search import Search
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["PreparedRange"]
 
@@ -63,7 +63,8 @@ class PreparedRange:
         index = schema.index(spec)
         if not 0 <= equal <= len(index.components):
             raise InvalidKey(
-                f"{index.where} has {len(index.components)} component(s), so equal= cannot be {shown(equal)}"
+                f"{index.where} has {len(index.components)} component(s), so equal= cannot be "
+                f"{short_repr(equal)}"
             )
         self._schema = schema
         self._spec = spec

@@ -19,7 +19,7 @@ from storage.tables.entries import CHUNK_ROWS, TableEntries
 from storage.tables.index import IndexSpec
 from storage.tables.rows import Columns, Row, checked_columns
 from storage.tables.search import BoundOptions, Search
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Page", "TableReader"]
 
@@ -152,7 +152,7 @@ class TableReader(TableEntries):
         table, index or direction, or one that was altered.
         """
         if size < 1:
-            raise ValueError(f"a page needs a size of at least 1, not {shown(size)}")
+            raise ValueError(f"a page needs a size of at least 1, not {short_repr(size)}")
         found = self.schema.index(index)
         search = Search(found, found.bounds(start, stop, **bounds), reverse, size + 1)
         query = f"{self._handle.where}/{found.name}/{reverse}"

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from msgpack import Unpacker
 
 from storage.codec.codec import Codec
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["UNKNOWN_ROW", "Columns", "Row", "checked_columns", "decode_columns", "decode_rows"]
 
@@ -71,5 +71,5 @@ def checked_columns(columns: Columns | None) -> frozenset[str] | None:
     if columns is None:
         return None
     if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
-        raise ValueError(f"columns= is a list of column names, not {shown(columns)}")
+        raise ValueError(f"columns= is a list of column names, not {short_repr(columns)}")
     return frozenset(columns)

@@ -17,7 +17,7 @@ from storage.tables.index import Each, Index, IndexSpec, Words
 from storage.tables.prepared import PreparedRange
 from storage.tables.rows import Columns, Row
 from storage.tables.words import WORDS_RULE
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["ENGINES", "ModelSchema", "ObjectSchema", "Row", "TableSchema"]
 
@@ -38,13 +38,13 @@ class TableSchema:
     def __init__(self, name: str, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()) -> None:
         if not isinstance(name, str) or not name or "/" in name:
             raise InvalidSchema(
-                f"a table's name must be a str that is not empty and has no '/' in it, not {shown(name)}"
+                f"a table's name must be a str that is not empty and has no '/' in it, not {short_repr(name)}"
             )
         self.name = name
         self.key = key
         self.primary = Index(name, key, "key")
         if self.primary.many is not None:
-            raise InvalidSchema(f"table {shown(name)}: the key {shown(key)} cannot be many-valued")
+            raise InvalidSchema(f"table {short_repr(name)}: the key {short_repr(key)} cannot be many-valued")
         self.columns = tuple(str(column) for column in self.primary.components)
         self._column = self.columns[0] if len(self.columns) == 1 else None
         self.encode: Callable[[Any], bytes] = (
@@ -53,13 +53,14 @@ class TableSchema:
         """The stored key for a key value, a tuple for a composite key. Raises InvalidKey, KeyTooLong."""
         if not isinstance(indexes, list | tuple):
             raise InvalidSchema(
-                f"table {shown(name)}: indexes= is a list of indexes, not {shown(indexes)}{_listed(indexes)}"
+                f"table {short_repr(name)}: indexes= is a list of indexes, not "
+                f"{short_repr(indexes)}{_listed(indexes)}"
             )
         self.indexes = tuple(Index(name, spec) for spec in indexes)
         self._by_spec: dict[Any, Index] = {}
         for index in self.indexes:
             if index.name in {known.name for known in self._by_spec.values()}:
-                raise InvalidSchema(f"table {shown(name)}: the index {index.name!r} is there twice")
+                raise InvalidSchema(f"table {short_repr(name)}: the index {index.name!r} is there twice")
             self._by_spec[index.spec] = index
             self._by_spec[index.components] = index
             if len(index.components) == 1:
@@ -74,7 +75,7 @@ class TableSchema:
         except (KeyError, TypeError):
             known = ", ".join(index.name for index in self.indexes) or "none"
             raise InvalidSchema(
-                f"table {shown(self.name)} has no index {shown(spec)}; it has: {known}"
+                f"table {short_repr(self.name)} has no index {short_repr(spec)}; it has: {known}"
             ) from None
 
     def prepare(
@@ -129,12 +130,14 @@ class TableSchema:
     def _encode_tuple(self, key: object) -> bytes:
         if not isinstance(key, tuple) or len(key) != len(self.columns):
             raise InvalidKey(
-                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not {shown(key)}"
+                f"needs a tuple of {len(self.columns)} values ({', '.join(self.columns)}), not "
+                f"{short_repr(key)}"
             )
         return b"".join(map(encode_component, key))
 
     def __repr__(self) -> str:
-        return f"TableSchema({shown(self.name)}, key={self.key!r}, indexes={[index.spec for index in self.indexes]!r})"
+        specs = [index.spec for index in self.indexes]
+        return f"TableSchema({short_repr(self.name)}, key={self.key!r}, indexes={specs!r})"
 
 
 def _listed(index: object) -> str:
@@ -170,12 +173,14 @@ class ObjectSchema:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise InvalidSchema(
-                f"an object's name must be a str that is not empty and has no '/' in it, not {shown(self.name)}"
+                "an object's name must be a str that is not empty and has no '/' in it, not "
+                f"{short_repr(self.name)}"
             )
         if not callable(self.factory):
             raise InvalidSchema(
-                f"object {shown(self.name)}: its factory makes an empty one when it is called, as dict does; "
-                f"{shown(self.factory)} cannot be called"
+                f"object {short_repr(self.name)}: its factory makes an empty one when it is called, as dict "
+                "does; "
+                f"{short_repr(self.factory)} cannot be called"
             )
 
     def fingerprint(self) -> str:
@@ -205,17 +210,19 @@ class ModelSchema:
         object.__setattr__(self, "objects", tuple(self.objects))
         if not isinstance(self.name, str) or not self.name or "/" in self.name or "@" in self.name:
             raise InvalidSchema(
-                f"a read model's name must be a str without '/' and '@', not {shown(self.name)}"
+                f"a read model's name must be a str without '/' and '@', not {short_repr(self.name)}"
             )
         if self.engine not in ENGINES:
             raise InvalidSchema(
-                f"read model {shown(self.name)}: there is no engine {shown(self.engine)}; there are: {', '.join(ENGINES)}"
+                f"read model {short_repr(self.name)}: there is no engine {short_repr(self.engine)}; there "
+                f"are: {', '.join(ENGINES)}"
             )
         for what, parts in (("table", self.tables), ("object", self.objects)):
             names = [part.name for part in parts]
             if len(set(names)) != len(names):
                 raise InvalidSchema(
-                    f"read model {shown(self.name)} has two {what}s of one name: {', '.join(sorted(names))}"
+                    f"read model {short_repr(self.name)} has two {what}s of one name: "
+                    f"{', '.join(sorted(names))}"
                 )
 
     def fingerprint(self) -> str:

@@ -27,7 +27,7 @@ from storage.tables.reader import TableReader
 from storage.tables.rows import UNKNOWN_ROW, Columns, Row, checked_columns
 from storage.tables.search import Entries, Search, once_each
 from storage.tables.sorted_put import last_key, put_sorted
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 _KEY = itemgetter(0)
 
@@ -80,10 +80,13 @@ class TableWriter(TableReader):
         if row is UNKNOWN_ROW:
             row = self._load(raw_key)
         if row is None:
-            raise RowMissing(f"{self._handle.where} has no row with key {shown(key)} to update: put it first")
+            raise RowMissing(
+                f"{self._handle.where} has no row with key {short_repr(key)} to update: put it first"
+            )
         if not self._key_columns.isdisjoint(changes) and self.schema.key_of({**row, **changes}) != raw_key:
             raise InvalidKey(
-                f"{self._handle.where}: update cannot change the key of row {shown(key)}: delete it and put another"
+                f"{self._handle.where}: update cannot change the key of row {short_repr(key)}: delete it and "
+                "put another"
             )
         for value in changes.values():
             if type(value) not in self._sure:

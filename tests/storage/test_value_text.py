@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 HUGE = 10**5000
 
@@ -54,12 +54,12 @@ SMALL = st.recursive(
 
 @given(SMALL)
 def test_what_is_short_is_shown_as_its_repr(value: Any) -> None:
-    assert shown(value, 10_000) == repr(value)
+    assert short_repr(value, 10_000) == repr(value)
 
 
 @given(SMALL, st.integers(10, 60))
 def test_what_is_long_is_cut(value: Any, limit: int) -> None:
-    text = shown(value, limit)
+    text = short_repr(value, limit)
     assert len(text) <= limit
     assert text == repr(value) or text == f"{repr(value)[: limit - 3]}..."
 
@@ -85,22 +85,22 @@ def test_what_is_long_is_cut(value: Any, limit: int) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_repr_is_shown_all_the_same(value: Any) -> None:
-    text = shown(value)
+    text = short_repr(value)
     assert 0 < len(text) <= 80
     assert "\n" not in text
 
 
 def test_a_message_with_such_a_field_is_told_by_the_others() -> None:
-    assert shown(Note("ann", HUGE), 200) == "Note(name='ann', value=<an int of about 5,001 digits>)"
-    assert shown([1, Broken()]) == "[1, <Broken, whose repr fails: LookupError>]"
+    assert short_repr(Note("ann", HUGE), 200) == "Note(name='ann', value=<an int of about 5,001 digits>)"
+    assert short_repr([1, Broken()]) == "[1, <Broken, whose repr fails: LookupError>]"
 
 
 def test_what_contains_itself_or_is_endlessly_deep_is_cut() -> None:
     loop: list[Any] = []
     loop.append(loop)
-    assert shown(loop) == "<list, whose repr fails: RecursionError>"
+    assert short_repr(loop) == "<list, whose repr fails: RecursionError>"
     loop.insert(0, "x" * 100)
-    assert len(shown(loop)) == 80
+    assert len(short_repr(loop)) == 80
 
 
 def test_no_more_is_looked_at_than_is_shown() -> None:
@@ -111,9 +111,9 @@ def test_no_more_is_looked_at_than_is_shown() -> None:
             looked.append(1)
             return "watched"
 
-    assert len(shown([Watched() for _ in range(1000)])) == 80
+    assert len(short_repr([Watched() for _ in range(1000)])) == 80
     assert len(looked) < 20
-    assert len(shown("x" * 10**6)) == 80
+    assert len(short_repr("x" * 10**6)) == 80
 
 
 def test_what_ends_the_program_is_passed_on() -> None:
@@ -122,4 +122,4 @@ def test_what_ends_the_program_is_passed_on() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shown([Ends()])
+        short_repr([Ends()])

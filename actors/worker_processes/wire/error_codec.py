@@ -11,7 +11,7 @@ from typing import Any
 
 from storage import CodecError
 from storage.codec.codec import Codec
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["pack_error", "unpack_error"]
 
@@ -69,7 +69,7 @@ def _plain(value: Any, codec: Codec) -> Any:
     except CodecError:
         if type(value) is dict:
             return {str(name): _plain(one, codec) for name, one in value.items()}
-        return f"{shown(value, 1000)}".encode(errors="replace").decode()
+        return f"{short_repr(value, 1000)}".encode(errors="replace").decode()
     return value
 
 

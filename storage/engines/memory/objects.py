@@ -14,7 +14,7 @@ from typing import Any
 
 from storage.errors import InvalidSchema, SnapshotClosed, StatementRefused
 from storage.tables.schema import ObjectSchema
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["Bundle", "MemorySnapshot", "ReadObjects", "WriteObjects"]
 
@@ -64,7 +64,8 @@ class _Objects:
     def _name(self, schema: ObjectSchema) -> str:
         if not isinstance(schema, ObjectSchema):
             raise InvalidSchema(
-                f"objects[...] takes what model.object(...) returned, not {shown(schema)}, for {self._what}"
+                f"objects[...] takes what model.object(...) returned, not {short_repr(schema)}, for "
+                f"{self._what}"
             )
         if schema.name not in self._values:
             known = ", ".join(self._values) or "none"
@@ -102,7 +103,8 @@ class WriteObjects(_Objects):
     def _touch(self, schema: ObjectSchema) -> str:
         if not self._live:
             raise StatementRefused(
-                f"{self._what}: a projection may not use the objects outside of the event that it was called for; "
+                f"{self._what}: a projection may not use the objects outside of the event that it was called "
+                "for; "
                 "keep no reference to them"
             )
         name = self._name(schema)

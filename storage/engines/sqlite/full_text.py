@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["fts_match"]
 
@@ -19,7 +19,7 @@ def fts_match(text: str, *, prefix: bool = False, any_word: bool = False) -> str
     `TypeError` for what is no text.
     """
     if not isinstance(text, str):
-        raise TypeError(f"fts_match() takes text, not {shown(text)}")
+        raise TypeError(f"fts_match() takes text, not {short_repr(text)}")
     text = text.encode(errors="replace").decode()  # SQLite takes no lone surrogates
     words = [word for word in _BLANK_OR_NUL.split(text) if any(map(str.isalnum, word))]
     quoted = ['"' + word.replace('"', '""') + '"' for word in words]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from storage.engines.sqlite.guard import Guard
 from storage.errors import InvalidSchema, StatementRefused
 from storage.files.opening_resources import Taken
-from storage.value_text import shown
+from storage.value_text import short_repr
 
 __all__ = ["check_script", "run_script"]
 
@@ -19,7 +19,7 @@ __all__ = ["check_script", "run_script"]
 def check_script(model: str, script: str) -> None:
     """Find the mistakes in a model's schema= before any file is made. Raises InvalidSchema with SQLite's own words."""
     if not isinstance(script, str):
-        raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {shown(script)}")
+        raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {short_repr(script)}")
     taken = Taken()
     try:
         opened = taken.room(sqlite3.Connection.close)

@@ -16,8 +16,11 @@ from tests.helpers import PATIENCE
 
 
 @contextmanager
-def held_batch(system: System) -> Iterator[None]:
-    """What is handed over in the block waits until its end, and is then one batch."""
+def held_batch(system: System, first: Any = None) -> Iterator[None]:
+    """What is handed over in the block waits until its end, and is then one batch.
+
+    The writer waits in a batch before it, which is a step that writes nothing, or the command `first`.
+    """
     entered, release = threading.Event(), threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         original = CommandHandler._handle
@@ -28,7 +31,7 @@ def held_batch(system: System) -> Iterator[None]:
             return original(self, batch)
 
         patch.setattr(CommandHandler, "_handle", held)
-        plug = inside.step(system, [], lambda _outcomes: ())
+        plug = inside.step(system, [], lambda _outcomes: ()) if first is None else system.submit(first)
         assert entered.wait(PATIENCE)
     try:
         yield

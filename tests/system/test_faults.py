@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lmdb
 import pytest
@@ -35,74 +34,24 @@ from actors.queries.query_actor import QueryActor
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.sync import Sync
-from actors.writer.atomic_step import AtomicStep
 from actors.writer.command_handler import MAX_ATTEMPTS, CommandHandler
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from storage import EventLog, WriteTransaction
 from tests import inside
+from tests.faults import Fault, put_fault
 from tests.helpers import PATIENCE, Threads, wait_until
+from tests.system.batches import held_batch
 from tests.system.checks import check_all, check_log, check_receipt, check_replicas, read_log
 from tests.system.depot import Increment, Line, PlaceOrder, Stock, StockOf, TotalOf, Touch, depot
 
 Patch = pytest.MonkeyPatch
 
 
-class Fault(Exception):
-    """What a test puts in; nothing in the product knows it."""
-
-
 @pytest.fixture
 def system(store_path: Path) -> Iterator[System]:
     with System.open(store_path, depot, replicas=2) as opened:
         yield opened
-
-
-def put_fault(
-    patch: Patch,
-    owner: Any,
-    name: str,
-    error: Callable[[], BaseException] = Fault,
-    *,
-    after: bool = False,
-    times: int = 1,
-    only: Callable[..., bool] = lambda *_args, **_named: True,
-) -> Callable[[], int]:
-    """The next `times` calls of a method raise, before or `after` doing what they do; returns how many did."""
-    original = getattr(owner, name)
-    raised = itertools.count()
-    done = [0]
-
-    def faulty(*args: Any, **named: Any) -> Any:
-        if not only(*args, **named) or next(raised) >= times:
-            return original(*args, **named)
-        done[0] += 1
-        if after:
-            original(*args, **named)
-        raise error()
-
-    patch.setattr(owner, name, faulty)
-    return lambda: done[0]
-
-
-@contextmanager
-def one_batch(system: System) -> Iterator[None]:
-    """What is submitted in the block waits until its end, and is then one batch."""
-    entered, release = threading.Event(), threading.Event()
-    with pytest.MonkeyPatch.context() as patch:
-        original = CommandHandler._handle
-
-        def held(self: CommandHandler, batch: list[Submission | AtomicStep]) -> int:
-            entered.set()
-            assert release.wait(PATIENCE)
-            return original(self, batch)
-
-        patch.setattr(CommandHandler, "_handle", held)
-        plug = system.submit(Increment("plug"))
-        assert entered.wait(PATIENCE)
-    yield
-    release.set()
-    plug.result(PATIENCE)
 
 
 ORDER = PlaceOrder("order", (Line("lamp", 2), Line("desk", 1)))
@@ -123,7 +72,7 @@ def batch_of(system: System) -> Iterator[dict[str, Future[Receipt]]]:
     By then the log is at position 3.
     """
     system.execute_many([Stock("lamp", 10), Stock("desk", 10)])
-    with one_batch(system):
+    with held_batch(system, Increment("plug")):
         yield {name: system.submit(command, command_id=name) for name, command in BATCH.items()}
 
 
@@ -371,7 +320,7 @@ def test_a_command_that_kills_every_handler_takes_none_of_its_batch_along(
         times=MAX_ATTEMPTS,
         only=lambda _handler, batch: any(one.command_id == "poison" for one in batch),
     )
-    with one_batch(system):
+    with held_batch(system, Increment("plug")):
         before, poison, behind = (
             system.submit(Increment("a"), command_id=name) for name in ("before", "poison", "behind")
         )

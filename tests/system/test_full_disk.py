@@ -21,11 +21,12 @@ from storage.engines.memory.store import MemoryStore
 from storage.engines.sqlite.store import SqliteStore
 from storage.replica import open_builds as holdings
 from storage.tables.access import Access
+from tests.faults import put_fault
 from tests.helpers import PATIENCE, wait_until
+from tests.system.batches import held_batch
 from tests.system.checks import check_all
 from tests.system.depot import Increment, Stock, StockOf, depot
 from tests.system.depot import Touch as TouchTally
-from tests.system.test_faults import one_batch, put_fault
 from tests.system.trouble import SizeOf, Store, Touch, TouchedIds, still_serves, trouble
 
 PAGE = 4096
@@ -235,7 +236,7 @@ def test_a_batch_that_is_cut_short_on_a_full_disk_is_known_not_to_be_written(
 ) -> None:
     known = system.execute(Increment("a"), command_id="known")
     leave_free(monkeypatch, 1024)
-    with one_batch(system):
+    with held_batch(system, Increment("plug")):
         futures = [
             system.submit(Increment("a"), command_id="known"),
             system.submit(TouchTally("a"), command_id="nothing"),

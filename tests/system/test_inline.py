@@ -33,6 +33,7 @@ from actors.writer.command_handler import CommandHandler
 from actors.writer.inline_models import FILL_BATCH
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import PATIENCE, Threads
 from tests.system.batches import held_batch
 from tests.system.club import (
@@ -57,7 +58,6 @@ from tests.system.club import (
 )
 from tests.system.held import Held
 from tests.system.inline_checks import check_inline
-from tests.system.test_faults import put_fault
 
 Patch = pytest.MonkeyPatch
 

@@ -17,11 +17,11 @@ from actors import CommitUncertain, DeciderFailed, Receipt, Rejected, System
 from actors.writer.command_handler import CommandHandler
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch
 from tests.system.club import SEATS, Break, Join, Leave, Rename, Sit, club, names, register, rooms, seats
 from tests.system.inline_checks import check_inline
-from tests.system.test_faults import put_fault
 from tests.system.test_inline import disk_error
 
 members, titles = st.sampled_from("12345678"), st.sampled_from(["ann", "bob", "cy"])

@@ -16,8 +16,8 @@ from actors.process_managers.records import Keys, OutboxEntry
 from actors.testing import TestSystem
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import PATIENCE, wait_until
-from tests.system.test_faults import put_fault
 
 Patch = pytest.MonkeyPatch
 

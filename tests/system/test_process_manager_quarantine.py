@@ -17,9 +17,9 @@ from actors.process_managers.manager_actor import ManagerActor
 from actors.testing import TestSystem
 from storage import DamagedStore, EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import wait_until
 from tests.system.jobs import DELAY, Begin, Nudge, Undone, Work, World, jobs_of
-from tests.system.test_faults import put_fault
 from tests.system.test_process_managers import LATER, events_of, opened, works
 
 Patch = pytest.MonkeyPatch

@@ -15,9 +15,9 @@ from actors import ConsistencyTimeout, NotStopped, ProcessManagerStopped
 from actors.process_managers.manager_actor import ManagerActor
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import wait_until
 from tests.system.jobs import Begin, Undone, Work, World, jobs_of, unmarked
-from tests.system.test_faults import put_fault
 from tests.system.test_process_managers import events_of, opened, works
 
 Patch = pytest.MonkeyPatch

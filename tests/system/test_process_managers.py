@@ -28,9 +28,9 @@ from actors.process_managers.planner import Book
 from actors.testing import TestSystem
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import wait_until
 from tests.system.jobs import DELAY, Begin, Newer, Nudge, Old, Undone, Work, Worked, World, jobs_of, unmarked
-from tests.system.test_faults import put_fault
 
 LATER = DELAY + timedelta(seconds=30)
 

@@ -26,9 +26,9 @@ from actors.writer.atomic_step import Outcomes, StepSuperseded
 from actors.writer.command_handler import CommandHandler
 from storage import EventLog, InvalidKey, KeyTooLong
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import PATIENCE
 from tests.system.batches import held_batch
-from tests.system.test_faults import put_fault
 
 Patch = pytest.MonkeyPatch
 PLACE = b"pm/mail"

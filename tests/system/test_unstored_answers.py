@@ -14,10 +14,11 @@ from actors.subscriptions.group_writer import Saver
 from actors.writer.command_client import CommandClient
 from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import wait_until
+from tests.system.batches import held_batch
 from tests.system.depot import Increment, depot
 from tests.system.jobs import Begin, World, jobs_of
-from tests.system.test_faults import one_batch, put_fault
 
 Patch = pytest.MonkeyPatch
 
@@ -42,7 +43,7 @@ def unstored(system: System) -> int:
 def test_an_answer_that_finds_the_mailbox_full_is_stored_once_there_is_room(system: System) -> None:
     system.execute(Increment("a"))
     delivery = next(system.consumer("mailer"))
-    with one_batch(system):
+    with held_batch(system, Increment("plug")):
         waiting = system.submit(Increment("b"))
         assert len(inside.writer_mailbox(system)) == 1  # as many as it takes
         assert delivery.ack()
@@ -85,7 +86,7 @@ def test_health_shows_an_answer_that_the_writer_does_not_come_to(system: System,
     monkeypatch.setattr("actors.subscriptions.consumer_registry.UNSTORED", 0.0)
     system.execute(Increment("a"))
     delivery = next(system.consumer("mailer"))
-    with one_batch(system):
+    with held_batch(system, Increment("plug")):
         delivery.ack()
         [problem] = [one for one in system.health().problems if "answered" in one]
         assert "the writer has not come to it" in problem

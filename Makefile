@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python
 
 # What is run on every Python: what looks into classes, functions, annotations and bytecode, codecs, tables and SQLite,
 # a whole system, event loops and worker processes.
-QUICK := tests/actors/domain tests/actors/worker_processes/test_finding.py \
+QUICK := tests/actors/domain tests/actors/worker_processes/test_domain_import.py \
 	tests/actors/testing/test_kit.py tests/storage/codec/test_codec.py tests/storage/tables/test_tables.py \
 	tests/storage/engines/test_sqlite.py tests/system/test_asyncio.py tests/system/test_receipts.py \
 	$(addprefix tests/system/test_process_workers.py::, \

@@ -19,12 +19,12 @@ from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.progress import Progress
-from actors.replication.projector import ModelRun
-from actors.replication.replica_slot import ReplicaHome
+from actors.replication.projector import BuildProgress
+from actors.replication.replica_slot import ReplicaSlot
 from actors.runtime.maintenance import Maintenance
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
-from actors.worker_processes.parent.worker_handle import Station
+from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.writer.command_client import TIMEOUT, CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
@@ -128,17 +128,17 @@ def middleware_pool_closed(system: System) -> bool:
 
 
 # -- replicas ---------------------------------------------------------------------------------
-def slots(system: System) -> Mapping[str, ReplicaHome]:
+def slots(system: System) -> Mapping[str, ReplicaSlot]:
     """Each replica by its name: its store of now, its projector, why it is no good."""
-    return system._runtime.homes
+    return system._runtime.slots
 
 
-def slot(system: System, name: str) -> ReplicaHome:
+def slot(system: System, name: str) -> ReplicaSlot:
     """One of them."""
     return slots(system)[name]
 
 
-def model_runs(system: System) -> list[ModelRun]:
+def model_runs(system: System) -> list[BuildProgress]:
     """How far each model is on each replica, of the builds that serve."""
     return [run for one in slots(system).values() for run in one.projector.runs]
 
@@ -153,10 +153,10 @@ def store(system: System, name: str) -> ReplicaStore:
     return stores(system)[name]
 
 
-def condemn(system: System, name: str, reason: str, store: ReplicaStore | None = None) -> bool:
+def mark_damaged(system: System, name: str, reason: str, store: ReplicaStore | None = None) -> bool:
     """Have a replica begun anew, as whoever finds damage in its store does; the one in use unless another is given."""
     found = stores(system)[name] if store is None else store
-    return system._runtime.condemn(name, found, reason)
+    return system._runtime.mark_damaged(name, found, reason)
 
 
 def progress(system: System) -> Progress:
@@ -239,14 +239,14 @@ def manager(system: System, name: str) -> Running:
 
 
 # -- worker processes -------------------------------------------------------------------------
-def workers(system: System) -> Mapping[str, Station]:
+def workers(system: System) -> Mapping[str, WorkerHandle]:
     """The parent's side of each replica's worker process, with `workers="process"`."""
     pool = system._runtime.crew
     assert pool is not None
-    return pool.stations
+    return pool.workers
 
 
-def worker(system: System, replica: str) -> Station:
+def worker(system: System, replica: str) -> WorkerHandle:
     """One of them."""
     return workers(system)[replica]
 

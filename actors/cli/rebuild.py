@@ -115,7 +115,7 @@ def _rebuild(system: System, model: str, began: float, as_json: bool) -> None:
                 print(json_line({"rebuild": one}) if as_json else _line(one), flush=True)
     system.wait_applied(timeout=60.0)
     seconds = time.monotonic() - began
-    events = sum(home.projector.applied_events for home in runtime.homes.values())
+    events = sum(slot.projector.applied_events for slot in runtime.slots.values())
     version, position = runtime.domain.models[model].version, system.position
     if as_json:
         document = {

@@ -45,14 +45,14 @@ class QueryActor(SupervisedActor):
         stats: QueryStats,
         progress: Progress,
         redirect: Callable[[QueryJob], None],
-        condemn: Callable[[str, ReplicaStore, str], bool],
+        mark_damaged: Callable[[str, ReplicaStore, str], bool],
         inline: Callable[[], InlineSnapshot],
         codec: Codec,
         cache: ResultCache | None = None,
     ) -> None:
         """`redirect` finds another replica for a job that this one turns out to be no good for.
 
-        `condemn` has a damaged replica begun anew, False where it stays in use; `stores` has its store at each moment.
+        `mark_damaged` has a damaged replica begun anew, False where it stays in use; `stores` has its store at each moment.
         `inline` takes a snapshot of the inline models' tables.
         """
         super().__init__(name, mailbox, exited)
@@ -60,7 +60,7 @@ class QueryActor(SupervisedActor):
         self._stores = stores
         self._stats = stats
         self._progress = progress
-        self._condemn = condemn
+        self._mark_damaged = mark_damaged
         self._redirect = redirect
         self._inline = inline
         self._codec = codec
@@ -207,8 +207,8 @@ class QueryActor(SupervisedActor):
         if isinstance(error, StoreClosed) or self._stores[self._replica] is not store:
             return True
         if isinstance(error, FilesGone):
-            return self._condemn(self._replica, store, f"its files were removed: {error}")
-        return is_damage(error, store) and self._condemn(self._replica, store, f"it is damaged: {error}")
+            return self._mark_damaged(self._replica, store, f"its files were removed: {error}")
+        return is_damage(error, store) and self._mark_damaged(self._replica, store, f"it is damaged: {error}")
 
     def _outcome(
         self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot

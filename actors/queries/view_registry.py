@@ -40,17 +40,17 @@ class ViewRegistry:
         progress: Progress,
         stores: Mapping[str, ReplicaStore],
         inline: Callable[..., InlineSnapshot],
-        condemn: Callable[[str, ReplicaStore, str], bool],
+        mark_damaged: Callable[[str, ReplicaStore, str], bool],
         moved: Callable[[], bool],
     ) -> None:
-        """`inline` takes a snapshot of the inline models' tables; `condemn` has a damaged replica begun anew, False where
+        """`inline` takes a snapshot of the inline models' tables; `mark_damaged` has a damaged replica begun anew, False where
         it stays in use; `moved` is whether the store is elsewhere than where it was opened."""
         self._domain = domain
         self._reads = reads
         self._progress = progress
         self._stores = stores
         self._inline = inline
-        self._condemn = condemn
+        self._mark_damaged = mark_damaged
         self._moved = moved
         self._views_lock = threading.Lock()
         self._views: dict[int, View] = {}
@@ -114,7 +114,7 @@ class ViewRegistry:
 
     def _is_damage(self, replica: str, store: ReplicaStore, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""
-        return is_damage(error, store) and self._condemn(replica, store, f"it is damaged: {error}")
+        return is_damage(error, store) and self._mark_damaged(replica, store, f"it is damaged: {error}")
 
     def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
         """One of the writer's own tables, if the position is there and the log can be read now."""

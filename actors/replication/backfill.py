@@ -2,7 +2,7 @@
 
 The replica's thread calls it, a slice at a time, so that live events and queries never wait for long. What has
 nobody else to serve it is filled at once; a build beside one that serves waits for the replica's turn, and pauses
-after each slice so that only `share` of the time goes into it, or more where it would never be done (`pace`).
+after each slice so that only `share` of the time goes into it, or more where it would never be done (`throttle`).
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Callable, Sequence
 from actors.health import Rebuild
 from actors.kernel.backoff import backoff
 from actors.replication.command_batches import read_commands
-from actors.replication.projector import ModelRun, Projector
-from actors.replication.rebuild_lock import Turns
-from actors.replication.rebuild_throttle import Pace, adapted
+from actors.replication.projector import BuildProgress, Projector
+from actors.replication.rebuild_lock import RebuildLock
+from actors.replication.rebuild_throttle import RebuildThrottle, adapted_limit
 from storage import EventLog
 
-__all__ = ["SLICE", "Filling", "rebuilds_of"]
+__all__ = ["SLICE_SECONDS", "Backfill", "rebuilds_of"]
 
 logger = logging.getLogger("onewriter.replica")
 
-SLICE = 0.015
+SLICE_SECONDS = 0.015
 """Seconds that one slice should take."""
 
-LONG_SLICE = 0.25
+LONG_SLICE_SECONDS = 0.25
 """The same while no model of the replica gets live events, so that nobody waits for them: in a large slice rows that
 change often are written once, and those of a new table in the order of their keys."""
 
-FEWEST, MOST = 20, 20_000
+MIN_EVENTS, MAX_EVENTS = 20, 20_000
 """Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
 rest of the last command."""
 
@@ -40,7 +40,7 @@ RETRY_FULL = 2.0
 """Seconds after which at the latest a model that found no room tries again: that costs little."""
 
 
-class Filling:
+class Backfill:
     """The filling of one replica. Calls `stopped` for a model that stops, `moved` after each slice, `switched` after a switch."""
 
     def __init__(
@@ -48,34 +48,34 @@ class Filling:
         name: str,
         projector: Projector,
         log: EventLog,
-        turns: Turns,
+        rebuild_lock: RebuildLock,
         share: float,
         *,
         wake: Callable[[], None],
-        moved: Callable[[Sequence[ModelRun]], None],
-        stopped: Callable[[ModelRun], None],
-        switched: Callable[[ModelRun], None],
+        moved: Callable[[Sequence[BuildProgress]], None],
+        stopped: Callable[[BuildProgress], None],
+        switched: Callable[[BuildProgress], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._projector = projector
         self._log = log
-        self._turns = turns
-        self._pace = Pace(share)
+        self._rebuild_lock = rebuild_lock
+        self._throttle = RebuildThrottle(share)
         self._wake = wake
         self._moved = moved
         self._stopped = stopped
         self._switched = switched
         self._clock = clock
         self._limit = 200
-        self._seconds = SLICE
+        self._seconds = SLICE_SECONDS
         self._pause_until = 0.0
         self._due: dict[str, float] = {}
 
     @property
     def pressed(self) -> bool:
         """Whether a build does not keep up with the live events: they are then to come in small batches."""
-        return self._pace.pressed
+        return self._throttle.pressed
 
     # -- what there is to do -----------------------------------------------------------------
     def wait(self, position: int) -> float | None:
@@ -90,40 +90,40 @@ class Filling:
             return max(self._pause_until - self._clock(), 0.0)
         return None
 
-    def _ready(self, run: ModelRun) -> bool:
+    def _ready(self, run: BuildProgress) -> bool:
         return run.failure is None or self._due.get(run.key, 0.0) <= self._clock()
 
-    def _behind(self, position: int) -> list[ModelRun]:
+    def _behind(self, position: int) -> list[BuildProgress]:
         """The models that serve and lack events which the replica has had; those that stopped once they are due."""
         return [run for run in self._projector.runs if run.checkpoint < position and self._ready(run)]
 
-    def _throttled(self, run: ModelRun) -> bool:
+    def _throttled(self, run: BuildProgress) -> bool:
         """Whether something answers for the model meanwhile."""
         _, applied, failure = self._projector.serving(run.model.name)
         return applied > 0 and (failure is None or failure.full)
 
-    def _alone(self) -> list[ModelRun]:
+    def _alone(self) -> list[BuildProgress]:
         return [run for run in self._projector.building if self._ready(run) and not self._throttled(run)]
 
-    def _beside(self) -> list[ModelRun]:
+    def _beside(self) -> list[BuildProgress]:
         """The builds beside one that serves, when it is this replica's turn."""
         builds = [run for run in self._projector.building if self._throttled(run)]
         ready = [run for run in builds if self._ready(run)]
         if not ready:
             # A build that stopped gives its turn up until it is tried again.
-            self._turns.give_up(self._name)
-            self._pace.reset()
+            self._rebuild_lock.release(self._name)
+            self._throttle.reset()
             return []
-        mine = self._turns.take(self._name, self._wake)
+        mine = self._rebuild_lock.acquire(self._name, self._wake)
         for run in builds:
             run.waiting = not mine
         return ready if mine else []
 
     # -- doing it ----------------------------------------------------------------------------
-    def slice(self, position: int) -> None:
-        """Fill for about `SLICE` seconds, or `LONG_SLICE`, what is due; `position` is what the replica has had."""
+    def run_slice(self, position: int) -> None:
+        """Fill for about `SLICE_SECONDS` seconds, or `LONG_SLICE_SECONDS`, what is due; `position` is what the replica has had."""
         live = any(run.failure is None and run.checkpoint >= position for run in self._projector.runs)
-        self._seconds = SLICE if live else LONG_SLICE
+        self._seconds = SLICE_SECONDS if live else LONG_SLICE_SECONDS
         behind = self._behind(position)
         if behind:
             self._fill(behind, position)
@@ -131,12 +131,12 @@ class Filling:
         runs = self._alone()
         pause = not runs
         if pause:
-            self._seconds = SLICE
+            self._seconds = SLICE_SECONDS
             runs = self._beside()
         if not runs or (pause and self._clock() < self._pause_until):
             return
         began = self._clock()
-        end = began + self._pace.budget(began - self._pause_until) if pause else began
+        end = began + self._throttle.budget(began - self._pause_until) if pause else began
         # What serves may be ahead, where its code is gone: nobody goes back behind that.
         target = max(position, *(self._projector.serving(run.model.name)[1] for run in runs))
         lacking = True
@@ -145,17 +145,17 @@ class Filling:
             lacking = not stopped and self._clock() < end and any(run.checkpoint < target for run in runs)
         now = self._clock()
         if pause:
-            self._pace.note(now, min(run.checkpoint for run in runs), target, self._log.head)
-            self._pause_until = now + (now - began) * (1 - self._pace.share) / self._pace.share
+            self._throttle.note(now, min(run.checkpoint for run in runs), target, self._log.head)
+            self._pause_until = now + (now - began) * (1 - self._throttle.share) / self._throttle.share
         for run in runs:
             run.rate.at(now, run.checkpoint, target)
             if run.checkpoint >= target and run.failure is None:
                 self._switch(run)
 
-    def _switch(self, run: ModelRun) -> None:
+    def _switch(self, run: BuildProgress) -> None:
         former = self._projector.serving(run.model.name)[0]
         self._projector.switch(run)
-        self._pace.reset()
+        self._throttle.reset()
         logger.info(
             "model %s on %s: version %d serves now instead of %d, at position %d",
             run.model.name,
@@ -165,11 +165,11 @@ class Filling:
             run.checkpoint,
         )
         if not self._projector.building:
-            self._turns.give_up(self._name)
+            self._rebuild_lock.release(self._name)
         self._moved([run])
         self._switched(run)
 
-    def _fill(self, runs: Sequence[ModelRun], until: int) -> list[ModelRun]:
+    def _fill(self, runs: Sequence[BuildProgress], until: int) -> list[BuildProgress]:
         """Apply the next events to those of `runs` that lack them; returns those that stopped."""
         if not runs:
             return []
@@ -188,12 +188,12 @@ class Filling:
         for run in stopped:
             self.report(run)
         took = self._clock() - began
-        self._limit = adapted(self._limit, took, len(events), self._seconds, FEWEST, MOST)
+        self._limit = adapted_limit(self._limit, took, len(events), self._seconds, MIN_EVENTS, MAX_EVENTS)
         self._moved(runs)
         return stopped
 
     # -- models that stopped -----------------------------------------------------------------
-    def report(self, run: ModelRun) -> None:
+    def report(self, run: BuildProgress) -> None:
         """Say that a model stopped, and when it is tried again."""
         failure = run.failure
         assert failure is not None

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from actors.replication.projector import Projector
 
-__all__ = ["AtWork", "ProjectionWatch"]
+__all__ = ["CurrentEvent", "ProjectionWatch"]
 
 
-class AtWork(NamedTuple):
+class CurrentEvent(NamedTuple):
     """What a replica's thread is at. Without a `model` it commits what the projections did. `since` is a monotonic time."""
 
     model: str
@@ -48,15 +48,15 @@ class ProjectionWatch:
             self._mark = mark
         self._looked = now
 
-    def now(self, projector: Projector) -> AtWork | None:
+    def now(self, projector: Projector) -> CurrentEvent | None:
         """What it is at, None between two transactions."""
         mark = began, recorded, run = projector.began, projector.at, projector.by
         if not began:
             return None
         since = self._since if _same(mark, self._mark) else max(began, self._looked)
         if recorded is None or run is None:
-            return AtWork("", 0, False, "", 0, since)
-        return AtWork(
+            return CurrentEvent("", 0, False, "", 0, since)
+        return CurrentEvent(
             run.model.name,
             run.model.version,
             run in projector.building,

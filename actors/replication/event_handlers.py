@@ -10,19 +10,19 @@ from storage.codec.codec import Codec
 from storage.log.stored_events import own_copy
 
 if TYPE_CHECKING:
-    from actors.replication.projector import ModelRun
+    from actors.replication.projector import BuildProgress
 
-__all__ = ["Taker", "on_own_copy"]
+__all__ = ["EventHandler", "on_own_copy"]
 
 
-class Taker(NamedTuple):
+class EventHandler(NamedTuple):
     """A model with what it does with an event of some class.
 
     That is the handler, whether it takes the `RecordedEvent`, what it writes to, after which position and up to which one, but
     for those skipped. None stops at the event.
     """
 
-    run: ModelRun
+    run: BuildProgress
     fn: Callable[..., None] | None
     wants_recorded: bool
     target: Any

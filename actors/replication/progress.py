@@ -47,7 +47,7 @@ class Progress:
         self._watching = 0
         self._number = itertools.count()
         self._at_commit: dict[Callable[[], None], None] = {}
-        self.nudge: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
         """Called when somebody begins to wait for replicas: what is held back for them is to go out now."""
 
     # -- publishing --------------------------------------------------------------------------
@@ -85,9 +85,9 @@ class Progress:
             entry.readable = readable
             self._moved.notify_all()
         # They find the model stopped, or another replica to ask.
-        self.look_again(model)
+        self.recheck(model)
 
-    def look_again(self, model: str) -> None:
+    def recheck(self, model: str) -> None:
         """Have those look again who wait for this model: it stopped, or another build of it serves."""
         with self._lock:
             waiting = [waiter[3] for waiter in self._waiters if model in waiter[2]]
@@ -96,14 +96,14 @@ class Progress:
         for callback in waiting:
             callback()
 
-    def leave_out(self, replica: str) -> None:
+    def exclude(self, replica: str) -> None:
         """Its tables are no good: nobody reads them until it has begun anew and caught up."""
         with self._lock:
             for entry in self.replicas[replica].values():
                 entry.applied = 0
                 entry.floor = NEVER
 
-    def begun_anew(self, replica: str) -> None:
+    def mark_reset(self, replica: str) -> None:
         """Its tables are empty, and readable once they have what is committed now."""
         with self._lock:
             for entry in self.replicas[replica].values():
@@ -208,7 +208,7 @@ class Progress:
         if in_vain:
             callback()
         elif not found:
-            self.nudge()
+            self.on_wait()
         return found
 
     def forget(self, callback: Callable[[], None]) -> None:
@@ -291,7 +291,7 @@ class Progress:
         with self._lock:
             self._watching += 1
         try:
-            self.nudge()
+            self.on_wait()
             with self._moved:
                 return self._moved.wait_for(reached, timeout)
         finally:
@@ -299,7 +299,7 @@ class Progress:
                 self._watching -= 1
 
     @property
-    def awaited(self) -> bool:
+    def has_waiters(self) -> bool:
         """Whether somebody waits for replicas to get on."""
         return bool(self._waiters or self._watching)
 

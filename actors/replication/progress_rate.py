@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from actors.replication.rebuild_rate import Rate
+from actors.replication.rebuild_rate import RebuildRate
 
-__all__ = ["Movement"]
+__all__ = ["ProgressRates"]
 
 
 class _Mover:
@@ -18,10 +18,10 @@ class _Mover:
     def __init__(self, now: float, position: int) -> None:
         self.position = position
         self.since = now
-        self.rate = Rate()
+        self.rate = RebuildRate()
 
 
-class Movement:
+class ProgressRates:
     """The positions that are behind, by any key; times are in seconds of any clock."""
 
     def __init__(self) -> None:

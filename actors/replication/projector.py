@@ -15,9 +15,9 @@ from typing import NamedTuple
 from actors.domain.read_model import ReadModel
 from actors.errors import described
 from actors.replication.command_batches import before_command, middle_command
-from actors.replication.event_handlers import Taker, on_own_copy
-from actors.replication.rebuild_rate import Rate
-from actors.replication.skipped_events import Skips
+from actors.replication.event_handlers import EventHandler, on_own_copy
+from actors.replication.rebuild_rate import RebuildRate
+from actors.replication.skipped_events import SkippedEvents
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.files.damage import is_damage
 from storage.log.history import unknown
@@ -25,7 +25,7 @@ from storage.log.records import Undecodable
 from storage.log.stored_events import bounds
 from storage.replica.builds import Build
 
-__all__ = ["Frozen", "ModelRun", "ProjectionFailure", "Projector"]
+__all__ = ["FrozenBuild", "BuildProgress", "ProjectionFailure", "Projector"]
 
 
 class ProjectionFailure:
@@ -49,7 +49,7 @@ class ProjectionFailure:
         self.attempts = attempts
 
 
-class ModelRun:
+class BuildProgress:
     """One build of a model on one replica: its checkpoint, and its failure while it is stopped.
 
     `rate` is kept, and `waiting` says that it is not the replica's turn, while the build is one beside another.
@@ -62,11 +62,11 @@ class ModelRun:
         self.key = key
         self.checkpoint = checkpoint
         self.failure: ProjectionFailure | None = None
-        self.rate = Rate()
+        self.rate = RebuildRate()
         self.waiting = False
 
 
-class Frozen(NamedTuple):
+class FrozenBuild(NamedTuple):
     """A build that serves although its code is gone: it stays where it is."""
 
     name: str
@@ -77,7 +77,7 @@ class Frozen(NamedTuple):
 class _Stop(Exception):
     """A projection failed on one event; the transaction has to be done again without it."""
 
-    def __init__(self, run: ModelRun, recorded: RecordedEvent, error: BaseException) -> None:
+    def __init__(self, run: BuildProgress, recorded: RecordedEvent, error: BaseException) -> None:
         self.run = run
         self.recorded = recorded
         self.error = error
@@ -93,7 +93,7 @@ class Projector:
         self,
         store: ReplicaStore,
         models: Sequence[ReadModel],
-        skips: Skips | None = None,
+        skips: SkippedEvents | None = None,
         digest: Callable[[int], bytes] = unknown,
     ) -> None:
         """`models` are all versions that are declared of the models that the replica has.
@@ -103,15 +103,15 @@ class Projector:
         self._digest = digest
         self._store = store
         self._models = models
-        self._skips = Skips() if skips is None else skips
-        self.runs: list[ModelRun] = []
-        self.frozen: list[Frozen] = []
-        self.building: list[ModelRun] = []
+        self._skips = SkippedEvents() if skips is None else skips
+        self.runs: list[BuildProgress] = []
+        self.frozen: list[FrozenBuild] = []
+        self.building: list[BuildProgress] = []
         self.applied_events = 0
         self.began = 0.0
         """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
         self.at: RecordedEvent | None = None
-        self.by: ModelRun | None = None
+        self.by: BuildProgress | None = None
         """The event that a projection has now, and whose; None while what they did is being committed."""
         self._look()
 
@@ -120,15 +120,15 @@ class Projector:
         known = {run.key: run for run in (*self.runs, *self.building)}
         checkpoints = self._store.build_checkpoints()
 
-        def run_of(build: Build) -> ModelRun:
+        def run_of(build: Build) -> BuildProgress:
             run = known.get(build.key)
-            return run or ModelRun(self._code(build), build.key, checkpoints[build.key])
+            return run or BuildProgress(self._code(build), build.key, checkpoints[build.key])
 
         runs, frozen, building = [], [], []
         for name in dict.fromkeys(model.name for model in self._models):
             active, wanted = self._store.active(name), self._store.wanted(name)
             if active.schema is None:
-                frozen.append(Frozen(name, active.version, checkpoints[active.key]))
+                frozen.append(FrozenBuild(name, active.version, checkpoints[active.key]))
             else:
                 runs.append(run_of(active))
             if wanted.key != active.key:
@@ -145,7 +145,7 @@ class Projector:
         """The furthest that a running model has come; those behind it catch up by themselves."""
         return max((run.checkpoint for run in self.running() or self.runs), default=0)
 
-    def running(self) -> list[ModelRun]:
+    def running(self) -> list[BuildProgress]:
         """The models that serve and are not stopped."""
         return [run for run in self.runs if run.failure is None]
 
@@ -168,34 +168,34 @@ class Projector:
             self._store.start_build(name)
             self._look()
 
-    def switch(self, run: ModelRun) -> None:
+    def switch(self, run: BuildProgress) -> None:
         """Let a build serve from now on; the former one is done away with."""
         self._store.activate(run.key)
         run.failure = None
         self._look()
 
     def stop(
-        self, run: ModelRun, position: int, type_: str, error: BaseException, before: int | None = None
+        self, run: BuildProgress, position: int, type_: str, error: BaseException, before: int | None = None
     ) -> None:
         """Stop a model because of the event at `position`, of the command after `before`."""
         attempts = run.failure.attempts + 1 if run.failure else 1
         run.failure = ProjectionFailure(position, type_, error, attempts, before)
 
-    def skips(self, run: ModelRun, position: int) -> bool:
+    def skips(self, run: BuildProgress, position: int) -> bool:
         """Whether an operator has the model pass this event over."""
         return position in self._skips.of(run.model.name)
 
     def apply(
-        self, events: Sequence[RecordedEvent], runs: Sequence[ModelRun] | None = None
-    ) -> list[ModelRun]:
+        self, events: Sequence[RecordedEvent], runs: Sequence[BuildProgress] | None = None
+    ) -> list[BuildProgress]:
         """Apply the events of consecutive commands to each running model in one transaction; returns the models that stopped.
 
         A model that raises, or meets what can't be decoded, keeps what it had applied before that command; the
         others are not disturbed. Events that a model has applied already are passed over. Where the disk has no
         room for a command, all that were to apply it stop before it. A damaged replica raises.
         """
-        stopped: list[ModelRun] = []
-        limits: dict[ModelRun, int] = {}
+        stopped: list[BuildProgress] = []
+        limits: dict[BuildProgress, int] = {}
         runs = self.running() if runs is None else runs
         one_by_one = False
         while True:
@@ -233,8 +233,8 @@ class Projector:
     def _transaction(
         self,
         events: Sequence[RecordedEvent],
-        runs: Sequence[ModelRun],
-        limits: dict[ModelRun, int],
+        runs: Sequence[BuildProgress],
+        limits: dict[BuildProgress, int],
         one_by_one: bool,
     ) -> None:
         first, last = bounds(events)
@@ -268,10 +268,10 @@ class Projector:
         self,
         transaction: WriteTransaction,
         events: Sequence[RecordedEvent],
-        due: Sequence[tuple[ModelRun, int]],
+        due: Sequence[tuple[BuildProgress, int]],
         one_by_one: bool,
     ) -> None:
-        takers: dict[type, list[Taker]] = {}
+        takers: dict[type, list[EventHandler]] = {}
         # Event by event, not model by model: events from the log are decoded as they come, and gone when the next
         # one is there.
         for recorded in events:
@@ -301,10 +301,10 @@ class Projector:
                     raise _Stop(run, recorded, error) from error
 
     def _takers(
-        self, kind: type, transaction: WriteTransaction, due: Sequence[tuple[ModelRun, int]]
-    ) -> list[Taker]:
+        self, kind: type, transaction: WriteTransaction, due: Sequence[tuple[BuildProgress, int]]
+    ) -> list[EventHandler]:
         """Which models take events of this class, and how; all stop at one that can't be decoded."""
-        found: list[Taker] = []
+        found: list[EventHandler] = []
         codec = self._store.codec
         for run, until in due:
             handler = run.model.handlers.get(kind)
@@ -312,10 +312,12 @@ class Projector:
             if handler is not None:
                 target = transaction.target(run.key)
                 found.append(
-                    Taker(run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped)
+                    EventHandler(
+                        run, handler.fn, handler.wants_recorded, target, run.checkpoint, until, skipped
+                    )
                 )
             elif kind is Undecodable:
-                found.append(Taker(run, None, False, None, run.checkpoint, until, skipped))
+                found.append(EventHandler(run, None, False, None, run.checkpoint, until, skipped))
         # A model alone would see events as they are in the log: what one does to a list there is no other's affair.
         return [
             taker._replace(fn=on_own_copy(codec, kind, taker.fn, taker.wants_recorded))

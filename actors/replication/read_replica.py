@@ -15,23 +15,23 @@ from actors.kernel.actor import SupervisedActor, notify
 from actors.kernel.mailbox import IdleTimeout, Mailbox, Request
 from actors.kernel.reply import Reply
 from actors.kernel.running_calls import CallSlot
-from actors.replication.backfill import Filling
+from actors.replication.backfill import Backfill
 from actors.replication.command_batches import read_commands
 from actors.replication.messages import Applied, Apply, CatchUp, Join
 from actors.replication.progress import Progress
-from actors.replication.projector import ModelRun, Projector
-from actors.replication.rebuild_lock import Turns
-from actors.replication.rebuild_throttle import adapted
-from actors.replication.replica_slot import ReplicaHome
+from actors.replication.projector import BuildProgress, Projector
+from actors.replication.rebuild_lock import RebuildLock
+from actors.replication.rebuild_throttle import adapted_limit
+from actors.replication.replica_slot import ReplicaSlot
 from storage import EventLog, RecordedEvent, StorageError
 from storage.files.damage import is_damage
 from storage.log.stored_events import CommittedEvents, bounds
 
-__all__ = ["READ_BATCH", "BeginAnew", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
+__all__ = ["READ_BATCH", "ResetReplica", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
 
 logger = logging.getLogger("onewriter.replica")
 
-READ_BATCH, MOST_BATCH = 2_000, 20_000
+READ_BATCH, MAX_BATCH = 2_000, 20_000
 """Events read from the log, or applied, in one transaction of a replica: at first, and at most where they lag and take
 less than `BATCH_SECONDS`; the last command's to the end. What more rows would save in LMDB is lost again where they are
 no longer in the processor's cache."""
@@ -40,7 +40,7 @@ BATCH_SECONDS = 0.25
 """What a transaction should not exceed. So long is a replica's answer out of date that is far behind anyway, and the
 larger its batch, the less each event costs: a row that changed often is written once."""
 
-PRESSED_BATCH = 200
+MIN_BATCH = 200
 """The same while a build does not keep up: small batches, so that it often has its turn between them. And the fewest
 where events take long."""
 
@@ -64,8 +64,8 @@ class Resume(Request):
         self.future.set_exception(error)
 
 
-class BeginAnew(Request):
-    """To a replica: your home is condemned."""
+class ResetReplica(Request):
+    """To a replica: your slot is marked as damaged."""
 
     __slots__ = ()
 
@@ -85,7 +85,7 @@ class StartBuild(Request):
 
 
 class ReadReplica(SupervisedActor):
-    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `BeginAnew`,
+    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `ResetReplica`,
     `StartBuild`.
 
     After each one, and when none comes, a slice is filled of what is behind or being built.
@@ -97,65 +97,65 @@ class ReadReplica(SupervisedActor):
         mailbox: Mailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        home: ReplicaHome,
+        slot: ReplicaSlot,
         log: EventLog,
         progress: Progress,
         sync: Mailbox,
-        turns: Turns,
+        rebuild_lock: RebuildLock,
         share: float,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
-        slot: CallSlot | None = None,
+        call_slot: CallSlot | None = None,
     ) -> None:
-        """`slot` shows the listener that runs."""
+        """`call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
-        self._home = home
+        self._slot = slot
         self._log = log
         self._progress = progress
         self._sync = sync
-        self._turns = turns
+        self._rebuild_lock = rebuild_lock
         self._share = share
         self._listeners = listeners
-        self._slot = slot or CallSlot("listener")
+        self._call_slot = call_slot or CallSlot("listener")
         self._limit = READ_BATCH
         self._settle_in()
 
     def _settle_in(self) -> None:
-        """Take over what is open at home."""
-        self._projector: Projector = self._home.projector
+        """Take over what is open in the slot."""
+        self._projector: Projector = self._slot.projector
         self._position = self._projector.position
-        self._filling = Filling(
+        self._backfill = Backfill(
             self.name,
             self._projector,
             self._log,
-            self._turns,
+            self._rebuild_lock,
             self._share,
             wake=lambda: self.mailbox.put(RetryStopped()),
             moved=lambda runs: self._publish(),  # noqa: ARG005
             stopped=self._say_stopped,
-            switched=lambda run: self._progress.look_again(run.model.name),
+            switched=lambda run: self._progress.recheck(run.model.name),
         )
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask sync for what they miss."""
-        if self._home.condemned is not None:
-            self._begin_anew()
+        if self._slot.damage is not None:
+            self._reset()
         else:
             self._publish()
             self._join()
-        self.mailbox.idle_timeout = self._filling.wait(self._position)
+        self.mailbox.idle_timeout = self._backfill.wait(self._position)
 
     def on_receive(self, message: Any) -> None:
-        """Handle one message, then fill a slice of what is due. A damaged home is left for a new one."""
+        """Handle one message, then fill a slice of what is due. A damaged slot is left for a new one."""
         try:
             self._handle(message)
             self._fill()
         except Exception as error:
-            if not is_damage(error, self._home.store):
+            if not is_damage(error, self._slot.store):
                 raise
-            self._home.condemn(self._home.store, f"it is damaged: {error}")
-            if self._home.condemned is None:
+            self._slot.mark_damaged(self._slot.store, f"it is damaged: {error}")
+            if self._slot.damage is None:
                 raise
-            self._begin_anew()
+            self._reset()
             self._fill()
 
     def _handle(self, message: Any) -> None:
@@ -167,26 +167,26 @@ class ReadReplica(SupervisedActor):
         elif kind is Join:
             self._join()
         elif kind is Resume:
-            self._filling.resume()
+            self._backfill.resume()
             message.future.set_result(None)
         elif kind is StartBuild:
             self._start_build(message)
-        elif kind is BeginAnew:
-            if self._home.condemned is not None:
-                self._begin_anew()
+        elif kind is ResetReplica:
+            if self._slot.damage is not None:
+                self._reset()
         elif kind is not IdleTimeout and kind is not RetryStopped:
             super().on_receive(message)
 
     def _fill(self) -> None:
-        wait = self._filling.wait(self._position)
+        wait = self._backfill.wait(self._position)
         if wait is not None and wait <= 0:
-            self._filling.slice(self._position)
-            wait = self._filling.wait(self._position)
+            self._backfill.run_slice(self._position)
+            wait = self._backfill.wait(self._position)
         self.mailbox.idle_timeout = wait
 
     # -- live events -------------------------------------------------------------------------
     def _most(self) -> int:
-        return PRESSED_BATCH if self._filling.pressed else self._limit
+        return MIN_BATCH if self._backfill.pressed else self._limit
 
     def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
         most = self._most()
@@ -200,7 +200,7 @@ class ReadReplica(SupervisedActor):
             number += len(one.events)
         return CommittedEvents.joined(parts)
 
-    def _live(self) -> list[ModelRun]:
+    def _live(self) -> list[BuildProgress]:
         """The models that have all that the replica has had, and get what comes."""
         position = self._position
         return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
@@ -231,15 +231,15 @@ class ReadReplica(SupervisedActor):
         began = time.monotonic()
         stopped = self._projector.apply(events, live) if live else ()
         took = time.monotonic() - began
-        self._limit = adapted(self._limit, took, len(events), BATCH_SECONDS, PRESSED_BATCH, MOST_BATCH)
+        self._limit = adapted_limit(self._limit, took, len(events), BATCH_SECONDS, MIN_BATCH, MAX_BATCH)
         first, position = bounds(events)
         self._position = position
         for run in stopped:
-            self._filling.report(run)
+            self._backfill.report(run)
         self._publish()
         if self._listeners:
             lag = self._progress.lag_seconds(first - 1)
-            notify(self._slot, self._listeners, self.name, position, lag)
+            notify(self._call_slot, self._listeners, self.name, position, lag)
 
     def _join(self) -> None:
         self._sync.put(Applied(self.name, self._position, joining=True))
@@ -247,7 +247,7 @@ class ReadReplica(SupervisedActor):
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())
 
-    def _say_stopped(self, run: ModelRun) -> None:
+    def _say_stopped(self, run: BuildProgress) -> None:
         failure = run.failure
         assert failure is not None
         if run in self._projector.building:
@@ -257,23 +257,23 @@ class ReadReplica(SupervisedActor):
         why = f"{failure.error}; it then goes on by itself" if failure.full else failure.error
         self._progress.stopped(self.name, run.model.name, run.checkpoint, why, readable=failure.full)
 
-    # -- builds and homes --------------------------------------------------------------------
+    # -- builds and slots --------------------------------------------------------------------
     def _start_build(self, order: StartBuild) -> None:
         try:
             self._projector.start_build(order.model)
         except StorageError as error:
-            if is_damage(error, self._home.store):
+            if is_damage(error, self._slot.store):
                 self.mailbox.put(order)
                 raise
             order.fail(error)
             return
         order.future.set_result(None)
 
-    def _begin_anew(self) -> None:
-        self._progress.leave_out(self.name)
-        self._turns.give_up(self.name)
-        self._home.begin_anew()
+    def _reset(self) -> None:
+        self._progress.exclude(self.name)
+        self._rebuild_lock.release(self.name)
+        self._slot.reset()
         self._settle_in()
-        self._progress.begun_anew(self.name)
+        self._progress.mark_reset(self.name)
         self._publish()
         self._join()

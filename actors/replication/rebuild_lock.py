@@ -6,10 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["Turns"]
+__all__ = ["RebuildLock"]
 
 
-class Turns:
+class RebuildLock:
     """A turn that is handed on. It belongs to a replica, not to its actor: one that dies goes on when it is back."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Turns:
         """The replica whose turn it is."""
         return self._holder
 
-    def take(self, name: str, wake: Callable[[], None]) -> bool:
+    def acquire(self, name: str, wake: Callable[[], None]) -> bool:
         """Whether it is this replica's turn; if not, `wake` is called once when it has become that."""
         with self._lock:
             if self._holder is None:
@@ -33,7 +33,7 @@ class Turns:
                 self._waiting.append((name, wake))
             return False
 
-    def give_up(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """The replica has nothing to rebuild any more, or can't: the next one has its turn."""
         wake = None
         with self._lock:

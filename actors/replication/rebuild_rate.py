@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Rate"]
+__all__ = ["RebuildRate"]
 
 SPACING = 0.2
 """Seconds between two samples of a rate."""
 
 
-class Rate:
+class RebuildRate:
     """Events a second over the last samples, which are taken at least `SPACING` apart."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ the rebuild would never be done; it is the setting's again once that would do. T
 
 from __future__ import annotations
 
-__all__ = ["LONGEST", "WINDOW", "Pace", "adapted"]
+__all__ = ["LONGEST", "WINDOW", "RebuildThrottle", "adapted_limit"]
 
 WINDOW = 2.0
 """Seconds over which it is seen whether a build gains."""
@@ -24,7 +24,7 @@ LONGEST = 1.0
 """Seconds that live events wait for a slice at most, where it makes up for what they took."""
 
 
-def adapted(limit: int, took: float, events: int, seconds: float, fewest: int, most: int) -> int:
+def adapted_limit(limit: int, took: float, events: int, seconds: float, fewest: int, most: int) -> int:
     """How many events to take next, so that they take about so many seconds, when `events` took so long now.
 
     It grows only where the limit was reached: fewer events say nothing of what more would take.
@@ -36,7 +36,7 @@ def adapted(limit: int, took: float, events: int, seconds: float, fewest: int, m
     return limit
 
 
-class Pace:
+class RebuildThrottle:
     """The share of one replica, from what is noted after each slice; times are in seconds of any clock."""
 
     def __init__(self, setting: float) -> None:

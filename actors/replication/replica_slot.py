@@ -20,7 +20,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.replication.projector import Projector
 from actors.replication.row_damage import RowDamage
-from actors.replication.skipped_events import Skips
+from actors.replication.skipped_events import SkippedEvents
 from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError, StoreLocked
 from storage.files.damage import file_identity
@@ -30,16 +30,16 @@ from storage.files.opening_resources import Room, Taken
 if TYPE_CHECKING:
     from storage.log.log_follower import LogFollower
 
-__all__ = ["ReplicaHome", "moved_away", "open_homes"]
+__all__ = ["ReplicaSlot", "moved_away", "open_slots"]
 
 logger = logging.getLogger("onewriter.replica")
 
-LOCKED_FOR = 2.0
+LOCK_TIMEOUT = 2.0
 """Seconds to wait for a replica's lock. The log is locked by this process, so that only a worker of a process that died
 just now can hold it, and it is about to end."""
 
 
-class ReplicaHome:
+class ReplicaSlot:
     """What the replica's own thread replaces and others only look at; whoever reads asks for the store each time."""
 
     def __init__(
@@ -52,7 +52,7 @@ class ReplicaHome:
     ) -> None:
         """`stores` is told of the store that `open` opens, and of each that replaces it; `moved` tells of the log."""
         self.name = name
-        self.condemned: str | None = None
+        self.damage: str | None = None
         self.reason: str | None = None
         self._open_store = open_store
         self._project = project
@@ -75,30 +75,32 @@ class ReplicaHome:
             logger.error("%s", error)
 
     def _use(self, store: ReplicaStore) -> None:
-        store.heals_rows = self.rows.heals
+        store.heals_rows = self.rows.needs_reset
         self.projector = self._project(store)
         self.store = self._stores[self.name] = store
         self._file = file_identity(store.path / DATA_FILE)
 
-    def condemn(self, store: ReplicaStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:
+    def mark_damaged(
+        self, store: ReplicaStore, reason: str, exclude: Callable[[], None] = lambda: None
+    ) -> bool:
         """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
 
-        Nor where the whole store was moved away: no new one can be made here, and what is open goes on. `leave_out` is
+        Nor where the whole store was moved away: no new one can be made here, and what is open goes on. `exclude` is
         called before the replica's thread can have begun anew: it must not undo what that says.
         """
         if self._moved():
             return False
         with self._lock:
-            if self.store is not store or self.condemned is not None:
+            if self.store is not store or self.damage is not None:
                 return False
-            self.condemned = self.reason = " ".join(reason.split())
-            leave_out()
-        logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
+            self.damage = self.reason = " ".join(reason.split())
+            exclude()
+        logger.error("%s is begun anew from the log: %s", self.name, self.damage)
         return True
 
-    def given_up(self, store: ReplicaStore) -> bool:
+    def is_retired(self, store: ReplicaStore) -> bool:
         """Whether nobody is given this store any more. Any thread."""
-        return self.store is not store or self.condemned is not None
+        return self.store is not store or self.damage is not None
 
     def missing(self) -> str | None:
         """Why the files in use are not the ones on disk, or None. Any thread; one system call."""
@@ -107,14 +109,14 @@ class ReplicaHome:
             return None
         return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
 
-    def begin_anew(self) -> None:
-        """Close the condemned store, and open one with nothing in it. The replica's thread.
+    def reset(self) -> None:
+        """Close the damaged store, and open one with nothing in it. The replica's thread.
 
-        Raises what opening does; the store stays condemned then, and the next incarnation tries again.
+        Raises what opening does; the store stays marked as damaged then, and the next incarnation tries again.
         """
         store = self.store
         try:
-            store.condemn(self.condemned or "")
+            store.condemn(self.damage or "")
             noted = True
         except StorageError:
             noted = False
@@ -126,27 +128,27 @@ class ReplicaHome:
         self._held.thing = fresh = self._open_store()
         with self._lock:
             self._use(fresh)
-            self.rows.begun_anew()
-            self.condemned = None
+            self.rows.note_reset()
+            self.damage = None
 
 
-def open_homes(
+def open_slots(
     folder: str,
     placed: Mapping[str, Sequence[str]],
     domain: CompiledDomain,
     log: EventLog | LogFollower,
     settings: Settings,
-    skips: Skips,
+    skips: SkippedEvents,
     stores: MutableMapping[str, ReplicaStore],
     taken: Taken,
     names: Sequence[str] | None = None,
-    locked_for: float = LOCKED_FOR,
-) -> dict[str, ReplicaHome]:
-    """The homes of these replicas, or of all, below `folder`, with the models `placed` there; `taken` closes them.
+    locked_for: float = LOCK_TIMEOUT,
+) -> dict[str, ReplicaSlot]:
+    """The slots of these replicas, or of all, below `folder`, with the models `placed` there; `taken` closes them.
 
     One that is locked is waited for, `locked_for` seconds.
     """
-    homes = {}
+    slots = {}
     for name in settings.replica_names if names is None else names:
         models = [
             version
@@ -154,17 +156,17 @@ def open_homes(
             if name in placed[model.name]
             for version in (model, *domain.old_models.get(model.name, ()))
         ]
-        home = ReplicaHome(
+        slot = ReplicaSlot(
             name,
             partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
             partial(Projector, models=models, skips=skips, digest=log.digest),
             stores,
             log.moved,
         )
-        taken.note(home.close)
-        home.open()
-        homes[name] = home
-    return homes
+        taken.note(slot.close)
+        slot.open()
+        slots[name] = slot
+    return slots
 
 
 def _open_store(

@@ -28,14 +28,14 @@ class RowDamage:
         """Whether queries have another replica meanwhile, or there is none at all: where all have such rows, as after
         a change of a class, they are filled one after another, and the last one goes on giving its other rows."""
 
-    def heals(self) -> bool:
-        """Whether the replica is to be begun anew for a row; what else `begun_anew` is then told is remembered."""
+    def needs_reset(self) -> bool:
+        """Whether the replica is to be begun anew for a row; what else `note_reset` is then told is remembered."""
         if self._healed_at is not None and self._clock() - self._healed_at < AGAIN_AFTER:
             return False
         self._found = self.others_serve()
         return self._found
 
-    def begun_anew(self) -> None:
+    def note_reset(self) -> None:
         """The replica has been begun anew, for whatever reason."""
         if self._found:
             self._found, self._healed_at = False, self._clock()

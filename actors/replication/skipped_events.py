@@ -15,7 +15,7 @@ import msgpack
 from storage.files.damage import damaged_records
 from storage.log.log_reader import LogReader
 
-__all__ = ["SkippedEvent", "Skips", "skip_note"]
+__all__ = ["SkippedEvent", "SkippedEvents", "skip_note"]
 
 PREFIX = b"skip/"
 
@@ -29,7 +29,7 @@ class SkippedEvent(NamedTuple):
     time: datetime
 
 
-class Skips:
+class SkippedEvents:
     """The skipped positions by model. Any thread reads; whoever has written the note adds."""
 
     def __init__(self, skipped: Mapping[str, frozenset[int]] | None = None) -> None:
@@ -37,10 +37,10 @@ class Skips:
         self._adding = threading.Lock()
 
     @classmethod
-    def read(cls, log: LogReader) -> Skips:
+    def read(cls, log: LogReader) -> SkippedEvents:
         """Those that are noted in the log."""
         skips = cls()
-        for one in noted(log):
+        for one in read_skips(log):
             skips.add(one.model, one.position)
         return skips
 
@@ -63,7 +63,7 @@ def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:
     return PREFIX + f"{model}/{position:020}".encode(), msgpack.packb(value)
 
 
-def noted(log: LogReader) -> list[SkippedEvent]:
+def read_skips(log: LogReader) -> list[SkippedEvent]:
     """Every skip in the log, by model and position."""
     found = []
     for key, raw in log.notes(PREFIX):

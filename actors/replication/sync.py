@@ -32,14 +32,14 @@ class Sync(SupervisedActor):
         progress: Progress,
         window: int = WINDOW,
         listeners: Sequence[Callable[[int, int], None]] = (),
-        slot: CallSlot | None = None,
+        call_slot: CallSlot | None = None,
     ) -> None:
-        """`slot` shows the listener that runs."""
+        """`call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._replicas = replicas
         self._progress = progress
         self._listeners = listeners
-        self._slot = slot or CallSlot("listener")
+        self._call_slot = call_slot or CallSlot("listener")
         self.broadcast = Broadcast(list(replicas), progress.head, window)
 
     def on_start(self) -> None:
@@ -58,7 +58,7 @@ class Sync(SupervisedActor):
                 self._send(self.broadcast.applied(one.replica, one.position, one.joining))
             else:
                 self._send(self.broadcast.committed(one.first, one.last, one.events))
-                notify(self._slot, self._listeners, one.first, one.last)
+                notify(self._call_slot, self._listeners, one.first, one.last)
 
     def _send(self, orders: Any) -> None:
         for name, order in orders:

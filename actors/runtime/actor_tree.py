@@ -10,7 +10,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot
 from actors.queries.query_actor import QueryActor
 from actors.replication.read_replica import ReadReplica
-from actors.replication.rebuild_lock import Turns
+from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.sync import Sync
 from actors.writer.command_handler import CommandHandler
 
@@ -27,10 +27,12 @@ def build_actors(
     children: dict[str, ActorSlot] = {}
     exited = runtime.supervisor.actor_exited
     sync_mailbox = Mailbox()
-    replica_mailboxes = {name: Mailbox() for name in runtime.homes}
-    turns = Turns()
+    replica_mailboxes = {name: Mailbox() for name in runtime.slots}
+    rebuild_lock = RebuildLock()
     calls = runtime.calls
-    slots = {name: calls.slot("listener", f"on_applied of {name}", name_of) for name in replica_mailboxes}
+    call_slots = {
+        name: calls.slot("listener", f"on_applied of {name}", name_of) for name in replica_mailboxes
+    }
     broadcast = calls.slot("listener", "on_broadcast", name_of)
     committed = calls.slot("listener", "on_committed", name_of)
 
@@ -41,22 +43,22 @@ def build_actors(
         children.update(runtime.crew.children(exited, replica_exited))
         # The workers are told positions, and read the log themselves.
         replica_mailboxes = {}
-    for name, home in runtime.homes.items() if runtime.crew is None else ():
+    for name, slot in runtime.slots.items() if runtime.crew is None else ():
         add(
             name,
             replica_mailboxes[name],
-            lambda child, home=home, slot=slots[name]: ReadReplica.start(
+            lambda child, slot=slot, call_slot=call_slots[name]: ReadReplica.start(
                 child.name,
                 child.mailbox,
                 replica_exited,
-                home=home,
+                slot=slot,
                 log=runtime.log,
                 progress=runtime.progress,
                 sync=sync_mailbox,
-                turns=turns,
+                rebuild_lock=rebuild_lock,
                 share=runtime.settings.rebuild_share,
                 listeners=runtime.applied_listeners,
-                slot=slot,
+                call_slot=call_slot,
             ),
         )
     for endpoint in runtime.query_endpoints if runtime.crew is None else ():
@@ -72,7 +74,7 @@ def build_actors(
                 stats=endpoint.stats,
                 redirect=runtime.reads.redirect,
                 progress=runtime.progress,
-                condemn=runtime.condemn,
+                mark_damaged=runtime.mark_damaged,
                 inline=runtime.log.inline_snapshot,
                 codec=runtime.domain.codec,
                 cache=runtime.cache,
@@ -88,7 +90,7 @@ def build_actors(
             replicas=replica_mailboxes,
             progress=runtime.progress,
             listeners=runtime.broadcast_listeners,
-            slot=broadcast,
+            call_slot=broadcast,
         ),
     )
     add(

@@ -75,8 +75,8 @@ def _cache(runtime: Runtime) -> CacheHealth | None:
 
 def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
     head = runtime.progress.head
-    home = runtime.homes[name]
-    projector = home.projector
+    slot = runtime.slots[name]
+    projector = slot.projector
     entries = runtime.progress.replicas[name]
     frozen = {one.name for one in projector.frozen}
     models = []
@@ -111,7 +111,7 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
         sum(one.served for one in stats),
         sum(one.failed for one in stats),
         projector.applied_events,
-        home.reason or home.store.reset_reason,
+        slot.reason or slot.store.reset_reason,
         any(entry.applied < entry.floor for entry in entries.values()),
     )
 
@@ -142,10 +142,10 @@ def _problems(
                 f"the rebuild of model {one.model} on {one.replica} is stopped after position {one.position}"
             )
     for replica in replicas:
-        if runtime.crew is not None and not runtime.crew.stations[replica.name].ready:
+        if runtime.crew is not None and not runtime.crew.workers[replica.name].ready:
             found.append(f"{replica.name} has no worker process at present: one is being started")
-        elif runtime.crew is not None and runtime.crew.stations[replica.name].unanswering:
-            found.append(runtime.crew.stations[replica.name].silence())
+        elif runtime.crew is not None and runtime.crew.workers[replica.name].unresponsive:
+            found.append(runtime.crew.workers[replica.name].unresponsive_text())
         elif replica.excluded:
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
@@ -194,7 +194,7 @@ def _lagging(
     for replica in replicas:
         crew = runtime.crew
         if crew is not None and (
-            not crew.stations[replica.name].ready or crew.stations[replica.name].unanswering
+            not crew.workers[replica.name].ready or crew.workers[replica.name].unresponsive
         ):
             continue
         for model in replica.models:

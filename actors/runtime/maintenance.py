@@ -49,24 +49,24 @@ class Maintenance:
             logger.warning(
                 "%d views were older than %g s and are closed", expired, runtime.settings.view_max_age
             )
-        for name, home in runtime.homes.items():
-            if any(run.failure is not None for run in (*home.projector.runs, *home.projector.building)):
+        for name, slot in runtime.slots.items():
+            if any(run.failure is not None for run in (*slot.projector.runs, *slot.projector.building)):
                 runtime.children[name].mailbox.put(RetryStopped())
         self._watch_decider()
         self.mark_occupied()
         runtime.consumers.look()
         if runtime.crew is not None:
-            runtime.crew.look()
+            runtime.crew.check()
         now = time.monotonic()
         if now - self._readers_checked > READER_CHECK_EVERY:
             self._readers_checked = now
             runtime.log.reader_check()
         if now - self._files_checked > FILES_CHECK_EVERY:
             self._files_checked = now
-            for name, home in runtime.homes.items():
-                store = home.store
-                if home.condemned is None and (why := home.missing()) is not None:
-                    runtime.condemn(name, store, why)
+            for name, slot in runtime.slots.items():
+                store = slot.store
+                if slot.damage is None and (why := slot.missing()) is not None:
+                    runtime.mark_damaged(name, store, why)
             self._watch_log()
 
     def mark_occupied(self) -> None:
@@ -74,7 +74,7 @@ class Maintenance:
         runtime = self._runtime
         occupied = set(runtime.balancer.occupied(OCCUPIED_AFTER))
         if runtime.crew is not None:
-            occupied |= runtime.crew.unanswering()
+            occupied |= runtime.crew.unresponsive()
         runtime.progress.set_occupied(occupied)
 
     def _watch_log(self) -> None:

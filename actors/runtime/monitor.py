@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from actors.health import Activity
-from actors.replication.current_event import AtWork, ProjectionWatch
+from actors.replication.current_event import CurrentEvent, ProjectionWatch
 from actors.replication.lag import STILL, Lag
-from actors.replication.progress_rate import Movement
+from actors.replication.progress_rate import ProgressRates
 
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
@@ -29,8 +29,8 @@ class Monitor:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._opened_at = runtime.progress.head
-        self._movement = Movement()
-        self._watches = {name: ProjectionWatch() for name in runtime.homes} if runtime.crew is None else {}
+        self._movement = ProgressRates()
+        self._watches = {name: ProjectionWatch() for name in runtime.slots} if runtime.crew is None else {}
         self._looked = time.monotonic()
         settings = runtime.settings
         self._still_after = min(STILL, settings.lag_limit / 2, settings.busy_limit / 2)
@@ -46,19 +46,19 @@ class Monitor:
         for name, running in runtime.processes.running.items():
             self._movement.look(name, running.desk.status.position, head, now)
         for name, watch in self._watches.items():
-            watch.look(runtime.homes[name].projector)
+            watch.look(runtime.slots[name].projector)
 
     def unwatched(self) -> float:
         """Seconds since the supervisor looked."""
         return time.monotonic() - self._looked
 
     # -- what runs ---------------------------------------------------------------------------
-    def at_work(self, replica: str) -> AtWork | None:
+    def at_work(self, replica: str) -> CurrentEvent | None:
         """What a replica's thread is at, None where it is at nothing, or nothing is known."""
         runtime = self._runtime
         if runtime.crew is not None:
-            return runtime.crew.stations[replica].at_work
-        return self._watches[replica].now(runtime.homes[replica].projector)
+            return runtime.crew.workers[replica].at_work
+        return self._watches[replica].now(runtime.slots[replica].projector)
 
     def running(self) -> tuple[Activity, ...]:
         """All user code that runs now, the longest first."""
@@ -76,7 +76,7 @@ class Monitor:
             yield Activity("decider", command, f"on stream {stream!r}{inside}", _age(since, now))
         if desk.committing:
             yield Activity("commit", "command-handler", "the disk has the commit", _age(desk.committing, now))
-        for replica in runtime.homes:
+        for replica in runtime.slots:
             work = self.at_work(replica)
             if work is not None:
                 name = f"{work.model} on {replica}" if work.model else replica
@@ -149,11 +149,11 @@ class Monitor:
         runtime = self._runtime
         entry = runtime.progress.replicas[replica][model]
         if runtime.crew is not None:
-            station = runtime.crew.stations[replica]
-            if not station.ready:
+            handle = runtime.crew.workers[replica]
+            if not handle.ready:
                 return "its worker process is being started"
-            if station.silent:
-                return f"its worker process has not answered for {station.silent:.1f} s"
+            if handle.silent:
+                return f"its worker process has not answered for {handle.silent:.1f} s"
         if entry.stopped is not None:
             return f"it is stopped, {entry.stopped}"
         if frozen := self._frozen(replica, model):
@@ -166,7 +166,7 @@ class Monitor:
 
     def _frozen(self, replica: str, model: str) -> str:
         """Why a model whose code is gone does not move, empty for any other."""
-        if all(one.name != model for one in self._runtime.homes[replica].projector.frozen):
+        if all(one.name != model for one in self._runtime.slots[replica].projector.frozen):
             return ""
         return "the code of the version that serves is gone, and the new one is being filled: see rebuilds()"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
 from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
-from actors.replication.projector import ModelRun, ProjectionFailure
+from actors.replication.projector import BuildProgress, ProjectionFailure
 from actors.replication.read_replica import Resume, StartBuild
 from actors.replication.skipped_events import skip_note
 
@@ -26,7 +26,7 @@ def rebuilds(runtime: Runtime) -> tuple[Rebuild, ...]:
     """The builds that are filled beside others, on every replica."""
     head, now = runtime.progress.head, time.monotonic()
     return tuple(
-        one for name, home in runtime.homes.items() for one in rebuilds_of(name, home.projector, head, now)
+        one for name, slot in runtime.slots.items() for one in rebuilds_of(name, slot.projector, head, now)
     )
 
 
@@ -69,11 +69,11 @@ def wait_rebuilt(runtime: Runtime, model: str, timeout: float | None) -> bool:
     """
     progress = runtime.progress
 
-    def building() -> list[tuple[str, ModelRun]]:
+    def building() -> list[tuple[str, BuildProgress]]:
         return [
             (name, run)
-            for name, home in runtime.homes.items()
-            for run in home.projector.building
+            for name, slot in runtime.slots.items()
+            for run in slot.projector.building
             if run.model.name == model
         ]
 
@@ -104,8 +104,8 @@ def skip_event(runtime: Runtime, model: str, position: int, reason: str, timeout
         raise ValueError(f"position {position} is not in the log, which ends at {head}")
     stopped = {
         (failure.position, name)
-        for name, home in runtime.homes.items()
-        for run in (*home.projector.runs, *home.projector.building)
+        for name, slot in runtime.slots.items()
+        for run in (*slot.projector.runs, *slot.projector.building)
         if run.model.name == model and (failure := run.failure) is not None
     }
     if all(at != position for at, _ in stopped):
@@ -122,7 +122,7 @@ def skip_event(runtime: Runtime, model: str, position: int, reason: str, timeout
         ) from None
     runtime.skips.add(model, position)
     orders = []
-    for name in runtime.homes:
+    for name in runtime.slots:
         orders.append(Resume())
         runtime.children[name].mailbox.put(orders[-1])
     end = time.monotonic() + ORDERED_WITHIN

@@ -27,10 +27,10 @@ from actors.queries.session_token import Tokens
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.placement import check_queries, place_models
 from actors.replication.progress import Progress
-from actors.replication.read_replica import BeginAnew
-from actors.replication.replica_slot import ReplicaHome, open_homes
+from actors.replication.read_replica import ResetReplica
+from actors.replication.replica_slot import ReplicaSlot, open_slots
 from actors.replication.row_damage import others_serve
-from actors.replication.skipped_events import Skips
+from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import build_actors
 from actors.runtime.health_report import build_health
 from actors.runtime.maintenance import Maintenance
@@ -44,7 +44,7 @@ from storage import EventLog, ReplicaStore
 from storage.files.opening_resources import Taken
 
 if TYPE_CHECKING:
-    from actors.worker_processes.parent.worker_pool import Crew
+    from actors.worker_processes.parent.worker_pool import WorkerPool
 
 __all__ = ["Runtime"]
 
@@ -68,18 +68,18 @@ class Runtime:
         domain: CompiledDomain,
         settings: Settings,
         log: EventLog,
-        homes: dict[str, ReplicaHome],
+        slots: dict[str, ReplicaSlot],
         stores: MutableMapping[str, ReplicaStore],
-        skips: Skips,
+        skips: SkippedEvents,
         taken: Taken,
-        crew: Crew | None = None,
+        crew: WorkerPool | None = None,
     ) -> None:
         self.path = path
         self.source = source
         self.domain = domain
         self.settings = settings
         self.log = log
-        self.homes = homes
+        self.slots = slots
         self.stores = stores
         self.skips = skips
         self.crew = crew
@@ -90,17 +90,17 @@ class Runtime:
         self.committed_listeners: list[Callable[[int, int], None]] = []
         self.broadcast_listeners: list[Callable[[int, int], None]] = []
         self.applied_listeners: list[Callable[[str, int, float], None]] = []
-        placed = place_models(domain.models, list(homes))
+        placed = place_models(domain.models, list(slots))
         kind = Progress if crew is None else crew.progress_class
-        self.progress = kind(log.head, list(domain.models), list(homes), placed)
+        self.progress = kind(log.head, list(domain.models), list(slots), placed)
         self.calls = RunningCalls()
         self.desk = WriterState()
         self.calls.add(self.desk.callbacks)
-        self.progress.nudge = self.desk.notifier.flush_now
-        for name, home in homes.items():
+        self.progress.on_wait = self.desk.notifier.flush_now
+        for name, slot in slots.items():
             # Known before the replicas' threads begin, so that the first query finds who is up to date.
-            self.progress.applied(name, home.projector.checkpoints())
-            home.rows.others_serve = partial(others_serve, self.progress, name)
+            self.progress.applied(name, slot.projector.checkpoints())
+            slot.rows.others_serve = partial(others_serve, self.progress, name)
         self.query_endpoints = (
             crew.endpoints
             if crew is not None
@@ -144,7 +144,7 @@ class Runtime:
             self.cache,
         )
         self.views = ViewRegistry(
-            domain, self.reads, self.progress, stores, log.inline_snapshot, self.condemn, log.moved
+            domain, self.reads, self.progress, stores, log.inline_snapshot, self.mark_damaged, log.moved
         )
         self.reads.why_not = self.monitor.why_not
         self.maintenance = Maintenance(self)
@@ -173,21 +173,21 @@ class Runtime:
             verify_bytes=settings.verify_bytes,
             inline=[model.schema for model in domain.models.values() if model.inline],
         )
-        skips = Skips.read(log)
+        skips = SkippedEvents.read(log)
         fill(log, domain, skips)
         stores: dict[str, ReplicaStore] = {}
         folder = os.path.join(path, REPLICAS)
-        crew: Crew | None = None
-        homes: dict[str, ReplicaHome]
+        crew: WorkerPool | None = None
+        slots: dict[str, ReplicaSlot]
         if settings.workers == "process":
-            from actors.worker_processes.parent.worker_pool import Crew
+            from actors.worker_processes.parent.worker_pool import WorkerPool
 
-            crew = Crew.open(path, folder, source, domain, placed, settings, log, taken)
+            crew = WorkerPool.open(path, folder, source, domain, placed, settings, log, taken)
             # What the workers say of theirs, in the same shape.
-            homes, stores = cast(Any, crew.homes), cast(Any, crew.stores)
+            slots, stores = cast(Any, crew.slots), cast(Any, crew.stores)
         else:
-            homes = open_homes(folder, placed, domain, log, settings, skips, stores, taken)
-        runtime = cls(path, source, domain, settings, log, homes, stores, skips, taken, crew)
+            slots = open_slots(folder, placed, domain, log, settings, skips, stores, taken)
+        runtime = cls(path, source, domain, settings, log, slots, stores, skips, taken, crew)
         opened.end = EventLog.close
         # Ctrl-C comes here, too: no actor may go on with files that are closed.
         taken.note(partial(runtime._stop, CLOSE_TIMEOUT))
@@ -268,7 +268,7 @@ class Runtime:
         """In the replica's own thread, which may come back from a projection when the files are closed but for its own."""
         self.supervisor.actor_exited(name, error)
         if self._closing_files and self.crew is None:
-            self.homes[name].close()
+            self.slots[name].close()
 
     def _give_up_writer(self) -> None:
         """Answer what a writer that hangs, or that died just now, has in hand.
@@ -292,15 +292,15 @@ class Runtime:
         if self.crew is not None:
             self.crew.forked()
 
-    def condemn(self, name: str, store: ReplicaStore, reason: str) -> bool:
+    def mark_damaged(self, name: str, store: ReplicaStore, reason: str) -> bool:
         """Have a replica whose files are no good begun anew while the others serve. Any thread.
 
         False where it stays in use all the same, since nothing new can be made where it was opened.
         """
-        home = self.homes[name]
-        if home.condemn(store, reason, lambda: self.progress.leave_out(name)):
-            self.children[name].mailbox.put(BeginAnew())
-        return home.given_up(store)
+        slot = self.slots[name]
+        if slot.mark_damaged(store, reason, lambda: self.progress.exclude(name)):
+            self.children[name].mailbox.put(ResetReplica())
+        return slot.is_retired(store)
 
     # -- asking ------------------------------------------------------------------------------
     def wait_applied(self, position: int, timeout: float) -> None:

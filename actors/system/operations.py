@@ -13,8 +13,7 @@ from actors.health import Health, Rebuild
 from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import LAST, position_of
 from actors.receipt import Receipt
-from actors.replication import skipped_events as skipping
-from actors.replication.skipped_events import SkippedEvent
+from actors.replication.skipped_events import SkippedEvent, read_skips
 from actors.runtime import rebuilds as rebuilding
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
@@ -168,7 +167,7 @@ class OperationMethods(SystemBase):
 
     def skipped_events(self) -> list[SkippedEvent]:
         """Every event that a model was told to skip, with the reason and the time, by model and position."""
-        return skipping.noted(self._running().log)
+        return read_skips(self._running().log)
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""

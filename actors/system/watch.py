@@ -134,7 +134,7 @@ class Watch(Closeable, Generic[Result]):
     def _arm(self, wake: Callable[[], None]) -> bool:
         """Whether to run the query now; else `wake` is called at the news, unless it has ended."""
         if self._position < 0:
-            self._switched(list(self._runtime.homes))
+            self._switched(list(self._runtime.slots))
             return True
         self._wake = wake
         if self._closed:

@@ -143,7 +143,7 @@ class CommandHandler(SupervisedActor):
         if self.mailbox.empty():
             self._state.release()
         self._state.in_flight = []
-        if not self._notifier.quick(time.monotonic()) or self._progress.awaited:
+        if not self._notifier.quick(time.monotonic()) or self._progress.has_waiters:
             self._notify_sync()
 
     def _notify_sync(self) -> None:
@@ -190,7 +190,7 @@ class CommandHandler(SupervisedActor):
                 if now > end:
                     taken -= 1
                     break
-                if self._notifier.due(now, self._progress.awaited):
+                if self._notifier.due(now, self._progress.has_waiters):
                     self._notify_sync()
             future = request.future
             if request.settled or (future is not None and not future.begin()):
@@ -240,7 +240,7 @@ class CommandHandler(SupervisedActor):
         """
         self._state.release()
         now = time.monotonic()
-        if self._notifier.due(now, self._progress.awaited):
+        if self._notifier.due(now, self._progress.has_waiters):
             self._notify_sync()
         self._disk_began = now
 

@@ -57,9 +57,9 @@ class CommitNotifier:
                     held.first, committed.last, CommittedEvents.joined((held.events, committed.events))
                 )
 
-    def due(self, now: float, awaited: bool) -> bool:
-        """Whether a writer that is about to wait for the disk should tell; `awaited` says that somebody waits for it."""
-        return self._held is not None and (awaited or now - self._flushed_at >= MIN_SECONDS_BETWEEN)
+    def due(self, now: float, has_waiters: bool) -> bool:
+        """Whether a writer that is about to wait for the disk should tell; `has_waiters` says that somebody waits for it."""
+        return self._held is not None and (has_waiters or now - self._flushed_at >= MIN_SECONDS_BETWEEN)
 
     def quick(self, now: float) -> bool:
         """Whether another batch is likely to come at once; asked at the end of each."""

@@ -14,7 +14,7 @@ from actors.domain.read_model import Handler, ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import DeciderFailed, ModelStopped, Rejected, described
 from actors.replication.command_batches import read_events
-from actors.replication.skipped_events import Skips
+from actors.replication.skipped_events import SkippedEvents
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
 from storage.log.inline_tables import InlineBatch
 from storage.log.stored_events import own_copy
@@ -135,7 +135,7 @@ def not_inline(table: Any) -> DeciderFailed:
 
 
 # -- filling --------------------------------------------------------------------------------------------------------
-def fill(log: EventLog, domain: CompiledDomain, skips: Skips) -> None:
+def fill(log: EventLog, domain: CompiledDomain, skips: SkippedEvents) -> None:
     """Bring the inline models that are new, or behind, up to the log's head, in batches with their positions.
 
     Before the first command, in the thread that opens the system. Raises `ModelStopped` where a projection fails on
@@ -164,7 +164,7 @@ def fill(log: EventLog, domain: CompiledDomain, skips: Skips) -> None:
 
 
 def _fill_batch(
-    log: EventLog, models: InlineModels, behind: Mapping[str, int], after: int, skips: Skips
+    log: EventLog, models: InlineModels, behind: Mapping[str, int], after: int, skips: SkippedEvents
 ) -> int:
     """Fill with the events after a position; returns the last one's."""
     events, error = read_events(log, after, FILL_BATCH, log.head)

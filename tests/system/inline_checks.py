@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import RecordedEvent
-from actors.replication.skipped_events import Skips
+from actors.replication.skipped_events import SkippedEvents
 from actors.writer.inline_models import fill
 from storage import EventLog
 from tests.system.club import (
@@ -93,7 +93,7 @@ def check_refill(path: Path) -> None:
     with EventLog.open(path, domain.codec, beside=["replicas"], inline=[]):
         pass
     with EventLog.open(path, domain.codec, beside=["replicas"], inline=schemas) as log:
-        fill(log, domain, Skips())
+        fill(log, domain, SkippedEvents())
         assert stored(log) == before
 
 

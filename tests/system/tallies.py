@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, System
-from actors.replication.backfill import Filling
+from actors.replication.backfill import Backfill
 from actors.replication.read_replica import RetryStopped
 from tests import inside
 from tests.helpers import wait_until
@@ -165,13 +165,13 @@ class Gate:
 def held_builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     """Builds beside serving ones wait for the gate; each slice is of ten events."""
     gate = Gate()
-    beside, fill = Filling._beside, Filling._fill
+    beside, fill = Backfill._beside, Backfill._fill
 
-    def held_beside(self: Filling) -> Any:
+    def held_beside(self: Backfill) -> Any:
         ready = beside(self)
         return ready if gate.passes(take=False) else []
 
-    def held_fill(self: Filling, runs: Any, until: int) -> None:
+    def held_fill(self: Backfill, runs: Any, until: int) -> None:
         self._limit = 10
         if any(run in self._projector.building for run in runs):
             if not gate.passes(take=True):
@@ -179,8 +179,8 @@ def held_builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
             gate.fills.append(self._name)
         fill(self, runs, until)
 
-    monkeypatch.setattr(Filling, "_beside", held_beside)
-    monkeypatch.setattr(Filling, "_fill", held_fill)
+    monkeypatch.setattr(Backfill, "_beside", held_beside)
+    monkeypatch.setattr(Backfill, "_fill", held_fill)
     try:
         yield gate
     finally:

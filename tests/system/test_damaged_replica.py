@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from actors import ConsistencyTimeout, System
-from actors.replication.backfill import Filling
-from actors.replication.read_replica import BeginAnew
+from actors.replication.backfill import Backfill
+from actors.replication.read_replica import ResetReplica
 from storage import DamagedStore, ReplicaStore, StorageError
 from tests import inside
 from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
@@ -126,7 +126,7 @@ def test_a_program_may_change_its_directory_while_a_store_with_a_relative_path_i
     with System.open("store", tallies.domain, replicas=2) as system:
         tallies.note(system, 1)
         monkeypatch.chdir(elsewhere)
-        assert [home.missing() for home in inside.slots(system).values()] == [None, None]
+        assert [slot.missing() for slot in inside.slots(system).values()] == [None, None]
         inside.maintenance(system).run()
         assert system.health().problems == ()
         inside.log(system).reopen()
@@ -165,7 +165,7 @@ def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves
     with System.open(store_path, tallies.domain, replicas=2) as system:
         tallies.note(system, *range(1, 101))
         system.wait_applied()
-        home = inside.slot(system, "replica-1")
+        slot = inside.slot(system, "replica-1")
         mailbox = inside.actor(system, "replica-1").mailbox
 
         class Slow(logging.Handler):
@@ -173,11 +173,11 @@ def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves
 
             def emit(self, record: logging.LogRecord) -> None:
                 logger.removeHandler(self)
-                mailbox.put(BeginAnew())
-                wait_until(lambda: home.condemned is None)
+                mailbox.put(ResetReplica())
+                wait_until(lambda: slot.damage is None)
 
         logger.addHandler(Slow())
-        inside.condemn(system, "replica-1", "it is damaged")
+        inside.mark_damaged(system, "replica-1", "it is damaged")
         tallies.note(system, 101)
         wait_until(lambda: whole(system))
         first, second = tallies.dumps(system)
@@ -321,13 +321,13 @@ def test_a_replica_that_is_begun_anew_in_the_middle_of_its_rebuild_has_the_new_v
         tallies.note(system, *range(1, 101))
         system.wait_applied()
     tallies = Tallies(1, 2)
-    fill = Filling._fill
+    fill = Backfill._fill
 
-    def small(self: Filling, runs: object, until: int) -> None:
+    def small(self: Backfill, runs: object, until: int) -> None:
         self._limit = 10
         fill(self, runs, until)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Filling, "_fill", small)
+    monkeypatch.setattr(Backfill, "_fill", small)
     go_on = threading.Event()
     tallies.before = lambda version, position: (  # type: ignore[assignment, return-value]
         version == 2 and position == 30 and go_on.wait(PATIENCE)

@@ -13,7 +13,7 @@ import pytest
 from actors import ConsistencyTimeout, QueryTimeout, UnknownName
 from actors.process_managers.pending_effects import PendingEffect
 from actors.testing import TestSystem
-from actors.worker_processes.parent.worker_pool import Crew
+from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import CommandClient
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, World, jobs_of
@@ -84,11 +84,11 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
 def test_rows_that_a_worker_process_does_not_give_in_time_are_told_of(
     store_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.worker_processes.parent.worker_pool.DUMPED_WITHIN", 0.0)
+    monkeypatch.setattr("actors.worker_processes.parent.worker_pool.DUMP_TIMEOUT", 0.0)
 
     class Orders:
         def give(self, _kind: Any, _argument: Any) -> Future[bytes]:
             return Future()
 
     with pytest.raises(QueryTimeout, match=r"replica-1 did not give the rows of 'stock' within 0 s"):
-        Crew._dump(Crew.__new__(Crew), "replica-1", Orders(), "stock")  # type: ignore[arg-type]
+        WorkerPool._dump(WorkerPool.__new__(WorkerPool), "replica-1", Orders(), "stock")  # type: ignore[arg-type]

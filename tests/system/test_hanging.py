@@ -14,7 +14,7 @@ import pytest
 from actors import ConsistencyTimeout, Domain, System
 from actors.health import Activity
 from actors.process_managers import delivery_threads as couriers
-from actors.worker_processes.parent.cpu_starvation import Starved
+from actors.worker_processes.parent.cpu_starvation import CpuStarvation
 from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.inside import worker_pids
@@ -411,11 +411,11 @@ def test_a_worker_that_is_starved_is_not_replaced_before_it_could_have_answered(
     looks = []
     let_run = threading.Event()
 
-    def look(_starved: Starved, now: float) -> bool:
+    def look(_starved: CpuStarvation, now: float) -> bool:
         looks.append(now)
         return not let_run.is_set()
 
-    monkeypatch.setattr(Starved, "look", look)
+    monkeypatch.setattr(CpuStarvation, "is_starved", look)
     with yard_opened(store_path, replicas=1, worker_limit=0.5) as system:
         pid = stopped_worker(system)
         # For much longer than the limit, as the supervisor's clock has it.

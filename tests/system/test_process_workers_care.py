@@ -98,7 +98,7 @@ def test_a_rebuild_goes_on_after_its_worker_was_killed(system: System) -> None:
 def test_a_replica_that_is_no_good_is_begun_anew_by_its_worker(system: System) -> None:
     system.execute_many([Count("a") for _ in range(100)])
     system.wait_applied()
-    inside.condemn(system, "replica-1", "a test says so")
+    inside.mark_damaged(system, "replica-1", "a test says so")
     assert system.query(TotalOf("a"), consistency="strong") == 100
     assert system.wait_applied(timeout=PATIENCE) == 100
     reason = wait_until(lambda: system.health().replicas[0].reset_reason)
@@ -111,8 +111,8 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
     system.execute(Count("a"))
     system.wait_applied()
     with pytest.MonkeyPatch.context() as patch:
-        station = inside.worker(system, "replica-1")
-        spawn = station.spawn
+        handle = inside.worker(system, "replica-1")
+        spawn = handle.spawn
         lock = []
 
         def spawned() -> None:
@@ -120,7 +120,7 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
                 lock.append(StoreLock(store_path / "replicas" / "replica-1"))
             spawn()
 
-        patch.setattr(station, "spawn", spawned)
+        patch.setattr(handle, "spawn", spawned)
         os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
         wait_until(lambda: lock)
         assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
@@ -132,17 +132,17 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
 def test_a_worker_that_hangs_at_its_start_is_given_up_and_another_one_started(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors.worker_processes.parent import worker_handle as station
+    from actors.worker_processes.parent import worker_handle
     from actors.worker_processes.parent import worker_process as process
 
     boot = process.BOOT
     monkeypatch.setattr(process, "BOOT", "import threading; threading.Event().wait()")
-    monkeypatch.setattr(station.Station.settle, "__defaults__", (0.3,))
+    monkeypatch.setattr(worker_handle.WorkerHandle.wait_ready, "__defaults__", (0.3,))
     os.kill(worker_pids(system)["replica-1"], signal.SIGKILL)
     wait_until(lambda: "was not ready" in str(system.health().actors[0].last_error))
     system.execute(Count("a"))
     assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
-    monkeypatch.setattr(station.Station.settle, "__defaults__", (30.0,))
+    monkeypatch.setattr(worker_handle.WorkerHandle.wait_ready, "__defaults__", (30.0,))
     monkeypatch.setattr(process, "BOOT", boot)
     assert system.wait_applied(timeout=PATIENCE) == 1
 

@@ -241,17 +241,17 @@ import sys
 import threading
 
 from actors import System
-from actors.replication.backfill import Filling
+from actors.replication.backfill import Backfill
 from tests.system.tallies import Tallies
 
-fill = Filling._fill
+fill = Backfill._fill
 def small(self, runs, until):
     self._limit = 10
     stopped = fill(self, runs, until)
     print("slice", flush=True)
     sys.stdin.readline()
     return stopped
-Filling._fill = small
+Backfill._fill = small
 system = System.open(sys.argv[1], Tallies(1, 2).domain, replicas=1)
 threading.Event().wait()
 """
@@ -341,16 +341,16 @@ def test_a_model_that_is_new_is_filled_at_once_and_keeps_no_other_waiting(
     store_path: Path, monkeypatch: Patch
 ) -> None:
     written(store_path, 100, 1, replicas=1)
-    from actors.replication.backfill import Filling
+    from actors.replication.backfill import Backfill
 
     go_on = threading.Event()
-    fill = Filling._fill
+    fill = Backfill._fill
 
-    def held(self: Filling, runs: object, until: int) -> None:
+    def held(self: Backfill, runs: object, until: int) -> None:
         if go_on.is_set():
             fill(self, runs, until)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Filling, "_fill", held)
+    monkeypatch.setattr(Backfill, "_fill", held)
     tallies = Tallies(1, others=("count",))
     with System.open(store_path, tallies.domain, replicas=1) as system:
         receipt = tallies.note(system, 101)

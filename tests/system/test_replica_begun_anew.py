@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pytest
 
 from actors import QueryFailed, SnapshotClosed, StoreClosed, System
-from actors.replication.replica_slot import ReplicaHome
-from actors.worker_processes.parent.query_connection import Channel
+from actors.replication.replica_slot import ReplicaSlot
+from actors.worker_processes.parent.query_connection import QueryConnection
 from storage import FilesGone, Snapshot, StorageError
 from storage.files.environment import open_environment
 from tests import inside
@@ -61,7 +61,7 @@ def begun(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., System]]
 
 
 def begin_anew(system: System, name: str = "replica-1") -> None:
-    assert inside.condemn(system, name, "for the test")
+    assert inside.mark_damaged(system, name, "for the test")
     wait_until(lambda: not any(one.excluded for one in system.health().replicas))
 
 
@@ -249,7 +249,7 @@ def test_a_worker_that_is_being_given_up_is_not_asked_for_inline_models(
         job = inside.query_job(system, Ledger())
         assert reads.candidates(job) == ["replica-1", "replica-2"]
         first = next(one.mailbox for one in inside.query_endpoints(system))
-        assert isinstance(first, Channel)
+        assert isinstance(first, QueryConnection)
         first.detach()
         assert reads.candidates(job) == ["replica-2"]
         assert [system.query(Ledger()) for _ in range(4)] == [[]] * 4
@@ -310,17 +310,17 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     reads = inside.query_dispatcher(system)
     anew = threading.Event()
     late: list[str] = []
-    begin, fresh = ReplicaHome.begin_anew, reads.fresh_or_call
+    begin, fresh = ReplicaSlot.reset, reads.fresh_or_call
     not_fresh = reads.not_fresh
 
-    def held(self: ReplicaHome) -> None:
+    def held(self: ReplicaSlot) -> None:
         assert anew.wait(PATIENCE)
         begin(self)
 
     def news(models: Any, target: int, callback: Any) -> Any:
         found = fresh(models, target, callback)
         if found and target == 5 and not late:
-            inside.condemn(system, "replica-1", "for the test")
+            inside.mark_damaged(system, "replica-1", "for the test")
         return found
 
     def told(*args: Any) -> Any:
@@ -328,7 +328,7 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
         anew.set()
         return not_fresh(*args)
 
-    monkeypatch.setattr(ReplicaHome, "begin_anew", held)
+    monkeypatch.setattr(ReplicaSlot, "reset", held)
     monkeypatch.setattr(reads, "fresh_or_call", news)
     monkeypatch.setattr(reads, "not_fresh", told)
 

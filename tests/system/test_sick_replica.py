@@ -222,16 +222,16 @@ def test_a_class_that_refuses_its_rows_costs_one_filling_and_never_the_last_repl
 def test_a_replica_is_begun_anew_for_its_rows_once_an_hour() -> None:
     now = [0.0]
     damage = RowDamage(lambda: now[0])
-    assert damage.heals()
-    damage.begun_anew()
-    assert not damage.heals()
-    damage.begun_anew()  # for another reason
+    assert damage.needs_reset()
+    damage.note_reset()
+    assert not damage.needs_reset()
+    damage.note_reset()  # for another reason
     now[0] = AGAIN_AFTER - 1
-    assert not damage.heals()
+    assert not damage.needs_reset()
     now[0] = AGAIN_AFTER
-    assert damage.heals()
+    assert damage.needs_reset()
     damage.others_serve = lambda: False
-    assert not damage.heals()
-    damage.begun_anew()
+    assert not damage.needs_reset()
+    damage.note_reset()
     damage.others_serve = lambda: True
-    assert damage.heals()
+    assert damage.needs_reset()

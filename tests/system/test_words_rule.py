@@ -121,17 +121,17 @@ import sys
 import threading
 
 from actors import System
-from actors.replication.backfill import Filling
+from actors.replication.backfill import Backfill
 from tests.system.test_words_rule import library
 
-fill = Filling._fill
+fill = Backfill._fill
 def small(self, runs, until):
     self._limit = 5
     stopped = fill(self, runs, until)
     print("slice", flush=True)
     sys.stdin.readline()
     return stopped
-Filling._fill = small
+Backfill._fill = small
 system = System.open(sys.argv[1], library()[0], replicas=1)
 threading.Event().wait()
 """

@@ -17,12 +17,17 @@ from typing import Any
 
 from actors.errors import DomainError
 from actors.settings import Settings
-from actors.worker_processes.child.status_reporter import LogTeller, Teller
-from actors.worker_processes.child.worker_host import Residence
+from actors.worker_processes.child.status_reporter import ForwardingLogHandler, StatusReporter
+from actors.worker_processes.child.worker_host import WorkerHost
 from actors.worker_processes.wire import protocol
-from actors.worker_processes.wire.domain_import import Whereabouts, differing, fingerprints, load
+from actors.worker_processes.wire.domain_import import (
+    DomainLocation,
+    differences,
+    fingerprints,
+    import_domain,
+)
 from actors.worker_processes.wire.error_codec import pack_error
-from actors.worker_processes.wire.framing import Line, framed
+from actors.worker_processes.wire.framing import Connection, frame
 from storage.codec.codec import Codec
 
 __all__ = ["main"]
@@ -37,10 +42,10 @@ ORPHAN_ENDS_WITHIN = 0.3
 def main(arguments: Sequence[str]) -> None:
     """Run a worker; `arguments` are the replica's name, the store's path and the sockets' numbers. Never returns."""
     sys.argv = [f"onewriter worker {arguments[0]} of {arguments[1]}"]
-    control, *questions = (Line(socket.socket(fileno=int(fd))) for fd in arguments[2:])
+    control, *query_connections = (Connection(socket.socket(fileno=int(fd))) for fd in arguments[2:])
     code = 1
     try:
-        code = _run(control, questions)
+        code = _run(control, query_connections)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -48,8 +53,8 @@ def main(arguments: Sequence[str]) -> None:
         os._exit(code)
 
 
-def _run(control: Line, questions: list[Line]) -> int:
-    bodies = _first(control)
+def _run(control: Connection, query_connections: list[Connection]) -> int:
+    bodies = _first_messages(control)
     if bodies is None:
         return 0
     (config,) = protocol.unpack(bodies.pop(0))
@@ -57,59 +62,61 @@ def _run(control: Line, questions: list[Line]) -> int:
     sys.setswitchinterval(config["switch_interval"])
     _watch_parent(config["parent"], control)
     try:
-        residence = _move_in(config, control, questions)
+        host = _open_host(config, control, query_connections)
     except BaseException as error:
-        control.send_all(framed(protocol.pack(protocol.REFUSED, _told(error))))
+        control.send_all(frame(protocol.pack(protocol.REFUSED, _packed_error(error))))
         return 2
-    residence.begin()
-    stopped = residence.hear(bodies)
-    return 0 if residence.end(ENDS_WITHIN if stopped else ORPHAN_ENDS_WITHIN) else 3
+    host.start()
+    stopped = host.serve(bodies)
+    return 0 if host.end(ENDS_WITHIN if stopped else ORPHAN_ENDS_WITHIN) else 3
 
 
-def _first(control: Line) -> list[bytes] | None:
+def _first_messages(control: Connection) -> list[bytes] | None:
     while True:
         bodies = control.receive()
         if bodies is None or bodies:
             return bodies
 
 
-def _told(error: BaseException) -> bytes:
+def _packed_error(error: BaseException) -> bytes:
     return pack_error(error, Codec())
 
 
-def _watch_parent(parent: int, control: Line) -> None:
-    """End the line when the parent is gone, where somebody else has its end open: a child that the parent forked."""
+def _watch_parent(parent: int, control: Connection) -> None:
+    """End the connection when the parent is gone, where somebody else has its end open: a child that the parent forked."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
-        control.hang_up()
+        control.shutdown()
 
     threading.Thread(target=watch, name="onewriter-parent", daemon=True).start()
 
 
-def _move_in(config: dict[str, Any], control: Line, questions: list[Line]) -> Residence:
+def _open_host(
+    config: dict[str, Any], control: Connection, query_connections: list[Connection]
+) -> WorkerHost:
     """Find the domain, see that it is the parent's, and open the replica."""
-    module, attribute, modules = config["place"]
-    place = Whereabouts(module, attribute, tuple(modules))
-    source = load(place)
+    module, attribute, modules = config["location"]
+    location = DomainLocation(module, attribute, tuple(modules))
+    source = import_domain(location)
     domain = source.compile()
-    differ = differing(config["fingerprints"], fingerprints(domain))
+    differ = differences(config["fingerprints"], fingerprints(domain))
     if differ:
         raise DomainError(
-            f"a worker process imported {place}, and it is not the domain that the system was opened with: "
+            f"a worker process imported {location}, and it is not the domain that the system was opened with: "
             f"{', '.join(differ)} differ; if its files were changed, restart the program; declare all of it while its "
             "modules are imported, the same way in each process"
         )
     settings = Settings(**config["settings"])
     domain.codec.max_bytes = settings.max_message_bytes
-    residence = Residence(config, domain, settings, control, questions)
-    residence.move_in()
-    _log_to(residence.teller, config["levels"])
-    return residence
+    host = WorkerHost(config, domain, settings, control, query_connections)
+    host.open()
+    _forward_logs(host.reporter, config["levels"])
+    return host
 
 
-def _log_to(teller: Teller, levels: dict[str, int]) -> None:
-    logging.getLogger().handlers[:] = [LogTeller(teller)]
+def _forward_logs(reporter: StatusReporter, levels: dict[str, int]) -> None:
+    logging.getLogger().handlers[:] = [ForwardingLogHandler(reporter)]
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

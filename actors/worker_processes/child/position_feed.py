@@ -11,10 +11,10 @@ from actors.kernel.mailbox import Mailbox
 from actors.replication.messages import Applied, CatchUp
 from actors.worker_processes.wire import protocol
 
-__all__ = ["FarTurns", "Positions"]
+__all__ = ["RemoteRebuildLock", "PositionFeed"]
 
 
-class Positions:
+class PositionFeed:
     """Stands for sync's mailbox: has the replica read the log as far as the parent said, one batch an order."""
 
     def __init__(self, replica: Mailbox, head: int, applied: Callable[[int], None]) -> None:
@@ -22,64 +22,64 @@ class Positions:
         self._replica = replica
         self._head = head
         self._applied = applied
-        self._ordered = True  # Until the replica has said where it is.
+        self._requested = True  # Until the replica has said where it is.
         self._lock = threading.Lock()
 
     def committed(self, head: int) -> None:
         """Everything up to `head` is on disk. The thread that hears the parent."""
         with self._lock:
             self._head = head
-            ordered, self._ordered = self._ordered, True
-        if not ordered:
+            requested, self._requested = self._requested, True
+        if not requested:
             self._replica.put(CatchUp(head))
 
     def put(self, message: Applied) -> None:
         """From the replica: it is that far."""
         with self._lock:
             head = self._head
-            self._ordered = message.position < head
+            self._requested = message.position < head
         self._applied(message.position)
         if message.position < head:
             self._replica.put(CatchUp(head))
 
 
-class FarTurns:
+class RemoteRebuildLock:
     """Stands for `Turns`, which the parent has: whether it is this worker's turn is asked there."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
-        self._say = say
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
         self._lock = threading.Lock()
         # The parent must not take a question of this worker for one of the worker before it.
         self._numbers = itertools.count(os.getpid() << 20)
-        self._asked: int | None = None
-        self._mine = False
+        self._requested: int | None = None
+        self._held = False
         self._wake: Callable[[], None] | None = None
 
-    def take(self, name: str, wake: Callable[[], None]) -> bool:  # noqa: ARG002
+    def acquire(self, name: str, wake: Callable[[], None]) -> bool:  # noqa: ARG002
         """As `Turns.take`; the first time it never is, and `wake` is called soon if it could have been."""
         with self._lock:
-            if self._mine:
+            if self._held:
                 return True
             self._wake = wake
-            if self._asked is None:
-                self._asked = next(self._numbers)
-                self._say(protocol.TAKE_TURN, self._asked)
+            if self._requested is None:
+                self._requested = next(self._numbers)
+                self._send(protocol.ACQUIRE_REBUILD_LOCK, self._requested)
             return False
 
     def granted(self, number: int) -> None:
         """The parent says so. The thread that hears it."""
         with self._lock:
-            if number != self._asked:
+            if number != self._requested:
                 return
-            self._mine = True
+            self._held = True
             wake = self._wake
         if wake is not None:
             wake()
 
-    def give_up(self, name: str) -> None:  # noqa: ARG002
+    def release(self, name: str) -> None:  # noqa: ARG002
         """As `Turns.give_up`."""
         with self._lock:
-            if self._asked is None:
+            if self._requested is None:
                 return
-            self._asked, self._mine, self._wake = None, False, None
-            self._say(protocol.GIVE_UP_TURN)
+            self._requested, self._held, self._wake = None, False, None
+            self._send(protocol.RELEASE_REBUILD_LOCK)

@@ -1,6 +1,6 @@
 """The mailbox of a query actor in a worker process: the socket itself, so that no other thread comes between.
 
-The query actor's thread reads questions and writes answers; it is the only one that does.
+The query actor's thread reads queries and writes answers; it is the only one that does.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ from actors.queries.cache import ResultCache
 from actors.queries.query_job import QueryJob
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import pack_error
-from actors.worker_processes.wire.framing import Line, framed
-from actors.worker_processes.wire.query_codec import Questions
+from actors.worker_processes.wire.framing import Connection, frame
+from actors.worker_processes.wire.query_codec import QueryCodec
 from storage import CodecError
 from storage.codec.codec import Codec
 
-__all__ = ["Inbox"]
+__all__ = ["QueryServerMailbox"]
 
-HELD = 0.0002
+BATCH_SECONDS = 0.0002
 """Seconds for which an answer may wait for others that are sent with it."""
 
-HELD_BYTES = 1 << 16
+BATCH_BYTES = 1 << 16
 
 
-class Inbox(Mailbox):
+class QueryServerMailbox(Mailbox):
     """Questions from the parent, and what the worker's own supervisor puts."""
 
-    def __init__(self, line: Line, codec: Codec, questions: Questions, cache: ResultCache | None) -> None:
+    def __init__(
+        self, connection: Connection, codec: Codec, query_codec: QueryCodec, cache: ResultCache | None
+    ) -> None:
         super().__init__()
-        self._wire = line
+        self._connection = connection
         self._codec = codec
-        self._questions = questions
+        self._query_codec = query_codec
         self._cache = cache
         self._bodies: deque[bytes] = deque()
-        self._answers: list[bytes] = []
+        self._responses: list[bytes] = []
         self._size = 0
         self._since = 0.0
         self._before = 0.0
 
     def put(self, envelope: Any, /) -> None:
-        """For the order to stop, which comes after all questions that are here already. The worker's main thread."""
+        """For the order to stop, which comes after all queries that are here already. The worker's main thread."""
         super().put(envelope)
-        self._wire.read_no_more()
+        self._connection.shutdown_reading()
 
     def get(self) -> Any:
         """The next question; waits for one."""
@@ -56,7 +58,7 @@ class Inbox(Mailbox):
             return self._pushed_back.popleft()
         while (one := self._next()) is None:
             self.flush()
-            bodies = self._wire.receive()
+            bodies = self._connection.receive()
             if bodies is None:
                 return super().get()
             self._bodies.extend(bodies)
@@ -64,7 +66,7 @@ class Inbox(Mailbox):
         return one
 
     def drain(self, limit: int, *kinds: type) -> list[Any]:
-        """The questions that came with the one before."""
+        """The queries that came with the one before."""
         taken: list[Any] = []
         while len(taken) < limit and (one := self._next()) is not None:
             if kinds and one.__class__ not in kinds:
@@ -83,44 +85,44 @@ class Inbox(Mailbox):
                 return self._job(body)
             except Exception as error:
                 # One whose class refuses what the same class held in the parent: nobody else is to suffer for it.
-                number, *_ = protocol.QUESTION.unpack_from(body)
+                number, *_ = protocol.QUERY.unpack_from(body)
                 failed = QueryFailed(f"the query could not be read in the worker process: {described(error)}")
-                self.answer(number, protocol.FAILED, QueryJob([], 0.0), self.failure(failed))
+                self.respond(number, protocol.FAILED, QueryJob([], 0.0), self.failure(failed))
         return None
 
     def _job(self, body: bytes) -> QueryJob:
-        number, target, seconds, inline = protocol.QUESTION.unpack_from(body)
-        queries = self._questions.unpack(body[protocol.QUESTION.size :])
+        number, target, seconds, inline = protocol.QUERY.unpack_from(body)
+        queries = self._query_codec.unpack(body[protocol.QUERY.size :])
         job = QueryJob(queries, time.monotonic() + seconds, target)
         job.inline = inline
-        job.future = cast(Any, _Answer(self, number, job))
+        job.future = cast(Any, ResponseFuture(self, number, job))
         cache = self._cache
         if cache is not None and not inline and any(spec.cache for _, spec in queries):
             job.keys = [cache.key(query) if spec.cache else None for query, spec in queries]
         return job
 
     # -- answering ---------------------------------------------------------------------------
-    def answer(self, number: int, kind: int, job: QueryJob, data: bytes) -> None:
+    def respond(self, number: int, kind: int, job: QueryJob, data: bytes) -> None:
         """Send an answer, perhaps together with those that follow at once."""
         now = time.monotonic()
         took, self._before = now - self._before, now
-        body = protocol.ANSWER.pack(number, kind, job.seen, job.newest, took) + data
-        if not self._answers:
+        body = protocol.RESPONSE.pack(number, kind, job.seen, job.newest, took) + data
+        if not self._responses:
             self._since = now
-        self._answers.append(framed(body))
+        self._responses.append(frame(body))
         self._size += len(body)
-        if now - self._since > HELD or self._size > HELD_BYTES:
+        if now - self._since > BATCH_SECONDS or self._size > BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Send the answers that wait."""
-        if self._answers:
-            data = b"".join(self._answers)
-            self._answers.clear()
+        if self._responses:
+            data = b"".join(self._responses)
+            self._responses.clear()
             self._size = 0
             # Where the parent is gone, or has given this worker up, the end is noticed elsewhere.
             with suppress(OSError):
-                self._wire.send_all(data)
+                self._connection.send_all(data)
 
     def encoded(self, job: QueryJob, results: list[Any]) -> bytes:
         """Results as they are sent. Raises `QueryFailed` that names the query whose result can't be."""
@@ -143,13 +145,13 @@ class Inbox(Mailbox):
         return pack_error(error, self._codec)
 
 
-class _Answer:
+class ResponseFuture:
     """Stands for the future of a job: what is set is sent."""
 
-    __slots__ = ("_done", "_inbox", "_inline", "_job", "_number")
+    __slots__ = ("_done", "_mailbox", "_inline", "_job", "_number")
 
-    def __init__(self, inbox: Inbox, number: int, job: QueryJob) -> None:
-        self._inbox = inbox
+    def __init__(self, mailbox: QueryServerMailbox, number: int, job: QueryJob) -> None:
+        self._mailbox = mailbox
         self._number = number
         self._job: QueryJob | None = job
         self._inline = job.inline
@@ -165,27 +167,27 @@ class _Answer:
     def set_result(self, results: list[Any]) -> None:
         job = self._take()
         try:
-            data = self._inbox.encoded(job, results)
+            data = self._mailbox.encoded(job, results)
         except ActorsError as error:
-            self._inbox.answer(self._number, protocol.FAILED, job, self._inbox.failure(error))
+            self._mailbox.respond(self._number, protocol.FAILED, job, self._mailbox.failure(error))
             return
-        self._inbox.answer(self._number, protocol.RESULTS, job, data)
+        self._mailbox.respond(self._number, protocol.RESULTS, job, data)
 
     def set_exception(self, error: BaseException) -> None:
         job = self._take()
         try:
-            data = self._inbox.failure(error)
+            data = self._mailbox.failure(error)
         except Exception as why:
-            data = self._inbox.failure(
+            data = self._mailbox.failure(
                 QueryFailed(f"the query failed, and its error can't be told: {described(why)}")
             )
-        self._inbox.answer(self._number, protocol.FAILED, job, data)
+        self._mailbox.respond(self._number, protocol.FAILED, job, data)
 
     def redirect(self) -> None:
         """Have the parent ask another replica."""
         job = self._take()
-        kind = protocol.ELSEWHERE_TABLES if self._inline and not job.inline else protocol.ELSEWHERE
-        self._inbox.answer(self._number, kind, job, b"")
+        kind = protocol.REDIRECT_TO_REPLICA if self._inline and not job.inline else protocol.REDIRECT
+        self._mailbox.respond(self._number, kind, job, b"")
 
     def _take(self) -> QueryJob:
         """The job, once; without it there is no cycle that the garbage collector would have to find."""

@@ -11,42 +11,42 @@ from dataclasses import astuple
 from typing import Any
 
 from actors.queries.cache import ResultCache
-from actors.replication.projector import ModelRun
-from actors.replication.replica_slot import ReplicaHome
+from actors.replication.projector import BuildProgress
+from actors.replication.replica_slot import ReplicaSlot
 from actors.worker_processes.wire import protocol
-from actors.worker_processes.wire.framing import Line, framed
+from actors.worker_processes.wire.framing import Connection, frame
 
-__all__ = ["LogTeller", "Teller"]
+__all__ = ["ForwardingLogHandler", "StatusReporter"]
 
 
-class Teller:
-    """Writes to the control line. Waits for the parent to read, which it always does unless it is gone."""
+class StatusReporter:
+    """Writes to the control connection. Waits for the parent to read, which it always does unless it is gone."""
 
-    def __init__(self, line: Line, cache: ResultCache | None) -> None:
-        self._line = line
+    def __init__(self, connection: Connection, cache: ResultCache | None) -> None:
+        self._connection = connection
         self._cache = cache
-        self._home: ReplicaHome | None = None
-        self._said_position = -1
-        self._said_state = b""
-        self._trouble = False
+        self._slot: ReplicaSlot | None = None
+        self._sent_position = -1
+        self._sent_state = b""
+        self._is_building_or_failed = False
         self._lock = threading.Lock()
 
-    def live_at(self, home: ReplicaHome) -> None:
+    def attach(self, slot: ReplicaSlot) -> None:
         """The replica that it tells of."""
-        self._home = home
+        self._slot = slot
 
-    def say(self, *words: Any) -> None:
+    def send(self, *words: Any) -> None:
         """Tell the parent; where it is gone, nobody."""
-        # Whoever reads the line finds the end, too.
+        # Whoever reads the connection finds the end, too.
         with suppress(OSError):
-            self._line.send_all(framed(protocol.pack(*words)))
+            self._connection.send_all(frame(protocol.pack(*words)))
 
     # -- positions ---------------------------------------------------------------------------
     def positions(self, running: Iterable[tuple[str, int]]) -> list[Any]:
         """Of each model its checkpoint, its last change, its build, and whether it is among those `running`."""
-        home = self._home
-        assert home is not None
-        state = home.store.state
+        slot = self._slot
+        assert slot is not None
+        state = slot.store.state
         runs = {model for model, _ in running}
         return [
             (model, state.checkpoint(model), state.changed(model), state.build(model), model in runs)
@@ -55,53 +55,55 @@ class Teller:
 
     def applied(self, running: Iterable[tuple[str, int]]) -> None:
         """The replica published where its models are. Its thread."""
-        home = self._home
-        assert home is not None
+        slot = self._slot
+        assert slot is not None
         running = list(running)
-        self._said_position = position = max((at for _, at in running), default=0)
-        self.say(protocol.APPLIED, position, home.projector.applied_events, self.positions(running))
+        self._sent_position = position = max((at for _, at in running), default=0)
+        self.send(protocol.APPLIED, position, slot.projector.applied_events, self.positions(running))
         # The parent believes in a build or a failure until it is told of its end.
-        if home.projector.building or self._trouble:
+        if slot.projector.building or self._is_building_or_failed:
             self.state()
 
     def handled(self, position: int) -> None:
         """The replica has handled all up to there, which may be more than any model that runs has applied."""
-        if position > self._said_position:
-            home = self._home
-            assert home is not None
-            self._said_position = position
-            running = home.projector.checkpoints()
-            self.say(protocol.APPLIED, position, home.projector.applied_events, self.positions(running))
+        if position > self._sent_position:
+            slot = self._slot
+            assert slot is not None
+            self._sent_position = position
+            running = slot.projector.checkpoints()
+            self.send(protocol.APPLIED, position, slot.projector.applied_events, self.positions(running))
 
     # -- everything else ---------------------------------------------------------------------
     def state(self) -> None:
         """Tell how builds and failures are, unless that was said already."""
         with self._lock:
-            state = self.described()
+            state = self.describe()
             said = protocol.pack(state)
-            if said != self._said_state:
-                self._said_state = said
-                self.say(protocol.STATE, state)
+            if said != self._sent_state:
+                self._sent_state = said
+                self.send(protocol.STATE, state)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What `FarHome.told` takes."""
-        home = self._home
-        assert home is not None
-        projector = home.projector
+        slot = self._slot
+        assert slot is not None
+        projector = slot.projector
         now = time.monotonic()
-        self._trouble = any(run.failure is not None for run in projector.runs) or bool(projector.building)
+        self._is_building_or_failed = any(run.failure is not None for run in projector.runs) or bool(
+            projector.building
+        )
         return {
             "runs": [_run(run, now) for run in projector.runs],
             "building": [_run(run, now) for run in projector.building],
             "frozen": [tuple(one) for one in projector.frozen],
             "applied_events": projector.applied_events,
-            "reason": home.reason,
-            "reset_reason": home.store.reset_reason,
+            "reason": slot.reason,
+            "reset_reason": slot.store.reset_reason,
             "cache": None if self._cache is None else astuple(self._cache.health()),
         }
 
 
-def _run(run: ModelRun, now: float) -> tuple[Any, ...]:
+def _run(run: BuildProgress, now: float) -> tuple[Any, ...]:
     failure = run.failure
     rate = run.rate.per_second(run.checkpoint, now), run.rate.seconds_left(run.checkpoint, now)
     return (
@@ -117,12 +119,12 @@ def _run(run: ModelRun, now: float) -> tuple[Any, ...]:
     )
 
 
-class LogTeller(logging.Handler):
+class ForwardingLogHandler(logging.Handler):
     """Gives the worker's log records to the parent's logging."""
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, reporter: StatusReporter) -> None:
         super().__init__()
-        self._teller = teller
+        self._reporter = reporter
         self._format = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -134,6 +136,6 @@ class LogTeller(logging.Handler):
             text = record.getMessage()
         except Exception:
             text = f"{record.msg!r} {record.args!r}"
-        self._teller.say(
+        self._reporter.send(
             protocol.LOGGED, record.name, record.levelno, text, trace, record.created, record.threadName or ""
         )

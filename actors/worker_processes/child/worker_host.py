@@ -1,6 +1,6 @@
 """What lives in a worker process: a replica, its query actors, their supervisor, and what stands for sync and the writer.
 
-The main thread opens it, hears the parent until the line ends, and closes it.
+The main thread opens it, hears the parent until the connection ends, and closes it.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
 from actors.replication.current_event import ProjectionWatch
 from actors.replication.placement import place_models
-from actors.replication.read_replica import BeginAnew, ReadReplica, Resume, RetryStopped, StartBuild
-from actors.replication.replica_slot import ReplicaHome, open_homes
-from actors.replication.skipped_events import Skips, noted
+from actors.replication.read_replica import ReadReplica, ResetReplica, Resume, RetryStopped, StartBuild
+from actors.replication.replica_slot import ReplicaSlot, open_slots
+from actors.replication.skipped_events import SkippedEvents, read_skips
 from actors.settings import Settings
-from actors.worker_processes.child.position_feed import FarTurns, Positions
-from actors.worker_processes.child.query_server import Inbox
-from actors.worker_processes.child.status_reporter import Teller
-from actors.worker_processes.parent.remote_progress import ToldProgress
+from actors.worker_processes.child.position_feed import PositionFeed, RemoteRebuildLock
+from actors.worker_processes.child.query_server import QueryServerMailbox
+from actors.worker_processes.child.reporting_progress import ReportingProgress
+from actors.worker_processes.child.status_reporter import StatusReporter
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import pack_error
-from actors.worker_processes.wire.framing import Line
-from actors.worker_processes.wire.query_codec import Questions
+from actors.worker_processes.wire.framing import Connection
+from actors.worker_processes.wire.query_codec import QueryCodec
 from storage import OnewriterError, ReplicaStore
 from storage.files.opening_resources import Taken
 from storage.log.log_follower import LogFollower
 
-__all__ = ["Residence"]
+__all__ = ["WorkerHost"]
 
 FILES_CHECK_EVERY = 1.0
 REPLICAS = "replicas"
@@ -49,7 +49,7 @@ LOCKED_FOR = 20.0
 """Seconds that a worker waits for one before it, which may not have ended yet, to let the replica go."""
 
 
-class Residence:
+class WorkerHost:
     """One replica and its actors in this process."""
 
     def __init__(
@@ -57,27 +57,27 @@ class Residence:
         config: dict[str, Any],
         domain: CompiledDomain,
         settings: Settings,
-        control: Line,
-        questions: list[Line],
+        control: Connection,
+        query_connections: list[Connection],
     ) -> None:
         self.name: str = config["replica"]
         self._config = config
         self._domain = domain
         self._settings = settings
         self._control = control
-        self._lines = questions
+        self._query_connections = query_connections
         self._taken = Taken()
         self._stores: dict[str, ReplicaStore] = {}
         size = settings.result_cache // settings.replicas
         cached = size and any(spec.cache for spec in domain.queries.values())
         self._cache = ResultCache(domain.codec, size) if cached else None
-        self.teller = Teller(control, self._cache)
+        self.reporter = StatusReporter(control, self._cache)
         self._children: dict[str, ActorSlot] = {}
         self._checked = time.monotonic()
         self._watch = ProjectionWatch()
 
     # -- opening -----------------------------------------------------------------------------
-    def move_in(self) -> None:
+    def open(self) -> None:
         """Open the log and the replica. Raises what that does, and nothing stays open then."""
         config, domain, settings = self._config, self._domain, self._settings
         placed = place_models(domain.models, settings.replica_names)
@@ -90,9 +90,9 @@ class Residence:
             )
             log.advance(config["head"])
             self._log = log
-            self._skips = Skips.read(log)
+            self._skips = SkippedEvents.read(log)
             folder = os.path.join(config["path"], REPLICAS)
-            homes = open_homes(
+            slots = open_slots(
                 folder,
                 placed,
                 domain,
@@ -104,32 +104,32 @@ class Residence:
                 [self.name],
                 LOCKED_FOR,
             )
-            self._home: ReplicaHome = homes[self.name]
+            self._slot: ReplicaSlot = slots[self.name]
         except BaseException:
             taken.undo()
             raise
         models = [name for name, replicas in placed.items() if self.name in replicas]
-        self.teller.live_at(self._home)
-        self._progress = ToldProgress(
-            log.head, self.name, models, self.teller.say, self.teller.applied, self.teller.state
+        self.reporter.attach(self._slot)
+        self._progress = ReportingProgress(
+            log.head, self.name, models, self.reporter.send, self.reporter.applied, self.reporter.state
         )
         self._mailbox = Mailbox()
-        self._turns = FarTurns(self.teller.say)
-        self._positions = Positions(self._mailbox, log.head, self.teller.handled)
-        self._supervisor = Supervisor("supervisor", self._children, self._tick)
-        self._cast()
+        self._rebuild_lock = RemoteRebuildLock(self.reporter.send)
+        self._positions = PositionFeed(self._mailbox, log.head, self.reporter.handled)
+        self._supervisor = Supervisor("supervisor", self._children, self._run_maintenance)
+        self._build_actors()
 
-    def _cast(self) -> None:
+    def _build_actors(self) -> None:
         def start_replica(child: ActorSlot) -> Any:
             return ReadReplica.start(
                 child.name,
                 child.mailbox,
                 self._exited,
-                home=self._home,
+                slot=self._slot,
                 log=cast(Any, self._log),
                 progress=self._progress,
                 sync=cast(Any, self._positions),
-                turns=cast(Any, self._turns),
+                rebuild_lock=cast(Any, self._rebuild_lock),
                 share=self._settings.rebuild_share,
             )
 
@@ -143,28 +143,28 @@ class Residence:
                 stats=stats,
                 redirect=_redirect,
                 progress=self._progress,
-                condemn=self._condemn,
+                mark_damaged=self._mark_damaged,
                 inline=self._log.inline_snapshot,
                 codec=self._domain.codec,
                 cache=self._cache,
             )
 
         self._children[self.name] = ActorSlot(self.name, self._mailbox, start_replica)
-        questions = Questions(self._domain.queries.values(), self._domain.codec)
-        for number, line in enumerate(self._lines, 1):
+        query_connections = QueryCodec(self._domain.queries.values(), self._domain.codec)
+        for number, connection in enumerate(self._query_connections, 1):
             name = f"{self.name}.query-{number}"
-            inbox = Inbox(line, self._domain.codec, questions, self._cache)
+            mailbox = QueryServerMailbox(connection, self._domain.codec, query_connections, self._cache)
             stats = QueryStats()
-            self._children[name] = ActorSlot(name, inbox, partial(start_queries, stats=stats))
+            self._children[name] = ActorSlot(name, mailbox, partial(start_queries, stats=stats))
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Say that the replica is open, then start the actors."""
-        running = self._home.projector.checkpoints()
-        self.teller.say(protocol.HELLO, self.teller.described(), self.teller.positions(running))
+        running = self._slot.projector.checkpoints()
+        self.reporter.send(protocol.HELLO, self.reporter.describe(), self.reporter.positions(running))
         self._supervisor.begin()
 
     # -- hearing the parent: the main thread -------------------------------------------------
-    def hear(self, bodies: list[bytes]) -> bool:
+    def serve(self, bodies: list[bytes]) -> bool:
         """Do what the parent says until it says stop; False if it is gone without a word."""
         while True:
             for body in bodies:
@@ -173,12 +173,12 @@ class Residence:
                     self._log.advance(values[0])
                     self._progress.committed(values[0])
                     self._positions.committed(values[0])
-                elif word == protocol.TURN:
-                    self._turns.granted(values[0])
-                elif word == protocol.ORDER:
-                    self._carry_out(*values)
+                elif word == protocol.REBUILD_LOCK_GRANTED:
+                    self._rebuild_lock.granted(values[0])
+                elif word == protocol.REQUEST:
+                    self._handle_request(*values)
                 elif word == protocol.PING:
-                    self._answer(values[0])
+                    self._send_pong(values[0])
                 elif word == protocol.STOP:
                     return True
             heard = self._control.receive()
@@ -186,71 +186,71 @@ class Residence:
                 return False
             bodies = heard
 
-    def _answer(self, number: int) -> None:
+    def _send_pong(self, number: int) -> None:
         """Tell that this process runs, and what the replica's thread is at: that may hang for all the parent knows."""
-        work = self._watch.now(self._home.projector)
+        work = self._watch.now(self._slot.projector)
         said = None if work is None else (*work[:-1], time.monotonic() - work.since)
-        self.teller.say(protocol.PONG, number, said)
+        self.reporter.send(protocol.PONG, number, said)
 
-    def _carry_out(self, number: int, what: str, argument: Any) -> None:
+    def _handle_request(self, number: int, what: str, argument: Any) -> None:
         if what == protocol.BUILD:
             build = StartBuild(argument)
             build.future.add_done_callback(lambda future: self._done(number, future))
             self._mailbox.put(build)
         elif what == protocol.RESUME:
-            for one in noted(self._log):
+            for one in read_skips(self._log):
                 self._skips.add(one.model, one.position)
             resume = Resume()
             resume.future.add_done_callback(lambda future: self._done(number, future))
             self._mailbox.put(resume)
-        elif what == protocol.ANEW:
-            self._condemn(self.name, self._home.store, argument)
-            self.teller.say(protocol.DONE, number, None, None)
+        elif what == protocol.RESET:
+            self._mark_damaged(self.name, self._slot.store, argument)
+            self.reporter.send(protocol.DONE, number, None, None)
         elif what == protocol.DUMP:
             threading.Thread(target=self._dump, args=(number, argument), daemon=True).start()
 
     def _done(self, number: int, future: Any) -> None:
         error = future.exception()
         # Whoever waits for it is to see what it did.
-        self.teller.state()
+        self.reporter.state()
         said = None if error is None else pack_error(error, self._domain.codec)
-        self.teller.say(protocol.DONE, number, said, None)
+        self.reporter.send(protocol.DONE, number, said, None)
 
     def _dump(self, number: int, model: str) -> None:
         future: Reply[Any] = Reply()
         try:
-            rows = self._domain.codec.pack(self._home.store.dump(model))
+            rows = self._domain.codec.pack(self._slot.store.dump(model))
         except OnewriterError as error:
             future.set_exception(error)
             self._done(number, future)
         else:
-            self.teller.say(protocol.DONE, number, None, rows)
+            self.reporter.send(protocol.DONE, number, None, rows)
 
     # -- supervision -------------------------------------------------------------------------
     def _exited(self, name: str, error: BaseException | None) -> None:
         self._supervisor.actor_exited(name, error)
         if error is not None and not isinstance(error, ActorKilled):
-            self.teller.say(protocol.EXITED, name, described(error))
+            self.reporter.send(protocol.EXITED, name, described(error))
 
-    def _condemn(self, name: str, store: ReplicaStore, reason: str) -> bool:
-        """As `Runtime.condemn`. Any thread."""
-        if self._home.condemn(store, reason, lambda: self._progress.leave_out(name)):
-            self._mailbox.put(BeginAnew())
-        return self._home.given_up(store)
+    def _mark_damaged(self, name: str, store: ReplicaStore, reason: str) -> bool:
+        """As `Runtime.mark_damaged`. Any thread."""
+        if self._slot.mark_damaged(store, reason, lambda: self._progress.exclude(name)):
+            self._mailbox.put(ResetReplica())
+        return self._slot.is_retired(store)
 
-    def _tick(self) -> None:
+    def _run_maintenance(self) -> None:
         """The supervisor's thread, at every tick."""
-        projector = self._home.projector
+        projector = self._slot.projector
         self._watch.look(projector)
         if any(run.failure is not None for run in (*projector.runs, *projector.building)):
             self._mailbox.put(RetryStopped())
         now = time.monotonic()
         if now - self._checked > FILES_CHECK_EVERY:
             self._checked = now
-            store = self._home.store
-            if self._home.condemned is None and (why := self._home.missing()) is not None:
-                self._condemn(self.name, store, why)
-        self.teller.state()
+            store = self._slot.store
+            if self._slot.damage is None and (why := self._slot.missing()) is not None:
+                self._mark_damaged(self.name, store, why)
+        self.reporter.state()
 
     # -- closing -----------------------------------------------------------------------------
     def end(self, timeout: float) -> bool:

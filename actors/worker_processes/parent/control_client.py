@@ -1,4 +1,4 @@
-"""What the parent tells a worker's replica: how far the log goes, and what to do. Any thread of the parent; never waits."""
+"""What the parent sends to a worker's replica: how far the log goes, and requests. Any thread of the parent; never waits."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 
 from actors.kernel.reply import Reply
 from actors.worker_processes.wire import protocol
-from actors.worker_processes.wire.framing import Line
+from actors.worker_processes.wire.framing import Connection
 
-__all__ = ["Orders"]
+__all__ = ["ControlClient"]
 
-AHEAD = 2
-"""Times that a worker is told of new positions before it has said that it applied them: the next batch waits there
-when one is done, and yet no backlog builds up for one that is slow or hangs."""
+MAX_UNAPPLIED = 2
+"""Positions sent to a worker before it reports that it applied the first of them: the next batch is there when one is
+done, and no backlog builds up for a worker that is slow or hangs."""
 
 
-class Order:
-    """Something that a worker is to do."""
+class ControlRequest:
+    """Something for a worker to do."""
 
     __slots__ = ("argument", "future", "what")
 
@@ -32,103 +32,103 @@ class Order:
         self.future = future
 
 
-class Orders:
-    """The way to one replica's worker, whichever process that is: what it did not do goes to the next one."""
+class ControlClient:
+    """The requests to one replica's worker, whichever process that is: those it did not carry out go to the next one."""
 
     def __init__(self, head: Callable[[], int]) -> None:
-        """`head` tells the last position that is on disk."""
+        """`head` returns the last position that is on disk."""
         self._head = head
         self._lock = threading.Lock()
-        self._line: Line | None = None
-        self._told = 0
+        self._connection: Connection | None = None
+        self._sent_head = 0
         self._unapplied: deque[int] = deque()
-        self._numbers = itertools.count(1)
-        self._pending: dict[int, Order] = {}
+        self._ids = itertools.count(1)
+        self._pending: dict[int, ControlRequest] = {}
         self._closed: Callable[[], Exception] | None = None
 
-    def attach(self, line: Line, told: int) -> None:
-        """A worker is there, which knows of positions up to `told`; it gets what is pending."""
+    def attach(self, connection: Connection, sent_head: int) -> None:
+        """There is a worker, which knows of positions up to `sent_head`; it gets the pending requests."""
         with self._lock:
-            self._line = line
-            self._told = told
+            self._connection = connection
+            self._sent_head = sent_head
             self._unapplied.clear()
-            for number, order in self._pending.items():
-                line.send(protocol.pack(protocol.ORDER, number, order.what, order.argument))
+            for id, request in self._pending.items():
+                connection.send(protocol.pack(protocol.REQUEST, id, request.what, request.argument))
         self.committed()
 
     def detach(self) -> None:
         """The worker is gone."""
         with self._lock:
-            self._line = None
+            self._connection = None
 
     # -- positions ---------------------------------------------------------------------------
     def committed(self) -> None:
-        """There is news in the log, unless the worker has enough to do: then it is told later. Sync's thread, and others."""
+        """Send the log's last position; later, where the worker has enough to do. Sync's thread, and others."""
         with self._lock:
-            line = self._line
-            if line is None or len(self._unapplied) >= AHEAD:
+            connection = self._connection
+            if connection is None or len(self._unapplied) >= MAX_UNAPPLIED:
                 return
             head = self._head()
-            if head > self._told:
-                self._told = head
+            if head > self._sent_head:
+                self._sent_head = head
                 self._unapplied.append(head)
-                line.send(protocol.pack(protocol.COMMITTED, head))
+                connection.send(protocol.pack(protocol.COMMITTED, head))
 
     def applied(self, position: int) -> None:
-        """The worker has handled everything up to there."""
+        """The worker has handled everything up to `position`."""
         unapplied = self._unapplied
         with self._lock:
             while unapplied and unapplied[0] <= position:
                 unapplied.popleft()
         self.committed()
 
-    # -- orders ------------------------------------------------------------------------------
-    def give(self, what: str, argument: Any, future: Reply[Any] | None = None) -> Reply[Any]:
-        """Have something done; the future is that of its end."""
+    # -- requests ----------------------------------------------------------------------------
+    def request(self, what: str, argument: Any, future: Reply[Any] | None = None) -> Reply[Any]:
+        """Send a request; the future gets its result."""
         future = Reply() if future is None else future
-        order = Order(what, argument, future)
+        request = ControlRequest(what, argument, future)
         with self._lock:
             refusal = self._closed
             if refusal is None:
-                number = next(self._numbers)
-                self._pending[number] = order
-                if self._line is not None:
-                    self._line.send(protocol.pack(protocol.ORDER, number, what, argument))
+                id = next(self._ids)
+                self._pending[id] = request
+                if self._connection is not None:
+                    self._connection.send(protocol.pack(protocol.REQUEST, id, what, argument))
         if refusal is not None:
             future.set_exception(refusal())
         return future
 
-    def done(self, number: int, error: Exception | None, result: Any) -> None:
-        """The worker did it, or can't."""
+    def done(self, id: int, error: Exception | None, result: Any) -> None:
+        """The worker carried the request out, or failed to."""
         with self._lock:
-            order = self._pending.pop(number, None)
-        if order is None:
+            request = self._pending.pop(id, None)
+        if request is None:
             return
         with suppress(InvalidStateError):
             if error is not None:
-                order.future.set_exception(error)
+                request.future.set_exception(error)
             else:
-                order.future.set_result(result)
+                request.future.set_result(result)
 
     def pending(self, what: str) -> bool:
-        """Whether such an order is not carried out yet."""
+        """Whether such a request is not carried out yet."""
         with self._lock:
-            return any(order.what == what for order in self._pending.values())
+            return any(request.what == what for request in self._pending.values())
 
-    def say(self, *words: Any) -> bool:
-        """Tell the worker something that concerns no other one; False where there is none."""
+    def send(self, *words: Any) -> bool:
+        """Send a message that concerns this worker process alone; False where there is none."""
         with self._lock:
-            if self._line is None:
+            if self._connection is None:
                 return False
-            self._line.send(protocol.pack(*words))
+            self._connection.send(protocol.pack(*words))
             return True
 
     def close(self, refusal: Callable[[], Exception]) -> None:
-        """Refuse what is pending and all that comes."""
+        """Refuse the pending requests and all later ones."""
         with self._lock:
             self._closed = refusal
-            orders = list(self._pending.values())
+            requests = list(self._pending.values())
             self._pending.clear()
-        for order in orders:
+        for request in requests:
             with suppress(InvalidStateError):
-                order.future.set_exception(refusal())
+                request.future.set_exception(refusal())

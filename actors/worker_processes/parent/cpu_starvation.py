@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-__all__ = ["Starved"]
+__all__ = ["CpuStarvation"]
 
 SHARE = 0.1
 """The share of a processor below which a process that could run is starved; one that calculates gets more or less all."""
@@ -16,14 +16,14 @@ SHARE = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Starved:
+class CpuStarvation:
     """Of one process; another one has another."""
 
     def __init__(self, pid: int, proc: str = "/proc") -> None:
         self._folder = f"{proc}/{pid}"
         self._seen: tuple[float, float] | None = None
 
-    def look(self, now: float | None = None) -> bool:
+    def is_starved(self, now: float | None = None) -> bool:
         """Whether it has been starved since the look before, as far as can be told: one of its threads is ready to run, not
         waiting and not stopped, and all of them together had hardly any of the time."""
         now = time.monotonic() if now is None else now

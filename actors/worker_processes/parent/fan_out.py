@@ -1,6 +1,6 @@
 """Whether many queries of one caller are shared out among workers, and how: pure, callers' threads.
 
-It pays when they take much longer than the sharing costs, and when the workers' snapshots show one moment; while the
+It pays when they take much longer than the fan_out costs, and when the workers' snapshots show one moment; while the
 writer goes on that is a matter of luck, so after a failure it is left for a while, each time for twice as long.
 """
 
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from actors.domain.specs import QuerySpec
+from actors.worker_processes.wire.query_codec import BoundQuery
 
-__all__ = ["Sharing"]
+__all__ = ["FanOut"]
 
-WORTH = 0.0005
+WORTH_SECONDS = 0.0005
 """Seconds that the part of one worker has to take: several times what asking another worker costs."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
@@ -22,46 +21,44 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 FADING = 0.2
 """How much a measurement counts against all those before it."""
 
-Asked = tuple[Any, QuerySpec]
 
+class FanOut:
+    """What queries cost, and whether fan_out them went well. Threads may lose each other's measurement, which is no harm."""
 
-class Sharing:
-    """What queries cost, and whether sharing them went well. Threads may lose each other's measurement, which is no harm."""
-
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`most` is the number of parts that can be worked on at the same time."""
-        self._most = most
+    def __init__(self, max_parts: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`max_parts` is the number of parts that can be worked on at the same time."""
+        self._max_parts = max_parts
         self._clock = clock
         self._costs: dict[str, float] = {}
         self._pause = FIRST_PAUSE
         self._until = 0.0
 
-    def took(self, queries: Sequence[Asked], seconds: float) -> None:
+    def note_cost(self, queries: Sequence[BoundQuery], seconds: float) -> None:
         """These queries took a worker so long."""
         each = seconds / len(queries)
         for name in {spec.name for _, spec in queries}:
             before = self._costs.get(name, each)
             self._costs[name] = before + (each - before) * FADING
 
-    def parts(self, queries: Sequence[Asked]) -> int:
+    def parts(self, queries: Sequence[BoundQuery]) -> int:
         """Among how many workers to share these; 1 for not at all."""
-        if self._most < 2 or self._clock() < self._until:
+        if self._max_parts < 2 or self._clock() < self._until:
             return 1
         costs = self._costs
         total = 0.0
         for _, spec in queries:
             total += costs.get(spec.name, 0.0)
-        return max(min(self._most, len(queries), int(total / WORTH)), 1)
+        return max(min(self._max_parts, len(queries), int(total / WORTH_SECONDS)), 1)
 
-    def split(self, queries: Sequence[Asked], parts: int) -> list[list[Asked]]:
+    def split(self, queries: Sequence[BoundQuery], parts: int) -> list[list[BoundQuery]]:
         """The queries in order, in parts that should take about as long as each other; none is empty."""
         costs = [max(self._costs.get(spec.name, 0.0), 1e-7) for _, spec in queries]
         total = sum(costs)
-        found: list[list[Asked]] = []
-        current: list[Asked] = []
+        found: list[list[BoundQuery]] = []
+        current: list[BoundQuery] = []
         reached = 0.0
-        for place, (query, cost) in enumerate(zip(queries, costs, strict=True)):
-            left = len(queries) - place
+        for index, (query, cost) in enumerate(zip(queries, costs, strict=True)):
+            left = len(queries) - index
             missing = parts - len(found) - 1
             if (
                 current
@@ -75,12 +72,12 @@ class Sharing:
         found.append(current)
         return found
 
-    def shared(self, queries: Sequence[Asked], seconds: float) -> None:
+    def note_success(self, queries: Sequence[BoundQuery], seconds: float) -> None:
         """They were shared, and took the workers so long together."""
         self._pause = FIRST_PAUSE
-        self.took(queries, seconds)
+        self.note_cost(queries, seconds)
 
-    def in_vain(self) -> None:
+    def diverged(self) -> None:
         """The workers' snapshots showed several moments: it has to be asked again, of one."""
         self._until = self._clock() + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE)

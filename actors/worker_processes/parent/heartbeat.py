@@ -1,6 +1,6 @@
 """Whether a worker process answers: when to ask, and for how long it has been silent. Pure; times in seconds of any clock.
 
-The supervisor's thread looks, the thread that hears the worker says that it answered. Time in which nobody looked does
+The supervisor's thread looks, the thread that hears the worker says that it answered. Time in which nobody checked does
 not count: a program that stood still itself does not blame its workers.
 """
 
@@ -20,19 +20,19 @@ class Heartbeat:
         self._every = every
         self._number = 0
         self._asked = 0
-        self._looked: float | None = None
+        self._checked: float | None = None
         self._since = 0.0
 
-    def look(self, now: float, counts: bool = True) -> int | None:
+    def check(self, now: float, counts: bool = True) -> int | None:
         """The number to ask with, None where it is not time to. Silence grows unless it does not `count`."""
-        looked, self._looked = self._looked, now
-        passed = 0.0 if looked is None else min(now - looked, COUNTED)
+        checked, self._checked = self._checked, now
+        passed = 0.0 if checked is None else min(now - checked, COUNTED)
         if self._asked:
             if counts:
                 self._since += passed
             return None
         self._since += passed
-        if looked is not None and self._since < self._every:
+        if checked is not None and self._since < self._every:
             return None
         self._since = 0.0
         self._number += 1

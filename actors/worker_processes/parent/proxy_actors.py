@@ -12,13 +12,13 @@ from typing import Any
 from actors.errors import described
 from actors.kernel.actor import ActorKilled, Kill, SupervisedActor
 from actors.kernel.mailbox import Mailbox, Request
-from actors.replication.read_replica import BeginAnew, Resume, RetryStopped, StartBuild
-from actors.worker_processes.parent.query_connection import Channel, ReadAnswers
-from actors.worker_processes.parent.worker_handle import Station
+from actors.replication.read_replica import ResetReplica, Resume, RetryStopped, StartBuild
+from actors.worker_processes.parent.query_connection import QueryConnection, ReadAnswers
+from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.worker_processes.parent.worker_process import WorkerDied
 from actors.worker_processes.wire import protocol
 
-__all__ = ["ControlMailbox", "WorkerQueries", "WorkerReplica"]
+__all__ = ["ControlMailbox", "QueryProxyActor", "ReplicaProxyActor"]
 
 
 class Listen(Request):
@@ -39,44 +39,44 @@ LISTEN = Listen()
 class ControlMailbox(Mailbox):
     """What a replica's stand-in gets: all that its worker says. Orders for the worker go to it from the thread that puts them."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, handle: WorkerHandle) -> None:
         super().__init__()
-        self._station = station
+        self._handle = handle
         self.ended = False
 
     def put(self, envelope: Any, /) -> None:
         """Pass an order on. What ends the stand-in ends the worker. Any thread; never waits."""
-        station = self._station
+        handle = self._handle
         kind = envelope.__class__
         if kind is StartBuild:
-            station.orders.give(protocol.BUILD, envelope.model, envelope.future)
+            handle.control.request(protocol.BUILD, envelope.model, envelope.future)
         elif kind is Resume:
-            station.orders.give(protocol.RESUME, None, envelope.future)
-        elif kind is BeginAnew or kind is RetryStopped:
-            pass  # It is ordered by its home; and a worker has a clock of its own.
+            handle.control.request(protocol.RESUME, None, envelope.future)
+        elif kind is ResetReplica or kind is RetryStopped:
+            pass  # It is ordered by its slot; and a worker has a clock of its own.
         else:
             super().put(envelope)
-            process = station.process
+            process = handle.process
             if process is not None:
                 if kind is Kill:
                     process.kill()
-                elif not station.orders.say(protocol.STOP):
+                elif not handle.control.send(protocol.STOP):
                     # It is not even ready: there is nothing that it should bring to an end.
                     process.kill()
 
     def get(self) -> Any:
         """An order to hear the worker, and at its end what was put here. The stand-in's thread."""
-        if self._station.process is not None and not self.ended:
+        if self._handle.process is not None and not self.ended:
             return LISTEN
-        return Gone() if self.empty() and not self._station.closing else super().get()
+        return Gone() if self.empty() and not self._handle.closing else super().get()
 
     def close(self, refusal: Callable[[], Exception]) -> None:
-        """As `Mailbox.close`; orders that were not carried out are refused, too."""
+        """As `Mailbox.close`; control that were not carried out are refused, too."""
         super().close(refusal)
-        self._station.orders.close(refusal)
+        self._handle.control.close(refusal)
 
 
-class WorkerReplica(SupervisedActor):
+class ReplicaProxyActor(SupervisedActor):
     """Stands in for a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
 
     def __init__(
@@ -85,65 +85,65 @@ class WorkerReplica(SupervisedActor):
         mailbox: ControlMailbox,
         exited: Callable[[str, BaseException | None], None],
         *,
-        station: Station,
+        handle: WorkerHandle,
     ) -> None:
         def left(name: str, error: BaseException | None) -> None:
             # No worker outlives its stand-in; and the supervisor is to find the place empty.
-            station.leave(described(error) if error is not None else "it was stopped")
+            handle.detach(described(error) if error is not None else "it was stopped")
             exited(name, error)
 
         super().__init__(name, mailbox, left)
-        self._station = station
+        self._handle = handle
         self._control = mailbox
 
     def on_start(self) -> None:
         """Take over the first worker, which the opener has started, or start another one."""
-        station = self._station
-        if station.process is None:
-            station.spawn()
+        handle = self._handle
+        if handle.process is None:
+            handle.spawn()
             # Whoever wants an end of it, and came before there was a process to end, finds none who listens later.
-            if station.closing or not self._control.empty():
-                station.end()
+            if handle.closing or not self._control.empty():
+                handle.end()
             try:
-                station.settle()
+                handle.wait_ready()
             except WorkerDied:
                 if self._control.drain(1, Kill):
                     raise ActorKilled(f"actor {self.name} was killed on request") from None
                 raise
         self._control.ended = False
-        station.take_up()
+        handle.attach()
 
     def on_receive(self, message: Any) -> None:
-        """Hear what the worker says, for as long as there is one: orders to it come from other threads."""
+        """Hear what the worker says, for as long as there is one: control to it come from other threads."""
         kind = message.__class__
         if kind is Listen:
-            self._station.listen()
+            self._handle.listen()
             self._control.ended = True
         elif kind is Gone:
-            raise WorkerDied(self._station.ending())
+            raise WorkerDied(self._handle.exit_reason())
         else:
             super().on_receive(message)
 
 
-class WorkerQueries(SupervisedActor):
+class QueryProxyActor(SupervisedActor):
     """Stands in for a `QueryActor`. Messages: `ReadAnswers`."""
 
     def __init__(
         self,
         name: str,
-        mailbox: Channel,
+        mailbox: QueryConnection,
         exited: Callable[[str, BaseException | None], None],
     ) -> None:
         super().__init__(name, mailbox, exited)
-        self._channel = mailbox
+        self._connection = mailbox
 
     def on_start(self) -> None:
         """Read on where the one before was killed in the middle of it."""
-        self._channel.call_again()
+        self._connection.request_reader_again()
 
     def on_receive(self, message: Any) -> None:
         """Read what nobody else reads."""
         if message.__class__ is ReadAnswers:
-            self._channel.read_on()
+            self._connection.read_rest()
         else:
             super().on_receive(message)

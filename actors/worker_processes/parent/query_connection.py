@@ -1,6 +1,6 @@
 """The parent's end of one query actor in a worker process: what is asked there, and who reads the answers.
 
-A caller writes its question from its own thread. One that waits for the answer reads the line itself, and the answers
+A caller writes its question from its own thread. One that waits for the answer reads the connection itself, and the answers
 of others that come meanwhile: then no other thread has to run here. While nobody waits so, the stand-in's does.
 """
 
@@ -20,15 +20,15 @@ from actors.queries.query_job import QueryJob
 from actors.replication.progress import Progress
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import unpack_error
-from actors.worker_processes.wire.framing import Line
+from actors.worker_processes.wire.framing import Connection
 from storage.codec.codec import Codec
 
-__all__ = ["Channel", "FarJob", "ReadAnswers", "survivors"]
+__all__ = ["QueryConnection", "RemoteQueryJob", "ReadAnswers", "retryable"]
 
-MOST = (1 << 64) - 1
+MAX_POSITION = (1 << 64) - 1
 """A position that no log reaches."""
 
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 """Workers that may die over a query before it is taken for the reason."""
 
 
@@ -38,23 +38,23 @@ class ReadAnswers(Request):
     __slots__ = ()
 
 
-class FarJob(QueryJob):
-    """Queries for a worker. With `led` the caller's thread reads the answer; `deaths` counts the workers that died over it.
+class RemoteQueryJob(QueryJob):
+    """Queries for a worker. With `is_leader` the caller's thread reads the answer; `deaths` counts the workers that died over it.
 
     `body` is the queries as they are sent, `took` how long the worker was at it, in seconds.
     """
 
-    __slots__ = ("body", "deaths", "led", "took")
+    __slots__ = ("body", "deaths", "is_leader", "took")
 
     def __init__(self, queries: list[Any], deadline: float, target: int = 0) -> None:
         super().__init__(queries, deadline, target)
         self.body = b""
-        self.led = False
+        self.is_leader = False
         self.deaths = 0
         self.took = 0.0
 
 
-class Channel(Mailbox):
+class QueryConnection(Mailbox):
     """The mailbox of a query actor that is in another process; outlives that."""
 
     def __init__(self, replica: str, codec: Codec, stats: QueryStats) -> None:
@@ -66,10 +66,10 @@ class Channel(Mailbox):
         self._redirect: Callable[[QueryJob], None] | None = None
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._reading = threading.Lock()
-        self._wire: Line | None = None
-        self._in_hand: dict[int, FarJob] = {}
-        self._called = False
+        self._reader_lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._in_flight: dict[int, RemoteQueryJob] = {}
+        self._reader_requested = False
 
     def join(self, progress: Progress, redirect: Callable[[QueryJob], None]) -> None:
         """Before anything is asked: where the replicas are, and what finds another one for a job."""
@@ -78,141 +78,147 @@ class Channel(Mailbox):
 
     def __len__(self) -> int:
         """Questions that are not answered."""
-        return len(self._in_hand)
+        return len(self._in_flight)
 
     @property
     def attached(self) -> bool:
         """Whether there is a worker to ask."""
-        return self._wire is not None
+        return self._connection is not None
 
-    def attach(self, line: Line) -> None:
+    def attach(self, connection: Connection) -> None:
         """A worker is there. The replica's stand-in's thread."""
         with self._lock:
-            self._wire = line
+            self._connection = connection
 
-    def detach(self) -> list[FarJob]:
+    def detach(self) -> list[RemoteQueryJob]:
         """The worker is gone: what it was asked and did not answer. The replica's stand-in's thread."""
         with self._lock:
-            line, self._wire = self._wire, None
-            jobs = list(self._in_hand.values())
-            self._in_hand.clear()
+            connection, self._connection = self._connection, None
+            jobs = list(self._in_flight.values())
+            self._in_flight.clear()
             self._stats.activity = None
-        if line is not None:
-            line.hang_up()
-            with self._reading:
-                line.close()
+        if connection is not None:
+            connection.shutdown()
+            with self._reader_lock:
+                connection.close()
         return jobs
 
-    def take_away(self) -> None:
+    def redirect_all(self) -> None:
         """Ask another worker what this one does not answer. The supervisor's thread."""
         with self._lock:
-            jobs = list(self._in_hand.values())
-            self._in_hand.clear()
+            jobs = list(self._in_flight.values())
+            self._in_flight.clear()
             self._stats.activity = None
         for job in jobs:
-            self.elsewhere(job)
+            self.redirect(job)
 
     # -- asking: callers' threads ------------------------------------------------------------
     def put(self, envelope: Any, /) -> None:
         """Ask, when it is a job; anything else is for the stand-in's thread. Any thread."""
-        if envelope.__class__ is FarJob:
+        if envelope.__class__ is RemoteQueryJob:
             self._ask(envelope)
             return
-        if envelope.__class__ is Kill and (line := self._wire) is not None:
-            line.send(protocol.KILL)
+        if envelope.__class__ is Kill and (connection := self._connection) is not None:
+            connection.send(protocol.KILL)
         super().put(envelope)
 
-    def _ask(self, job: FarJob) -> None:
+    def _ask(self, job: RemoteQueryJob) -> None:
         number = next(self._numbers)
         now = time.monotonic()
-        head = protocol.QUESTION.pack(number, min(max(job.target, 0), MOST), job.deadline - now, job.inline)
+        head = protocol.QUERY.pack(
+            number, min(max(job.target, 0), MAX_POSITION), job.deadline - now, job.inline
+        )
         with self._lock:
-            line = self._wire
-            if line is not None:
-                if not self._in_hand:
+            connection = self._connection
+            if connection is not None:
+                if not self._in_flight:
                     self._stats.activity = (job.queries[0][1].name, now)
-                self._in_hand[number] = job
-                waits = not line.send(head + job.body)
+                self._in_flight[number] = job
+                waits = not connection.send(head + job.body)
         if self._refusal is not None:
             self._refuse_waiting()
-        elif line is None:
-            self.elsewhere(job)
-        elif not job.led or waits:
-            self._call()
+        elif connection is None:
+            self.redirect(job)
+        elif not job.is_leader or waits:
+            self._request_reader()
 
-    def _call(self) -> None:
+    def _request_reader(self) -> None:
         """Have the stand-in's thread read until nothing is in hand."""
-        if not self._called:
-            self._called = True
+        if not self._reader_requested:
+            self._reader_requested = True
             super().put(ReadAnswers())
 
-    def call_again(self) -> None:
+    def request_reader_again(self) -> None:
         """As for a question, where there are some that callers believe to be read for. A new stand-in's thread."""
-        self._called = False
-        if self._in_hand:
-            self._call()
+        self._reader_requested = False
+        if self._in_flight:
+            self._request_reader()
 
-    def elsewhere(self, job: FarJob) -> None:
+    def redirect(self, job: RemoteQueryJob) -> None:
         """Find another replica for a job. Any thread."""
-        job.led = False
+        job.is_leader = False
         assert self._redirect is not None
         self._redirect(job)
 
     # -- reading -----------------------------------------------------------------------------
-    def lead(self, job: FarJob, end: float) -> None:
+    def read_as_leader(self, job: RemoteQueryJob, end: float) -> None:
         """Read answers in the caller's thread until that to `job` is there; returns before that when others do it."""
-        if not self._reading.acquire(blocking=False):
+        if not self._reader_lock.acquire(blocking=False):
             return
         try:
             future = job.future
-            while job.led and not future.done():
-                line = self._wire
-                if line is None or not line.worth_receiving(end - time.monotonic()) or not self._take(line):
+            while job.is_leader and not future.done():
+                connection = self._connection
+                if (
+                    connection is None
+                    or not connection.ready_to_receive(end - time.monotonic())
+                    or not self._receive(connection)
+                ):
                     break
         finally:
-            self._reading.release()
-            if self._in_hand:
-                self._call()
+            self._reader_lock.release()
+            if self._in_flight:
+                self._request_reader()
 
-    def read_on(self) -> None:
+    def read_rest(self) -> None:
         """Read answers until none is missing. The stand-in's thread."""
-        self._called = False
-        while self._in_hand and self.empty():
+        self._reader_requested = False
+        while self._in_flight and self.empty():
             # One who leads calls again at its end, if there is something left.
-            if not self._reading.acquire(blocking=False):
+            if not self._reader_lock.acquire(blocking=False):
                 return
             try:
-                line = self._wire
-                if line is None or not line.readable(None) or not self._take(line):
+                connection = self._connection
+                if connection is None or not connection.readable(None) or not self._receive(connection):
                     return
             finally:
-                self._reading.release()
+                self._reader_lock.release()
 
-    def _take(self, line: Line) -> bool:
-        bodies = line.receive()
+    def _receive(self, connection: Connection) -> bool:
+        bodies = connection.receive()
         if bodies is None:
             return False
         for body in bodies:
-            self._answered(body)
+            self._on_response(body)
         return True
 
-    def _answered(self, body: bytes) -> None:
-        number, kind, seen, newest, took = protocol.ANSWER.unpack_from(body)
+    def _on_response(self, body: bytes) -> None:
+        number, kind, seen, newest, took = protocol.RESPONSE.unpack_from(body)
         stats = self._stats
         with self._lock:
-            job = self._in_hand.pop(number, None)
-            rest = self._in_hand
+            job = self._in_flight.pop(number, None)
+            rest = self._in_flight
             stats.activity = (
                 (next(iter(rest.values())).queries[0][1].name, time.monotonic()) if rest else None
             )
         if job is None:
             return
-        if kind >= protocol.ELSEWHERE:
-            if kind == protocol.ELSEWHERE_TABLES:
+        if kind >= protocol.REDIRECT:
+            if kind == protocol.REDIRECT_TO_REPLICA:
                 job.inline = False
-            self.elsewhere(job)
+            self.redirect(job)
             return
-        data = body[protocol.ANSWER.size :]
+        data = body[protocol.RESPONSE.size :]
         if kind == protocol.FAILED:
             stats.failed += 1
             job.answer(unpack_error(data, self._codec))
@@ -224,7 +230,7 @@ class Channel(Mailbox):
             and self._progress is not None
             and job.unfit(self._progress.floor(self._replica, job.models))
         ):
-            self.elsewhere(job)
+            self.redirect(job)
             return
         try:
             results = self._codec.unpack(data)
@@ -241,19 +247,19 @@ class Channel(Mailbox):
         refusal = self._refusal
         assert refusal is not None
         with self._lock:
-            jobs = list(self._in_hand.values())
-            self._in_hand.clear()
+            jobs = list(self._in_flight.values())
+            self._in_flight.clear()
         for job in jobs:
             job.fail(refusal())
         super()._refuse_waiting()
 
 
-def survivors(jobs: list[FarJob], why: str) -> list[FarJob]:
+def retryable(jobs: list[RemoteQueryJob], why: str) -> list[RemoteQueryJob]:
     """Those of a dead worker's jobs that another one may be asked; the others get an error."""
     again = []
     for job in jobs:
         job.deaths += 1
-        if job.deaths < MOST_DEATHS:
+        if job.deaths < MAX_DEATHS:
             again.append(job)
         else:
             names = ", ".join(dict.fromkeys(spec.name for _, spec in job.queries))

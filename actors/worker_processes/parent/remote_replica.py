@@ -1,6 +1,6 @@
 """A replica that is in a worker process, as the parent knows it: what the worker said last, in the shape of the real parts.
 
-Health, rebuilds and views look at these as they do at a `ReplicaHome`, its `Projector` and its `ReplicaStore`. The
+Health, rebuilds and views look at these as they do at a `ReplicaSlot`, its `Projector` and its `ReplicaStore`. The
 stand-in's thread replaces what the worker says anew; any thread reads.
 """
 
@@ -14,21 +14,21 @@ from typing import Any, NamedTuple
 
 from actors.domain.read_model import ReadModel
 from actors.health import CacheHealth
-from actors.replication.projector import Frozen
+from actors.replication.projector import FrozenBuild
 from actors.replication.row_damage import RowDamage
-from actors.worker_processes.parent.control_client import Orders
+from actors.worker_processes.parent.control_client import ControlClient
 from actors.worker_processes.wire import protocol
 from storage import Snapshot, SnapshotClosed, StoreClosed
 from storage.codec.codec import Codec
 from storage.errors import InvalidSchema
 from storage.replica.replica_reader import ReplicaReader
 
-__all__ = ["FarHome", "FarProjector", "FarState", "FarStore"]
+__all__ = ["RemoteReplicaSlot", "RemoteProjector", "RemoteCommitState", "RemoteStore"]
 
 logger = logging.getLogger("onewriter.replica")
 
 
-class FarFailure(NamedTuple):
+class RemoteFailure(NamedTuple):
     """As `ProjectionFailure`."""
 
     position: int
@@ -38,7 +38,7 @@ class FarFailure(NamedTuple):
     text: str
 
 
-class FarRate(NamedTuple):
+class RemoteRate(NamedTuple):
     """As `Rate`, at the moment when the worker said it."""
 
     rate: float | None
@@ -53,47 +53,49 @@ class FarRate(NamedTuple):
         return self.left
 
 
-class FarRun(NamedTuple):
+class RemoteBuildProgress(NamedTuple):
     """As `ModelRun`."""
 
     model: ReadModel
     key: str
     checkpoint: int
-    failure: FarFailure | None
+    failure: RemoteFailure | None
     waiting: bool
-    rate: FarRate
+    rate: RemoteRate
 
 
-class FarProjector:
+class RemoteProjector:
     """As `Projector`, to look at."""
 
     def __init__(self, models: Iterable[ReadModel]) -> None:
         """`models` are all versions of the replica's models that are declared."""
         self._models = {(model.name, model.version): model for model in models}
-        self.runs: list[FarRun] = []
-        self.building: list[FarRun] = []
-        self.frozen: list[Frozen] = []
+        self.runs: list[RemoteBuildProgress] = []
+        self.building: list[RemoteBuildProgress] = []
+        self.frozen: list[FrozenBuild] = []
         self.applied_events = 0
 
-    def told(self, state: Mapping[str, Any]) -> None:
+    def update(self, state: Mapping[str, Any]) -> None:
         """Take over what the worker said."""
         self.runs = [self._run(*one) for one in state["runs"]]
         self.building = [self._run(*one) for one in state["building"]]
-        self.frozen = [Frozen(*one) for one in state["frozen"]]
+        self.frozen = [FrozenBuild(*one) for one in state["frozen"]]
         self.applied_events = state["applied_events"]
 
     def _run(
         self, name: str, version: int, key: str, checkpoint: int, failure: Any, waiting: bool, rate: Any
-    ) -> FarRun:
-        why = None if failure is None else FarFailure(*failure)
-        return FarRun(self._models[name, version], key, checkpoint, why, waiting, FarRate(*rate))
+    ) -> RemoteBuildProgress:
+        why = None if failure is None else RemoteFailure(*failure)
+        return RemoteBuildProgress(
+            self._models[name, version], key, checkpoint, why, waiting, RemoteRate(*rate)
+        )
 
     def checkpoints(self) -> list[tuple[str, int]]:
         """As `Projector.checkpoints`."""
         running = [(run.model.name, run.checkpoint) for run in self.runs if run.failure is None]
         return running + [(one.name, one.checkpoint) for one in self.frozen]
 
-    def serving(self, name: str) -> tuple[int, int, FarFailure | None]:
+    def serving(self, name: str) -> tuple[int, int, RemoteFailure | None]:
         """As `Projector.serving`."""
         for one in self.frozen:
             if one.name == name:
@@ -102,7 +104,7 @@ class FarProjector:
         return run.model.version, run.checkpoint, run.failure
 
 
-class FarState:
+class RemoteCommitState:
     """As `Moment`, of the worker's last commit: for each model its checkpoint, its last change and its build."""
 
     __slots__ = ("models",)
@@ -134,7 +136,7 @@ class FarState:
         return int(self.build(model).rpartition("@")[2].partition(".")[0])
 
 
-class FarStore:
+class RemoteStore:
     """As `ReplicaStore`, to read: snapshots come from the worker's files."""
 
     def __init__(
@@ -146,7 +148,7 @@ class FarStore:
         dump: Callable[[str], dict[str, list[dict[str, Any]]]],
     ) -> None:
         self.path = Path(path)
-        self.state = FarState({})
+        self.state = RemoteCommitState({})
         self.reset_reason: str | None = None
         self.heals_rows: Callable[[], bool] = lambda: True
         self.dump = dump
@@ -190,64 +192,69 @@ class FarStore:
             reader.close()
 
 
-class FarHome:
-    """As `ReplicaHome`: what is begun anew is begun anew by the worker."""
+class RemoteReplicaSlot:
+    """As `ReplicaSlot`: what is begun anew is begun anew by the worker."""
 
     def __init__(
         self,
         name: str,
-        store: FarStore,
+        store: RemoteStore,
         models: Collection[ReadModel],
-        orders: Orders,
+        control: ControlClient,
         moved: Callable[[], bool],
     ) -> None:
-        """`orders` is the way to the worker; `moved` tells of the log, as for a `ReplicaHome`."""
+        """`control` is the way to the worker; `moved` tells of the log, as for a `ReplicaSlot`."""
         self.name = name
         self.store = store
-        self.projector = FarProjector(models)
+        self.projector = RemoteProjector(models)
         self.rows = RowDamage()
-        store.heals_rows = self.rows.heals
-        self.condemned: str | None = None
+        store.heals_rows = self.rows.needs_reset
+        self.damage: str | None = None
         self.reason: str | None = None
         self.cache: CacheHealth | None = None
-        self._orders = orders
+        self._control = control
         self._moved = moved
         self._lock = threading.Lock()
 
-    def told(self, state: Mapping[str, Any]) -> None:
+    def update(self, state: Mapping[str, Any]) -> None:
         """Take over what the worker said."""
-        self.projector.told(state)
+        self.projector.update(state)
         self.reason = state["reason"]
         self.store.reset_reason = state["reset_reason"]
         self.cache = None if state["cache"] is None else CacheHealth(*state["cache"])
 
-    def condemn(self, store: FarStore, reason: str, leave_out: Callable[[], None] = lambda: None) -> bool:  # noqa: ARG002
-        """As `ReplicaHome.condemn`; the worker is told."""
+    def mark_damaged(
+        self,
+        store: RemoteStore,  # noqa: ARG002
+        reason: str,
+        exclude: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """As `ReplicaSlot.mark_damaged`; the worker is told."""
         if self._moved():
             return False
         with self._lock:
-            if self.condemned is not None:
+            if self.damage is not None:
                 return False
-            self.condemned = " ".join(reason.split())
-            leave_out()
-        logger.error("%s is begun anew from the log: %s", self.name, self.condemned)
-        self._orders.give(protocol.ANEW, self.condemned)
+            self.damage = " ".join(reason.split())
+            exclude()
+        logger.error("%s is begun anew from the log: %s", self.name, self.damage)
+        self._control.request(protocol.RESET, self.damage)
         return True
 
-    def given_up(self, store: FarStore) -> bool:  # noqa: ARG002
-        """As `ReplicaHome.given_up`."""
-        return self.condemned is not None
+    def is_retired(self, store: RemoteStore) -> bool:  # noqa: ARG002
+        """As `ReplicaSlot.is_retired`."""
+        return self.damage is not None
 
-    def begun_anew(self) -> None:
+    def note_reset(self) -> None:
         """The worker did it."""
         with self._lock:
-            self.rows.begun_anew()
-            self.condemned = None
+            self.rows.note_reset()
+            self.damage = None
 
     @property
     def changing(self) -> bool:
         """Whether a build was ordered that the worker has not begun."""
-        return self._orders.pending(protocol.BUILD)
+        return self._control.pending(protocol.BUILD)
 
     @staticmethod
     def missing() -> str | None:

@@ -14,21 +14,21 @@ from typing import Any
 
 from actors.kernel.actor import notify
 from actors.kernel.running_calls import CallSlot
-from actors.replication.current_event import AtWork
-from actors.replication.rebuild_lock import Turns
-from actors.worker_processes.parent.control_client import Orders
-from actors.worker_processes.parent.cpu_starvation import Starved
+from actors.replication.current_event import CurrentEvent
+from actors.replication.rebuild_lock import RebuildLock
+from actors.worker_processes.parent.control_client import ControlClient
+from actors.worker_processes.parent.cpu_starvation import CpuStarvation
 from actors.worker_processes.parent.heartbeat import Heartbeat
-from actors.worker_processes.parent.query_connection import Channel, survivors
-from actors.worker_processes.parent.remote_progress import FarProgress
-from actors.worker_processes.parent.remote_replica import FarHome, FarState
+from actors.worker_processes.parent.query_connection import QueryConnection, retryable
+from actors.worker_processes.parent.remote_progress import RemoteProgress
+from actors.worker_processes.parent.remote_replica import RemoteCommitState, RemoteReplicaSlot
 from actors.worker_processes.parent.worker_process import WorkerDied, WorkerProcess
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import unpack_error
 from storage import StorageError
 from storage.codec.codec import Codec
 
-__all__ = ["Station"]
+__all__ = ["WorkerHandle"]
 
 logger = logging.getLogger("onewriter.workers")
 
@@ -36,26 +36,26 @@ START_TIMEOUT = 30.0
 """Seconds that a worker has to open its replica."""
 
 
-class Station:
+class WorkerHandle:
     """What the parent keeps of one replica from one worker to the next."""
 
     def __init__(
         self,
         name: str,
-        home: FarHome,
-        channels: dict[str, Channel],
+        slot: RemoteReplicaSlot,
+        connections: dict[str, QueryConnection],
         codec: Codec,
         config: Callable[[], dict[str, Any]],
         limit: float,
         every: float,
     ) -> None:
-        """`channels` are those of its query actors, by their names; `config` is what a new worker is told.
+        """`connections` are those of its query actors, by their names; `config` is what a new worker is told.
 
         A worker that does not answer for `limit` seconds is killed; it is asked `every` so many.
         """
         self.name = name
-        self.home = home
-        self.channels = channels
+        self.slot = slot
+        self.connections = connections
         self.process: WorkerProcess | None = None
         self._starting: WorkerProcess | None = None
         self.closing = False
@@ -65,87 +65,87 @@ class Station:
         self._positions: list[tuple[str, int]] = []
         self._limit = limit
         self._every = every
-        self._heart = Heartbeat(every)
-        self._starved: Starved | None = None
+        self._heartbeat = Heartbeat(every)
+        self._starvation: CpuStarvation | None = None
         self._why: str | None = None
-        self.at_work: AtWork | None = None
+        self.at_work: CurrentEvent | None = None
         """What the projections are at, as the worker said last."""
 
     def join(
         self,
-        progress: FarProgress,
-        orders: Orders,
-        turns: Turns,
+        progress: RemoteProgress,
+        control: ControlClient,
+        rebuild_lock: RebuildLock,
         exited: Callable[[str, str], None],
-        gone: Callable[[], object],
+        reader_check: Callable[[], object],
         listeners: Sequence[Callable[[str, int, float], None]],
-        slot: CallSlot,
+        call_slot: CallSlot,
     ) -> None:
-        """Before the stand-in begins: who is told what the worker says. `slot` shows the listener that runs."""
+        """Before the stand-in begins: who is told what the worker says. `call_slot` shows the listener that runs."""
         self._progress = progress
-        self.orders = orders
-        self._turns = turns
+        self.control = control
+        self._rebuild_lock = rebuild_lock
         self._exited = exited
-        self._gone = gone
+        self._reader_check = reader_check
         self._listeners = listeners
-        self.listening = slot
+        self.listening = call_slot
         self._at = 0
 
     # -- the process -------------------------------------------------------------------------
     def spawn(self) -> None:
         """Start a worker; `settle` waits until it is ready. Raises `WorkerDied`, `LimitReached`."""
         config = self._config()
-        self._told = config["head"]
+        self._sent_head = config["head"]
         # Others ask the one that has started; whatever becomes of the start, `end` finds it.
-        self._starting = process = WorkerProcess(self.name, config, len(self.channels))
+        self._starting = process = WorkerProcess(self.name, config, len(self.connections))
         process.start()
         self.process = process
 
-    def settle(self, timeout: float = START_TIMEOUT) -> None:
+    def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
         """Wait until the worker has opened the replica. Raises what it could not be opened for; the worker is ended then."""
         process = self.process
         if process is None:
             raise WorkerDied(f"the worker of {self.name} was ended before it was ready")
         try:
-            (state, positions), self._unread = process.hello(self._codec, timeout)
+            (state, positions), self._unread = process.wait_ready(self._codec, timeout)
         except BaseException:
             self.end()
             raise
-        self.home.told(state)
-        self._hear_positions(positions)
+        self.slot.update(state)
+        self._update_positions(positions)
 
-    def take_up(self) -> None:
+    def attach(self) -> None:
         """Have the worker that is ready asked and told from now on."""
         process = self.process
         assert process is not None
-        self._heart, self.at_work, self._why = Heartbeat(self._every), None, None
-        self._starved = Starved(process.pid)
-        self.orders.attach(process.control, self._told)
-        for channel, line in zip(self.channels.values(), process.questions, strict=True):
-            channel.attach(line)
-        self.home.begun_anew()
-        self._progress.back(self.name, self._positions)
+        self._heartbeat, self.at_work, self._why = Heartbeat(self._every), None, None
+        self._starvation = CpuStarvation(process.pid)
+        self.control.attach(process.control_connection, self._sent_head)
+        for queries, connection in zip(self.connections.values(), process.query_connections, strict=True):
+            queries.attach(connection)
+        self.slot.note_reset()
+        self._progress.mark_reachable(self.name, self._positions)
 
-    def leave(self, why: str) -> None:
+    def detach(self, why: str) -> None:
         """The worker is gone: others get what it had in hand. Nothing, when that is done already."""
         process = self.process
         if process is None:
             return
-        self._progress.out_of_reach(self.name)
+        self._progress.mark_unreachable(self.name)
         self.at_work = None
-        self.orders.detach()
-        self._turns.give_up(self.name)
-        jobs = [(channel, job) for channel in self.channels.values() for job in channel.detach()]
+        self.control.detach()
+        self._rebuild_lock.release(self.name)
+        jobs = [(connection, job) for connection in self.connections.values() for job in connection.detach()]
         self.end()
         # The slot of a reader that was killed would keep pages of the log from being used again.
         with suppress(StorageError):
-            self._gone()
-        for channel, job in jobs:
+            self._reader_check()
+        for connection, job in jobs:
             if self.closing:
-                channel.elsewhere(job)
+                connection.redirect(job)
             else:
-                for one in survivors([job], why):
-                    channel.elsewhere(one)
+                for one in retryable([job], why):
+                    connection.redirect(one)
 
     def end(self) -> None:
         """Do away with the process."""
@@ -157,20 +157,20 @@ class Station:
     @property
     def ready(self) -> bool:
         """Whether a worker has the replica open."""
-        return all(channel.attached for channel in self.channels.values())
+        return all(connection.attached for connection in self.connections.values())
 
     # -- whether it answers: the supervisor's thread ------------------------------------------
     @property
     def silent(self) -> float:
         """Seconds for which the worker has not answered, 0.0 as long as it does. Any thread."""
-        return self._heart.silent if self.ready else 0.0
+        return self._heartbeat.silent if self.ready else 0.0
 
     @property
-    def unanswering(self) -> bool:
+    def unresponsive(self) -> bool:
         """Whether it has been silent for so long that it is not to be asked. Any thread."""
         return self.silent > self._limit / 2
 
-    def silence(self) -> str:
+    def unresponsive_text(self) -> str:
         """The same as a sentence."""
         process = self.process
         pid = "" if process is None else f" {process.pid}"
@@ -179,7 +179,7 @@ class Station:
             f"killed and replaced after {self._limit:g} s"
         )
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Ask the worker whether it runs, from time to time, and kill one that does not say so: it is replaced then."""
         process = self.process
         # One that was asked to end hears no more.
@@ -187,33 +187,35 @@ class Station:
             return
         # While a listener has the thread that hears the worker, its answers are not heard; a starved one can't give any.
         heard = self.listening.what is None
-        starved = self._heart.silent > 0 and self._starved is not None and self._starved.look(now)
-        number = self._heart.look(now, heard and not starved)
+        starved = (
+            self._heartbeat.silent > 0 and self._starvation is not None and self._starvation.is_starved(now)
+        )
+        number = self._heartbeat.check(now, heard and not starved)
         if number is not None:
-            self.orders.say(protocol.PING, number)
-        elif self._heart.silent > self._limit and self._why is None:
+            self.control.send(protocol.PING, number)
+        elif self._heartbeat.silent > self._limit and self._why is None:
             self._why = (
                 f"process {process.pid} of {self.name} did not answer for {self._limit:g} s, and was killed"
             )
             logger.error("%s; another one is started", self._why)
             process.kill()
 
-    def move_on(self) -> None:
+    def redirect_queries(self) -> None:
         """Have others asked what this worker has not answered."""
-        for channel in self.channels.values():
-            channel.take_away()
+        for connection in self.connections.values():
+            connection.redirect_all()
 
-    def ending(self) -> str:
+    def exit_reason(self) -> str:
         """Why the worker ended."""
         process = self.process
-        return self._why or ("the worker is gone" if process is None else process.ending())
+        return self._why or ("the worker is gone" if process is None else process.exit_reason())
 
     # -- what the worker says: the stand-in's thread -----------------------------------------
     def listen(self) -> None:
         """Hear the worker until its end."""
         process = self.process
         assert process is not None
-        line = process.control
+        connection = process.control_connection
         bodies: list[bytes] | None = self._unread
         self._unread = []
         while bodies is not None:
@@ -225,35 +227,35 @@ class Station:
                     applied = values
                     continue
                 if applied is not None:
-                    self._applied(*applied)
+                    self._on_applied(*applied)
                     applied = None
-                self._heard(word, values)
+                self._on_message(word, values)
             if applied is not None:
-                self._applied(*applied)
-            line.worth_receiving(math.inf)
-            bodies = line.receive()
+                self._on_applied(*applied)
+            connection.ready_to_receive(math.inf)
+            bodies = connection.receive()
 
-    def _heard(self, word: int, values: list[Any]) -> None:
+    def _on_message(self, word: int, values: list[Any]) -> None:
         if word == protocol.STATE:
-            self.home.told(values[0])
+            self.slot.update(values[0])
             self._progress.moved()
         elif word == protocol.STOPPED:
             model, position, why, readable = values
             self._progress.stopped(self.name, model, position, why, readable=readable)
         elif word == protocol.SWITCHED:
-            self._progress.look_again(values[0])
-        elif word == protocol.LEFT_OUT:
-            self._progress.leave_out(self.name)
-        elif word == protocol.BEGUN_ANEW:
-            self.home.begun_anew()
-            self._progress.begun_anew(self.name)
+            self._progress.recheck(values[0])
+        elif word == protocol.EXCLUDED:
+            self._progress.exclude(self.name)
+        elif word == protocol.WAS_RESET:
+            self.slot.note_reset()
+            self._progress.mark_reset(self.name)
         elif word == protocol.DONE:
             number, error, result = values
-            self.orders.done(number, None if error is None else unpack_error(error, self._codec), result)
-        elif word == protocol.TAKE_TURN:
-            self._take_turn(values[0])
-        elif word == protocol.GIVE_UP_TURN:
-            self._turns.give_up(self.name)
+            self.control.done(number, None if error is None else unpack_error(error, self._codec), result)
+        elif word == protocol.ACQUIRE_REBUILD_LOCK:
+            self._acquire_rebuild_lock(values[0])
+        elif word == protocol.RELEASE_REBUILD_LOCK:
+            self._rebuild_lock.release(self.name)
         elif word == protocol.LOGGED:
             _log(*values)
         elif word == protocol.PONG:
@@ -262,35 +264,35 @@ class Station:
             if work is not None:
                 model, version, building, kind, position, seconds = work
                 since = time.monotonic() - seconds
-                self.at_work = AtWork(model, version, building, kind, position, since)
-            self._heart.answered(number)
+                self.at_work = CurrentEvent(model, version, building, kind, position, since)
+            self._heartbeat.answered(number)
         elif word == protocol.EXITED:
             self._exited(*values)
 
-    def _take_turn(self, number: int) -> None:
+    def _acquire_rebuild_lock(self, number: int) -> None:
         def grant() -> None:
-            self.orders.say(protocol.TURN, number)
+            self.control.send(protocol.REBUILD_LOCK_GRANTED, number)
 
-        if self._turns.take(self.name, grant):
+        if self._rebuild_lock.acquire(self.name, grant):
             grant()
 
-    def _applied(self, position: int, events: int, positions: Sequence[Any]) -> None:
-        self._hear_positions(positions)
-        self.home.projector.applied_events = events
+    def _on_applied(self, position: int, events: int, positions: Sequence[Any]) -> None:
+        self._update_positions(positions)
+        self.slot.projector.applied_events = events
         before, self._at = self._at, position
         self._progress.applied(self.name, self._positions)
-        self.orders.applied(position)
+        self.control.applied(position)
         if self._listeners and position > before:
             notify(self.listening, self._listeners, self.name, position, self._progress.lag_seconds(before))
 
-    def _hear_positions(self, positions: Sequence[Any]) -> None:
-        state = {**self.home.store.state.models}
+    def _update_positions(self, positions: Sequence[Any]) -> None:
+        state = {**self.slot.store.state.models}
         self._positions = []
         for model, checkpoint, changed, build, runs in positions:
             state[model] = checkpoint, changed, build
             if runs:
                 self._positions.append((model, checkpoint))
-        self.home.store.state = FarState(state)
+        self.slot.store.state = RemoteCommitState(state)
 
 
 def _log(name: str, level: int, text: str, trace: str, created: float, thread: str) -> None:

@@ -18,46 +18,46 @@ from actors.errors import QueryTimeout
 from actors.health import CacheHealth
 from actors.kernel.supervisor import ActorSlot
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
-from actors.replication.rebuild_lock import Turns
+from actors.replication.rebuild_lock import RebuildLock
 from actors.settings import Settings
-from actors.worker_processes.parent.control_client import Orders
-from actors.worker_processes.parent.proxy_actors import ControlMailbox, WorkerQueries, WorkerReplica
-from actors.worker_processes.parent.query_client import FarGateway
-from actors.worker_processes.parent.query_connection import Channel
-from actors.worker_processes.parent.remote_progress import FarProgress
-from actors.worker_processes.parent.remote_replica import FarHome, FarStore
-from actors.worker_processes.parent.worker_handle import Station
+from actors.worker_processes.parent.control_client import ControlClient
+from actors.worker_processes.parent.proxy_actors import ControlMailbox, QueryProxyActor, ReplicaProxyActor
+from actors.worker_processes.parent.query_connection import QueryConnection
+from actors.worker_processes.parent.query_dispatcher import RemoteQueryDispatcher
+from actors.worker_processes.parent.remote_progress import RemoteProgress
+from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot, RemoteStore
+from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.worker_processes.parent.worker_process import import_paths
 from actors.worker_processes.wire import protocol
-from actors.worker_processes.wire.domain_import import Whereabouts, fingerprints, whereabouts
+from actors.worker_processes.wire.domain_import import DomainLocation, fingerprints, locate_domain
 from storage import EventLog
 from storage.files.opening_resources import Taken
 
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
 
-__all__ = ["Crew"]
+__all__ = ["WorkerPool"]
 
 logger = logging.getLogger("onewriter.workers")
 
-ASKED_EVERY = 1.0
+PING_EVERY = 1.0
 """Seconds after which a worker is asked again whether it runs, or fewer where a limit is low."""
 
-DUMPED_WITHIN = 60.0
+DUMP_TIMEOUT = 60.0
 """Seconds that a worker may take to give all rows of a model."""
 
 
-class Crew:
-    """All stations. `homes` and `stores` stand for those of the replicas."""
+class WorkerPool:
+    """All workers. `slots` and `stores` stand for those of the replicas."""
 
-    progress_class = FarProgress
-    gateway_class = FarGateway
+    progress_class = RemoteProgress
+    gateway_class = RemoteQueryDispatcher
 
     def __init__(
         self,
         path: str,
         folder: str,
-        place: Whereabouts,
+        location: DomainLocation,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
@@ -67,14 +67,14 @@ class Crew:
         self._settings = settings
         self._placed = placed
         self._log = log
-        self.homes: dict[str, FarHome] = {}
-        self.stores: dict[str, FarStore] = {}
-        self.stations: dict[str, Station] = {}
+        self.slots: dict[str, RemoteReplicaSlot] = {}
+        self.stores: dict[str, RemoteStore] = {}
+        self.workers: dict[str, WorkerHandle] = {}
         self.endpoints: list[QueryEndpoint] = []
-        self._orders: dict[str, Orders] = {}
+        self._control: dict[str, ControlClient] = {}
         self._config = {
             "sys_path": import_paths(),
-            "place": [place.module, place.attribute, list(place.modules)],
+            "location": [location.module, location.attribute, list(location.modules)],
             "fingerprints": fingerprints(domain),
             "path": path,
             "settings": asdict(settings),
@@ -92,29 +92,29 @@ class Crew:
             if name in self._placed[model.name]
             for version in (model, *domain.old_models.get(model.name, ()))
         ]
-        orders = self._orders[name] = Orders(lambda: self._log.head)
-        store = FarStore(
+        control = self._control[name] = ControlClient(lambda: self._log.head)
+        store = RemoteStore(
             os.path.join(folder, name),
             models,
             domain.codec,
             self._settings.map_size,
-            partial(self._dump, name, orders),
+            partial(self._dump, name, control),
         )
-        home = FarHome(name, store, models, orders, self._log.moved)
-        channels = {}
+        slot = RemoteReplicaSlot(name, store, models, control, self._log.moved)
+        connections = {}
         for number in range(1, self._settings.query_actors + 1):
             stats = QueryStats()
             actor = f"{name}.query-{number}"
-            channels[actor] = Channel(name, domain.codec, stats)
-            self.endpoints.append(QueryEndpoint(actor, name, channels[actor], stats))
-        self.homes[name], self.stores[name] = home, store
+            connections[actor] = QueryConnection(name, domain.codec, stats)
+            self.endpoints.append(QueryEndpoint(actor, name, connections[actor], stats))
+        self.slots[name], self.stores[name] = slot, store
         settings = self._settings
-        every = min(ASKED_EVERY, settings.worker_limit / 5, settings.busy_limit / 5)
-        self.stations[name] = Station(
-            name, home, channels, domain.codec, partial(self._told, name), settings.worker_limit, every
+        every = min(PING_EVERY, settings.worker_limit / 5, settings.busy_limit / 5)
+        self.workers[name] = WorkerHandle(
+            name, slot, connections, domain.codec, partial(self._hello, name), settings.worker_limit, every
         )
 
-    def _told(self, name: str) -> dict[str, Any]:
+    def _hello(self, name: str) -> dict[str, Any]:
         """What a worker is told before it opens its replica."""
         levels = {one: logging.getLogger(one).getEffectiveLevel() for one in ("", "onewriter")}
         return {
@@ -125,12 +125,12 @@ class Crew:
             "levels": levels,
         }
 
-    def _dump(self, name: str, orders: Orders, model: str) -> dict[str, list[dict[str, Any]]]:
+    def _dump(self, name: str, control: ControlClient, model: str) -> dict[str, list[dict[str, Any]]]:
         try:
-            data = orders.give(protocol.DUMP, model).result(DUMPED_WITHIN)
+            data = control.request(protocol.DUMP, model).result(DUMP_TIMEOUT)
         except TimeoutError:
             raise QueryTimeout(
-                f"{name} did not give the rows of {model!r} within {DUMPED_WITHIN:g} s; look at health() what its "
+                f"{name} did not give the rows of {model!r} within {DUMP_TIMEOUT:g} s; look at health() what its "
                 "process is busy with, and dump it again"
             ) from None
         return self._domain.codec.unpack(data)  # type: ignore[no-any-return]
@@ -146,63 +146,63 @@ class Crew:
         settings: Settings,
         log: EventLog,
         taken: Taken,
-    ) -> Crew:
+    ) -> WorkerPool:
         """Start a worker for each replica and wait until all have opened theirs; `taken` ends them.
 
-        Raises `DomainError` for a domain that a worker can't import or that it finds another one in place of, and
+        Raises `DomainError` for a domain that a worker can't import or that it finds another one in location of, and
         what opening a replica does.
         """
-        crew = cls(path, folder, whereabouts(source), domain, placed, settings, log)
+        crew = cls(path, folder, locate_domain(source), domain, placed, settings, log)
         taken.note(crew.end)
-        for station in crew.stations.values():
-            station.spawn()
-        for station in crew.stations.values():
-            station.settle()
+        for handle in crew.workers.values():
+            handle.spawn()
+        for handle in crew.workers.values():
+            handle.wait_ready()
         return crew
 
     def join(self, runtime: Runtime) -> None:
         """Before the actors begin."""
         self._runtime = runtime
         progress, reads = runtime.progress, runtime.reads
-        assert isinstance(progress, FarProgress)
-        assert isinstance(reads, FarGateway)
-        reads.far(self.homes, self.endpoints)
-        turns = Turns()
-        for name, station in self.stations.items():
-            station.join(
+        assert isinstance(progress, RemoteProgress)
+        assert isinstance(reads, RemoteQueryDispatcher)
+        reads.far(self.slots, self.endpoints)
+        rebuild_lock = RebuildLock()
+        for name, handle in self.workers.items():
+            handle.join(
                 progress,
-                self._orders[name],
-                turns,
+                self._control[name],
+                rebuild_lock,
                 lambda actor, why: _restarted(runtime.children[actor], why),
                 self._log.reader_check,
                 runtime.applied_listeners,
                 runtime.calls.slot("listener", f"on_applied of {name}", name_of),
             )
-            for channel in station.channels.values():
-                channel.join(progress, runtime.reads.redirect)
+            for connection in handle.connections.values():
+                connection.join(progress, runtime.reads.redirect)
         runtime.broadcast_listeners.append(self.committed)
 
     def committed(self, first: int, last: int) -> None:  # noqa: ARG002
         """Tell the workers. Sync's thread; never waits."""
-        for orders in self._orders.values():
-            orders.committed()
+        for control in self._control.values():
+            control.committed()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """See that every worker answers; others get what one does not. The supervisor's thread."""
         now = time.monotonic()
-        unanswering = self.unanswering()
-        for station in self.stations.values():
-            station.look(now)
-        late = self.unanswering() - unanswering
-        if late and len(unanswering | late) < len(self.stations):
+        unresponsive = self.unresponsive()
+        for handle in self.workers.values():
+            handle.check(now)
+        late = self.unresponsive() - unresponsive
+        if late and len(unresponsive | late) < len(self.workers):
             logger.warning("%s: no answer; others are asked meanwhile", ", ".join(sorted(late)))
             self._runtime.maintenance.mark_occupied()
             for name in late:
-                self.stations[name].move_on()
+                self.workers[name].redirect_queries()
 
-    def unanswering(self) -> set[str]:
+    def unresponsive(self) -> set[str]:
         """The replicas whose workers do not answer."""
-        return {name for name, station in self.stations.items() if station.unanswering}
+        return {name for name, handle in self.workers.items() if handle.unresponsive}
 
     def children(
         self,
@@ -211,22 +211,22 @@ class Crew:
     ) -> dict[str, ActorSlot]:
         """The stand-ins, not yet started."""
 
-        def start(child: ActorSlot, station: Station) -> Any:
-            return WorkerReplica.start(child.name, child.mailbox, replica_exited, station=station)
+        def start(child: ActorSlot, handle: WorkerHandle) -> Any:
+            return ReplicaProxyActor.start(child.name, child.mailbox, replica_exited, handle=handle)
 
         children = {}
-        for name, station in self.stations.items():
-            children[name] = ActorSlot(name, ControlMailbox(station), partial(start, station=station))
-        for station in self.stations.values():
-            for name, channel in station.channels.items():
+        for name, handle in self.workers.items():
+            children[name] = ActorSlot(name, ControlMailbox(handle), partial(start, handle=handle))
+        for handle in self.workers.values():
+            for name, connection in handle.connections.items():
                 children[name] = ActorSlot(
-                    name, channel, lambda child: WorkerQueries.start(child.name, child.mailbox, exited)
+                    name, connection, lambda child: QueryProxyActor.start(child.name, child.mailbox, exited)
                 )
         return children
 
     def cache(self) -> CacheHealth | None:
         """The result caches of all workers together."""
-        caches = [home.cache for home in self.homes.values() if home.cache is not None]
+        caches = [slot.cache for slot in self.slots.values() if slot.cache is not None]
         if not caches:
             return None
         hits, misses = sum(one.hits for one in caches), sum(one.misses for one in caches)
@@ -243,22 +243,22 @@ class Crew:
     # -- ending ------------------------------------------------------------------------------
     def stop(self) -> None:
         """Ask every worker to end, so that they do so at the same time."""
-        for name, station in self.stations.items():
-            station.closing = True
-            self._orders[name].say(protocol.STOP)
+        for name, handle in self.workers.items():
+            handle.closing = True
+            self._control[name].send(protocol.STOP)
 
     def end(self) -> None:
         """Do away with all that are left, and with what views read from. The closer's thread."""
-        for station in self.stations.values():
-            station.closing = True
-            station.end()
+        for handle in self.workers.values():
+            handle.closing = True
+            handle.end()
         for store in self.stores.values():
             store.close()
 
     def forked(self) -> None:
         """In a forked child: give the lines back, so that workers find their parent's end."""
-        for station in self.stations.values():
-            process = station.process
+        for handle in self.workers.values():
+            process = handle.process
             if process is not None:
                 process.close()
 

@@ -16,7 +16,7 @@ from actors.errors import ActorsError
 from actors.kernel.uninterrupted_call import UninterruptedCall
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import unpack_error
-from actors.worker_processes.wire.framing import Line
+from actors.worker_processes.wire.framing import Connection
 from storage.codec.codec import Codec
 from storage.files.error_translation import LIMITS, limit_reached
 
@@ -49,8 +49,8 @@ class WorkerProcess:
         self.name = name
         self._config = config
         self._queries = queries
-        self._ours: list[socket.socket] = []
-        self._lines: list[Line] = []
+        self._sockets: list[socket.socket] = []
+        self._connections: list[Connection] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = UninterruptedCall(f"onewriter-{name}-spawning", self._start)
 
@@ -63,7 +63,7 @@ class WorkerProcess:
         try:
             for _ in range(self._queries + 1):
                 one, other = socket.socketpair()
-                self._ours.append(one)
+                self._sockets.append(one)
                 theirs.append(other)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -73,7 +73,7 @@ class WorkerProcess:
                 [sys.executable, *flags, "-c", BOOT, HOME, self.name, self._config["path"], *map(str, fds)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=fds,
-                # Ctrl-C goes to the foreground group: a worker ends by its line.
+                # Ctrl-C goes to the foreground group: a worker ends by its connection.
                 process_group=0,
             )
         except OSError as error:
@@ -84,9 +84,9 @@ class WorkerProcess:
         finally:
             for one in theirs:
                 one.close()
-        self._lines.append(Line(self._ours[0]))
-        self._lines += [Line(one, patient=False) for one in self._ours[1:]]
-        self.control.send(protocol.pack(self._config))
+        self._connections.append(Connection(self._sockets[0]))
+        self._connections += [Connection(one, bounded=True) for one in self._sockets[1:]]
+        self.control_connection.send(protocol.pack(self._config))
 
     @property
     def pid(self) -> int:
@@ -95,31 +95,31 @@ class WorkerProcess:
         return self._process.pid
 
     @property
-    def control(self) -> Line:
-        """The line for all but questions."""
-        return self._lines[0]
+    def control_connection(self) -> Connection:
+        """The connection for all but questions."""
+        return self._connections[0]
 
     @property
-    def questions(self) -> list[Line]:
+    def query_connections(self) -> list[Connection]:
         """The lines of its query actors, in order."""
-        return self._lines[1:]
+        return self._connections[1:]
 
-    def hello(self, codec: Codec, timeout: float) -> Any:
+    def wait_ready(self, codec: Codec, timeout: float) -> Any:
         """Wait until it is ready; what it says of its replica. Raises what it could not be opened for, `WorkerDied`."""
         end = time.monotonic() + timeout
-        while self.control.readable(end - time.monotonic()):
-            bodies = self.control.receive()
+        while self.control_connection.readable(end - time.monotonic()):
+            bodies = self.control_connection.receive()
             if bodies is None:
-                raise WorkerDied(self.ending())
-            for place, body in enumerate(bodies):
+                raise WorkerDied(self.exit_reason())
+            for index, body in enumerate(bodies):
                 word, *values = protocol.unpack(body)
                 if word == protocol.HELLO:
-                    return values, bodies[place + 1 :]
+                    return values, bodies[index + 1 :]
                 if word == protocol.REFUSED:
                     raise unpack_error(values[0], codec)
         raise WorkerDied(f"process {self.pid} of {self.name} was not ready within {timeout:g} s")
 
-    def ending(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended; it is killed if it has not within a moment."""
         if not self.wait(1.0):
             self.kill()
@@ -127,7 +127,7 @@ class WorkerProcess:
         assert self._process is not None
         code = self._process.returncode
         if code is None:
-            return f"process {self.pid} of {self.name} closed its line, and does not end"
+            return f"process {self.pid} of {self.name} closed its connection, and does not end"
         if code < 0:
             with suppress(ValueError):
                 return f"process {self.pid} of {self.name} was killed by {signal.Signals(-code).name}"
@@ -147,15 +147,15 @@ class WorkerProcess:
             return False
         return True
 
-    def hang_up(self) -> None:
+    def shutdown(self) -> None:
         """Have everybody who reads one of its lines find the end."""
-        for line in self._lines:
-            line.hang_up()
+        for connection in self._connections:
+            connection.shutdown()
 
     def end(self) -> None:
         """Do away with it, whatever has become of its start. Interrupted, it can be called again."""
         self._starting.cancel()
-        self.hang_up()
+        self.shutdown()
         if not self.wait(0.0):
             self.kill()
             self.wait(5.0)
@@ -163,5 +163,5 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Give the sockets back; also in a forked child, so that the worker finds its parent's end."""
-        for one in self._ours:
+        for one in self._sockets:
             one.close()

@@ -18,14 +18,14 @@ from actors.domain.fingerprint import fingerprint, of_function
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
 
-__all__ = ["Whereabouts", "differing", "fingerprints", "load", "whereabouts"]
+__all__ = ["DomainLocation", "differences", "fingerprints", "import_domain", "locate_domain"]
 
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Whereabouts:
+class DomainLocation:
     """A domain as an attribute of a module, and all modules that add to it, in the order of their import."""
 
     module: str
@@ -36,7 +36,7 @@ class Whereabouts:
         return f"{self.module}:{self.attribute}"
 
 
-def whereabouts(domain: Domain) -> Whereabouts:
+def locate_domain(domain: Domain) -> DomainLocation:
     """Where another process may import the domain from. Raises `DomainError` where it can't."""
     makers = {getattr(one, "__module__", None) for one in _made_of(domain)}
     if "__main__" in makers:
@@ -50,7 +50,7 @@ def whereabouts(domain: Domain) -> Whereabouts:
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is domain:
                 modules = tuple(one for one in list(sys.modules) if one in makers or one == name)
-                return Whereabouts(name, attribute, modules)
+                return DomainLocation(name, attribute, modules)
     raise DomainError(
         f"domain {domain.name!r} is no attribute of a module that was imported, so a worker process can't find it: "
         'make it one, outside of functions and of the main module, or open with workers="thread"'
@@ -69,7 +69,7 @@ def _made_of(domain: Domain) -> Iterator[Any]:
         yield from (effect.fn for effect in manager.effects)
 
 
-def load(place: Whereabouts) -> Domain:
+def import_domain(place: DomainLocation) -> Domain:
     """Import the domain. Raises `DomainError` that says what could not be imported, and why."""
     for name in dict.fromkeys((*place.modules, place.module)):
         try:
@@ -112,6 +112,6 @@ def _shape(cls: type) -> str:
     return ADDRESS.sub("", f"fields {fields}")
 
 
-def differing(here: dict[str, str], there: dict[str, str]) -> list[str]:
+def differences(here: dict[str, str], there: dict[str, str]) -> list[str]:
     """The names of the parts that are not the same in both."""
     return sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))

@@ -13,22 +13,22 @@ import time
 from collections import deque
 from contextlib import suppress
 
-__all__ = ["Frames", "Line", "framed"]
+__all__ = ["FrameDecoder", "Connection", "frame"]
 
 LENGTH = struct.Struct("<I")
-PATIENCE = 1.0
+RECEIVE_SECONDS = 1.0
 """Seconds that a call waits in which one with a time-out may wait."""
 
 CHUNK = 1 << 16
 """Bytes that are asked of the socket at a time."""
 
 
-def framed(body: bytes) -> bytes:
+def frame(body: bytes) -> bytes:
     """The body with its length before it."""
     return LENGTH.pack(len(body)) + body
 
 
-class Frames:
+class FrameDecoder:
     """Cuts what arrives into frames; knows no socket."""
 
     def __init__(self) -> None:
@@ -60,17 +60,17 @@ class Frames:
         return bodies
 
 
-class Line:
+class Connection:
     """One end of a socket pair. What is sent may be kept until there is room; nobody waits for that here."""
 
-    def __init__(self, sock: socket.socket, *, patient: bool = True) -> None:
-        """Unless it is `patient`, `receive` waits no longer than `PATIENCE`."""
+    def __init__(self, sock: socket.socket, *, bounded: bool = False) -> None:
+        """Unless it is `patient`, `receive` waits no longer than `RECEIVE_SECONDS`."""
         self._sock = sock
-        if not patient:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(PATIENCE), 0))
-        self._frames = Frames()
+        if bounded:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(RECEIVE_SECONDS), 0))
+        self._frames = FrameDecoder()
         self._lock = threading.Lock()
-        self._kept: deque[memoryview] = deque()
+        self._unsent: deque[memoryview] = deque()
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -80,13 +80,13 @@ class Line:
 
         What could not be sent is sent meanwhile, as soon as there is room.
         """
-        if self._kept:
+        if self._unsent:
             return self._readable_and_flush(timeout)
         return bool(self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
 
-    def worth_receiving(self, timeout: float) -> bool:
+    def ready_to_receive(self, timeout: float) -> bool:
         """As `readable`, but at once where `receive` may wait as well: that saves a system call."""
-        if timeout > PATIENCE and not self._kept:
+        if timeout > RECEIVE_SECONDS and not self._unsent:
             return True
         return self.readable(timeout)
 
@@ -116,16 +116,16 @@ class Line:
         """Send a frame, or keep what there is no room for; True where all of it is out. Never waits, never raises."""
         data = LENGTH.pack(len(body)) + body
         with self._lock:
-            if self._kept:
-                self._kept.append(memoryview(data))
+            if self._unsent:
+                self._unsent.append(memoryview(data))
                 return False
-            sent = self._some(data)
+            sent = self._send_now(data)
             if sent < len(data):
-                self._kept.append(memoryview(data)[sent:])
+                self._unsent.append(memoryview(data)[sent:])
                 return False
             return True
 
-    def _some(self, data: bytes | memoryview) -> int:
+    def _send_now(self, data: bytes | memoryview) -> int:
         try:
             return self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -137,13 +137,13 @@ class Line:
     def _flush(self) -> bool:
         """Send what was kept as far as there is room; whether some is left."""
         with self._lock:
-            while self._kept:
-                data = self._kept[0]
-                sent = self._some(data)
+            while self._unsent:
+                data = self._unsent[0]
+                sent = self._send_now(data)
                 if sent < len(data):
-                    self._kept[0] = data[sent:]
+                    self._unsent[0] = data[sent:]
                     return True
-                self._kept.popleft()
+                self._unsent.popleft()
             return False
 
     def send_all(self, data: bytes) -> None:
@@ -152,16 +152,16 @@ class Line:
             self._sock.sendall(data)
 
     # -- ending ------------------------------------------------------------------------------
-    def hang_up(self) -> None:
+    def shutdown(self) -> None:
         """Have whoever reads, here or there, find the end."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
-    def read_no_more(self) -> None:
+    def shutdown_reading(self) -> None:
         """Have the reader here find the end after what has arrived."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
-        """Give the socket back; after `hang_up`, when nobody reads any more."""
+        """Give the socket back; after `shutdown`, when nobody reads any more."""
         self._sock.close()

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgpack
 
-__all__ = ["ANSWER", "KILL", "QUESTION", "pack", "unpack"]
+__all__ = ["RESPONSE", "KILL", "QUERY", "pack", "unpack"]
 
 # -- the control line, to the worker ---------------------------------------------------------
 COMMITTED: Final = 1
 """[position]: everything up to there is on disk."""
-ORDER: Final = 2
+REQUEST: Final = 2
 """[number, what, argument]: do this, and say when it is done."""
-TURN: Final = 3
+REBUILD_LOCK_GRANTED: Final = 3
 """[number]: it is your turn to rebuild, as asked under this number."""
 STOP: Final = 4
 """Handle what waits, close the replica and end."""
@@ -38,15 +38,15 @@ STOPPED: Final = 14
 """[model, position, why, readable]"""
 SWITCHED: Final = 15
 """[model]: another build serves, or those who wait for it have to look again."""
-LEFT_OUT: Final = 16
+EXCLUDED: Final = 16
 """Nobody is to read the replica until it has begun anew."""
-BEGUN_ANEW: Final = 17
+WAS_RESET: Final = 17
 """Its tables are empty."""
 DONE: Final = 18
 """[number, error or None, result]: an order is carried out."""
-TAKE_TURN: Final = 19
+ACQUIRE_REBUILD_LOCK: Final = 19
 """[number]: say when it is my turn to rebuild."""
-GIVE_UP_TURN: Final = 20
+RELEASE_REBUILD_LOCK: Final = 20
 LOGGED: Final = 21
 """[logger, level, text, traceback, seconds since the epoch, thread]: a record of the worker's logging."""
 EXITED: Final = 22
@@ -54,25 +54,25 @@ EXITED: Final = 22
 PONG: Final = 23
 """[number, (model, version, whether it is being built, event, position, seconds) or None]: what the projection is at."""
 
-# -- orders ----------------------------------------------------------------------------------
+# -- requests --------------------------------------------------------------------------------
 BUILD: Final = "build"
 RESUME: Final = "resume"
-ANEW: Final = "anew"
+RESET: Final = "reset"
 DUMP: Final = "dump"
 
 # -- a query actor's line --------------------------------------------------------------------
-QUESTION = struct.Struct("<QQd?")
+QUERY = struct.Struct("<QQd?")
 """Number, position that is asked for, seconds left, whether the writer's own tables are to be read; then the queries."""
 KILL = b""
 """In place of a question: die as if you had failed."""
 
-ANSWER = struct.Struct("<QBQQd")
+RESPONSE = struct.Struct("<QBQQd")
 """Number, one of the kinds below, lowest and highest position shown, seconds that it took; then results, or the error."""
 RESULTS: Final = 0
 FAILED: Final = 1
-ELSEWHERE: Final = 2
+REDIRECT: Final = 2
 """The replica can't answer it; another one has to."""
-ELSEWHERE_TABLES: Final = 3
+REDIRECT_TO_REPLICA: Final = 3
 """As that, and the writer's own tables can't either."""
 
 

@@ -12,12 +12,12 @@ from typing import Any, cast
 from actors.domain.specs import QuerySpec
 from storage.codec.codec import Codec
 
-__all__ = ["Asked", "Questions"]
+__all__ = ["BoundQuery", "QueryCodec"]
 
-Asked = tuple[Any, QuerySpec]
+BoundQuery = tuple[Any, QuerySpec]
 
 
-class _Form:
+class _QueryForm:
     """How queries of one class are taken apart and put together again."""
 
     __slots__ = ("make", "spec", "values")
@@ -35,16 +35,16 @@ class _Form:
             self.make = lambda *values: spec.cls(**dict(zip(names, values, strict=True)))
 
 
-class Questions:
+class QueryCodec:
     """The queries of one domain, by class and by name."""
 
     def __init__(self, specs: Iterable[QuerySpec], codec: Codec) -> None:
         self._codec = codec
-        forms = [_Form(spec) for spec in specs]
+        forms = [_QueryForm(spec) for spec in specs]
         self._by_class = {form.spec.cls: form for form in forms}
         self._by_name = {form.spec.name: form for form in forms}
 
-    def pack(self, asked: Sequence[Asked]) -> bytes:
+    def pack(self, asked: Sequence[BoundQuery]) -> bytes:
         """The queries in their order. Raises `CodecError` for a value that has no encoding."""
         runs: list[list[Any]] = []
         before = None
@@ -57,9 +57,9 @@ class Questions:
             run.append(values(query))
         return self._codec.pack(runs)
 
-    def unpack(self, data: bytes) -> list[Asked]:
+    def unpack(self, data: bytes) -> list[BoundQuery]:
         """The queries again, each with its spec. Raises what the codec or a class raises."""
-        asked: list[Asked] = []
+        asked: list[BoundQuery] = []
         for name, run in self._codec.unpack(data):
             form = self._by_name[name]
             make, spec = form.make, form.spec

@@ -11,7 +11,7 @@ from actors.replication.broadcast import Broadcast
 from actors.replication.messages import Applied, Apply, Committed
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
-from actors.replication.rebuild_lock import Turns
+from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.sync import Sync
 from storage import RecordedEvent
 
@@ -112,9 +112,9 @@ class Log:
 
 
 class Tables:
-    """A projector of one model that notes what it applies, durably, or fails before that; it is its own home."""
+    """A projector of one model that notes what it applies, durably, or fails before that; it is its own slot."""
 
-    condemned = None
+    damage = None
     building = ()
     failure = None
 
@@ -178,11 +178,11 @@ class Simulation:
             name,
             self.mailboxes[name],
             lambda *_: None,
-            home=self.tables[name],
+            slot=self.tables[name],
             log=self.log,
             progress=self.progress,
             sync=self.sync_mailbox,
-            turns=Turns(),
+            rebuild_lock=RebuildLock(),
             share=0.5,
         )
         self.replicas[name].on_start()

@@ -135,14 +135,14 @@ def test_a_model_that_stands_still_readable_is_not_read_together_with_one_that_g
 
 
 def test_a_replica_that_is_begun_anew_is_left_out_until_it_has_what_was_committed_then(progress):
-    progress.leave_out("a")
+    progress.exclude("a")
     assert progress.fresh(["m"], 0) == ["b"]
     assert not progress.everywhere(10)
     progress.applied("a", [("m", 10), ("n", 10)])
     assert progress.fresh(["m"], 0) == ["b"], "that was the old one's last word"
     progress.committed(12)
-    progress.begun_anew("a")
-    progress.leave_out("b")
+    progress.mark_reset("a")
+    progress.exclude("b")
     progress.applied("a", [("m", 11), ("n", 11)])
     assert progress.fresh(["m"], 0) == progress.most_advanced(["m"]) == []
     called = []
@@ -216,7 +216,7 @@ def test_wait_until_asks_again_whenever_something_is_published(progress):
 
 def test_who_begins_to_wait_for_replicas_has_held_news_told(progress):
     nudged = []
-    progress.nudge = lambda: nudged.append(progress.awaited)
+    progress.on_wait = lambda: nudged.append(progress.has_waiters)
     assert progress.fresh_or_call(("m",), 10, lambda: None) == ["a", "b"]
     assert nudged == [], "nobody waits"
     assert progress.fresh_or_call(("m",), 11, lambda: None) == []

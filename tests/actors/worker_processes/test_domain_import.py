@@ -10,21 +10,27 @@ from typing import Any
 import pytest
 
 from actors import Domain, DomainError
-from actors.worker_processes.wire.domain_import import Whereabouts, differing, fingerprints, load, whereabouts
+from actors.worker_processes.wire.domain_import import (
+    DomainLocation,
+    differences,
+    fingerprints,
+    import_domain,
+    locate_domain,
+)
 from tests.system import yard
 from tests.system.tallies import Tallies
 
 
 def test_a_domain_is_an_attribute_of_a_module_and_made_in_it() -> None:
-    place = whereabouts(yard.yard)
-    assert load(place) is yard.yard
+    place = locate_domain(yard.yard)
+    assert import_domain(place) is yard.yard
     assert "tests.system.yard" in place.modules
 
 
 def test_the_modules_of_a_package_are_found_in_the_order_of_their_import() -> None:
     from actors.demo.shop import shop
 
-    modules = list(whereabouts(shop).modules)
+    modules = list(locate_domain(shop).modules)
     assert {"actors.demo.shop.products", "actors.demo.shop.orders", "actors.demo.shop.queries"} <= set(
         modules
     )
@@ -33,7 +39,7 @@ def test_the_modules_of_a_package_are_found_in_the_order_of_their_import() -> No
 
 def test_what_no_other_process_can_import_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DomainError, match="no attribute of a module"):
-        whereabouts(Tallies(1).domain)
+        locate_domain(Tallies(1).domain)
     main = Domain("main")
     made: Any = type("Made", (), {"__module__": "__main__", "__annotations__": {}})
     main.value(made)
@@ -41,14 +47,14 @@ def test_what_no_other_process_can_import_is_refused(monkeypatch: pytest.MonkeyP
     module.main = main  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "elsewhere", module)
     with pytest.raises(DomainError, match=r"main module.*move it to a module of its own"):
-        whereabouts(main)
+        locate_domain(main)
 
 
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(DomainError, match=r"module 'no\.such'.*can't be imported"):
-        load(Whereabouts("no.such", "domain", ()))
+        import_domain(DomainLocation("no.such", "domain", ()))
     with pytest.raises(DomainError, match="no domain there"):
-        load(Whereabouts("tests.system.yard", "POISON", ()))
+        import_domain(DomainLocation("tests.system.yard", "POISON", ()))
 
 
 def test_a_domain_differs_from_another_one_in_the_parts_that_differ() -> None:
@@ -75,11 +81,11 @@ def test_a_domain_differs_from_another_one_in_the_parts_that_differ() -> None:
 
         return fingerprints(made.compile())
 
-    assert differing(domain(), domain()) == []
-    assert differing(domain(), domain(price=str)) == ["class Sold"]
-    assert differing(domain(), domain(low=1)) == ["query Low"]
-    assert differing(domain(), domain(handled=2)) == ["read model model version 1"]
-    assert differing(domain(), domain(table="others")) == ["read model model version 1"]
+    assert differences(domain(), domain()) == []
+    assert differences(domain(), domain(price=str)) == ["class Sold"]
+    assert differences(domain(), domain(low=1)) == ["query Low"]
+    assert differences(domain(), domain(handled=2)) == ["read model model version 1"]
+    assert differences(domain(), domain(table="others")) == ["read model model version 1"]
 
 
 def test_an_annotation_without_a_text_of_its_own_makes_no_difference() -> None:

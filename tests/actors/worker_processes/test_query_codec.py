@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors import Domain
-from actors.worker_processes.wire.query_codec import Questions
+from actors.worker_processes.wire.query_codec import QueryCodec
 from storage import CodecError
 
 asking = Domain("asking")
@@ -44,7 +44,7 @@ class Loose:
 
 
 compiled = asking.compile()
-questions = Questions(compiled.queries.values(), compiled.codec)
+questions = QueryCodec(compiled.queries.values(), compiled.codec)
 SPAN = Span(date(2024, 1, 1), date(2024, 2, 29))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from actors.replication.lag import Lag, counted
-from actors.replication.progress_rate import Movement
+from actors.replication.progress_rate import ProgressRates
 
 
 def test_a_position_that_does_not_change_stands_still_since_it_was_first_behind() -> None:
-    movement = Movement()
+    movement = ProgressRates()
     movement.look("a", 5, 5, 10.0)
     movement.look("a", 5, 6, 11.0)
     movement.look("a", 5, 9, 13.0)
@@ -20,7 +20,7 @@ def test_a_position_that_does_not_change_stands_still_since_it_was_first_behind(
 
 
 def test_a_rate_is_that_of_the_last_looks_and_a_new_beginning_has_its_own() -> None:
-    movement = Movement()
+    movement = ProgressRates()
     for second in range(5):
         movement.look("a", 100 * second, 1_000, 10.0 + second)
     assert movement.rate("a", 400, 14.0) == 100.0
@@ -31,7 +31,7 @@ def test_a_rate_is_that_of_the_last_looks_and_a_new_beginning_has_its_own() -> N
 
 
 def test_one_that_does_not_come_nearer_has_no_end_in_sight() -> None:
-    movement = Movement()
+    movement = ProgressRates()
     for second in range(5):
         movement.look("a", 10 * second, 1_000 + 20 * second, 10.0 + second)
     assert movement.rate("a", 40, 14.0) == 10.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.worker_processes.parent.cpu_starvation import Starved
+from actors.worker_processes.parent.cpu_starvation import CpuStarvation
 from tests.helpers import wait_until
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -42,11 +42,11 @@ def proc(tmp_path: Path) -> Proc:
 
 def looked(proc: Proc, used: float, *states: str) -> bool:
     """Whether it is starved, a second after a look, where it used so many seconds of processor time since then."""
-    starved = Starved(PID, str(proc.folder))
+    starved = CpuStarvation(PID, str(proc.folder))
     proc.show(5.0, *states)
-    assert not starved.look(100.0)
+    assert not starved.is_starved(100.0)
     proc.show(5.0 + used, *states)
-    return starved.look(101.0)
+    return starved.is_starved(101.0)
 
 
 @pytest.mark.parametrize("states", ["R", "SR", "RSS"])
@@ -64,12 +64,12 @@ def test_a_process_that_is_stopped_or_waits_is_not_starved(proc: Proc, states: s
 
 
 def test_a_process_of_which_nothing_is_known_is_not_starved(proc: Proc) -> None:
-    starved = Starved(PID, str(proc.folder))
-    assert not starved.look(100.0)
+    starved = CpuStarvation(PID, str(proc.folder))
+    assert not starved.is_starved(100.0)
     proc.show(5.0, "R")
-    assert not starved.look(101.0)
+    assert not starved.is_starved(101.0)
     (proc.folder / str(PID) / "stat").write_text("nonsense")
-    assert not starved.look(102.0)
+    assert not starved.is_starved(102.0)
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def waiting() -> Iterator[subprocess.Popen[bytes]]:
 def test_the_kernel_shows_a_process_that_waits_as_one_that_is_not_starved(
     waiting: subprocess.Popen[bytes],
 ) -> None:
-    starved = Starved(waiting.pid)
+    starved = CpuStarvation(waiting.pid)
     # It begins by running.
-    wait_until(lambda: not starved.look() and not starved._ready())
-    assert not starved.look()
+    wait_until(lambda: not starved.is_starved() and not starved._ready())
+    assert not starved.is_starved()
     assert starved._used() > 0

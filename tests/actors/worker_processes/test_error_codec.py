@@ -67,7 +67,7 @@ def test_causes_come_along_with_where_they_were_raised() -> None:
     cause = other.__cause__
     assert type(cause) is LookupError
     assert cause.args == ("deep", 7)
-    assert "test_failures.py" in cause.__notes__[0]
+    assert "test_error_codec.py" in cause.__notes__[0]
 
 
 def test_a_class_that_only_the_worker_has_is_told_by_name() -> None:

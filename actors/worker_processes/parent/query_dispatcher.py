@@ -17,43 +17,43 @@ from actors.queries.cache import Answer
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.query_job import QueryJob
-from actors.worker_processes.parent.fan_out import Sharing
-from actors.worker_processes.parent.query_connection import Channel, FarJob
-from actors.worker_processes.parent.remote_replica import FarHome
-from actors.worker_processes.wire.query_codec import Asked, Questions
+from actors.worker_processes.parent.fan_out import FanOut
+from actors.worker_processes.parent.query_connection import QueryConnection, RemoteQueryJob
+from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot
+from actors.worker_processes.wire.query_codec import BoundQuery, QueryCodec
 from storage import CodecError
 
-__all__ = ["FarGateway"]
+__all__ = ["RemoteQueryDispatcher"]
 
 
-class FarGateway(QueryDispatcher):
+class RemoteQueryDispatcher(QueryDispatcher):
     """What `System` does for queries that worker processes answer."""
 
-    job_class = FarJob
+    job_class = RemoteQueryJob
 
-    def far(self, homes: Mapping[str, FarHome], endpoints: Sequence[QueryEndpoint]) -> None:
+    def far(self, slots: Mapping[str, RemoteReplicaSlot], endpoints: Sequence[QueryEndpoint]) -> None:
         """Before anything is asked: the replicas and their query actors."""
-        self._homes = homes
+        self._slots = slots
         self._endpoints = endpoints
-        self._channels: dict[str, list[Channel]] = {}
+        self._connections: dict[str, list[QueryConnection]] = {}
         for endpoint in endpoints:
-            assert isinstance(endpoint.mailbox, Channel)
-            self._channels.setdefault(endpoint.replica, []).append(endpoint.mailbox)
-        self._sharing = Sharing(min(len(homes), os.cpu_count() or 1))
-        self._questions = Questions(self._domain.queries.values(), self._domain.codec)
+            assert isinstance(endpoint.mailbox, QueryConnection)
+            self._connections.setdefault(endpoint.replica, []).append(endpoint.mailbox)
+        self._fan_out = FanOut(min(len(slots), os.cpu_count() or 1))
+        self._questions = QueryCodec(self._domain.queries.values(), self._domain.codec)
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `QueryDispatcher.query`."""
         refuse_in_actor("query", self._progress)
         job, timeout = super()._job(queries, options)
-        assert isinstance(job, FarJob)
-        if len(job.queries) > 1 and (answer := self._shared(job)) is not None:
+        assert isinstance(job, RemoteQueryJob)
+        if len(job.queries) > 1 and (answer := self._fan_out_query(job)) is not None:
             return answer
         return self._ask(job, timeout)
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         job, timeout = super()._job(queries, options)
-        assert isinstance(job, FarJob)
+        assert isinstance(job, RemoteQueryJob)
         job.body = self._packed(job.queries)
         return job, timeout
 
@@ -61,26 +61,26 @@ class FarGateway(QueryDispatcher):
         # It goes to the worker as bytes, and is made anew from them for each run.
         return query
 
-    def _packed(self, queries: Sequence[Asked]) -> bytes:
+    def _packed(self, queries: Sequence[BoundQuery]) -> bytes:
         """Now, in the caller's thread: what it does to a list in them later is not asked for."""
         try:
             return self._questions.pack(queries)
         except CodecError as error:
             raise QueryFailed(f"the query can't be sent to a worker process: {error}") from error
 
-    def _ask(self, job: FarJob, timeout: float) -> Answer:
+    def _ask(self, job: RemoteQueryJob, timeout: float) -> Answer:
         job.body = self._packed(job.queries)
-        job.led = True
+        job.is_leader = True
         self.try_assign(job)
         try:
             endpoint = job.endpoint
             if endpoint is None:
                 # Whoever finds a replica later has the stand-in read; but that may have been in between.
-                job.led = False
+                job.is_leader = False
                 endpoint = job.endpoint
-                job.led = endpoint is not None
-            if endpoint is not None and isinstance(endpoint.mailbox, Channel):
-                endpoint.mailbox.lead(job, job.deadline)
+                job.is_leader = endpoint is not None
+            if endpoint is not None and isinstance(endpoint.mailbox, QueryConnection):
+                endpoint.mailbox.read_as_leader(job, job.deadline)
             results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
             raise self._timed_out(job, timeout) from None
@@ -90,13 +90,13 @@ class FarGateway(QueryDispatcher):
         finally:
             job.retry = None
         if len(job.queries) > 1:
-            self._sharing.took(job.queries, job.took)
+            self._fan_out.note_cost(job.queries, job.took)
         return Answer(results, job.seen, job.newest)
 
     def redirect(self, job: QueryJob) -> None:
         """As `QueryDispatcher.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
-        if isinstance(job, FarJob):
-            job.led = False
+        if isinstance(job, RemoteQueryJob):
+            job.is_leader = False
         super().redirect(job)
 
     def candidates(self, job: QueryJob) -> list[str]:
@@ -105,8 +105,8 @@ class FarGateway(QueryDispatcher):
             # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
             names = [
                 name
-                for name, channels in self._channels.items()
-                if all(channel.attached for channel in channels)
+                for name, connections in self._connections.items()
+                if all(connection.attached for connection in connections)
             ]
             if names:
                 return names
@@ -115,9 +115,9 @@ class FarGateway(QueryDispatcher):
         return super().candidates(job)
 
     # -- sharing out -------------------------------------------------------------------------
-    def _shared(self, job: FarJob) -> Answer | None:
+    def _fan_out_query(self, job: RemoteQueryJob) -> Answer | None:
         """The answers of several workers, if their snapshots show the same; None leaves it to one."""
-        parts = self._sharing.parts(job.queries)
+        parts = self._fan_out.parts(job.queries)
         if parts < 2 or job.inline:
             return None
         models = tuple(job.models)
@@ -128,19 +128,19 @@ class FarGateway(QueryDispatcher):
         if len(endpoints) < 2:
             return None
         jobs = []
-        for queries in self._sharing.split(job.queries, len(endpoints)):
-            part = FarJob(queries, job.deadline, job.target)
+        for queries in self._fan_out.split(job.queries, len(endpoints)):
+            part = RemoteQueryJob(queries, job.deadline, job.target)
             part.body = self._packed(queries)
             # All have to show one moment of all the models, whichever of them their own queries read.
             part.models = job.models
             jobs.append(part)
         first = jobs[0]
-        first.led = True
+        first.is_leader = True
         for endpoint, part in zip(reversed(endpoints), reversed(jobs), strict=True):
             endpoint.mailbox.put(part)
-        channel = endpoints[0].mailbox
-        assert isinstance(channel, Channel)
-        channel.lead(first, job.deadline)
+        connection = endpoints[0].mailbox
+        assert isinstance(connection, QueryConnection)
+        connection.read_as_leader(first, job.deadline)
         results: list[Any] = []
         try:
             for part in jobs:
@@ -151,19 +151,19 @@ class FarGateway(QueryDispatcher):
             return None
         shown = {(part.seen, part.newest) for part in jobs}
         if len(shown) > 1 or not self._alike(names, models):
-            self._sharing.in_vain()
+            self._fan_out.diverged()
             return None
-        self._sharing.shared(job.queries, sum(part.took for part in jobs))
+        self._fan_out.note_success(job.queries, sum(part.took for part in jobs))
         return Answer(results, first.seen, first.newest)
 
     def _alike(self, names: Sequence[str], models: Sequence[str]) -> bool:
         """Whether these models are the same builds of the same code on these replicas, and stay so."""
         builds = set()
         for name in names:
-            home = self._homes[name]
-            if home.changing or home.projector.building or home.condemned is not None:
+            slot = self._slots[name]
+            if slot.changing or slot.projector.building or slot.damage is not None:
                 return False
-            state = home.store.state
+            state = slot.store.state
             # Without the generation, which counts what a replica has built.
             builds.add(tuple(state.build(model).rpartition(".")[0] for model in models))
         return len(builds) == 1

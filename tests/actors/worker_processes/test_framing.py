@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.worker_processes.wire.framing import Frames, Line, framed
+from actors.worker_processes.wire.framing import Connection, FrameDecoder, frame
 from tests.helpers import PATIENCE, Threads
 
 
@@ -17,8 +17,8 @@ from tests.helpers import PATIENCE, Threads
 def test_frames_are_cut_as_they_were_joined_however_they_arrive(
     bodies: list[bytes], data: st.DataObject
 ) -> None:
-    stream = b"".join(map(framed, bodies))
-    frames = Frames()
+    stream = b"".join(map(frame, bodies))
+    frames = FrameDecoder()
     found: list[bytes] = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
@@ -29,8 +29,8 @@ def test_frames_are_cut_as_they_were_joined_however_they_arrive(
 
 def test_a_long_frame_in_many_pieces_is_one() -> None:
     body = bytes(range(256)) * 4096
-    stream = framed(body) + framed(b"next")
-    frames = Frames()
+    stream = frame(body) + frame(b"next")
+    frames = FrameDecoder()
     found = []
     for at in range(0, len(stream), 1000):
         found += frames.feed(stream[at : at + 1000])
@@ -38,14 +38,14 @@ def test_a_long_frame_in_many_pieces_is_one() -> None:
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Line, Line]]:
-    one, other = (Line(sock) for sock in socket.socketpair())
+def ends() -> Iterator[tuple[Connection, Connection]]:
+    one, other = (Connection(sock) for sock in socket.socketpair())
     yield one, other
     one.close()
     other.close()
 
 
-def receive(line: Line, count: int) -> list[bytes]:
+def receive(line: Connection, count: int) -> list[bytes]:
     found: list[bytes] = []
     while len(found) < count:
         assert line.readable(PATIENCE)
@@ -55,7 +55,7 @@ def receive(line: Line, count: int) -> list[bytes]:
     return found
 
 
-def test_what_finds_no_room_is_kept_and_sent_by_the_reader(ends: tuple[Line, Line]) -> None:
+def test_what_finds_no_room_is_kept_and_sent_by_the_reader(ends: tuple[Connection, Connection]) -> None:
     one, other = ends
     bodies = [bytes([number]) * 50_000 for number in range(100)]
     went = [one.send(body) for body in bodies]
@@ -68,22 +68,22 @@ def test_what_finds_no_room_is_kept_and_sent_by_the_reader(ends: tuple[Line, Lin
         assert receive(one, 1) == [b"all"]
 
 
-def test_the_end_of_a_line_is_found_by_both(ends: tuple[Line, Line]) -> None:
+def test_the_end_of_a_line_is_found_by_both(ends: tuple[Connection, Connection]) -> None:
     one, other = ends
     one.send(b"last")
-    one.hang_up()
+    one.shutdown()
     assert other.receive() == [b"last"]
     assert other.receive() is None
     assert one.receive() is None
     assert one.send(b"nobody reads this")
     with pytest.raises(OSError, match="pipe"):
-        one.send_all(framed(b"nor this"))
+        one.send_all(frame(b"nor this"))
 
 
-def test_a_reader_that_wants_no_more_gets_what_is_there(ends: tuple[Line, Line]) -> None:
+def test_a_reader_that_wants_no_more_gets_what_is_there(ends: tuple[Connection, Connection]) -> None:
     one, other = ends
     one.send(b"first")
-    other.read_no_more()
+    other.shutdown_reading()
     assert other.receive() == [b"first"]
     assert other.receive() is None
 
@@ -91,10 +91,10 @@ def test_a_reader_that_wants_no_more_gets_what_is_there(ends: tuple[Line, Line])
 def test_an_impatient_line_gives_up_waiting() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert Line(one, patient=False).receive() == []
+        assert Connection(one, bounded=True).receive() == []
 
 
-def test_nothing_is_readable_where_nothing_was_sent(ends: tuple[Line, Line]) -> None:
+def test_nothing_is_readable_where_nothing_was_sent(ends: tuple[Connection, Connection]) -> None:
     assert not ends[0].readable(0.0)
-    assert not ends[0].worth_receiving(0.0)
-    assert ends[0].worth_receiving(10.0)
+    assert not ends[0].ready_to_receive(0.0)
+    assert ends[0].ready_to_receive(10.0)

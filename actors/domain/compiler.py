@@ -28,7 +28,7 @@ from actors.domain.stream_names import StreamNames
 from actors.timeouts import MOST_SECONDS
 from storage.codec.canonical import CanonicalCodec
 from storage.codec.codec import Codec
-from storage.codec.immutability import is_built_plainly
+from storage.codec.fidelity import is_built_plainly
 from storage.errors import CodecError
 from storage.value_text import short_repr
 
@@ -134,14 +134,14 @@ class _Compiler:
         """Tell the codec which fields need to be looked at, so that messages of the others cost nothing."""
         own = {cls for cls in self.checks.classes if not is_built_plainly(cls)}
         faithful = self.checks.doubtful({datetime, time, *own})
-        lasting = self.checks.doubtful({datetime, time, list, dict, *own})
+        shareable = self.checks.doubtful({datetime, time, list, dict, *own})
         deep = self.checks.doubtful({list, dict})
         for cls in codec.registered.values():
-            if cls in lasting and cls not in own:
+            if cls in shareable and cls not in own:
                 times = [
                     name for name, check in self.checks.fields(cls).items() if check.exact in (datetime, time)
                 ]
-                codec.lasting.register(cls, lasting[cls], times)
+                codec.shareable.register(cls, shareable[cls], times)
                 codec.faithful.register(cls, faithful[cls], times)
             if not deep.get(cls, True):
                 codec.declare_flat(cls)
@@ -176,7 +176,7 @@ class _Compiler:
 
     def _faithful(self, classes: list[type]) -> Callable[[Any], bool] | None:
         faithful = self.codec.faithful
-        return None if faithful.sure.issuperset(classes) else faithful
+        return None if faithful.safe_types.issuperset(classes) else faithful
 
     def _compile_command(self, one: Declared) -> None:
         state = self.states.get(typing.cast(type, one.owner))
@@ -191,7 +191,7 @@ class _Compiler:
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
             deciders={},
-            lasts=self.codec.lasting.of(one.cls),
+            shareable=self.codec.shareable.check_of(one.cls),
         )
 
     def _compile_event(self, one: Declared) -> None:
@@ -221,7 +221,7 @@ class _Compiler:
             check=self.checks.checker(one.cls, one.name),
             tags_of=self.naming.tags(one),
             evolvers=None if one.stateless else {},
-            lasts=self.codec.lasting.of(one.cls),
+            shareable=self.codec.shareable.check_of(one.cls),
         )
 
     def _method(self, one: Declared, name: str, count: int) -> Callable[..., Any] | None:
@@ -279,7 +279,7 @@ class _Compiler:
             models=tuple(reads),
             check=self.checks.checker(one.cls, one.name),
             validate=self._method(one, "validate", 1),
-            lasts=self.codec.lasting.of(one.cls),
+            shareable=self.codec.shareable.check_of(one.cls),
             timeout=one.timeout,
             cache=one.cache,
         )

@@ -49,7 +49,7 @@ class StateSpec:
 class CommandSpec:
     """A command class; ``deciders`` by the class of the current state, None for a stream without one.
 
-    ``lasts`` is as that of an event.
+    ``shareable`` is as that of an event.
     """
 
     cls: type
@@ -59,13 +59,13 @@ class CommandSpec:
     check: Callable[[Any], None]
     validate: Callable[[Any], None] | None
     deciders: dict[StateKey, Decider]
-    lasts: Callable[[Any], bool] | None
+    shareable: Callable[[Any], bool] | None
 
 
 @dataclass(slots=True)
 class EventSpec:
     """An event class; ``evolvers`` is None when it has no effect on a state, ``stream_of`` when it has no stream
-    of its own, ``state`` when no state owns it. ``lasts`` tells, as `storage.codec.immutability` says it, whether an event may be
+    of its own, ``state`` when no state owns it. ``shareable`` tells, as `storage.codec.fidelity` says it, whether an event may be
     shared; None where all of them may."""
 
     cls: type
@@ -75,14 +75,14 @@ class EventSpec:
     check: Callable[[Any], None]
     tags_of: Callable[[Any], tuple[str, ...]] | None
     evolvers: dict[StateKey, Callable[[Any, Any], Any]] | None
-    lasts: Callable[[Any], bool] | None
+    shareable: Callable[[Any], bool] | None
 
 
 @dataclass(slots=True)
 class QuerySpec:
     """A query class and the read models that it may touch; ``timeout`` in seconds, None where it says nothing.
 
-    ``lasts`` is as that of an event.
+    ``shareable`` is as that of an event.
     """
 
     cls: type
@@ -90,7 +90,7 @@ class QuerySpec:
     models: tuple[ReadModel, ...]
     check: Callable[[Any], None]
     validate: Callable[[Any], None] | None
-    lasts: Callable[[Any], bool] | None = None
+    shareable: Callable[[Any], bool] | None = None
     timeout: float | None = None
     cache: bool = False
     by_name: dict[str, ReadModel] = field(init=False)

@@ -190,7 +190,7 @@ class QueryDispatcher:
         if spec is None:
             raise unknown(query, "query", self._domain)
         check_message(spec, query)
-        if spec.lasts is not None:
+        if spec.shareable is not None:
             query = self._sealed(query, spec)
         return query, spec
 

@@ -27,11 +27,11 @@ class Encoded:
 
 
 def sealed(query: Any, spec: QuerySpec, codec: Codec) -> Any:
-    """What to keep of a query until it runs: itself where it lasts, else its bytes.
+    """What to keep of a query until it runs: itself where it is shareable, else its bytes.
 
     One that has no encoding can't be run in a worker process, nor kept by the cache; here it runs as `own_query` says.
     """
-    if spec.lasts is None or spec.lasts(query):
+    if spec.shareable is None or spec.shareable(query):
         return query
     try:
         return Encoded(codec.pack(query))

@@ -35,7 +35,7 @@ def on_own_copy(
     codec: Codec, kind: type, fn: Callable[..., None] | None, wants_recorded: bool
 ) -> Callable[..., None] | None:
     """The handler `fn`, given a copy of its own of events of class `kind`, where others could see what it does to them."""
-    if fn is None or not (wants_recorded or codec.lasting.of(kind)):
+    if fn is None or not (wants_recorded or codec.shareable.check_of(kind)):
         return fn
     handler = fn
 

@@ -25,7 +25,7 @@ from actors.settings import Settings
 from storage import EventLog, ReplicaStore, StorageError, StoreLocked
 from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE
-from storage.files.opening_resources import Room, Taken
+from storage.files.opening_resources import OpeningResources, ResourceSlot
 
 if TYPE_CHECKING:
     from storage.log.log_follower import LogFollower
@@ -60,17 +60,17 @@ class ReplicaSlot:
         self._moved = moved
         self._lock = threading.Lock()
         self.rows = RowDamage()
-        self._held: Room[ReplicaStore] = Room(_close)
+        self._held: ResourceSlot[ReplicaStore] = ResourceSlot(_close)
 
     def open(self) -> None:
         """Open the store. Raises what that does; `close` it in any case."""
-        self._held.thing = store = self._open_store()
+        self._held.resource = store = self._open_store()
         self._use(store)
 
     def close(self) -> None:
         """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
         try:
-            self._held.give_back()
+            self._held.release()
         except StorageError as error:
             logger.error("%s", error)
 
@@ -125,7 +125,7 @@ class ReplicaSlot:
         if not noted:
             # Without the note its files would be taken for good ones.
             shutil.rmtree(store.path, ignore_errors=True)
-        self._held.thing = fresh = self._open_store()
+        self._held.resource = fresh = self._open_store()
         with self._lock:
             self._use(fresh)
             self.rows.note_reset()
@@ -140,11 +140,11 @@ def open_slots(
     settings: Settings,
     skips: SkippedEvents,
     stores: MutableMapping[str, ReplicaStore],
-    taken: Taken,
+    resources: OpeningResources,
     names: Sequence[str] | None = None,
     locked_for: float = LOCK_TIMEOUT,
 ) -> dict[str, ReplicaSlot]:
-    """The slots of these replicas, or of all, below `folder`, with the models `placed` there; `taken` closes them.
+    """The slots of these replicas, or of all, below `folder`, with the models `placed` there; `resources` closes them.
 
     One that is locked is waited for, `locked_for` seconds.
     """
@@ -163,7 +163,7 @@ def open_slots(
             stores,
             log.moved,
         )
-        taken.note(slot.close)
+        resources.on_release(slot.close)
         slot.open()
         slots[name] = slot
     return slots

@@ -41,7 +41,7 @@ from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
 from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 
 if TYPE_CHECKING:
     from actors.worker_processes.parent.worker_pool import WorkerPool
@@ -71,7 +71,7 @@ class Runtime:
         slots: dict[str, ReplicaSlot],
         stores: MutableMapping[str, ReplicaStore],
         skips: SkippedEvents,
-        taken: Taken,
+        resources: OpeningResources,
         crew: WorkerPool | None = None,
     ) -> None:
         self.path = path
@@ -83,7 +83,7 @@ class Runtime:
         self.stores = stores
         self.skips = skips
         self.crew = crew
-        self._taken = taken
+        self._resources = resources
         self._stopped = False
         self._pool = ThreadPool("onewriter-middleware")
         self._closing_files = False
@@ -154,18 +154,18 @@ class Runtime:
         self.children.update(build_actors(self, self._replica_exited))
 
     @classmethod
-    def open(cls, path: str, source: Domain, settings: Settings, taken: Taken) -> Runtime:
-        """Open or make the files and start the actors, noting in `taken` what that takes.
+    def open(cls, path: str, source: Domain, settings: Settings, resources: OpeningResources) -> Runtime:
+        """Open or make the files and start the actors, noting in `resources` what that takes.
 
-        Whatever is raised, the caller has `taken` give all of it back.
+        Whatever is raised, the caller has `resources` give all of it back.
         """
         domain = source.compile()
         domain.codec.max_bytes = settings.max_message_bytes
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
         # Until the actors begin, nobody else reads it.
-        opened = taken.room(EventLog.abandon)
-        opened.thing = log = EventLog.open(
+        opened = resources.slot(EventLog.abandon)
+        opened.resource = log = EventLog.open(
             path,
             domain.codec,
             map_size=settings.map_size,
@@ -182,15 +182,15 @@ class Runtime:
         if settings.workers == "process":
             from actors.worker_processes.parent.worker_pool import WorkerPool
 
-            crew = WorkerPool.open(path, folder, source, domain, placed, settings, log, taken)
+            crew = WorkerPool.open(path, folder, source, domain, placed, settings, log, resources)
             # What the workers say of theirs, in the same shape.
             slots, stores = cast(Any, crew.slots), cast(Any, crew.stores)
         else:
-            slots = open_slots(folder, placed, domain, log, settings, skips, stores, taken)
-        runtime = cls(path, source, domain, settings, log, slots, stores, skips, taken, crew)
-        opened.end = EventLog.close
+            slots = open_slots(folder, placed, domain, log, settings, skips, stores, resources)
+        runtime = cls(path, source, domain, settings, log, slots, stores, skips, resources, crew)
+        opened.release_with = EventLog.close
         # Ctrl-C comes here, too: no actor may go on with files that are closed.
-        taken.note(partial(runtime._stop, CLOSE_TIMEOUT))
+        resources.on_release(partial(runtime._stop, CLOSE_TIMEOUT))
         runtime._start()
         return runtime
 
@@ -216,7 +216,7 @@ class Runtime:
         `asker` identifies the thread that waits for this. Interrupted, or without memory, it goes on when it is called again.
         """
         self._stop(timeout, asker)
-        self._taken.give_back()
+        self._resources.release()
 
     def _stop(self, timeout: float, asker: int = 0) -> None:
         if self._stopped:

@@ -33,7 +33,7 @@ from actors.system.subscriptions import SubscriptionMethods
 from actors.timeouts import MOST_SECONDS
 from storage.files.arguments import resolved_path
 from storage.files.error_translation import from_system
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 
 __all__ = ["System"]
 
@@ -132,11 +132,11 @@ class System(
             workers=workers,
             verify_bytes=verify_bytes,
         )
-        taken = Taken()
+        resources = OpeningResources()
         try:
-            return cls(Runtime.open(place, domain, settings, taken))
+            return cls(Runtime.open(place, domain, settings, resources))
         except BaseException as error:
-            undoing = UninterruptedCall("onewriter-undoing", taken.undo)
+            undoing = UninterruptedCall("onewriter-undoing", resources.roll_back)
             undoing.start()
             undoing.wait()
             if isinstance(error, OSError):

@@ -13,7 +13,7 @@ from actors.system.system import System
 from actors.testing._difference import compare
 from actors.testing._history import flattened
 from storage import RecordedEvent
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 
 __all__ = ["TestSystem", "open_system"]
 
@@ -23,19 +23,19 @@ def open_system(domain: Domain, **settings: Any) -> TestSystem:
 
     `settings` are those of `System.open`. One replica answers, unless `replicas=` says otherwise.
     """
-    taken = Taken()
+    resources = OpeningResources()
     try:
         folder = DeferredDirectory("onewriter-test-")
-        taken.note(folder.cleanup)
-        opened = taken.room(TestSystem.close)
+        resources.on_release(folder.cleanup)
+        opened = resources.slot(TestSystem.close)
         folder.make()
-        opened.thing = system = TestSystem.open(
+        opened.resource = system = TestSystem.open(
             f"{folder.name}/store", domain, **{"replicas": 1, "map_size": 1 << 30, **settings}
         )
         system.folder = folder
         return system
     except BaseException:
-        taken.undo()
+        resources.roll_back()
         raise
 
 

@@ -1,7 +1,7 @@
 """What of a batch's events may be shared, and what each holder gets a copy of. Pure; the deciding thread.
 
 A state may keep parts of an event, a projection may sort a list in it, a caller may clear one in its receipt. So an event
-that does not last, as `storage.codec.immutability` says, is decoded once for the log and once for the state, and the first one is
+that is not shareable, as `storage.codec.fidelity` says, is decoded once for the log and once for the state, and the first one is
 given to nobody: who looks gets an own copy. Messages that can hold nothing of the kind are shared as they are.
 """
 
@@ -30,11 +30,11 @@ class EventSharing:
         self._codec = codec
         self.batch = self.command = False
 
-    def decoded(self, event: Any, lasts: Callable[[Any], bool]) -> tuple[Any, Any]:
+    def decoded(self, event: Any, shareable: Callable[[Any], bool]) -> tuple[Any, Any]:
         """An event as its bytes give it: for the log, and for the state. Raises what encoding does."""
         own = self._codec.own
         kept = own(event)
-        if lasts(kept):
+        if shareable(kept):
             return kept, kept
         self.command = True
         return kept, own(kept)

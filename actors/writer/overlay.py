@@ -261,9 +261,9 @@ class Overlay:
             )
         spec.check(event)
         kept = event
-        lasts = spec.lasts
-        if lasts is not None and not lasts(event):
-            kept, event = self._sharing.decoded(event, lasts)
+        shareable = spec.shareable
+        if shareable is not None and not shareable(event):
+            kept, event = self._sharing.decoded(event, shareable)
         stream = submission.stream if spec.stream_of is None else spec.stream_of(event)
         if stream == submission.stream and self._found is not None and not self._own:
             state, version = self._found

@@ -65,7 +65,7 @@ class SubmissionFactory:
         check_message(spec, command)
         if sent is not None:
             sent = self._domain.codec.own(sent)
-        if spec.lasts is not None and not spec.lasts(command):
+        if spec.shareable is not None and not spec.shareable(command):
             # From here on the caller may do with the lists in it what it likes.
             command = self._domain.codec.own(command)
         if sent is None:

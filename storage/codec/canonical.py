@@ -19,8 +19,8 @@ from typing import Any
 
 from msgpack import ExtType
 
-from storage.codec.classes import stored_fields
 from storage.codec.codec import Codec
+from storage.codec.message_classes import stored_fields
 from storage.codec.values import DATETIME, DECIMAL, FROZENSET, MESSAGE, TIME
 from storage.errors import CodecError
 

@@ -15,51 +15,42 @@ own. Everything else is a msgpack extension; its body is given here (brackets an
 
 A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single bits.
 Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused, since it
-would not come back as what it was. What is accepted comes back as it was, but for what `storage.codec.immutability` tells.
+would not come back as what it was. What is accepted comes back as it was, but for what `storage.codec.fidelity` tells.
 At most 32 extension values, and 128 lists and dicts, may be inside one another.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from msgpack import Packer, StackError, unpackb
 
-from storage.codec.classes import compile_builder, compile_getter, misfit, place, stored_fields
-from storage.codec.immutability import Lasting, is_built_plainly
 from storage.codec.levels import PackLevel, UnpackLevel
+from storage.codec.type_registry import TypeRegistry
 from storage.codec.values import (
     ENUM,
     MAX_CONTAINERS,
     MESSAGE,
     SPARE_CONTAINERS,
     Refusal,
-    enum_encoder,
     enum_of,
     leaf_decoders,
-    leaf_encoders,
     require_shallow,
     unencodable,
 )
-from storage.errors import CodecError, DuplicateTypeName, MessageTooLarge, UnknownType, UnregisteredType
-from storage.value_text import short_repr
+from storage.errors import CodecError, MessageTooLarge
 
 DEFAULT_MAX_BYTES = 16 << 20
 SPARE_BYTES = 16 << 10
 """A packer that has packed more is not kept: it holds on to as much memory."""
-Fields = dict[str, Any]
-Message = tuple[str, Callable[[Any], Fields], bool]
-"""The stored name of a message class, its fields, and whether they are known to hold no list or dict."""
 
 _HOLDERS = frozenset({list, dict, tuple, frozenset})
 _RECORD_CONTAINERS = 2  # the list that a record is, and the dict of its message's fields
 _REFUSALS = (Refusal, ValueError, OverflowError, RecursionError)  # UnicodeEncodeError is a ValueError
 
 
-class Codec:
+class Codec(TypeRegistry):
     """Encodes and decodes values with a registry of message classes and enums.
 
     Register everything before the codec is shared between threads; from then on any thread may use it.
@@ -67,18 +58,9 @@ class Codec:
     """
 
     def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        super().__init__()
         self.max_bytes = max_bytes
-        self._types: dict[str, type] = {}
-        self._names: dict[type, str] = {}
-        self._getters: dict[type, Message] = {}
-        self.lasting = Lasting()
-        """Which values may be shared; `own` is for those that may not."""
-        self._sure = self.lasting.sure
-        self.faithful = Lasting(changeable=True)
-        """Which values come back as they are, whether they can be changed or not."""
-        self._builders: dict[str, Callable[[Fields], Any]] = {}
-
-        self._encoders = leaf_encoders()
+        self._safe_types = self.shareable.safe_types
         outermost = PackLevel(self._encoders, self._getters)
         self._new_outermost = outermost.new_packer
         self._new_packer = outermost.inside().new_packer
@@ -91,109 +73,6 @@ class Codec:
         self.extension: Callable[[int, bytes], Any] = unpacking.hook
         self.unpack: Callable[[bytes], Any] = unpacking.unpack
         """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
-
-    # -- the registry -------------------------------------------------------------------------------------------
-    @property
-    def registered(self) -> Mapping[str, type]:
-        """Every registered class by its stored name; a live, read-only view."""
-        return MappingProxyType(self._types)
-
-    def register(self, cls: type, name: str | None = None) -> None:
-        """Register a frozen dataclass or an Enum under a stored name, its class name unless given.
-
-        The name is what the disk holds: keep it when the class is renamed. Registering the same class under the
-        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken, CodecError
-        if the class is of another kind.
-        """
-        name = cls.__name__ if name is None else name
-        if not isinstance(name, str) or not name:
-            raise CodecError(
-                f"{cls.__qualname__} must be stored under a str that is not empty, not {short_repr(name)}"
-            )
-        if self._types.get(name) is cls:
-            return
-        if name in self._types:
-            raise DuplicateTypeName(
-                f"two classes are to be stored as {short_repr(name)}: {place(self._types[name])} and "
-                f"{place(cls)}; "
-                "give one of them another name"
-            )
-        if cls in self._names:
-            raise DuplicateTypeName(
-                f"{place(cls)} is already stored as {self._names[cls]!r}, not as {short_repr(name)}"
-            )
-        if issubclass(cls, enum.Enum):
-            self._encoders[cls] = enum_encoder(cls, name)
-            doubtful: list[str] | None = []
-        else:
-            fields = stored_fields(cls)
-            doubtful = fields if is_built_plainly(cls) else None
-            self._getters[cls] = name, compile_getter(fields), False
-            self._builders[name] = compile_builder(cls, fields)
-        self.lasting.register(cls, doubtful)
-        self.faithful.register(cls, doubtful)
-        self._types[name] = cls
-        self._names[cls] = name
-
-    def name_of(self, cls: type) -> str:
-        """Return the stored name of a class; raises UnregisteredType."""
-        try:
-            return self._names[cls]
-        except KeyError:
-            raise UnregisteredType(
-                f"{place(cls)} is not registered with the codec; register it first"
-            ) from None
-
-    def type_of(self, name: str) -> type:
-        """Return the class stored under a name; raises UnknownType."""
-        try:
-            return self._types[name]
-        except KeyError:
-            raise UnknownType(
-                f"no class is registered for the stored type {short_repr(name)}; register its class, or give "
-                "the class "
-                "that took its place this name"
-            ) from None
-
-    def declare_flat(self, cls: type) -> None:
-        """Say that messages of a class never hold a list or dict, so that nobody has to look how deep they are."""
-        name, getter, _ = self._getters[cls]
-        self._getters[cls] = name, getter, True
-
-    def is_flat(self, cls: type) -> bool:
-        """Whether `declare_flat` has said so."""
-        return self._getters[cls][2]
-
-    # -- messages -----------------------------------------------------------------------------------------------
-    def fields(self, message: object) -> Fields:
-        """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
-        return self.describe(message)[1]
-
-    def describe(self, message: object) -> tuple[str, Fields]:
-        """Return a message's stored name and its fields; raises UnregisteredType."""
-        try:
-            name, getter, _ = self._getters[type(message)]
-        except KeyError:
-            raise UnregisteredType(
-                f"{place(type(message))} is not registered with the codec as a message; register it first"
-            ) from None
-        return name, getter(message)
-
-    def build(self, name: str, fields: Fields) -> object:
-        """Return a message of the class stored as `name`. A missing field takes its default.
-
-        Raises UnknownType if no class has the name, CodecError if fields are unknown, missing without a default,
-        or refused by the class.
-        """
-        try:
-            return self._builders[name](fields)
-        except Exception as error:
-            cls = self.type_of(name)
-            if cls not in self._getters:
-                raise CodecError(
-                    f"a message is stored as {short_repr(name)}, but {place(cls)} is none"
-                ) from None
-            raise misfit(cls, name, fields, error) from error
 
     # -- values -------------------------------------------------------------------------------------------------
     def encode(self, value: object) -> bytes:
@@ -232,14 +111,14 @@ class Codec:
             ) from error
 
     def own(self, value: Any) -> Any:
-        """The value itself if it lasts, as `storage.codec.immutability` says, else what decoding gives: the caller's own copy.
+        """The value itself if it is shareable, as `storage.codec.fidelity` says, else the caller's own copy, decoded.
 
         Raises what `encode` does, but for MessageTooLarge; CodecError where a class refuses what it held.
         """
-        kind, sure = type(value), self._sure
-        if kind in sure:
+        kind, safe = type(value), self._safe_types
+        if kind in safe:
             return value
-        doubtful = self.lasting.doubtful.get(kind)
+        doubtful = self.shareable.doubtful_fields.get(kind)
         if doubtful is not None:
             name, fields = self.describe(value)
             changed = False
@@ -255,12 +134,12 @@ class Codec:
                 raise
             return self.build(name, fields) if changed else value
         if kind is list:
-            if sure.issuperset(map(type, value)):
+            if safe.issuperset(map(type, value)):
                 return value.copy()
         elif kind is dict:
-            if sure.issuperset(map(type, value)) and sure.issuperset(map(type, value.values())):
+            if safe.issuperset(map(type, value)) and safe.issuperset(map(type, value.values())):
                 return value.copy()
-        elif self.lasting(value):
+        elif self.shareable(value):
             return value
         return self.decode(self.pack(value))
 

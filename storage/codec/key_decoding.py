@@ -44,10 +44,10 @@ def decode_key(key: bytes) -> Any:
 
 def decode_keys(key: bytes) -> tuple[Any, ...]:
     """The values of a key of several components. Raises DamagedRow for bytes that are no key."""
-    values, place = [], 0
+    values, offset = [], 0
     try:
-        while place < len(key):
-            value, place = _DECODERS[key[place]](key, place + 1)
+        while offset < len(key):
+            value, offset = _DECODERS[key[offset]](key, offset + 1)
             values.append(value)
     except (LookupError, ValueError, OverflowError):
         values.clear()
@@ -62,24 +62,24 @@ def _not_a_key(key: bytes) -> DamagedRow:
     )
 
 
-def _text(key: bytes, place: int) -> tuple[str, int]:
-    raw, place = _bytes(key, place)
-    return raw.decode(), place
+def _text(key: bytes, offset: int) -> tuple[str, int]:
+    raw, offset = _bytes(key, offset)
+    return raw.decode(), offset
 
 
-def _bytes(key: bytes, place: int) -> tuple[bytes, int]:
-    end = key.index(b"\0", place)
+def _bytes(key: bytes, offset: int) -> tuple[bytes, int]:
+    end = key.index(b"\0", offset)
     while key[end + 1 : end + 2] == b"\xff":  # a NUL of the text itself
         end = key.index(b"\0", end + 2)
-    return key[place:end].replace(b"\0\xff", b"\0"), end + 1
+    return key[offset:end].replace(b"\0\xff", b"\0"), end + 1
 
 
-def _number(key: bytes, place: int) -> tuple[int | float | Decimal, int]:
-    whole, place = _whole(key, place)
-    end = key.index(b"\0", place)
-    if isinstance(whole, float) or end == place:
+def _number(key: bytes, offset: int) -> tuple[int | float | Decimal, int]:
+    whole, offset = _whole(key, offset)
+    end = key.index(b"\0", offset)
+    if isinstance(whole, float) or end == offset:
         return whole, end + 1
-    digits = "".join([f"{pair - 1:02}" for pair in key[place:end]]).removesuffix("0")
+    digits = "".join([f"{pair - 1:02}" for pair in key[offset:end]]).removesuffix("0")
     size = len(digits)
     try:
         return Decimal(f"{whole * 10**size + int(digits)}E-{size}"), end + 1
@@ -87,30 +87,30 @@ def _number(key: bytes, place: int) -> tuple[int | float | Decimal, int]:
         return Decimal(f"{Decimal(whole * 10**size + int(Decimal(digits)))}E-{size}"), end + 1
 
 
-def _whole(key: bytes, place: int) -> tuple[int | float, int]:
+def _whole(key: bytes, offset: int) -> tuple[int | float, int]:
     """The number rounded down, or an infinity."""
-    size, place = key[place] - 0x80, place + 1
+    size, offset = key[offset] - 0x80, offset + 1
     negative = size < 0
     if size in (_LONG, _LONG_NEGATIVE):
-        long = int.from_bytes(key[place : place + 2])
-        size, place = (0xFFFF - long if negative else long), place + 2
+        long = int.from_bytes(key[offset : offset + 2])
+        size, offset = (0xFFFF - long if negative else long), offset + 2
         if size == 0xFFFF:
-            return (-math.inf if negative else math.inf), place
+            return (-math.inf if negative else math.inf), offset
     size = abs(size)
-    magnitude = int.from_bytes(key[place : place + size])
-    return (magnitude - (1 << 8 * size) + 1 if negative else magnitude), place + size
+    magnitude = int.from_bytes(key[offset : offset + size])
+    return (magnitude - (1 << 8 * size) + 1 if negative else magnitude), offset + size
 
 
-def _datetime(key: bytes, place: int) -> tuple[datetime, int]:
-    return _EPOCH + _since(key, place), place + 8
+def _datetime(key: bytes, offset: int) -> tuple[datetime, int]:
+    return _EPOCH + _since(key, offset), offset + 8
 
 
-def _aware(key: bytes, place: int) -> tuple[datetime, int]:
-    since = _since(key, place)
+def _aware(key: bytes, offset: int) -> tuple[datetime, int]:
+    since = _since(key, offset)
     try:
-        return _EPOCH_UTC + since, place + 8
+        return _EPOCH_UTC + since, offset + 8
     except OverflowError:
-        return _beyond(since), place + 8
+        return _beyond(since), offset + 8
 
 
 def _beyond(since: timedelta) -> datetime:
@@ -127,19 +127,19 @@ def _beyond(since: timedelta) -> datetime:
     return (edge.replace(tzinfo=None) + (beyond + zone.utcoffset(None))).replace(tzinfo=zone)
 
 
-def _since(key: bytes, place: int) -> timedelta:
-    return timedelta(microseconds=int.from_bytes(key[place : place + 8]) - _BIAS)
+def _since(key: bytes, offset: int) -> timedelta:
+    return timedelta(microseconds=int.from_bytes(key[offset : offset + 8]) - _BIAS)
 
 
 _DECODERS: Final[dict[int, Callable[[bytes, int], tuple[Any, int]]]] = {
-    0x05: lambda _, place: (None, place),
-    0x10: lambda _, place: (False, place),
-    0x11: lambda _, place: (True, place),
+    0x05: lambda _, offset: (None, offset),
+    0x10: lambda _, offset: (False, offset),
+    0x11: lambda _, offset: (True, offset),
     0x20: _number,
     0x28: _datetime,
     0x29: _aware,
-    0x2A: lambda key, place: (date.fromordinal(int.from_bytes(key[place : place + 4])), place + 4),
+    0x2A: lambda key, offset: (date.fromordinal(int.from_bytes(key[offset : offset + 4])), offset + 4),
     0x30: _text,
     0x31: _bytes,
-    0x32: lambda key, place: (UUID(bytes=key[place : place + 16]), place + 16),
+    0x32: lambda key, offset: (UUID(bytes=key[offset : offset + 16]), offset + 16),
 }

@@ -174,10 +174,10 @@ def _encode_decimal(value: Decimal) -> bytes:
     whole, rest = divmod(number, 10**-exponent)
     if not rest:
         return _encode_int(whole)
-    places = str(Decimal(rest)).zfill(-exponent).rstrip("0")
-    if len(places) % 2:
-        places += "0"
-    fraction = bytes([int(places[i : i + 2]) + 1 for i in range(0, len(places), 2)])
+    decimals = str(Decimal(rest)).zfill(-exponent).rstrip("0")
+    if len(decimals) % 2:
+        decimals += "0"
+    fraction = bytes([int(decimals[i : i + 2]) + 1 for i in range(0, len(decimals), 2)])
     return b"\x20%b%b\0" % (_encode_whole(whole), fraction)
 
 

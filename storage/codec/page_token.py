@@ -1,4 +1,4 @@
-"""Page tokens: the last place that a page reached, as text that a web page may carry. Pure, any thread.
+"""Page tokens: the last entry that a page reached, as text that a web page may carry. Pure, any thread.
 
 A token is bound to its query by a checksum over both, so that one that was cut, altered or given to another
 query is recognised. It is no secret: it holds index values and the key of the last row.
@@ -16,29 +16,29 @@ from storage.value_text import short_repr
 _CHECK_BYTES = 6
 
 
-def encode_token(place: bytes, query: str) -> str:
-    """The token for the place `place` in the answer of `query`."""
-    return base64.urlsafe_b64encode(_check(place, query) + place).decode().rstrip("=")
+def encode_token(entry: bytes, query: str) -> str:
+    """The token for a page of `query` that ended with this index entry."""
+    return base64.urlsafe_b64encode(_check(entry, query) + entry).decode().rstrip("=")
 
 
 def decode_token(token: str, query: str) -> bytes:
-    """The place that a token of this query holds. Raises InvalidPageToken for anything else."""
+    """The entry that a token of this query holds. Raises InvalidPageToken for anything else."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (TypeError, ValueError, binascii.Error):
         raw = b""
-    place = raw[_CHECK_BYTES:]
+    entry = raw[_CHECK_BYTES:]
     # The last character has bits that are in no byte: of several spellings only one is given.
-    if not place or encode_token(place, query) != token:
+    if not entry or encode_token(entry, query) != token:
         raise InvalidPageToken(
             f"the page token {short_repr(token)} is not one of this query ({query}): give the token of its "
             "last page, "
             "or none to begin"
         )
-    return place
+    return entry
 
 
-def _check(place: bytes, query: str) -> bytes:
+def _check(entry: bytes, query: str) -> bytes:
     return blake2b(
-        place, digest_size=_CHECK_BYTES, key=blake2b(query.encode(), digest_size=32).digest()
+        entry, digest_size=_CHECK_BYTES, key=blake2b(query.encode(), digest_size=32).digest()
     ).digest()

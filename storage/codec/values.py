@@ -19,7 +19,7 @@ from uuid import UUID
 
 from msgpack import ExtType, Packer, unpackb
 
-from storage.codec.classes import place
+from storage.codec.message_classes import qualified_name
 from storage.errors import CodecError, UnencodableValue, UnregisteredType
 from storage.value_text import short_repr
 
@@ -112,7 +112,7 @@ def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
 def enum_of(cls: type, name: str, names: list[str]) -> object:
     """Return the member, or the flag, that is stored as these names of the enum `name`; raises CodecError."""
     if not issubclass(cls, enum.Enum):
-        raise CodecError(f"an enum is stored as {short_repr(name)}, but {place(cls)} is none")
+        raise CodecError(f"an enum is stored as {short_repr(name)}, but {qualified_name(cls)} is none")
     try:
         members = [cls[member] for member in names]
     except KeyError as error:
@@ -180,7 +180,7 @@ def refused(value: object, culprit: Any, reason: str) -> CodecError:
     path = path_to(value, culprit)
     if len(path) > MOST_OF_PATH:
         path = f"{path[: MOST_OF_PATH * 2 // 3]}...{path[-MOST_OF_PATH // 3 :]}"
-    where = f"{path} ({place(kind)})"
+    where = f"{path} ({qualified_name(kind)})"
     if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
         return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
     return UnencodableValue(f"cannot encode {where}: {reason}")

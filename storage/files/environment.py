@@ -206,16 +206,16 @@ def _open(
             raise translate(error, f"opening {path}", path) from error
 
 
-def make_directory(path: Path, *, lasting: bool = True) -> None:
+def make_directory(path: Path, *, durable: bool = True) -> None:
     """Make the directory of a store, for its owner alone; one that exists stays as it is.
 
-    Each directory that is new, of its parents too, is on disk on return, unless it need not be `lasting`.
+    Each directory that is new, of its parents too, is on disk on return, unless it need not be `durable`.
     """
     try:
         missing = list(takewhile(lambda one: not one.exists(), (path, *path.parents)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-        for new in missing if lasting else ():
+        for new in missing if durable else ():
             sync_directory(new)
             sync_directory(new.parent)
     except OSError as error:

@@ -21,7 +21,7 @@ from storage.files.environment import (
 )
 from storage.files.error_translation import from_system
 from storage.files.header import FORMAT_VERSION, META_DB, Header, read_header, write_header
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.files.page_check import DEFAULT_VERIFY_BYTES, look
 from storage.files.store_lock import LOCK_FILE, StoreLock, is_signed
 
@@ -48,25 +48,25 @@ def open_store(
     path = resolved_path(path)
     checked_map_size(map_size)
     exists = check_directory(path, create=create, beside=beside)
-    taken = Taken()
+    resources = OpeningResources()
     try:
         if exists and not (path / LOCK_FILE).exists():
             check_pages(path, "it was put there, or copied", verify_bytes)
             # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
-            peek_header(path, new_header.kind, taken)
-        lock = taken.room(StoreLock.release)
-        opened = taken.room(lmdb.Environment.close)
+            peek_header(path, new_header.kind, resources)
+        lock = resources.slot(StoreLock.release)
+        opened = resources.slot(lmdb.Environment.close)
         make_directory(path)
-        lock.thing = held = StoreLock(path)
+        lock.resource = held = StoreLock(path)
         if exists:
             # An empty lock file was made just now, and the look is done.
             if held.before and (doubt := held.doubt()) is not None:
                 check_pages(path, doubt, verify_bytes)
             if is_signed(path):
                 held.sign()  # before the file is mapped
-            peek_header(path, new_header.kind, taken)
+            peek_header(path, new_header.kind, resources)
         held.sign()
-        opened.thing = environment = open_environment(
+        opened.resource = environment = open_environment(
             path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs
         )
         header = read_header(environment, new_header.kind)
@@ -80,7 +80,7 @@ def open_store(
         held.opened()
         return held, environment, header
     except BaseException:
-        taken.undo()
+        resources.roll_back()
         raise
 
 
@@ -100,21 +100,21 @@ def check_pages(path: Path, doubt: str, limit: int) -> None:
         )
 
 
-def peek_header(path: Path, kind: str, taken: Taken) -> Header | None:
+def peek_header(path: Path, kind: str, resources: OpeningResources) -> Header | None:
     """Return the header of the store in `path`, or None if it is empty, without writing to the directory.
 
-    Only while nobody writes to the store: it takes no reader's slot. `taken` sees to what an interrupt leaves open.
+    Only while nobody writes to the store: it takes no reader's slot. `resources` releases what an interrupt leaves open.
     """
-    opened = taken.room(lmdb.Environment.close)
+    opened = resources.slot(lmdb.Environment.close)
     try:
-        opened.thing = environment = lmdb.open(
+        opened.resource = environment = lmdb.open(
             os.fspath(path), readonly=True, lock=False, create=False, max_dbs=1, lib_version=ENGINE
         )
         return read_header(environment, kind)
     except lmdb.Error as error:
         raise translate(error, f"opening {path}") from error
     finally:
-        opened.give_back()
+        opened.release()
 
 
 def _write_new_header(environment: lmdb.Environment, header: Header) -> None:

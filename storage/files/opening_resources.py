@@ -1,8 +1,8 @@
-"""What an opening takes, noted before it is taken: whatever interrupts the opening, all of it is given back.
+"""The resources that an opening acquires: whatever interrupts it, all of them are released.
 
-An interrupt (Ctrl-C, a lack of memory) may come between any two lines. So what is taken is stored in the statement that
-takes it, in a room that was noted before; what a Python function returned is stored before anything can come between.
-The opener's thread.
+An interrupt (Ctrl-C, a lack of memory) may come between any two lines. So the slot of a resource is registered first, and
+the statement that acquires the resource stores it there; what a Python function returns is stored before anything can
+come between. The opener's thread.
 """
 
 from __future__ import annotations
@@ -12,76 +12,79 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["Descriptor", "Room", "Taken", "sync_directory"]
+__all__ = ["Descriptor", "OpeningResources", "ResourceSlot", "sync_directory"]
 
 T = TypeVar("T")
 
 
-class Room(Generic[T]):
-    """Room for one thing that is about to be taken: set `thing` in the statement that takes it. `end` ends it."""
+class ResourceSlot(Generic[T]):
+    """For one resource: set `resource` in the statement that acquires it. `release_with` releases it."""
 
-    __slots__ = ("end", "thing")
+    __slots__ = ("release_with", "resource")
 
-    def __init__(self, end: Callable[[T], object]) -> None:
-        self.thing: T | None = None
-        self.end = end
+    def __init__(self, release_with: Callable[[T], object]) -> None:
+        self.resource: T | None = None
+        self.release_with = release_with
 
-    def give_back(self) -> None:
-        """End what is there. Interrupted, it can be called again; the next call after the end does nothing."""
-        if self.thing is not None:
-            self.end(self.thing)
-            self.thing = None
+    def release(self) -> None:
+        """Release the resource, if there is one. Interrupted, it can be called again; a call after the end does nothing."""
+        if self.resource is not None:
+            self.release_with(self.resource)
+            self.resource = None
 
 
-class Taken:
-    """Everything that one opening has taken so far, in order. Each is given back by what can be called again."""
+class OpeningResources:
+    """Everything that one opening has acquired so far, in order."""
 
-    __slots__ = ("_notes",)
+    __slots__ = ("_releases",)
 
     def __init__(self) -> None:
-        self._notes: list[Callable[[], object]] = []
+        self._releases: list[Callable[[], object]] = []
 
-    def note(self, give_back: Callable[[], object]) -> None:
-        """Have `give_back` called at the end, whether or not what it gives back has been taken by then."""
-        self._notes.append(give_back)
+    def on_release(self, release: Callable[[], object]) -> None:
+        """Have `release` called at the end, whether or not there is anything to release by then.
 
-    def room(self, end: Callable[[T], object]) -> Room[T]:
-        """Room for one thing, which `end` ends."""
-        room = Room(end)
-        self._notes.append(room.give_back)
-        return room
+        Interrupted, it is called again.
+        """
+        self._releases.append(release)
 
-    def give_back(self) -> None:
-        """Give everything back, the last first.
+    def slot(self, release_with: Callable[[T], object]) -> ResourceSlot[T]:
+        """A slot for one resource, which `release_with` releases."""
+        slot = ResourceSlot(release_with)
+        self._releases.append(slot.release)
+        return slot
 
-        What fails keeps nothing else from it; the first error is raised at the end. Interrupted, or without memory, it
-        goes on where it was when it is called again.
+    def release(self) -> None:
+        """Release everything, the last first.
+
+        An error keeps nothing else from being released; the first one is raised at the end. Interrupted, or without
+        memory, it goes on where it was when it is called again.
         """
         failure: Exception | None = None
-        while self._notes:
+        while self._releases:
             try:
-                self._notes[-1]()
+                self._releases[-1]()
             except MemoryError:
                 raise
             except Exception as error:
                 failure = failure or error
-            self._notes.pop()
+            self._releases.pop()
         if failure is not None:
             raise failure
 
-    def undo(self) -> None:
-        """As `give_back`, for an opening that failed: only that error is of interest."""
-        while self._notes:
+    def roll_back(self) -> None:
+        """As `release`, for an opening that failed: its own error is of interest, and errors of releasing are not."""
+        while self._releases:
             try:
-                self.give_back()
+                self.release()
             except MemoryError:
-                self._notes.pop()  # It has been tried; what is below may need none.
+                self._releases.pop()  # It has been tried; what is below may need none.
             except Exception:
                 return
 
 
 class Descriptor:
-    """An open file's number, which is given back at the end of a `with` block, or when nobody knows of it any more."""
+    """An open file's number, closed at the end of a `with` block, or when the object is collected."""
 
     __slots__ = ("_numbers",)
 
@@ -92,13 +95,13 @@ class Descriptor:
 
     @property
     def number(self) -> int:
-        """The number, for calls of `os`. Raises ValueError once it is given back."""
+        """The number, for calls of `os`. Raises ValueError once it is closed."""
         if not self._numbers:
             raise ValueError("the descriptor is closed")
         return self._numbers[0]
 
     def close(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Close it; a second call does nothing."""
         while self._numbers:
             os.close(self._numbers.pop())
 

@@ -24,7 +24,7 @@ from storage.files.environment import DEFAULT_MAP_SIZE, open_environment
 from storage.files.error_translation import commit_failed, from_system, translate
 from storage.files.header import Header
 from storage.files.open_store import open_store
-from storage.files.opening_resources import Room
+from storage.files.opening_resources import ResourceSlot
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import StoreLock
 from storage.log import records
@@ -101,9 +101,9 @@ class EventLog(LogReader):
         StoreFull where the disk has no room; once it has, the next open works.
         """
         path = resolved_path(path)
-        held: Room[tuple[StoreLock, lmdb.Environment, Header]] = Room(_let_go)
+        held: ResourceSlot[tuple[StoreLock, lmdb.Environment, Header]] = ResourceSlot(_let_go)
         try:
-            held.thing = opened = open_store(
+            held.resource = opened = open_store(
                 path,
                 Header.new("log"),
                 map_size=map_size,
@@ -115,7 +115,7 @@ class EventLog(LogReader):
             )
             return cls(codec, path, *opened, map_size=map_size, durable=durable, beside=beside, inline=inline)
         except BaseException as error:
-            held.give_back()
+            held.release()
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise

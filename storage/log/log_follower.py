@@ -25,7 +25,7 @@ from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, open_environment
 from storage.files.error_translation import from_system, translate
 from storage.files.header import META_DB, Header, read_header
-from storage.files.opening_resources import Descriptor, Room
+from storage.files.opening_resources import Descriptor, ResourceSlot
 from storage.files.store_lock import LOCK_FILE, is_elsewhere
 from storage.log.index_tail import Tail, read_tail
 from storage.log.inline_tables import InlineSnapshot, max_databases
@@ -84,9 +84,9 @@ class LogFollower(LogReader):
         and StorageError if this process has it open itself, or the tables of `inline` are not there.
         """
         path = resolved_path(path)
-        opened: Room[lmdb.Environment] = Room(lmdb.Environment.close)
+        opened: ResourceSlot[lmdb.Environment] = ResourceSlot(lmdb.Environment.close)
         try:
-            opened.thing = environment = open_environment(
+            opened.resource = environment = open_environment(
                 path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
             )
             header = read_header(environment, "log", length=False)
@@ -94,7 +94,7 @@ class LogFollower(LogReader):
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
             return cls(codec, path, environment, header, inline)
         except BaseException as error:
-            opened.give_back()
+            opened.release()
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise

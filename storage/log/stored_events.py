@@ -184,7 +184,7 @@ def bounds(events: Sequence[RecordedEvent]) -> tuple[int, int]:
 def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
     """The event, or a copy of it if it, or its metadata, is not to be shared. Raises what decoding does."""
     event, metadata = recorded.event, recorded.metadata
-    if metadata is None and codec.lasting(event):
+    if metadata is None and codec.shareable(event):
         return recorded
     return RecordedEvent(
         recorded.position,

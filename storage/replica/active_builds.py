@@ -17,7 +17,7 @@ from storage.files.damage import file_identity, is_readable
 from storage.files.environment import DATA_FILE, open_environment
 from storage.files.error_translation import translate
 from storage.files.header import META_DB, read_header
-from storage.files.opening_resources import Room
+from storage.files.opening_resources import ResourceSlot
 from storage.log.history import pack_checkpoint, unpack_checkpoint
 from storage.replica.builds import checkpoint_key, elsewhere_key
 from storage.replica.catalog import active_key, find_active, open_table
@@ -66,9 +66,9 @@ class ActiveBuilds:
         if self._environment is not None and identity == self._identity:
             return self._environment
         self.leave()
-        opened = Room(lmdb.Environment.close)
+        opened = ResourceSlot(lmdb.Environment.close)
         try:
-            opened.thing = environment = self._opened(identity)
+            opened.resource = environment = self._opened(identity)
             if read_header(environment, "replica", length=False) is None:
                 raise StoreClosed(f"{self._what} is being made; try again")
             self._meta = environment.open_db(META_DB, create=False)
@@ -77,7 +77,7 @@ class ActiveBuilds:
             return environment
         except BaseException:
             self._environment = None
-            opened.give_back()
+            opened.release()
             raise
 
     def _opened(self, identity: tuple[int, int] | None) -> lmdb.Environment:

@@ -21,7 +21,7 @@ from storage.errors import DamagedStore
 from storage.files.damage import damaged_records
 from storage.files.environment import open_environment, translate
 from storage.files.header import META_DB, Header, read_header, write_header
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.log.history import History, unpack_checkpoint
 from storage.replica.builds import (
     CHECKPOINT,
@@ -51,16 +51,16 @@ def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.En
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=BESIDE)
 
 
-def reason_to_reset(path: Path, map_size: int, history: History, taken: Taken) -> str | None:
+def reason_to_reset(path: Path, map_size: int, history: History, resources: OpeningResources) -> str | None:
     """Why the database at `path` cannot go on with this log, or None. Changes nothing.
 
-    `taken` sees to what an interrupt leaves open.
+    `resources` releases what an interrupt leaves open.
 
     Raises NotAStore for another program's environment, NewerFormat for a newer replica, DamagedStore.
     """
-    opened = taken.room(lmdb.Environment.close)
+    opened = resources.slot(lmdb.Environment.close)
     try:
-        opened.thing = environment = open_replica(path, map_size)
+        opened.resource = environment = open_replica(path, map_size)
         header = read_header(environment, "replica")
         if header is None:
             return None
@@ -75,22 +75,22 @@ def reason_to_reset(path: Path, map_size: int, history: History, taken: Taken) -
     except lmdb.Error as error:
         raise translate(error, f"reading {path}") from error
     finally:
-        opened.give_back()
+        opened.release()
     stored.sort(key=lambda one: -one[1])
     reasons = (history.reason_against(model, position, digest) for model, position, digest in stored)
     return next(filter(None, reasons), None)
 
 
 def adopt_models(
-    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], taken: Taken
+    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], resources: OpeningResources
 ) -> Layout:
     """Make the replica hold the builds that these models need, and no others; returns them.
 
-    The records of new builds are written, their tables not yet made. `taken` sees to what an interrupt leaves open.
+    The records of new builds are written, their tables not yet made. `resources` releases what an interrupt leaves open.
     """
-    opened = taken.room(lmdb.Environment.close)
+    opened = resources.slot(lmdb.Environment.close)
     try:
-        opened.thing = environment = open_replica(path, map_size)
+        opened.resource = environment = open_replica(path, map_size)
         with environment.begin(write=True) as txn:
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
@@ -128,7 +128,7 @@ def adopt_models(
     except lmdb.Error as error:
         raise translate(error, f"preparing the tables of {path}", path) from error
     finally:
-        opened.give_back()
+        opened.release()
 
 
 def _check_room(txn: lmdb.Transaction[bytes], path: Path, build: Build) -> None:

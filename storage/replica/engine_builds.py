@@ -13,7 +13,7 @@ from storage.codec.codec import Codec
 from storage.engines.base import ModelStore
 from storage.errors import DamagedStore
 from storage.files.error_translation import from_system
-from storage.files.opening_resources import Room
+from storage.files.opening_resources import ResourceSlot
 from storage.log.history import History
 from storage.replica.builds import Build
 from storage.replica.files import ENGINES
@@ -53,18 +53,18 @@ def open_store(path: Path, build: Build, codec: Codec, history: History) -> tupl
         directory.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise from_system(error, f"the directory {directory.parent} cannot be made", path) from error
-    opened: Room[ModelStore] = Room(_close)
+    opened: ResourceSlot[ModelStore] = ResourceSlot(_close)
     reason = None
     try:
-        opened.thing = store = engine.open(directory, build.schema, codec)
+        opened.resource = store = engine.open(directory, build.schema, codec)
         reason = history.reason_against(build.model, store.checkpoint, store.digest)
         if reason is None:
             return store, None
-        opened.give_back()
+        opened.release()
     except DamagedStore as error:
         reason = str(error)
     except BaseException:
-        opened.give_back()
+        opened.release()
         raise
     if build.schema is None:
         raise DamagedStore(reason)

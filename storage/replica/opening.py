@@ -15,7 +15,7 @@ from storage.errors import DamagedStore, OtherEngine
 from storage.files.arguments import checked_map_size, resolved_path
 from storage.files.damage import damaged_records
 from storage.files.environment import DATA_FILE, StoreLock, check_directory, make_directory
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.files.page_check import look_at_top
 from storage.files.stop_mark import current_boot_id
 from storage.log.history import History
@@ -51,9 +51,9 @@ def open_place(
     history: History,
     map_size: int,
     boot_id: str | None,
-    taken: Taken,
+    resources: OpeningResources,
 ) -> Place:
-    """Open or make the replica at `path`, noting in `taken` what that takes. Raises what `ReplicaStore.open` says."""
+    """Open or make the replica at `path`, noting in `resources` what that acquires. Raises what `ReplicaStore.open` says."""
     path = resolved_path(path)
     checked_map_size(map_size)
     boot_id = current_boot_id() if boot_id is None else boot_id
@@ -66,9 +66,9 @@ def open_place(
         if state is None:
             raise _doubtful(path, error) from error
         exists, reason = True, str(error)
-    make_directory(path, lasting=False)
-    lock = taken.room(StoreLock.release)
-    lock.thing = held = StoreLock(path)
+    make_directory(path, durable=False)
+    lock = resources.slot(StoreLock.release)
+    lock.resource = held = StoreLock(path)
     doubt = held.doubt() if held.before else None
     held.sign()
     if exists and reason is None:
@@ -78,7 +78,7 @@ def open_place(
         try:
             # An unmarked directory is read in any case: only a replica may be deleted.
             if reason is None or state is None:
-                reason = reason_to_reset(path, map_size, history, taken) or reason
+                reason = reason_to_reset(path, map_size, history, resources) or reason
         except DamagedStore as error:
             if state is None:
                 raise _doubtful(path, error) from error
@@ -88,12 +88,12 @@ def open_place(
     write_state(path, ReplicaState("running", boot_id))
     try:
         with damaged_records(str(path), AGAIN):
-            environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+            environment, builds = _open_builds(path, map_size, history, models, codec, resources)
     except (DamagedStore, sqlite3.Error) as error:
         # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
         reason = str(error)
         delete_database(path)
-        environment, builds = _open_builds(path, map_size, history, models, codec, taken)
+        environment, builds = _open_builds(path, map_size, history, models, codec, resources)
     held.opened()
     return Place(path, environment, held, builds, reason or builds.begun_anew)
 
@@ -107,17 +107,22 @@ def _doubtful(path: Path, error: Exception) -> DamagedStore:
 
 
 def _open_builds(
-    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], codec: Codec, taken: Taken
+    path: Path,
+    map_size: int,
+    history: History,
+    models: Sequence[ModelSchema],
+    codec: Codec,
+    resources: OpeningResources,
 ) -> tuple[lmdb.Environment, Holdings]:
     """The environment with the builds that these models need."""
-    layout = adopt_models(path, map_size, history, models, taken)
+    layout = adopt_models(path, map_size, history, models, resources)
     databases = sum(len(database_names(build)) for build in layout.builds.values())
-    opened, held = taken.room(lmdb.Environment.close), taken.room(Holdings.close)
+    opened, held = resources.slot(lmdb.Environment.close), resources.slot(Holdings.close)
     try:
-        opened.thing = environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
-        held.thing = builds = Holdings(path, environment, layout, codec, history)
+        opened.resource = environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
+        held.resource = builds = Holdings(path, environment, layout, codec, history)
         return environment, builds
     except BaseException:
-        held.give_back()
-        opened.give_back()
+        held.release()
+        opened.release()
         raise

@@ -22,7 +22,7 @@ from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.files.damage import is_readable
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.files.error_translation import from_system
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.log.history import History, pack_checkpoint, unknown
 from storage.replica.builds import Build, elsewhere_key
 from storage.replica.commit_lock import commit_of_several
@@ -90,14 +90,14 @@ class ReplicaStore:
         Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
         """
-        taken = Taken()
+        resources = OpeningResources()
         try:
             place = open_place(
-                path, models, codec, History(history_id, log_head, digest), map_size, boot_id, taken
+                path, models, codec, History(history_id, log_head, digest), map_size, boot_id, resources
             )
             return cls(place, codec)
         except BaseException as error:
-            taken.undo()
+            resources.roll_back()
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
@@ -171,18 +171,18 @@ class ReplicaStore:
     def _at_one_moment(
         self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore | None
     ) -> Snapshot:
-        taken: dict[str, ModelSnapshot] = {}
+        pinned: dict[str, ModelSnapshot] = {}
         try:
             with self._together:
                 for model, opened in self._held.state.active.items():
                     store = opened.store
                     if store is not None and (models is None or model in models):
-                        taken[model] = store.snapshot(closed=closed, waited=store is waited)
-                snapshot = self._begin(closed, taken)
+                        pinned[model] = store.snapshot(closed=closed, waited=store is waited)
+                snapshot = self._begin(closed, pinned)
                 self._mixed.add(snapshot)
                 return snapshot
         except BaseException:
-            for one in taken.values():
+            for one in pinned.values():
                 one.close()
             raise
 

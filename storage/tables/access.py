@@ -116,7 +116,7 @@ def read_chunk(
 ) -> Entries:
     """The next entries of a search beyond `after`, which need not be there any more."""
     cursor = txn.cursor(db)
-    if not _placed(cursor, search, after):
+    if not _seek(cursor, search, after):
         return []
     if search.reverse:
         low = search.low
@@ -136,7 +136,7 @@ def read_keys(
 ) -> list[bytes]:
     """As `read_chunk`, without the entries' values."""
     cursor = txn.cursor(db)
-    if not _placed(cursor, search, after):
+    if not _seek(cursor, search, after):
         return []
     if search.reverse:
         low = search.low
@@ -151,7 +151,7 @@ def read_keys(
     return found
 
 
-def _placed(cursor: lmdb.Cursor[bytes], search: Search, after: bytes | None) -> bool:
+def _seek(cursor: lmdb.Cursor[bytes], search: Search, after: bytes | None) -> bool:
     """Whether there is an entry to go on from beyond `after`, where the cursor then is; it may be out of bounds."""
     low, high = search.low, search.high
     if search.reverse:

@@ -95,7 +95,7 @@ class TableEntries:
         chunks = self._chunks(search)
         return once_each(chunks, search.limit) if search.repeats else chunks
 
-    def _first_places(self, search: Search, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    def _first_entries(self, search: Search, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """The first entry of each row from `after` on, with the row as it is stored."""
         index, low, high = search.index, search.low, search.high
         for chunk in self._chunks(search, after):

@@ -105,7 +105,7 @@ Bounds: TypeAlias = tuple[bytes, bytes | None, int]
 class Index:
     """A sequence of components in a fixed order, for the entries of rows and for the bounds of searches.
 
-    The key of a table is such a sequence too (`primary`). `many` is the place of the many-valued component, `single`
+    The key of a table is such a sequence too (`primary`). `many` is the number of the many-valued component, from 0, `single`
     the column of an index that is one column.
     """
 
@@ -124,7 +124,7 @@ class Index:
                 )
         if not self.components:
             raise InvalidSchema(f"table {table!r}: {what} () names no column")
-        many = [place for place, component in enumerate(self.components) if not isinstance(component, str)]
+        many = [number for number, component in enumerate(self.components) if not isinstance(component, str)]
         if len(many) > 1:
             raise InvalidSchema(
                 f"table {table!r}: {what} {short_repr(spec)} may hold one words(...) or each(...), not "
@@ -141,13 +141,13 @@ class Index:
         )
 
     def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
-        """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, with the place."""
+        """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, naming the column."""
         if self.single is not None:
             return [self._entry(row, row_key)]
         entries = [value + row_key for value in self._combinations(row)]
         for entry in entries:
             if len(entry) > MAX_KEY_BYTES:
-                raise self.placed(too_long(len(entry)), "value and key of the row")
+                raise self.located(too_long(len(entry)), "value and key of the row")
         return entries
 
     def _entry(self, row: Mapping[str, Any], row_key: bytes) -> bytes:
@@ -157,9 +157,9 @@ class Index:
         try:
             entry = encode_component(row.get(column)) + row_key
         except InvalidKey as error:
-            raise self.placed(error, column) from None
+            raise self.located(error, column) from None
         if len(entry) > MAX_KEY_BYTES:
-            raise self.placed(too_long(len(entry)), "value and key of the row")
+            raise self.located(too_long(len(entry)), "value and key of the row")
         return entry
 
     def _combinations(self, row: Mapping[str, Any]) -> list[bytes]:
@@ -172,7 +172,7 @@ class Index:
                     items = component.values(row.get(component.column))
                     encoded = list(dict.fromkeys(map(encode_component, items)))
             except InvalidKey as error:
-                raise self.placed(error, str(component)) from None
+                raise self.located(error, str(component)) from None
             heads = [head + tail for head in heads for tail in encoded]
         return heads
 
@@ -186,15 +186,15 @@ class Index:
         values = value if isinstance(value, tuple) else (value,)
         if skip + len(values) > len(self.components):
             raise self._too_many(skip + len(values))
-        return b"".join([self.encode(skip + place, item) for place, item in enumerate(values)]), len(values)
+        return b"".join([self.encode(skip + number, item) for number, item in enumerate(values)]), len(values)
 
-    def encode(self, place: int, value: Any) -> bytes:
-        """The encoding of what is sought of the component at `place`. Raises InvalidKey, with the place."""
-        component = self.components[place]
+    def encode(self, number: int, value: Any) -> bytes:
+        """The encoding of what is sought of the component of this number, from 0. Raises InvalidKey, naming the column."""
+        component = self.components[number]
         try:
             return encode_component(value if component.__class__ is str else component.sought(value))  # type: ignore[union-attr]
         except InvalidKey as error:
-            raise self.placed(error, str(component)) from None
+            raise self.located(error, str(component)) from None
 
     def bounds(
         self, start: object = None, stop: object = None, *, equal: object = None, include_stop: bool = False
@@ -222,7 +222,7 @@ class Index:
                 values[-1] if isinstance(component, str) else component.sought_prefix(values[-1])
             )
         except InvalidKey as error:
-            raise self.placed(error, str(component)) from None
+            raise self.located(error, str(component)) from None
         return low, successor(low), pinned
 
     def repeats(self, pinned: int) -> bool:
@@ -232,6 +232,6 @@ class Index:
     def _too_many(self, given: int) -> InvalidKey:
         return InvalidKey(f"{self.where} has {len(self.components)} component(s), and {given} were given")
 
-    def placed(self, error: InvalidKey, column: str) -> InvalidKey:
+    def located(self, error: InvalidKey, column: str) -> InvalidKey:
         """The error with the index and the column that it is about."""
         return type(error)(f"{self.where}, {column}: {error}")

@@ -22,7 +22,7 @@ def index_diff(
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
 
-    None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, with the place.
+    None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, naming the column.
     """
     if index.single is None:
         removed, added = _of_many(index, changed, stored)
@@ -91,8 +91,8 @@ def _of_one(
                 removed.append(former)
                 added.append((entry, key))
     except InvalidKey as error:
-        raise index.placed(error, column) from None
+        raise index.located(error, column) from None
     longest = max([len(entry) for entry, _ in added], default=0)
     if longest > MAX_KEY_BYTES:
-        raise index.placed(too_long(longest), "value and key of the row")
+        raise index.located(too_long(longest), "value and key of the row")
     return removed, added

@@ -147,7 +147,7 @@ class TableReader(TableEntries):
     ) -> Page:
         """A page of what `range` gives with the same arguments, after the page that gave `token`.
 
-        The token holds the last place reached, not a count: rows that come, go or change between two pages
+        The token holds the last entry reached, not a count: rows that come, go or change between two pages
         neither shift the next page nor make it skip any other row. Raises InvalidPageToken for a token of another
         table, index or direction, or one that was altered.
         """
@@ -157,7 +157,7 @@ class TableReader(TableEntries):
         search = Search(found, found.bounds(start, stop, **bounds), reverse, size + 1)
         query = f"{self._handle.where}/{found.name}/{reverse}"
         after = None if token is None else decode_token(token, query)
-        taken = list(islice(self._first_places(search, after), size + 1))
+        taken = list(islice(self._first_entries(search, after), size + 1))
         rows = self._decode_all([raw for _, raw in taken[:size]], checked_columns(columns))
         return Page(rows, encode_token(taken[size - 1][0], query) if size < len(taken) else None)
 

@@ -164,10 +164,10 @@ def split_words(text: str) -> list[str]:
 
 def _split_any(text: str) -> list[str]:
     classes = text.translate(_classes)
-    places = [one.span() for one in _UNICODE.finditer(classes)]
+    spans = [one.span() for one in _UNICODE.finditer(classes)]
     if "_" in classes:
-        places = [(start, end) for start, end in places if classes[start:end].strip("_x")]
-    return list(dict.fromkeys([text[start:end] for start, end in places]))
+        spans = [(start, end) for start, end in spans if classes[start:end].strip("_x")]
+    return list(dict.fromkeys([text[start:end] for start, end in spans]))
 
 
 def split_words_before(text: str) -> list[str]:

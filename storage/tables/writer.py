@@ -46,7 +46,7 @@ class TableWriter(TableReader):
         "_own",
         "_rows_changed",
         "_stored",
-        "_sure",
+        "_safe_types",
         "changed",
     )
 
@@ -56,7 +56,7 @@ class TableWriter(TableReader):
         # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
         self._stored: dict[bytes, Row | None] = {}
         self._key_columns = frozenset(handle.schema.columns)
-        self._sure = codec.lasting.sure
+        self._safe_types = codec.shareable.safe_types
         self._own = codec.own
         # Whether there were values that may be nested too deeply.
         self._nested = False
@@ -89,7 +89,7 @@ class TableWriter(TableReader):
                 "put another"
             )
         for value in changes.values():
-            if type(value) not in self._sure:
+            if type(value) not in self._safe_types:
                 changes = self._copied(changes)
                 break
         row.update(changes)
@@ -269,14 +269,14 @@ class TableWriter(TableReader):
             raise
 
     def _copied(self, row: Mapping[str, Any]) -> Row:
-        """The row with own copies of what does not last, so that no side sees the other's changes."""
-        sure = self._sure
-        if sure.issuperset(map(type, row.values())):
+        """The row with own copies of what is not shareable, so that no side sees the other's changes."""
+        safe = self._safe_types
+        if safe.issuperset(map(type, row.values())):
             return dict(row)
         copy: Row = {}
         for column, value in row.items():
             kind = type(value)
-            if kind not in sure:
+            if kind not in safe:
                 self._nested = self._nested or kind is not datetime
                 with suppress(CodecError):  # It is refused when the row is, with its name.
                     value = self._own(value)

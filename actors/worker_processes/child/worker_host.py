@@ -37,7 +37,7 @@ from actors.worker_processes.wire.error_codec import pack_error
 from actors.worker_processes.wire.framing import Connection
 from actors.worker_processes.wire.query_codec import QueryCodec
 from storage import OnewriterError, ReplicaStore
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.log.log_follower import LogFollower
 
 __all__ = ["WorkerHost"]
@@ -66,7 +66,7 @@ class WorkerHost:
         self._settings = settings
         self._control = control
         self._query_connections = query_connections
-        self._taken = Taken()
+        self._resources = OpeningResources()
         self._stores: dict[str, ReplicaStore] = {}
         size = settings.result_cache // settings.replicas
         cached = size and any(spec.cache for spec in domain.queries.values())
@@ -81,11 +81,11 @@ class WorkerHost:
         """Open the log and the replica. Raises what that does, and nothing stays open then."""
         config, domain, settings = self._config, self._domain, self._settings
         placed = place_models(domain.models, settings.replica_names)
-        taken = self._taken
+        resources = self._resources
         try:
             inline = [model.schema for model in domain.models.values() if model.inline]
-            opened = taken.room(LogFollower.close)
-            opened.thing = log = LogFollower.open(
+            opened = resources.slot(LogFollower.close)
+            opened.resource = log = LogFollower.open(
                 config["path"], domain.codec, map_size=settings.map_size, inline=inline
             )
             log.advance(config["head"])
@@ -100,13 +100,13 @@ class WorkerHost:
                 settings,
                 self._skips,
                 self._stores,
-                taken,
+                resources,
                 [self.name],
                 LOCKED_FOR,
             )
             self._slot: ReplicaSlot = slots[self.name]
         except BaseException:
-            taken.undo()
+            resources.roll_back()
             raise
         models = [name for name, replicas in placed.items() if self.name in replicas]
         self.reporter.attach(self._slot)
@@ -266,7 +266,7 @@ class WorkerHost:
                 ended = False
         self._supervisor.end(max(end - time.monotonic(), 0.1))
         with suppress(OnewriterError):
-            self._taken.give_back()
+            self._resources.release()
         return ended
 
 

@@ -31,7 +31,7 @@ from actors.worker_processes.parent.worker_process import import_paths
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.domain_import import DomainLocation, fingerprints, locate_domain
 from storage import EventLog
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 
 if TYPE_CHECKING:
     from actors.runtime.runtime import Runtime
@@ -145,15 +145,15 @@ class WorkerPool:
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
         log: EventLog,
-        taken: Taken,
+        resources: OpeningResources,
     ) -> WorkerPool:
-        """Start a worker for each replica and wait until all have opened theirs; `taken` ends them.
+        """Start a worker for each replica and wait until all have opened theirs; `resources` ends them.
 
         Raises `DomainError` for a domain that a worker can't import or that it finds another one in location of, and
         what opening a replica does.
         """
         crew = cls(path, folder, locate_domain(source), domain, placed, settings, log)
-        taken.note(crew.end)
+        resources.on_release(crew.end)
         for handle in crew.workers.values():
             handle.spawn()
         for handle in crew.workers.values():

@@ -77,9 +77,9 @@ class Saver:
         return saved
 
     def save(
-        self, values: Mapping[str, Any], checkpoint: int, digest: bytes = b"", *, lasting: bool = False
+        self, values: Mapping[str, Any], checkpoint: int, digest: bytes = b"", *, durable: bool = False
     ) -> None:
-        """Replace the file; wait for the disk if `lasting`. What prevents it is logged: nothing is lost by it."""
+        """Replace the file; wait for the disk if `durable`. What prevents it is logged: nothing is lost by it."""
         if not self.possible:
             return
         try:
@@ -101,7 +101,7 @@ class Saver:
         try:
             with fresh.open("wb") as file:
                 file.write(_TITLE + crc32(payload).to_bytes(4) + payload)
-                if lasting:
+                if durable:
                     file.flush()
                     os.fsync(file.fileno())
             fresh.replace(self._file)

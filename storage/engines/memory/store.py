@@ -295,7 +295,7 @@ class MemoryStore:
         self.abort()
         if not self._frozen and self._current.checkpoint:
             current = self._current
-            self._saver.save(current.values, current.checkpoint, current.digest, lasting=True)
+            self._saver.save(current.values, current.checkpoint, current.digest, durable=True)
         self._ended = True
 
     @classmethod

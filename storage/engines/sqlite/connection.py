@@ -17,7 +17,7 @@ from weakref import ref
 from storage.engines.sqlite.guard import Guard
 from storage.engines.sqlite.pending_rows import KeptRows
 from storage.errors import StatementRefused
-from storage.files.opening_resources import Room
+from storage.files.opening_resources import ResourceSlot
 
 __all__ = ["GuardedConnection", "GuardedCursor", "connect"]
 
@@ -281,9 +281,9 @@ class GuardedConnection(sqlite3.Connection):
 
 def connect(file: Path, guard: Guard) -> GuardedConnection:
     """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
-    opened: Room[GuardedConnection] = Room(sqlite3.Connection.close)
+    opened: ResourceSlot[GuardedConnection] = ResourceSlot(sqlite3.Connection.close)
     try:
-        opened.thing = db = sqlite3.connect(
+        opened.resource = db = sqlite3.connect(
             file, isolation_level=None, check_same_thread=False, factory=GuardedConnection
         )
         db.guard = guard
@@ -292,5 +292,5 @@ def connect(file: Path, guard: Guard) -> GuardedConnection:
         db.set_authorizer(guard)
         return db
     except BaseException:
-        opened.give_back()
+        opened.release()
         raise

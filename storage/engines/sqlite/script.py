@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from storage.engines.sqlite.guard import Guard
 from storage.errors import InvalidSchema, StatementRefused
-from storage.files.opening_resources import Taken
+from storage.files.opening_resources import OpeningResources
 from storage.value_text import short_repr
 
 __all__ = ["check_script", "run_script"]
@@ -20,10 +20,10 @@ def check_script(model: str, script: str) -> None:
     """Find the mistakes in a model's schema= before any file is made. Raises InvalidSchema with SQLite's own words."""
     if not isinstance(script, str):
         raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {short_repr(script)}")
-    taken = Taken()
+    resources = OpeningResources()
     try:
-        opened = taken.room(sqlite3.Connection.close)
-        opened.thing = db = sqlite3.connect(":memory:", isolation_level=None)
+        opened = resources.slot(sqlite3.Connection.close)
+        opened.resource = db = sqlite3.connect(":memory:", isolation_level=None)
         db.execute("PRAGMA foreign_keys = ON")
         guard = Guard("schema", model)
         db.set_authorizer(guard)
@@ -39,7 +39,7 @@ def check_script(model: str, script: str) -> None:
                 f"read model {model!r}: its schema= makes no table; write CREATE TABLE statements into it"
             )
     finally:
-        taken.give_back()
+        resources.release()
 
 
 def run_script(db: sqlite3.Connection, guard: Guard, script: str) -> None:

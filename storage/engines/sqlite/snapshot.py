@@ -17,7 +17,7 @@ from weakref import WeakSet
 from storage.engines.sqlite.cacheability import ReadGuard
 from storage.engines.sqlite.guard import OURS, translate
 from storage.errors import SnapshotClosed
-from storage.files.opening_resources import Room
+from storage.files.opening_resources import ResourceSlot
 from storage.tables.schema import Row
 
 __all__ = ["ReadConnection", "ReadCursor", "SqlRow", "SqliteSnapshot", "all_rows", "open_reader"]
@@ -56,9 +56,9 @@ SHADOWS = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = '
 
 def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
     """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
-    opened: Room[sqlite3.Connection] = Room(sqlite3.Connection.close)
+    opened: ResourceSlot[sqlite3.Connection] = ResourceSlot(sqlite3.Connection.close)
     try:
-        opened.thing = db = sqlite3.connect(
+        opened.resource = db = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
         )
         guard = ReadGuard("query", model, file)
@@ -68,7 +68,7 @@ def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
         db.row_factory = SqlRow
         return db, guard
     except BaseException as error:
-        opened.give_back()
+        opened.release()
         if isinstance(error, sqlite3.Error):
             raise translate(error, f"opening the database of read model {model!r}", file) from error
         raise

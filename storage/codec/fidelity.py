@@ -1,12 +1,12 @@
-"""Which values last: nobody can change them, and they come back from their bytes as what they are.
+"""Which values are shareable: nobody can change them, and they come back from their bytes as what they are.
 
-Only those may be shared by several holders, or outlive the moment at which they were stored. Of what does not last, each
-holder has a copy of its own: what decoding gives. Lists and dicts do not last, nor what holds one. Nor does what is
+Only those may have several holders, or be kept beyond the moment at which they were stored. Of any other value each
+holder has a copy of its own: what decoding gives. Lists, dicts and what holds one are not shareable. Nor is what is
 accepted and comes back as something else: a datetime or time whose zone is more than its offset (a `ZoneInfo`, a zone
 with a name, an aware one with fold=1), a bytearray or a memoryview, and a message whose class has code of its own that
 runs when it is built. Any thread; registering comes first.
 
-A frozenset lasts, though the order in which it gives its items may be another one next time.
+A frozenset is shareable, though it may give its items in another order the next time.
 """
 
 from __future__ import annotations
@@ -19,71 +19,71 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
-__all__ = ["Lasting", "is_built_plainly"]
+__all__ = ["Fidelity", "is_built_plainly"]
 
 Check = Callable[[Any], bool]
 
-_SURE = (NoneType, bool, int, float, str, bytes, Decimal, date, timedelta, UUID)
+_SAFE = (NoneType, bool, int, float, str, bytes, Decimal, date, timedelta, UUID)
 
 
-class Lasting:
-    """Tells whether a value lasts. Call it with any value that can be encoded; others never do."""
+class Fidelity:
+    """Tells whether a value comes back from its bytes as it is. Call it with any value; what can't be encoded does not."""
 
-    __slots__ = ("_checks", "_lasts", "doubtful", "sure")
+    __slots__ = ("_checks", "_passes", "doubtful_fields", "safe_types")
 
-    def __init__(self, *, changeable: bool = False) -> None:
-        """With `changeable`, lists and dicts count as what is in them: tells whether a value comes back as it is."""
-        self.sure: set[type] = set(_SURE)
-        """The types whose values last, all of them; a live set, to be read only."""
-        self.doubtful: dict[type, tuple[str, ...]] = {}
-        """The fields of a message class that may hold what does not last, where the class is built plainly."""
+    def __init__(self, *, mutable: bool = False) -> None:
+        """Without `mutable` it is False for lists and dicts, too: it tells whether a value is shareable."""
+        self.safe_types: set[type] = set(_SAFE)
+        """The types of which every value does; a live set, to be read only."""
+        self.doubtful_fields: dict[type, tuple[str, ...]] = {}
+        """The fields of a message class that may hold what does not, where the class is built plainly."""
         checks: dict[type, Check] = {datetime: _comes_back, time: _comes_back}
-        sure = self.sure
+        safe = self.safe_types
 
-        def lasts(value: Any) -> bool:
+        def passes(value: Any) -> bool:
             kind = type(value)
-            if kind in sure:
+            if kind in safe:
                 return True
             check = checks.get(kind)
             return check is not None and check(value)
 
-        def all_last(items: Iterable[Any]) -> bool:
-            return sure.issuperset(map(type, items)) or all(map(lasts, items))
+        def all_pass(items: Iterable[Any]) -> bool:
+            return safe.issuperset(map(type, items)) or all(map(passes, items))
 
-        checks[tuple] = checks[frozenset] = all_last
-        if changeable:
-            checks[list] = all_last
-            checks[dict] = lambda value: all_last(value) and all_last(value.values())
+        checks[tuple] = checks[frozenset] = all_pass
+        if mutable:
+            checks[list] = all_pass
+            checks[dict] = lambda value: all_pass(value) and all_pass(value.values())
         self._checks = checks
-        self._lasts = lasts
+        self._passes = passes
 
     def __call__(self, value: Any) -> bool:
-        """Whether the value lasts."""
+        """Whether this value does."""
         try:
-            return self._lasts(value)
+            return self._passes(value)
         except RecursionError:
             return False
 
     def register(self, cls: type, fields: Iterable[str] | None = None, times: Collection[str] = ()) -> None:
-        """Know a class: a dataclass by the fields that may hold what does not last, an Enum by none of them.
+        """Know a class: a dataclass by the fields that may hold what does not, an Enum by none of them.
 
         None stands for a dataclass that is not built plainly. `times` are those that hold nothing but datetimes or times.
         """
-        self.sure.discard(cls)
-        self.doubtful.pop(cls, None)
+        self.safe_types.discard(cls)
+        self.doubtful_fields.pop(cls, None)
         if fields is None:
             self._checks[cls] = _never
             return
         names = tuple(fields)
         if not names:
             self._checks.pop(cls, None)
-            self.sure.add(cls)
+            self.safe_types.add(cls)
             return
         # Compiled: it is asked of every message of the class. What is too deep for it is too deep to be encoded.
-        self.doubtful[cls] = names
-        space: dict[str, Any] = {"lasts": self._lasts, "comes_back": _comes_back}
+        self.doubtful_fields[cls] = names
+        space: dict[str, Any] = {"passes": self._passes, "comes_back": _comes_back}
         checks = " and ".join(
-            f"{'comes_back' if name in times else 'lasts'}(message.{name})" for name in names
+            f"{'comes_back' if name in times else 'passes'}(message.{name})" for name in names
         )
         exec(
             f"def check(message):\n try:\n  return {checks}\n except RecursionError:\n  return False",
@@ -91,9 +91,9 @@ class Lasting:
         )
         self._checks[cls] = space["check"]
 
-    def of(self, cls: type) -> Check | None:
-        """What tells whether a value of exactly this class lasts; None where all of them do."""
-        return None if cls in self.sure else self._checks.get(cls, _never)
+    def check_of(self, cls: type) -> Check | None:
+        """What tells it of a value of exactly this class; None where all of them do."""
+        return None if cls in self.safe_types else self._checks.get(cls, _never)
 
 
 def is_built_plainly(cls: type) -> bool:

@@ -1,4 +1,4 @@
-"""Which values last: those that nobody can change and that come back from their bytes as they are."""
+"""Which values are shareable: those that nobody can change and that come back from their bytes as they are."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def zone_of(value: Any) -> Any:
 
 @pytest.mark.parametrize("value", LASTING, ids=repr)
 def test_what_lasts_is_shared(value: Any) -> None:
-    assert CODEC.lasting(value)
+    assert CODEC.shareable(value)
     assert CODEC.faithful(value)
     assert CODEC.own(value) is value
     assert zone_of(CODEC.decode(CODEC.encode(value))) == zone_of(value)
@@ -95,7 +95,7 @@ def test_what_lasts_is_shared(value: Any) -> None:
 
 @pytest.mark.parametrize("value", NOT_LASTING, ids=case_id)
 def test_of_what_does_not_last_each_has_an_own_copy_as_decoding_gives_it(value: Any) -> None:
-    assert not CODEC.lasting(value)
+    assert not CODEC.shareable(value)
     own, again = CODEC.own(value), CODEC.own(value)
     assert own is not value
     assert zone_of(own) == zone_of(again) == zone_of(CODEC.decode(CODEC.encode(value)))
@@ -129,20 +129,20 @@ def test_a_copy_of_a_list_or_dict_is_no_part_of_it() -> None:
 def test_only_the_fields_that_are_named_are_looked_at() -> None:
     codec = Codec()
     codec.register(Pair)
-    codec.lasting.register(Pair, ["other"])
-    assert codec.lasting(Pair([], 1))
-    assert not codec.lasting(Pair(1, []))
-    codec.lasting.register(Pair, [])
-    assert codec.lasting.of(Pair) is None
-    assert codec.lasting(([], Pair([]))[1])
+    codec.shareable.register(Pair, ["other"])
+    assert codec.shareable(Pair([], 1))
+    assert not codec.shareable(Pair(1, []))
+    codec.shareable.register(Pair, [])
+    assert codec.shareable.check_of(Pair) is None
+    assert codec.shareable(([], Pair([]))[1])
 
 
 def test_what_is_too_deep_to_be_looked_at_does_not_last() -> None:
     value: Any = ()
     for _ in range(5000):
         value = (value,)
-    assert not CODEC.lasting(value)
-    assert not CODEC.lasting(Pair(value))
+    assert not CODEC.shareable(value)
+    assert not CODEC.shareable(Pair(value))
     pairs = Pair([])
     for _ in range(5000):
         pairs = Pair(pairs)

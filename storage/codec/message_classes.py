@@ -11,7 +11,7 @@ from storage.codec.annotations import signature_of
 from storage.errors import CodecError
 
 
-def place(cls: type) -> str:
+def qualified_name(cls: type) -> str:
     """Return where a class is defined, for error messages."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -19,11 +19,15 @@ def place(cls: type) -> str:
 def stored_fields(cls: type) -> list[str]:
     """Return the names of the fields that rebuild a message; raises CodecError if they would not suffice."""
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise CodecError(f"{place(cls)} is neither a frozen dataclass nor an Enum: only those can be stored")
+        raise CodecError(
+            f"{qualified_name(cls)} is neither a frozen dataclass nor an Enum: only those can be stored"
+        )
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
     for parameter in signature_of(cls).parameters.values():
         if parameter.name not in fields and parameter.default is parameter.empty:
-            raise CodecError(f"{place(cls)} needs {parameter.name!r} to be built, which no field keeps")
+            raise CodecError(
+                f"{qualified_name(cls)} needs {parameter.name!r} to be built, which no field keeps"
+            )
     return fields
 
 

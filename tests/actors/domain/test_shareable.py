@@ -1,4 +1,4 @@
-"""Which messages can hold what does not last is known once the domain is compiled; all others cost nothing."""
+"""Which messages can hold what is not shareable is known once the domain is compiled; all others cost nothing."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ CODEC = notes.compile().codec
 
 
 def test_messages_that_can_hold_only_what_lasts_are_not_looked_at() -> None:
-    assert [name for name, spec in SPECS.items() if spec.lasts is None] == ["Flat"]
-    assert {cls for cls in (Plain, Base, Tree) if CODEC.lasting.of(cls) is not None} == set()
+    assert [name for name, spec in SPECS.items() if spec.shareable is None] == ["Flat"]
+    assert {cls for cls in (Plain, Base, Tree) if CODEC.shareable.check_of(cls) is not None} == set()
 
 
 def test_others_are_looked_at_by_their_values() -> None:
@@ -129,8 +129,8 @@ def test_others_are_looked_at_by_their_values() -> None:
         Cyclic(Held((Holder(Tree(()), Held((), time(1, tzinfo=UTC, fold=1))),), None)),
         Built(Own(1)),
     ]
-    assert [message for message in lasting if not SPECS[type(message).__name__].lasts(message)] == []
-    assert [message for message in others if SPECS[type(message).__name__].lasts(message)] == []
+    assert [message for message in lasting if not SPECS[type(message).__name__].shareable(message)] == []
+    assert [message for message in others if SPECS[type(message).__name__].shareable(message)] == []
 
 
 def test_how_deep_lists_are_is_looked_at_only_where_there_may_be_some() -> None:

@@ -1,0 +1,146 @@
+"""The registry of a codec: message classes and enums by the stable names under which they are stored.
+
+Everything is registered before the codec is shared between threads; from then on any thread may ask.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from storage.codec.fidelity import Fidelity, is_built_plainly
+from storage.codec.message_classes import (
+    compile_builder,
+    compile_getter,
+    misfit,
+    qualified_name,
+    stored_fields,
+)
+from storage.codec.values import enum_encoder, leaf_encoders
+from storage.errors import CodecError, DuplicateTypeName, UnknownType, UnregisteredType
+from storage.value_text import short_repr
+
+__all__ = ["Fields", "Message", "TypeRegistry"]
+
+Fields = dict[str, Any]
+Message = tuple[str, Callable[[Any], Fields], bool]
+"""The stored name of a message class, its fields, and whether they are known to hold no list or dict."""
+
+
+class TypeRegistry:
+    """The classes that a codec knows, and how a message becomes its fields and back."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, type] = {}
+        self._names: dict[type, str] = {}
+        self._getters: dict[type, Message] = {}
+        self.shareable = Fidelity()
+        """Which values may be shared; `own` is for those that may not."""
+        self.faithful = Fidelity(mutable=True)
+        """Which values come back as they are, whether they can be changed or not."""
+        self._builders: dict[str, Callable[[Fields], Any]] = {}
+        self._encoders = leaf_encoders()
+
+    @property
+    def registered(self) -> Mapping[str, type]:
+        """Every registered class by its stored name; a live, read-only view."""
+        return MappingProxyType(self._types)
+
+    def register(self, cls: type, name: str | None = None) -> None:
+        """Register a frozen dataclass or an Enum under a stored name, its class name unless given.
+
+        The name is what the disk holds: keep it when the class is renamed. Registering the same class under the
+        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken, CodecError
+        if the class is of another kind.
+        """
+        name = cls.__name__ if name is None else name
+        if not isinstance(name, str) or not name:
+            raise CodecError(
+                f"{cls.__qualname__} must be stored under a str that is not empty, not {short_repr(name)}"
+            )
+        if self._types.get(name) is cls:
+            return
+        if name in self._types:
+            raise DuplicateTypeName(
+                f"two classes are to be stored as {short_repr(name)}: {qualified_name(self._types[name])} and "
+                f"{qualified_name(cls)}; "
+                "give one of them another name"
+            )
+        if cls in self._names:
+            raise DuplicateTypeName(
+                f"{qualified_name(cls)} is already stored as {self._names[cls]!r}, not as {short_repr(name)}"
+            )
+        if issubclass(cls, enum.Enum):
+            self._encoders[cls] = enum_encoder(cls, name)
+            doubtful: list[str] | None = []
+        else:
+            fields = stored_fields(cls)
+            doubtful = fields if is_built_plainly(cls) else None
+            self._getters[cls] = name, compile_getter(fields), False
+            self._builders[name] = compile_builder(cls, fields)
+        self.shareable.register(cls, doubtful)
+        self.faithful.register(cls, doubtful)
+        self._types[name] = cls
+        self._names[cls] = name
+
+    def name_of(self, cls: type) -> str:
+        """Return the stored name of a class; raises UnregisteredType."""
+        try:
+            return self._names[cls]
+        except KeyError:
+            raise UnregisteredType(
+                f"{qualified_name(cls)} is not registered with the codec; register it first"
+            ) from None
+
+    def type_of(self, name: str) -> type:
+        """Return the class stored under a name; raises UnknownType."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise UnknownType(
+                f"no class is registered for the stored type {short_repr(name)}; register its class, or give "
+                "the class "
+                "that took its qualified_name this name"
+            ) from None
+
+    def declare_flat(self, cls: type) -> None:
+        """Say that messages of a class never hold a list or dict, so that nobody has to look how deep they are."""
+        name, getter, _ = self._getters[cls]
+        self._getters[cls] = name, getter, True
+
+    def is_flat(self, cls: type) -> bool:
+        """Whether `declare_flat` has said so."""
+        return self._getters[cls][2]
+
+    # -- messages -----------------------------------------------------------------------------------------------
+    def fields(self, message: object) -> Fields:
+        """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
+        return self.describe(message)[1]
+
+    def describe(self, message: object) -> tuple[str, Fields]:
+        """Return a message's stored name and its fields; raises UnregisteredType."""
+        try:
+            name, getter, _ = self._getters[type(message)]
+        except KeyError:
+            raise UnregisteredType(
+                f"{qualified_name(type(message))} is not registered with the codec as a message; register it first"
+            ) from None
+        return name, getter(message)
+
+    def build(self, name: str, fields: Fields) -> object:
+        """Return a message of the class stored as `name`. A missing field takes its default.
+
+        Raises UnknownType if no class has the name, CodecError if fields are unknown, missing without a default,
+        or refused by the class.
+        """
+        try:
+            return self._builders[name](fields)
+        except Exception as error:
+            cls = self.type_of(name)
+            if cls not in self._getters:
+                raise CodecError(
+                    f"a message is stored as {short_repr(name)}, but {qualified_name(cls)} is none"
+                ) from None
+            raise misfit(cls, name, fields, error) from error

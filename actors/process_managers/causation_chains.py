@@ -11,34 +11,34 @@ from collections.abc import Callable
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.process_managers.inputs import Input
-from actors.process_managers.step_plan import Feed, InputFailed
+from actors.process_managers.step_plan import EventSource, InputFailed
 
-__all__ = ["MOST", "ROUNDS", "goes_round", "place_of"]
+__all__ = ["MAX_COMMANDS", "MAX_ROUNDS", "is_loop", "origin_of"]
 
-ROUNDS = 10
+MAX_ROUNDS = 10
 """Times that a chain leads an instance on until it is a loop."""
-MOST = 1_000
+MAX_COMMANDS = 1_000
 """Commands that are looked at."""
 
-PLACE = re.compile(r"([A-Za-z0-9_.-]+):([0-9]{1,19}):")
+ORIGIN = re.compile(r"([A-Za-z0-9_.-]+):([0-9]{1,19}):")
 HOP = re.compile(r":(?:t[0-9]+|r)(?=:|\Z)")
 
 
-def place_of(id: str | None) -> tuple[str, int] | None:
+def origin_of(id: str | None) -> tuple[str, int] | None:
     """The manager in an id, and the position of the event that it goes back to; None where it has a digest or is another's."""
-    found = PLACE.match(id or "")
+    found = ORIGIN.match(id or "")
     return None if found is None else (found[1], int(found[2]))
 
 
-def goes_round(spec: ProcessManagerSpec, feed: Feed, input: Input) -> bool:
-    """Whether what an instance asked for has come back to it `ROUNDS` times, directly or through other managers."""
+def is_loop(spec: ProcessManagerSpec, feed: EventSource, input: Input) -> bool:
+    """Whether what an instance asked for has come back to it `MAX_ROUNDS` times, directly or through other managers."""
     id = input.causation if input.kind == "event" else input.id
-    if input.kind != "event" and place_of(id) is None:
+    if input.kind != "event" and origin_of(id) is None:
         return True  # So many timers and rejections in a row that the id is a digest.
     rounds = 0
     before = input.position or 1 << 63
-    for _ in range(MOST):
-        place = place_of(id)
+    for _ in range(MAX_COMMANDS):
+        place = origin_of(id)
         if place is None or place[0] not in spec.managers or not 0 < place[1] < before:
             return False
         manager, before = place
@@ -48,7 +48,7 @@ def goes_round(spec: ProcessManagerSpec, feed: Feed, input: Input) -> bool:
             return False
         if manager == spec.name and _key(spec, recorded.event) == input.key:
             rounds += 1 + len(HOP.findall(id or ""))
-        if rounds >= ROUNDS:
+        if rounds >= MAX_ROUNDS:
             return True
         id = recorded.command_id
     return False

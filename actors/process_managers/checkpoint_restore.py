@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Decision, Input, Instance
-from actors.process_managers.records import Notes
-from actors.process_managers.step_plan import Made, Plan
+from actors.process_managers.records import NoteReader
+from actors.process_managers.step_plan import InputResult, StepPlan
 from actors.process_managers.unreadable_values import class_of
 from storage import CodecError
 
@@ -20,7 +20,7 @@ __all__ = ["restore", "restore_some"]
 CHUNK = 1_000
 
 
-def restore_some(book: Book, notes: Notes, plan: Plan) -> None:
+def restore_some(book: Book, notes: NoteReader, plan: StepPlan) -> None:
     """Have those instances begin that come next. One whose state can't be read is set aside."""
     keys = book.keys
     last = book.about.restored
@@ -40,7 +40,7 @@ def restore_some(book: Book, notes: Notes, plan: Plan) -> None:
     book.about = replace(book.about, restored=last if len(found) == CHUNK else None)
 
 
-def restore(book: Book, notes: Notes, plan: Plan, key: str) -> None:
+def restore(book: Book, notes: NoteReader, plan: StepPlan, key: str) -> None:
     """Enter the state of an instance's checkpoint, and keep that as this version writes it. Raises `CodecError`."""
     value = notes.note(book.keys.checkpoint(key))
     if value is None:
@@ -57,7 +57,7 @@ def restore(book: Book, notes: Notes, plan: Plan, key: str) -> None:
     instance = Instance(instance.state, timers)
     packed = book.values.pack_instance(instance)
     input = Input("checkpoint", _id(book.spec.name, order), key, None, 0, None, None)
-    book.apply(plan, input, Made(Decision(instance, timers_set=list(timers)), [], [], [], packed))
+    book.apply(plan, input, InputResult(Decision(instance, timers_set=list(timers)), [], [], [], packed))
     plan.notes[book.keys.checkpoint(key)] = book.values.pack_checkpoint(order, packed, fired)
 
 

@@ -18,12 +18,12 @@ from actors.kernel.running_calls import CallSlot, RunningCalls
 from actors.process_managers.records import OutboxEntry
 from actors.replication.progress import Progress
 
-__all__ = ["MOST", "SLOW", "Couriers"]
+__all__ = ["MAX_THREADS", "SLOW_SECONDS", "DeliveryThreads"]
 
-MOST = 8
+MAX_THREADS = 8
 """Threads that deliver effects of one manager at most. As many may hang before the others have to wait."""
 
-SLOW = 1.0
+SLOW_SECONDS = 1.0
 """Seconds after which an effect that is still being delivered holds up others no longer: another thread takes them. Until
 then a handler is not called in two threads at once."""
 
@@ -35,7 +35,7 @@ Outcome = list[Any] | BaseException
 """The commands that a handler returned, or what it raised."""
 
 
-class Couriers:
+class DeliveryThreads:
     """Takes runs of effects, and keeps what came of each until it is asked for."""
 
     def __init__(
@@ -43,8 +43,8 @@ class Couriers:
         manager: str,
         calls: RunningCalls,
         told: Callable[[], None],
-        most: int = MOST,
-        slow: float = SLOW,
+        most: int = MAX_THREADS,
+        slow: float = SLOW_SECONDS,
         *,
         system: Progress | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Couriers:
         `system` is the one whose effects these are: they may not wait for it.
         """
         self._system = system
-        self.send: Callable[[bytes, OutboxEntry], list[Any]] = _nobody
+        self.send: Callable[[bytes, OutboxEntry], list[Any]] = _no_outbox
         """Delivers one, with its key in the outbox; set by the outbox's actor before it gives a run."""
         self._manager = manager
         self._calls = calls
@@ -114,7 +114,7 @@ class Couriers:
             # Those that are not at an effect, if any, are about to look for one.
             slow = len(self._slots) == len(left) and not soon
             if self._runs and slow and not self._closing and len(left) < self._most:
-                slot = self._calls.slot("effect", f"of process manager {self._manager!r}", _told)
+                slot = self._calls.slot("effect", f"of process manager {self._manager!r}", _describe)
                 self._slots.add(slot)
             waits = min(soon, default=self._slow if self._runs else None)
         if slot is not None:
@@ -194,9 +194,9 @@ class Couriers:
         return bool(rest)
 
 
-def _told(entry: OutboxEntry) -> str:
+def _describe(entry: OutboxEntry) -> str:
     return f"{entry.name!r} of instance {entry.key!r}, {entry.id}"
 
 
-def _nobody(_key: bytes, _entry: OutboxEntry) -> list[Any]:
+def _no_outbox(_key: bytes, _entry: OutboxEntry) -> list[Any]:
     raise AssertionError("there is no outbox yet")

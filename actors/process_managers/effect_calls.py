@@ -6,9 +6,9 @@ from typing import Any
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.errors import InvalidMessage
-from actors.process_managers.delivery_attempts import Attempts
-from actors.process_managers.outstanding_effects import OutEffects
-from actors.process_managers.record_values import Values
+from actors.process_managers.attempt_counter import AttemptCounter
+from actors.process_managers.outstanding_effects import OutstandingEffects
+from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.records import OutboxEntry
 from actors.process_managers.unreadable_values import Unreadable
 from storage.value_text import short_repr
@@ -19,7 +19,9 @@ __all__ = ["EffectCalls"]
 class EffectCalls:
     """Of one manager; what is under way is noted in `out`."""
 
-    def __init__(self, spec: ProcessManagerSpec, values: Values, out: OutEffects, attempts: Attempts) -> None:
+    def __init__(
+        self, spec: ProcessManagerSpec, values: RecordCodec, out: OutstandingEffects, attempts: AttemptCounter
+    ) -> None:
         self._spec = spec
         self._values = values
         self._out = out

@@ -5,13 +5,13 @@ from __future__ import annotations
 from actors.process_managers.step_plan import InputFailed
 from storage import EventLog, OnewriterError, RecordedEvent
 
-__all__ = ["LogFeed"]
+__all__ = ["EventReader"]
 
-READ = 500
+READ_BATCH = 500
 """Events read from the log at once."""
 
 
-class LogFeed:
+class EventReader:
     """A window on the log that moves ahead, and begins anew where it is asked for another place."""
 
     def __init__(self, name: str, log: EventLog) -> None:
@@ -37,7 +37,7 @@ class LogFeed:
 
     def _read(self, after: int) -> list[RecordedEvent]:
         try:
-            return self._log.read(after, READ)
+            return self._log.read(after, READ_BATCH)
         except OnewriterError:
             pass  # One of them can't be decoded; those before it can be handled.
         return [self._only(after)]

@@ -18,9 +18,9 @@ from storage import (
     StoreReadOnly,
 )
 
-__all__ = ["is_of_the_instance"]
+__all__ = ["is_instance_fault"]
 
-OF_ALL = (
+SYSTEM_FAULTS = (
     CommitFailed,
     CommitUncertain,
     DamagedStore,
@@ -33,19 +33,19 @@ OF_ALL = (
     SystemClosed,
     lmdb.Error,
 )
-NUMBERS = {errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS}
-CAUSES = 10
+SYSTEM_ERRNOS = {errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS}
+MAX_CAUSES = 10
 """How many errors that led to one another are looked at."""
 
 
-def is_of_the_instance(error: BaseException | None) -> bool:
+def is_instance_fault(error: BaseException | None) -> bool:
     """False for a full disk, a damaged store and the like, also where they are the cause of the error."""
-    for _ in range(CAUSES):
+    for _ in range(MAX_CAUSES):
         if error is None:
             break
-        if isinstance(error, OF_ALL) or type(error) is StorageError:
+        if isinstance(error, SYSTEM_FAULTS) or type(error) is StorageError:
             return False
-        if isinstance(error, OSError) and error.errno in NUMBERS:
+        if isinstance(error, OSError) and error.errno in SYSTEM_ERRNOS:
             return False
         error = error.__cause__
     return True

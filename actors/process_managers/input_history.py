@@ -10,18 +10,18 @@ import re
 
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, Notes
-from actors.process_managers.step_plan import Plan
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import NoteReader, RecordKeys
+from actors.process_managers.step_plan import StepPlan
 from storage import EventLog
 
-__all__ = ["INDEXED", "Pasts", "index_pasts"]
+__all__ = ["INDEXED", "InputHistory", "index_history"]
 
-HEARD = 1_000
+MAX_HISTORY = 1_000
 """What an instance may have heard until its state takes the place of that."""
-FIRED = 1_000
+MAX_FIRED_TIMERS = 1_000
 """Of how many timers, the last of an instance, it stays known that they fired: with another key they are not set again."""
-CACHED = 10_000
+MAX_CACHED_SNAPSHOTS = 10_000
 """Instances whose checkpoints are in memory."""
 OF_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
 """The id of a timer that an event set."""
@@ -30,10 +30,10 @@ INDEXED = b"1"
 CHUNK = 1_000
 
 
-class Pasts:
+class InputHistory:
     """Of one incarnation of a manager, as the plans made so far leave them."""
 
-    def __init__(self, keys: Keys, values: Values, notes: Notes) -> None:
+    def __init__(self, keys: RecordKeys, values: RecordCodec, notes: NoteReader) -> None:
         self._keys = keys
         self._values = values
         self._notes = notes
@@ -66,7 +66,7 @@ class Pasts:
             self._count += len(found)
         return found
 
-    def remember(self, plan: Plan, input: Input, order: Order) -> None:
+    def remember(self, plan: StepPlan, input: Input, order: Order) -> None:
         """Keep a rejection or a firing that is handled, or held, at this place."""
         end = order.past()
         fired = _fired(input)
@@ -76,7 +76,7 @@ class Pasts:
         plan.notes[self._keys.heard_by(input.key) + end] = fired
         plan.pasts += 1
 
-    def prune(self, plan: Plan, key: str, order: Order, state: bytes | None) -> None:
+    def prune(self, plan: StepPlan, key: str, order: Order, state: bytes | None) -> None:
         """Have the state that an instance has after this place, None for none, stand for all that it heard up to there."""
         heard = self.heard(key)
         known = self._fired_of(key)
@@ -90,9 +90,9 @@ class Pasts:
                 plan.notes[self._keys.fired_at(fired)] = b""
                 if fired not in listed:
                     known.append(fired)
-        for fired in known[:-FIRED]:
+        for fired in known[:-MAX_FIRED_TIMERS]:
             plan.notes[self._keys.fired_at(fired)] = None
-        del known[:-FIRED]
+        del known[:-MAX_FIRED_TIMERS]
         plan.notes[self._keys.checkpoint(key)] = self._values.pack_checkpoint(order, state, known)
         self._count += len(known) - before - len(gone)
         if state is None:
@@ -109,7 +109,7 @@ class Pasts:
     def checkpoint(self, key: str) -> Order | None:
         """Up to where an instance's checkpoint stands for what it was told; while states are built anew."""
         if key not in self._checkpoints:
-            if len(self._checkpoints) > CACHED:
+            if len(self._checkpoints) > MAX_CACHED_SNAPSHOTS:
                 self._checkpoints.clear()
             value = self._notes.note(self._keys.checkpoint(key))
             self._checkpoints[key] = None if value is None else self._values.checkpoint(value)[0]
@@ -128,7 +128,7 @@ def _fired(input: Input) -> bytes:
     return input.id.encode() if input.kind == "timer" and OF_EVENT.fullmatch(input.id) else NO_ID
 
 
-def index_pasts(log: EventLog, keys: Keys, values: Values) -> None:
+def index_history(log: EventLog, keys: RecordKeys, values: RecordCodec) -> None:
     """Have what checkouts of old kept of instances found by these, once. The opener's thread; raises what the log does."""
     if log.note(keys.indexed) is not None:
         return

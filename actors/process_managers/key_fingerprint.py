@@ -20,7 +20,7 @@ from typing import Any
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 
-__all__ = ["renewed", "same_keys", "told_of"]
+__all__ = ["refreshed", "same_keys", "key_fingerprints"]
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, EllipsisType)
 REPEATED = ("datetime", "decimal", "fractions", "uuid")
@@ -35,9 +35,9 @@ FORMER = "()"
 """The end of what earlier checkouts told of a function: its name alone."""
 
 
-def told_of(spec: ProcessManagerSpec) -> dict[str, str]:
+def key_fingerprints(spec: ProcessManagerSpec) -> dict[str, str]:
     """What tells the instances of each event, by its class's name: a field, or a function's code."""
-    return {cls.__name__: rule.field or _told(rule.key_of) for cls, rule in spec.events.items()}
+    return {cls.__name__: rule.field or _fingerprint(rule.key_of) for cls, rule in spec.events.items()}
 
 
 def same_keys(before: dict[str, str], now: dict[str, str]) -> bool:
@@ -45,7 +45,7 @@ def same_keys(before: dict[str, str], now: dict[str, str]) -> bool:
     return all(before[event] == key != UNKNOWN for event, key in now.items() if event in before)
 
 
-def renewed(before: dict[str, str] | None, now: dict[str, str]) -> dict[str, str]:
+def refreshed(before: dict[str, str] | None, now: dict[str, str]) -> dict[str, str]:
     """The same for a version that is not raised: as this Python writes what another, or an earlier checkout, told."""
     if before is None:
         return now
@@ -60,26 +60,26 @@ def _stale(before: str | None, now: str) -> bool:
     return before.endswith(FORMER) or (before[0] == "(" and before.split(" ")[0] != now.split(" ")[0])
 
 
-def _told(key_of: Callable[[Any], str | None]) -> str:
+def _fingerprint(key_of: Callable[[Any], str | None]) -> str:
     try:
-        text = _Teller().tell(key_of)
-    except (_Untold, RecursionError):
+        text = _Fingerprinter().tell(key_of)
+    except (_NotComparable, RecursionError):
         return UNKNOWN
     return f"({PYTHON} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]})"
 
 
-class _Untold(Exception):
+class _NotComparable(Exception):
     """It can't be told for certain what a value is."""
 
 
-class _Teller:
+class _Fingerprinter:
     """Tells values in the order in which they are come to; what was told before by its number."""
 
     def __init__(self) -> None:
         self._seen: list[Any] = []
 
     def tell(self, value: Any) -> str:
-        """Raises `_Untold`."""
+        """Raises `_NotComparable`."""
         if type(value) in PLAIN:
             return repr(value)
         for number, one in enumerate(self._seen):
@@ -165,7 +165,7 @@ def _parts_of_instance(value: Any) -> list[Any]:
     parts: list[Any] = []
     for cls in type(value).__mro__[:-1]:
         if not cls.__flags__ & WRITTEN or cls.__module__.split(".")[0] in STANDARD:
-            raise _Untold(value)
+            raise _NotComparable(value)
         parts += [cls, *(one for one in vars(cls).values() if isinstance(one, FunctionType))]
         slots = vars(cls).get("__slots__", ())
         parts += [getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots)]

@@ -11,12 +11,12 @@ from contextlib import suppress
 from actors.domain.instance_keys import utf8
 from actors.errors import InvalidMessage
 from actors.process_managers import input_history as pasts
-from actors.process_managers.input_history import Pasts
+from actors.process_managers.input_history import InputHistory
 from actors.process_managers.input_order import OTHER, Order
 from actors.process_managers.inputs import Decision, Input, Instance, Timer
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import About, Keys, Notes, Place, ids_of
-from actors.process_managers.step_plan import Made, Plan
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import Checkpoint, ManagerMetadata, NoteReader, RecordKeys, ids_of
+from actors.process_managers.step_plan import InputResult, StepPlan
 from actors.process_managers.timer_queue import TimerQueue
 from storage import CodecError
 from storage.codec.codec import Codec
@@ -27,18 +27,18 @@ __all__ = ["Ledger"]
 class Ledger:
     """What one incarnation of a manager knows. Made anew from the notes whenever a step did not go as planned."""
 
-    def __init__(self, name: str, version: int, codec: Codec, notes: Notes) -> None:
-        self.keys = Keys(name)
-        self.values = Values(codec, version)
+    def __init__(self, name: str, version: int, codec: Codec, notes: NoteReader) -> None:
+        self.keys = RecordKeys(name)
+        self.values = RecordCodec(codec, version)
         self._notes = notes
         place = notes.note(self.keys.place)
         about = notes.note(self.keys.about)
         assert place is not None, "a manager is entered when the system opens"
         assert about is not None
-        self.place = Place.unpack(place)
+        self.place = Checkpoint.unpack(place)
         # What the note says once the plans made so far are on disk; the place itself may be further on.
         self._guard = place
-        self.about = About.unpack(codec, about)
+        self.about = ManagerMetadata.unpack(codec, about)
         self.inputs = deque(self.values.input(value) for _, value in notes.notes(self.keys.inputs))
         self.skipped = ids_of(notes.notes(self.keys.skips), self.keys.skips)
         self.skipping: dict[str, tuple[str, str]] = {}
@@ -47,7 +47,7 @@ class Ledger:
         """Which instance has which timer, by its id, where somebody asks for that."""
         self.instances: dict[str, Instance] = {}
         self.timers = TimerQueue(self.keys, notes)
-        self.pasts = Pasts(self.keys, self.values, notes)
+        self.pasts = InputHistory(self.keys, self.values, notes)
 
     @property
     def rebuilding(self) -> bool:
@@ -81,7 +81,7 @@ class Ledger:
         return next((one for one in timers if one.id == id), None)
 
     # -- entering ----------------------------------------------------------------------------
-    def apply(self, plan: Plan, input: Input, made: Made) -> None:
+    def apply(self, plan: StepPlan, input: Input, made: InputResult) -> None:
         """Add to the plan what came of an input; nothing here can fail."""
         before = len(plan.issued)
         plan.refused += [
@@ -97,7 +97,7 @@ class Ledger:
         if made.decision is not None:
             self._keep(plan, input.key, made.decision, made.state)
 
-    def _keep(self, plan: Plan, key: str, decision: Decision, state: bytes | None) -> None:
+    def _keep(self, plan: StepPlan, key: str, decision: Decision, state: bytes | None) -> None:
         before = self.instance(key)
         instance = decision.instance
         self.instances[key] = instance
@@ -114,9 +114,9 @@ class Ledger:
         more = len(instance.timers) - len(before.timers)
         if added or more:
             position, step, instances, timers, quarantined = self.place
-            self.place = Place(position, step, instances + added, timers + more, quarantined)
+            self.place = Checkpoint(position, step, instances + added, timers + more, quarantined)
 
-    def order_of(self, plan: Plan, input: Input) -> Order:
+    def order_of(self, plan: StepPlan, input: Input) -> Order:
         """Where a new input stands among those of its instance."""
         if input.kind == "event":
             return Order(input.position)
@@ -124,7 +124,7 @@ class Ledger:
 
     def consume(
         self,
-        plan: Plan,
+        plan: StepPlan,
         input: Input,
         order: Order | None,
         *,
@@ -150,14 +150,14 @@ class Ledger:
             if not held:
                 self.let_go(plan, input.key, order)
 
-    def let_go(self, plan: Plan, key: str, order: Order) -> None:
+    def let_go(self, plan: StepPlan, key: str, order: Order) -> None:
         """After an input: forget what its instance has heard where that has ended, or its state may stand for it."""
         try:
             instance = self.instance(key)
         except (CodecError, InvalidMessage):
             return
         if instance.state is not None:
-            if not order.is_event and len(self.pasts.heard(key)) > pasts.HEARD:
+            if not order.is_event and len(self.pasts.heard(key)) > pasts.MAX_HISTORY:
                 self.pasts.prune(plan, key, order, self.values.pack_instance(instance))
         elif not order.is_event or self.pasts.heard(key):
             self.pasts.prune(plan, key, order, None)
@@ -168,16 +168,16 @@ class Ledger:
         """What was held is behind the place already."""
         before, step, instances, timers, quarantined = self.place
         if position > before:
-            self.place = Place(position, step, instances, timers, quarantined)
+            self.place = Checkpoint(position, step, instances, timers, quarantined)
 
-    def drop_timer(self, plan: Plan, input: Input) -> None:
+    def drop_timer(self, plan: StepPlan, input: Input) -> None:
         """A timer does not fire any more."""
         plan.notes[self.keys.timer_at(input.time_us, input.id)] = None
         first = self.timers.first()
         if first is not None and first[1] == input.id:
             self.timers.drop_first()
 
-    def forget_timer(self, plan: Plan, key: str, id: str) -> None:
+    def forget_timer(self, plan: StepPlan, key: str, id: str) -> None:
         """A timer is not its instance's any more, since it was passed over."""
         instance = self.instance(key)
         for timer in instance.timers:
@@ -193,14 +193,14 @@ class Ledger:
         """Pass over an input when it comes; `text` is why it failed."""
         self.skipping[id] = reason, text
 
-    def pass_input(self, plan: Plan, id: str, position: int | None) -> None:
+    def pass_input(self, plan: StepPlan, id: str, position: int | None) -> None:
         reason, text = self.skipping[id]
         plan.notes[self.keys.skip(id)] = self.values.pack_skip(reason, text, plan.now_us)
         plan.skipped.append(id)
         if position:
             self.reach(position)
 
-    def skip_held(self, plan: Plan, key: str, id: str) -> None:
+    def skip_held(self, plan: StepPlan, key: str, id: str) -> None:
         """Pass over what is held for an instance."""
         with suppress(
             CodecError, InvalidMessage

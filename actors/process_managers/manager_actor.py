@@ -18,27 +18,27 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import NotStopped, SystemClosed
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import IdleTimeout, Mailbox
-from actors.process_managers.event_reader import LogFeed
-from actors.process_managers.failures import Troubles
-from actors.process_managers.fault_attribution import is_of_the_instance
-from actors.process_managers.feedback_loops import SelfLed
+from actors.process_managers.event_reader import EventReader
+from actors.process_managers.failure_state import FailureState
+from actors.process_managers.fault_attribution import is_instance_fault
 from actors.process_managers.inputs import Input, Issued
+from actors.process_managers.loop_limiter import LoopLimiter
 from actors.process_managers.messages import (
-    InputLeft,
+    PendingSkips,
+    RejectionLeft,
     RetryInstance,
     SkipInput,
     SkipInstance,
-    Skips,
     StepDone,
     Wake,
 )
 from actors.process_managers.planner import Book
-from actors.process_managers.quarantine_actions import Care
-from actors.process_managers.records import Keys
-from actors.process_managers.status import Clock, Desk
-from actors.process_managers.status_publisher import status_of
-from actors.process_managers.step_plan import CommandsFailed, InputFailed, Plan, describe
-from actors.process_managers.unhandled_rejections import log_unheard
+from actors.process_managers.quarantine_actions import QuarantineActions
+from actors.process_managers.records import RecordKeys
+from actors.process_managers.status import Clock, StatusBoard
+from actors.process_managers.status_builder import build_status
+from actors.process_managers.step_plan import CommandsFailed, InputFailed, StepPlan, describe
+from actors.process_managers.unhandled_rejections import log_unhandled
 from actors.writer.atomic_step import StepSuperseded
 from actors.writer.command_client import CommandClient
 from actors.writer.submission import Submission
@@ -58,7 +58,7 @@ LOOK = 30.0
 
 
 class ManagerActor(SupervisedActor):
-    """Messages: `Wake`, `StepDone`, `InputLeft`, `SkipInput`, `SkipInstance`, `RetryInstance`."""
+    """Messages: `Wake`, `StepDone`, `RejectionLeft`, `SkipInput`, `SkipInstance`, `RetryInstance`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class ManagerActor(SupervisedActor):
         domain: CompiledDomain,
         log: EventLog,
         writes: CommandClient,
-        desk: Desk,
+        desk: StatusBoard,
         clock: Clock,
         deliver: Callable[[], None],
     ) -> None:
@@ -83,16 +83,16 @@ class ManagerActor(SupervisedActor):
         self._desk = desk
         self._clock = clock
         self._deliver = deliver
-        self._feed = LogFeed(spec.name, log)
+        self._feed = EventReader(spec.name, log)
         self._book: Book | None = None
-        self._flight: deque[Plan] = deque()
+        self._flight: deque[StepPlan] = deque()
         self._void = False
         self._stale = False
-        self._troubles = Troubles(spec.name)
-        self._skips = Skips()
-        self._care = Care(spec.name, Keys(spec.name), log, self._skips)
+        self._troubles = FailureState(spec.name)
+        self._skips = PendingSkips()
+        self._care = QuarantineActions(spec.name, RecordKeys(spec.name), log, self._skips)
         self._rebuilding = False
-        self._self_led = SelfLed(spec.name)
+        self._self_led = LoopLimiter(spec.name)
 
     def on_start(self) -> None:
         """Begin where the notes say. A step of an earlier incarnation may still come first; this one's is void then."""
@@ -123,7 +123,7 @@ class ManagerActor(SupervisedActor):
         elif kind is SkipInstance or kind is RetryInstance:
             self._care.ask(message)
             self._troubles.retry_at = None
-        elif kind is InputLeft:
+        elif kind is RejectionLeft:
             self._stale = True
         elif kind is not Wake and kind is not IdleTimeout:
             super().on_receive(message)
@@ -160,7 +160,7 @@ class ManagerActor(SupervisedActor):
         self._show(quiet)
         self._set_tick()
 
-    def _plan(self, book: Book, limit: int) -> Plan | None:
+    def _plan(self, book: Book, limit: int) -> StepPlan | None:
         now_us = self._clock.now_us()
         if not self._flight and not book.rebuilding:
             plan, failed = self._care.plan(book, self._feed, self._make, now_us, limit)
@@ -197,7 +197,7 @@ class ManagerActor(SupervisedActor):
             correlation_id=input.correlation,
         )
 
-    def _hand_over(self, book: Book, plan: Plan) -> None:
+    def _hand_over(self, book: Book, plan: StepPlan) -> None:
         step = plan.step(book.keys, book.values, (book.keys.place, plan.guard))
         self._flight.append(plan)
         # Called in the writer's thread, or at once in this one.
@@ -211,7 +211,7 @@ class ManagerActor(SupervisedActor):
             return
         self._settle(message.plan, message.future.exception())
 
-    def _settle(self, plan: Plan, error: BaseException | None) -> None:
+    def _settle(self, plan: StepPlan, error: BaseException | None) -> None:
         self._flight = deque(one for one in self._flight if one is not plan)
         if error is None:
             self._succeeded(plan)
@@ -222,10 +222,10 @@ class ManagerActor(SupervisedActor):
             self._void = False
             self._book = None
 
-    def _succeeded(self, plan: Plan) -> None:
+    def _succeeded(self, plan: StepPlan) -> None:
         self._troubles.handled(plan.inputs)
         self._care.done(plan)
-        log_unheard(self._spec.name, plan.unheard)
+        log_unhandled(self._spec.name, plan.unheard)
         if self._book is not None and not self._void:
             self._book.settle(plan)
             rebuilt = self._rebuilding and not self._book.rebuilding
@@ -239,7 +239,7 @@ class ManagerActor(SupervisedActor):
         for id in plan.skipped:
             self._skips.done(id)
 
-    def _went_wrong(self, plan: Plan, error: BaseException) -> None:
+    def _went_wrong(self, plan: StepPlan, error: BaseException) -> None:
         """What to do about a step that was not done, or perhaps not; nothing of it is known to be on disk."""
         now = time.monotonic()
         if isinstance(error, StepSuperseded):
@@ -251,7 +251,7 @@ class ManagerActor(SupervisedActor):
         elif len(plan.inputs) > 1:
             # One by one, so that what fails is alone.
             self._troubles.suspect = error.input.id
-        elif is_of_the_instance(error.error):
+        elif is_instance_fault(error.error):
             self._care.failing[error.input.id] = error
         else:
             what = f"{type(error.command).__name__}, asked for by {describe(error.input)}"
@@ -289,7 +289,7 @@ class ManagerActor(SupervisedActor):
     # -- showing ------------------------------------------------------------------------------
     def _show(self, quiet: bool) -> None:
         desk = self._desk
-        desk.show(status_of(desk.status, self._book, self._troubles, quiet=quiet))
+        desk.show(build_status(desk.status, self._book, self._troubles, quiet=quiet))
 
     def _set_tick(self) -> None:
         """Be woken for the next try, or for the next timer."""

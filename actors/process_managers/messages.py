@@ -6,10 +6,10 @@ from concurrent.futures import Future
 
 from actors.errors import ConsistencyTimeout
 from actors.kernel.mailbox import Request
-from actors.process_managers.step_plan import Plan
+from actors.process_managers.step_plan import StepPlan
 from actors.writer.atomic_step import Outcomes
 
-__all__ = ["InputLeft", "RetryInstance", "SkipInput", "SkipInstance", "Skips", "StepDone", "Wake"]
+__all__ = ["RejectionLeft", "RetryInstance", "SkipInput", "SkipInstance", "PendingSkips", "StepDone", "Wake"]
 
 
 class Wake(Request):
@@ -18,7 +18,7 @@ class Wake(Request):
     __slots__ = ()
 
 
-class InputLeft(Request):
+class RejectionLeft(Request):
     """The outbox left a rejection for the manager."""
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class StepDone(Request):
 
     __slots__ = ("future", "plan")
 
-    def __init__(self, plan: Plan, future: Future[Outcomes]) -> None:
+    def __init__(self, plan: StepPlan, future: Future[Outcomes]) -> None:
         self.plan = plan
         self.future = future
 
@@ -84,7 +84,7 @@ class RetryInstance(Request):
             self.future.set_exception(error)
 
 
-class Skips:
+class PendingSkips:
     """The skips that one incarnation has in hand, by input; several callers may ask for the same."""
 
     def __init__(self) -> None:

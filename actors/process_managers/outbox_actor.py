@@ -20,18 +20,23 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.backoff import backoff
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import IdleTimeout, Mailbox
-from actors.process_managers.delivery_attempts import Attempts
-from actors.process_managers.delivery_threads import Couriers, Outcome
+from actors.process_managers.attempt_counter import AttemptCounter
+from actors.process_managers.delivery_threads import DeliveryThreads, Outcome
 from actors.process_managers.effect_calls import EffectCalls
 from actors.process_managers.inputs import Input, Issued
-from actors.process_managers.loaded_effects import InHand
-from actors.process_managers.outbox_messages import Deliver, Noted, Removed, Waiting
-from actors.process_managers.outstanding_effects import OutEffects
-from actors.process_managers.parked_instances import Moved, Parking
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, OutboxEntry, Place, Tried
-from actors.process_managers.status import Desk
-from actors.process_managers.step_plan import CommandsFailed, Plan
+from actors.process_managers.loaded_effects import LoadedEffects
+from actors.process_managers.outbox_messages import (
+    AttemptsStored,
+    DeliverEffects,
+    EffectsRemoved,
+    PendingDelivery,
+)
+from actors.process_managers.outstanding_effects import OutstandingEffects
+from actors.process_managers.parked_instances import EffectUnblocked, ParkedInstances
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import Checkpoint, DeliveryAttempts, OutboxEntry, RecordKeys
+from actors.process_managers.status import StatusBoard
+from actors.process_managers.step_plan import CommandsFailed, StepPlan
 from actors.process_managers.unreadable_values import Unreadable
 from actors.writer.atomic_step import StepSuperseded
 from actors.writer.command_client import CommandClient
@@ -45,7 +50,7 @@ RETRY_FIRST, RETRY_LAST = 0.1, 60.0
 
 
 class OutboxActor(SupervisedActor):
-    """Messages: `Deliver`, `Removed`, `Noted`, `Moved`."""
+    """Messages: `DeliverEffects`, `EffectsRemoved`, `AttemptsStored`, `EffectUnblocked`."""
 
     def __init__(
         self,
@@ -57,8 +62,8 @@ class OutboxActor(SupervisedActor):
         domain: CompiledDomain,
         log: EventLog,
         writes: CommandClient,
-        desk: Desk,
-        couriers: Couriers,
+        desk: StatusBoard,
+        couriers: DeliveryThreads,
         marks: DeliveryMarks,
         left: Callable[[], None],
         hangs: float,
@@ -75,17 +80,17 @@ class OutboxActor(SupervisedActor):
         self._left = left
         self._couriers = couriers
         self._hangs = hangs
-        self._keys = Keys(spec.name)
-        self._values = Values(domain.codec, spec.version)
-        self._attempts = Attempts(desk.tried, self._keys, self._values)
-        self._out = OutEffects(marks, spec.name)
-        self._parking = Parking(
+        self._keys = RecordKeys(spec.name)
+        self._values = RecordCodec(domain.codec, spec.version)
+        self._attempts = AttemptCounter(desk.tried, self._keys, self._values)
+        self._out = OutstandingEffects(marks, spec.name)
+        self._parking = ParkedInstances(
             self._keys,
             self._values,
             lambda notes, guard: writes.put_step(lambda _: notes, guard),
             mailbox.put,
         )
-        self._hand = InHand(self._keys, self._values, log, self._parking, self._out, self._attempts)
+        self._hand = LoadedEffects(self._keys, self._values, log, self._parking, self._out, self._attempts)
         couriers.send = EffectCalls(spec, self._values, self._out, self._attempts).deliver
 
     def on_start(self) -> None:
@@ -103,18 +108,18 @@ class OutboxActor(SupervisedActor):
     def on_receive(self, message: Any) -> None:
         """Deliver what is due."""
         kind = message.__class__
-        if kind is Removed:
+        if kind is EffectsRemoved:
             self._removed(message)
-        elif kind is Deliver:
+        elif kind is DeliverEffects:
             if message.again:
                 self._desk.delivering = True  # until `_go` has looked
                 self._desk.looked += 1
                 self._look_again()
-        elif kind is Moved:
+        elif kind is EffectUnblocked:
             if not self._parking.moved(message, self._log):
                 return
             self._hand.look_again()
-        elif kind is Noted:
+        elif kind is AttemptsStored:
             if message.future.exception() is not None:
                 self._attempts.not_noted(message.keys)
             else:
@@ -151,9 +156,9 @@ class OutboxActor(SupervisedActor):
         if back:
             self._hand.look_again()
         if self._hand.load():
-            self.mailbox.put(Deliver())
+            self.mailbox.put(DeliverEffects())
         self._desk.delivering = self._busy
-        done: dict[bytes, Waiting] = {}
+        done: dict[bytes, PendingDelivery] = {}
         runs: dict[str, list[tuple[bytes, OutboxEntry]]] = {}
         under_way = couriers.instances()
         held: set[str] = set()
@@ -185,7 +190,7 @@ class OutboxActor(SupervisedActor):
                 done[key] = waiting
         if done:
             notes: dict[bytes, bytes | None] = dict.fromkeys(done)
-            self._hand_over(done, Plan(b"", Place(0, 0), 0, notes=notes), None)
+            self._hand_over(done, StepPlan(b"", Checkpoint(0, 0), 0, notes=notes), None)
         couriers.give(runs.values())
         note_at = self._attempts.note_at
         if note_at is not None and note_at <= time.monotonic():
@@ -198,7 +203,7 @@ class OutboxActor(SupervisedActor):
         if waits:
             self.mailbox.idle_timeout = max(min(waits) - time.monotonic(), 0.001)
 
-    def _delivered(self, key: bytes, waiting: Waiting, outcome: Outcome) -> None:
+    def _delivered(self, key: bytes, waiting: PendingDelivery, outcome: Outcome) -> None:
         """The handler returned, or failed."""
         if not isinstance(outcome, BaseException):
             waiting.results = outcome
@@ -207,7 +212,7 @@ class OutboxActor(SupervisedActor):
         hopeless = effect is None or isinstance(waiting.entry.payload, Unreadable)
         self._failed(key, waiting, outcome, 1 if effect is None or hopeless else effect.attempts)
 
-    def _gives_up(self, key: bytes, waiting: Waiting) -> bool:
+    def _gives_up(self, key: bytes, waiting: PendingDelivery) -> bool:
         """Park an effect that ended the process for the last time."""
         waiting.ended = False
         entry = waiting.entry
@@ -225,7 +230,7 @@ class OutboxActor(SupervisedActor):
         self._park(key, waiting, tried)
         return True
 
-    def _failed(self, key: bytes, waiting: Waiting, error: BaseException, most: int) -> None:
+    def _failed(self, key: bytes, waiting: PendingDelivery, error: BaseException, most: int) -> None:
         tried = self._attempts.failed(key, error)
         entry = waiting.entry
         logger.warning(
@@ -244,11 +249,11 @@ class OutboxActor(SupervisedActor):
         else:
             self._park(key, waiting, tried)
 
-    def _park(self, key: bytes, waiting: Waiting, tried: Tried) -> None:
+    def _park(self, key: bytes, waiting: PendingDelivery, tried: DeliveryAttempts) -> None:
         entry = waiting.entry
         parked = self._keys.parked + key[len(self._keys.due) :]
         value = self._values.pack_entry(entry._replace(reason=tried.text, attempts=tried.attempts))
-        plan = Plan(b"", Place(0, 0), 0, notes={key: None, parked: value})
+        plan = StepPlan(b"", Checkpoint(0, 0), 0, notes={key: None, parked: value})
         # From now on, so that nothing behind it is delivered before this is on disk.
         self._parking.park(entry.key, self._place(key))
         waiting.parks = True
@@ -258,9 +263,9 @@ class OutboxActor(SupervisedActor):
         """The end of an effect's key, which says where it stands among those of its instance."""
         return key[len(self._keys.due) :]
 
-    def _put_behind(self, key: bytes, waiting: Waiting) -> None:
+    def _put_behind(self, key: bytes, waiting: PendingDelivery) -> None:
         notes = self._parking.behind(waiting.entry.key, key, waiting.value)
-        self._hand_over({key: waiting}, Plan(b"", Place(0, 0), 0, notes=notes), (key, waiting.value))
+        self._hand_over({key: waiting}, StepPlan(b"", Checkpoint(0, 0), 0, notes=notes), (key, waiting.value))
 
     def _note_attempts(self) -> None:
         leaving = {key for key, waiting in self._hand.waiting.items() if waiting.leaving}
@@ -268,14 +273,14 @@ class OutboxActor(SupervisedActor):
         if notes:
             keys = [self._keys.due + key[len(self._keys.tried) :] for key in notes]
             future = self._writes.put_step(lambda _outcomes: notes.items())
-            future.add_done_callback(lambda done: self.mailbox.put(Noted(keys, done)))
+            future.add_done_callback(lambda done: self.mailbox.put(AttemptsStored(keys, done)))
 
     # -- leaving the outbox -------------------------------------------------------------------
-    def _finish(self, key: bytes, waiting: Waiting) -> None:
+    def _finish(self, key: bytes, waiting: PendingDelivery) -> None:
         """Execute what the handler returned, and take the effect from the outbox, in one step."""
         entry = waiting.entry
         input = Input("effect", entry.id, entry.key, None, entry.time_us, entry.id, entry.correlation)
-        plan = Plan(b"", Place(0, 0), time.time_ns() // 1000, notes={key: None})
+        plan = StepPlan(b"", Checkpoint(0, 0), time.time_ns() // 1000, notes={key: None})
         for number, command in enumerate(waiting.results or ()):
             issued = Issued(f"{entry.id}:{number}", command)
             try:
@@ -296,16 +301,16 @@ class OutboxActor(SupervisedActor):
         self._hand_over({key: waiting}, plan, (key, waiting.value))
 
     def _hand_over(
-        self, taken: dict[bytes, Waiting], plan: Plan, guard: tuple[bytes, bytes | None] | None
+        self, taken: dict[bytes, PendingDelivery], plan: StepPlan, guard: tuple[bytes, bytes | None] | None
     ) -> None:
         for waiting in taken.values():
             waiting.leaving = True
         plan.notes.update(self._attempts.forgetting(taken))
         step = plan.step(self._keys, self._values, guard)
-        step.future.add_done_callback(lambda done: self.mailbox.put(Removed(taken, plan, done)))
+        step.future.add_done_callback(lambda done: self.mailbox.put(EffectsRemoved(taken, plan, done)))
         self._writes.mailbox.put(step)
 
-    def _removed(self, message: Removed) -> None:
+    def _removed(self, message: EffectsRemoved) -> None:
         error = message.future.exception()
         if error is None or isinstance(error, StepSuperseded):
             # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown, with a rejection perhaps.

@@ -8,13 +8,13 @@ from typing import Any
 
 from actors.kernel.mailbox import Request
 from actors.process_managers.records import OutboxEntry
-from actors.process_managers.step_plan import Plan
+from actors.process_managers.step_plan import StepPlan
 from actors.writer.atomic_step import Outcomes
 
-__all__ = ["Deliver", "Failing", "Noted", "Removed", "Waiting"]
+__all__ = ["DeliverEffects", "BlockedInstance", "AttemptsStored", "EffectsRemoved", "PendingDelivery"]
 
 
-class Deliver(Request):
+class DeliverEffects(Request):
     """There may be effects to deliver; with `again`, one for each release, all of the outbox is looked at anew."""
 
     __slots__ = ("again",)
@@ -23,18 +23,18 @@ class Deliver(Request):
         self.again = again
 
 
-class Removed(Request):
+class EffectsRemoved(Request):
     """The writer's answer to a step that takes effects from the outbox."""
 
     __slots__ = ("future", "plan", "taken")
 
-    def __init__(self, taken: dict[bytes, Waiting], plan: Plan, future: Future[Outcomes]) -> None:
+    def __init__(self, taken: dict[bytes, PendingDelivery], plan: StepPlan, future: Future[Outcomes]) -> None:
         self.taken = taken
         self.plan = plan
         self.future = future
 
 
-class Noted(Request):
+class AttemptsStored(Request):
     """The writer's answer to a step that stores how often effects failed."""
 
     __slots__ = ("future", "keys")
@@ -45,7 +45,7 @@ class Noted(Request):
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingDelivery:
     """One effect: due at a monotonic time, `results` once it is delivered, `leaving` while its removal is on its way."""
 
     entry: OutboxEntry
@@ -61,7 +61,7 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Failing:
+class BlockedInstance:
     """An instance whose effect `first` failed; `left` is a place before those that stay in the notes for that."""
 
     first: bytes

@@ -9,10 +9,10 @@ from hashlib import blake2b
 from actors.kernel.delivery_marks import DeliveryMarks, Item, owner_of
 from actors.process_managers.records import OutboxEntry
 
-__all__ = ["OutEffects"]
+__all__ = ["OutstandingEffects"]
 
 
-class OutEffects:
+class OutstandingEffects:
     """Of one incarnation of an outbox; its thread, but for `out`, which is for the couriers'."""
 
     def __init__(self, marks: DeliveryMarks, manager: str) -> None:

@@ -14,22 +14,22 @@ from concurrent.futures import Future
 from functools import partial
 
 from actors.kernel.mailbox import Request
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, Notes
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import NoteReader, RecordKeys
 from actors.writer.atomic_step import Outcomes, StepSuperseded
 from storage.log.notes import Note
 
-__all__ = ["Moved", "Parking"]
+__all__ = ["EffectUnblocked", "ParkedInstances"]
 
 CHUNK = 500
 """Effects of an instance that are moved back at once."""
-AGAIN = 0.1
+RETRY_SECONDS = 0.1
 """Seconds until what could not be written is tried again."""
 
 Put = Callable[[list[Note], tuple[bytes, bytes | None]], Future[Outcomes]]
 
 
-class Moved(Request):
+class EffectUnblocked(Request):
     """The writer's answer to a step that moves an effect of an instance back."""
 
     __slots__ = ("future", "instance")
@@ -39,10 +39,12 @@ class Moved(Request):
         self.future = future
 
 
-class Parking:
+class ParkedInstances:
     """Of one incarnation of an outbox. `put` hands a step to the writer; `told` gives a message to the outbox."""
 
-    def __init__(self, keys: Keys, values: Values, put: Put, told: Callable[[Moved], None]) -> None:
+    def __init__(
+        self, keys: RecordKeys, values: RecordCodec, put: Put, told: Callable[[EffectUnblocked], None]
+    ) -> None:
         self._keys = keys
         self._values = values
         self._put = put
@@ -53,7 +55,7 @@ class Parking:
         self._moving: dict[str, int] = {}
         self._again: dict[str, float] = {}
 
-    def load(self, notes: Notes) -> None:
+    def load(self, notes: NoteReader) -> None:
         """Read what is parked, and what waits behind, of the notes."""
         self._parked = {}
         for key, value in notes.notes(self._keys.parked):
@@ -101,7 +103,7 @@ class Parking:
         return {key: None, self._keys.behind_of(instance) + place: value}
 
     # -- coming back --------------------------------------------------------------------------
-    def move_back(self, notes: Notes) -> tuple[bool, float | None]:
+    def move_back(self, notes: NoteReader) -> tuple[bool, float | None]:
         """Have effects come back that wait behind nothing any more.
 
         Tells whether some instances have theirs back, so that all is to be looked at anew, and when to ask again, a
@@ -115,7 +117,7 @@ class Parking:
                 back = self._move_some(instance, notes) or back
         return back, min(self._again.values(), default=None)
 
-    def _move_some(self, instance: str, notes: Notes) -> bool:
+    def _move_some(self, instance: str, notes: NoteReader) -> bool:
         """Hand over steps that move effects of an instance back; True where all are."""
         prefix = self._keys.behind_of(instance)
         found = [(key, key[len(prefix) :], value) for key, value in notes.notes(prefix, limit=CHUNK)]
@@ -132,14 +134,14 @@ class Parking:
         return False
 
     def _tell(self, instance: str, done: Future[Outcomes]) -> None:
-        self._told(Moved(instance, done))
+        self._told(EffectUnblocked(instance, done))
 
-    def moved(self, message: Moved, notes: Notes) -> bool:
+    def moved(self, message: EffectUnblocked, notes: NoteReader) -> bool:
         """A step is answered; False where others of its instance are to be, so that there is nothing to look at yet."""
         instance = message.instance
         error = message.future.exception()
         if error is not None and not isinstance(error, StepSuperseded):
-            self._again[instance] = time.monotonic() + AGAIN
+            self._again[instance] = time.monotonic() + RETRY_SECONDS
         left = self._moving.get(instance)
         if left is None:
             return True  # an earlier incarnation's

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, Notes, Tried
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import DeliveryAttempts, NoteReader, RecordKeys
 
 __all__ = ["PendingEffect", "pending_effects"]
 
-UNTRIED = Tried(0, "")
+UNTRIED = DeliveryAttempts(0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PendingEffect:
 
 
 def pending_effects(
-    notes: Notes, keys: Keys, values: Values, tried: Mapping[bytes, Tried]
+    notes: NoteReader, keys: RecordKeys, values: RecordCodec, tried: Mapping[bytes, DeliveryAttempts]
 ) -> list[PendingEffect]:
     """The effects that wait, with what `tried` has of them by key, those behind a parked one, then those that are parked."""
     given_up = [(key[len(keys.parked) :], values.entry(value)) for key, value in notes.notes(keys.parked)]

@@ -13,42 +13,42 @@ from collections.abc import Sequence
 from actors.domain.instance_keys import checked_key
 from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
 from actors.kernel.running_calls import CallSlot
-from actors.process_managers.causation_chains import goes_round
+from actors.process_managers.causation_chains import is_loop
 from actors.process_managers.decision import decide, without
-from actors.process_managers.feedback_loops import SelfLed
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input, Timer, input_of_event
 from actors.process_managers.ledger import Ledger
+from actors.process_managers.loop_limiter import LoopLimiter
 from actors.process_managers.quarantine import Quarantine
-from actors.process_managers.rebuild import Rebuilding
-from actors.process_managers.records import Notes
+from actors.process_managers.rebuild import StateRebuild
+from actors.process_managers.records import NoteReader
 from actors.process_managers.step_plan import (
     CommandsFailed,
-    Feed,
+    EventSource,
     InputFailed,
-    Made,
-    Make,
-    Plan,
+    InputResult,
+    MakeSubmission,
+    StepPlan,
     describe,
     effects_of,
     submissions_of,
 )
-from actors.process_managers.unhandled_rejections import counted
+from actors.process_managers.unhandled_rejections import count_unhandled
 from actors.process_managers.unique_ids import UniqueIds
 from storage import OnewriterError, RecordedEvent
 from storage.codec.codec import Codec
 
-__all__ = ["Book", "handled"]
+__all__ = ["Book", "handler_activity"]
 
-CACHED = 10_000
+MAX_CACHED_INSTANCES = 10_000
 """Instances that stay in memory."""
-MANY_PASTS = 10
+HISTORY_PER_INSTANCE = 10
 """What each of them has heard, in memory, about."""
 
-IN_ROW = 100
+MAX_TIMERS_IN_A_ROW = 100
 """Timers that fire in a row while an event waits that is for another instance; then it has its turn."""
 
-LAZY = 10_000
+CHECKPOINT_EVERY = 10_000
 """Events that do not concern the manager before its place is written for their sake alone."""
 
 
@@ -56,7 +56,7 @@ class Book(Ledger):
     """A ledger, and what its next step is to be."""
 
     def __init__(
-        self, spec: ProcessManagerSpec, codec: Codec, notes: Notes, handling: CallSlot | None = None
+        self, spec: ProcessManagerSpec, codec: Codec, notes: NoteReader, handling: CallSlot | None = None
     ) -> None:
         """`handling` shows the handler that runs."""
         super().__init__(spec.name, spec.version, codec, notes)
@@ -65,23 +65,25 @@ class Book(Ledger):
         self.written = self.place.position
         self._busy: Counter[str] = Counter()
         self.failing: dict[str, CommandsFailed] = {}
-        self.self_led = SelfLed(spec.name)
+        self.self_led = LoopLimiter(spec.name)
         self._fired_in_row = 0
-        self._feed: Feed | None = None
+        self._feed: EventSource | None = None
         self.quarantine = Quarantine(self, notes)
         self._ids = UniqueIds(notes.history_id, codec)
-        self._rebuilding = Rebuilding(self, codec, notes) if self.about.until is not None else None
+        self._rebuilding = StateRebuild(self, codec, notes) if self.about.until is not None else None
 
     # -- planning -----------------------------------------------------------------------------
-    def plan(self, feed: Feed, make: Make, now_us: int, limit: int, alone: bool) -> Plan | None:
+    def plan(
+        self, feed: EventSource, make: MakeSubmission, now_us: int, limit: int, alone: bool
+    ) -> StepPlan | None:
         """The next step, of at most `limit` inputs, or None when there is nothing to do yet.
 
         `alone`: no step is in flight. Raises `InputFailed` when the next input can't be handled.
         """
         if (
-            len(self.instances) > CACHED
-            or self.quarantine.known > CACHED
-            or self.pasts.known > CACHED * MANY_PASTS
+            len(self.instances) > MAX_CACHED_INSTANCES
+            or self.quarantine.known > MAX_CACHED_INSTANCES
+            or self.pasts.known > MAX_CACHED_INSTANCES * HISTORY_PER_INSTANCE
         ):
             if not alone:
                 return None
@@ -89,7 +91,7 @@ class Book(Ledger):
             self.quarantine.forget()
             self.pasts.forget()
         self._feed = feed
-        plan = Plan(self._guard, self.place, now_us)
+        plan = StepPlan(self._guard, self.place, now_us)
         if self.rebuilding:
             assert self._rebuilding is not None
             return self._rebuilding.plan(plan, feed, make, limit) if alone else None
@@ -104,19 +106,19 @@ class Book(Ledger):
                 if plan.inputs:
                     break
                 raise
-        if not plan.inputs and self.place.position - self.written < LAZY:
+        if not plan.inputs and self.place.position - self.written < CHECKPOINT_EVERY:
             return None
         return self.close(plan)
 
     def retry(
-        self, feed: Feed, make: Make, now_us: int, keys: Sequence[str], limit: int
-    ) -> tuple[Plan | None, dict[str, BaseException | None]]:
+        self, feed: EventSource, make: MakeSubmission, now_us: int, keys: Sequence[str], limit: int
+    ) -> tuple[StepPlan | None, dict[str, BaseException | None]]:
         """A step in which instances that are set aside go on, and what they failed on, None for those that did not.
 
         No step is in flight, and nothing is being built anew. Raises `InputFailed` as `plan` does.
         """
         self._feed = feed
-        plan = Plan(self._guard, self.place, now_us)
+        plan = StepPlan(self._guard, self.place, now_us)
         tried: dict[str, BaseException | None] = {}
         for key in keys:
             left = limit - max(len(plan.inputs), len(plan.submissions))
@@ -126,7 +128,7 @@ class Book(Ledger):
         plan.retried = [key for key, error in tried.items() if error is None]
         return (self.close(plan) if plan.notes else None), tried
 
-    def _next(self, feed: Feed, now_us: int, written: bool) -> Input | None:
+    def _next(self, feed: EventSource, now_us: int, written: bool) -> Input | None:
         """The next input: rejections first, then timers and events in the order of their times.
 
         `written`: all that was planned is on disk, so more timers may be read.
@@ -142,12 +144,12 @@ class Book(Ledger):
                 self.timers.load()
                 continue
             fires = due is not None and due <= now_us and (recorded is None or due <= recorded.time_us)
-            if fires and (recorded is None or self._fired_in_row < IN_ROW):
+            if fires and (recorded is None or self._fired_in_row < MAX_TIMERS_IN_A_ROW):
                 first = self.timers.first()
                 assert first is not None
                 self._fired_in_row += 1
                 return self._fired(*first)
-            if recorded is None or self.place.position - self.written >= LAZY:
+            if recorded is None or self.place.position - self.written >= CHECKPOINT_EVERY:
                 return None
             input = self.of_event(recorded)
             if input is None:
@@ -198,7 +200,7 @@ class Book(Ledger):
         finally:
             self.handling.end()
 
-    def handle(self, plan: Plan, input: Input, make: Make, order: Order | None = None) -> bool:
+    def handle(self, plan: StepPlan, input: Input, make: MakeSubmission, order: Order | None = None) -> bool:
         """Add an input to the plan; False while commands of its instance are on their way.
 
         Where it fails its instance is set aside, and where that is so already it waits. `order` is its place while the
@@ -228,7 +230,9 @@ class Book(Ledger):
             self.let_go(plan, key, Order(input.position))
         return True
 
-    def made_of(self, plan: Plan, input: Input, make: Make, *, live: bool) -> Made | None:
+    def made_of(
+        self, plan: StepPlan, input: Input, make: MakeSubmission, *, live: bool
+    ) -> InputResult | None:
         """What comes of an input, None for an event without a handler; raises whatever is wrong with it."""
         failed = self.failing.pop(input.id, None)
         if failed is not None:
@@ -239,7 +243,7 @@ class Book(Ledger):
         finally:
             self.handling.end()
 
-    def _made_of(self, plan: Plan, input: Input, make: Make, live: bool) -> Made | None:
+    def _made_of(self, plan: StepPlan, input: Input, make: MakeSubmission, live: bool) -> InputResult | None:
         self.keys.state(input.key)
         # The input is stored, or handled again, after a failure.
         told = self.values.own_instance(self.instance(input.key))
@@ -260,7 +264,7 @@ class Book(Ledger):
         state = None if instance.state is None else self.values.pack_instance(instance)
         if decision is not None and state is not None:
             decision.instance = self.values.as_stored(instance, state)
-        return Made(
+        return InputResult(
             decision,
             submissions,
             refused,
@@ -269,11 +273,11 @@ class Book(Ledger):
         )
 
     def _goes_round(self, input: Input) -> bool:
-        return self._feed is None or goes_round(self.spec, self._feed, input)
+        return self._feed is None or is_loop(self.spec, self._feed, input)
 
-    def close(self, plan: Plan) -> Plan:
+    def close(self, plan: StepPlan) -> StepPlan:
         if plan.unheard:
-            self.unheard = counted(self.unheard, plan.unheard)
+            self.unheard = count_unhandled(self.unheard, plan.unheard)
             plan.notes[self.keys.unheard] = self.values.pack_unheard(self.unheard)
         self.place = self.place._replace(step=self.place.step + 1)
         plan.place = self.place
@@ -283,7 +287,7 @@ class Book(Ledger):
         return plan
 
     # -- after a plan -------------------------------------------------------------------------
-    def settle(self, plan: Plan) -> None:
+    def settle(self, plan: StepPlan) -> None:
         """A plan is on disk."""
         for key in plan.busy:
             self._busy[key] -= 1
@@ -296,18 +300,18 @@ class Book(Ledger):
             self.skipped.add(id)
             self.skipping.pop(id, None)
 
-    def last_place(self) -> Plan | None:
+    def last_place(self) -> StepPlan | None:
         """A step that writes the place alone, or None where it is written."""
         if self.written == self.place.position or self.rebuilding:
             return None
-        return self.close(Plan(self._guard, self.place, 0))
+        return self.close(StepPlan(self._guard, self.place, 0))
 
     def refresh_inputs(self) -> None:
         """Read again which rejections wait, since another step than this manager's left one; none of its own in flight."""
         found = self._notes.notes(self.keys.inputs)
         self.inputs = deque(self.values.input(value) for _, value in found)
 
-    def pass_over(self, plan: Plan, error: InputFailed) -> bool:
+    def pass_over(self, plan: StepPlan, error: InputFailed) -> bool:
         """An event that can't be decoded or told to an instance has no input to skip."""
         if error.position is None or error.id not in self.skipping | dict.fromkeys(self.skipped):
             return False
@@ -319,7 +323,7 @@ class Book(Ledger):
         return True
 
 
-def handled(what: Input | RecordedEvent) -> str:
+def handler_activity(what: Input | RecordedEvent) -> str:
     """What a handler is at, in words."""
     if isinstance(what, RecordedEvent):
         return f"telling the instance of {_what(what)}"

@@ -14,25 +14,32 @@ from typing import TYPE_CHECKING
 from actors.domain.instance_keys import checked_key, shown_key
 from actors.errors import described
 from actors.process_managers.checkpoint_restore import restore
-from actors.process_managers.fault_attribution import is_of_the_instance
+from actors.process_managers.fault_attribution import is_instance_fault
 from actors.process_managers.input_order import ORDER_BYTES, Order
 from actors.process_managers.inputs import REJECTION, Input, input_of_event, input_of_timer
-from actors.process_managers.records import Aside, Notes
-from actors.process_managers.step_plan import CommandsFailed, Feed, InputFailed, Make, Plan, describe
+from actors.process_managers.records import NoteReader, QuarantineRecord
+from actors.process_managers.step_plan import (
+    CommandsFailed,
+    EventSource,
+    InputFailed,
+    MakeSubmission,
+    StepPlan,
+    describe,
+)
 
 if TYPE_CHECKING:
     from actors.process_managers.planner import Book
 
 __all__ = ["Quarantine"]
 
-LOOKED_AT = 100
+SCAN_CHUNK = 100
 """Inputs that are read at once to find the last of several rejections."""
-MOST_TEXT, MOST_ERROR = 8_000, 500
+MAX_TRACEBACK, MAX_ERROR = 8_000, 500
 """Characters that are kept of a traceback, its end, and of an error, its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldInput:
     """What is held for an instance, in its `note`; or, without one, a timer that is due before the next of these.
 
     `silent`: nothing is executed for it, since that was done before the states were built anew.
@@ -49,16 +56,16 @@ class Held:
 class Quarantine:
     """Keys are as `shown_key` gives them: also what can't be an instance's key may be set aside."""
 
-    def __init__(self, book: Book, notes: Notes) -> None:
+    def __init__(self, book: Book, notes: NoteReader) -> None:
         self._book = book
         self._notes = notes
-        self._known: dict[str, Aside | None] = {}
+        self._known: dict[str, QuarantineRecord | None] = {}
 
     def forget(self) -> None:
         """Let go of what is in memory; no step is in flight."""
         self._known.clear()
 
-    def aside(self, key: str) -> Aside | None:
+    def aside(self, key: str) -> QuarantineRecord | None:
         """Why an instance is set aside as the plans made so far leave it, None where it is not."""
         if not self._book.place.quarantined:
             return None
@@ -72,7 +79,7 @@ class Quarantine:
         """Of how many instances it is in memory whether they are set aside."""
         return len(self._known)
 
-    def _remember(self, key: str, aside: Aside | None) -> None:
+    def _remember(self, key: str, aside: QuarantineRecord | None) -> None:
         self._known[key] = None if aside is None else aside._replace(text="")
 
     def first(self, key: str) -> str | None:
@@ -82,7 +89,7 @@ class Quarantine:
         return None
 
     # -- setting aside ------------------------------------------------------------------------
-    def hold(self, plan: Plan, input: Input, order: Order | None) -> bool:
+    def hold(self, plan: StepPlan, input: Input, order: Order | None) -> bool:
         """Have an input wait if its instance is set aside; False where it is to be handled."""
         key = shown_key(input.key)
         aside = self.aside(key)
@@ -100,33 +107,35 @@ class Quarantine:
         book.consume(plan, input, order, held=True)
         return True
 
-    def begin(self, plan: Plan, input: Input, order: Order | None, error: BaseException) -> None:
+    def begin(self, plan: StepPlan, input: Input, order: Order | None, error: BaseException) -> None:
         """Set an instance aside at an input. Raises `InputFailed` for an error that is not the instance's."""
         what, error = _cause(input, error)
-        if not is_of_the_instance(error):
+        if not is_instance_fault(error):
             raise InputFailed(input.id, what, error, input.position or None) from error
         book = self._book
         key = shown_key(input.key)
         order = order or book.order_of(plan, input)
         if self.aside(key) is None:
             book.place = book.place._replace(quarantined=book.place.quarantined + 1)
-        self._set(plan, key, Aside(order, input.id, what, *_texts(error), plan.now_us))
+        self._set(plan, key, QuarantineRecord(order, input.id, what, *_texts(error), plan.now_us))
         self._put(plan, key, input, order)
         plan.set_aside.append((key, what, error))
         book.consume(plan, input, order, held=True)
 
-    def _put(self, plan: Plan, key: str, input: Input, order: Order, *, silent: bool = False) -> None:
+    def _put(self, plan: StepPlan, key: str, input: Input, order: Order, *, silent: bool = False) -> None:
         book = self._book
         note = book.keys.held_for(key) + order.pack()
         plan.notes[note] = book.values.pack_held(input, silent=silent or book.rebuilding)
 
-    def _set(self, plan: Plan, key: str, aside: Aside | None) -> None:
+    def _set(self, plan: StepPlan, key: str, aside: QuarantineRecord | None) -> None:
         self._remember(key, aside)
         note = self._book.keys.quarantine(key)
         plan.notes[note] = None if aside is None else self._book.values.pack_aside(aside)
 
     # -- trying again -------------------------------------------------------------------------
-    def drain(self, plan: Plan, key: str, feed: Feed, make: Make, limit: int) -> BaseException | None:
+    def drain(
+        self, plan: StepPlan, key: str, feed: EventSource, make: MakeSubmission, limit: int
+    ) -> BaseException | None:
         """Handle what is held for an instance, up to `limit` inputs, its commands, or the next failure, which is returned.
 
         No step is in flight. Raises `InputFailed` for an error that is not the instance's.
@@ -163,13 +172,13 @@ class Quarantine:
             except BaseException as error:
                 what, failed = _cause(input, error)
             if failed is not None:
-                if not is_of_the_instance(failed):
+                if not is_instance_fault(failed):
                     raise InputFailed(one.id, what, failed) from failed
                 if one.note is None:
                     self._put(plan, key, input, one.order, silent=one.silent)
                     self._keep_past(plan, one, input)
                     book.drop_timer(plan, input)
-                now = Aside(one.order, one.id, what, *_texts(failed), aside.since_us)
+                now = QuarantineRecord(one.order, one.id, what, *_texts(failed), aside.since_us)
                 if (aside.id, aside.error) != (now.id, now.error):
                     self._set(plan, key, now)
                 return failed
@@ -189,17 +198,17 @@ class Quarantine:
             book.place = book.place._replace(quarantined=book.place.quarantined - 1)
             return None
         if last is not None:
-            self._set(plan, key, Aside(last.following(), since_us=aside.since_us))
+            self._set(plan, key, QuarantineRecord(last.following(), since_us=aside.since_us))
         return None
 
-    def _keep_past(self, plan: Plan, one: Held, input: Input) -> None:
+    def _keep_past(self, plan: StepPlan, one: HeldInput, input: Input) -> None:
         if not one.silent:
             self._book.pasts.remember(plan, input, one.order)
 
-    def _held(self, note: bytes, value: bytes) -> Held:
-        return Held(note, Order.unpack(note[-ORDER_BYTES:]), *self._book.values.held(value))
+    def _held(self, note: bytes, value: bytes) -> HeldInput:
+        return HeldInput(note, Order.unpack(note[-ORDER_BYTES:]), *self._book.values.held(value))
 
-    def _due_before(self, key: str, one: Held, told: Input, after: Order) -> Held | None:
+    def _due_before(self, key: str, one: HeldInput, told: Input, after: Order) -> HeldInput | None:
         """The timer of the instance that is due before what is held, so that it fires first, as it does for others."""
         if told.key != key or told.kind in ("rejection", "checkpoint"):
             return None  # These come before all else.
@@ -210,19 +219,19 @@ class Quarantine:
             return None
         if told.kind == "timer" and (first.due_us, first.id) > (told.time_us, told.id):
             return None
-        return Held(None, place, one.silent, first.id, None, input_of_timer(key, first))
+        return HeldInput(None, place, one.silent, first.id, None, input_of_timer(key, first))
 
     def _behind_rejections(self, key: str, order: Order) -> Order:
         """After which place what a command is refused with is held: before all that waits but other rejections."""
         prefix = self._book.keys.held_for(key)
-        while found := self._notes.notes(prefix, prefix + order.pack(), LOOKED_AT):
+        while found := self._notes.notes(prefix, prefix + order.pack(), SCAN_CHUNK):
             for note, value in found:
                 if not self._book.values.held(value)[1].endswith(REJECTION):
                     return order
                 order = Order.unpack(note[-ORDER_BYTES:])
         return order
 
-    def _handle(self, plan: Plan, key: str, input: Input, make: Make, one: Held) -> bool:
+    def _handle(self, plan: StepPlan, key: str, input: Input, make: MakeSubmission, one: HeldInput) -> bool:
         """Do as `Book.handle` does for what was held; False where it is to be tried in another step."""
         book = self._book
         if input.kind == "checkpoint":
@@ -237,7 +246,7 @@ class Quarantine:
             book.drop_timer(plan, input)
         return True
 
-    def _input(self, feed: Feed, key: str, one: Held) -> Input | None:
+    def _input(self, feed: EventSource, key: str, one: HeldInput) -> Input | None:
         """What is held, as it is now; None for what is for no instance any more."""
         if one.packed is None:
             return self._event(feed, one.order.position)
@@ -247,7 +256,7 @@ class Quarantine:
         timer = next((timer for timer in self._book.instance(key).timers if timer.id == one.id), None)
         return None if timer is None else input_of_timer(key, timer)
 
-    def _event(self, feed: Feed, position: int) -> Input | None:
+    def _event(self, feed: EventSource, position: int) -> Input | None:
         recorded = feed.at(position)
         rule = self._book.spec.events.get(recorded.event.__class__)
         told = None if rule is None else self._book.told(rule, recorded)
@@ -270,4 +279,4 @@ def _texts(error: BaseException) -> tuple[str, str]:
         one.encode(errors="backslashreplace").decode()
         for one in (described(error), "".join(traceback.format_exception(error)))
     )
-    return short[:MOST_ERROR], text if len(text) <= MOST_TEXT else f"...{text[-MOST_TEXT:]}"
+    return short[:MAX_ERROR], text if len(text) <= MAX_TRACEBACK else f"...{text[-MAX_TRACEBACK:]}"

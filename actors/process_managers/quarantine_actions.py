@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING
 
 from actors.domain.instance_keys import shown_key
 from actors.errors import ConsistencyTimeout, NotStopped
-from actors.process_managers.messages import RetryInstance, SkipInstance, Skips
-from actors.process_managers.retry_schedule import Retries
+from actors.process_managers.messages import PendingSkips, RetryInstance, SkipInstance
+from actors.process_managers.retry_schedule import RetrySchedule
 
 if TYPE_CHECKING:
     from actors.process_managers.planner import Book
-    from actors.process_managers.records import Keys, Notes
-    from actors.process_managers.step_plan import CommandsFailed, Feed, Make, Plan
+    from actors.process_managers.records import NoteReader, RecordKeys
+    from actors.process_managers.step_plan import CommandsFailed, EventSource, MakeSubmission, StepPlan
 
-__all__ = ["Care"]
+__all__ = ["QuarantineActions"]
 
 logger = logging.getLogger("onewriter.process")
 
-TRACEBACKS = 20
+MAX_TRACEBACKS = 20
 """Instances whose tracebacks are logged; of those that follow in this run there is a line each."""
 
 
-class Care:
+class QuarantineActions:
     """Of one incarnation of a manager. `failing` are the inputs whose commands failed, to set their instances aside."""
 
-    def __init__(self, name: str, keys: Keys, notes: Notes, skips: Skips) -> None:
+    def __init__(self, name: str, keys: RecordKeys, notes: NoteReader, skips: PendingSkips) -> None:
         self._name = name
-        self._retries = Retries(keys, notes)
+        self._retries = RetrySchedule(keys, notes)
         self._skips = skips
         self._asked: list[RetryInstance | SkipInstance] = []
         self._waiting: dict[str, list[RetryInstance]] = {}
@@ -50,8 +50,8 @@ class Care:
         return self._retries.next_due(total) if total else None
 
     def plan(
-        self, book: Book, feed: Feed, make: Make, now_us: int, limit: int
-    ) -> tuple[Plan | None, list[str]]:
+        self, book: Book, feed: EventSource, make: MakeSubmission, now_us: int, limit: int
+    ) -> tuple[StepPlan | None, list[str]]:
         """A step in which instances go on that were set aside, None where there is none; and the inputs that failed again.
 
         No step is in flight.
@@ -97,7 +97,7 @@ class Care:
             else:
                 self._waiting.setdefault(key, []).append(request)
 
-    def done(self, plan: Plan) -> None:
+    def done(self, plan: StepPlan) -> None:
         """A step is on disk."""
         now = time.monotonic()
         for key, what, error in plan.set_aside:
@@ -110,7 +110,7 @@ class Care:
                 what,
                 type(error).__name__,
                 error,
-                exc_info=error if self._logged <= TRACEBACKS else None,
+                exc_info=error if self._logged <= MAX_TRACEBACKS else None,
             )
         for key in plan.retried:
             self._answer(key, True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from actors.process_managers.inputs import EPOCH
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, Notes
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import NoteReader, RecordKeys
 
 __all__ = ["QuarantinedInstance", "quarantined_instances"]
 
@@ -39,7 +39,7 @@ class QuarantinedInstance:
 
 
 def quarantined_instances(
-    notes: Notes, keys: Keys, values: Values, limit: int, after: str
+    notes: NoteReader, keys: RecordKeys, values: RecordCodec, limit: int, after: str
 ) -> list[QuarantinedInstance]:
     """Those after a key, in the order of the keys."""
     found = []

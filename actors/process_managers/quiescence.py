@@ -11,41 +11,41 @@ from actors.errors import ConsistencyTimeout, ProcessManagerStopped
 from actors.health import ProcessManagerHealth
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
-from actors.process_managers.delivery_threads import Couriers
+from actors.process_managers.delivery_threads import DeliveryThreads
 from actors.process_managers.quarantined_instances import quarantined_instances
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys
-from actors.process_managers.status import Clock, Desk, Status
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import RecordKeys
+from actors.process_managers.status import Clock, Status, StatusBoard
 from actors.replication.progress import Progress
 from storage import EventLog
 
-__all__ = ["Resting", "Running"]
+__all__ = ["Quiescence", "ManagerHandle"]
 
 
 @dataclass(slots=True)
-class Running:
+class ManagerHandle:
     """One manager: its actors' mailboxes outlive them."""
 
     spec: ProcessManagerSpec
-    keys: Keys
-    desk: Desk
+    keys: RecordKeys
+    desk: StatusBoard
     mailbox: Mailbox
     outbox: Mailbox
-    couriers: Couriers
+    couriers: DeliveryThreads
     delivers: bool
     """Whether effects are declared, or wait since they were: these are parked with that reason."""
 
 
-class Resting:
+class Quiescence:
     """Of all managers of one open system."""
 
     def __init__(
         self,
-        running: Mapping[str, Running],
+        running: Mapping[str, ManagerHandle],
         log: EventLog,
         progress: Progress,
         clock: Clock,
-        values: Values,
+        values: RecordCodec,
         health: Callable[[], Iterable[ProcessManagerHealth]],
         calls: RunningCalls,
     ) -> None:
@@ -82,7 +82,7 @@ class Resting:
             )
         return self._progress.head
 
-    def _delivered(self, running: Running) -> bool:
+    def _delivered(self, running: ManagerHandle) -> bool:
         # In this order: what the outbox has looked at is in it, what is not in it any more is in hand, and what came of it
         # is in the inputs.
         keys = running.keys

@@ -13,33 +13,33 @@ from typing import TYPE_CHECKING
 from actors.process_managers.checkpoint_restore import restore_some
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input, Timer
-from actors.process_managers.records import Notes, Past, Place, timer_of
-from actors.process_managers.step_plan import Feed, InputFailed, Make, Plan
+from actors.process_managers.records import Checkpoint, HandledInput, NoteReader, timer_of_key
+from actors.process_managers.step_plan import EventSource, InputFailed, MakeSubmission, StepPlan
 from storage.codec.codec import Codec
 
 if TYPE_CHECKING:
     from actors.process_managers.planner import Book
 
-__all__ = ["Rebuilding"]
+__all__ = ["StateRebuild"]
 
-LAST = Order(1 << 63)
+LAST_ORDER = Order(1 << 63)
 """After all others."""
 CHUNK = 1_000
-SCANNED = 10_000
+SCAN_LIMIT = 10_000
 """Events that one step looks at."""
 
 
-class Rebuilding:
+class StateRebuild:
     """The plans that clear a book and fill it again."""
 
-    def __init__(self, book: Book, codec: Codec, notes: Notes) -> None:
+    def __init__(self, book: Book, codec: Codec, notes: NoteReader) -> None:
         self._book = book
         self._codec = codec
         self._notes = notes
-        self._pasts: deque[tuple[bytes, Past]] = deque()
+        self._pasts: deque[tuple[bytes, HandledInput]] = deque()
         self._after = book.about.past
 
-    def plan(self, plan: Plan, feed: Feed, make: Make, limit: int) -> Plan:
+    def plan(self, plan: StepPlan, feed: EventSource, make: MakeSubmission, limit: int) -> StepPlan:
         """The next step; none may be in flight. Raises `InputFailed` as `Book.plan` does."""
         if self._book.about.clearing:
             return self._clear(plan)
@@ -47,7 +47,7 @@ class Rebuilding:
             return self._restore(plan)
         return self._fill(plan, feed, make, limit)
 
-    def _clear(self, plan: Plan) -> Plan:
+    def _clear(self, plan: StepPlan) -> StepPlan:
         """Forget states and timers of the former version, some at a time."""
         book = self._book
         found = self._notes.notes(book.keys.states, limit=CHUNK)
@@ -59,22 +59,22 @@ class Rebuilding:
         if not found:
             book.about = replace(book.about, clearing=False)
             plan.notes[book.keys.about] = book.about.pack(self._codec)
-            book.place = Place(book.about.start, book.place.step, quarantined=book.place.quarantined)
+            book.place = Checkpoint(book.about.start, book.place.step, quarantined=book.place.quarantined)
             book.timers.load()
         book.instances.clear()
         return book.close(plan)
 
-    def _restore(self, plan: Plan) -> Plan:
+    def _restore(self, plan: StepPlan) -> StepPlan:
         """Begin with the instances whose past is forgotten, some at a time."""
         restore_some(self._book, self._notes, plan)
         plan.notes[self._book.keys.about] = self._book.about.pack(self._codec)
         return self._book.close(plan)
 
-    def _fill(self, plan: Plan, feed: Feed, make: Make, limit: int) -> Plan:
+    def _fill(self, plan: StepPlan, feed: EventSource, make: MakeSubmission, limit: int) -> StepPlan:
         book = self._book
         until = book.about.until
         assert until is not None
-        scanned = book.place.position + SCANNED
+        scanned = book.place.position + SCAN_LIMIT
         while len(plan.inputs) < limit and book.place.position < scanned:
             try:
                 past = self._next_past()
@@ -97,7 +97,7 @@ class Rebuilding:
         plan.notes[book.keys.about] = book.about.pack(self._codec)
         return book.close(plan)
 
-    def _see(self, plan: Plan, feed: Feed, make: Make) -> None:
+    def _see(self, plan: StepPlan, feed: EventSource, make: MakeSubmission) -> None:
         book = self._book
         recorded = feed.peek(book.place.position)
         assert recorded is not None, "the log ends before what was handled"
@@ -107,7 +107,7 @@ class Rebuilding:
         else:
             book.handle(plan, input, make)
 
-    def _hear(self, plan: Plan, past: Past, feed: Feed, make: Make) -> None:
+    def _hear(self, plan: StepPlan, past: HandledInput, feed: EventSource, make: MakeSubmission) -> None:
         """A rejection, or the firing of a timer that the new version has set as well."""
         book, input = self._book, past.input
         if input.kind == "timer":
@@ -134,7 +134,7 @@ class Rebuilding:
         checkpoint = self._book.pasts.checkpoint(key)
         return checkpoint is not None and order <= checkpoint
 
-    def _asker(self, feed: Feed, input: Input) -> str:
+    def _asker(self, feed: EventSource, input: Input) -> str:
         """The instance that asked for a refused command: its id begins with the position of the event that it goes back to."""
         book = self._book
         number = input.id.removeprefix(f"{book.spec.name}:").split(":")[0]
@@ -148,9 +148,9 @@ class Rebuilding:
 
     def _aside_from(self, key: str) -> Order:
         aside = self._book.quarantine.aside(key)
-        return LAST if aside is None else aside.order
+        return LAST_ORDER if aside is None else aside.order
 
-    def _setter(self, plan: Plan, input: Input) -> str:
+    def _setter(self, plan: StepPlan, input: Input) -> str:
         """The instance whose timer fired: in this version events may be for other instances, told by another key."""
         book = self._book
         if book.timer(input.key, input.id) is not None:
@@ -159,13 +159,13 @@ class Rebuilding:
             prefix = book.keys.timers
             notes = dict(self._notes.notes(prefix)) | plan.notes
             book.timer_keys = {
-                timer_of(note, prefix)[1]: value.decode("utf-8", "surrogatepass")
+                timer_of_key(note, prefix)[1]: value.decode("utf-8", "surrogatepass")
                 for note, value in notes.items()
                 if value is not None and note.startswith(prefix)
             }
         return book.timer_keys.get(input.id, input.key)
 
-    def _next_past(self) -> tuple[bytes, Past] | None:
+    def _next_past(self) -> tuple[bytes, HandledInput] | None:
         if not self._pasts:
             book = self._book
             found = self._notes.notes(book.keys.pasts, self._after, CHUNK)

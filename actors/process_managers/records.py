@@ -29,14 +29,24 @@ from storage.codec.codec import Codec
 from storage.limits import MAX_NAME_BYTES
 from storage.value_text import short_repr
 
-__all__ = ["About", "Aside", "Keys", "Notes", "OutboxEntry", "Past", "Place", "Tried", "Unheard"]
+__all__ = [
+    "ManagerMetadata",
+    "QuarantineRecord",
+    "RecordKeys",
+    "NoteReader",
+    "OutboxEntry",
+    "HandledInput",
+    "Checkpoint",
+    "DeliveryAttempts",
+    "UnhandledRejections",
+]
 
 U64 = struct.Struct(">Q")
 U16 = struct.Struct(">H")
 EFFECT = struct.Struct(">QI")
 
 
-class Notes(Protocol):
+class NoteReader(Protocol):
     """What is read of the write store; `storage.EventLog` is one, a test's dict another."""
 
     @property
@@ -49,7 +59,7 @@ class Notes(Protocol):
     ) -> list[tuple[bytes, bytes]]: ...
 
 
-class Place(NamedTuple):
+class Checkpoint(NamedTuple):
     """Up to which position everything is handled, the number of steps until then, and what there is now."""
 
     position: int
@@ -64,7 +74,7 @@ class Place(NamedTuple):
         return value + U64.pack(self.quarantined) if self.quarantined else value
 
     @classmethod
-    def unpack(cls, value: bytes) -> Place:
+    def unpack(cls, value: bytes) -> Checkpoint:
         """The place that a note's value tells."""
         more = value[PLACE.size :]
         position, step, instances, timers = PLACE.unpack(value[: PLACE.size])
@@ -75,7 +85,7 @@ PLACE = struct.Struct(">QQQQ")
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ManagerMetadata:
     """`version` filled the states, from the events after `start` on.
 
     While they are built anew, that goes on to position `until`, and `clearing` says that states of the former
@@ -99,11 +109,11 @@ class About:
         )
 
     @classmethod
-    def unpack(cls, codec: Codec, value: bytes) -> About:
+    def unpack(cls, codec: Codec, value: bytes) -> ManagerMetadata:
         """What a note's value says."""
         return cls(*codec.decode(value))
 
-    def raised(self, version: int, position: int, told: dict[str, str]) -> About:
+    def raised(self, version: int, position: int, told: dict[str, str]) -> ManagerMetadata:
         """The same once the states are to be built anew for another version; `position` is what is handled.
 
         Checkpoints are of the instances of the former version: where any event is told to another one now, they go.
@@ -112,21 +122,23 @@ class About:
         if self.until is not None and self.clearing and self.restored is None:
             same = False  # They are going already.
         until = position if self.until is None else self.until
-        return About(version, self.start, until, clearing=True, restored=b"" if same else None, told=told)
+        return ManagerMetadata(
+            version, self.start, until, clearing=True, restored=b"" if same else None, told=told
+        )
 
-    def done(self) -> About:
+    def done(self) -> ManagerMetadata:
         """The same once the states are built."""
         return replace(self, until=None, clearing=False, past=b"")
 
 
-class Past(NamedTuple):
+class HandledInput(NamedTuple):
     """A rejection or a firing that was handled, and when."""
 
     order: Order
     input: Input
 
 
-class Aside(NamedTuple):
+class QuarantineRecord(NamedTuple):
     """Why an instance is set aside: the input that it can't bear, its place, and the error, `text` with the traceback.
 
     `order` is the first place that is not handled; `error` is empty while what waited is being handled.
@@ -140,7 +152,7 @@ class Aside(NamedTuple):
     since_us: int = 0
 
 
-class Unheard(NamedTuple):
+class UnhandledRejections(NamedTuple):
     """How many rejections no handler took, and the last few of them in words."""
 
     total: int = 0
@@ -163,14 +175,14 @@ class OutboxEntry(NamedTuple):
     attempts: int = 0
 
 
-class Tried(NamedTuple):
+class DeliveryAttempts(NamedTuple):
     """How often an effect failed, and the traceback of the last attempt."""
 
     attempts: int
     text: str
 
 
-class Keys:
+class RecordKeys:
     """The keys of one manager's notes."""
 
     def __init__(self, name: str) -> None:
@@ -259,7 +271,7 @@ class Keys:
         return self.tried + due[len(self.due) :]
 
 
-def timer_of(key: bytes, prefix: bytes) -> tuple[int, str]:
+def timer_of_key(key: bytes, prefix: bytes) -> tuple[int, str]:
     """When a timer is due and its id, of the key of its note."""
     rest = key[len(prefix) :]
     return U64.unpack(rest[: U64.size])[0], rest[U64.size :].decode()

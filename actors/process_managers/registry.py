@@ -19,27 +19,27 @@ from actors.health import ProcessManagerHealth
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
-from actors.process_managers.delivery_threads import Couriers
-from actors.process_managers.input_history import INDEXED, index_pasts
-from actors.process_managers.key_fingerprint import renewed, told_of
+from actors.process_managers.delivery_threads import DeliveryThreads
+from actors.process_managers.effect_release import release_effect
+from actors.process_managers.input_history import INDEXED, index_history
+from actors.process_managers.key_fingerprint import key_fingerprints, refreshed
 from actors.process_managers.manager_actor import ManagerActor
-from actors.process_managers.messages import InputLeft, RetryInstance, SkipInput, SkipInstance, Wake
+from actors.process_managers.messages import RejectionLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process_managers.outbox_actor import OutboxActor
-from actors.process_managers.outbox_messages import Deliver
-from actors.process_managers.parked_effects import release
+from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.pending_effects import PendingEffect, pending_effects
-from actors.process_managers.planner import handled
+from actors.process_managers.planner import handler_activity
 from actors.process_managers.quarantined_instances import QuarantinedInstance, quarantined_instances
-from actors.process_managers.quiescence import Resting, Running
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import About, Keys, Place
-from actors.process_managers.status import Clock, Desk, Status
+from actors.process_managers.quiescence import ManagerHandle, Quiescence
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import Checkpoint, ManagerMetadata, RecordKeys
+from actors.process_managers.status import Clock, Status, StatusBoard
 from actors.replication.progress import Progress
 from actors.writer.command_client import CommandClient
 from storage import EventLog
 from storage.files.damage import damaged_records
 
-__all__ = ["Processes"]
+__all__ = ["ProcessManagers"]
 
 Exited = Callable[[str, BaseException | None], None]
 Start = Callable[[Any], Any]
@@ -49,7 +49,7 @@ SHOWN = 3
 """How many of the instances that are set aside health names, and of the rejections that no handler took."""
 
 
-class Processes:
+class ProcessManagers:
     """Made before the actors start; any thread may ask."""
 
     def __init__(
@@ -74,43 +74,46 @@ class Processes:
         self._log = log
         self._writes = writes
         self._progress = progress
-        self._values = Values(domain.codec)
+        self._values = RecordCodec(domain.codec)
         self.clock = Clock()
         moved = Condition()
-        self.running: dict[str, Running] = {}
-        self._resting = Resting(self.running, log, progress, self.clock, self._values, self.health, calls)
+        self.running: dict[str, ManagerHandle] = {}
+        self._resting = Quiescence(self.running, log, progress, self.clock, self._values, self.health, calls)
         for name, spec in domain.processes.items():
-            keys = Keys(name)
+            keys = RecordKeys(name)
             left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.behind))
             delivers = bool(spec.effects) or left
             outbox = Mailbox()
-            running = Running(
+            running = ManagerHandle(
                 spec,
                 keys,
-                Desk(moved, calls.slot("handler", f"process manager {name!r}", handled)),
+                StatusBoard(moved, calls.slot("handler", f"process manager {name!r}", handler_activity)),
                 Mailbox(),
                 outbox,
-                Couriers(name, calls, partial(outbox.put, Deliver()), system=progress),
+                DeliveryThreads(name, calls, partial(outbox.put, DeliverEffects()), system=progress),
                 delivers,
             )
             self._enter(running)
             self.running[name] = running
 
-    def _enter(self, running: Running) -> None:
+    def _enter(self, running: ManagerHandle) -> None:
         spec, keys, codec = running.spec, running.keys, self._domain.codec
         stored, at = self._log.note(keys.about), self._log.note(keys.place)
         if stored is None or at is None:
             start = self._log.head if spec.start == "now" else 0
-            about, place = About(spec.version, start, told=told_of(spec)), Place(start, 0)
+            about, place = (
+                ManagerMetadata(spec.version, start, told=key_fingerprints(spec)),
+                Checkpoint(start, 0),
+            )
         else:
             with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
-                about, place = About.unpack(codec, stored), Place.unpack(at)
-            told = told_of(spec)
+                about, place = ManagerMetadata.unpack(codec, stored), Checkpoint.unpack(at)
+            told = key_fingerprints(spec)
             if about.version < spec.version:
                 about = about.raised(spec.version, place.position, told)
             elif about.version == spec.version or about.told is None:
-                about = replace(about, told=renewed(about.told, told))
-            index_pasts(self._log, keys, self._values)
+                about = replace(about, told=refreshed(about.told, told))
+            index_history(self._log, keys, self._values)
         notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
         if notes != [(keys.about, stored), (keys.place, at)]:
             new = [(keys.indexed, INDEXED)] if stored is None else []
@@ -136,7 +139,7 @@ class Processes:
         """The actors' names."""
         return [name for name, _, _ in self.actors(lambda _name, _error: None)]
 
-    def _manager(self, running: Running, exited: Exited) -> Start:
+    def _manager(self, running: ManagerHandle, exited: Exited) -> Start:
         return lambda child: ManagerActor.start(
             child.name,
             child.mailbox,
@@ -147,10 +150,10 @@ class Processes:
             writes=self._writes,
             desk=running.desk,
             clock=self.clock,
-            deliver=lambda: running.outbox.put(Deliver()) if running.delivers else None,
+            deliver=lambda: running.outbox.put(DeliverEffects()) if running.delivers else None,
         )
 
-    def _outbox(self, running: Running, exited: Exited) -> Start:
+    def _outbox(self, running: ManagerHandle, exited: Exited) -> Start:
         return lambda child: OutboxActor.start(
             child.name,
             child.mailbox,
@@ -163,7 +166,7 @@ class Processes:
             couriers=running.couriers,
             marks=self._marks,
             hangs=self._busy_limit,
-            left=lambda: running.mailbox.put(InputLeft()),
+            left=lambda: running.mailbox.put(RejectionLeft()),
         )
 
     def wake(self, *_news: Any) -> None:
@@ -184,7 +187,7 @@ class Processes:
         self.wake()
 
     # -- asking -------------------------------------------------------------------------------
-    def _of(self, name: Any) -> Running:
+    def _of(self, name: Any) -> ManagerHandle:
         running = self.running.get(name) if isinstance(name, str) else None
         if running is None:
             raise UnknownName("process manager", name, self.running)
@@ -194,7 +197,7 @@ class Processes:
         """How each one is."""
         return tuple(self._health(running) for running in self.running.values())
 
-    def _health(self, running: Running) -> ProcessManagerHealth:
+    def _health(self, running: ManagerHandle) -> ProcessManagerHealth:
         status = running.desk.status
         failure = status.failure
         quarantined = self._set_aside(running)
@@ -220,10 +223,10 @@ class Processes:
             len(self._log.notes(running.keys.behind)),
         )
 
-    def _set_aside(self, running: Running) -> int:
+    def _set_aside(self, running: ManagerHandle) -> int:
         """How many instances are; those of a step that is not committed yet are in no list, and don't count."""
         stored = self._log.note(running.keys.place)
-        return 0 if stored is None else Place.unpack(stored).quarantined
+        return 0 if stored is None else Checkpoint.unpack(stored).quarantined
 
     def state(self, name: str, key: str) -> Any:
         """An instance's state, None where there is none."""
@@ -281,9 +284,9 @@ class Processes:
         running = self._of(name)
         return pending_effects(self._log, running.keys, self._values, running.desk.tried)
 
-    def release(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
+    def release_effect(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
-        release(
+        release_effect(
             self._of(name),
             key,
             timeout,

@@ -7,19 +7,19 @@ the others, which are read from the notes in rounds; a round waits for a while a
 from __future__ import annotations
 
 from actors.kernel.backoff import backoff
-from actors.process_managers.records import Keys, Notes
+from actors.process_managers.records import NoteReader, RecordKeys
 
-__all__ = ["Retries"]
+__all__ = ["RetrySchedule"]
 
 RETRY_FIRST, RETRY_LAST = 0.05, 60.0
-KEPT = 1_000
+MAX_SCHEDULED = 1_000
 """Instances that are in memory."""
 
 
-class Retries:
+class RetrySchedule:
     """Begins with all that is in the notes, at once."""
 
-    def __init__(self, keys: Keys, notes: Notes) -> None:
+    def __init__(self, keys: RecordKeys, notes: NoteReader) -> None:
         self._prefix = keys.quarantines
         self._notes = notes
         self._due: dict[str, float] = {}
@@ -30,7 +30,7 @@ class Retries:
 
     def begun(self, key: str, now: float) -> None:
         """An instance was set aside."""
-        if len(self._due) < KEPT:
+        if len(self._due) < MAX_SCHEDULED:
             self._wait(key, 0, now)
 
     def failed(self, key: str, now: float, total: int) -> None:
@@ -64,7 +64,7 @@ class Retries:
     def next_due(self, total: int) -> float | None:
         """When there may be something to take, None for never."""
         dues = list(self._due.values())
-        if total > len(dues) and len(dues) < KEPT:
+        if total > len(dues) and len(dues) < MAX_SCHEDULED:
             dues.append(self._round_at)
         return min(dues, default=None)
 
@@ -73,7 +73,7 @@ class Retries:
         self._due[key] = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
 
     def _load(self, now: float) -> None:
-        room = KEPT - len(self._due)
+        room = MAX_SCHEDULED - len(self._due)
         found = self._notes.notes(self._prefix, self._after, room) if room > 0 else []
         for note, _ in found:
             key = note[len(self._prefix) :].decode("utf-8", "surrogatepass")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.kernel.running_calls import CallSlot
-from actors.process_managers.records import Tried
+from actors.process_managers.records import DeliveryAttempts
 
-__all__ = ["Clock", "Desk", "Failure", "Status"]
+__all__ = ["Clock", "StatusBoard", "Failure", "Status"]
 
 
 class Clock:
@@ -61,7 +61,7 @@ class Status:
     """Instances that are set aside."""
 
 
-class Desk:
+class StatusBoard:
     """The manager's thread writes `status`; everybody reads it, and may wait for the next one."""
 
     def __init__(self, moved: threading.Condition, handling: CallSlot) -> None:
@@ -73,7 +73,7 @@ class Desk:
         self.released = 0
         """How often effects were released by operators, counted under the lock; `looked` is up to which the outbox has looked."""
         self.looked = 0
-        self.tried: dict[bytes, Tried] = {}
+        self.tried: dict[bytes, DeliveryAttempts] = {}
         """The effects that failed and are tried again, by key; of the outbox's thread, which reads them from the notes first."""
         self._moved = moved
 

@@ -11,8 +11,8 @@ from actors.domain.process_manager_spec import Rejection
 from actors.errors import Rejected, described
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Decision, Input, Issued, input_of_rejection
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, OutboxEntry, Place
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import Checkpoint, OutboxEntry, RecordKeys
 from actors.process_managers.unreadable_values import name_of
 from actors.receipt import Receipt
 from actors.writer.atomic_step import AtomicStep
@@ -21,17 +21,17 @@ from storage import RecordedEvent
 
 __all__ = [
     "CommandsFailed",
-    "Feed",
+    "EventSource",
     "InputFailed",
-    "Made",
-    "Make",
-    "Plan",
+    "InputResult",
+    "MakeSubmission",
+    "StepPlan",
     "describe",
     "effects_of",
     "submissions_of",
 ]
 
-Make = Callable[[Issued, Input], Submission]
+MakeSubmission = Callable[[Issued, Input], Submission]
 
 
 class InputFailed(Exception):
@@ -55,7 +55,7 @@ class CommandsFailed(Exception):
         super().__init__(f"{type(command).__name__}: {described(error)}")
 
 
-class Feed(Protocol):
+class EventSource(Protocol):
     """Gives the events of the log after a position."""
 
     def peek(self, after: int) -> RecordedEvent | None:
@@ -66,11 +66,11 @@ class Feed(Protocol):
 
 
 @dataclass(slots=True)
-class Plan:
+class StepPlan:
     """One step: `submissions` and `notes`, to be done if the place is still as `guard` says."""
 
     guard: bytes
-    place: Place
+    place: Checkpoint
     now_us: int
     inputs: list[Input] = field(default_factory=list)
     issued: list[tuple[Input, Issued]] = field(default_factory=list)
@@ -92,14 +92,16 @@ class Plan:
     drained: dict[str, Order] = field(default_factory=dict)
     """Of these, those with commands on their way: after which place what those are refused with is held."""
 
-    def step(self, keys: Keys, values: Values, guard: tuple[bytes, bytes | None] | None) -> AtomicStep:
+    def step(
+        self, keys: RecordKeys, values: RecordCodec, guard: tuple[bytes, bytes | None] | None
+    ) -> AtomicStep:
         """What to hand to the writer."""
         return AtomicStep(
             self.submissions, lambda outcomes: self.notes_for(keys, values, outcomes).items(), guard
         )
 
     def notes_for(
-        self, keys: Keys, values: Values, outcomes: list[Receipt | Exception]
+        self, keys: RecordKeys, values: RecordCodec, outcomes: list[Receipt | Exception]
     ) -> dict[bytes, bytes | None]:
         """The notes to write, rejections among them; the writer's thread. Raises `CommandsFailed`."""
         refusals = [(2 * before, input, issued, refusal) for before, input, issued, refusal in self.refused]
@@ -154,7 +156,7 @@ def describe(input: Input) -> str:
 
 
 @dataclass(slots=True)
-class Made:
+class InputResult:
     """What came of an input: its decision, None where there was no handler for it, and the bytes to write for it."""
 
     decision: Decision | None
@@ -165,7 +167,7 @@ class Made:
 
 
 def submissions_of(
-    decision: Decision | None, input: Input, make: Make
+    decision: Decision | None, input: Input, make: MakeSubmission
 ) -> tuple[list[tuple[Submission, Issued]], list[tuple[int, Issued, Rejected]]]:
     """The submissions of a decision's commands, and those that their own `validate` refuses; raises what `make` does.
 

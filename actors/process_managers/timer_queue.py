@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from actors.process_managers.inputs import Timer
-from actors.process_managers.records import Keys, Notes, timer_of
+from actors.process_managers.records import NoteReader, RecordKeys, timer_of_key
 
 __all__ = ["TimerQueue"]
 
@@ -15,7 +15,7 @@ LOADED = 10_000
 class TimerQueue:
     """At most twice `LOADED` timers in the order in which they are due, cancelled ones among them."""
 
-    def __init__(self, keys: Keys, notes: Notes) -> None:
+    def __init__(self, keys: RecordKeys, notes: NoteReader) -> None:
         self._keys = keys
         self._notes = notes
         self._heap: list[tuple[int, str, str]] = []
@@ -27,7 +27,7 @@ class TimerQueue:
         prefix = self._keys.timers
         found = self._notes.notes(prefix, limit=LOADED)
         self._heap = [
-            (*timer_of(key, prefix), value.decode("utf-8", "surrogatepass")) for key, value in found
+            (*timer_of_key(key, prefix), value.decode("utf-8", "surrogatepass")) for key, value in found
         ]
         self._horizon = self._heap[-1][:2] if len(found) == LOADED else None
 

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Sequence
 
 from actors.process_managers.inputs import Input
-from actors.process_managers.records import Unheard
+from actors.process_managers.records import UnhandledRejections
 from actors.process_managers.unreadable_values import Unreadable
 from storage.value_text import short_repr
 
-__all__ = ["counted", "log_unheard"]
+__all__ = ["count_unhandled", "log_unhandled"]
 
 logger = logging.getLogger("onewriter.process")
 
@@ -24,13 +24,13 @@ COMMAND, TEXT = 200, 200
 """Characters that are kept of a command, and of why it was refused."""
 
 
-def counted(before: Unheard, unheard: Sequence[Input]) -> Unheard:
+def count_unhandled(before: UnhandledRejections, unheard: Sequence[Input]) -> UnhandledRejections:
     """The count with these rejections, and the last few of all."""
     last = (*before.last, *map(_in_words, unheard[-LAST:]))
-    return Unheard(before.total + len(unheard), last[-LAST:])
+    return UnhandledRejections(before.total + len(unheard), last[-LAST:])
 
 
-def log_unheard(name: str, unheard: Sequence[Input]) -> None:
+def log_unhandled(name: str, unheard: Sequence[Input]) -> None:
     """Log the rejections of a step that is on disk; `name` is the manager's."""
     for rejection in unheard:
         logger.warning(

@@ -15,7 +15,7 @@ from storage import CodecError
 from storage.codec.codec import Codec
 from storage.codec.values import MESSAGE
 
-__all__ = ["Unreadable", "class_of", "name_of", "plainly", "read", "stored"]
+__all__ = ["Unreadable", "class_of", "name_of", "unpack_plain", "decode_readable", "storable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Unreadable:
         return f"{self.name} as it is stored"
 
 
-def plainly(value: bytes) -> Any:
+def unpack_plain(value: bytes) -> Any:
     """What the bytes hold, with all that is not msgpack's own left packed. Raises what `Codec.decode` does for foreign bytes."""
     try:
         return msgpack.unpackb(value, strict_map_key=False)
@@ -39,8 +39,8 @@ def plainly(value: bytes) -> Any:
         raise CodecError(f"{len(value)} stored bytes are not what the codec writes: {error}") from error
 
 
-def read(codec: Codec, value: Any) -> Any:
-    """The value of something that `plainly` gave, or an `Unreadable`."""
+def decode_readable(codec: Codec, value: Any) -> Any:
+    """The value of something that `unpack_plain` gave, or an `Unreadable`."""
     packed = msgpack.packb(value)
     try:
         return codec.decode(packed)
@@ -51,7 +51,7 @@ def read(codec: Codec, value: Any) -> Any:
         return Unreadable(name, codec.registered.get(name), error, value)
 
 
-def stored(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """What to encode for a value."""
     return value.stored if isinstance(value, Unreadable) else value
 

@@ -18,7 +18,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
-from actors.process_managers.registry import Processes
+from actors.process_managers.registry import ProcessManagers
 from actors.queries.balancer import Balancer
 from actors.queries.cache import ResultCache
 from actors.queries.query_dispatcher import QueryDispatcher
@@ -122,7 +122,7 @@ class Runtime:
         )
         self.marks = DeliveryMarks(log.path, lambda: not log.moved(), self._mark_owners)
         self.consumers = Consumers(log, self.progress, self.writes, self.calls, self.marks)
-        self.processes = Processes(
+        self.processes = ProcessManagers(
             domain, log, self.writes, self.progress, self.calls, settings.busy_limit, self.marks
         )
         self.monitor = Monitor(self)

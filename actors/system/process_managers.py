@@ -94,13 +94,13 @@ class ProcessManagerMethods(SystemBase):
         """
         refuse_in_actor("retry_effect", self._running().progress)
         checked_timeout(timeout, "retry_effect")
-        self._running().processes.release(name, key, timeout, drop=False)
+        self._running().processes.release_effect(name, key, timeout, drop=False)
 
     def drop_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
         """Give a parked effect up for good. Raises as `retry_effect` does."""
         refuse_in_actor("drop_effect", self._running().progress)
         checked_timeout(timeout, "drop_effect")
-        self._running().processes.release(name, key, timeout, drop=True)
+        self._running().processes.release_effect(name, key, timeout, drop=True)
 
 
 def checked_page(method: str, limit: Any, after: Any) -> None:

@@ -108,7 +108,7 @@ def run(program: list[tuple[str, Any]]) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.process_managers.outbox_actor.RETRY_FIRST", 0.002)
-    monkeypatch.setattr("actors.process_managers.parked_instances.AGAIN", 0.002)
+    monkeypatch.setattr("actors.process_managers.parked_instances.RETRY_SECONDS", 0.002)
 
 
 @given(programs())
@@ -137,6 +137,8 @@ def test_the_oracle_finds_a_manager_that_asks_for_things_twice(monkeypatch: pyte
 
 
 def test_the_oracle_finds_effects_that_lose_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.process_managers.parked_instances.Parking.holds", lambda *_args: False)
+    monkeypatch.setattr(
+        "actors.process_managers.parked_instances.ParkedInstances.holds", lambda *_args: False
+    )
     with pytest.raises(AssertionError, match="another order"):
         run([("start", '[["down", 0, [], 1], ["tell", 0, [], 2]]'), ("wait", None)])

@@ -192,14 +192,14 @@ def finish(system: TestSystem, outside: Outside) -> None:
         system.advance(timedelta(hours=1))
         system.wait_process_managers(timeout=60)
         [now] = system.process_managers()
-        if not (now.timers or now.parked or now.behind or now.quarantined):
+        if not (now.timers or now.parked or now.blocked or now.quarantined):
             break
 
 
 def check(system: TestSystem, calls: list[Call]) -> Counter[str]:
     """What came of every case is what the oracle says, and the ledger has nothing twice; returns how much of what there was."""
     [manager] = system.process_managers()
-    assert (manager.lag, manager.timers, manager.effects, manager.parked, manager.behind) == (0, 0, 0, 0, 0)
+    assert (manager.lag, manager.timers, manager.effects, manager.parked, manager.blocked) == (0, 0, 0, 0, 0)
     assert manager.quarantined == 0
     done: dict[str, Counter[int]] = defaultdict(Counter)
     scripts: dict[str, list[Node]] = {}

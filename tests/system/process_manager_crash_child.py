@@ -21,7 +21,7 @@ from typing import Any
 from actors import Rejected, System
 from actors.demo.fulfilment import CancelOrder, PlaceOrder, StockUp, delivery, fulfilment, use_gateway
 from actors.process_managers.decision import Do
-from actors.process_managers.step_plan import Plan
+from actors.process_managers.step_plan import StepPlan
 
 THREADS = 6
 SKUS = 5
@@ -58,17 +58,17 @@ class Ledger:
 
 def break_exactly_once() -> None:
     """Ids that are other ones each time, and a place that is seldom written and guards nothing."""
-    sound = Plan.notes_for
-    sound_step = Plan.step
+    sound = StepPlan.notes_for
+    sound_step = StepPlan.step
     sound_id = Do._id
 
-    def notes_for(plan: Plan, *args: Any) -> dict[bytes, bytes | None]:
+    def notes_for(plan: StepPlan, *args: Any) -> dict[bytes, bytes | None]:
         notes = sound(plan, *args)
         keep = random.random() < 0.02
         return {key: value for key, value in notes.items() if keep or not key.endswith(b"/place")}
 
-    Plan.notes_for = notes_for
-    Plan.step = lambda plan, keys, values, _guard: sound_step(plan, keys, values, None)
+    StepPlan.notes_for = notes_for
+    StepPlan.step = lambda plan, keys, values, _guard: sound_step(plan, keys, values, None)
     Do._id = lambda self, suffix: f"{sound_id(self, suffix)}-{secrets.token_hex(4)}"
 
 

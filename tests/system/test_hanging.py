@@ -13,7 +13,7 @@ import pytest
 
 from actors import ConsistencyTimeout, Domain, System
 from actors.health import Activity
-from actors.process_managers import delivery_threads as couriers
+from actors.process_managers import delivery_threads
 from actors.worker_processes.parent.cpu_starvation import CpuStarvation
 from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -301,8 +301,10 @@ def test_a_handler_that_does_not_return_is_named_with_its_event_and_instance(
 def test_an_effect_that_hangs_is_named_and_holds_up_its_own_instance_alone(
     store_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(couriers.Couriers.__init__, "__defaults__", (couriers.MOST, 0.05))
-    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 8)
+    monkeypatch.setattr(
+        delivery_threads.DeliveryThreads.__init__, "__defaults__", (delivery_threads.MAX_THREADS, 0.05)
+    )
+    monkeypatch.setattr("actors.process_managers.loaded_effects.MAX_LOADED", 8)
     with opened(store_path) as system:
         system.execute(Come("ann", "effect", str(gate)))
         system.execute_many([Come("ann") for _ in range(40)])
@@ -325,7 +327,9 @@ def test_an_effect_that_hangs_is_named_and_holds_up_its_own_instance_alone(
 def test_an_actor_that_comes_back_does_not_deliver_again_what_still_hangs(
     store_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(couriers.Couriers.__init__, "__defaults__", (couriers.MOST, 0.05))
+    monkeypatch.setattr(
+        delivery_threads.DeliveryThreads.__init__, "__defaults__", (delivery_threads.MAX_THREADS, 0.05)
+    )
     with opened(store_path) as system:
         system.execute(Come("ann", "effect", str(gate)))
         running(system, "effect", 0.1)
@@ -340,7 +344,7 @@ def test_an_actor_that_comes_back_does_not_deliver_again_what_still_hangs(
 def test_no_more_threads_deliver_than_may_and_one_that_comes_back_takes_the_rest(
     store_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(couriers.Couriers.__init__, "__defaults__", (2, 0.05))
+    monkeypatch.setattr(delivery_threads.DeliveryThreads.__init__, "__defaults__", (2, 0.05))
     with opened(store_path) as system:
         system.execute_many([Come(name, "effect", str(gate)) for name in "abc"])
         wait_until(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, StoreFull, UnknownName
-from actors.process_managers.outbox_messages import Deliver
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, OutboxEntry
+from actors.process_managers.outbox_messages import DeliverEffects
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import OutboxEntry, RecordKeys
 from actors.testing import TestSystem
 from storage import EventLog
 from tests import inside
@@ -122,7 +122,7 @@ def test_one_that_fails_again_has_the_others_wait_again(store_path: Path) -> Non
 
 def test_more_than_are_moved_at_once_go_on_in_order(store_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr("actors.process_managers.parked_instances.CHUNK", 7)
-    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 10)
+    monkeypatch.setattr("actors.process_managers.loaded_effects.MAX_LOADED", 10)
     outside = Outside(0)
     with outside.opened(store_path) as system:
         system.append("prices", [outside.priced("lamp", price) for price in range(100)])
@@ -141,7 +141,7 @@ def test_several_that_were_parked_by_an_earlier_checkout_go_on_in_order(store_pa
         for _ in range(5):  # steps, one after another: the effects below are of earlier ones than what comes
             outside.price(system, "desk", 7)
     outside.told.clear()
-    keys, values = Keys("prices"), Values(outside.shop.compile().codec)
+    keys, values = RecordKeys("prices"), RecordCodec(outside.shop.compile().codec)
     with EventLog.open(store_path, outside.shop.compile().codec, beside=["replicas"]) as log:
         for number in (1, 2, 3):
             entry = OutboxEntry(f"prices:{number}:e0", "lamp", "set price", number, 1, None, "down", 1)
@@ -166,7 +166,7 @@ def test_what_a_crash_left_behind_nothing_goes_on_at_the_next_opening(store_path
     outside = Outside(1)
     with outside.opened(store_path) as system:
         outside.price(system, "lamp", 1, 2, 3)
-    keys = Keys("prices")
+    keys = RecordKeys("prices")
     with EventLog.open(store_path, outside.shop.compile().codec, beside=["replicas"]) as log:
         # As it is when the process dies right after a retry is on disk.
         [(key, value)] = log.notes(keys.parked)
@@ -177,9 +177,9 @@ def test_what_a_crash_left_behind_nothing_goes_on_at_the_next_opening(store_path
         assert outside.prices() == [1, 2, 3]
 
 
-def changes(prefix: Callable[[Keys], bytes], gone: bool) -> Callable[..., bool]:
+def changes(prefix: Callable[[RecordKeys], bytes], gone: bool) -> Callable[..., bool]:
     """Whether an append writes, or deletes, a note of this kind."""
-    begins = prefix(Keys("prices"))
+    begins = prefix(RecordKeys("prices"))
 
     def only(_log: EventLog, *_args: Any, **named: Any) -> bool:
         notes = list(named.get("notes", ()))
@@ -238,7 +238,7 @@ def test_a_look_at_all_that_is_parked_does_not_miss_what_is_being_parked(
         outbox = inside.manager(system, "prices")
         for _ in range(3):  # Once the last one is taken, the first ones are done with.
             outbox.desk.release()
-            outbox.outbox.put(Deliver(again=True))
+            outbox.outbox.put(DeliverEffects(again=True))
             wait_until(lambda: outbox.desk.looked == outbox.desk.released)
         assert outside.told == []
         release.set()

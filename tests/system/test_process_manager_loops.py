@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected, Runaway
-from actors.process_managers import feedback_loops as self_led
-from actors.process_managers import planner as book
-from actors.process_managers.feedback_loops import SelfLed
+from actors.process_managers import loop_limiter, planner
 from actors.process_managers.inputs import Decision, Input, Instance, Issued, Timer
+from actors.process_managers.loop_limiter import LoopLimiter
 from actors.testing import TestSystem
 from tests.helpers import wait_until
 from tests.system.test_process_managers import opened
@@ -123,8 +122,8 @@ def put(system: TestSystem, *events: Any) -> None:
 def test_an_instance_that_leads_itself_without_end_is_set_aside_and_others_have_their_turn(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], what: str
 ) -> None:
-    monkeypatch.setattr(self_led, "AT_ONCE", 40)
-    monkeypatch.setattr(self_led, "AGAIN", 10)
+    monkeypatch.setattr(loop_limiter, "BURST", 40)
+    monkeypatch.setattr(loop_limiter, "RESUME_TOKENS", 10)
     domain, scanned = watching(managers=2 if "another" in fields.values() else 1)
     with opened(store_path, domain) as system:
         put(system, scanned("a", **fields), scanned("b"))
@@ -165,7 +164,7 @@ def test_an_instance_that_leads_itself_without_end_is_set_aside_and_others_have_
 def test_an_instance_that_is_led_by_others_or_by_timers_with_a_delay_has_no_bound(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_led, "AT_ONCE", 5)
+    monkeypatch.setattr(loop_limiter, "BURST", 5)
     domain, scanned = watching()
     with opened(store_path, domain) as system:
         put(system, *[scanned("a") for _ in range(50)], scanned("a", every=1.0))
@@ -179,7 +178,7 @@ def test_an_instance_that_is_led_by_others_or_by_timers_with_a_delay_has_no_boun
 def test_instances_whose_timers_fire_without_end_leave_others_their_turn_before_they_are_set_aside(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(self_led, "AT_ONCE", 10**9)
+    monkeypatch.setattr(loop_limiter, "BURST", 10**9)
     domain, scanned = watching()
     with opened(store_path, domain) as system:
         put(system, *[scanned(f"a{number}", every=0.0) for number in range(5)])
@@ -201,9 +200,9 @@ def input_of(key: str) -> tuple[Input, Decision]:
 def test_what_is_known_of_many_instances_is_bounded_and_a_loop_stays_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(self_led, "KEPT", 100)
-    monkeypatch.setattr(self_led, "AT_ONCE", 1_000)
-    buckets = SelfLed("w")
+    monkeypatch.setattr(loop_limiter, "MAX_BUCKETS", 100)
+    monkeypatch.setattr(loop_limiter, "BURST", 1_000)
+    buckets = LoopLimiter("w")
     for number in range(1_000):
         buckets.require(*input_of(f"other {number}"), frozenset(), 0)
         buckets.require(*input_of("loop"), frozenset(), 0)
@@ -213,8 +212,8 @@ def test_what_is_known_of_many_instances_is_bounded_and_a_loop_stays_bounded(
 
 
 def test_commands_that_answer_no_command_of_a_manager_take_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_led, "AT_ONCE", 1)
-    buckets = SelfLed("w")
+    monkeypatch.setattr(loop_limiter, "BURST", 1)
+    buckets = LoopLimiter("w")
     told = Input("event", "w:1", "a", None, 0, "an order of w:12", None, 1)
     for _ in range(5):
         buckets.require(told, Decision(Instance(), commands=[Issued("w:1:0", None)]), frozenset({"w"}), 0)
@@ -288,7 +287,7 @@ def pipeline(managers: int, key: Any) -> tuple[Domain, type]:
 def test_a_stage_that_others_lead_to_has_no_bound_however_many_come_through_one_instance(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, managers: int, at_once: bool, key: Any
 ) -> None:
-    monkeypatch.setattr(self_led, "AT_ONCE", 5)
+    monkeypatch.setattr(loop_limiter, "BURST", 5)
     domain, ordered = pipeline(managers, key)
     with opened(store_path, domain) as system:
         orders = [ordered(str(number)) for number in range(60)]
@@ -304,7 +303,7 @@ def test_the_causes_of_an_input_are_walked_at_its_bound_alone(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(book, "goes_round", lambda *_: bool(asked.append(1)))
+    monkeypatch.setattr(planner, "is_loop", lambda *_: bool(asked.append(1)))
     domain, ordered = pipeline(1, "order")
     with opened(store_path, domain) as system:
         system.append("orders", [ordered(str(number)) for number in range(20)])

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, ProcessManagerStopped, Rejected
-from actors.process_managers import input_history as pasts
-from actors.process_managers.input_history import Pasts
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import About
+from actors.process_managers import input_history
+from actors.process_managers.input_history import InputHistory
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import ManagerMetadata
 from actors.testing import TestSystem
 from tests import inside
 from tests.helpers import wait_until
@@ -29,7 +29,7 @@ CARD = "4111-1111"
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pasts, "HEARD", 5)
+    monkeypatch.setattr(input_history, "MAX_HISTORY", 5)
 
 
 def getattr_of(name: str, event: Any) -> Any:
@@ -197,7 +197,7 @@ def test_a_refused_command_is_gone_once_its_instance_has_ended(store_path: Path)
 def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool, at_once: int
 ) -> None:
-    monkeypatch.setattr(pasts, "FIRED", 5)
+    monkeypatch.setattr(input_history, "MAX_FIRED_TIMERS", 5)
     tests = Domain("tests")
 
     @tests.event(state=None)
@@ -232,7 +232,7 @@ def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
             fired = {key for key, _ in notes(system, "fired")}
             assert len(fired) == 5
             [(_, checkpoint)] = notes(system, "checkpoint")
-            listed = Values(tests.compile().codec).checkpoint(checkpoint)[2]
+            listed = RecordCodec(tests.compile().codec).checkpoint(checkpoint)[2]
             assert {b"pm/heart/fired/" + id for id in listed} == fired
 
 
@@ -374,7 +374,7 @@ def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told
     with opened(store_path, Hearts(key=by_name).domain) as system:
         log, keys = inside.log(system), inside.manager(system, "heart").keys
         codec = Hearts().domain.compile().codec
-        about = About.unpack(codec, log.note(keys.about))
+        about = ManagerMetadata.unpack(codec, log.note(keys.about))
         before = replace(about, told=dict.fromkeys(about.told or (), told)).pack(codec)
         inside.put_notes(system, (keys.about, before))
     with opened(store_path, Hearts(key=by_name).domain) as system:
@@ -389,10 +389,10 @@ def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told
 def of_old() -> Iterator[pytest.MonkeyPatch]:
     """Nothing is pruned, and inputs are stored as they were."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(pasts, "HEARD", 10**9)
-    patch.setattr(Values, "pack_input", former)
-    patch.setattr(Values, "pack_past", Values.pack_input)
-    patch.setattr(Pasts, "prune", lambda *_: None)
+    patch.setattr(input_history, "MAX_HISTORY", 10**9)
+    patch.setattr(RecordCodec, "pack_input", former)
+    patch.setattr(RecordCodec, "pack_past", RecordCodec.pack_input)
+    patch.setattr(InputHistory, "prune", lambda *_: None)
     yield patch
     patch.undo()
 
@@ -409,7 +409,7 @@ def test_what_checkouts_of_old_kept_is_known_and_goes_too(
         assert len(notes(system, "past")) == 62
         system.wait_process_managers()
         index = [(key, None) for key, _ in log.notes(keys.heard)]
-        about = Values(first.domain.compile().codec)._codec.decode(log.note(keys.about))
+        about = RecordCodec(first.domain.compile().codec)._codec.decode(log.note(keys.about))
         old = [(keys.indexed, None), (keys.about, first.domain.compile().codec.encode(about[:5]))]
         inside.put_notes(system, *index, *old)
     of_old.undo()

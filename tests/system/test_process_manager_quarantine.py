@@ -12,7 +12,7 @@ import lmdb
 import pytest
 
 from actors import Do, Domain, InvalidMessage, NotStopped, ProcessManagerStopped, UnknownName
-from actors.process_managers import quarantine_actions as care_module
+from actors.process_managers import quarantine_actions
 from actors.process_managers.manager_actor import ManagerActor
 from actors.testing import TestSystem
 from storage import DamagedStore, EventLog
@@ -441,8 +441,8 @@ def test_a_raised_version_goes_on_with_instances_that_are_set_aside_and_leaves_n
 def test_a_handler_that_fails_for_all_is_shown_plainly_and_mended_for_all(
     store_path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("actors.process_managers.retry_schedule.KEPT", 7)
-    monkeypatch.setattr(care_module, "TRACEBACKS", 3)
+    monkeypatch.setattr("actors.process_managers.retry_schedule.MAX_SCHEDULED", 7)
+    monkeypatch.setattr(quarantine_actions, "MAX_TRACEBACKS", 3)
     world = World(bugs={"handler"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute_many([Begin(f"j{number:02}", "handler") for number in range(50)])

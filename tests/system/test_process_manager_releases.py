@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected
-from actors.process_managers.record_values import Values
+from actors.process_managers.record_codec import RecordCodec
 from actors.testing import TestSystem
 from tests import inside
 from tests.helpers import wait_until
@@ -163,7 +163,7 @@ class Agency:
                 self.sent.append((key, payload))
 
 
-def former(self: Values, input: Any) -> bytes:
+def former(self: RecordCodec, input: Any) -> bytes:
     """An input as checkouts stored it before its note told the version."""
     said = input.message
     if input.kind == "timer":
@@ -179,7 +179,7 @@ def stored(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
     """Has the inputs stored in either form until what it gives is called."""
     patch = pytest.MonkeyPatch()
     if request.param == "as it was stored":
-        patch.setattr(Values, "pack_input", former)
+        patch.setattr(RecordCodec, "pack_input", former)
     yield patch.undo
     patch.undo()
 

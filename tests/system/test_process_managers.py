@@ -561,7 +561,7 @@ def test_the_attempts_of_an_effect_are_shown_and_counted_on_at_the_next_opening(
 def test_many_effects_behind_one_that_fails_leave_room_for_those_of_other_instances(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.process_managers.loaded_effects.LOADED", 8)
+    monkeypatch.setattr("actors.process_managers.loaded_effects.MAX_LOADED", 8)
     broken = {"a"}
 
     def send(payload: Any, _key: str) -> None:

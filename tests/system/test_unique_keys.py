@@ -15,8 +15,8 @@ import pytest
 
 from actors import Do, Domain, InvalidMessage
 from actors.process_managers.inputs import Decision, Input, Issued
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, OutboxEntry
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import OutboxEntry, RecordKeys
 from actors.process_managers.unique_ids import LONGEST_KEY, UniqueIds
 from actors.testing import TestSystem
 from storage import Codec, EventLog
@@ -105,7 +105,7 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
         system.execute(Begin("a", "idle"))
         system.wait_process_managers()
     domain = jobs_of(world).compile()
-    keys, values = Keys("worker"), Values(domain.codec)
+    keys, values = RecordKeys("worker"), RecordCodec(domain.codec)
     with EventLog.open(tmp_path / "store", domain.codec, beside=["replicas"]) as log:
         waits = OutboxEntry("worker:1:e0", "a", "tell", ["a", "waited"], 1, "c")
         parked = OutboxEntry("worker:1:e1", "b", "tell", ["b", "parked"], 1, "c", "down", 3)

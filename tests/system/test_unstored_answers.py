@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors import CommitUncertain, StoreFull, System
-from actors.process_managers.records import Keys
+from actors.process_managers.records import RecordKeys
 from actors.subscriptions.group_state import GroupState, state_key
 from actors.subscriptions.group_writer import Saver
 from actors.writer.command_client import CommandClient
@@ -96,9 +96,9 @@ def test_health_shows_an_answer_that_the_writer_does_not_come_to(system: System,
 def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
     store_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.process_managers.delivery_attempts.NOTED", 0.01)
+    monkeypatch.setattr("actors.process_managers.attempt_counter.STORE_SECONDS", 0.01)
     world = World(send=lambda _payload, _key: 1 / 0)
-    keys = Keys("worker")
+    keys = RecordKeys("worker")
     with System.open(store_path, jobs_of(world, attempts=3), replicas=1) as system:
         log = inside.log(system)
         tried = keys.tried

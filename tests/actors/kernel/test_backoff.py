@@ -7,7 +7,7 @@ import pytest
 from actors.kernel.backoff import backoff
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import BACKOFF_LAST, ActorSlot
-from actors.process_managers.failures import Troubles
+from actors.process_managers.failure_state import FailureState
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_an_actor_that_failed_for_hours_is_started_again() -> None:
 
 
 def test_a_manager_that_failed_for_days_is_tried_again() -> None:
-    troubles = Troubles("worker")
+    troubles = FailureState("worker")
     for _ in range(1_200):
         troubles.halt("worker:1", "an event", RuntimeError("bug"), 100.0)
         troubles.later("no room", 100.0)

@@ -8,8 +8,8 @@ from typing import Any
 from actors import Domain
 from actors.process_managers.inputs import Input
 from actors.process_managers.planner import Book
-from actors.process_managers.records import About, Keys, Place
-from actors.process_managers.step_plan import Plan
+from actors.process_managers.records import Checkpoint, ManagerMetadata, RecordKeys
+from actors.process_managers.step_plan import StepPlan
 from actors.receipt import Receipt
 from actors.writer.submission import Submission
 from storage import RecordedEvent
@@ -33,9 +33,9 @@ class Memory(dict[bytes, bytes]):
         super().__init__()
         self.domain = domain.compile()
         self.spec = self.domain.processes["worker"]
-        self.keys = Keys("worker")
-        self[self.keys.place] = Place(0, 0).pack()
-        self[self.keys.about] = About(1, 0).pack(self.domain.codec)
+        self.keys = RecordKeys("worker")
+        self[self.keys.place] = Checkpoint(0, 0).pack()
+        self[self.keys.about] = ManagerMetadata(1, 0).pack(self.domain.codec)
         self.events = [recorded(event, position) for position, event in enumerate(events, 1)]
         self.submitted: list[str] = []
         self.now = WHEN_US
@@ -57,13 +57,13 @@ class Memory(dict[bytes, bytes]):
     def book(self) -> Book:
         return Book(self.spec, self.domain.codec, self)
 
-    def plan(self, book: Book, limit: int = 100, alone: bool = True) -> Plan | None:
+    def plan(self, book: Book, limit: int = 100, alone: bool = True) -> StepPlan | None:
         return book.plan(self, make, self.now, limit, alone)
 
-    def retry(self, book: Book, *keys: str, limit: int = 100) -> tuple[Plan | None, dict[str, Any]]:
+    def retry(self, book: Book, *keys: str, limit: int = 100) -> tuple[StepPlan | None, dict[str, Any]]:
         return book.retry(self, make, self.now, keys, limit)
 
-    def write(self, book: Book, plan: Plan, *outcomes: Any) -> bool:
+    def write(self, book: Book, plan: StepPlan, *outcomes: Any) -> bool:
         """Do a step as the writer does; False when its guard is not met."""
         if self[self.keys.place] != plan.guard:
             return False

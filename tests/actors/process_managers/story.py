@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from actors import Do, Domain, Rejected, Rejection
-from actors.process_managers.key_fingerprint import told_of
-from actors.process_managers.records import About, Place
-from actors.process_managers.step_plan import CommandsFailed, Plan
+from actors.process_managers.key_fingerprint import key_fingerprints
+from actors.process_managers.records import Checkpoint, ManagerMetadata
+from actors.process_managers.step_plan import CommandsFailed, StepPlan
 from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN_US, Memory
 
@@ -124,7 +124,7 @@ class Story:
         """As after a start: what is known is what is in the notes."""
         self.book = self.memory.book()
         self.book.failing = self.failing
-        self.flight: list[Plan] = []
+        self.flight: list[StepPlan] = []
 
     def happen(self) -> bool:
         """The next event is written."""
@@ -143,9 +143,9 @@ class Story:
         for event in [*memory.events, *self.coming]:
             words = event.event
             event.event = next(iter(memory.spec.events))(words.job, words.words)
-        handled = Place.unpack(memory[memory.keys.place]).position
-        about = About.unpack(memory.domain.codec, memory[memory.keys.about])
-        about = about.raised(self.version, handled, told_of(memory.spec))
+        handled = Checkpoint.unpack(memory[memory.keys.place]).position
+        about = ManagerMetadata.unpack(memory.domain.codec, memory[memory.keys.about])
+        about = about.raised(self.version, handled, key_fingerprints(memory.spec))
         memory[memory.keys.about] = about.pack(memory.domain.codec)
         self.begin()
 
@@ -175,7 +175,7 @@ class Story:
         self.flight.append(plan)
         return True
 
-    def write(self, plan: Plan) -> None:
+    def write(self, plan: StepPlan) -> None:
         """As the writer does; a command that fails voids the step and those behind it."""
         outcomes: list[Any] = []
         for submission in plan.submissions:

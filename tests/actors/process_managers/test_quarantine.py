@@ -8,7 +8,7 @@ import random
 import pytest
 
 from actors.process_managers import checkpoint_restore as restoring
-from actors.process_managers import input_history as pasts
+from actors.process_managers import input_history
 from tests.actors.process_managers.story import Story, a_story
 
 SEED = int(os.environ.get("ONEWRITER_STORY_SEED", "0"))
@@ -40,7 +40,7 @@ def live(story: Story, dice: random.Random, *, releases: bool) -> None:
 def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(
     monkeypatch: pytest.MonkeyPatch, releases: bool, ends: bool, heard: int
 ) -> None:
-    monkeypatch.setattr(pasts, "HEARD", heard)
+    monkeypatch.setattr(input_history, "MAX_HISTORY", heard)
     monkeypatch.setattr(restoring, "CHUNK", 1)  # a start may come between any two
     for number in range(ROUNDS):
         seed = SEED or number

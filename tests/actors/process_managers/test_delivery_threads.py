@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.kernel.running_calls import RunningCalls
-from actors.process_managers.delivery_threads import Couriers
+from actors.process_managers.delivery_threads import DeliveryThreads
 from actors.process_managers.records import OutboxEntry
 from tests.helpers import PATIENCE, wait_until
 
@@ -30,7 +30,7 @@ class Office:
         self.gates: dict[str, threading.Event] = {}
         self.sent: list[str] = []
         self.outcome: dict[str, Any] = {}
-        self.couriers = Couriers("mailer", self.calls, self.told.release, most, slow)
+        self.couriers = DeliveryThreads("mailer", self.calls, self.told.release, most, slow)
         self.couriers.send = self.send
 
     def send(self, _key: bytes, entry: OutboxEntry) -> list[Any]:

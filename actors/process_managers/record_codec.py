@@ -16,19 +16,26 @@ from actors.process_managers.inputs import (
     input_of_rejection,
     input_of_timer,
 )
-from actors.process_managers.records import Aside, Keys, OutboxEntry, Past, Tried, Unheard
-from actors.process_managers.unreadable_values import Unreadable, plainly, read, stored
+from actors.process_managers.records import (
+    DeliveryAttempts,
+    HandledInput,
+    OutboxEntry,
+    QuarantineRecord,
+    RecordKeys,
+    UnhandledRejections,
+)
+from actors.process_managers.unreadable_values import Unreadable, decode_readable, storable, unpack_plain
 from storage import CodecError
 from storage.codec.codec import Codec
 from storage.value_text import short_repr
 
-__all__ = ["Values"]
+__all__ = ["RecordCodec"]
 
 FIRST_VERSION = 1
 """What goes for the version that stored an input, where the note does not tell: checkouts of old left it out."""
 
 
-class Values:
+class RecordCodec:
     """What the notes hold, to and from bytes. What can't be read for a class that is gone or changed is an `Unreadable`."""
 
     def __init__(self, codec: Codec, version: int = FIRST_VERSION) -> None:
@@ -65,7 +72,7 @@ class Values:
 
     def pack_instance(self, instance: Instance) -> bytes:
         """Raises what the codec does for a state that can't be stored."""
-        timers = [[one.due_us, one.id, stored(one.message), one.correlation] for one in instance.timers]
+        timers = [[one.due_us, one.id, storable(one.message), one.correlation] for one in instance.timers]
         return self._codec.encode([instance.state, timers])
 
     def instance(self, value: bytes | None) -> Instance:
@@ -75,12 +82,13 @@ class Values:
         try:
             state, timers = self._codec.decode(value)
         except CodecError as error:
-            state, timers = plainly(value)
-            state = read(self._codec, state)
+            state, timers = unpack_plain(value)
+            state = decode_readable(self._codec, state)
             if isinstance(state, Unreadable):
                 raise error
             timers = [
-                (due, id, read(self._codec, message), correlation) for due, id, message, correlation in timers
+                (due, id, decode_readable(self._codec, message), correlation)
+                for due, id, message, correlation in timers
             ]
         return Instance(state, tuple(Timer(*one) for one in timers))
 
@@ -96,7 +104,7 @@ class Values:
                     input.key,
                     input.time_us,
                     input.id,
-                    stored(input.message),
+                    storable(input.message),
                     input.correlation,
                     version,
                 ]
@@ -110,7 +118,7 @@ class Values:
 
     def _rejected(self, input: Input, version: int, told: list[Any]) -> bytes:
         code, text, details = told
-        said = [stored(input.message.command), code, text, dict(details)]
+        said = [storable(input.message.command), code, text, dict(details)]
         return self._codec.encode(
             ["rejection", input.key, input.time_us, input.causation, said, input.correlation, version]
         )
@@ -129,8 +137,8 @@ class Values:
         try:
             kind, key, time_us, id, message, correlation, *more = self._codec.decode(value)
         except CodecError:
-            kind, key, time_us, id, message, correlation, *more = plainly(value)
-            message = read(self._codec, message) if kind == "timer" else self._rejection(message)
+            kind, key, time_us, id, message, correlation, *more = unpack_plain(value)
+            message = decode_readable(self._codec, message) if kind == "timer" else self._rejection(message)
         version = more[0] if more else FIRST_VERSION
         if kind == "checkpoint":
             return Input(kind, id, key, None, 0, None, None)
@@ -142,14 +150,14 @@ class Values:
     def _rejection(self, message: list[Any]) -> list[Any]:
         """What is said of a refused command whose class, or a class in the details, can't be read."""
         command, code, text, details = message
-        readable, told = read(self._codec, command), read(self._codec, details)
+        readable, told = decode_readable(self._codec, command), decode_readable(self._codec, details)
         if isinstance(told, Unreadable) and not isinstance(readable, Unreadable):
             cls = type(readable)
             return [Unreadable(cls.__name__, cls, told.error, command), code, text, details]
         return [readable, code, text, details if isinstance(told, Unreadable) else told]
 
-    def past(self, keys: Keys, key: bytes, value: bytes) -> Past:
-        return Past(Order.of_past(key[len(keys.pasts) :]), self.input(value))
+    def past(self, keys: RecordKeys, key: bytes, value: bytes) -> HandledInput:
+        return HandledInput(Order.of_past(key[len(keys.pasts) :]), self.input(value))
 
     def pack_past(self, input: Input) -> bytes:
         """Of a firing without what it tells: that is what the timer is set with, when the states are built anew."""
@@ -163,12 +171,12 @@ class Values:
         order, state, *fired = self._codec.decode(value)
         return Order(*order), state, list(fired[0]) if fired else []
 
-    def pack_aside(self, aside: Aside) -> bytes:
+    def pack_aside(self, aside: QuarantineRecord) -> bytes:
         return self._codec.encode([list(aside.order), *aside[1:]])
 
-    def aside(self, value: bytes) -> Aside:
+    def aside(self, value: bytes) -> QuarantineRecord:
         order, *rest = self._codec.decode(value)
-        return Aside(Order(*order), *rest)
+        return QuarantineRecord(Order(*order), *rest)
 
     def pack_held(self, input: Input, silent: bool) -> bytes:
         """An event is read again from the log."""
@@ -182,29 +190,29 @@ class Values:
         return silent, id, packed
 
     def pack_entry(self, entry: OutboxEntry) -> bytes:
-        return self._codec.encode(list(entry._replace(payload=stored(entry.payload))))
+        return self._codec.encode(list(entry._replace(payload=storable(entry.payload))))
 
     def entry(self, value: bytes) -> OutboxEntry:
         try:
             return OutboxEntry(*self._codec.decode(value))
         except CodecError:
-            entry = OutboxEntry(*plainly(value))
-            return entry._replace(payload=read(self._codec, entry.payload))
+            entry = OutboxEntry(*unpack_plain(value))
+            return entry._replace(payload=decode_readable(self._codec, entry.payload))
 
-    def pack_unheard(self, unheard: Unheard) -> bytes:
+    def pack_unheard(self, unheard: UnhandledRejections) -> bytes:
         return self._codec.encode([unheard.total, list(unheard.last)])
 
-    def unheard(self, value: bytes | None) -> Unheard:
+    def unheard(self, value: bytes | None) -> UnhandledRejections:
         if value is None:
-            return Unheard()
+            return UnhandledRejections()
         total, last = self._codec.decode(value)
-        return Unheard(total, tuple(last))
+        return UnhandledRejections(total, tuple(last))
 
-    def pack_tried(self, tried: Tried) -> bytes:
+    def pack_tried(self, tried: DeliveryAttempts) -> bytes:
         return self._codec.encode([tried.attempts, tried.text])
 
-    def tried(self, value: bytes) -> Tried:
-        return Tried(*self._codec.decode(value))
+    def tried(self, value: bytes) -> DeliveryAttempts:
+        return DeliveryAttempts(*self._codec.decode(value))
 
     def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
         return self._codec.encode([reason, text, time_us])

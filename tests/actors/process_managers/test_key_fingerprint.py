@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
-from actors.process_managers.key_fingerprint import renewed, same_keys, told_of
+from actors.process_managers.key_fingerprint import key_fingerprints, refreshed, same_keys
 
 KEYS = "keys_of_a_program"
 
@@ -23,7 +23,7 @@ class Sold:
 
 def told(key_of: Callable[[Any], str | None]) -> dict[str, str]:
     rules = {Sold: EventRule(key_of, {})}
-    return told_of(ProcessManagerSpec("w", 1, "now", frozenset(), rules, {}, {}, {}, frozenset()))
+    return key_fingerprints(ProcessManagerSpec("w", 1, "now", frozenset(), rules, {}, {}, {}, frozenset()))
 
 
 def written(text: str) -> Any:
@@ -117,8 +117,11 @@ def test_fields_and_events_that_only_one_version_knows() -> None:
     assert not same_keys({"A": "shop"}, {"A": "customer"})
     now = told(FunctionType((lambda e: e.shop).__code__, {}))
     assert (
-        renewed(None, now) == renewed({"Sold": "key()"}, now) == renewed({"Sold": "(3.9.1 00)"}, now) == now
+        refreshed(None, now)
+        == refreshed({"Sold": "key()"}, now)
+        == refreshed({"Sold": "(3.9.1 00)"}, now)
+        == now
     )
     other = told(lambda e: e.customer)
-    assert renewed(other, now) == other
-    assert renewed({"Sold": "shop", "A": "a"}, now | {"B": "b"}) == {"Sold": "shop", "A": "a", "B": "b"}
+    assert refreshed(other, now) == other
+    assert refreshed({"Sold": "shop", "A": "a"}, now | {"B": "b"}) == {"Sold": "shop", "A": "a", "B": "b"}

@@ -6,26 +6,26 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.errors import ConsistencyTimeout, UnknownName
-from actors.process_managers.outbox_messages import Deliver
-from actors.process_managers.record_values import Values
+from actors.process_managers.outbox_messages import DeliverEffects
+from actors.process_managers.record_codec import RecordCodec
 from actors.writer.atomic_step import StepSuperseded
 from actors.writer.command_client import CommandClient
 from storage import EventLog
 
 if TYPE_CHECKING:
-    from actors.process_managers.quiescence import Running
+    from actors.process_managers.quiescence import ManagerHandle
 
-__all__ = ["release"]
+__all__ = ["release_effect"]
 
 
-def release(
-    running: Running,
+def release_effect(
+    running: ManagerHandle,
     key: str,
     timeout: float,
     *,
     drop: bool,
     log: EventLog,
-    values: Values,
+    values: RecordCodec,
     writes: CommandClient,
 ) -> None:
     """Deliver a parked effect again, or drop it; `key` is its own.
@@ -45,10 +45,10 @@ def release(
                 max(end - time.monotonic(), 0.0),
             )
         except BaseException:
-            running.outbox.put(Deliver(again=True))
+            running.outbox.put(DeliverEffects(again=True))
             raise
         # Also where its time is over before it is on disk.
-        step.add_done_callback(lambda _done: running.outbox.put(Deliver(again=True)))
+        step.add_done_callback(lambda _done: running.outbox.put(DeliverEffects(again=True)))
         try:
             step.result(max(end - time.monotonic(), 0.0))
         except StepSuperseded:
@@ -64,7 +64,7 @@ def release(
 
 
 def _notes_of(
-    running: Running, key: str, drop: bool, log: EventLog, values: Values
+    running: ManagerHandle, key: str, drop: bool, log: EventLog, values: RecordCodec
 ) -> tuple[bytes, bytes, list[tuple[bytes, bytes | None]]]:
     """The note of the parked effect, and the notes that release it."""
     known = []

@@ -11,9 +11,9 @@ import pytest
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
 from actors.process_managers.decision import decide
 from actors.process_managers.inputs import EPOCH, Input, Instance, Issued, input_of_event, input_of_timer
-from actors.process_managers.record_values import Values
-from actors.process_managers.records import Keys, Place
-from actors.process_managers.step_plan import CommandsFailed, InputFailed, Plan
+from actors.process_managers.record_codec import RecordCodec
+from actors.process_managers.records import Checkpoint, RecordKeys
+from actors.process_managers.step_plan import CommandsFailed, InputFailed, StepPlan
 from actors.process_managers.timer_queue import TimerQueue
 from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN, WHEN_US, Memory, recorded
@@ -82,7 +82,7 @@ def test_every_mistake_of_a_manager_is_found_with_its_place() -> None:
         "attempts must be an int from 1",
     ):
         assert text in found, text
-    assert found.count("test_process_logic.py:") >= 9
+    assert found.count("test_planner.py:") >= 9
 
 
 def test_a_timer_without_a_handler_and_a_second_handler_are_mistakes() -> None:
@@ -236,7 +236,7 @@ def test_an_id_does_not_grow_without_end() -> None:
 
 
 # -- planning ------------------------------------------------------------------------------------
-def ids(plan: Plan | None) -> list[str]:
+def ids(plan: StepPlan | None) -> list[str]:
     assert plan is not None
     return [input.id for input in plan.inputs]
 
@@ -279,7 +279,7 @@ def test_events_that_are_passed_over_do_not_void_the_next_plan() -> None:
     assert memory.plan(book) is None
     memory.events.append(recorded(Begun("b", ""), 4))
     assert memory.write(book, memory.plan(book))
-    assert Place.unpack(memory[memory.keys.place]).position == 4
+    assert Checkpoint.unpack(memory[memory.keys.place]).position == 4
 
 
 def test_a_rejection_that_is_written_is_handled_by_the_next_incarnation() -> None:
@@ -399,7 +399,7 @@ def test_timers_in_memory_are_bounded_while_more_are_set_and_all_fire_in_order(
 def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.process_managers.planner.CACHED", 10)
+    monkeypatch.setattr("actors.process_managers.planner.MAX_CACHED_INSTANCES", 10)
     memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(100)))
     book = memory.book()
     flight = [memory.plan(book, limit=4)]
@@ -419,8 +419,8 @@ def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
 
 def test_the_rejections_of_a_step_keep_the_order_of_issue_also_in_their_notes() -> None:
     codec = jobs_of().compile().codec
-    keys, values = Keys("worker"), Values(codec)
-    plan = Plan(b"", Place(0, 0), WHEN_US)
+    keys, values = RecordKeys("worker"), RecordCodec(codec)
+    plan = StepPlan(b"", Checkpoint(0, 0), WHEN_US)
     begun = input_of_event("worker", "a", recorded(Begun("a", "")))
     for number in range(12):
         issued = Issued(f"worker:7:{number}", Work("a", "refused"))

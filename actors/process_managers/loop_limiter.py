@@ -12,32 +12,32 @@ from collections.abc import Callable
 
 from actors.domain.reserved_ids import is_of_manager
 from actors.errors import Runaway
-from actors.process_managers.causation_chains import place_of
+from actors.process_managers.causation_chains import origin_of
 from actors.process_managers.inputs import Decision, Input
 
-__all__ = ["AGAIN", "AT_ONCE", "A_SECOND", "QUICK_US", "SelfLed"]
+__all__ = ["RESUME_TOKENS", "BURST", "PER_SECOND", "QUICK_US", "LoopLimiter"]
 
-AT_ONCE = 10_000
+BURST = 10_000
 """Inputs by which an instance may lead itself without a pause."""
-A_SECOND = 10
+PER_SECOND = 10
 """Inputs that it may do so by in the long run, a second."""
-AGAIN = 600
+RESUME_TOKENS = 600
 """Inputs that have to be allowed again before one that came to its bound goes on: a minute's."""
-QUICK_US = 1_000_000 // A_SECOND
+QUICK_US = 1_000_000 // PER_SECOND
 """Microseconds: a timer of less delay, set as a timer fires, is one that leads its instance."""
-KEPT = 10_000
+MAX_BUCKETS = 10_000
 """Buckets that are in memory."""
 
-Led = tuple[str, str | int]
+LoopKey = tuple[str, str | int]
 
 
-class SelfLed:
+class LoopLimiter:
     """The buckets of one manager's instances, each for what has one correlation; lost at a restart."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._buckets: dict[Led, tuple[float, int]] = {}
-        self._over: set[Led] = set()
+        self._buckets: dict[LoopKey, tuple[float, int]] = {}
+        self._over: set[LoopKey] = set()
 
     def require(
         self,
@@ -51,42 +51,42 @@ class SelfLed:
 
         `goes_round` tells whether it does, and is asked only then: what others lead to is never bounded.
         """
-        if not _may_lead(input, decision, managers):
+        if not _may_loop(input, decision, managers):
             return
-        led = _led(input)
-        tokens, since = self._buckets.get(led, (float(AT_ONCE), now_us))
-        tokens = min(tokens + max(now_us - since, 0) * A_SECOND / 1e6, float(AT_ONCE))
-        if tokens < (min(AGAIN, AT_ONCE) if led in self._over else 1):
+        led = _loop_key(input)
+        tokens, since = self._buckets.get(led, (float(BURST), now_us))
+        tokens = min(tokens + max(now_us - since, 0) * PER_SECOND / 1e6, float(BURST))
+        if tokens < (min(RESUME_TOKENS, BURST) if led in self._over else 1):
             self._buckets[led] = tokens, max(since, now_us)
             if not goes_round(input):
                 return
             self._over.add(led)
             raise Runaway(
                 f"instance {input.key!r:.100} of process manager {self._name!r} leads itself without end: what it asked for "
-                f"came back to it at once {AT_ONCE:,} times in a row; give its timers a delay, or end what goes round, or pass "
-                f"over this input with skip_instance; {AGAIN} more are handled after a minute"
+                f"came back to it at once {BURST:,} times in a row; give its timers a delay, or end what goes round, or pass "
+                f"over this input with skip_instance; {RESUME_TOKENS} more are handled after a minute"
             )
         self._over.discard(led)
         self._buckets[led] = tokens - 1, max(since, now_us)
-        if len(self._buckets) > KEPT:
+        if len(self._buckets) > MAX_BUCKETS:
             self._forget()
 
     def _forget(self) -> None:
         """Keep those that are nearest to their bound."""
-        kept = sorted(self._buckets, key=lambda led: self._buckets[led][0])[: KEPT // 2]
+        kept = sorted(self._buckets, key=lambda led: self._buckets[led][0])[: MAX_BUCKETS // 2]
         self._buckets = {led: self._buckets[led] for led in kept}
         self._over &= self._buckets.keys()
 
 
-def _led(input: Input) -> Led:
+def _loop_key(input: Input) -> LoopKey:
     """An instance, and what all that follows from the same beginning has in common: its correlation, or its first event."""
     if input.correlation is not None:
         return input.key, input.correlation
-    place = place_of(input.id)
+    place = origin_of(input.id)
     return input.key, 0 if place is None else place[1]
 
 
-def _may_lead(input: Input, decision: Decision, managers: frozenset[str]) -> bool:
+def _may_loop(input: Input, decision: Decision, managers: frozenset[str]) -> bool:
     kind = input.kind
     if kind == "event" and not is_of_manager(input.causation, managers):
         return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
-from actors.process_managers.causation_chains import ROUNDS, goes_round
+from actors.process_managers.causation_chains import MAX_ROUNDS, is_loop
 from actors.process_managers.inputs import Input, input_of_event
 from actors.process_managers.step_plan import InputFailed
 from storage import RecordedEvent
@@ -72,16 +72,16 @@ def chain(count: int, *managers: str, keys: tuple[str, ...] = ("k",), first: str
 @pytest.mark.parametrize(
     ("log", "round_"),
     [
-        (chain(ROUNDS + 1, "a"), True),
-        (chain(ROUNDS, "a"), False),
-        (chain(2 * ROUNDS + 1, "a", "b"), True),
-        (chain(2 * ROUNDS + 1, "a", keys=("k", "other")), True),
-        (chain(5 * ROUNDS, "b"), False),
-        (chain(5 * ROUNDS, "other program"), False),
+        (chain(MAX_ROUNDS + 1, "a"), True),
+        (chain(MAX_ROUNDS, "a"), False),
+        (chain(2 * MAX_ROUNDS + 1, "a", "b"), True),
+        (chain(2 * MAX_ROUNDS + 1, "a", keys=("k", "other")), True),
+        (chain(5 * MAX_ROUNDS, "b"), False),
+        (chain(5 * MAX_ROUNDS, "other program"), False),
         (Log(("k", "user"), ("unreadable", "a:1:0:mark"), *[("k", "a:2:0:mark")] * 3), False),
         (Log(("k", "a:9:0:mark")), False),
         (Log(("k", "a:1:0:mark")), False),
-        (Log(("k", "user"), ("k", "a:1:" + "t0:" * ROUNDS + "0:mark")), True),
+        (Log(("k", "user"), ("k", "a:1:" + "t0:" * MAX_ROUNDS + "0:mark")), True),
     ],
     ids=[
         "itself",
@@ -99,16 +99,16 @@ def chain(count: int, *managers: str, keys: tuple[str, ...] = ("k",), first: str
 def test_a_chain_goes_round_where_it_comes_through_the_instance_again_and_again(
     log: Log, round_: bool
 ) -> None:
-    assert goes_round(SPEC, log, last(log)) is round_
-    assert log.looked <= 2 * ROUNDS + 30
+    assert is_loop(SPEC, log, last(log)) is round_
+    assert log.looked <= 2 * MAX_ROUNDS + 30
 
 
 def test_a_rejection_or_a_timer_goes_back_to_its_event_and_to_no_other() -> None:
     log = chain(3, "b")
     for id, round_ in (
         ("a:3:0:mark:r", False),
-        ("a:3:" + ":".join(["t0"] * ROUNDS), True),
+        ("a:3:" + ":".join(["t0"] * MAX_ROUNDS), True),
         ("a:" + "0" * 32 + ":0:mark:r", True),
     ):
         kind = "timer" if id.endswith("t0") else "rejection"
-        assert goes_round(SPEC, log, Input(kind, id, "k", None, 0, None, None)) is round_
+        assert is_loop(SPEC, log, Input(kind, id, "k", None, 0, None, None)) is round_

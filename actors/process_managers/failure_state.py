@@ -10,14 +10,14 @@ from actors.kernel.backoff import backoff
 from actors.process_managers.inputs import Input
 from actors.process_managers.status import Failure
 
-__all__ = ["Troubles"]
+__all__ = ["FailureState"]
 
 RETRY_FIRST, RETRY_LAST = 0.05, 60.0
-SUPERSEDED = 3
+MAX_SUPERSEDED = 3
 """Steps in a row that another one may come before until that counts as trouble."""
 
 
-class Troubles:
+class FailureState:
     """Of one incarnation of a manager.
 
     `failure` is the input that it is stopped at, `why` what keeps its steps from being done, `suspect` the input among
@@ -58,7 +58,7 @@ class Troubles:
     def superseded(self, why: str, now: float) -> None:
         """Another step came first, as after a new beginning: go on at once, unless it happens again and again."""
         self._attempts += 1
-        if self._attempts > SUPERSEDED:
+        if self._attempts > MAX_SUPERSEDED:
             self.later(why, now)
 
     def handled(self, inputs: Sequence[Input]) -> None:

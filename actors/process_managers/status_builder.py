@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from actors.process_managers.status import Status
 
 if TYPE_CHECKING:
-    from actors.process_managers.failures import Troubles
+    from actors.process_managers.failure_state import FailureState
     from actors.process_managers.planner import Book
 
-__all__ = ["status_of"]
+__all__ = ["build_status"]
 
 
-def status_of(before: Status, book: Book | None, troubles: Troubles, *, quiet: bool) -> Status:
+def build_status(before: Status, book: Book | None, troubles: FailureState, *, quiet: bool) -> Status:
     """How a manager is; without its book, which is to be read anew, as it was `before`."""
     place = None if book is None else book.place
     waiting = 0 if book is None else len(book.inputs)

@@ -1,9 +1,5 @@
-# Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more.
-#   make demo [DATA=journey] [LIMIT=100000]   make repl [DOMAIN=delivery] [STORE=path]   make bench [BENCH=--quick]
-#   make bench-quick [BENCH="--save mine.json"]
-#   make bench-replay | bench-lag | bench-rebuild | bench-engines | bench-mixes | bench-latency | bench-growth [BENCH=--quick]
-#   make quick [VENV=.venv-3.12 PYTHON=python3.12]   make test-pythons
-#   make test | lint | types | crash | soak | history | clean
+# Everything runs in .venv, made on first use; it needs Python 3.11 or later and make, no more. `make help` lists the
+# targets: a line is made of what follows `##` after a target, a heading of what follows `##@`.
 
 # The first that runs: a name on the PATH may be one that pyenv has switched off.
 PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3,$(shell \
@@ -22,69 +18,87 @@ QUICK := tests/actors/domain tests/actors/worker_processes/test_domain_import.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quick test-pythons demo repl bench bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-quick test lint types crash interrupts soak history clean
+.PHONY: help demo repl test quick test-pythons lint types crash interrupts soak history bench bench-quick bench-replay \
+	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean
 .NOTPARALLEL:
 .SECONDARY:
+.DEFAULT_GOAL := help
 
-demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)
+##@ To see it run
+
+demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)  ## run a shop on the whole engine [DATA=journey] [LIMIT=100000]
 	$(RUN) -m actors demo $(if $(DATA),--data $(DATA)) $(if $(LIMIT),--limit $(LIMIT))
 
-repl: $(VENV)/.with-repl
+repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path]
 	$(RUN) -m actors repl $(if $(DOMAIN),--domain $(DOMAIN)) $(STORE)
 
-# Everything, with a report in bench-report/; about 25 minutes.
-bench: $(VENV)/.with-bench
-	$(RUN) -m benchmarks $(BENCH)
-
-# The key figures in two minutes, beside those of benchmarks/baseline.json.
-bench-quick: $(VENV)/.with-bench
-	$(RUN) -m benchmarks.quick $(BENCH)
-
-# One subject alone: a replay, lag, queries during a rebuild, engines, YCSB's mixes, latencies, growth.
-BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth
-$(BENCHES): bench-%: $(VENV)/.with-bench
-	$(RUN) -m benchmarks.$* $(BENCH)
+##@ To check a change
 
 # In two processes, each of which takes the next test when it is done: a quarter of the time is waiting.
 PARALLEL := -n 2 --dist worksteal
-test: $(VENV)/.with-dev
+test: $(VENV)/.with-dev  ## all tests [TEST="-k name"]
 	$(RUN) -m pytest $(PARALLEL) $(TEST)
 
-# The tests that a new Python may break, in about a minute; on every supported one but the default by `test-pythons`.
-quick: $(VENV)/.with-test
-	$(RUN) -m pytest -q $(PARALLEL) $(QUICK)
-
-test-pythons:
-	.ci/test-pythons
-
-lint: $(VENV)/.with-dev
+lint: $(VENV)/.with-dev  ## ruff: mistakes and format
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-# mypy on everything, pyright on the example, and both on a file of mistakes.
-types: $(VENV)/.with-dev $(VENV)/.with-bench $(VENV)/.with-types
+types: $(VENV)/.with-dev $(VENV)/.with-bench $(VENV)/.with-types  ## mypy on everything, pyright on the example, both on a file of mistakes
 	$(RUN) -m mypy actors storage benchmarks examples
 	$(RUN) -m pyright --pythonpath $(RUN)
 	$(RUN) -m pytest tests/typing
 
-# The crash tests of `make test`, for many more rounds.
-crash: $(VENV)/.with-dev
+##@ To check more
+
+quick: $(VENV)/.with-test  ## the tests that a new Python may break, in about a minute [VENV=.venv-3.12 PYTHON=python3.12]
+	$(RUN) -m pytest -q $(PARALLEL) $(QUICK)
+
+test-pythons:  ## the same on every supported Python of this machine but the default
+	.ci/test-pythons
+
+crash: $(VENV)/.with-dev  ## the crash tests, for many more rounds
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
 
-# The tests of interrupts, at every line: some hours.
-interrupts: $(VENV)/.with-dev
+interrupts: $(VENV)/.with-dev  ## the tests of interrupts, at every line: some hours
 	ONEWRITER_INTERRUPTS=0 $(RUN) -m pytest -k interrupted -o faulthandler_timeout=0 $(TEST)
 
-# The property tests and oracles of `make test`, with many more and longer examples.
-soak: $(VENV)/.with-dev
+soak: $(VENV)/.with-dev  ## the property tests and oracles, with many more and longer examples
 	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m "hypothesis or oracle" -o faulthandler_timeout=0 $(TEST)
 
-# The history test of `make test`, with many more operations; SEED= has the clients do the same again.
-history: $(VENV)/.with-dev
+history: $(VENV)/.with-dev  ## the history test, with many more operations [OPERATIONS=200000] [SEED=1, for the same again]
 	ONEWRITER_HISTORY_OPERATIONS=$(or $(OPERATIONS),200000) $(if $(SEED),ONEWRITER_HISTORY_SEED=$(SEED)) \
 		$(RUN) -m pytest -s -k histories -o faulthandler_timeout=0 $(TEST)
 
-clean:
+##@ To measure
+
+bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about 25 minutes [BENCH=--quick]
+	$(RUN) -m benchmarks $(BENCH)
+
+bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earlier ones [BENCH="--save mine.json"]
+	$(RUN) -m benchmarks.quick $(BENCH)
+
+BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth
+$(BENCHES): bench-%: $(VENV)/.with-bench
+	$(RUN) -m benchmarks.$* $(BENCH)
+
+bench-replay:  ## events a second into an empty read model
+bench-lag:  ## how far replicas are behind
+bench-rebuild:  ## queries while a model is rebuilt
+bench-engines:  ## LMDB, SQLite and memory as engines of read models
+bench-mixes:  ## the core workloads of YCSB
+bench-latency:  ## latencies at given loads
+bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
+
+##@ Other
+
+help:  ## this list
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s\n", separator, substr($$0, 5); separator = "\n" } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+pictures: $(VENV)/.with-repl  ## draw the pictures of the README again: docs/demo.svg, docs/shell.svg
+	$(RUN) -m actors.demo.make_pictures docs
+
+clean:  ## remove the virtual environments and what was built
 	rm -rf $(VENV) .venv-3.* build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -26,9 +26,11 @@ def show_rebuild(report: Report, system: System, known: KnownNames, threads: int
     at the end. Whether the new tables are right is for the comparison with the log to say.
     """
     report.say(
-        f"The model {catalogue.name!r} is filled anew from {system.position:,} events on every replica, beside"
+        f"The model {catalogue.name!r} is rebuilt from {system.position:,} events on every replica, beside"
     )
-    report.say(f"the tables that serve, while {threads} threads go on asking; then each replica switches.")
+    report.say(
+        f"the tables in use, while {threads} threads go on with their queries; then each replica switches."
+    )
     if not known.customers:
         # Nobody asks before the first order, neither here nor while the commands ran.
         threads = 0
@@ -57,7 +59,7 @@ def show_rebuild(report: Report, system: System, known: KnownNames, threads: int
     for line in wrong:
         report.bad(f"WRONG: {line}")
     return not wrong, (
-        f"rebuild: {catalogue.name!r} was filled anew on {len(system.replica_names)} replicas in {seconds:.2f} s; "
+        f"rebuild: {catalogue.name!r} was rebuilt on {len(system.replica_names)} replicas in {seconds:.2f} s; "
         f"{len(seconds_of(during)):,} queries meanwhile, p99 {spread(seconds_of(during))[1]} "
         f"(before: {spread(seconds_of(before))[1]})"
     )

@@ -158,24 +158,25 @@ class JsonReport:
 class RichReport:
     """The same with colours, ruled tables and a bar that moves."""
 
-    def __init__(self, out: TextIO, console: Any = None) -> None:
-        """`console` is rich's, in place of one on `out`."""
+    def __init__(self, out: TextIO, console: Any = None, wrap: bool = False) -> None:
+        """`console` is rich's, in place of one on `out`; `wrap` breaks long lines at its width."""
         from rich.console import Console
 
         self._console = console or Console(file=out, highlight=False)
+        self._soft_wrap = not wrap
 
     def heading(self, text: str) -> None:
         self._console.print()
         self._console.rule(f"[bold]{text}", align="left")
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(text, markup=False, soft_wrap=self._soft_wrap)
 
     def good(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True, style="bold green")
+        self._console.print(text, markup=False, soft_wrap=self._soft_wrap, style="bold green")
 
     def bad(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True, style="bold red")
+        self._console.print(text, markup=False, soft_wrap=self._soft_wrap, style="bold red")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         from rich import box

@@ -1,4 +1,4 @@
-"""The demo: follow an update, deliver orders, replay a history under questions, rebuild a model, check every replica.
+"""The demo: follow an update, deliver orders, replay a history under queries, rebuild a model, check every replica.
 
 `onewriter demo` runs it. The main thread replays; three more ask queries at the same time.
 """
@@ -55,8 +55,8 @@ EXIT_CODES = {
 }
 
 
-def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
-    """Run the demo and return the exit code; see `EXIT_CODES`."""
+def parse(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> argparse.Namespace:
+    """The options of the demo. Ends the program for a wrong call."""
     parser = CommandParser(
         program,
         "demo",
@@ -85,7 +85,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument(
         "--path", type=Path, help="keep the store in this new or empty directory (default: it is removed)"
     )
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run the demo and return the exit code; see `EXIT_CODES`."""
+    options = parse(arguments, program)
     switch_interval = sys.getswitchinterval()
     # A dozen threads that each do little at a time: taking turns more often than every 5 ms halves their waits.
     sys.setswitchinterval(0.0005)
@@ -169,11 +174,11 @@ def show_update(report: Report, path: Path, replicas: int) -> None:
 def show_history(
     report: Report, path: Path, settings: dict[str, Any], source: Source, delivered: tuple[bool, str]
 ) -> int:
-    """The third part and the last: replay under questions, rebuild, check all. Returns the exit code."""
+    """The third part and the last: replay under queries, rebuild, check all. Returns the exit code."""
     kind = "replicas in processes" if settings["workers"] == "process" else "replicas"
     report.heading("A shop at work")
     report.say(f"Replaying {source.text} into {path},")
-    report.say(f"with {settings['replicas']} {kind} and {VISITORS} threads that ask questions meanwhile,")
+    report.say(f"with {settings['replicas']} {kind} and {VISITORS} threads that ask queries meanwhile,")
     report.say(f"and never more than {AHEAD:,} events ahead of the slowest replica.")
     known = KnownNames()
     with System.open(path, shop, **settings) as system:
@@ -197,7 +202,7 @@ def show_history(
         show_replicas(report, system, lag)
         replayed = system.health().cache
         show_answers(report, system)
-        report.heading("A read model filled anew while it answers")
+        report.heading("A read model is rebuilt while queries go on")
         rebuilt = show_rebuild(report, system, known, VISITORS)
         cached = show_cache(system.health().cache, replayed)
         code = show_check(report, system)

@@ -21,7 +21,7 @@ from actors.demo.visitors import Visitor
 from actors.health import CacheHealth
 
 ASKED = 100
-"""Questions of a kind of which the result cache should answer one."""
+"""Queries of which the result cache should answer one."""
 
 
 def show_hops(report: Report, hops: Sequence[Hop]) -> None:
@@ -127,7 +127,7 @@ def show_cache(now: CacheHealth | None, replayed: CacheHealth | None) -> tuple[b
         return False, "result cache: there is none"
     asked, asked_before = now.hits + now.misses, replayed.hits + replayed.misses
     return now.hits > 0 or asked < ASKED, (
-        f"result cache: of the questions to Cheapest and BestSellingCategories it answered {replayed.hits:,} of "
+        f"result cache: of the queries Cheapest and BestSellingCategories it answered {replayed.hits:,} of "
         f"{asked_before:,} while the commands ran, and {now.hits - replayed.hits:,} of {asked - asked_before:,} after them"
     )
 
@@ -155,7 +155,7 @@ def show_check(report: Report, system: System) -> int:
     began = time.perf_counter()
     compared, wrong = verify(system, shop.declarations.read_models)
     report.say(
-        f"{system.position:,} events folded afresh, one by one into plain dictionaries, "
+        f"{system.position:,} events folded again, one by one, into plain dictionaries, "
         f"and compared row by row in {time.perf_counter() - began:.1f} s:"
     )
     report.table(

@@ -84,7 +84,7 @@ def test_a_model_is_rebuilt_under_queries_and_the_times_are_beside(store_path: P
         good, text = show_rebuild(PlainReport(said), system, a_shop(system), 1)
     assert good, said.getvalue()
     assert "Queries beside a rebuild" in said.getvalue()
-    assert text.startswith("rebuild: 'catalogue' was filled anew on 2 replicas in ")
+    assert text.startswith("rebuild: 'catalogue' was rebuilt on 2 replicas in ")
 
 
 def test_a_rebuild_that_did_not_end_is_found_out(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,11 +56,26 @@ def test_the_examples_of_a_page_print_what_it_says(page: str, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
 
 
-def test_the_first_program_runs_as_one_file(tmp_path: Path) -> None:
-    program, expected = next(examples_of(text_of("README.md")))
+@pytest.mark.parametrize("page", ["README.md", "docs/first-program.md"])
+def test_the_first_program_runs_as_one_file(page: str, tmp_path: Path) -> None:
+    program, expected = next(examples_of(text_of(page)))
     (tmp_path / "bookshop.py").write_text(program.text)
     done = run_here(tmp_path, "bookshop.py")
     assert (done.stdout, done.stderr) == (expected, "")
+
+
+def test_the_program_of_the_readme_is_short_stands_first_and_counts_on_when_it_runs_again(
+    tmp_path: Path,
+) -> None:
+    (program, expected), *others = examples_of(text_of("README.md"))
+    assert others == []
+    assert program.line < 20
+    assert len([line for line in program.text.splitlines() if line.strip()]) <= 30
+    for decorator in ("state", "event", "command", "decide", "evolve", "query"):
+        assert program.text.count(f"@shop.{decorator}") == 1, decorator
+    (tmp_path / "bookshop.py").write_text(program.text)
+    assert run_here(tmp_path, "bookshop.py").stdout == expected
+    assert run_here(tmp_path, "bookshop.py").stdout == expected.replace("1", "2")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -116,7 +131,7 @@ def check_options(line: str, program: tuple[str, ...], words: list[str]) -> None
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_exist(page: str) -> None:
-    makefile = text_of("Makefile")
+    makefile = text_of("Makefile").replace("\\\n", " ")
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
     for line, words in shell_lines(page):
         match words:
@@ -209,9 +224,28 @@ def test_the_numbers_of_the_architecture_are_those_of_the_code() -> None:
     assert f"or {LINGER_SECONDS * 1e3:g} ms later" in text
 
 
+def table_of_figures() -> str:
+    text = text_of("docs/benchmarks.md")
+    return text[text.index("<!-- figures: make bench -->") : text.index("<!-- end of figures")]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_table() -> None:
+    text = text_of("README.md").partition("## Figures")[2].partition("\n## ")[0]
+    said = re.search(r"whole\stable\]\(\S+\) has (\d+) lines", text)
+    rows = [line for line in table_of_figures().splitlines() if re.match(r"\| .*\d", line)]
+    assert said is not None
+    assert int(said[1]) == len(rows)
+    table = re.findall(r"^\| .*$", text, re.MULTILINE)
+    shown = re.findall(r"\d+(?:,\d{3})+", "".join(table))
+    assert len(shown) == 11
+    measured = set(
+        re.findall(r"\d+(?:,\d{3})+", "".join(line.rpartition("|")[0].rpartition("|")[0] for line in rows))
+    )
+    assert set(shown) <= measured
+
+
 def test_the_lines_of_the_table_of_figures_are_lines_of_the_benchmarks() -> None:
-    text = text_of("README.md")
-    figures = text[text.index("<!-- figures") : text.index("<!-- end of figures")]
+    figures = table_of_figures()
     lines = [line.split("|")[1].strip() for line in figures.splitlines() if line.startswith("| ")]
     lines = [line for line in lines if not line.endswith(" a second") and "applied" not in line]
     assert lines

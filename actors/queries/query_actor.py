@@ -22,7 +22,7 @@ from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
 from storage.codec.codec import Codec
 from storage.errors import FilesGone
 from storage.files.damage import is_damage
-from storage.log.inline_tables import InlineSnapshot
+from storage.log.inline_snapshot import InlineSnapshot
 
 __all__ = ["QueryActor"]
 

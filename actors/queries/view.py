@@ -10,7 +10,7 @@ from actors.domain.read_model import ReadModel
 from actors.errors import QueryFailed
 from actors.kernel.closeable import Closeable
 from storage import ObjectSchema, Snapshot, TableReader, TableSchema
-from storage.log.inline_tables import InlineSnapshot
+from storage.log.inline_snapshot import InlineSnapshot
 from storage.value_text import short_repr
 
 __all__ = ["View"]

@@ -23,7 +23,7 @@ from actors.replication.progress import Progress
 from storage import ReplicaStore, StorageError, StoreClosed
 from storage.errors import FilesGone
 from storage.files.damage import is_damage
-from storage.log.inline_tables import InlineSnapshot
+from storage.log.inline_snapshot import InlineSnapshot
 
 __all__ = ["ViewRegistry"]
 

@@ -169,7 +169,7 @@ class Runtime:
             path,
             domain.codec,
             map_size=settings.map_size,
-            beside=[REPLICAS, MARKS_FILE],
+            siblings=[REPLICAS, MARKS_FILE],
             verify_bytes=settings.verify_bytes,
             inline=[model.schema for model in domain.models.values() if model.inline],
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from actors.domain.specs import CompiledDomain
 from actors.writer.inline_models import InlineModels, InlineRun
 from storage import TableSchema
-from storage.log.inline_tables import InlineBatch
+from storage.log.inline_batch import InlineBatch
 from storage.tables.access import Access, TableHandle
 from storage.tables.pending_table import PendingTable
 from storage.tables.schema import Row
@@ -27,19 +27,23 @@ def inline_tables(domain: CompiledDomain) -> InlineRun | None:
 class _MemoryBatch(InlineBatch):
     """Tables beneath which nothing is stored."""
 
-    __slots__ = ("_where",)
+    __slots__ = ()
 
     def __init__(self, domain: CompiledDomain) -> None:
-        super().__init__(cast(Any, None), lambda: Access(_NO_FILE, "the tables of a test"), domain.codec)
-        self._where = {
+        where = {
             table: f"{model.name}.{table.name}" for model in domain.models.values() for table in model.tables
         }
+
+        def handle_of(table: TableSchema) -> TableHandle:
+            return TableHandle(table, where[table], _NO_FILE, dict.fromkeys(table.indexes, _NO_FILE))
+
+        super().__init__(handle_of, lambda: Access(_NO_FILE, "the tables of a test"), domain.codec)
 
     def table(self, table: TableSchema) -> PendingTable:
         """A table for writing."""
         found = self._tables.get(table)
         if found is None:
-            handle = TableHandle(table, self._where[table], _NO_FILE, dict.fromkeys(table.indexes, _NO_FILE))
+            handle = self._handle_of(table)
             found = self._tables[table] = _MemoryTable(self._begin(), handle, self._codec, self._undo)
         return found
 

@@ -222,7 +222,7 @@ class CommandHandler(SupervisedActor):
                     overlay.commands,
                     overlay.snapshots,
                     encoded=overlay.encoded,
-                    written=self._before_fsync,
+                    before_fsync=self._before_fsync,
                     notes=overlay.notes.items(),
                     inline=None if overlay.inline is None else overlay.inline.batch,
                     new_ids=True,  # made here, or looked up

@@ -16,7 +16,7 @@ from actors.errors import DeciderFailed, ModelStopped, Rejected, described
 from actors.replication.command_batches import read_events
 from actors.replication.skipped_events import SkippedEvents
 from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
-from storage.log.inline_tables import InlineBatch
+from storage.log.inline_batch import InlineBatch
 from storage.log.stored_events import own_copy
 from storage.tables.pending_table import PendingTable
 from storage.value_text import short_repr

@@ -55,11 +55,11 @@ ENGINES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
 
 # -- the directory ------------------------------------------------------------------------------------------------
 def check_directory(
-    path: str | os.PathLike[str], *, create: bool = True, beside: Collection[str] = ()
+    path: str | os.PathLike[str], *, create: bool = True, siblings: Collection[str] = ()
 ) -> bool:
     """Return whether `path` holds an LMDB environment; False means that one may be made there.
 
-    Only looks, touching nothing. `beside` names further files that belong to the store.
+    Only looks, touching nothing. `siblings` names further files that belong to the store.
 
     Raises TypeError or ValueError for what can be no path; NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
     `create` is false; OtherEngine for a data.mdb of another engine of LMDB, DamagedStore for one that LMDB did not
@@ -80,13 +80,13 @@ def check_directory(
             raise NotAStore(f"{path} is a file, a store is a directory; choose another path")
         names = set(os.listdir(path))
         if DATA_FILE not in names or data.stat().st_size == 0:
-            foreign = sorted(names - OWN_FILES - set(beside))
+            foreign = sorted(names - OWN_FILES - set(siblings))
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise NotAStore(
                     f"{path} is no store, and it holds {foreign[0]!r}{more}; choose an empty directory"
                 )
-            _refuse_lost(data, beside)
+            _refuse_lost(data, siblings)
             if not create:
                 raise NotAStore(
                     f"{path} is an empty directory; check the path, or allow a store to be created"
@@ -122,12 +122,12 @@ def _check_engine(data: Path, head: bytes) -> None:
     )
 
 
-def _refuse_lost(data: Path, beside: Collection[str]) -> None:
+def _refuse_lost(data: Path, siblings: Collection[str]) -> None:
     """Raise DamagedStore where a store's own file is gone and what was derived from it is there.
 
     That is made later, so it can't be from a making that was cut short.
     """
-    derived = [one for name in sorted(beside) for one in data.parent.glob(f"{name}/*/{DATA_FILE}")]
+    derived = [one for name in sorted(siblings) for one in data.parent.glob(f"{name}/*/{DATA_FILE}")]
     # Another opener may have made all of it since the directory was listed.
     if derived and not (data.exists() and data.stat().st_size):
         raise DamagedStore(
@@ -144,7 +144,7 @@ def open_environment(
     readonly: bool = False,
     sync: bool = True,
     create: bool = True,
-    beside: Collection[str] = (),
+    siblings: Collection[str] = (),
 ) -> lmdb.Environment:
     """Open the LMDB environment in the directory `path`, making both if they are missing.
 
@@ -156,7 +156,7 @@ def open_environment(
     """
     path = checked_path(path)
     map_size = checked_map_size(map_size)
-    exists = check_directory(path, create=create and not readonly, beside=beside)
+    exists = check_directory(path, create=create and not readonly, siblings=siblings)
     if not exists:
         make_directory(path)
     if not readonly:

@@ -33,7 +33,7 @@ def open_store(
     map_size: int,
     create: bool = True,
     sync: bool = True,
-    beside: Collection[str] = (),
+    siblings: Collection[str] = (),
     max_dbs: int = 64,
     verify_bytes: int = DEFAULT_VERIFY_BYTES,
 ) -> tuple[StoreLock, lmdb.Environment, Header]:
@@ -47,7 +47,7 @@ def open_store(
     """
     path = resolved_path(path)
     checked_map_size(map_size)
-    exists = check_directory(path, create=create, beside=beside)
+    exists = check_directory(path, create=create, siblings=siblings)
     resources = OpeningResources()
     try:
         if exists and not (path / LOCK_FILE).exists():
@@ -67,7 +67,7 @@ def open_store(
             peek_header(path, new_header.kind, resources)
         held.sign()
         opened.resource = environment = open_environment(
-            path, map_size=map_size, sync=sync, beside=beside, max_dbs=max_dbs
+            path, map_size=map_size, sync=sync, siblings=siblings, max_dbs=max_dbs
         )
         header = read_header(environment, new_header.kind)
         if header is None:

@@ -22,8 +22,8 @@ from storage.log.records import (
     origin_of,
 )
 
-Snapshot = tuple[str, int, str, object]
-"""Stream, version, fingerprint of the code that folded it, state."""
+AggregateSnapshot = tuple[str, int, str, object]
+"""An aggregate's state as it is stored: stream, version, fingerprint of the code that folded it, state."""
 
 Items = list[tuple[bytes, bytes]]
 
@@ -31,7 +31,8 @@ Items = list[tuple[bytes, bytes]]
 class Batch:
     """The entries of one transaction, by database, each sorted by key.
 
-    `commands` are those that no event of the batch tells of, `told` the others.
+    `commands` are those that no event of the batch tells of, `commands_in_events` the others: their records are read
+    back from the events.
     """
 
     __slots__ = (
@@ -43,7 +44,7 @@ class Batch:
         "snapshots",
         "streams",
         "tags",
-        "told",
+        "commands_in_events",
     )
 
     def __init__(
@@ -52,7 +53,7 @@ class Batch:
         head: int,
         events: Sequence[RecordedEvent],
         commands: Sequence[CommandRecord],
-        snapshots: Sequence[Snapshot],
+        snapshots: Sequence[AggregateSnapshot],
         encoded: Sequence[bytes] | None,
         notes: Iterable[Note] = (),
     ) -> None:
@@ -64,7 +65,7 @@ class Batch:
         self.streams: Items = []
         self.tags: Items = []
         self.commands: Items = []
-        self.told: dict[bytes, bytes] = {}
+        self.commands_in_events: dict[bytes, bytes] = {}
         origins = self._add_commands(head, events, commands, encoded)
         self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
@@ -83,31 +84,31 @@ class Batch:
     ) -> dict[int, Origin]:
         """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
         origins: dict[int, Origin] = {}
-        told, pack, number = self.told, command_packer(), len(events)
+        in_events, pack, number = self.commands_in_events, command_packer(), len(events)
         for record in commands:
             command_id, first, count = record.command_id, record.first, record.count
             key = name_key("command id", command_id)
             packed = pack((first, count, record.digest, record.stream, record.version))
-            place = first - head - 1
-            after = place + count
-            last = events[after - 1] if count > 0 and place >= 0 and after <= number else None
+            start = first - head - 1  # in the batch, from 0
+            after = start + count
+            last = events[after - 1] if count > 0 and start >= 0 and after <= number else None
             # Read again, a command begins with its origin, and goes as far as events bear its id.
             if (
                 last is None
                 or last.command_id != command_id
-                or (count > 1 and any(one.command_id != command_id for one in events[place:after]))
-                or (encoded is not None and not encoded[place].startswith(WITH_ORIGIN))
+                or (count > 1 and any(one.command_id != command_id for one in events[start:after]))
+                or (encoded is not None and not encoded[start].startswith(WITH_ORIGIN))
                 or (after < number and events[after].command_id == command_id)
             ):
                 self.commands.append((key, packed))
                 continue
-            if key in told:
+            if key in in_events:
                 raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
-            told[key] = packed
+            in_events[key] = packed
             if encoded is None:
                 origins[first] = origin_of(record, last)
         self.commands.sort()
-        if not told.keys().isdisjoint(dict(self.commands)):
+        if not in_events.keys().isdisjoint(dict(self.commands)):
             raise OutOfOrder("a command id is twice in the batch")
         return origins
 
@@ -126,11 +127,11 @@ class Batch:
                 raise OutOfOrder(
                     f"event at position {recorded.position}, where the log continues with {position}"
                 )
-        places = list(map(pack_u64, positions))
+        packed_positions = list(map(pack_u64, positions))
         prefixes: dict[str, bytes] = {}
         versions: dict[str, int] = {}
         streams = self.streams
-        for recorded, at in zip(events, places, strict=True):
+        for recorded, at in zip(events, packed_positions, strict=True):
             stream, version = recorded.stream, recorded.version
             if stream in versions:
                 if version != versions[stream] + 1:
@@ -147,7 +148,7 @@ class Batch:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
         if encoded is None:
             encoded = [encode_event(codec, one, origins.get(one.position)) for one in events]
-        self.events = list(zip(places, encoded, strict=True))
+        self.events = list(zip(packed_positions, encoded, strict=True))
         self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
         self.tags = sorted(set(self.tags))
 

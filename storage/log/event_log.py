@@ -28,13 +28,14 @@ from storage.files.opening_resources import ResourceSlot
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import StoreLock
 from storage.log import records
-from storage.log.batch import Batch, Snapshot
-from storage.log.index_tail import check_new, write_tail
-from storage.log.inline_tables import InlineBatch, max_databases
+from storage.log.batch import AggregateSnapshot, Batch
+from storage.log.inline_batch import InlineBatch
+from storage.log.inline_tables import max_databases
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note, write_notes
-from storage.log.reader_gate import Gate
+from storage.log.read_gate import ReadGate
 from storage.log.records import CommandRecord, Origin, RecordedEvent
+from storage.log.unindexed_tail import check_new, write_tail
 from storage.tables.schema import ModelSchema
 
 REMEMBERED_STREAMS = 10_000
@@ -57,24 +58,24 @@ class EventLog(LogReader):
         *,
         map_size: int,
         durable: bool,
-        beside: Collection[str] = (),
+        siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
         """For `open`, which says what the arguments mean."""
-        super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
+        super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._lock = lock
         self._header = header
         self._map_size = map_size
         self._durable = durable
-        self._beside = beside
+        self._siblings = siblings
         self._uncertain = False
         self._closed = self._ended = False
         self._last_versions: dict[bytes, int] = {}
         # Held by whoever changes the environment: close() may come from another thread than the writer's. Reentrant, so
         # that a closing that was interrupted may be repeated.
         self._writing = threading.RLock()
-        self._use(environment)
+        self._attach(environment)
 
     @classmethod
     def open(
@@ -85,14 +86,14 @@ class EventLog(LogReader):
         map_size: int = DEFAULT_MAP_SIZE,
         create: bool = True,
         durable: bool = True,
-        beside: Collection[str] = (),
+        siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int = DEFAULT_VERIFY_BYTES,
     ) -> Self:
         """Open the log in the directory `path`, making it if it is missing and `create` is true.
 
         `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
-        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `beside` names
+        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `siblings` names
         what else may stand in the directory. `inline` are the models whose tables `inline_batch` changes within
         `append`; tables of others are dropped, unless it is None. Where the last end gives reason to doubt the file, it
         is looked at before it is mapped: all of it up to `verify_bytes`, the top of a larger one, nothing for 0.
@@ -101,7 +102,7 @@ class EventLog(LogReader):
         StoreFull where the disk has no room; once it has, the next open works.
         """
         path = resolved_path(path)
-        held: ResourceSlot[tuple[StoreLock, lmdb.Environment, Header]] = ResourceSlot(_let_go)
+        held: ResourceSlot[tuple[StoreLock, lmdb.Environment, Header]] = ResourceSlot(_release)
         try:
             held.resource = opened = open_store(
                 path,
@@ -109,11 +110,13 @@ class EventLog(LogReader):
                 map_size=map_size,
                 create=create,
                 sync=durable,
-                beside=beside,
+                siblings=siblings,
                 max_dbs=max_databases(inline),
                 verify_bytes=verify_bytes,
             )
-            return cls(codec, path, *opened, map_size=map_size, durable=durable, beside=beside, inline=inline)
+            return cls(
+                codec, path, *opened, map_size=map_size, durable=durable, siblings=siblings, inline=inline
+            )
         except BaseException as error:
             held.release()
             if isinstance(error, OSError):
@@ -142,10 +145,10 @@ class EventLog(LogReader):
         self,
         events: Sequence[RecordedEvent],
         commands: Sequence[CommandRecord] = (),
-        snapshots: Sequence[Snapshot] = (),
+        snapshots: Sequence[AggregateSnapshot] = (),
         *,
         encoded: Sequence[bytes] | None = None,
-        written: Callable[[], None] | None = None,
+        before_fsync: Callable[[], None] | None = None,
         notes: Iterable[Note] = (),
         inline: InlineBatch | None = None,
         new_ids: bool = False,
@@ -153,8 +156,8 @@ class EventLog(LogReader):
         """Commit events, command records, snapshots and notes together; on return they are on disk.
 
         Positions continue at head + 1 and versions at their stream's; command ids are new, which is not looked up
-        with `new_ids`. `encoded` holds what `encode_event` gave for each event, if that was called before. `written` is
-        called when only the wait for the disk is left. Each of `notes` is a key and its new value, None to delete it;
+        with `new_ids`. `encoded` holds what `encode_event` gave for each event, if that was called before. `before_fsync`
+        is called when only the wait for the disk is left. Each of `notes` is a key and its new value, None to delete it;
         the last of a key counts. `inline` is what `inline_batch` gave, with the changes that follow from the events.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
@@ -176,8 +179,8 @@ class EventLog(LogReader):
                     tail = write_tail(transaction, self._databases, tail)
                 if self._inline is not None:
                     self._inline.write(transaction, inline, events[-1].position if events else None)
-                if written is not None:
-                    written()
+                if before_fsync is not None:
+                    before_fsync()
             except lmdb.Error as error:
                 transaction.abort()
                 raise translate(error, f"appending to the log in {self.path}", self.path) from error
@@ -218,7 +221,7 @@ class EventLog(LogReader):
         with self._writing:
             if self._closed:
                 raise StoreClosed(f"the log in {self.path} is closed")
-            with self._gate.shut():
+            with self._gate.exclusive():
                 if not self._lock.in_place():
                     raise StorageError(
                         f"the log in {self.path} can't be opened again: its directory was moved, or another one is in "
@@ -227,16 +230,16 @@ class EventLog(LogReader):
                 self._uncertain = True
                 self._last_versions.clear()
                 self._map_size = map_size or self._map_size
-                self._leave()
+                self._detach()
                 environment = open_environment(
                     self.path,
                     map_size=self._map_size,
                     max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
                     sync=self._durable,
                     create=False,
-                    beside=self._beside,
+                    siblings=self._siblings,
                 )
-                self._use(environment)
+                self._attach(environment)
                 self._uncertain = False
 
     def close(self) -> None:
@@ -256,7 +259,7 @@ class EventLog(LogReader):
             except lmdb.Error as error:
                 raise translate(error, f"closing the log in {self.path}") from error
             finally:
-                self._leave()
+                self._detach()
                 self._lock.release()
             self._ended = True
 
@@ -299,11 +302,12 @@ class EventLog(LogReader):
 
     def _begin(self) -> lmdb.Transaction[bytes]:
         try:
-            return self._opened().begin(write=True)
+            return self._live_environment().begin(write=True)
         except lmdb.Error as error:
             raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
 
     def _write(self, transaction: lmdb.Transaction[bytes], batch: Batch) -> None:
+        """Put what does not wait in the tail; a method of its own for the same reason as `_commit`."""
         databases, tail = self._databases, self._tail
         for name, items, what in (
             ("events", batch.events, "position"),
@@ -326,7 +330,7 @@ class EventLog(LogReader):
         transaction.commit()
 
 
-def _let_go(opened: tuple[StoreLock, lmdb.Environment, Header]) -> None:
+def _release(opened: tuple[StoreLock, lmdb.Environment, Header]) -> None:
     lock, environment, _ = opened
     environment.close()
     lock.release()

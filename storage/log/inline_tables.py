@@ -8,11 +8,8 @@ not there when events were written is known to be behind. Opened and written by 
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import NoReturn
 
 import lmdb
 import msgpack
@@ -20,16 +17,15 @@ import msgpack
 from storage.codec.codec import Codec
 from storage.errors import DamagedStore, InvalidSchema, SnapshotClosed
 from storage.files.error_translation import translate
+from storage.log.inline_batch import InlineBatch
 from storage.log.inline_catalog import MODEL, POSITION, TABLES, stored_models, table_databases
-from storage.log.reader_gate import Gate
+from storage.log.inline_snapshot import InlineSnapshot
+from storage.log.read_gate import ReadGate
 from storage.tables.access import Access, TableHandle, below
-from storage.tables.pending_reader import PendingReader
-from storage.tables.pending_table import PendingTable, UndoLog
-from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema, TableSchema
 from storage.value_text import short_repr
 
-__all__ = ["InlineBatch", "InlineSnapshot", "InlineTables", "max_databases"]
+__all__ = ["InlineTables", "max_databases"]
 
 DATABASES = 64
 """More than the log itself has."""
@@ -51,21 +47,21 @@ class InlineTables:
         models: Sequence[ModelSchema],
         codec: Codec,
         what: str,
-        gate: Gate,
-        opened: Callable[[], lmdb.Environment],
+        gate: ReadGate,
+        live_environment: Callable[[], lmdb.Environment],
     ) -> None:
-        """`what` is what errors call the log; within `gate` the environment that `opened` returns stays open."""
+        """`what` is what errors call the log; `live_environment` is called within `gate`, where its result stays open."""
         self.models = {model.name: model for model in models}
         self._codec = codec
         self._what = what
         self._gate = gate
-        self._opened = opened
+        self._live_environment = live_environment
         self._handles: dict[TableSchema, TableHandle] = {}
         self._catalog: lmdb._Database | None = None
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
 
-    # -- opening and leaving -------------------------------------------------------------------------------------
-    def use(self, environment: lmdb.Environment, head: int) -> None:
+    # -- opening and closing --------------------------------------------------------------------------------------
+    def attach(self, environment: lmdb.Environment, head: int) -> None:
         """Open or make the tables, and drop those of models that are gone or were otherwise. Raises LMDB's errors.
 
         `head` is the log's. Where the catalog is damaged, all tables are dropped, to be filled from the log again.
@@ -108,7 +104,7 @@ class InlineTables:
             self._catalog = environment.open_db(CATALOG, txn=txn)
             txn.drop(self._catalog, delete=False)
 
-    def follow(self, environment: lmdb.Environment) -> None:
+    def attach_read_only(self, environment: lmdb.Environment) -> None:
         """Open the tables as another process made them. Raises LMDB's errors, NotFoundError where they are not there."""
         if not self.models:
             return
@@ -139,7 +135,7 @@ class InlineTables:
             txn.delete(record, db=self._catalog)
             txn.delete(POSITION + model.encode(), db=self._catalog)
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """End every transaction that reads them; the environment is about to be closed."""
         for access in list(self._open):
             access.end()
@@ -148,7 +144,7 @@ class InlineTables:
     def _access(self, what: str, closed: type[SnapshotClosed] = SnapshotClosed) -> Access:
         with self._gate:
             try:
-                access = Access(self._opened().begin(), f"{what} {self._what}", closed)
+                access = Access(self._live_environment().begin(), f"{what} {self._what}", closed)
             except lmdb.Error as error:
                 raise translate(error, f"reading {self._what}") from error
             self._open.add(access)
@@ -179,11 +175,13 @@ class InlineTables:
 
     def batch(self) -> InlineBatch:
         """The tables for a batch to come; a transaction to read in is begun when the first one is used."""
-        return InlineBatch(self, lambda: self._access("a batch of"), self._codec)
+        return InlineBatch(self.handle, lambda: self._access("a batch of"), self._codec)
 
     def snapshot(self, closed: type[SnapshotClosed]) -> InlineSnapshot:
         """The tables as they are on disk now. Raises StoreClosed, StorageError."""
-        return InlineSnapshot(self, self._access("a snapshot of", closed), self._codec)
+        return InlineSnapshot(
+            self._access("a snapshot of", closed), self._codec, self.models, self.named, self.positions
+        )
 
     def write(self, txn: lmdb.Transaction, batch: InlineBatch | None, head: int | None) -> None:
         """Write a batch's rows; with `head`, the position of its last event, every model is up to there."""
@@ -193,127 +191,6 @@ class InlineTables:
             positions.update(batch.positions)
         for name, position in positions.items():
             txn.put(POSITION + name.encode(), position.to_bytes(8), db=self._catalog)
-
-
-class InlineBatch:
-    """What a batch does to inline tables before it is written. The deciding thread; `close` is for any.
-
-    `positions` says of models that are filled from the log how far that is done.
-    """
-
-    __slots__ = ("_access", "_begin", "_codec", "_store", "_tables", "_undo", "_views", "positions")
-
-    def __init__(self, store: InlineTables, begin: Callable[[], Access], codec: Codec) -> None:
-        self.positions: dict[str, int] = {}
-        self._store = store
-        self._begin = begin
-        self._codec = codec
-        self._access: Access | None = None
-        self._tables: dict[TableSchema, PendingTable] = {}
-        self._views: dict[TableSchema, PendingReader] = {}
-        self._undo: UndoLog = []
-
-    def table(self, table: TableSchema) -> PendingTable:
-        """A table for writing. Raises InvalidSchema for one that is not of an inline model."""
-        found = self._tables.get(table)
-        if found is None:
-            handle = self._store.handle(table)
-            if self._access is None:
-                self._access = self._begin()
-            found = self._tables[table] = PendingTable(self._access, handle, self._codec, self._undo)
-        return found
-
-    def view(self, table: TableSchema) -> PendingReader:
-        """The same for reading alone."""
-        found = self._views.get(table)
-        if found is None:
-            found = self._views[table] = PendingReader(self.table(table))
-        return found
-
-    def prepare(self) -> None:
-        """Raise what stands against storing a changed row: CodecError, InvalidKey or KeyTooLong, naming it."""
-        for table in self._tables.values():
-            table.prepare()
-
-    def mark(self) -> int:
-        """Now, for `back_to`."""
-        return len(self._undo)
-
-    def back_to(self, mark: int) -> None:
-        """Take back every change since `mark`."""
-        undo = self._undo
-        while len(undo) > mark:
-            undo.pop().take_back()
-
-    def settle(self) -> None:
-        """What was done so far stays: marks are void."""
-        self._undo.clear()
-
-    def write_to(self, txn: lmdb.Transaction) -> None:
-        """Write every changed row."""
-        for table in self._tables.values():
-            table.write_to(txn)
-
-    def close(self) -> None:
-        """End its transaction; nothing can be read any more. The second call does nothing."""
-        if self._access is not None:
-            self._access.end()
-
-
-class InlineSnapshot:
-    """Inline tables as they were at one moment, in the form of a replica's snapshot. Any thread; close it soon."""
-
-    __slots__ = ("_access", "_codec", "_positions", "_readers", "_store", "opened")
-
-    def __init__(self, store: InlineTables, access: Access, codec: Codec) -> None:
-        self._store = store
-        self._access = access
-        self._codec = codec
-        self._readers: dict[TableSchema, TableReader] = {}
-        self._positions = access.locked(store.positions)
-        self.opened = time.monotonic()
-
-    def table(self, model: str, schema: TableSchema) -> TableReader:
-        """A table of an inline model, by its name. Raises InvalidSchema for another one, SnapshotClosed."""
-        found = self._readers.get(schema)
-        if found is None:
-            found = self._readers[schema] = TableReader(
-                self._access, self._store.named(model, schema), self._codec
-            )
-        return found
-
-    def target(self, model: str) -> NoReturn:
-        """Never anything: an inline model has tables only."""
-        raise InvalidSchema(f"inline model {model!r} has tables only")
-
-    def checkpoint(self, model: str) -> int:
-        """The position of the last event that the model's tables include."""
-        return self._positions[model]
-
-    def version(self, model: str) -> int:
-        """The version of the model whose code filled the tables."""
-        return self._store.models[model].version
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed, by `close` or together with the log."""
-        return self._access.txn is None
-
-    def close(self) -> None:
-        """End it, from any thread: a read that is under way ends first, later ones raise."""
-        self._access.end()
-
-    def __enter__(self) -> InlineSnapshot:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def abandon(self) -> None:
-        """As `close`, but leave LMDB's transaction alone: in a forked child it is the parent's."""
-        self._access.abandon()
 
 
 def _names(model: ModelSchema, table: TableSchema) -> list[str]:

@@ -1,6 +1,6 @@
 """The log of a store that another process writes, read from its memory map. Any thread.
 
-The process that writes tells up to where the log is on disk; nothing beyond is shown, though it may be in the file
+The process that writes says up to where the log is on disk; nothing beyond is shown, though it may be in the file
 already. Nothing is locked and nothing is written, but for the slots of readers, which keep the pages that are being
 read from being used again; none is held between two calls.
 """
@@ -24,14 +24,16 @@ from storage.files.arguments import resolved_path
 from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, open_environment
 from storage.files.error_translation import from_system, translate
-from storage.files.header import META_DB, Header, read_header
+from storage.files.header import Header, read_header
 from storage.files.opening_resources import Descriptor, ResourceSlot
 from storage.files.store_lock import LOCK_FILE, is_elsewhere
-from storage.log.index_tail import Tail, read_tail
-from storage.log.inline_tables import InlineSnapshot, max_databases
-from storage.log.log_reader import DATABASES, LogReader, misshapen
-from storage.log.reader_gate import Gate
+from storage.log.inline_snapshot import InlineSnapshot
+from storage.log.inline_tables import max_databases
+from storage.log.log_databases import existing_databases, malformed_index
+from storage.log.log_reader import LogReader
+from storage.log.read_gate import ReadGate
 from storage.log.records import U64, CommandRecord, name_key
+from storage.log.unindexed_tail import UnindexedTail, read_tail
 from storage.tables.schema import ModelSchema
 
 __all__ = ["LogFollower"]
@@ -53,7 +55,7 @@ class LogFollower(LogReader):
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
         """For `open`, which says what the arguments mean."""
-        super().__init__(codec, Gate(f"the log in {path}"), inline, f"the log in {path}")
+        super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._file = path / DATA_FILE
         self._header = header
@@ -64,7 +66,7 @@ class LogFollower(LogReader):
         self._reading_tail = threading.Lock()
         self._tail_head = 0
         self._closed = False
-        self._use(environment)
+        self._attach(environment)
 
     @classmethod
     def open(
@@ -125,7 +127,7 @@ class LogFollower(LogReader):
         with self._growing:
             if not self._closed:
                 self._gate.close()
-                self._leave()
+                self._detach()
                 if self._marker is not None:
                     self._marker.close()
                 self._closed = True
@@ -197,7 +199,7 @@ class LogFollower(LogReader):
             self._grow()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-    def _current_tail(self) -> Tail:
+    def _current_tail(self) -> UnindexedTail:
         head = self._head
         if self._tail_head < head:
             with self._reading_tail, self._reading() as transaction:
@@ -205,15 +207,11 @@ class LogFollower(LogReader):
                 self._tail_head = max(self._tail_head, head)
         return self._tail
 
-    def _use(self, environment: lmdb.Environment) -> None:
+    def _attach(self, environment: lmdb.Environment) -> None:
         try:
-            # Each in a transaction of its own: what is opened within one that reads is closed with it.
-            self._databases = {
-                name: environment.open_db(name.encode(), create=False)
-                for name in (*DATABASES, META_DB.decode())
-            }
+            self._databases = existing_databases(environment)
             if self._inline is not None:
-                self._inline.follow(environment)
+                self._inline.attach_read_only(environment)
         except lmdb.NotFoundError as error:
             raise StorageError(
                 f"the log in {self.path} lacks a database ({error}): what writes it has not opened it yet, or "
@@ -223,19 +221,19 @@ class LogFollower(LogReader):
             raise translate(error, f"opening the log in {self.path}") from error
         self._environment = environment
 
-    def _opened(self) -> lmdb.Environment:
+    def _live_environment(self) -> lmdb.Environment:
         if self._environment is not None and file_identity(self._file) != self._identity and not self.moved():
             raise StoreClosed(
                 f"{self._file} has been removed or replaced since it was opened here; open the log again"
             )
-        return super()._opened()
+        return super()._live_environment()
 
     @contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         while True:
             with self._gate:
                 try:
-                    transaction = self._opened().begin()
+                    transaction = self._live_environment().begin()
                 except lmdb.MapResizedError:
                     pass
                 except lmdb.Error as error:
@@ -247,7 +245,7 @@ class LogFollower(LogReader):
                     except lmdb.Error as error:
                         raise translate(error, f"reading the log in {self.path}") from error
                     except struct.error as error:
-                        raise misshapen(error) from error
+                        raise malformed_index(error) from error
                     return
             self._grow()
 
@@ -256,13 +254,13 @@ class LogFollower(LogReader):
         with self._growing:
             if self._closed:
                 return
-            with self._gate.shut():
+            with self._gate.exclusive():
                 if self._inline is not None:
-                    self._inline.leave()
+                    self._inline.detach()
                 try:
-                    environment = self._opened()
+                    environment = self._live_environment()
                     environment.set_mapsize(0)
                     if self._inline is not None:
-                        self._inline.follow(environment)
+                        self._inline.attach_read_only(environment)
                 except lmdb.Error as error:
                     raise translate(error, f"taking over the larger map of the log in {self.path}") from error

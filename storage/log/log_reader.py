@@ -15,22 +15,14 @@ import lmdb
 
 from storage.codec.codec import Codec
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
-from storage.files.damage import damaged_records
 from storage.files.error_translation import translate
-from storage.files.header import META_DB
 from storage.log.history import digest_of
-from storage.log.index_tail import (
-    INDEXED,
-    Tail,
-    last_version,
-    read_tail,
-    stream_positions,
-    streams_from,
-    tag_positions,
-)
-from storage.log.inline_tables import InlineBatch, InlineSnapshot, InlineTables
+from storage.log.inline_batch import InlineBatch
+from storage.log.inline_snapshot import InlineSnapshot
+from storage.log.inline_tables import InlineTables
+from storage.log.log_databases import DATABASES, malformed_index, open_databases
 from storage.log.notes import note_key, read_notes
-from storage.log.reader_gate import Gate
+from storage.log.read_gate import ReadGate
 from storage.log.records import (
     U64,
     CommandRecord,
@@ -40,9 +32,14 @@ from storage.log.records import (
     name_key,
 )
 from storage.log.stored_events import StoredEvents, decode_event, own_copy
+from storage.log.unindexed_tail import (
+    UnindexedTail,
+    last_version,
+    stream_positions,
+    streams_from,
+    tag_positions,
+)
 from storage.tables.schema import ModelSchema
-
-DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 
 REMEMBERED_DIGESTS = 256
 
@@ -50,25 +47,20 @@ READ_BYTES = 64 << 20
 """What one call of `read` copies at most, but for its last event."""
 
 
-def misshapen(error: struct.error) -> DamagedStore:
-    """The error for a key or a position in the log that is not of eight bytes."""
-    return DamagedStore(f"an index of the log holds what is no position ({error}); restore a backup")
-
-
 class LogReader:
     """Reads an open log; `EventLog` adds the writing."""
 
-    def __init__(self, codec: Codec, gate: Gate, inline: Sequence[ModelSchema] | None, what: str) -> None:
+    def __init__(self, codec: Codec, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str) -> None:
         """`inline` are the models whose tables are kept beside the log, None to leave alone what there is."""
         self._codec = codec
         self._gate = gate
         self._inline = (
-            None if inline is None else InlineTables(inline, codec, what, gate, lambda: self._opened())
+            None if inline is None else InlineTables(inline, codec, what, gate, self._live_environment)
         )
         self._environment: lmdb.Environment | None = None
         self._databases: dict[str, lmdb._Database] = {}
         self._head = 0
-        self._tail = Tail(0)
+        self._tail = UnindexedTail(0)
         self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
     @property
@@ -259,7 +251,7 @@ class LogReader:
                 name: transaction.stat(self._databases[name])["entries"] + waiting.get(name, 0)
                 for name in DATABASES
             }
-            environment = self._opened()
+            environment = self._live_environment()
             info = environment.info()
             page = environment.stat()["psize"]
         return {
@@ -272,44 +264,19 @@ class LogReader:
     def reader_check(self) -> int:
         """Free the slots of readers whose processes died, so that pages can be used again; return how many."""
         with self._gate:
-            return self._opened().reader_check()
+            return self._live_environment().reader_check()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-    def _current_tail(self) -> Tail:
+    def _current_tail(self) -> UnindexedTail:
         """The tail up to the head or beyond; taken before a transaction that reads the indexes is begun."""
         return self._tail
 
-    def _use(self, environment: lmdb.Environment) -> None:
+    def _attach(self, environment: lmdb.Environment) -> None:
         """Read from this environment from now on; it is closed if that cannot be."""
         try:
-            with (
-                damaged_records(f"the log in {environment.path()}", "restore a backup"),
-                environment.begin(write=True) as transaction,
-            ):
-                self._databases = {
-                    name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES
-                }
-                self._databases["meta"] = meta = environment.open_db(META_DB, txn=transaction)
-                with transaction.cursor(self._databases["events"]) as cursor:
-                    self._head = U64.unpack(cursor.key())[0] if cursor.last() else 0
-                count = transaction.stat(self._databases["events"])["entries"]
-                if count != self._head:
-                    raise DamagedStore(
-                        f"the log in {environment.path()} ends at position {self._head} and holds {count} events: "
-                        "some are lost, or their positions are; restore a backup"
-                    )
-                indexed = transaction.get(INDEXED, db=meta)
-                if indexed is None:
-                    # New, or of a version that had no tail.
-                    transaction.put(INDEXED, U64.pack(self._head), db=meta)
-                elif U64.unpack(indexed)[0] > self._head:
-                    raise DamagedStore(
-                        f"the log in {environment.path()} ends at position {self._head}, and its indexes know of later "
-                        "events, which are lost; restore a backup"
-                    )
-                self._tail = read_tail(transaction, self._databases, self._head)
+            self._databases, self._head, self._tail = open_databases(environment)
             if self._inline is not None:
-                self._inline.use(environment, self._head)
+                self._inline.attach(environment, self._head)
         except lmdb.Error as error:
             path = environment.path()
             environment.close()
@@ -319,15 +286,16 @@ class LogReader:
             raise
         self._environment = environment
 
-    def _leave(self) -> None:
-        """Close the environment, within the shut gate."""
+    def _detach(self) -> None:
+        """Close the environment; nobody may be in the gate."""
         if self._inline is not None:
-            self._inline.leave()
+            self._inline.detach()
         if self._environment is not None:
             self._environment.close()
             self._environment = None
 
-    def _opened(self) -> lmdb.Environment:
+    def _live_environment(self) -> lmdb.Environment:
+        """The environment to read from, for use within the gate. Raises StoreClosed."""
         if self._environment is None:
             raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
         return self._environment
@@ -336,9 +304,9 @@ class LogReader:
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         with self._gate:
             try:
-                with self._opened().begin() as transaction:
+                with self._live_environment().begin() as transaction:
                     yield transaction
             except lmdb.Error as error:
                 raise translate(error, "reading the log") from error
             except struct.error as error:
-                raise misshapen(error) from error
+                raise malformed_index(error) from error

@@ -22,7 +22,7 @@ from storage.log.history import pack_checkpoint, unpack_checkpoint
 from storage.replica.builds import checkpoint_key, elsewhere_key
 from storage.replica.catalog import active_key, find_active, open_table
 from storage.replica.commit_state import Mark, Moment, OpenBuild
-from storage.replica.files import BESIDE
+from storage.replica.files import SIBLINGS
 from storage.tables.schema import ModelSchema
 
 __all__ = ["ActiveBuilds"]
@@ -88,7 +88,7 @@ class ActiveBuilds:
                 max_dbs=self._max_dbs,
                 readonly=True,
                 create=False,
-                beside=BESIDE,
+                siblings=SIBLINGS,
             )
         except StorageError as error:
             # Removed, or made anew, between two looks at it.

@@ -34,7 +34,7 @@ from storage.replica.builds import (
     unpack_build,
 )
 from storage.replica.engine_builds import delete_engines
-from storage.replica.files import BESIDE
+from storage.replica.files import SIBLINGS
 from storage.tables.access import TableHandle, below
 from storage.tables.schema import ModelSchema, TableSchema
 
@@ -48,7 +48,7 @@ _MANY_DBS = 4096  # for the databases of builds that are to go; each costs a lit
 
 def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
     """Open the environment of a replica, without fsync. Raises what `open_environment` does."""
-    return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, beside=BESIDE)
+    return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, siblings=SIBLINGS)
 
 
 def reason_to_reset(path: Path, map_size: int, history: History, resources: OpeningResources) -> str | None:

@@ -23,7 +23,7 @@ STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
 ENGINES = "engines"
 """The folder of the builds that other engines keep, a directory for each."""
 
-BESIDE = (*STATE_FILES, ENGINES)
+SIBLINGS = (*STATE_FILES, ENGINES)
 """What a replica has beside the files of LMDB."""
 
 _TITLE = "onewriter replica"

@@ -22,7 +22,7 @@ from storage.log.history import History
 from storage.replica.builds import plan
 from storage.replica.catalog import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
 from storage.replica.files import (
-    BESIDE,
+    SIBLINGS,
     ReplicaState,
     delete_database,
     read_state,
@@ -61,7 +61,7 @@ def open_place(
     state = read_state(path)
     reason = None
     try:
-        exists = check_directory(path, beside=BESIDE)
+        exists = check_directory(path, siblings=SIBLINGS)
     except (DamagedStore, OtherEngine) as error:
         if state is None:
             raise _doubtful(path, error) from error

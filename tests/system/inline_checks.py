@@ -87,12 +87,12 @@ def check_refill(path: Path) -> None:
     """A closed store's tables are those that filling them anew from its log gives."""
     domain = club.compile()
     schemas = [model.schema for model in MODELS]
-    with EventLog.open(path, domain.codec, beside=["replicas"], inline=schemas) as log:
+    with EventLog.open(path, domain.codec, siblings=["replicas"], inline=schemas) as log:
         check_inline(log)
         before = stored(log)
-    with EventLog.open(path, domain.codec, beside=["replicas"], inline=[]):
+    with EventLog.open(path, domain.codec, siblings=["replicas"], inline=[]):
         pass
-    with EventLog.open(path, domain.codec, beside=["replicas"], inline=schemas) as log:
+    with EventLog.open(path, domain.codec, siblings=["replicas"], inline=schemas) as log:
         fill(log, domain, SkippedEvents())
         assert stored(log) == before
 

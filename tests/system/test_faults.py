@@ -126,7 +126,7 @@ def check_outcomes(system: System, futures: dict[str, Future[Receipt]]) -> None:
 # -- a batch that is aborted --------------------------------------------------------------
 def holds(name: str) -> Callable[..., bool]:
     """Whether a storage batch holds the command of this id."""
-    return lambda _log, _txn, batch: name.encode() in {**batch.told, **dict(batch.commands)}
+    return lambda _log, _txn, batch: name.encode() in {**batch.commands_in_events, **dict(batch.commands)}
 
 
 @pytest.mark.parametrize(

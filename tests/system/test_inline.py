@@ -419,7 +419,7 @@ def test_an_event_that_an_operator_had_skipped_is_passed_over_when_a_model_is_fi
     store_path: Path,
 ) -> None:
     append_numbers(store_path, versioned(None), 1, 5)
-    with EventLog.open(store_path, versioned(None)[0].compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store_path, versioned(None)[0].compile().codec, siblings=["replicas"]) as log:
         log.append([], notes=[skip_note("numbers", 4, "no four")])
 
     def fail(event: Any, _recorded: Any) -> None:
@@ -439,7 +439,7 @@ def test_an_event_that_can_not_be_decoded_stops_the_filling_unless_it_is_skipped
         system.append("numbers", [event(1), Gone(), event(3)])
     with pytest.raises(ModelStopped, match="the event at position 2 can't be decoded"):
         System.open(store_path, versioned(2)[0], replicas=1)
-    with EventLog.open(store_path, domain.compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store_path, domain.compile().codec, siblings=["replicas"]) as log:
         log.append([], notes=[skip_note("numbers", 2, "gone")])
     later, table, _ = versioned(2)
     with (

@@ -43,7 +43,7 @@ def test_inline_tables_are_what_the_log_gives_after_the_process_was_killed(tmp_p
     for number in range(ROUNDS):
         store, notes = tmp_path / f"club-{number // 3}", tmp_path / f"round-{number}"
         run_and_kill(store, notes, number, dice.uniform(0.0, 0.6))
-        with EventLog.open(store, club.compile().codec, beside=["replicas"]) as log:
+        with EventLog.open(store, club.compile().codec, siblings=["replicas"]) as log:
             for line in notes.read_text().splitlines() if notes.exists() else ():
                 command_id, last = line.split()
                 record = log.command(command_id)

@@ -152,7 +152,7 @@ def write_old(path: Path, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("storage.codec.levels.MAX_LEVELS", 64)
         patch.setattr("storage.codec.codec.MAX_CONTAINERS", 2048)
-        with EventLog.open(path, codec, beside=("replicas",)) as log:
+        with EventLog.open(path, codec, siblings=("replicas",)) as log:
             log.append(
                 [
                     RecordedEvent(

@@ -142,7 +142,7 @@ def test_several_that_were_parked_by_an_earlier_checkout_go_on_in_order(store_pa
             outside.price(system, "desk", 7)
     outside.told.clear()
     keys, values = RecordKeys("prices"), RecordCodec(outside.shop.compile().codec)
-    with EventLog.open(store_path, outside.shop.compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store_path, outside.shop.compile().codec, siblings=["replicas"]) as log:
         for number in (1, 2, 3):
             entry = OutboxEntry(f"prices:{number}:e0", "lamp", "set price", number, 1, None, "down", 1)
             log.append(
@@ -167,7 +167,7 @@ def test_what_a_crash_left_behind_nothing_goes_on_at_the_next_opening(store_path
     with outside.opened(store_path) as system:
         outside.price(system, "lamp", 1, 2, 3)
     keys = RecordKeys("prices")
-    with EventLog.open(store_path, outside.shop.compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store_path, outside.shop.compile().codec, siblings=["replicas"]) as log:
         # As it is when the process dies right after a retry is on disk.
         [(key, value)] = log.notes(keys.parked)
         log.append([], notes=[(key, None), (keys.due + key[len(keys.parked) :], value)])

@@ -60,7 +60,7 @@ def set_aside(folder: Path) -> int:
     store = folder / "store"
     if not (store / "data.mdb").exists():
         return 0
-    with EventLog.open(store, delivery.compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store, delivery.compile().codec, siblings=["replicas"]) as log:
         return len(log.notes(b"pm/fulfilment/quarantine/"))
 
 

@@ -104,7 +104,7 @@ def test_what_does_not_concern_the_manager_is_passed_over_and_not_looked_at_agai
             system.execute(Work("b"))
         system.wait_process_managers()
         assert system.health().writer.batches <= batches + 5
-    with EventLog.open(store_path, jobs_of().compile().codec, beside=["replicas"]) as log:
+    with EventLog.open(store_path, jobs_of().compile().codec, siblings=["replicas"]) as log:
         assert (
             Book(jobs_of().compile().processes["worker"], jobs_of().compile().codec, log).place.position == 6
         )

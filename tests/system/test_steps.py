@@ -247,7 +247,7 @@ def check_done_once(system: System) -> None:
 
 def test_a_step_of_a_batch_that_is_aborted_is_done_alone_and_once(system: System, monkeypatch: Patch) -> None:
     def has_bad(_log: Any, _txn: Any, batch: Any) -> bool:
-        return b"bad" in {**batch.told, **dict(batch.commands)}
+        return b"bad" in {**batch.commands_in_events, **dict(batch.commands)}
 
     put_fault(monkeypatch, EventLog, "_write", lambda: lmdb.BadValsizeError("put"), times=2, only=has_bad)
     with held_batch(system):

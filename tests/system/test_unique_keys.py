@@ -106,7 +106,7 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
         system.wait_process_managers()
     domain = jobs_of(world).compile()
     keys, values = RecordKeys("worker"), RecordCodec(domain.codec)
-    with EventLog.open(tmp_path / "store", domain.codec, beside=["replicas"]) as log:
+    with EventLog.open(tmp_path / "store", domain.codec, siblings=["replicas"]) as log:
         waits = OutboxEntry("worker:1:e0", "a", "tell", ["a", "waited"], 1, "c")
         parked = OutboxEntry("worker:1:e1", "b", "tell", ["b", "parked"], 1, "c", "down", 3)
         dropped = OutboxEntry("worker:1:e2", "c", "tell", ["c", "dropped"], 1, "c", "down", 3)

@@ -69,8 +69,8 @@ class KeptRows:
             return
         try:
             if self._file is None:
-                beside = None if self._database is None else str(self._database.parent)
-                self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=beside)  # noqa: SIM115
+                folder = None if self._database is None else str(self._database.parent)
+                self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115
             self._file.write(raw)
         except OSError as error:
             what = f"putting aside rows of {self._database}, which a projection reads and changes,"

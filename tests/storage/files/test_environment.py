@@ -249,7 +249,7 @@ def test_files_that_belong_beside_a_store_are_no_strangers(store_path: Path) -> 
     store_path.mkdir()
     (store_path / "running").touch()
     lock, environment, _ = open_store(
-        store_path, Header.new("replica"), map_size=MAP_SIZE, beside=("running",)
+        store_path, Header.new("replica"), map_size=MAP_SIZE, siblings=("running",)
     )
     environment.close()
     lock.release()
@@ -267,10 +267,12 @@ def test_a_store_whose_file_is_gone_beside_what_was_filled_from_it_is_refused(
     (replica / "data.mdb").touch()
     before = sorted(store_path.rglob("*"))
     with pytest.raises(DamagedStore, match=r"data\.mdb is missing, or empty.*backup, or delete"):
-        open_store(store_path, Header.new("log"), map_size=MAP_SIZE, create=create, beside=("replicas",))
+        open_store(store_path, Header.new("log"), map_size=MAP_SIZE, create=create, siblings=("replicas",))
     assert sorted(store_path.rglob("*")) == before
     (replica / "data.mdb").unlink()
-    lock, environment, _ = open_store(store_path, Header.new("log"), map_size=MAP_SIZE, beside=("replicas",))
+    lock, environment, _ = open_store(
+        store_path, Header.new("log"), map_size=MAP_SIZE, siblings=("replicas",)
+    )
     environment.close()
     lock.release()
 

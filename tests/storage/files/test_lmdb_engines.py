@@ -14,8 +14,8 @@ from storage.codec.codec import Codec
 from storage.errors import DamagedStore, OtherEngine
 from storage.files.environment import check_directory, open_environment
 from storage.log.event_log import EventLog
+from storage.log.log_databases import DATABASES
 from storage.log.log_follower import LogFollower
-from storage.log.log_reader import DATABASES
 from storage.replica.replica_reader import ReplicaReader
 from storage.replica.replica_store import ReplicaStore
 from tests.storage.replica.replica_process import ROWS, TABLES
@@ -55,7 +55,7 @@ def test_the_environment_variable_of_lmdb_does_not_change_what_is_written(tmp_pa
     assert len(files) == 4
     assert [data_format(file) for file in files] == [1, 1, 1, 1]
     for name in ("thread", "process"):
-        with EventLog.open(tmp_path / name, Codec(), beside=["replicas"]) as log:
+        with EventLog.open(tmp_path / name, Codec(), siblings=["replicas"]) as log:
             assert log.head == 0
 
 

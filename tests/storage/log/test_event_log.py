@@ -37,7 +37,7 @@ from storage.errors import (
     UnregisteredType,
 )
 from storage.log import log_reader
-from storage.log import reader_gate as gate
+from storage.log import read_gate as gate
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent, Undecodable
 
@@ -279,7 +279,7 @@ def test_an_event_that_cannot_be_decoded_is_named_by_its_position(store_path: Pa
 
 def test_a_log_with_a_hole_is_reported_as_damaged(log: EventLog) -> None:
     log.append(events(1, 3))
-    environment = log._opened()
+    environment = log._live_environment()
     with environment.begin(write=True) as transaction:
         transaction.delete((2).to_bytes(8, "big"), db=log._databases["events"])
         transaction.put((3).to_bytes(8, "big"), b"\x01", db=log._databases["events"])
@@ -318,11 +318,11 @@ def test_written_is_called_once_between_the_last_write_and_the_commit(store_path
             assert log.read() == []
             assert log.command("id") is None
 
-        log.append(events(1, 2), [CommandRecord("id", 1, 2, b"", "a", 2)], written=written)
+        log.append(events(1, 2), [CommandRecord("id", 1, 2, b"", "a", 2)], before_fsync=written)
         assert steps == ["write", "told at 0", "commit"]
         assert log.read() == events(1, 2)
         with pytest.raises(OutOfOrder):
-            log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], written=written)
+            log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], before_fsync=written)
         assert steps == ["write", "told at 0", "commit"]
 
 
@@ -345,7 +345,7 @@ def test_an_error_of_written_aborts_the_batch(
     monkeypatch.setattr(log, "_begin", kept)
 
     with pytest.raises(error, match="not now"):
-        log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], written=written)
+        log.append(events(3, 3), [CommandRecord("id", 3, 1, b"", "a", 3)], before_fsync=written)
     with pytest.raises(lmdb.Error):
         begun[0].id()
     assert log.stats() == before
@@ -403,7 +403,7 @@ def test_notes_are_there_when_the_log_is_opened_again(store_path: Path) -> None:
 def test_a_store_without_notes_gets_them_when_it_is_opened(store_path: Path) -> None:
     with EventLog.open(store_path, make_codec()) as log:
         log.append(events(1, 1))
-        with log._opened().begin(write=True) as transaction:
+        with log._live_environment().begin(write=True) as transaction:
             transaction.drop(log._databases["notes"])
     with EventLog.open(store_path, make_codec()) as log:
         assert log.notes(b"") == []
@@ -675,7 +675,7 @@ def test_reopening_waits_for_readers_and_readers_wait_for_it(log: EventLog) -> N
     late = threading.Thread(target=lambda: found.append(len(log.read())))
     with log._reading():
         reopened.start()
-        wait_for(lambda: log._gate._shut)
+        wait_for(lambda: log._gate._exclusive)
         late.start()
         assert reopened.is_alive()
         assert found == []
@@ -706,7 +706,7 @@ def test_a_reader_that_never_ends_does_not_hold_reopening_up_for_ever(
 
 def test_a_reader_does_not_wait_for_ever_before_a_shut_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "PATIENCE", 0.01)
-    closed = gate.Gate("the log")
+    closed = gate.ReadGate("the log")
     failures: list[StorageError] = []
 
     def enter() -> None:
@@ -715,7 +715,7 @@ def test_a_reader_does_not_wait_for_ever_before_a_shut_gate(monkeypatch: pytest.
         except StorageError as error:
             failures.append(error)
 
-    with closed.shut():
+    with closed.exclusive():
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join(10)
@@ -765,7 +765,7 @@ def test_closing_waits_for_readers_and_refuses_late_ones(log: EventLog) -> None:
     late = threading.Thread(target=read)
     with log._reading():
         closing.start()
-        wait_for(lambda: log._gate._shut)
+        wait_for(lambda: log._gate._exclusive)
         late.start()
     closing.join(10)
     late.join(10)

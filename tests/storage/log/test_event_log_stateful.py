@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from storage.codec.codec import Codec
 from storage.errors import CommitFailed, OutOfOrder, StoreFull, UnencodableValue
-from storage.log import index_tail as tail
+from storage.log import unindexed_tail as tail
 from storage.log.batch import Batch
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent

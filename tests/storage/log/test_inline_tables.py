@@ -21,7 +21,7 @@ from storage.errors import (
 )
 from storage.log import log_reader
 from storage.log.event_log import EventLog
-from storage.log.inline_tables import InlineBatch
+from storage.log.inline_batch import InlineBatch
 from storage.tables.schema import ModelSchema, TableSchema
 from tests.storage.log.test_event_log import FaultyLog, event, make_codec, os_error
 
@@ -262,10 +262,10 @@ def test_models_that_are_gone_are_dropped_and_take_no_room(store_path: Path) -> 
     ]
     with open_log(store_path, MODEL, *many) as log:
         put(log, {"name": "a", "owner": 1})
-        databases = log._opened().stat()["entries"]
+        databases = log._live_environment().stat()["entries"]
     with open_log(store_path) as log:
         assert log.inline_positions() == {}
-        assert log._opened().stat()["entries"] == databases - 4 - 3 * 40
+        assert log._live_environment().stat()["entries"] == databases - 4 - 3 * 40
     with open_log(store_path, MODEL) as log:
         assert log.inline_positions() == {"names": 0}
 
@@ -280,7 +280,7 @@ def test_a_drop_that_was_cut_short_is_finished_before_the_model_is_used_again(
         with monkeypatch.context() as patch:
             patch.setattr("storage.log.inline_tables.POSITION", None)
             with pytest.raises(TypeError):
-                inline._drop(log._opened(), "names", _databases(log))
+                inline._drop(log._live_environment(), "names", _databases(log))
     with open_log(store_path, MODEL) as log:
         assert (stored(log), log.inline_positions()) == ([], {"names": 0})
         put(log, {"name": "b", "owner": 1})
@@ -288,7 +288,7 @@ def test_a_drop_that_was_cut_short_is_finished_before_the_model_is_used_again(
 
 
 def _databases(log: EventLog) -> list[str]:
-    with log._opened().begin() as transaction:
+    with log._live_environment().begin() as transaction:
         return [key.decode() for key, _ in transaction.cursor() if key.startswith(b"inline/")]
 
 
@@ -312,4 +312,4 @@ def test_a_snapshot_knows_position_and_version(log: FaultyLog) -> None:
 def test_the_log_reads_and_writes_nothing_of_it_without_inline_models(store_path: Path) -> None:
     with EventLog.open(store_path, Codec(), inline=[]) as log:
         log.append([], notes=[(b"k", b"v")])
-        assert log._opened().stat()["entries"] == 1 + len(log_reader.DATABASES)
+        assert log._live_environment().stat()["entries"] == 1 + len(log_reader.DATABASES)

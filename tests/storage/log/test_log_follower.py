@@ -154,7 +154,7 @@ def test_no_call_leaves_a_reader_behind_and_a_killed_process_loses_its_slots(sto
 
 def test_pages_are_used_again_while_another_process_follows(store_path: Path) -> None:
     with other(WRITER, store_path) as writer, follow_after(writer.do("until", 5), store_path) as log:
-        info = log._opened().info()
+        info = log._live_environment().info()
         assert info["max_readers"] == MAX_READERS
         log.advance(5)
         check(log, 5)

@@ -14,7 +14,7 @@ import pytest
 from storage.codec.codec import Codec
 from storage.errors import DamagedStore, OutOfOrder
 from storage.files.header import HEADER_KEY, META_DB
-from storage.log import index_tail as tail
+from storage.log import unindexed_tail as tail
 from storage.log.event_log import EventLog
 from storage.log.records import U64, CommandRecord, RecordedEvent
 

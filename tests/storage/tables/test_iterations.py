@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from storage.codec.codec import Codec
 from storage.errors import SnapshotClosed
 from storage.log.event_log import EventLog
-from storage.log.inline_tables import InlineBatch
+from storage.log.inline_batch import InlineBatch
 from storage.replica.replica_store import ReplicaStore
 from storage.tables import entries as table_entries
 from storage.tables import writer as table_writer

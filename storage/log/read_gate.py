@@ -1,4 +1,4 @@
-"""A gate between many short readers and whoever must have them all out for a moment. Any thread."""
+"""Keeps many short reads apart from what must run while nothing is read. Any thread."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from types import TracebackType
 from storage.errors import StorageError, StoreClosed
 
 PATIENCE = 30.0
-"""Seconds that a reader waits outside, and that whoever shuts the gate waits for those inside."""
+"""Seconds that a read waits for `exclusive` to end, and that `exclusive` waits for reads to end."""
 
 
-class Gate:
-    """`with gate:` is being inside. While the gate is shut readers wait outside; once closed they are refused."""
+class ReadGate:
+    """Reads are made within `with gate:`. They wait while another thread is in `exclusive`, and are refused once closed."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -22,12 +22,12 @@ class Gate:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._inside = 0
-        self._shut = False
+        self._exclusive = False
         self._closed = False
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._shut or self._closed:
+            if self._exclusive or self._closed:
                 self._wait_outside()
             self._inside += 1
 
@@ -39,20 +39,20 @@ class Gate:
     ) -> None:
         with self._lock:
             self._inside -= 1
-            if self._shut and not self._inside:
+            if self._exclusive and not self._inside:
                 self._changed.notify_all()
 
     def _wait_outside(self) -> None:
-        if not self._changed.wait_for(lambda: self._closed or not self._shut, PATIENCE):
+        if not self._changed.wait_for(lambda: self._closed or not self._exclusive, PATIENCE):
             raise StorageError(f"{self._what} has been shut for {PATIENCE:.0f} s; try again")
         if self._closed:
             raise StoreClosed(f"{self._what} is closed")
 
     @contextmanager
-    def shut(self) -> Iterator[None]:
-        """Keep readers out for the length of the block, which begins when the last one is out.
+    def exclusive(self) -> Iterator[None]:
+        """Keep readers out for the length of the block, which begins when the last one has left.
 
-        One thread at a time may do so. Raises StorageError if a reader stays inside for 30 seconds.
+        One thread at a time may do so. Raises StorageError if a reader stays for 30 seconds.
         """
         with self._lock:
             self._await_empty()
@@ -63,7 +63,7 @@ class Gate:
                 self._open_again()
 
     def close(self) -> None:
-        """Keep readers out for ever; returns when the last one is out. A second call does nothing; raises as `shut`."""
+        """Keep readers out for ever; returns when the last one has left. A second call does nothing; raises as `exclusive`."""
         with self._lock:
             if not self._closed:
                 self._await_empty()
@@ -71,7 +71,7 @@ class Gate:
                 self._open_again()
 
     def _await_empty(self) -> None:
-        self._shut = True
+        self._exclusive = True
         try:
             if not self._changed.wait_for(lambda: not self._inside, PATIENCE):
                 raise StorageError(f"a reader of {self._what} has not finished for {PATIENCE:.0f} s")
@@ -80,5 +80,5 @@ class Gate:
             raise
 
     def _open_again(self) -> None:
-        self._shut = False
+        self._exclusive = False
         self._changed.notify_all()

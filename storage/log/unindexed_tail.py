@@ -1,7 +1,7 @@
-"""The tail of the log: the last events, which the indexes by stream, tag and command id do not have on disk yet.
+"""The unindexed tail: the last events, which the indexes by stream, tag and command id do not have on disk yet.
 
 A commit waits for the disk once for each page that it changed, and index entries are spread over many. So a commit
-writes its events alone; each of these tells what the indexes need to know of it. The entries wait in memory, where
+writes its events alone; each event has in it what the indexes need. The entries wait in memory, where
 every look-up finds them, and go into the indexes a thousand or more at a time. Opening a log that was not closed
 reads its tail again, which is never longer than `LONGEST`, however long the log is.
 
@@ -36,7 +36,7 @@ AFTER_ALL_VERSIONS = b"\x01"
 Databases = Mapping[str, lmdb._Database]
 
 
-class Tail:
+class UnindexedTail:
     """Index entries of the events after `indexed`: keys and values as in the indexes themselves."""
 
     __slots__ = ("commands", "count", "indexed", "streams", "tags", "versions")
@@ -57,7 +57,7 @@ class Tail:
 
     def add(self, batch: Batch) -> None:
         """Note what a batch that is on disk has brought."""
-        self.commands.update(batch.told)
+        self.commands.update(batch.commands_in_events)
         self.streams.update(batch.streams)
         self.versions.update(batch.last_versions)
         for key, _ in batch.tags:
@@ -79,12 +79,12 @@ class Tail:
 
 
 def read_tail(
-    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: Tail | None = None
-) -> Tail:
+    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: UnindexedTail | None = None
+) -> UnindexedTail:
     """The tail up to `head`, from the events themselves; `known` goes on if the indexes have not. Raises DamagedStore."""
     stored = transaction.get(INDEXED, db=databases["meta"])
     indexed = head if stored is None else U64.unpack(stored)[0]
-    tail = known if known is not None and known.indexed == indexed else Tail(indexed)
+    tail = known if known is not None and known.indexed == indexed else UnindexedTail(indexed)
     last = indexed + tail.count
     commands: dict[bytes, list[Any]] = {}
     run: list[Any] | None = None
@@ -125,7 +125,7 @@ def read_tail(
 def check_new(
     transaction: lmdb.Transaction[bytes],
     databases: Databases,
-    tail: Tail,
+    tail: UnindexedTail,
     batch: Batch,
     known: Mapping[bytes, int],
     *,
@@ -146,12 +146,14 @@ def check_new(
                     )
     if not new_ids:
         with transaction.cursor(databases["commands"]) as cursor:
-            for key in batch.told:
+            for key in batch.commands_in_events:
                 if key in tail.commands or cursor.set_key(key):
                     raise OutOfOrder(f"command id {key.decode()!r} of the batch is already in the log")
 
 
-def write_tail(transaction: lmdb.Transaction[bytes], databases: Databases, tail: Tail) -> Tail:
+def write_tail(
+    transaction: lmdb.Transaction[bytes], databases: Databases, tail: UnindexedTail
+) -> UnindexedTail:
     """Put the tail into the indexes, within a write transaction; returns the one that follows it, which is empty."""
     for name, items in tail.items().items():
         if items:
@@ -159,14 +161,14 @@ def write_tail(transaction: lmdb.Transaction[bytes], databases: Databases, tail:
                 cursor.putmulti(items, overwrite=False)
     indexed = tail.indexed + tail.count
     transaction.put(INDEXED, U64.pack(indexed), db=databases["meta"])
-    return Tail(indexed)
+    return UnindexedTail(indexed)
 
 
 # -- looking up ---------------------------------------------------------------------------------------------------
 def stream_positions(
     transaction: lmdb.Transaction[bytes],
     index: lmdb._Database,
-    tail: Tail,
+    tail: UnindexedTail,
     prefix: bytes,
     after: int,
     limit: int | None,
@@ -187,7 +189,7 @@ def stream_positions(
 def tag_positions(
     transaction: lmdb.Transaction[bytes],
     index: lmdb._Database,
-    tail: Tail,
+    tail: UnindexedTail,
     prefix: bytes,
     after: int,
     limit: int | None,
@@ -219,7 +221,7 @@ def _indexed(
                 yield position
 
 
-def last_version(cursor: lmdb.Cursor[bytes], tail: Tail, name: bytes) -> int:
+def last_version(cursor: lmdb.Cursor[bytes], tail: UnindexedTail, name: bytes) -> int:
     """The last version of a stream, 0 if it has none. `cursor`, in the index, is left on what that has of it."""
     indexed = 0
     if cursor.prev() if cursor.set_range(name + AFTER_ALL_VERSIONS) else cursor.last():
@@ -229,7 +231,7 @@ def last_version(cursor: lmdb.Cursor[bytes], tail: Tail, name: bytes) -> int:
 
 
 def streams_from(
-    cursor: lmdb.Cursor[bytes], tail: Tail, start: bytes, after: bytes, limit: int
+    cursor: lmdb.Cursor[bytes], tail: UnindexedTail, start: bytes, after: bytes, limit: int
 ) -> list[tuple[str, int]]:
     """Names and last versions of the first `limit` streams whose names begin with `start` and come after `after`.
 

@@ -45,7 +45,7 @@ from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
 from actors.process_managers.decision import Do
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
-from actors.queries.options import QueryOptions
+from actors.queries.options import QueryOptions, WatchOptions
 from actors.queries.result_typing import Query
 from actors.queries.view import View
 from actors.receipt import Receipt
@@ -53,7 +53,7 @@ from actors.replication.skipped_events import SkippedEvent
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
-from actors.subscriptions.options import ConsumerOptions, WatchOptions
+from actors.subscriptions.options import ConsumerOptions
 from actors.subscriptions.subscription import Subscription
 from actors.system.session import Session
 from actors.system.system import System

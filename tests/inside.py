@@ -33,6 +33,12 @@ from storage.codec.codec import Codec
 Note = tuple[bytes, bytes | None]
 
 
+# -- system -----------------------------------------------------------------------------------
+def usable(system: System) -> bool:
+    """Whether its methods can be called: it is neither closed, nor closing, nor in a forked child."""
+    return system._availability.refusal is None
+
+
 # -- actors -----------------------------------------------------------------------------------
 def supervisor(system: System) -> Supervisor:
     """Who starts every other actor."""

@@ -1,16 +1,17 @@
-"""Checks of the keyword arguments of commands and queries. Callers' threads."""
+"""Checks of what commands and queries are called with. Callers' threads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from actors.domain.lookup import METHODS
 from actors.domain.middleware import Call
 from actors.errors import InvalidMessage
 from actors.timeouts import checked_timeout
 from storage.value_text import short_repr
 
-__all__ = ["checked", "checked_call"]
+__all__ = ["checked", "checked_call", "several"]
 
 
 def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
@@ -42,3 +43,13 @@ def _checked_metadata(metadata: Any, method: str) -> None:
         isinstance(metadata, dict) and all(isinstance(key, str) for key in metadata)
     ):
         raise InvalidMessage(f"{method}(metadata=) is a dict with str keys, not {short_repr(metadata)}")
+
+
+def several(messages: Any, method: str, kind: str) -> Iterable[Any]:
+    """The messages. Raises `TypeError` for one message, or what else is no list."""
+    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | type):
+        return messages
+    raise TypeError(
+        f"{method}() takes a list, not {short_repr(messages)}; write {method}([{kind}, ...]), "
+        f"or {METHODS[kind]}({kind}) for a single one"
+    )

@@ -54,10 +54,10 @@ class QueryDispatcher:
         tokens: Tokens,
         cache: ResultCache | None = None,
     ) -> None:
-        self._domain = domain
-        self._progress = progress
+        self.domain = domain
+        self.progress = progress
         self._opening = progress.head
-        self._stores = stores
+        self.stores = stores
         self.max_waiting = max_waiting
         self.balancer = balancer
         self.tokens = tokens
@@ -68,7 +68,7 @@ class QueryDispatcher:
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """The results, all on one snapshot, and what it showed."""
-        refuse_in_actor("query", self._progress)
+        refuse_in_actor("query", self.progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
@@ -85,7 +85,7 @@ class QueryDispatcher:
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `query`, without holding up the event loop, nor a thread."""
-        refuse_in_actor("aquery", self._progress)
+        refuse_in_actor("aquery", self.progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
@@ -111,7 +111,7 @@ class QueryDispatcher:
             timeout = asked[0][1].timeout or TIMEOUT
             if len(asked) > 1:
                 timeout = max(spec.timeout or TIMEOUT for _, spec in asked)
-        target = target_position(self._progress, tokens=self.tokens, **options) if options else 0
+        target = target_position(self.progress, tokens=self.tokens, **options) if options else 0
         job = self.job_class(asked, time.monotonic() + timeout, target)
         if self._cache is not None and not job.inline and any(spec.cache for _, spec in asked):
             job.keys = [self._key(asked, number) for number in range(len(asked))]
@@ -137,7 +137,7 @@ class QueryDispatcher:
         models = tuple(job.models)
         # One that was begun anew this moment is no longer as far as it was said to be.
         able = (
-            (self._stores[name].state, self._progress.floor(name, models))
+            (self.stores[name].state, self.progress.floor(name, models))
             for name in self.able(models, job.target)
         )
         states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
@@ -175,7 +175,7 @@ class QueryDispatcher:
     def _forget(self, job: QueryJob) -> None:
         """Nobody waits for it any more: a replica that becomes fresh enough is none of its business."""
         if job.retry is not None:
-            self._progress.forget(job.retry)
+            self.progress.forget(job.retry)
 
     def redirect(self, job: QueryJob) -> None:
         """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
@@ -186,16 +186,16 @@ class QueryDispatcher:
 
     def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
         """The query, checked, as it is kept until it runs."""
-        spec = self._domain.queries.get(type(query))
+        spec = self.domain.queries.get(type(query))
         if spec is None:
-            raise unknown(query, "query", self._domain)
+            raise unknown(query, "query", self.domain)
         check_message(spec, query)
         if spec.shareable is not None:
             query = self._sealed(query, spec)
         return query, spec
 
     def _sealed(self, query: Any, spec: QuerySpec) -> Any:
-        return sealed(query, spec, self._domain.codec)
+        return sealed(query, spec, self.domain.codec)
 
     def _timed_out(self, job: QueryJob, timeout: float) -> ActorsError:
         self._forget(job)
@@ -211,8 +211,8 @@ class QueryDispatcher:
     # -- which replicas may answer -----------------------------------------------------------
     def candidates(self, job: QueryJob) -> list[str]:
         """The replicas that may answer a job now: any one's query actors may read the writer's own tables."""
-        if job.inline and not self._progress.closed:
-            return list(self._stores)
+        if job.inline and not self.progress.closed:
+            return list(self.stores)
         return self.able(tuple(job.models), job.target)
 
     def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
@@ -220,7 +220,7 @@ class QueryDispatcher:
 
         Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
         """
-        progress = self._progress
+        progress = self.progress
         names = self.able(models, target)
         if names:
             return names
@@ -243,15 +243,15 @@ class QueryDispatcher:
     def able(self, models: tuple[str, ...], target: int) -> list[str]:
         """Replicas fresh enough now."""
         # A replica that is being rebuilt is left out until it has what was there at the opening.
-        names = self._progress.fresh(models, max(target, self._opening))
-        if names or target > 0 or self._progress.closed:
+        names = self.progress.fresh(models, max(target, self._opening))
+        if names or target > 0 or self.progress.closed:
             return names
-        return self._progress.most_advanced(models)
+        return self.progress.most_advanced(models)
 
     def not_fresh(self, models: tuple[str, ...], target: int, timeout: float) -> ConsistencyTimeout:
         """What a caller is told whose time is over before a replica had what it asked for."""
         target = max(target, self._opening)
-        head = self._progress.head
+        head = self.progress.head
         yet = f", and the log ends at {head}" if target > head else ""
         held = self.why_not(models, target)
         return ConsistencyTimeout(

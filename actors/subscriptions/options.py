@@ -9,7 +9,6 @@ from typing import Any, Literal, TypedDict
 
 from actors.domain.specs import CompiledDomain
 from actors.queries.consistency import position_of
-from actors.queries.options import After, Consistency, MaxLag
 from actors.receipt import Receipt
 from actors.subscriptions.consumer_group import Policy
 from actors.subscriptions.event_filter import EventFilter, event_filter
@@ -17,7 +16,7 @@ from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.waiters import seconds_of
 from storage.value_text import short_repr
 
-__all__ = ["ConsumerOptions", "Opening", "Start", "Types", "WatchOptions", "checked_opening", "whole_number"]
+__all__ = ["ConsumerOptions", "Opening", "Start", "Types", "checked_opening", "whole_number"]
 
 MOST_IN_FLIGHT = 10_000
 """They are written with each commit of acknowledgements."""
@@ -53,14 +52,6 @@ class ConsumerOptions(TypedDict, total=False):
     max_deliveries: int
     ack_timeout: float | timedelta
     in_flight: int
-
-
-class WatchOptions(TypedDict, total=False):
-    """Options of `watch` beside its own: how fresh each result has to be, as for `query`."""
-
-    consistency: Consistency
-    after: After | None
-    max_lag: MaxLag | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 from actors.domain.domain import Domain
-from actors.domain.lookup import METHODS
 from storage.value_text import short_repr
 
-__all__ = ["checked_place", "several"]
+__all__ = ["checked_place"]
 
 
 def checked_place(path: Any, domain: Any) -> str:
@@ -36,13 +34,3 @@ def checked_place(path: Any, domain: Any) -> str:
             "System.open(path, domain) was given an empty path; write '.' for the current directory"
         )
     return text
-
-
-def several(messages: Any, method: str, kind: str) -> Iterable[Any]:
-    """The messages. Raises `TypeError` for one message, or what else is no list."""
-    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | type):
-        return messages
-    raise TypeError(
-        f"{method}() takes a list, not {short_repr(messages)}; write {method}([{kind}, ...]), "
-        f"or {METHODS[kind]}({kind}) for a single one"
-    )

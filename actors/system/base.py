@@ -1,4 +1,4 @@
-"""What every method of `System` begins with: is it open, and are the options such as it has."""
+"""What every part of `System` has: the running system, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -8,20 +8,38 @@ from typing import TYPE_CHECKING, Any
 from actors.domain.call_options import checked
 
 if TYPE_CHECKING:
+    from actors.queries.query_client import QueryClient
     from actors.runtime.runtime import Runtime
 
-__all__ = ["SystemBase", "checked_options"]
+__all__ = ["Availability", "SystemBase", "checked_options"]
+
+
+class Availability:
+    """Whether a system can be used, for itself and for what it gave out. `refusal` makes the error that says why not."""
+
+    __slots__ = ("refusal",)
+
+    def __init__(self) -> None:
+        self.refusal: Callable[[], Exception] | None = None
+
+    def require(self) -> None:
+        """Raise the refusal, if there is one."""
+        if self.refusal is not None:
+            raise self.refusal()
 
 
 class SystemBase:
-    """A running system, or the reason why it can't be used."""
+    """A running system, and through what it is asked."""
 
     _runtime: Runtime
-    _refusal: Callable[[], Exception] | None
+    _availability: Availability
+    _queries: QueryClient
 
     def _running(self) -> Runtime:
-        if self._refusal is not None:
-            raise self._refusal()
+        """What runs. Raises once it can't be used any more."""
+        refusal = self._availability.refusal
+        if refusal is not None:
+            raise refusal()
         return self._runtime
 
 

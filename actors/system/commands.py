@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
 
+from actors.domain.call_options import several
 from actors.receipt import Receipt
-from actors.system.arguments import several
 from actors.system.base import SystemBase, checked_options
 from actors.writer.bulk_execution import with_outcomes
 from actors.writer.options import AppendOptions, CommandOptions, ManyOptions

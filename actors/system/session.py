@@ -5,29 +5,28 @@ Callers' threads and event loops. What a session knows is one position, so that 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Unpack
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
 
-from actors.domain.read_model import ReadModel
 from actors.errors import ConcurrencyConflict, Rejected
 from actors.kernel.closeable import Closeable
 from actors.kernel.reply import Reply
-from actors.queries.options import QueryOptions
-from actors.queries.result_typing import Query, Result
-from actors.queries.view import View
+from actors.queries.options import After
+from actors.queries.query_client import QueryClient
+from actors.queries.session_position import SessionPosition
 from actors.receipt import Receipt
+from actors.system.commands import CommandMethods
+from actors.system.queries import QueryMethods
 from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 
-if TYPE_CHECKING:
-    from actors.queries.cache import Answer
-    from actors.system.system import System
+__all__ = ["Session", "SessionMethods"]
 
-__all__ = ["Session"]
+Outcome = TypeVar("Outcome")
 
 
-class Session(Closeable):
+class Session(QueryMethods, Closeable):
     """Commands and reads of one caller, from `System.session()`; the methods are the system's.
 
     Each read shows at least what this session's commands wrote before it began, what the session's reads that
@@ -39,155 +38,106 @@ class Session(Closeable):
     not. Execute the command again in this session with the `command_id` of the error: its receipt makes it sure.
     """
 
-    def __init__(self, system: System, position: int = 0) -> None:
-        """For `System.session`."""
-        self._system = system
-        self._position = position
-        self._lock = threading.Lock()
+    def __init__(self, commands: CommandMethods, queries: QueryClient, position: int = 0) -> None:
+        """For `System.session`: through what it writes and reads, and where it begins."""
+        self._commands = commands
+        self._seen = SessionPosition(position)
+        self._queries = queries.for_session(self._seen)
+        self._outcomes = _Outcomes(self._seen, self._queries)
 
     @property
     def position(self) -> int:
         """What the next read shows at least: everything up to this position."""
-        return self._position
+        return self._seen.value
 
     @property
     def token(self) -> str:
         """The same as text, safe in URLs and cookies, for `System.session` and `after=` in any process that opens
         this store. Take it after what is to be seen there has returned. Raises `SystemClosed`."""
-        return self._system._running().reads.tokens.issue(self._position)
-
-    def _saw(self, position: int) -> None:
-        with self._lock:
-            if position > self._position:
-                self._position = position
+        return self._queries.token(self._seen.value)
 
     # -- commands ----------------------------------------------------------------------------
     def execute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
         """As `System.execute`; later reads of this session see it."""
-        try:
-            receipt = self._system.execute(command, **options)
-        except (Rejected, ConcurrencyConflict):
-            self._refused()
-            raise
-        self._outcome(receipt)
-        return receipt
+        with self._outcomes as outcomes:
+            return outcomes.noted(self._commands.execute(command, **options))
 
     async def aexecute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
         """As `System.aexecute`; later reads of this session see it."""
-        try:
-            receipt = await self._system.aexecute(command, **options)
-        except (Rejected, ConcurrencyConflict):
-            self._refused()
-            raise
-        self._outcome(receipt)
-        return receipt
+        with self._outcomes as outcomes:
+            return outcomes.noted(await self._commands.aexecute(command, **options))
 
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
         """As `System.submit`; reads that begin when the future is done see it, whether its result was asked for or not."""
-        return _Following(self, self._system.submit(command, **options))
+        return _SessionReply(self._outcomes, self._commands.submit(command, **options))
 
     def execute_many(
         self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
     ) -> list[Any]:
         """As `System.execute_many`; later reads of this session see all of them that were written."""
-        try:
-            outcomes = self._system.execute_many(commands, return_exceptions=return_exceptions, **options)
-        except Exception as error:
-            self._all_of(getattr(error, "outcomes", ()))
-            raise
-        self._all_of(outcomes)
-        return outcomes
+        with self._outcomes as outcomes:
+            return outcomes.all_noted(
+                self._commands.execute_many(commands, return_exceptions=return_exceptions, **options)
+            )
 
     async def aexecute_many(
         self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
     ) -> list[Any]:
         """As `System.aexecute_many`; later reads of this session see all of them that were written."""
-        try:
-            outcomes = await self._system.aexecute_many(
-                commands, return_exceptions=return_exceptions, **options
+        with self._outcomes as outcomes:
+            return outcomes.all_noted(
+                await self._commands.aexecute_many(commands, return_exceptions=return_exceptions, **options)
             )
-        except Exception as error:
-            self._all_of(getattr(error, "outcomes", ()))
-            raise
-        self._all_of(outcomes)
-        return outcomes
 
     def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
         """As `System.append`; later reads of this session see it."""
-        try:
-            receipt = self._system.append(stream, events, **options)
-        except ConcurrencyConflict:
-            self._refused()
-            raise
-        self._saw(receipt.position)
-        return receipt
-
-    def _all_of(self, outcomes: Iterable[Any]) -> None:
-        for outcome in outcomes:
-            self._outcome(outcome)
-
-    def _outcome(self, outcome: Receipt | BaseException | None) -> None:
-        """Note what came of a command; middleware may have put anything in the place of its receipt."""
-        if isinstance(outcome, Receipt):
-            self._saw(outcome.position)
-        elif isinstance(outcome, Rejected | ConcurrencyConflict):
-            self._refused()
-
-    def _refused(self) -> None:
-        # A refusal waits for the commit of what it rests on, so all of that is at the head or before.
-        self._saw(self._system._runtime.progress.head)
-
-    # -- reads -------------------------------------------------------------------------------
-    def query(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
-        """As `System.query`, no older than what this session wrote or saw."""
-        answer = self._system._answer(query, self._since(options))
-        self._saw(answer.newest)
-        result: Result = answer.results[0]
-        return result
-
-    async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
-        """As `System.aquery`, no older than what this session wrote or saw."""
-        answer = await self._system._aanswer(query, self._since(options))
-        self._saw(answer.newest)
-        result: Result = answer.results[0]
-        return result
-
-    def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
-        """As `System.query_many`, no older than what this session wrote or saw."""
-        return self._system._answer_many(queries, options, self._since, self._shown)
-
-    async def aquery_many(
-        self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]
-    ) -> list[Result]:
-        """As `System.aquery_many`, no older than what this session wrote or saw."""
-        return await self._system._aanswer_many(queries, options, self._since, self._shown)
-
-    def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
-        """As `System.view`, no older than what this session wrote or saw; later reads are no older than the view."""
-        view = self._system.view(*models, **self._since(options))
-        self._saw(view.newest())
-        return view
-
-    def _since(self, options: QueryOptions) -> QueryOptions:
-        position = self._position
-        after = options.get("after")
-        if after is not None:
-            position = max(position, self._system._position_of(after, "after"))
-        return {**options, "after": position}
-
-    def _shown(self, answer: Answer) -> None:
-        self._saw(answer.newest)
+        with self._outcomes as outcomes:
+            return outcomes.noted(self._commands.append(stream, events, **options))
 
     def close(self) -> None:
         """Nothing to release: a session is a position, and can be used after its block too."""
 
 
-class _Following(Reply[Receipt]):
+class _Outcomes:
+    """Notes what came of a session's commands: what is returned, and in its `with` block what is raised. Any thread."""
+
+    __slots__ = ("_queries", "_seen")
+
+    def __init__(self, seen: SessionPosition, queries: QueryClient) -> None:
+        self._seen = seen
+        self._queries = queries
+
+    def noted(self, outcome: Outcome) -> Outcome:
+        """Note an outcome, and return it; middleware may have put anything in the place of a receipt."""
+        if isinstance(outcome, Receipt):
+            self._seen.reach(outcome.position)
+        elif isinstance(outcome, Rejected | ConcurrencyConflict):
+            # A refusal waits for the commit of what it rests on, so all of that is at the head or before.
+            self._seen.reach(self._queries.head)
+        return outcome
+
+    def all_noted(self, outcomes: list[Any]) -> list[Any]:
+        """Note them all, and return them."""
+        for outcome in outcomes:
+            self.noted(outcome)
+        return outcomes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.all_noted([error, *getattr(error, "outcomes", ())])
+
+
+class _SessionReply(Reply[Receipt]):
     """The future of a session's `submit`: done once the session knows of the outcome, never before."""
 
-    def __init__(self, session: Session, inner: Future[Receipt]) -> None:
+    def __init__(self, outcomes: _Outcomes, inner: Future[Receipt]) -> None:
         super().__init__()
-        self._session = session
+        self._outcomes = outcomes
         self._inner = inner
         inner.add_done_callback(self._follow)
 
@@ -205,10 +155,24 @@ class _Following(Reply[Receipt]):
             return
         error = inner.exception()
         try:
-            self._session._outcome(inner.result() if error is None else error)
+            self._outcomes.noted(inner.result() if error is None else error)
         except BaseException as failed:  # Whoever settles the other future would keep it to itself.
             error = failed
         if error is None:
             self.set_result(inner.result())
         else:
             self.set_exception(error)
+
+
+class SessionMethods(CommandMethods):
+    """Sessions."""
+
+    def session(self, position: After | None = None) -> Session:
+        """A session that reads its own writes and never goes back in time.
+
+        `position` continues an earlier one: its token or position, or a receipt; None, as where a request brought no
+        token, begins a new one. Raises `InvalidToken` for what is no token, `ForeignToken` for one of another store
+        or of a later state than this store was put back to.
+        """
+        start = self._queries.position_of(0 if position is None else position, "position")
+        return Session(self, self._queries, start)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import Any, Unpack
 
 from actors.domain.lookup import unknown
 from actors.domain.specs import check_message
 from actors.queries.consistency import position_of, target_position
+from actors.queries.options import WatchOptions
 from actors.queries.result_typing import Query, Result
 from actors.receipt import Receipt
 from actors.subscriptions.callback_consumer import CallbackConsumer, checked_callback
@@ -16,14 +17,11 @@ from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
 from actors.subscriptions.event_filter import event_filter
 from actors.subscriptions.group_state import checked_name
-from actors.subscriptions.options import ConsumerOptions, Types, WatchOptions, checked_opening, whole_number
+from actors.subscriptions.options import ConsumerOptions, Types, checked_opening, whole_number
 from actors.subscriptions.subscription import Subscription
 from actors.subscriptions.waiters import seconds_of
 from actors.system.base import SystemBase, checked_options
 from actors.system.watch import Watch
-
-if TYPE_CHECKING:
-    from actors.system.system import System
 
 __all__ = ["SubscriptionMethods"]
 
@@ -151,15 +149,14 @@ class SubscriptionMethods(SystemBase):
         if spec is None:
             raise unknown(query, "query", runtime.domain)
         check_message(spec, query)
-        given = checked_options(options, WatchOptions, "watch")
+        checked_options(options, WatchOptions, "watch")
         # Each result asks for its own; what is no such thing is told here.
-        target_position(runtime.progress, tokens=runtime.reads.tokens, **given)
+        target_position(runtime.progress, tokens=self._queries.dispatcher.tokens, **options)
         return Watch(
-            cast("System", self),
-            runtime,
+            self._queries,
             query,
             tuple(model.name for model in spec.models),
-            given,
+            options,
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
         )

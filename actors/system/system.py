@@ -10,7 +10,6 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
 from functools import lru_cache, partial
 from operator import methodcaller
 from os import PathLike
@@ -22,13 +21,16 @@ from actors.errors import ForkedProcess, SystemClosed
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.closeable import BlockingCloseable
 from actors.kernel.uninterrupted_call import UninterruptedCall
+from actors.queries.options import Consistency
+from actors.queries.query_client import QueryClient
 from actors.runtime.runtime import Runtime
 from actors.settings import Settings
 from actors.system.arguments import checked_place
-from actors.system.commands import CommandMethods
+from actors.system.base import Availability
 from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
 from actors.system.queries import QueryMethods
+from actors.system.session import SessionMethods
 from actors.system.subscriptions import SubscriptionMethods
 from actors.timeouts import MOST_SECONDS
 from storage.files.arguments import resolved_path
@@ -44,7 +46,7 @@ _open_systems: weakref.WeakSet[System] = weakref.WeakSet()
 
 
 class System(
-    CommandMethods,
+    SessionMethods,
     QueryMethods,
     SubscriptionMethods,
     ProcessManagerMethods,
@@ -53,10 +55,16 @@ class System(
 ):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
 
+    _consistency: Consistency = "eventual"
+    """What reads ask for that say nothing else."""
+
     def __init__(self, runtime: Runtime) -> None:
         """For `open`."""
         self._runtime = runtime
-        self._refusal: Callable[[], Exception] | None = None
+        self._availability = Availability()
+        self._queries = QueryClient(
+            runtime.reads, runtime.views, runtime.calls, self._availability.require, self._consistency
+        )
         self._closing: UninterruptedCall | None = None
         self._closings: dict[UninterruptedCall | None, UninterruptedCall] = {}
         """Each closing, by the one before it, which was interrupted."""
@@ -152,10 +160,10 @@ class System(
         not waited for where they close the system themselves; while another thread closes it, this does not wait for that
         in them. Raises `WrongThread` in a decider, a query or a callback of the writer's.
         """
-        if self._refusal is _forked:
+        if self._availability.refusal is _forked:
             raise _forked()
         refuse_in_actor("close", self._runtime.progress)
-        self._refusal = _closed
+        self._availability.refusal = _closed
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
         closing = self._closing
         if closing is None or closing.was_interrupted:
@@ -206,7 +214,7 @@ class System(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._refusal is not _forked:
+            if self._availability.refusal is not _forked:
                 self.close()
         except BaseException as error:
             if isinstance(error, MemoryError) or not isinstance(error, Exception):
@@ -239,14 +247,14 @@ def _forked() -> Exception:
 
 def _after_fork() -> None:
     for system in list(_open_systems):
-        system._refusal = _forked
+        system._availability.refusal = _forked
         system._runtime.forked()
 
 
 def _at_exit() -> None:
     # Daemon threads would be cut off in the middle of what they do.
     for system in list(_open_systems):
-        if not system._closed and system._refusal is not _forked:
+        if not system._closed and system._availability.refusal is not _forked:
             system.close(timeout=10.0)
 
 

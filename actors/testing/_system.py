@@ -7,7 +7,6 @@ from typing import Any
 
 from actors.cli.temporary_directory import DeferredDirectory
 from actors.domain.domain import Domain
-from actors.queries.options import QueryOptions
 from actors.receipt import Receipt
 from actors.system.system import System
 from actors.testing._difference import compare
@@ -44,6 +43,8 @@ class TestSystem(System):
 
     __test__ = False  # Not a class of tests, whatever its name makes pytest think.
 
+    _consistency = "strong"
+
     folder: DeferredDirectory | None = None
 
     def close(self, timeout: float = 30.0) -> None:
@@ -51,10 +52,6 @@ class TestSystem(System):
         super().close(timeout)
         if self.folder is not None:
             self.folder.cleanup()
-
-    def _read_options(self, options: QueryOptions, method: str) -> dict[str, Any]:
-        # What every read asks with: queries in each of their forms, views, watches, and sessions.
-        return {"consistency": "strong", **super()._read_options(options, method)}
 
     def advance(self, by: timedelta) -> None:
         """Put the clock that process managers' timers go by forward; `wait_process_managers` waits for what fires then."""

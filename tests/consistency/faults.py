@@ -57,7 +57,7 @@ def _off_by_ten(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
 
 def _forgets_writes(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(
-        Session, "execute", lambda self, command, **options: self._system.execute(command, **options)
+        Session, "execute", lambda self, command, **options: self._commands.execute(command, **options)
     )
 
 
@@ -67,7 +67,7 @@ def _forgets_reads(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     def forgetful(self: Session, asked: Any, **options: Any) -> Any:
         before = self.position
         answer = query(self, asked, **options)
-        self._position = before
+        self._seen.value = before
         return answer
 
     monkeypatch.setattr(Session, "query", forgetful)

@@ -66,7 +66,7 @@ Patch = pytest.MonkeyPatch
 def system(store_path: Path) -> Iterator[System]:
     with System.open(store_path, club, replicas=1) as opened:
         yield opened
-        if opened._refusal is None:
+        if inside.usable(opened):
             check_inline(inside.log(opened))
 
 

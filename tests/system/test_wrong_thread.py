@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actors import CommandTimeout, DeciderFailed, Domain, QueryFailed, Rejected, System, WrongThread
+from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, Worked, World, jobs_of
 
@@ -167,7 +168,7 @@ def test_a_second_close_waits_for_the_first(store_path: Path) -> None:
     assert entered.wait(PATIENCE)
     first = threading.Thread(target=system.close)
     first.start()
-    assert wait_until(lambda: system._refusal is not None)
+    assert wait_until(lambda: not inside.usable(system))
     second = threading.Thread(target=system.close)
     second.start()
     release.set()

@@ -40,11 +40,11 @@ class RemoteQueryDispatcher(QueryDispatcher):
             assert isinstance(endpoint.mailbox, QueryConnection)
             self._connections.setdefault(endpoint.replica, []).append(endpoint.mailbox)
         self._fan_out = FanOut(min(len(slots), os.cpu_count() or 1))
-        self._questions = QueryCodec(self._domain.queries.values(), self._domain.codec)
+        self._questions = QueryCodec(self.domain.queries.values(), self.domain.codec)
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `QueryDispatcher.query`."""
-        refuse_in_actor("query", self._progress)
+        refuse_in_actor("query", self.progress)
         job, timeout = super()._job(queries, options)
         assert isinstance(job, RemoteQueryJob)
         if len(job.queries) > 1 and (answer := self._fan_out_query(job)) is not None:
@@ -101,7 +101,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
 
     def candidates(self, job: QueryJob) -> list[str]:
         """As `QueryDispatcher.candidates`; of the workers that may read the writer's own tables, those that are there."""
-        if job.inline and not self._progress.closed:
+        if job.inline and not self.progress.closed:
             # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
             names = [
                 name

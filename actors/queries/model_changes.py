@@ -1,0 +1,52 @@
+"""Whether what some models hold may have changed, as their replicas say: for a query that is watched. Its reader's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from storage import ReplicaStore, StorageError
+
+__all__ = ["ModelChanges"]
+
+
+class ModelChanges:
+    """The builds of these models that served when they were last looked at, by replica, and what is new since."""
+
+    def __init__(self, models: tuple[str, ...], stores: Mapping[str, ReplicaStore]) -> None:
+        """`stores` has each replica's store at each moment."""
+        self._models = models
+        self._stores = stores
+        self._builds: dict[str, tuple[str, ...]] = {}
+
+    def switched(self, replicas: Iterable[str]) -> bool:
+        """Whether other builds serve on one of these replicas than when it was last looked at."""
+        switched = False
+        for name in replicas:
+            try:
+                state = self._stores[name].state
+                builds = tuple(state.build(model) for model in self._models)
+            except StorageError:
+                # It is being reset, or lacks one of the models.
+                continue
+            if self._builds.get(name) != builds:
+                self._builds[name] = builds
+                switched = True
+        return switched
+
+    def unchanged_up_to(self, position: int, replicas: Iterable[str]) -> int | None:
+        """How far these replicas are, as long as they hold what they did at `position`; None once they may not."""
+        same, furthest = True, position
+        for name in replicas:
+            try:
+                state = self._stores[name].state
+                builds = tuple(state.build(model) for model in self._models)
+                if self._builds.get(name) != builds:
+                    same = False
+                if any(state.changed(model) > position for model in self._models):
+                    same = False
+                furthest = max(furthest, min(state.checkpoint(model) for model in self._models))
+            except StorageError:
+                # It is being reset.
+                return None
+            self._builds[name] = builds
+        return furthest if same and furthest > position else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from storage.codec.codec import Codec
 from storage.engines.base import ModelStore
@@ -16,12 +18,19 @@ from storage.files.error_translation import from_system
 from storage.files.opening_resources import ResourceSlot
 from storage.log.history import History
 from storage.replica.builds import Build
-from storage.replica.files import ENGINES
+from storage.replica.files import ENGINES_FOLDER
+from storage.tables.schema import ENGINES
+
+if TYPE_CHECKING:
+    from storage.engines.memory.store import MemoryStore
+    from storage.engines.sqlite.store import SqliteStore
+
+    _kept_to: list[type[ModelStore]] = [SqliteStore, MemoryStore]
 
 
 def engine_directory(path: Path, build: str) -> Path:
     """Where the build of this key is kept by its engine, in the replica at `path`."""
-    return path / ENGINES / build
+    return path / ENGINES_FOLDER / build
 
 
 def database_file(path: Path, build: Build) -> Path:
@@ -33,13 +42,8 @@ def database_file(path: Path, build: Build) -> Path:
 
 def engine_class(engine: str) -> type[ModelStore]:
     """What keeps builds for this engine; imported when it is first needed."""
-    if engine == "sqlite":
-        from storage.engines.sqlite.store import SqliteStore
-
-        return SqliteStore
-    from storage.engines.memory.store import MemoryStore
-
-    return MemoryStore
+    found: type[ModelStore] = resolve_name(ENGINES[engine])
+    return found
 
 
 def open_store(path: Path, build: Build, codec: Codec, history: History) -> tuple[ModelStore, str | None]:
@@ -84,7 +88,7 @@ def delete_store(path: Path, build: Build) -> None:
 def delete_engines(path: Path, keep: Collection[str]) -> None:
     """Delete the directories of all builds but those of the keys to keep."""
     try:
-        found = list((path / ENGINES).iterdir())
+        found = list((path / ENGINES_FOLDER).iterdir())
     except FileNotFoundError:
         return
     for directory in found:

@@ -20,10 +20,10 @@ from storage.files.opening_resources import sync_directory
 
 STATE_FILE = "running"
 STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
-ENGINES = "engines"
+ENGINES_FOLDER = "engines"
 """The folder of the builds that other engines keep, a directory for each."""
 
-SIBLINGS = (*STATE_FILES, ENGINES)
+SIBLINGS = (*STATE_FILES, ENGINES_FOLDER)
 """What a replica has beside the files of LMDB."""
 
 _TITLE = "onewriter replica"
@@ -77,7 +77,7 @@ def delete_database(path: Path) -> None:
     try:
         # What is left of another history must not be taken for this one's.
         with suppress(FileNotFoundError):
-            shutil.rmtree(path / ENGINES)
+            shutil.rmtree(path / ENGINES_FOLDER)
         for name in (DATA_FILE, "lock.mdb"):
             (path / name).unlink(missing_ok=True)
     except OSError as error:

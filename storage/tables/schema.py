@@ -21,8 +21,13 @@ from storage.value_text import short_repr
 
 __all__ = ["ENGINES", "ModelSchema", "ObjectSchema", "Row", "TableSchema"]
 
-ENGINES = ("lmdb", "sqlite", "memory")
-"""What can hold a read model."""
+ENGINES = {
+    "lmdb": "",
+    "sqlite": "storage.engines.sqlite.store:SqliteStore",
+    "memory": "storage.engines.memory.store:MemoryStore",
+}
+"""What can hold a read model: the replica's own tables, or the class of this name, a `ModelStore`, which is imported
+when the first model asks for it."""
 
 _SHORT = 128  # characters that fit whatever they are
 

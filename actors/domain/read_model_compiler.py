@@ -59,7 +59,7 @@ def _mistakes(model: Any) -> Iterator[str]:
         value = getattr(model, option)
         if type(value) is not bool:
             yield f"{option} must be True or False, got {short_repr(value)}"
-    if model.engine not in ENGINES:
+    if model.engine not in tuple(ENGINES):
         known = ", ".join(f'"{one}"' for one in ENGINES)
         yield f"there is no engine {short_repr(model.engine)}; engine= is one of {known}"
     elif model.inline is True and model.engine != "lmdb":

@@ -217,7 +217,7 @@ class ModelSchema:
             raise InvalidSchema(
                 f"a read model's name must be a str without '/' and '@', not {short_repr(self.name)}"
             )
-        if self.engine not in ENGINES:
+        if self.engine not in tuple(ENGINES):
             raise InvalidSchema(
                 f"read model {short_repr(self.name)}: there is no engine {short_repr(self.engine)}; there "
                 f"are: {', '.join(ENGINES)}"

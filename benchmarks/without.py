@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from actors import System
-from benchmarks.domain import ProductBySku, shop
+from benchmarks.domain import ProductBySku
 from benchmarks.harness import APPLIED, CommandEntry, Results, measure_commands
 from benchmarks.machine import disk, machine, markdown
-from benchmarks.peers.onewriter import OneWriterCallers
+from benchmarks.peers.onewriter import REPLICAS, OneWriterCallers, opened
 from benchmarks.progress import tell
 from benchmarks.ratios import range_of, ratio_of
 from benchmarks.report import spread
@@ -73,7 +72,7 @@ CHOICES = {
     "held-news": Choice(
         "replicas told of each commit at once, where news of a millisecond would be put together",
         ("actors.writer.commit_notifier", "actors.writer.command_handler"),
-        "LINGER",
+        "LINGER_SECONDS",
         0.0,
         ("commands/onewriter-64", "commands/onewriter-submit"),
     ),
@@ -120,7 +119,7 @@ def measure_read_back(
 ) -> None:
     """How many queries a second one caller could ask, each of which waits for the receipt of a command before it."""
     waits = []
-    with System.open(folder / "shop", shop) as system:
+    with opened(folder / "shop", REPLICAS, "thread") as system:
         for command in commands_for(0, 1, total):
             receipt = system.execute(command)
             started = time.perf_counter()
@@ -154,7 +153,9 @@ def table(entries: Sequence[CommandEntry], kept: Results, left_out: Results) -> 
             if ratio is None:
                 continue
             rates = [f"{range_of(one.rates[key].values()).median:,.0f}" for one in (kept, left_out)]
-            rows.append([f"{label}, {entry.callers:,} callers", *rates, spread(ratio)])
+            rows.append(
+                [label + (f", {entry.callers:,} callers" if entry.callers > 1 else ""), *rates, spread(ratio)]
+            )
     return markdown(["", "with", "without", "with / without"], rows)
 
 

@@ -1,6 +1,6 @@
 """What every engine of read models keeps to: the promises of `storage.engines.base`, as tests.
 
-An engine's own test is a subclass that says how a row is written and read; `test_engine_contract.py` has those of the
+An engine's own test is a subclass that says how a row is written and read; `test_contract.py` has those of the
 engines that come along.
 """
 

@@ -9,7 +9,7 @@ from storage.engines.memory.store import MemoryStore
 from storage.engines.sqlite.store import SqliteStore
 from storage.replica.engine_builds import engine_class
 from storage.tables.schema import ENGINES, ObjectSchema
-from tests.storage.engine_contract import EngineContract
+from tests.storage.engines.contract import EngineContract
 
 numbers = ObjectSchema("numbers", dict)
 

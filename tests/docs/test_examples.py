@@ -30,7 +30,9 @@ from tests.docs.run_page import blocks_of, examples_of, run
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("run_page.py")
-PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+GUIDES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+DECISIONS = sorted(f"docs/decisions/{page.name}" for page in (ROOT / "docs/decisions").glob("*.md"))
+PAGES = ["README.md", "CONTRIBUTING.md", *GUIDES, *DECISIONS]
 TIMEOUT = 60
 
 
@@ -147,8 +149,20 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
             case ["onewriter", program, *rest] | ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)
-            case ["python", "-m", "benchmarks", *rest]:
-                check_options(line, ("benchmarks",), rest)
+            case ["python", "-m", program, *rest] if program.partition(".")[0] == "benchmarks":
+                check_options(line, (program,), rest)
+            case ["python" | ".venv/bin/python", "-m", "pytest", *rest]:
+                for one in rest:
+                    file, _, name = one.partition("::")
+                    if not one.startswith("-"):
+                        assert (ROOT / file).exists(), f"{page}: {line}"
+                        assert not name or f"def {name}(" in text_of(file), f"{page}: {line}"
+            case ["cd", _] | ["git", "clone" | "tag" | "push", *_]:
+                pass
+            case [".venv/bin/pip", "wheel", "--no-deps", "--wheel-dir", _, "."]:
+                pass
+            case ["python3", "-m", "venv", _] | ["build/released/bin/pip", "install", _]:
+                pass
             case ["pip", "install", "."]:
                 pass
             case ["env", "-u", "LMDB_DEFAULT_LIB_VERSION", "python", "-m", "lmdb", *_]:
@@ -177,11 +191,22 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
 
 def test_every_guide_is_in_the_readme() -> None:
     linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", text_of("README.md")))
-    assert linked == set(PAGES) - {"README.md"}
+    assert linked == set(GUIDES)
+    assert "](CONTRIBUTING.md)" in text_of("README.md")
+    assert "](docs/decisions/README.md)" in text_of("README.md")
+
+
+def test_every_decision_is_in_their_list_and_says_what_a_decision_has_to() -> None:
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", text_of("docs/decisions/README.md"))
+    assert sorted(listed) == [Path(page).name for page in DECISIONS if not page.endswith("README.md")]
+    for page in DECISIONS:
+        if not page.endswith("README.md"):
+            titles = re.findall(r"^## (.*)$", text_of(page), re.MULTILINE)
+            assert titles == ["Context", "Decision", "Measured", "What would change it"], page
 
 
 def test_every_error_is_explained_in_a_guide() -> None:
-    explained = set(re.findall(r"`(\w+)`", "".join(text_of(page) for page in PAGES)))
+    explained = set(re.findall(r"`(\w+)`", "".join(text_of(page) for page in ("README.md", *GUIDES))))
     for module in (actors.errors, storage.errors):
         for name, value in vars(module).items():
             if isinstance(value, type) and issubclass(value, OnewriterError) and not name.startswith("_"):
@@ -189,7 +214,7 @@ def test_every_error_is_explained_in_a_guide() -> None:
 
 
 def test_every_public_name_is_in_a_guide() -> None:
-    words = set(re.findall(r"\w+", "".join(text_of(page) for page in PAGES)))
+    words = set(re.findall(r"\w+", "".join(text_of(page) for page in ("README.md", *GUIDES))))
     assert set(actors.__all__) <= words, set(actors.__all__) - words
 
 

@@ -22,6 +22,7 @@ from actors.replication.progress import Progress
 from actors.replication.projector import BuildProgress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.runtime.maintenance import Maintenance
+from actors.runtime.monitor import Monitor
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
 from actors.worker_processes.parent.worker_handle import WorkerHandle
@@ -58,6 +59,11 @@ def actor(system: System, name: str) -> ActorSlot:
 def maintenance(system: System) -> Maintenance:
     """What the supervisor does at every tick."""
     return system._runtime.maintenance
+
+
+def monitor(system: System) -> Monitor:
+    """What moves and what does not."""
+    return system._runtime.monitor
 
 
 def files_looked_at(system: System) -> float:

@@ -7,7 +7,6 @@ docs/decisions give the commands.
 from __future__ import annotations
 
 import argparse
-import importlib
 import statistics
 import sys
 import tempfile
@@ -16,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from actors.writer import command_handler, commit_notifier
 from benchmarks.domain import ProductBySku
 from benchmarks.harness import APPLIED, CommandEntry, Results, measure_commands
 from benchmarks.machine import disk, machine, markdown
@@ -29,6 +30,8 @@ from benchmarks.report import spread
 from benchmarks.suite import COMMANDS, THREE
 from benchmarks.workload import PRODUCTS, commands_for
 from storage.files.environment import open_environment
+from storage.log import unindexed_tail
+from storage.replica import catalog
 
 COMMANDS_OF_A_ROUND = 5_000
 READ_BACK = "read-back"
@@ -40,7 +43,7 @@ class Choice:
     """What takes the place of `name` in each of `modules`, and the entries that show the difference."""
 
     text: str
-    modules: tuple[str, ...]
+    modules: tuple[ModuleType, ...]
     name: str
     instead: Any
     entries: tuple[str, ...]
@@ -50,28 +53,28 @@ READING_BACK = CommandEntry(READ_BACK, f"{THREE}: query after its own receipt", 
 CHOICES = {
     "group-commit": Choice(
         "one command a commit, where all that wait would share one",
-        ("actors.writer.command_handler",),
+        (command_handler,),
         "MAX_BATCH",
         1,
         ("commands/onewriter-64", "commands/onewriter-submit"),
     ),
     "index-tail": Choice(
         "index entries written with each commit, where a thousand or more would wait",
-        ("storage.log.index_tail",),
+        (unindexed_tail,),
         "LONGEST",
         0,
         ("commands/onewriter-1", "commands/onewriter-submit", "commands/onewriter-many"),
     ),
     "unsynced-replicas": Choice(
         "replicas that wait for the disk at each commit",
-        ("storage.replica.catalog",),
+        (catalog,),
         "open_environment",
         lambda path, **options: open_environment(path, **{**options, "sync": True}),
         ("commands/onewriter-1", "commands/onewriter-submit", READ_BACK),
     ),
     "held-news": Choice(
         "replicas told of each commit at once, where news of a millisecond would be put together",
-        ("actors.writer.commit_notifier", "actors.writer.command_handler"),
+        (commit_notifier, command_handler),
         "LINGER_SECONDS",
         0.0,
         ("commands/onewriter-64", "commands/onewriter-submit"),
@@ -131,10 +134,7 @@ def measure_read_back(
 @contextmanager
 def without(choice: Choice) -> Iterator[None]:
     """The choice is not made for systems that are opened and closed in this block."""
-    patches = [
-        mock.patch.object(importlib.import_module(module), choice.name, choice.instead)
-        for module in choice.modules
-    ]
+    patches = [mock.patch.object(module, choice.name, choice.instead) for module in choice.modules]
     for patch in patches:
         patch.start()
     try:

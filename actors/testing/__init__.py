@@ -27,9 +27,8 @@
 
 from __future__ import annotations
 
-from actors.testing._given import Given, given
+from actors.testing._given import Asked, Given, Outcome, given
 from actors.testing._history import Happened, happened
-from actors.testing._outcome import Asked, Outcome
 from actors.testing._process_manager import ProcessManagerGiven, ProcessManagerOutcome, given_process_manager
 from actors.testing._projected import Projected
 from actors.testing._system import TestSystem, open_system

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from actors.subscriptions.result_comparison import trace_of
-from actors.system.system import System
+from actors.system.session import Session
 
 __all__ = ["AppliedPosition", "BackgroundTask", "BackgroundWatch", "changed_answers"]
 
@@ -51,11 +51,11 @@ class AppliedPosition:
 
 
 def changed_answers(
-    system: System,
+    session: Session,
     applied: AppliedPosition,
     query: Any,
     *,
-    after: int = 0,
+    encode: Callable[[Any], bytes],
     count: int | None = None,
     seconds: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -64,15 +64,15 @@ def changed_answers(
     """The query's answers that differ from the one before, each with the position that it shows.
 
     Ends after `count` of them, after `seconds`, or when `stopped()`. `on_answer(position)` is called
-    after each answer, a different one or not. Raises what `System.query` does.
+    after each answer, a different one or not. `encode` is the codec's, by which answers are compared. Raises what
+    `Session.query` does.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    shown = 0
+    shown = news = 0
     last: Any = None
-    encode = system._running().domain.codec.pack
     while True:
         # At least as far as the news: another replica may not have applied it yet.
-        result, seen = system.query_at(query, after=after)
+        result, seen = session.query_at(query, after=news)
         trace = trace_of(result, encode)
         if not shown or trace != last:
             last, shown = trace, shown + 1
@@ -83,7 +83,7 @@ def changed_answers(
         left = None if end is None else end - time.monotonic()
         if (left is not None and left <= 0) or not applied.wait(seen, stopped, left):
             return
-        after = max(after, applied.position)
+        news = applied.position
 
 
 class BackgroundTask(Protocol):

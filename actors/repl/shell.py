@@ -30,7 +30,7 @@ AN = {"state": "a state", "event": "an event", "value": "a value"}
 
 
 class Shell:
-    """A session; `position` is what its commands wrote and its queries saw."""
+    """Carries out statements; `session` knows what its commands wrote and its queries saw."""
 
     def __init__(
         self, system: System, output: Output, meta_commands: Mapping[str, MetaCommand[Shell]]
@@ -41,7 +41,7 @@ class Shell:
         self.meta_commands = meta_commands
         self.vocabulary = Vocabulary(system.domain)
         self.converter = Converter(self.vocabulary.forms)
-        self.position = 0
+        self.session = system.session()
         self.applied = AppliedPosition()
         self.watches: list[BackgroundTask] = []
         system.on_applied(self.applied)
@@ -101,10 +101,9 @@ class Shell:
     def _command(self, form: Form, call: CallNode) -> None:
         options = read_options(call, COMMAND_OPTIONS, self.converter)
         command = self.converter.message(form, call.positional, call.named)
-        receipt = self.system.execute(
+        receipt = self.session.execute(
             command, expected_version=options.get("expected-version"), command_id=options.get("id")
         )
-        self.position = max(self.position, receipt.position)
         self.show_receipt(receipt)
 
     def show_receipt(self, receipt: Receipt) -> None:
@@ -121,15 +120,14 @@ class Shell:
     def _query(self, form: Form, call: CallNode) -> None:
         options = read_options(call, QUERY_OPTIONS, self.converter)
         query = self.converter.message(form, call.positional, call.named)
-        after = options.get("after")
-        if not options.get("eventual"):
-            after = max(after or 0, self.position)
+        asked = self.system if options.get("eventual") else self.session
         max_lag: int | float | timedelta | None = options.get("max-lag")
-        result, seen = self.system.query_at(
-            query, consistency="strong" if options.get("strong") else "eventual", after=after, max_lag=max_lag
+        result, seen = asked.query_at(
+            query,
+            consistency="strong" if options.get("strong") else "eventual",
+            after=options.get("after"),
+            max_lag=max_lag,
         )
-        if not options.get("eventual"):
-            self.position = max(self.position, seen)
         self.show_result(form.name, result, seen)
 
     def show_result(self, query: str, result: Any, position: int, label: str = "") -> None:

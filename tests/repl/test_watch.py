@@ -13,6 +13,8 @@ from actors.repl.background import AppliedPosition, BackgroundWatch, changed_ans
 from actors.system.system import System
 from tests.helpers import PATIENCE, Threads, wait_until
 
+ENCODE = shop.compile().codec.pack
+
 
 @pytest.fixture
 def system(store_path: Path) -> Iterator[System]:
@@ -34,7 +36,9 @@ def test_every_change_is_seen_in_order_and_the_last_one_always(
     seen: list[int] = []
 
     def watch() -> None:
-        for rows, _ in changed_answers(system, applied, Cheapest(1), after=1, seconds=PATIENCE):
+        for rows, _ in changed_answers(
+            system.session(1), applied, Cheapest(1), encode=ENCODE, seconds=PATIENCE
+        ):
             seen.append(rows[0]["price"])
             if seen[-1] == 1:
                 return
@@ -58,7 +62,7 @@ def test_an_answer_that_did_not_change_is_not_shown_but_was_asked_for(
 
     def watch() -> None:
         for _, position in changed_answers(
-            system, applied, Cheapest(1), after=1, count=2, on_answer=asked.append
+            system.session(1), applied, Cheapest(1), encode=ENCODE, count=2, on_answer=asked.append
         ):
             shown.append(position)
 
@@ -73,12 +77,14 @@ def test_an_answer_that_did_not_change_is_not_shown_but_was_asked_for(
 
 
 def test_a_watch_ends_when_its_time_is_over(system: System, applied: AppliedPosition) -> None:
-    assert len(list(changed_answers(system, applied, Cheapest(1), after=1, seconds=0.01))) == 1
+    assert (
+        len(list(changed_answers(system.session(1), applied, Cheapest(1), encode=ENCODE, seconds=0.01))) == 1
+    )
 
 
 def test_a_query_that_is_refused_ends_its_watch(system: System, applied: AppliedPosition) -> None:
     with pytest.raises(UnknownMessage):
-        list(changed_answers(system, applied, "Cheapest"))
+        list(changed_answers(system.session(), applied, "Cheapest", encode=ENCODE))
 
 
 def test_a_watch_in_the_background_looks_at_what_is_applied_before_it_stops(
@@ -88,7 +94,12 @@ def test_a_watch_in_the_background_looks_at_what_is_applied_before_it_stops(
 
     def run(watch: BackgroundWatch) -> None:
         for rows, _ in changed_answers(
-            system, applied, Cheapest(1), after=1, stopped=watch.stopped, on_answer=watch.answered
+            system.session(1),
+            applied,
+            Cheapest(1),
+            encode=ENCODE,
+            stopped=watch.stopped,
+            on_answer=watch.answered,
         ):
             seen.append(rows[0]["price"])
 

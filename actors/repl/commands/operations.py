@@ -96,13 +96,14 @@ def session_token(shell: Shell, call: CallNode) -> None:
     """What this session wrote and saw, as a token; or see at least what the session of a token saw."""
     (given,) = shell.arguments(call, (("TOKEN", str, None),))
     if given is not None:
-        shell.position = max(shell.position, shell.system.session(given).position)
-        shell.show(
-            f"this session sees position {shell.position} and what comes after it", position=shell.position
+        shell.session = shell.system.session(
+            max(shell.session.position, shell.system.session(given).position)
         )
+        position = shell.session.position
+        shell.show(f"this session sees position {position} and what comes after it", position=position)
         return
-    token = shell.system.session(shell.position).token
-    shell.show(token, token=token, position=shell.position)
+    token, position = shell.session.token, shell.session.position
+    shell.show(token, token=token, position=position)
 
 
 @meta_command(":quit")

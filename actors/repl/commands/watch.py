@@ -26,15 +26,13 @@ def watch(shell: Shell, call: CallNode) -> None:
         if options.get(name, 1) <= 0:
             raise UsageError(f"--{name} must be more than 0")
     name, query = _query(shell, call)
-    limits: dict[str, Any] = {name: options.get(name) for name in ("count", "seconds")}
+    limits: dict[str, Any] = {one: options.get(one) for one in ("count", "seconds")}
+    limits["encode"] = shell.system.domain.compile().codec.pack
     if options.get("background"):
         _in_background(shell, name, query, limits)
         return
     try:
-        for result, position in changed_answers(
-            shell.system, shell.applied, query, after=shell.position, **limits
-        ):
-            shell.position = max(shell.position, position)
+        for result, position in changed_answers(shell.session, shell.applied, query, **limits):
             shell.show_result(name, result, position)
     except KeyboardInterrupt:
         shell.output.note(f"\n{name} is no longer watched")
@@ -60,15 +58,15 @@ def _query(shell: Shell, call: CallNode) -> tuple[str, Any]:
 
 
 def _in_background(shell: Shell, name: str, query: Any, limits: dict[str, Any]) -> None:
-    after = shell.position
+    # One of its own: what it has shown meanwhile is nothing that the next line waits for.
+    session = shell.system.session(shell.session.position)
 
     def run(watch: BackgroundWatch) -> None:
         try:
             for result, position in changed_answers(
-                shell.system,
+                session,
                 shell.applied,
                 query,
-                after=after,
                 stopped=watch.stopped,
                 on_answer=watch.answered,
                 **limits,

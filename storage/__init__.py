@@ -1,6 +1,6 @@
 """Storage for one writer and many readers: the event log, the message codec and the tables of the replicas.
 
-Usable alone: nothing in here knows of actors. Each module says which thread may use it.
+Usable alone: nothing in here depends on actors. Each module says which thread may use it.
 """
 
 from __future__ import annotations

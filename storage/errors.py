@@ -1,7 +1,8 @@
-"""The errors of the storage package, one tree that the rest of the product extends. No thread runs this module.
+"""The errors of the storage package; the rest of the product extends the same tree. Any thread.
 
-Every message says what happened, to what (path, stream, position, field), and what to do. Catch `StorageError`
-for anything that the storage raises, or `OnewriterError` for anything at all that this product raises.
+Every message says what happened, to what (path, stream, position, field), and what to do. Catch
+`StorageError` for anything that the storage raises, or `OnewriterError` for anything that this product
+raises.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ class StorageError(OnewriterError):
     """Something the storage could not do."""
 
 
-# -- opening a store --------------------------------------------------------------------------------------------
+# -- opening a store -----------------------------------------------------------------------------------------
 class StoreLocked(StorageError):
     """Another opener, in this process or another one, holds the store for writing.
 
@@ -36,25 +37,25 @@ class NewerFormat(StorageError):
 
 
 class OtherEngine(NewerFormat):
-    """The file was written by another engine of LMDB, whose format this program does not read; it was not touched."""
+    """The file was written by an LMDB engine whose format this program does not read; it was not touched."""
 
 
 class DamagedStore(StorageError):
-    """The store's files are there but cannot be read as what they should be."""
+    """The store's files exist but cannot be read as a store."""
 
 
 class StoreReadOnly(StorageError):
-    """The place of the store cannot be written: its permissions or its file system forbid it."""
+    """The store's path cannot be written: its permissions or its file system forbid it."""
 
 
 class LimitReached(StorageError):
-    """The process, or the machine, has no more of what an opening needs: open files, threads, processes, memory.
+    """The process, or the machine, has run out of something: open files, threads, processes or memory.
 
-    Nothing is wrong with the store: raise the limit that the message names, or close what else uses it up.
+    Nothing is wrong with the store: raise the limit that the message names, or close other users of it.
     """
 
 
-# -- using a store ----------------------------------------------------------------------------------------------
+# -- using a store -------------------------------------------------------------------------------------------
 class StoreClosed(StorageError):
     """The store was used after it was closed."""
 
@@ -64,7 +65,7 @@ class SnapshotClosed(StorageError):
 
 
 class FilesGone(StorageError):
-    """A file of a store that is open was removed, or the store was moved, and what is to be read needs it again."""
+    """A file of an open store was removed, or the store was moved, and a read has to open the file again."""
 
 
 class StoreFull(StorageError):
@@ -72,9 +73,10 @@ class StoreFull(StorageError):
 
 
 class CommitFailed(StorageError):
-    """A commit failed and whether it is on disk is unknown: reopen the store and look before writing again.
+    """A commit failed, and whether it is on disk is unknown: reopen the store and check before writing again.
 
-    `errno` is the system's error number, or None where the database gave none; `reason` is what failed, and why.
+    `errno` is the system's error number, or None where the database gave none; `reason` is what failed, and
+    why.
     """
 
     def __init__(self, message: str, errno: int | None = None, reason: str = "") -> None:
@@ -84,7 +86,7 @@ class CommitFailed(StorageError):
 
 
 class OutOfOrder(StorageError):
-    """A batch does not continue the log: its positions, its versions or its command ids. Nothing was written."""
+    """A batch does not continue the log: its positions, versions or command ids. Nothing was written."""
 
 
 class InvalidKey(StorageError):
@@ -100,16 +102,19 @@ class RowMissing(StorageError):
 
 
 class StatementRefused(StorageError):
-    """A read model gave SQLite a statement that is the engine's alone to give: a COMMIT, an ATTACH, a write in a query."""
+    """A read model gave SQLite a statement that is reserved for the engine.
+
+    Such are a COMMIT, an ATTACH, and a write in a query.
+    """
 
 
-# -- encoding and decoding --------------------------------------------------------------------------------------
+# -- encoding and decoding -----------------------------------------------------------------------------------
 class CodecError(StorageError):
     """A value could not be encoded, or stored bytes could not be decoded."""
 
 
 class DamagedRow(DamagedStore, CodecError):
-    """A stored row or key of a table cannot be decoded: it was damaged, or a class of what it holds has changed."""
+    """A stored row or key of a table cannot be decoded: it was damaged, or the class of a value changed."""
 
 
 class UnregisteredType(CodecError):
@@ -137,10 +142,10 @@ class MessageTooLarge(CodecError):
         self.limit = limit
 
 
-# -- tables -----------------------------------------------------------------------------------------------------
+# -- tables --------------------------------------------------------------------------------------------------
 class InvalidSchema(StorageError):
-    """A table or a read model is described in a way that cannot be, or an index was asked for that it has not."""
+    """The description of a table or a read model is invalid, or an index does not exist."""
 
 
 class InvalidPageToken(StorageError):
-    """A page token that was not given by this very table and index: garbled, or of another query."""
+    """A page token was not given by this table and index: it is garbled, or it belongs to another query."""

@@ -1,4 +1,4 @@
-"""The one limit on the names that a program gives. No thread runs this module."""
+"""The limit on the names that a program gives. A constant; any thread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["MAX_NAME_BYTES"]
 
 MAX_NAME_BYTES: Final = 400
-"""The longest name of a stream or a tag, the longest command id, and the longest key of a process manager's instance,
-in bytes of UTF-8. LMDB's keys have 511, and what these stand beside in a key (a position, a manager's name) fits into the
-rest."""
+"""The most bytes of UTF-8 in a stream's or a tag's name, a command id, or a process manager instance's key.
+
+LMDB's keys have at most 511 bytes. The rest is for what a key holds besides (a position, a manager's name).
+"""

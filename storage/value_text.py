@@ -1,4 +1,4 @@
-"""A value as an error message shows it: in bounded length, and whatever its `repr` does. Pure; any thread."""
+"""A value as an error message shows it: in bounded length, whatever its `repr` does. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["short_repr"]
 
 DIGITS = 640
-"""Python writes ints of so many digits in any case; those of more it may refuse to (`sys.set_int_max_str_digits`)."""
+"""Python always shows ints of so many digits; longer ones it may refuse (`sys.set_int_max_str_digits`)."""
 _BRACKETS: dict[type, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -18,9 +18,11 @@ _BRACKETS: dict[type, tuple[str, str]] = {
 
 
 def short_repr(value: Any, limit: int = 80) -> str:
-    """The value's `repr`, or as much of it as fits into `limit` characters; what can't be shown says so.
+    """The value's `repr`, or as much of it as fits into `limit` characters.
 
-    Containers, texts and numbers are gone through only as far as they are shown. Never raises an `Exception`.
+    A part that cannot be shown is replaced by a text that says so.
+
+    Containers, texts and numbers are read only as far as they are shown. Never raises an `Exception`.
     """
     try:
         text = _inner(value, limit)
@@ -32,7 +34,7 @@ def short_repr(value: Any, limit: int = 80) -> str:
 def _text(value: Any, room: int) -> str:
     kind = type(value)
     if kind is str or kind is bytes:
-        # One character more than fits has it cut.
+        # One character more than fits, so that the result is cut and marked.
         return repr(value[: room + 1])
     if kind is int:
         return (
@@ -60,7 +62,7 @@ def _text(value: Any, room: int) -> str:
     except Exception:
         if not dataclasses.is_dataclass(value):
             raise
-    # One of its fields is at fault; the others say which message it is.
+    # One of its fields fails; the others show which message it is.
     text = f"{kind.__qualname__}("
     for field in dataclasses.fields(value):
         if len(text) > room:

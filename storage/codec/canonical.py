@@ -1,10 +1,11 @@
-"""Bytes that are the same for messages that are equal, so that a digest tells whether a command is the one of before.
+"""Canonical bytes: equal messages have equal bytes, so a digest shows whether a command is a repeated one.
 
-What `==` calls equal is the same here: dicts in any order, 1, 1.0 and Decimal("1.00") where a field admits several of
-them, -0.0 and 0.0, one instant with two offsets. NaN is the same as NaN. Beyond `==`, every field counts, and
-an enum's member is the same as itself alone. A class may gain fields with a default, lose them while they have it, and
-put its fields in another order: fields are sorted by name, and one that has its default is left out, in nested values
-too. Never decoded; any thread.
+Values that `==` calls equal have the same bytes: dicts in any order; 1, 1.0 and Decimal("1.00") where a field
+admits several of them; -0.0 and 0.0; one instant with two offsets. NaN has the same bytes as NaN. Beyond
+`==`, every field counts, and an enum's member has the same bytes as no other value. A class may gain fields
+that have a default, lose fields that had one, and change the order of its fields: fields are sorted by name,
+and a field that has its default value is left out, in nested values too. These bytes are never decoded. Any
+thread.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ __all__ = ["DIGEST_BYTES", "CanonicalCodec", "digest_of"]
 
 DIGEST_BYTES = 12
 EXACT = 1 << 53
-"""Up to here every int is a float too, and the other way round."""
-MOST_DIGITS = 400
-"""A Decimal of more is never taken for an int; making one of its exponent could take all memory."""
+"""Up to this number every int is exact as a float, and every whole float is exact as an int."""
+MAX_DIGITS = 400
+"""A Decimal of more digits is never converted to an int: with a large exponent that could take all memory."""
 NAN = float("nan")
 _PLAIN_DEFAULTS = (type(None), bool, int, str, bytes)
 
 
 class CanonicalCodec(Codec):
-    """Encodes what the codec that it is made for encodes, and refuses what that refuses."""
+    """Encodes and refuses the same values as the codec that it is made for."""
 
     def __init__(self, codec: Codec, plain: Callable[[type], Collection[str]]) -> None:
-        """`plain` gives the fields of a class whose values, if equal, have the same bytes as they are."""
+        """`plain` gives the fields of a class that are encoded unchanged: equal values have equal bytes."""
         super().__init__(max_bytes=codec.max_bytes)
         self._codec = codec
         encoders = self._encoders
@@ -54,9 +55,10 @@ class CanonicalCodec(Codec):
                 self._getters[cls] = name, self._canonical_getter(cls, plain(cls)), codec.is_flat(cls)
 
     def had_digest(self, value: Any, digest: bytes) -> bool:
-        """Whether earlier versions of this engine gave `value` that digest, which was of its bytes as they are stored.
+        """Whether an earlier version of this engine, which digested stored bytes, gave `value` this digest.
 
-        A message also has those of the classes that lacked its last fields, where these have their default.
+        A message may also have the digest that it had before its class gained its last fields, if these have
+        their default.
         """
         codec = self._codec
         if digest_of(codec.pack(value)) == digest:
@@ -98,7 +100,7 @@ class CanonicalCodec(Codec):
         return getter
 
     def _compares_with(self, field: dataclasses.Field[Any]) -> Callable[[Any], bool]:
-        """Whether a value is the same as the field's default; that is looked at when it is first asked for."""
+        """A function that says whether a value equals the field's default, evaluated at its first call."""
         default: list[bytes | None] = []
 
         def bytes_of_default() -> bytes | None:
@@ -111,7 +113,7 @@ class CanonicalCodec(Codec):
                 raise
             except Exception:
                 return None
-            # A new id, or the time: what makes another value each time gives no default to leave out.
+            # A new id, or the time: a factory that makes another value each time has no default to leave out.
             return first if first == second else None
 
         def is_default(value: Any) -> bool:
@@ -132,8 +134,8 @@ class CanonicalCodec(Codec):
                 return {key: self._walk(value[key]) for key in sorted(value)}
             pairs = [(self._walk(key), self._walk(one)) for key, one in value.items()]
             pairs.sort(key=lambda pair: self._pack_item(pair[0]))
-            there = dict(pairs)
-            return there if len(there) == len(pairs) else pairs  # NaN may be there twice
+            merged = dict(pairs)
+            return merged if len(merged) == len(pairs) else pairs  # a dict may hold NaN twice
         if kind is list or kind is tuple:
             return kind(map(self._walk, value))
         if kind is frozenset:
@@ -164,7 +166,7 @@ def _value(field: dataclasses.Field[Any], plain: Collection[str]) -> str:
 
 
 def _of_number(value: float) -> float:
-    """The one number of all that are equal: an int where it is exact as a float, a float where it can be one."""
+    """The one number for all equal ones: an int if that is exact as a float, a float if it can be one."""
     if -EXACT <= value <= EXACT:
         whole = int(value)
         return whole if whole == value else value
@@ -185,12 +187,12 @@ def _of_decimal(value: Decimal, encode_int: Callable[[int], ExtType]) -> Any:
     text = str(value)
     if "." in text and "E" not in text:
         text = text.rstrip("0")
-        if text[-1] not in "5.":  # a fraction that is a float ends with a 5
+        if text[-1] not in "5.":  # a fraction that is exact as a float ends with a 5
             return ExtType(DECIMAL, text.encode())
     near = float(value)
     if near == value:
         return _of_number(near)
-    if value.adjusted() < MOST_DIGITS and value == value.to_integral_value():
+    if value.adjusted() < MAX_DIGITS and value == value.to_integral_value():
         whole = int(value)
         return whole if -(1 << 63) <= whole < 1 << 64 else encode_int(whole)
     sign, digits, exponent = value.as_tuple()
@@ -209,7 +211,7 @@ def _of_datetime(value: datetime, encode: Callable[[datetime], ExtType]) -> ExtT
     try:
         return ExtType(DATETIME, value.astimezone(UTC).isoformat().encode())
     except (OverflowError, ValueError):
-        return plain  # in the first or the last hours that there are
+        return plain  # within a day of the first or the last date that Python has
 
 
 def _of_time(value: time, encode: Callable[[time], ExtType]) -> ExtType:

@@ -1,10 +1,13 @@
-"""The message codec: Python values to msgpack bytes and back, never pickle. Any thread; registering comes first.
+"""The message codec: Python values to msgpack bytes and back, never pickle.
 
-Registered frozen dataclasses and enums are stored under a stable name that has nothing to do with their Python
-path, so a class may move. Decoding needs nothing but the registry.
+Any thread, once all classes are registered.
 
-The disk format, fixed for ever. None, bool, int of up to 64 bits, float, str, bytes, list and dict are msgpack's
-own. Everything else is a msgpack extension; its body is given here (brackets and braces mean packed msgpack):
+Registered frozen dataclasses and enums are stored under a stable name that does not depend on their Python
+path, so a class may move. Decoding needs only the registry.
+
+The disk format is fixed for ever. None, bool, int of up to 64 bits, float, str, bytes, list and dict are
+msgpack's own types. Everything else is a msgpack extension, whose body is given here (brackets and braces
+mean packed msgpack):
 
     1  message    [name, {field: value}]             7  datetime   ISO 8601 text with its UTC offset, if any
     2  enum       [name, [member name, ...]]         8  date       ISO 8601 text
@@ -13,10 +16,11 @@ own. Everything else is a msgpack extension; its body is given here (brackets an
     5  int        signed big-endian bytes           11  UUID       16 bytes
     6  Decimal    its exact text
 
-A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single bits.
-Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused, since it
-would not come back as what it was. What is accepted comes back as it was, but for what `storage.codec.fidelity` tells.
-At most 32 extension values, and 128 lists and dicts, may be inside one another.
+A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single
+bits. Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused,
+because it would be decoded as the built-in type. An accepted value is decoded as it was, with the exceptions
+listed in `storage.codec.fidelity`. At most 32 extension values, and 128 lists and dicts, may be nested in one
+another.
 """
 
 from __future__ import annotations
@@ -43,18 +47,18 @@ from storage.errors import CodecError, MessageTooLarge
 
 DEFAULT_MAX_BYTES = 16 << 20
 SPARE_BYTES = 16 << 10
-"""A packer that has packed more is not kept: it holds on to as much memory."""
+"""A packer that has packed more bytes is not reused: it would keep that much memory."""
 
 _HOLDERS = frozenset({list, dict, tuple, frozenset})
-_RECORD_CONTAINERS = 2  # the list that a record is, and the dict of its message's fields
+_RECORD_CONTAINERS = 2  # the record itself is a list, and the fields of its message are a dict
 _REFUSALS = (Refusal, ValueError, OverflowError, RecursionError)  # UnicodeEncodeError is a ValueError
 
 
 class Codec(TypeRegistry):
     """Encodes and decodes values with a registry of message classes and enums.
 
-    Register everything before the codec is shared between threads; from then on any thread may use it.
-    `max_bytes` bounds an encoded message; raise it only if messages of more than 16 MiB are meant to be.
+    Register everything before threads share the codec; after that any thread may use it. `max_bytes` bounds
+    an encoded message; raise it only if messages of more than 16 MiB are intended.
     """
 
     def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -64,22 +68,23 @@ class Codec(TypeRegistry):
         outermost = PackLevel(self._encoders, self._getters)
         self._new_outermost = outermost.new_packer
         self._new_packer = outermost.inside().new_packer
-        # A Packer is for one use at a time: used from its own hook it returns bytes that do not decode. Taking one from
-        # here and putting it back costs a fifth of making one. No two threads take the same.
+        # A Packer serves one call at a time: used from its own hook it returns bytes that do not decode.
+        # Taking one from this list and putting it back costs a fifth of making one. Two threads never take
+        # the same one.
         self._spare: list[Packer] = []
         decoders = leaf_decoders()
         decoders[ENUM] = self._decode_enum
         unpacking = UnpackLevel(decoders, self.build)
         self.extension: Callable[[int, bytes], Any] = unpacking.hook
         self.unpack: Callable[[bytes], Any] = unpacking.unpack
-        """`decode` without its translation of errors: raises whatever msgpack raises for damaged bytes."""
+        """`decode` without translated errors: raises whatever msgpack raises for damaged bytes."""
 
-    # -- values -------------------------------------------------------------------------------------------------
+    # -- values ----------------------------------------------------------------------------------------------
     def encode(self, value: object) -> bytes:
         """Return the bytes of any supported value.
 
-        Raises UnregisteredType or UnencodableValue with the path to the value that is at fault, one that is nested too
-        deeply included; MessageTooLarge if there are more than `max_bytes`.
+        Raises UnregisteredType or UnencodableValue with the path to the value at fault, which may also be
+        nested too deeply; MessageTooLarge if the result is longer than `max_bytes`.
         """
         data = self.pack(value)
         size = len(data)
@@ -92,8 +97,8 @@ class Codec(TypeRegistry):
     def decode(self, data: bytes) -> Any:
         """Return the value that `encode` was given.
 
-        Raises UnknownType for a stored name that is not registered, CodecError for fields that do not fit their
-        class any more and for bytes that no codec wrote.
+        Raises UnknownType for a stored name that is not registered, CodecError for fields that no longer fit
+        their class and for bytes that no codec wrote.
         """
         try:
             return self.unpack(data)
@@ -111,9 +116,10 @@ class Codec(TypeRegistry):
             ) from error
 
     def own(self, value: Any) -> Any:
-        """The value itself if it is shareable, as `storage.codec.fidelity` says, else the caller's own copy, decoded.
+        """The value itself if it is shareable, else a copy for the caller alone, made by way of its bytes.
 
-        Raises what `encode` does, but for MessageTooLarge; CodecError where a class refuses what it held.
+        `storage.codec.fidelity` says which values are shareable. Raises what `encode` raises, but no
+        MessageTooLarge; and CodecError if a class refuses the fields that its instance had.
         """
         kind, safe = type(value), self._safe_types
         if kind in safe:
@@ -128,9 +134,9 @@ class Codec(TypeRegistry):
                     own = fields[field] = self.own(held)
                     changed = changed or own is not held
             except RecursionError:
-                return self.decode(self.pack(value))  # which says that it is nested too deeply
+                return self.decode(self.pack(value))  # raises the error for a value nested too deeply
             except CodecError:
-                self.pack(value)  # which says where in the message, not in the field alone
+                self.pack(value)  # raises an error with the path in the message, not only in the field
                 raise
             return self.build(name, fields) if changed else value
         if kind is list:
@@ -144,7 +150,10 @@ class Codec(TypeRegistry):
         return self.decode(self.pack(value))
 
     def pack(self, value: object) -> bytes:
-        """`encode` without the limit on the length, and on lists and dicts in anything but a message: not for the disk."""
+        """`encode` without its limits, except for a message's limit on nesting; not for bytes on disk.
+
+        Unlimited are the length and, in anything but a message, the nesting of lists and dicts.
+        """
         message = self._getters.get(type(value))
         if message is None and type(value) is list:
             try:
@@ -162,7 +171,7 @@ class Codec(TypeRegistry):
             if message is None:
                 data = packer.pack(value)
             else:
-                # The same bytes as through the packer's hook, in half the time.
+                # The same bytes as with the packer's hook, in half the time.
                 name, getter, flat = message
                 data = packer.pack_ext_type(MESSAGE, packer.pack([name, getter(value)]))
         except _REFUSALS as error:
@@ -175,7 +184,7 @@ class Codec(TypeRegistry):
         return data
 
     def pack_record(self, record: list[Any], cls: type, metadata: Any) -> bytes:
-        """`encode` of a list that has the fields of a message of class `cls` and metadata in it, of any length."""
+        """`encode` of a list, of any length, with the fields of a message of class `cls` and metadata."""
         spare = self._spare
         try:
             packer = spare.pop()
@@ -192,15 +201,17 @@ class Codec(TypeRegistry):
         return data
 
     def packer(self) -> Callable[[object], bytes]:
-        """Return a `pack` for many values in a row in one thread, not for messages; raises whatever msgpack does."""
+        """Return a `pack` for many values in a row in one thread, but not for messages.
+
+        The function raises whatever msgpack raises.
+        """
         return self._new_packer().pack  # type: ignore[no-any-return]
 
     def too_large(self, what: str, size: int) -> MessageTooLarge:
         """Return the error for an encoded message of `size` bytes."""
         return MessageTooLarge(
             f"{what} takes {size:,} bytes encoded, the limit is {self.max_bytes:,}; store large content "
-            "elsewhere "
-            "and keep a reference to it in the message",
+            "elsewhere and keep a reference to it in the message",
             size,
             self.max_bytes,
         )
@@ -208,7 +219,7 @@ class Codec(TypeRegistry):
     def _pack_item(self, value: Any) -> bytes:
         return self._new_packer().pack(value)  # type: ignore[no-any-return]
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _decode_enum(self, data: bytes) -> object:
         name, names = unpackb(data)
         return enum_of(self.type_of(name), name, names)

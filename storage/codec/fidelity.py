@@ -1,12 +1,16 @@
-"""Which values are shareable: nobody can change them, and they come back from their bytes as what they are.
+"""Which values are shareable: they cannot be changed, and decoding their bytes gives the same value again.
 
-Only those may have several holders, or be kept beyond the moment at which they were stored. Of any other value each
-holder has a copy of its own: what decoding gives. Lists, dicts and what holds one are not shareable. Nor is what is
-accepted and comes back as something else: a datetime or time whose zone is more than its offset (a `ZoneInfo`, a zone
-with a name, an aware one with fold=1), a bytearray or a memoryview, and a message whose class has code of its own that
-runs when it is built. Any thread; registering comes first.
+Only shareable values may have several holders, or be kept after they were stored. Of any other value each
+holder gets its own copy, made by decoding. Lists, dicts and values that contain one are not shareable. Nor
+are values that are accepted but decoded as something else:
 
-A frozenset is shareable, though it may give its items in another order the next time.
+- a datetime or time whose zone is more than its offset: a `ZoneInfo`, a zone with a name, or an aware one
+  with fold=1;
+- a bytearray or a memoryview;
+- a message whose class has its own code that runs when it is built.
+
+Any thread, once all classes are registered. A frozenset is shareable, though it may give its items in another
+order the next time.
 """
 
 from __future__ import annotations
@@ -27,16 +31,19 @@ _SAFE = (NoneType, bool, int, float, str, bytes, Decimal, date, timedelta, UUID)
 
 
 class Fidelity:
-    """Tells whether a value comes back from its bytes as it is. Call it with any value; what can't be encoded does not."""
+    """Checks whether a value would be decoded as it was; such a value passes. Call it with any value.
+
+    A value that cannot be encoded does not pass.
+    """
 
     __slots__ = ("_checks", "_passes", "doubtful_fields", "safe_types")
 
     def __init__(self, *, mutable: bool = False) -> None:
-        """Without `mutable` it is False for lists and dicts, too: it tells whether a value is shareable."""
+        """Without `mutable`, lists and dicts do not pass: then it says whether a value is shareable."""
         self.safe_types: set[type] = set(_SAFE)
-        """The types of which every value does; a live set, to be read only."""
+        """The types whose values all pass; a live set, to be read only."""
         self.doubtful_fields: dict[type, tuple[str, ...]] = {}
-        """The fields of a message class that may hold what does not, where the class is built plainly."""
+        """For each class that is built plainly, the fields that may hold values that do not pass."""
         checks: dict[type, Check] = {datetime: _comes_back, time: _comes_back}
         safe = self.safe_types
 
@@ -58,16 +65,17 @@ class Fidelity:
         self._passes = passes
 
     def __call__(self, value: Any) -> bool:
-        """Whether this value does."""
+        """Whether the value passes."""
         try:
             return self._passes(value)
         except RecursionError:
             return False
 
     def register(self, cls: type, fields: Iterable[str] | None = None, times: Collection[str] = ()) -> None:
-        """Know a class: a dataclass by the fields that may hold what does not, an Enum by none of them.
+        """Add a class: a dataclass with the fields whose values may not pass, an Enum with none.
 
-        None stands for a dataclass that is not built plainly. `times` are those that hold nothing but datetimes or times.
+        None means a dataclass that is not built plainly. `times` are the fields that hold only datetimes or
+        times.
         """
         self.safe_types.discard(cls)
         self.doubtful_fields.pop(cls, None)
@@ -79,7 +87,8 @@ class Fidelity:
             self._checks.pop(cls, None)
             self.safe_types.add(cls)
             return
-        # Compiled: it is asked of every message of the class. What is too deep for it is too deep to be encoded.
+        # Compiled, as it runs for every message of the class. A value too deep for it is too deep to be
+        # encoded.
         self.doubtful_fields[cls] = names
         space: dict[str, Any] = {"passes": self._passes, "comes_back": _comes_back}
         checks = " and ".join(
@@ -92,12 +101,12 @@ class Fidelity:
         self._checks[cls] = space["check"]
 
     def check_of(self, cls: type) -> Check | None:
-        """What tells it of a value of exactly this class; None where all of them do."""
+        """The check for a value of exactly this class; None if all its values pass."""
         return None if cls in self.safe_types else self._checks.get(cls, _never)
 
 
 def is_built_plainly(cls: type) -> bool:
-    """Whether a dataclass keeps the values that it is given, and nothing else."""
+    """Whether a dataclass stores the values that it is given, and does nothing else."""
     dataclass: Any = cls
     return (
         bool(dataclass.__dataclass_params__.init)
@@ -114,11 +123,13 @@ def _never(_value: Any) -> bool:
 def _comes_back(value: datetime | time) -> bool:
     try:
         zone = value.tzinfo
-    except AttributeError:  # a message that was never checked
+    except AttributeError:  # a message whose fields were never checked
         return False
     if zone is None:
         return True
     if value.fold:
         return False
-    # Of a zone the offset is stored, which is all of a `timezone` that has no name.
-    return zone is UTC or (type(zone) is timezone and len(zone.__getinitargs__()) == 1)  # type: ignore[attr-defined]
+    # Only the offset of a zone is stored; a `timezone` without a name has nothing else.
+    if zone is UTC:
+        return True
+    return type(zone) is timezone and len(zone.__getinitargs__()) == 1  # type: ignore[attr-defined]

@@ -1,11 +1,11 @@
-"""What a key's bytes stand for: the other direction of `keys`. Pure functions, any thread.
+"""Decodes a key's bytes into its values; the inverse of `keys`. Pure functions, any thread.
 
-Equal keys have equal bytes, so what comes back is a value of the same key, not always of the same type: a number is
-an int where it is whole and else a Decimal (infinity is a float), an aware datetime is in UTC, a naive one has no fold,
-and a member of an Enum is its value. Everything else comes back as it was.
+Equal keys have equal bytes, so decoding gives a value with the same key, but not always of the same type. A
+number is an int if it is whole, else a Decimal (infinity is a float). An aware datetime is in UTC, a naive
+one has no fold, and a member of an Enum is its value. Everything else is decoded as it was.
 
-Some instants have a date in other zones alone, in UTC they would be before the year 1 or after 9999. They come back in the
-zone that is nearest to UTC in whole minutes.
+Some instants have no date in UTC, only in other zones: in UTC they would be before the year 1 or after 9999.
+They are decoded in the zone that is nearest to UTC in whole minutes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _LONG, _LONG_NEGATIVE = 0xFF - 0x80, 0x01 - 0x80
 
 
 def decode_key(key: bytes) -> Any:
-    """The value of a key of one component. Raises DamagedRow for bytes that are no key."""
-    # Nearly all are texts; the tag 0x30 is the digit 0.
+    """The value of a key of one component. Raises DamagedRow for bytes that are not a key."""
+    # Nearly all keys are text; the tag 0x30 is the digit 0.
     if key[:1] == b"0" and key.find(b"\0") == len(key) - 1:
         try:
             return key[1:-1].decode()
@@ -43,7 +43,7 @@ def decode_key(key: bytes) -> Any:
 
 
 def decode_keys(key: bytes) -> tuple[Any, ...]:
-    """The values of a key of several components. Raises DamagedRow for bytes that are no key."""
+    """The values of a key of several components. Raises DamagedRow for bytes that are not a key."""
     values, offset = [], 0
     try:
         while offset < len(key):
@@ -69,7 +69,7 @@ def _text(key: bytes, offset: int) -> tuple[str, int]:
 
 def _bytes(key: bytes, offset: int) -> tuple[bytes, int]:
     end = key.index(b"\0", offset)
-    while key[end + 1 : end + 2] == b"\xff":  # a NUL of the text itself
+    while key[end + 1 : end + 2] == b"\xff":  # a NUL inside the text
         end = key.index(b"\0", end + 2)
     return key[offset:end].replace(b"\0\xff", b"\0"), end + 1
 
@@ -83,7 +83,7 @@ def _number(key: bytes, offset: int) -> tuple[int | float | Decimal, int]:
     size = len(digits)
     try:
         return Decimal(f"{whole * 10**size + int(digits)}E-{size}"), end + 1
-    except ValueError:  # longer than the text of an int may be in this process
+    except ValueError:  # more digits than this process allows in the text of an int
         return Decimal(f"{Decimal(whole * 10**size + int(Decimal(digits)))}E-{size}"), end + 1
 
 
@@ -114,13 +114,12 @@ def _aware(key: bytes, offset: int) -> tuple[datetime, int]:
 
 
 def _beyond(since: timedelta) -> datetime:
-    """The instant `since` after 1970, which UTC has no date for. Raises OverflowError if no zone has one."""
+    """The instant `since` after 1970, for which UTC has no date. Raises OverflowError if no zone has one."""
     edge = _LAST if since > timedelta(0) else _FIRST
     beyond = since - (edge - _EPOCH_UTC)
     minutes = abs(beyond) // _MINUTE + (abs(beyond) % _MINUTE > timedelta(0))
-    offset = (
-        minutes * _MINUTE if minutes < 24 * 60 else abs(beyond)
-    )  # the last minute of all has odd zones alone
+    # In the last minute of all, only zones that are not of whole minutes have a date.
+    offset = minutes * _MINUTE if minutes < 24 * 60 else abs(beyond)
     if offset >= timedelta(days=1):
         raise OverflowError("no zone has a date for it")
     zone = timezone(-offset if beyond > timedelta(0) else offset)

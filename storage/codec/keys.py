@@ -1,33 +1,35 @@
-"""Keys as bytes that sort as their values do, for the tables' rows and indexes. Pure functions, any thread.
+"""Keys as bytes that sort as their values do, for the rows and indexes of tables. Pure functions, any thread.
 
-A key is a value or a tuple of values; a tuple's encoding is its components' encodings one after another, and tuples
-sort by component. The first byte of a component is its tag. Kinds sort in the order of their tags:
+A key is a value or a tuple of values. The encoding of a tuple is the encodings of its components one after
+another, and tuples sort by component. The first byte of a component is its tag. Kinds sort in the order of
+their tags:
 
-====  ======================  ==================================================================================
+====  ======================  ==========================================================================
 0x05  None                    nothing follows
 0x10  False
 0x11  True
 0x20  int, float, Decimal     floor of the number (a length byte, then the magnitude), then its fraction
-0x28  naive datetime          microseconds since 1970 without regard to any time zone, biased to be unsigned
+0x28  naive datetime          microseconds since 1970, whatever the time zone, biased to be unsigned
 0x29  aware datetime          microseconds since 1970 UTC: equal instants are equal keys
 0x2A  date                    the ordinal of the day, four bytes
 0x30  str                     UTF-8 (so by code point); a NUL is written 00 FF; ends with 00
 0x31  bytes                   as str
 0x32  UUID                    its 16 bytes
-====  ======================  ==================================================================================
+====  ======================  ==========================================================================
 
-Numbers of all three types sort by value together. The length byte is 0x80 plus the number of magnitude bytes, or
-0x80 minus it for a negative number, whose magnitude is complemented; 0xFF and 0x01 announce a two-byte length.
-The fraction is at least zero, since the whole part is the floor: pairs of decimal digits, each plus one, and 0x00
-at the end. A float that is not whole counts as the shortest decimal that reads back as it, the one that `repr`
-shows, so that 0.1 and Decimal("0.1") are one key. An Enum member is the key of its value.
+Numbers of all three types sort by value together. The length byte is 0x80 plus the number of magnitude bytes,
+or 0x80 minus it for a negative number, whose magnitude is complemented; 0xFF and 0x01 announce a two-byte
+length. The fraction is at least zero, since the whole part is the floor: pairs of decimal digits, each plus
+one, and 0x00 at the end. A float that is not whole is encoded as the shortest decimal that reads back as the
+same float, the one that `repr` shows, so that 0.1 and Decimal("0.1") are one key. An Enum member has the key
+of its value.
 
-One encoding may be the beginning of another one: "a" is 30 61 00, and "a", NUL, "b" is 30 61 00 FF 62 00. After a whole
-component comes the end or the next one's tag, and after part of such a text or of bytes comes FF, which is above all
-tags. So `above_equal`, and not `successor`, ends what has certain components; `successor` ends what begins with a
-prefix.
+One encoding may be a prefix of another one: "a" is 30 61 00, and "a", NUL, "b" is 30 61 00 FF 62 00. A whole
+component is followed by the end or by the next component's tag; a part of such a text or of bytes is followed
+by FF, which is above all tags. So a range of keys that have certain components ends at `above_equal`, not at
+`successor`; `successor` ends a range of keys that begin with a prefix.
 
-This is a disk format: it changes only together with `KEY_FORMAT`, which makes every replica rebuild its tables.
+This is a disk format: it changes only together with `KEY_FORMAT`, and then every replica rebuilds its tables.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BIAS = 1 << 63
-_MAX_DIGITS = 1500  # a number with more digits than this cannot fit: refused before it is expanded
+_MAX_DIGITS = 1500  # a number with more digits than this cannot fit: it is refused before it is expanded
 _POSITIVE_INFINITY = b"\x20\xff\xff\xff\x00"
 _NEGATIVE_INFINITY = b"\x20\x01\x00\x00\x00"
 
@@ -57,8 +59,8 @@ _NEGATIVE_INFINITY = b"\x20\x01\x00\x00\x00"
 def encode_key(value: object) -> bytes:
     """The key of a value, or of a tuple of values: bytes that sort as the values do.
 
-    Raises InvalidKey for a value of a kind that has no order here (or NaN, or a lone surrogate), KeyTooLong for
-    more than 511 bytes.
+    Raises InvalidKey for a value of a kind that has no order here (or NaN, or a lone surrogate), KeyTooLong
+    for more than 511 bytes.
     """
     if type(value) is tuple:
         key = b"".join([encode_component(component) for component in value])
@@ -70,14 +72,17 @@ def encode_key(value: object) -> bytes:
 
 
 def encode_prefix(value: object) -> bytes:
-    """What the keys of all strings that begin with `value` begin with. Raises InvalidKey unless it is a str."""
+    """The bytes that begin the keys of all strings that begin with `value`.
+
+    Raises InvalidKey unless it is a str.
+    """
     if not isinstance(value, str) or isinstance(value, Enum):
         raise InvalidKey(f"a prefix must be a str, not {_shown(value)}")
     return _encode_str(value)[:-1]
 
 
 def successor(prefix: bytes) -> bytes | None:
-    """The least key above all keys that begin with `prefix`; None if there is none (a prefix of FF bytes only)."""
+    """The least key above all keys that begin with `prefix`; None for a prefix of FF bytes only."""
     stripped = prefix.rstrip(b"\xff") if prefix[-1:] == b"\xff" else prefix
     if not stripped:
         return None
@@ -87,7 +92,7 @@ def successor(prefix: bytes) -> bytes | None:
 def above_equal(leading: bytes) -> bytes | None:
     """The least key above all keys whose first components are these, encoded; None if none are given.
 
-    Below it is not what goes on with a NUL where these end.
+    A text that continues with a NUL where the last of these ends is not below it.
     """
     return leading + b"\xff" if leading else None
 
@@ -116,7 +121,8 @@ def encode_component(value: Any) -> bytes:
         if isinstance(value, base):
             return encode(value)
     raise InvalidKey(
-        f"{_shown(value)} cannot be a key: use None, bool, int, float, Decimal, str, bytes, datetime, date, UUID or an Enum"
+        f"{_shown(value)} cannot be a key: use None, bool, int, float, Decimal, str, bytes, datetime, date, "
+        "UUID or an Enum"
     )
 
 
@@ -130,7 +136,7 @@ def _encode_str(value: str) -> bytes:
 
 def _encode_int(value: int) -> bytes:
     size = (value.bit_length() + 7) // 8
-    if value > 0 and size < 126:  # as below, with the tag and the end in one go: most keys are such
+    if value > 0 and size < 126:  # the common case: as below, with the tag and the end added in one step
         return (((0x2080 + size) << (8 * size) | value) << 8).to_bytes(size + 3)
     return b"\x20%b\0" % _encode_whole(value)
 
@@ -167,7 +173,7 @@ def _encode_decimal(value: Decimal) -> bytes:
         raise KeyTooLong(
             f"a number of {len(digits)} digits and exponent {exponent} cannot be a key: it is too long"
         )
-    # Not by the text of an int, whose length a process may limit.
+    # Not through the text of an int: a process may limit its length.
     number = int(Decimal((sign, digits, 0)))
     if exponent >= 0:
         return _encode_int(number * 10**exponent)
@@ -196,10 +202,10 @@ def _shown(value: object) -> str:
 
 
 def _surrogate(value: object) -> InvalidKey:
-    return InvalidKey(f"{value!a} holds a lone surrogate, which is no character, and cannot be a key")
+    return InvalidKey(f"{value!a} holds a lone surrogate, which is not a character, and cannot be a key")
 
 
-# In this order subclasses come before their bases: bool is an int and a datetime is a date.
+# Subclasses come before their bases: a bool is an int and a datetime is a date.
 _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     str: _encode_str,
     bool: lambda value: b"\x11" if value else b"\x10",

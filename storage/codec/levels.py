@@ -1,12 +1,12 @@
-"""Extension values inside one another: each level has a packer and a parser of its own, and the levels are counted.
+"""Nested extension values: each level has its own packer and parser, and the levels are counted. Any thread.
 
-msgpack gives what it has no type for to a hook, and what is inside of that has to be packed or unpacked by another
-call, from within the hook. Such calls nest on the thread's C stack, which nothing else bounds. So a value with more
-than `MAX_LEVELS` levels is refused, when it is packed and when it is unpacked. The first parsers are on the stack, as
-they are the faster ones; those further in are on the heap.
+msgpack calls a hook for a type that it does not know, and the hook packs or unpacks the contents by another
+call. Such calls nest on the thread's C stack, and nothing else bounds them. So a value with more than
+`MAX_LEVELS` levels is refused, when it is packed and when it is unpacked. The parsers of the outer levels are
+on the stack, since these are faster; those of the inner levels are on the heap.
 
-A message that is in no other extension value is not counted: its fields may hold what those of an event in the log
-may, whose own class is not an extension value there. Pure; any thread.
+A message that is not inside another extension value is not counted. So its fields may be nested as deeply as
+those of an event in the log, whose class is not stored as an extension value there. Everything here is pure.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from storage.errors import CodecError
 __all__ = ["MAX_LEVELS", "OUTERMOST", "PackLevel", "UnpackLevel"]
 
 MAX_LEVELS = 32
-"""Extension values (tuples, frozensets, messages) that may be inside one another."""
+"""Extension values (tuples, frozensets, messages) that may be nested in one another."""
 OUTERMOST = -1
-"""The level of what is in no message yet: a message there is free."""
+"""The level outside of all messages: a message there is not counted."""
 ON_HEAP = 4
-"""The level from which on parsers are on the heap: one takes 40 KiB."""
+"""From this level on, parsers are on the heap: one takes 40 KiB."""
 
 NESTED = (
     f"it is nested too deeply: more than {MAX_LEVELS} tuples, frozensets and value classes inside one another"
@@ -37,25 +37,29 @@ Getters = dict[type, tuple[str, Callable[[Any], dict[str, Any]], bool]]
 
 
 class PackLevel:
-    """Makes packers of values that are inside `level` extension values. `encoders` are of those that hold no others."""
+    """Makes packers for values inside `level` extension values.
+
+    `encoders` are for types without other values in them.
+    """
 
     __slots__ = ("_encoders", "_getters", "_inside", "_level", "new_packer")
 
     def __init__(
         self, encoders: dict[type, Callable[[Any], ExtType]], getters: Getters, level: int = OUTERMOST
     ) -> None:
-        """`getters` give a message class's stored name and its fields; both may be added to later."""
+        """`getters` give a message class's stored name and its fields; both maps may grow later."""
         self._encoders = encoders
         self._getters = getters
         self._level = level
         self._inside: PackLevel | None = None
-        # With its usual first buffer of 256 KiB a packer is mapped and unmapped each time, which costs 7 microseconds.
+        # A packer with its usual first buffer of 256 KiB is mapped and unmapped each time, which costs 7
+        # microseconds.
         self.new_packer: Callable[[], Packer] = functools.partial(
             Packer, default=self._hook(), buf_size=1024, strict_types=True
         )
 
     def inside(self, levels: int = 1) -> PackLevel:
-        """So many levels further in; each is made when it is first needed, which few ever are."""
+        """The level that is `levels` further in. Each is created when first needed, and few ever are."""
         if self._inside is None:
             self._inside = PackLevel(self._encoders, self._getters, self._level + 1)
         return self._inside if levels == 1 else self._inside.inside(levels - 1)
@@ -86,7 +90,8 @@ class PackLevel:
                 in_container = self.inside(2 if outermost else 1).new_packer
             if kind is tuple:
                 return ExtType(TUPLE, in_container().pack(list(value)))
-            # Iteration order differs between processes; equal sets must give equal bytes for digests to agree.
+            # Iteration order differs between processes; equal sets must give equal bytes for digests to
+            # agree.
             return ExtType(
                 FROZENSET, in_container().pack(sorted([in_container().pack(item) for item in value]))
             )
@@ -95,7 +100,7 @@ class PackLevel:
 
 
 class UnpackLevel:
-    """Unpacks what `PackLevel` of the same level packed; `hook` is for parsers that somebody else makes."""
+    """Unpacks what `PackLevel` of the same level packed; `hook` is for parsers that are made elsewhere."""
 
     __slots__ = ("_build", "_decoders", "_inside", "_level", "hook", "unpack")
 
@@ -105,7 +110,7 @@ class UnpackLevel:
         build: Callable[[str, dict[str, Any]], object],
         level: int = OUTERMOST,
     ) -> None:
-        """`decoders` are of extension values that hold no others; `build` makes a message of its fields."""
+        """`decoders` are for types without other values in them; `build` makes a message from its fields."""
         self._decoders = decoders
         self._build = build
         self._level = level
@@ -115,7 +120,7 @@ class UnpackLevel:
         """Raises whatever msgpack raises for damaged bytes."""
 
     def inside(self, levels: int = 1) -> UnpackLevel:
-        """So many levels further in."""
+        """The level that is `levels` further in."""
         if self._inside is None:
             self._inside = UnpackLevel(self._decoders, self._build, self._level + 1)
         return self._inside if levels == 1 else self._inside.inside(levels - 1)
@@ -161,8 +166,8 @@ class UnpackLevel:
 
 def _refuse(_data: bytes) -> NoReturn:
     raise CodecError(
-        f"stored bytes are nested too deeply: more than {MAX_LEVELS} tuples, frozensets and value classes inside one "
-        "another, which may be more than a thread's stack can bear"
+        f"stored bytes are nested too deeply: more than {MAX_LEVELS} tuples, frozensets and value classes "
+        "inside one another, which could overflow a thread's stack"
     )
 
 
@@ -170,7 +175,7 @@ _REFUSING: dict[int, Callable[[bytes], Any]] = {MESSAGE: _refuse, TUPLE: _refuse
 
 
 def _unpacking(hook: Callable[[int, bytes], Any], level: int) -> Callable[[bytes], Any]:
-    # Closures: functools.partial with keywords costs 170 ns more, a third of the decoding of a row.
+    # These are closures: functools.partial with keywords costs 170 ns more, a third of the decoding of a row.
     def unpack(data: bytes) -> Any:
         return unpackb(data, ext_hook=hook, strict_map_key=False)
 
@@ -183,7 +188,7 @@ def _unpacking(hook: Callable[[int, bytes], Any], level: int) -> Callable[[bytes
         except OutOfData:
             raise ValueError("an extension value ends early") from None
         if unpacker.tell() != size:
-            raise ValueError("an extension value goes on after its end")
+            raise ValueError("an extension value has bytes after its end")
         return value
 
     return unpack if level < ON_HEAP else unpack_on_heap

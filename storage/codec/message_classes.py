@@ -1,4 +1,4 @@
-"""What the codec needs to know of a message class. Pure functions, run once for each class as it is registered."""
+"""What the codec needs to know about a message class. Pure functions, called when a class is registered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def qualified_name(cls: type) -> str:
 
 
 def stored_fields(cls: type) -> list[str]:
-    """Return the names of the fields that rebuild a message; raises CodecError if they would not suffice."""
+    """Return the names of the fields that build a message; raises CodecError if they are not enough."""
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise CodecError(
             f"{qualified_name(cls)} is neither a frozen dataclass nor an Enum: only those can be stored"
@@ -26,26 +26,26 @@ def stored_fields(cls: type) -> list[str]:
     for parameter in signature_of(cls).parameters.values():
         if parameter.name not in fields and parameter.default is parameter.empty:
             raise CodecError(
-                f"{qualified_name(cls)} needs {parameter.name!r} to be built, which no field keeps"
+                f"{qualified_name(cls)} needs {parameter.name!r} to be built, but no field holds it"
             )
     return fields
 
 
 def compile_getter(fields: list[str]) -> Callable[[Any], dict[str, Any]]:
     """Return a function from a message to its fields by name."""
-    # A compiled dict display takes a fifth of the time of zipping names with values. The names come from a
-    # dataclass, which lets nothing but identifiers through.
+    # A compiled dict display takes a fifth of the time of zipping names with values. It is safe: the names
+    # are those of a dataclass, which accepts only identifiers.
     display = ", ".join(f"{name!r}: message.{name}" for name in fields)
     getter: Callable[[Any], dict[str, Any]] = eval(f"lambda message: {{{display}}}")
     return getter
 
 
 def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return a function from the fields by name to a message: what `cls(**fields)` is, in half the time.
+    """Return a function from fields by name to a message: as `cls(**fields)`, in half the time.
 
-    A frozen class's own `__init__` goes through `object.__setattr__` for each field. Where the class does nothing but
-    keep its fields, each in a slot of its own, the slots are filled instead; a field that is missing, or one too
-    many, leaves the message to the class all the same.
+    A frozen class's own `__init__` calls `object.__setattr__` for each field. If the class only stores its
+    fields, each in its own slot, the slots are filled directly. If a field is missing, or there is one too
+    many, the class is called as usual.
     """
     slots = {name: getattr(cls, name, None) for name in fields}
     setters = [slot.__set__ for slot in slots.values() if isinstance(slot, MemberDescriptorType)]
@@ -57,7 +57,7 @@ def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]
         and 0 < len(setters) == len(fields) == len(dataclass.__dataclass_fields__)
     ):
         return lambda fields: cls(**fields)
-    # Local names must not clash with each other: those of the fields do not occur, only their numbers.
+    # Local names must not clash: fields are known by their numbers, not by their names.
     lines = [
         "def build(fields):",
         f"    if len(fields) != {len(fields)}:",
@@ -78,7 +78,7 @@ def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]
 
 
 def misfit(cls: type, name: str, fields: Any, error: Exception) -> CodecError:
-    """Return the error for stored fields that do not fit their class, given the error that building it raised."""
+    """Return the error for stored fields that do not fit their class; `error` is what building it raised."""
     known = {field.name for field in dataclasses.fields(cls) if field.init}
     unknown = sorted(str(field) for field in fields if field not in known)
     if unknown:

@@ -1,7 +1,7 @@
-"""Page tokens: the last entry that a page reached, as text that a web page may carry. Pure, any thread.
+"""Page tokens: the last index entry of a page, as text that a web page can carry. Pure, any thread.
 
-A token is bound to its query by a checksum over both, so that one that was cut, altered or given to another
-query is recognised. It is no secret: it holds index values and the key of the last row.
+A checksum over the entry and the query binds a token to its query, so a token that was cut, altered or passed
+to another query is recognised. A token is not secret: it holds index values and the key of the last row.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def encode_token(entry: bytes, query: str) -> str:
 
 
 def decode_token(token: str, query: str) -> bytes:
-    """The entry that a token of this query holds. Raises InvalidPageToken for anything else."""
+    """The entry that a token of this query holds. Raises InvalidPageToken for any other text."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (TypeError, ValueError, binascii.Error):
         raw = b""
     entry = raw[_CHECK_BYTES:]
-    # The last character has bits that are in no byte: of several spellings only one is given.
+    # Some bits of the last character are not part of any byte: only one of the possible spellings is
+    # accepted.
     if not entry or encode_token(entry, query) != token:
         raise InvalidPageToken(
-            f"the page token {short_repr(token)} is not one of this query ({query}): give the token of its "
-            "last page, "
-            "or none to begin"
+            f"the page token {short_repr(token)} does not belong to this query ({query}): pass the token of "
+            "its last page, or none to start at the beginning"
         )
     return entry
 

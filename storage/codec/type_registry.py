@@ -1,6 +1,6 @@
 """The registry of a codec: message classes and enums by the stable names under which they are stored.
 
-Everything is registered before the codec is shared between threads; from then on any thread may ask.
+Register everything before threads share the codec; after that any thread may read.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["Fields", "Message", "TypeRegistry"]
 
 Fields = dict[str, Any]
 Message = tuple[str, Callable[[Any], Fields], bool]
-"""The stored name of a message class, its fields, and whether they are known to hold no list or dict."""
+"""The stored name of a message class, a function for its fields, whether they never hold a list or dict."""
 
 
 class TypeRegistry:
-    """The classes that a codec knows, and how a message becomes its fields and back."""
+    """The classes that a codec knows; turns a message into its fields and back."""
 
     def __init__(self) -> None:
         self._types: dict[str, type] = {}
         self._names: dict[type, str] = {}
         self._getters: dict[type, Message] = {}
         self.shareable = Fidelity()
-        """Which values may be shared; `own` is for those that may not."""
+        """Which values may be shared; `own` copies the others."""
         self.faithful = Fidelity(mutable=True)
-        """Which values come back as they are, whether they can be changed or not."""
+        """Which values are decoded as they were, whether they are mutable or not."""
         self._builders: dict[str, Callable[[Fields], Any]] = {}
         self._encoders = leaf_encoders()
 
@@ -49,11 +49,11 @@ class TypeRegistry:
         return MappingProxyType(self._types)
 
     def register(self, cls: type, name: str | None = None) -> None:
-        """Register a frozen dataclass or an Enum under a stored name, its class name unless given.
+        """Register a frozen dataclass or an Enum under a stored name, which is its class name unless given.
 
-        The name is what the disk holds: keep it when the class is renamed. Registering the same class under the
-        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken, CodecError
-        if the class is of another kind.
+        The name is written to disk: keep it when the class is renamed. Registering the same class under the
+        same name again changes nothing. Raises DuplicateTypeName if the name or the class is taken,
+        CodecError if the class is of another kind.
         """
         name = cls.__name__ if name is None else name
         if not isinstance(name, str) or not name:
@@ -64,9 +64,8 @@ class TypeRegistry:
             return
         if name in self._types:
             raise DuplicateTypeName(
-                f"two classes are to be stored as {short_repr(name)}: {qualified_name(self._types[name])} and "
-                f"{qualified_name(cls)}; "
-                "give one of them another name"
+                f"two classes are to be stored as {short_repr(name)}: {qualified_name(self._types[name])} "
+                f"and {qualified_name(cls)}; give one of them another name"
             )
         if cls in self._names:
             raise DuplicateTypeName(
@@ -100,21 +99,20 @@ class TypeRegistry:
             return self._types[name]
         except KeyError:
             raise UnknownType(
-                f"no class is registered for the stored type {short_repr(name)}; register its class, or give "
-                "the class "
-                "that took its qualified_name this name"
+                f"no class is registered for the stored type {short_repr(name)}; register its class, or "
+                "register the class that replaced it under this name"
             ) from None
 
     def declare_flat(self, cls: type) -> None:
-        """Say that messages of a class never hold a list or dict, so that nobody has to look how deep they are."""
+        """Declare that messages of a class never hold a list or dict, so their depth need not be checked."""
         name, getter, _ = self._getters[cls]
         self._getters[cls] = name, getter, True
 
     def is_flat(self, cls: type) -> bool:
-        """Whether `declare_flat` has said so."""
+        """Whether `declare_flat` was called for the class."""
         return self._getters[cls][2]
 
-    # -- messages -----------------------------------------------------------------------------------------------
+    # -- messages --------------------------------------------------------------------------------------------
     def fields(self, message: object) -> Fields:
         """Return the fields of a message by name, as they are (not copied); raises UnregisteredType."""
         return self.describe(message)[1]
@@ -125,15 +123,16 @@ class TypeRegistry:
             name, getter, _ = self._getters[type(message)]
         except KeyError:
             raise UnregisteredType(
-                f"{qualified_name(type(message))} is not registered with the codec as a message; register it first"
+                f"{qualified_name(type(message))} is not registered with the codec as a message; register it "
+                "first"
             ) from None
         return name, getter(message)
 
     def build(self, name: str, fields: Fields) -> object:
         """Return a message of the class stored as `name`. A missing field takes its default.
 
-        Raises UnknownType if no class has the name, CodecError if fields are unknown, missing without a default,
-        or refused by the class.
+        Raises UnknownType if no class has the name; CodecError if fields are unknown, missing without a
+        default, or refused by the class.
         """
         try:
             return self._builders[name](fields)
@@ -141,6 +140,7 @@ class TypeRegistry:
             cls = self.type_of(name)
             if cls not in self._getters:
                 raise CodecError(
-                    f"a message is stored as {short_repr(name)}, but {qualified_name(cls)} is none"
+                    f"a message is stored as {short_repr(name)}, but {qualified_name(cls)} is not a "
+                    "message class"
                 ) from None
             raise misfit(cls, name, fields, error) from error

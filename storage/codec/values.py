@@ -1,6 +1,6 @@
-"""How the codec writes Python's own types that msgpack lacks. Pure functions, any thread.
+"""How the codec writes types of Python that msgpack lacks. Pure functions, any thread.
 
-Each type has one extension code, which is part of the disk format: a code is never given a new meaning.
+Each type has one extension code, which is part of the disk format: a code never gets a new meaning.
 The table of codes is in `storage.codec.codec`.
 """
 
@@ -37,8 +37,8 @@ UUID_ = 11
 
 FOLD_MARK = "*"
 NO_ENCODING = "its type has no encoding"
-MOST_OF_PATH = 120
-"""Characters of a path in an error; of a longer one the middle is left out."""
+MAX_PATH_CHARS = 120
+"""Characters of a path in an error; a longer path is shortened in the middle."""
 
 
 class Refusal(Exception):
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 
 def leaf_encoders() -> dict[type, Callable[[Any], ExtType]]:
-    """Return an encoder for each type that msgpack lacks and that holds no other values."""
+    """Return an encoder for each type that msgpack lacks and that contains no other values."""
 
     def encode_time(value: time) -> ExtType:
         if value.tzinfo is not None and value.utcoffset() is None:
@@ -85,8 +85,8 @@ def leaf_decoders() -> dict[int, Callable[[bytes], Any]]:
 
 
 def pack_flat(value: list[Any]) -> bytes:
-    """Pack a list of what msgpack has types for."""
-    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    """Pack a list of values that msgpack has types for."""
+    # A buffer of the usual 256 KiB would be mapped and unmapped each time.
     return Packer(buf_size=256).pack(value)  # type: ignore[no-any-return]
 
 
@@ -101,7 +101,7 @@ def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
         def encode_flag(flag: enum.Flag) -> ExtType:
             bits = list(flag)
             if functools.reduce(operator.or_, bits, type(flag)(0)) != flag:
-                raise Refusal(flag, f"it has bits that {name} gives no name")
+                raise Refusal(flag, f"it has bits that have no name in {name}")
             return encode([str(bit.name) for bit in bits])
 
         return encode_flag
@@ -110,9 +110,9 @@ def enum_encoder(cls: type[enum.Enum], name: str) -> Callable[[Any], ExtType]:
 
 
 def enum_of(cls: type, name: str, names: list[str]) -> object:
-    """Return the member, or the flag, that is stored as these names of the enum `name`; raises CodecError."""
+    """Return the member, or the flag, of the enum `name` that is stored as `names`; raises CodecError."""
     if not issubclass(cls, enum.Enum):
-        raise CodecError(f"an enum is stored as {short_repr(name)}, but {qualified_name(cls)} is none")
+        raise CodecError(f"an enum is stored as {short_repr(name)}, but {qualified_name(cls)} is not an enum")
     try:
         members = [cls[member] for member in names]
     except KeyError as error:
@@ -127,9 +127,9 @@ def _iso(value: datetime | time) -> bytes:
     offset = value.utcoffset()
     if offset is not None and offset.microseconds:
         raise Refusal(
-            value, "a UTC offset of fractions of a second does not come back from its text in every Python"
+            value, "not every Python can read a UTC offset with fractions of a second back from its text"
         )
-    # An offset says which of two equal wall-clock times is meant; without one only `fold` does.
+    # An offset says which of two equal wall-clock times is meant; without an offset only `fold` does.
     text = value.isoformat()
     return (text + FOLD_MARK if value.fold and value.tzinfo is None else text).encode()
 
@@ -144,11 +144,11 @@ def _from_iso(kind: type[Any], data: bytes) -> Any:
 def path_to(value: object, culprit: object) -> str:
     """Return the path inside `value` to the object `culprit`, such as `Order.lines[2].price`.
 
-    Only for error messages: it walks the whole value. Returns the name of the outermost type if the culprit is
-    not found.
+    Only for error messages: it walks the whole value. Returns the name of the outermost type if it does not
+    find the culprit.
     """
     root = type(value).__name__
-    # A stack of its own and a mark on what was seen: the value may be deep or contain itself.
+    # It has its own stack and a set of seen values: the value may be deep, or contain itself.
     waiting = [(root, value)]
     seen: set[int] = set()
     while waiting:
@@ -175,11 +175,11 @@ def _children(path: str, value: object) -> list[tuple[str, object]]:
 
 
 def refused(value: object, culprit: Any, reason: str) -> CodecError:
-    """The error for something in a value that cannot be encoded, with the path to it."""
+    """The error for a part of a value that cannot be encoded, with the path to that part."""
     kind = type(culprit)
     path = path_to(value, culprit)
-    if len(path) > MOST_OF_PATH:
-        path = f"{path[: MOST_OF_PATH * 2 // 3]}...{path[-MOST_OF_PATH // 3 :]}"
+    if len(path) > MAX_PATH_CHARS:
+        path = f"{path[: MAX_PATH_CHARS * 2 // 3]}...{path[-MAX_PATH_CHARS // 3 :]}"
     where = f"{path} ({qualified_name(kind)})"
     if reason == NO_ENCODING and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)):
         return UnregisteredType(f"cannot encode {where}: its class is not registered with the codec")
@@ -187,7 +187,7 @@ def refused(value: object, culprit: Any, reason: str) -> CodecError:
 
 
 def unencodable(value: object, error: Exception) -> CodecError:
-    """The error for a value that could not be packed, given what was raised as it was tried."""
+    """The error for a value that could not be packed, given the exception that packing it raised."""
     if isinstance(error, Refusal):
         return refused(value, error.value, error.reason)
     if isinstance(error, UnicodeEncodeError):
@@ -198,20 +198,21 @@ def unencodable(value: object, error: Exception) -> CodecError:
     )
 
 
-# -- lists and dicts ------------------------------------------------------------------------------------------------
+# -- lists and dicts -----------------------------------------------------------------------------------------
 MAX_CONTAINERS = 128
-"""Lists and dicts that may be inside one another; msgpack packs 1,025 of them, and unpacks 1,024."""
+"""How deep lists and dicts may be nested; msgpack packs 1,025 levels, and unpacks 1,024."""
 SPARE_CONTAINERS = 16
-"""More that may be in what is no message: a row, or a note, has what messages hold and something around it."""
+"""Further levels for values other than messages: a row or a note wraps contents like those of a message."""
 
 _NO_HEADS = bytes(set(range(256)) - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
-"""All bytes but those that a list or a dict begins with."""
+"""All bytes except those that begin a list or a dict."""
 
 
-def require_shallow(value: object, data: bytes, most: int) -> None:
-    """Raise UnencodableValue if more than `most` lists and dicts are inside one another in a value packed as `data`."""
-    # So many would have as many heads. Other values have such bytes too, so that more of them prove nothing.
-    if len(data.translate(None, _NO_HEADS)) <= most:
+def require_shallow(value: object, data: bytes, limit: int) -> None:
+    """Raise UnencodableValue if the value packed as `data` nests lists and dicts more than `limit` deep."""
+    # So many levels have at least as many head bytes. Other values have such bytes too, so more of them prove
+    # nothing.
+    if len(data.translate(None, _NO_HEADS)) <= limit:
         return
     waiting: list[tuple[int, Any]] = [(0, value)]
     while waiting:
@@ -219,7 +220,7 @@ def require_shallow(value: object, data: bytes, most: int) -> None:
         kind = type(current)
         if kind is list or kind is dict:
             depth += 1
-            if depth > most:
+            if depth > limit:
                 raise refused(
                     value,
                     current,

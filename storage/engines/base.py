@@ -82,7 +82,7 @@ class ModelStore(Protocol):
         """That of the event at the checkpoint, empty where it is not known. Any thread."""
         ...
 
-    # -- applying: one thread ------------------------------------------------------------------------------------
+    # -- applying: one thread --------------------------------------------------------------------------------
     def begin(self) -> Any:
         """Begin a batch; returns what projections get as their second parameter. It is of no use after the batch.
 
@@ -105,7 +105,7 @@ class ModelStore(Protocol):
         """End the batch without a trace of it; does nothing without one. Read `checkpoint` afterwards: it may be lower."""
         ...
 
-    # -- reading: any thread -------------------------------------------------------------------------------------
+    # -- reading: any thread ---------------------------------------------------------------------------------
     def await_readable(self, timeout: float = 10.0) -> None:
         """Wait until a snapshot can be taken. Call it before taking any lock that the applying thread needs.
 

@@ -53,7 +53,7 @@ OUR_DATA_FORMAT = 1
 ENGINES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
 
 
-# -- the directory ------------------------------------------------------------------------------------------------
+# -- the directory -------------------------------------------------------------------------------------------
 def check_directory(
     path: str | os.PathLike[str], *, create: bool = True, siblings: Collection[str] = ()
 ) -> bool:

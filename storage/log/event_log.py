@@ -133,7 +133,7 @@ class EventLog(LogReader):
         """When the log was made, in UTC."""
         return self._header.created
 
-    # -- writing --------------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
     def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
         """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does.
 
@@ -291,7 +291,7 @@ class EventLog(LogReader):
             with suppress(lmdb.Error), self._environment.begin(write=True) as transaction:
                 write_tail(transaction, self._databases, self._tail)
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _require_writable(self) -> None:
         if self._closed:
             raise StoreClosed(f"the log in {self.path} is closed")

@@ -141,7 +141,7 @@ class CommandRecord:
         )
 
 
-# -- keys -----------------------------------------------------------------------------------------------------------
+# -- keys ----------------------------------------------------------------------------------------------------
 def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
     """Return the UTF-8 of a name; raises InvalidKey or KeyTooLong. `kind` is what the error calls it."""
     try:
@@ -159,7 +159,7 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
     )
 
 
-# -- bytes ----------------------------------------------------------------------------------------------------------
+# -- bytes ---------------------------------------------------------------------------------------------------
 def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
     """Return the stored bytes of an event, with the origin of a command of which it is the first.
 

@@ -164,7 +164,7 @@ def write_tail(
     return UnindexedTail(indexed)
 
 
-# -- looking up ---------------------------------------------------------------------------------------------------
+# -- looking up ----------------------------------------------------------------------------------------------
 def stream_positions(
     transaction: lmdb.Transaction[bytes],
     index: lmdb._Database,

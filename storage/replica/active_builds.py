@@ -139,7 +139,7 @@ class ActiveBuilds:
             environment.close()
             self._environment = None
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _moment(self, txn: lmdb.Transaction[bytes]) -> Moment | None:
         """What the replica says of itself in this transaction; None where other builds are active than are known."""
         number = txn.id()

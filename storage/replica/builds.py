@@ -117,7 +117,7 @@ def elsewhere_key(build: str) -> bytes:
     return ELSEWHERE + build.encode()
 
 
-# -- as stored ----------------------------------------------------------------------------------------------------
+# -- as stored -----------------------------------------------------------------------------------------------
 def pack_build(build: Build, databases: Sequence[str]) -> bytes:
     """A build as bytes, with all that it takes to read its data without the code, and to do away with them."""
     kept = build.kept

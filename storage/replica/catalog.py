@@ -139,7 +139,7 @@ def _check_room(txn: lmdb.Transaction[bytes], path: Path, build: Build) -> None:
                 raise DamagedStore(f"{path} has tables {name!r} and no record of their build; {AGAIN}")
 
 
-# -- records ------------------------------------------------------------------------------------------------------
+# -- records -------------------------------------------------------------------------------------------------
 def write_build(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
     """Note that the replica holds this build."""
     txn.put(_BUILD + build.key.encode(), pack_build(build, database_names(build)), db=meta)
@@ -195,7 +195,7 @@ def find_active(
     return builds
 
 
-# -- databases ----------------------------------------------------------------------------------------------------
+# -- databases -----------------------------------------------------------------------------------------------
 def database_names(build: Build) -> list[str]:
     """The names of all databases of a build."""
     return [name for table in build.kept.tables for name in _names(build, table)]

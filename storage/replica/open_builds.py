@@ -93,7 +93,7 @@ class Holdings:
         active = {model: builds[key] for model, key in layout.active.items()}
         self.state = self._pending = Moment(self._last_commit(), active, marks)
 
-    # -- reading: any thread -------------------------------------------------------------------------------------
+    # -- reading: any thread ---------------------------------------------------------------------------------
     def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
         """A read transaction, and the moment that it shows."""
         while True:
@@ -120,7 +120,7 @@ class Holdings:
             if opened.key in marks  # not if it was given up just now
         }
 
-    # -- changing: one thread ------------------------------------------------------------------------------------
+    # -- changing: one thread --------------------------------------------------------------------------------
     def write(self) -> Access:
         """Begin a write transaction of LMDB; end it in any case."""
         what = f"the write transaction of {self.path}"
@@ -230,7 +230,7 @@ class Holdings:
                 opened.store.close()
         self.sweep(lambda _: False)
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _open(self, txn: lmdb.Transaction[bytes], build: Build, checkpoint: int | None) -> OpenBuild:
         """Open or make its tables. Raises DamagedStore where they are not what belongs to the checkpoint."""
         tables = {

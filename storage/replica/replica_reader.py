@@ -149,7 +149,7 @@ class ReplicaReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- under the lock -------------------------------------------------------------------------------------------
+    # -- under the lock --------------------------------------------------------------------------------------
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed(f"the replica {self.path} is closed; open it again")

@@ -102,7 +102,7 @@ class ReplicaStore:
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
 
-    # -- builds -------------------------------------------------------------------------------------------------
+    # -- builds ----------------------------------------------------------------------------------------------
     @property
     def state(self) -> Moment:
         """What the replica knows of itself after its last commit. Any thread."""
@@ -150,7 +150,7 @@ class ReplicaStore:
             self._held.switch(build, self._together)
             self._sweep()
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def snapshot(
         self,
         models: Collection[str] | None = None,
@@ -219,7 +219,7 @@ class ReplicaStore:
         stores = [opened.store for opened in self._held.builds.values() if opened.store is not None]
         return (self.path / DATA_FILE).stat().st_size + sum(store.size_bytes() for store in stores)
 
-    # -- writing ------------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
         """A write transaction: committed at the end of the block, aborted if it raises. One thread at a time.
@@ -283,7 +283,7 @@ class ReplicaStore:
             mixed = list(self._mixed)
         self._held.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in mixed))
 
-    # -- ending -------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
     def condemn(self, reason: str) -> None:
         """Have the next `open` begin this replica anew: for damage that is found while it is in use."""
         self._condemned = True

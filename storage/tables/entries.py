@@ -47,7 +47,7 @@ class TableEntries:
         self._codec = codec
         self._unpack = codec.unpack
 
-    # -- entries ------------------------------------------------------------------------------------------------
+    # -- entries ---------------------------------------------------------------------------------------------
     def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
         """At most `limit` entries with their values (any number where rows repeat), a chunk at a time."""
         return self._scan(search, after, False)
@@ -114,7 +114,7 @@ class TableEntries:
     def _counted(self) -> int:
         return self._access.locked(lmdb.Transaction.stat, self._db)["entries"]
 
-    # -- rows ---------------------------------------------------------------------------------------------------
+    # -- rows ------------------------------------------------------------------------------------------------
     def _rows(self, search: Search, columns: frozenset[str] | None) -> Iterator[list[Row]]:
         """The rows that a search finds, or these columns of them, a chunk at a time."""
         for chunk in self._found(search):

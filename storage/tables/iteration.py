@@ -70,7 +70,7 @@ class Iteration(TableReader):
         self._after: bytes | None = None
         self._ended = False
 
-    # -- for the writer -----------------------------------------------------------------------------------------
+    # -- for the writer --------------------------------------------------------------------------------------
     def is_about(self, key: bytes) -> bool:
         """Whether a change of this row, its first since the beginning, may matter."""
         return not self._ended and key not in self._former
@@ -98,7 +98,7 @@ class Iteration(TableReader):
             return False
         return after is None or (entry < after if search.reverse else entry > after)
 
-    # -- for its reader -----------------------------------------------------------------------------------------
+    # -- for its reader --------------------------------------------------------------------------------------
     def _part(
         self, search: Search, after: bytes | None, size: int, bare: bool
     ) -> tuple[list[Any], bytes | None]:

@@ -67,7 +67,7 @@ class PendingTable(TableWriter):
         self._ranges: dict[Index, list[tuple[bytes, bytes]]] = {}
         self._count = 0
 
-    # -- changing -----------------------------------------------------------------------------------------------
+    # -- changing --------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
         """As `TableWriter.put`."""
         self._note(self.schema.key_of(row))
@@ -181,7 +181,7 @@ class PendingTable(TableWriter):
                         if entry not in former:
                             cursor.put(entry, key)
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def _counted(self) -> int:
         self.prepare()
         return self._stored_count() + self._count
@@ -239,7 +239,7 @@ class PendingTable(TableWriter):
             first = max(first, (bisect_left if reverse else bisect_right)(found, lower, key=_ENTRY))
         return found[max(first, end - size) : end] if reverse else found[first : min(end, first + size)]
 
-    # -- what is stored -----------------------------------------------------------------------------------------
+    # -- what is stored --------------------------------------------------------------------------------------
     def _stored_count(self) -> int:
         return self._access.locked(lmdb.Transaction.stat, self._db)["entries"]
 

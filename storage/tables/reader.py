@@ -41,7 +41,7 @@ class TableReader(TableEntries):
 
     __slots__ = ()
 
-    # -- by key -------------------------------------------------------------------------------------------------
+    # -- by key ----------------------------------------------------------------------------------------------
     def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
         """The row of a key (a tuple for a composite key), or `default`. Raises InvalidKey, SnapshotClosed."""
         wanted = None if columns is None else checked_columns(columns)
@@ -78,7 +78,7 @@ class TableReader(TableEntries):
     def __contains__(self, key: Any) -> bool:
         return self._fetch([self._encode_key(key)]) != [None]
 
-    # -- by range and by index ----------------------------------------------------------------------------------
+    # -- by range and by index -------------------------------------------------------------------------------
     def range(
         self,
         index: IndexSpec | None = None,
@@ -161,7 +161,7 @@ class TableReader(TableEntries):
         rows = self._decode_all([raw for _, raw in taken[:size]], checked_columns(columns))
         return Page(rows, encode_token(taken[size - 1][0], query) if size < len(taken) else None)
 
-    # -- from the index alone -----------------------------------------------------------------------------------
+    # -- from the index alone --------------------------------------------------------------------------------
     def keys(
         self,
         index: IndexSpec | None = None,
@@ -195,7 +195,7 @@ class TableReader(TableEntries):
     def __len__(self) -> int:
         return self._counted()
 
-    # -- what a search finds, prepared ones among them --------------------------------------------------------------------------------------
+    # -- what a search finds, prepared ones among them -------------------------------------------------------
     def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
         """The rows that a search finds, or these columns of them."""
         if search.limit is not None and search.limit <= 0:

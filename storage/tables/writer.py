@@ -65,7 +65,7 @@ class TableWriter(TableReader):
         self.changed = False
         """Whether rows were written out."""
 
-    # -- changing -----------------------------------------------------------------------------------------------
+    # -- changing --------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
         """Insert a row, or replace the one with its key. The row is copied, and reads give what the disk will.
 
@@ -106,7 +106,7 @@ class TableWriter(TableReader):
         self._rows_changed[raw_key] = None
         return True
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
         """The row of a key with all changes made to it so far, as a copy, or `default`."""
         wanted = checked_columns(columns)
@@ -181,7 +181,7 @@ class TableWriter(TableReader):
         self.flush()
         return super()._bare_chunks(search)
 
-    # -- writing out --------------------------------------------------------------------------------------------
+    # -- writing out -----------------------------------------------------------------------------------------
     def flush(self) -> None:
         """Write the buffered rows into the transaction. Called by reads of ranges and by the commit.
 

@@ -96,7 +96,7 @@ class MemoryStore:
         """That of the event at the checkpoint."""
         return self._current.digest
 
-    # -- applying ------------------------------------------------------------------------------------------------
+    # -- applying --------------------------------------------------------------------------------------------
     def begin(self) -> WriteObjects:
         """Begin a batch, in place if the readers leave in time, else on a copy."""
         if self._closed:
@@ -211,7 +211,7 @@ class MemoryStore:
             self._saver.save(current.values, current.checkpoint, current.digest)
             self._saved_at = current.checkpoint
 
-    # -- reading -------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def _readable(self) -> bool:
         return not (self._shut or self._refill_to or self._working is self._current)
 
@@ -281,7 +281,7 @@ class MemoryStore:
         except FileNotFoundError:
             return 0
 
-    # -- ending --------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
     def close(self) -> None:
         """End all snapshots and save the objects, on disk."""
         with self._turn:

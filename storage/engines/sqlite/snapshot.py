@@ -138,7 +138,7 @@ class SqliteSnapshot:
         """The position of the last batch of events that changed a row of the database."""
         return self._changed
 
-    # -- for its connection and cursors --------------------------------------------------------------------------
+    # -- for its connection and cursors ----------------------------------------------------------------------
     def expired(self) -> SnapshotClosed:
         """The error for a use after the end."""
         return self._closed(f"{self._what} is closed and cannot be used any more; take a new one")
@@ -186,7 +186,7 @@ class SqliteSnapshot:
             reader._connection.uncounted = True  # whatever the query makes of that
             raise
 
-    # -- ending --------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
     def abandon(self) -> None:
         """Forget the connection without closing it, and the lock, which a lost thread may hold."""
         self._ending = True

@@ -121,7 +121,7 @@ class SqliteStore:
         """That of the event at the checkpoint."""
         return self._digest
 
-    # -- applying ------------------------------------------------------------------------------------------------
+    # -- applying --------------------------------------------------------------------------------------------
     def begin(self) -> GuardedConnection:
         """Begin a transaction; returns the guarded connection."""
         if self._closed:
@@ -188,7 +188,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 raise of_engine(error, f"rolling back in {self._what}", self._file) from error
 
-    # -- reading -------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def await_readable(self, timeout: float = 10.0) -> None:
         """Returns at once: a batch is invisible until its commit."""
 
@@ -214,7 +214,7 @@ class SqliteStore:
         """The database and its write-ahead log."""
         return self._file.stat().st_size + self._wal.size()
 
-    # -- ending --------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
     def close(self) -> None:
         """End all snapshots, close all connections, and bring the file to the disk."""
         with self._lock:

@@ -178,7 +178,7 @@ def test_a_value_in_another_form_has_the_same_bytes(value: Any, data: Any) -> No
     assert codec.pack(Box(value)) == codec.pack(Box(other))
 
 
-# -- classes that change -------------------------------------------------------------------------------------------------
+# -- classes that change -------------------------------------------------------------------------------------
 def field(**options: Any) -> Any:
     return dataclasses.field(**options)
 

@@ -1,4 +1,4 @@
-"""Which values are shareable: those that nobody can change and that come back from their bytes as they are."""
+"""Which values are shareable: those that cannot be changed and are decoded as they were."""
 
 from __future__ import annotations
 

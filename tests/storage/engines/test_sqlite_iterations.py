@@ -193,7 +193,7 @@ def test_a_cursor_that_is_dropped_or_closed_is_not_read_on(db: GuardedConnection
             fetch()
 
 
-# -- many rows ------------------------------------------------------------------------------------------------------
+# -- many rows -----------------------------------------------------------------------------------------------
 def files_open_beside(store: SqliteStore) -> int:
     """Files without a name, in the folder of the database."""
     named = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd_is_open(fd)]
@@ -246,7 +246,7 @@ def test_a_full_disk_while_rows_are_put_aside_is_said(
     cursor.close()
 
 
-# -- against lists --------------------------------------------------------------------------------------------------
+# -- against lists -------------------------------------------------------------------------------------------
 steps = st.one_of(
     st.tuples(st.just("begin"), st.booleans()),
     st.tuples(st.just("put"), st.integers(0, 20), st.integers(0, 9)),

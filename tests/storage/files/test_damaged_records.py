@@ -241,7 +241,7 @@ def test_whatever_is_done_to_the_records_of_a_replica_it_opens_and_holds_what_it
         shutil.rmtree(path)
 
 
-# -- the log -------------------------------------------------------------------------------------------------------
+# -- the log -------------------------------------------------------------------------------------------------
 def open_log(path: Path) -> EventLog:
     return EventLog.open(path, CODEC, inline=[MODEL], map_size=1 << 24)
 

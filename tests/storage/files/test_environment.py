@@ -62,7 +62,7 @@ def unprivileged_path() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-# -- a new store --------------------------------------------------------------------------------------------------
+# -- a new store ---------------------------------------------------------------------------------------------
 def test_a_new_store_is_for_its_owner_alone(store_path: Path) -> None:
     EventLog.open(store_path / "deep" / "log", Codec()).close()
     assert (store_path / "deep" / "log").stat().st_mode & 0o777 == 0o700
@@ -137,7 +137,7 @@ def test_no_address_space_for_even_a_small_map_is_reported(store_path: Path) -> 
     assert "smaller map_size" in result.stderr
 
 
-# -- what is no store ---------------------------------------------------------------------------------------------
+# -- what is no store ----------------------------------------------------------------------------------------
 def test_a_missing_store_is_not_made_unless_allowed(store_path: Path) -> None:
     with pytest.raises(NotAStore, match=f"no store at {store_path}"):
         EventLog.open(store_path, Codec(), create=False)
@@ -277,7 +277,7 @@ def test_a_store_whose_file_is_gone_beside_what_was_filled_from_it_is_refused(
     lock.release()
 
 
-# -- one opener ---------------------------------------------------------------------------------------------------
+# -- one opener ----------------------------------------------------------------------------------------------
 def test_a_second_opener_in_the_process_is_told_who_has_the_store(store_path: Path) -> None:
     with (
         EventLog.open(store_path, Codec()) as log,
@@ -357,7 +357,7 @@ def test_a_lock_is_released_once_and_can_be_taken_again(tmp_path: Path) -> None:
                 StoreLock(tmp_path)
 
 
-# -- a place that cannot be written -------------------------------------------------------------------------------
+# -- a place that cannot be written --------------------------------------------------------------------------
 def test_a_store_that_may_not_be_written_is_reported(unprivileged_path: Path) -> None:
     EventLog.open(unprivileged_path / "log", Codec()).close()
     os.chmod(unprivileged_path / "log", 0o755)
@@ -408,7 +408,7 @@ def test_a_process_that_may_not_grow_files_cannot_make_a_store(store_path: Path)
     EventLog.open(store_path, Codec()).close()
 
 
-# -- errors -------------------------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------------------
 def with_code(kind: type[lmdb.Error], code: int) -> lmdb.Error:
     error = kind("mdb_put: something")
     error.code = code

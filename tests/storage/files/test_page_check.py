@@ -72,7 +72,7 @@ def set_mark(path: Path, change: Callable[[str], str]) -> None:
     (path / "LOCK").write_text(f"{holder}\n{change(line)}\n")
 
 
-# -- when ----------------------------------------------------------------------------------------------------------
+# -- when ----------------------------------------------------------------------------------------------------
 def test_after_a_clean_end_nothing_is_looked_at(store_path: Path, looks: list[Path]) -> None:
     for _ in range(3):
         with opened(store_path):
@@ -165,7 +165,7 @@ def test_an_opening_that_fails_leaves_the_doubt_that_there_was(store_path: Path,
     assert (store_path / "LOCK").read_bytes() == before
 
 
-# -- what ----------------------------------------------------------------------------------------------------------
+# -- what ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("limit", [1 << 30, 1], ids=["whole", "top"])
 def test_a_doubtful_log_that_is_damaged_is_not_mapped_and_the_error_says_what_to_do(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int

@@ -97,7 +97,7 @@ def log(store_path: Path) -> Iterator[FaultyLog]:
         yield opened
 
 
-# -- reading back -------------------------------------------------------------------------------------------------
+# -- reading back --------------------------------------------------------------------------------------------
 def test_a_new_log_is_empty(log: EventLog) -> None:
     assert log.head == 0
     assert log.read() == []
@@ -369,7 +369,7 @@ def test_stats_count_entries_and_bytes(log: EventLog) -> None:
     assert log.reader_check() == 0
 
 
-# -- notes --------------------------------------------------------------------------------------------------------
+# -- notes ---------------------------------------------------------------------------------------------------
 def test_notes_are_put_replaced_and_deleted_with_a_batch(log: EventLog) -> None:
     log.append(events(1, 1), notes=[(b"sub/a", b"1"), (b"sub/b", b""), (b"sub/a", b"2")])
     assert (log.note(b"sub/a"), log.note(b"sub/b"), log.note(b"sub/c")) == (b"2", b"", None)
@@ -444,7 +444,7 @@ def test_notes_of_a_batch_that_is_refused_are_not_written(log: EventLog) -> None
     assert log.note(b"k") == b"1"
 
 
-# -- batches that are refused -------------------------------------------------------------------------------------
+# -- batches that are refused --------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("batch", "error", "message"),
     [
@@ -517,7 +517,7 @@ def test_names_may_be_as_long_as_promised(log: EventLog) -> None:
             read("")
 
 
-# -- commits that fail --------------------------------------------------------------------------------------------
+# -- commits that fail ---------------------------------------------------------------------------------------
 def os_error(number: int) -> lmdb.Error:
     error = lmdb.Error(f"mdb_txn_commit: {os.strerror(number)}")
     error.code = number
@@ -639,7 +639,7 @@ def test_a_full_map_is_still_read_and_takes_more_when_enlarged(store_path: Path)
         assert log.read(limit=10_000) == events(1, more + 500, by="x" * 1000)
 
 
-# -- closing and reopening ----------------------------------------------------------------------------------------
+# -- closing and reopening -----------------------------------------------------------------------------------
 def test_a_closed_log_says_so(log: EventLog) -> None:
     log.append(events(1, 1))
     log.close()

@@ -59,7 +59,7 @@ def stored(log: EventLog, table: TableSchema = NAMES) -> list[dict[str, Any]]:
         return list(snapshot.table("names", table).all())
 
 
-# -- a batch --------------------------------------------------------------------------------------------------------
+# -- a batch -------------------------------------------------------------------------------------------------
 def test_rows_are_committed_with_the_batch_and_not_before(log: FaultyLog) -> None:
     batch = batch_of(log)
     batch.table(NAMES).put({"name": "a", "owner": 1})
@@ -119,7 +119,7 @@ def test_a_projection_may_change_rows_while_it_iterates(log: FaultyLog) -> None:
     assert table.count("owner", equal=0) == 10
 
 
-# -- taking back ----------------------------------------------------------------------------------------------------
+# -- taking back ---------------------------------------------------------------------------------------------
 def test_changes_since_a_mark_are_taken_back_however_often_a_row_changed(log: FaultyLog) -> None:
     put(log, {"name": "a", "owner": 1}, {"name": "b", "owner": 1})
     batch = batch_of(log)
@@ -177,7 +177,7 @@ def test_a_batch_that_is_not_appended_leaves_nothing(log: FaultyLog) -> None:
     assert len(stored(log)) == 1
 
 
-# -- faults ---------------------------------------------------------------------------------------------------------
+# -- faults --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_after_a_commit_that_failed_tables_and_events_agree(log: FaultyLog, when: str) -> None:
     put(log, {"name": "a", "owner": 1})
@@ -216,7 +216,7 @@ def test_a_batch_is_written_whole_or_not_when_the_map_is_full(store_path: Path) 
         assert len(stored(log)) == 2
 
 
-# -- opening --------------------------------------------------------------------------------------------------------
+# -- opening -------------------------------------------------------------------------------------------------
 def test_tables_and_positions_are_there_when_the_log_is_opened_again(store_path: Path) -> None:
     with open_log(store_path, MODEL) as log:
         put(log, {"name": "a", "owner": 1})

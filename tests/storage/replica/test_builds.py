@@ -77,7 +77,7 @@ def entries(store: ReplicaStore, build: Build) -> int:
         )
 
 
-# -- which builds there are to be ---------------------------------------------------------------------------------
+# -- which builds there are to be ----------------------------------------------------------------------------
 def test_a_model_that_is_new_is_active_at_once() -> None:
     layout = plan([], {}, [OLD, NEW], frozenset())
     [build] = layout.builds.values()
@@ -149,7 +149,7 @@ def test_a_stored_build_describes_its_tables(key: Any, indexes: list[Any]) -> No
     assert stored.kept.tables[0].key == key
 
 
-# -- filling one while another serves -----------------------------------------------------------------------------
+# -- filling one while another serves ------------------------------------------------------------------------
 def test_the_old_build_goes_on_serving_and_being_updated_while_the_new_one_fills(store_path: Path) -> None:
     with switching(store_path) as store:
         active, wanted = store.active("model"), store.wanted("model")
@@ -258,7 +258,7 @@ def test_going_back_to_the_old_code_after_the_switch_is_another_build(store_path
         assert store.dump(again.key) == {"items": []}
 
 
-# -- rebuilding without a new version -----------------------------------------------------------------------------
+# -- rebuilding without a new version ------------------------------------------------------------------------
 def test_a_model_can_be_rebuilt_as_it_is(store_path: Path) -> None:
     with opened(store_path, OLD) as store:
         put(store, "model", OLD_ITEMS, 5, text="wrong")
@@ -424,7 +424,7 @@ def test_room_for_builds_that_is_used_up_comes_back_with_the_next_opening(
         assert rebuilds(store) >= 3
 
 
-# -- what goes wrong on the way -----------------------------------------------------------------------------------
+# -- what goes wrong on the way ------------------------------------------------------------------------------
 def test_a_switch_that_cannot_be_committed_changes_nothing(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,7 +543,7 @@ def test_a_build_with_keys_of_another_format_is_not_read(
         assert not any(name.startswith(former.key) for name in databases(store))
 
 
-# -- moments ------------------------------------------------------------------------------------------------------
+# -- moments -------------------------------------------------------------------------------------------------
 def test_the_last_change_of_each_table_is_known(store_path: Path) -> None:
     with opened(store_path, NEW, OTHER) as store:
         put(store, "model", NEW_ITEMS, 3)

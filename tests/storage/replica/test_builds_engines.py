@@ -77,7 +77,7 @@ def directories(store: ReplicaStore) -> set[str]:
     return {path.name for path in (store.path / "engines").iterdir()}
 
 
-# -- together -----------------------------------------------------------------------------------------------------
+# -- together ------------------------------------------------------------------------------------------------
 def test_all_engines_commit_together_and_go_on_after_a_restart(store_path: Path) -> None:
     with opened(store_path) as store:
         apply(store, 5)
@@ -267,7 +267,7 @@ def test_closing_ends_the_snapshots_of_all_engines(store_path: Path) -> None:
         store.build_checkpoints()
 
 
-# -- switching ----------------------------------------------------------------------------------------------------
+# -- switching -----------------------------------------------------------------------------------------------
 def test_a_build_of_another_engine_goes_when_nobody_reads_it_any_more(store_path: Path) -> None:
     with opened(store_path) as store:
         apply(store, 3)
@@ -356,7 +356,7 @@ def test_a_build_that_cannot_be_noted_leaves_no_files(
         assert numbers(store) == [3, 3, 3]
 
 
-# -- what is not to be trusted ------------------------------------------------------------------------------------
+# -- what is not to be trusted -------------------------------------------------------------------------------
 def damage(store_path: Path, model: str) -> None:
     for directory in (store_path / "engines").glob(f"{model}@*"):
         for file in directory.iterdir():

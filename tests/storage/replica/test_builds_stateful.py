@@ -68,7 +68,7 @@ class Builds(RuleBasedStateMachine):
     def newest(self) -> int:
         return max(self.declared)
 
-    # -- steps --------------------------------------------------------------------------------------------------
+    # -- steps -----------------------------------------------------------------------------------------------
     @rule(wanted=st.booleans(), number=st.integers(0, 3), delete=st.booleans(), moves=st.booleans())
     def apply(self, wanted: bool, number: int, delete: bool, moves: bool) -> None:
         key = self.wanted if wanted else self.active
@@ -157,7 +157,7 @@ class Builds(RuleBasedStateMachine):
             return
         raise AssertionError("a closed snapshot was read")
 
-    # -- what holds all the time --------------------------------------------------------------------------------
+    # -- what holds all the time -----------------------------------------------------------------------------
     @invariant()
     def every_open_snapshot_shows_its_moment(self) -> None:
         for snapshot, expected in self.snapshots:

@@ -80,7 +80,7 @@ def is_empty(store: ReplicaStore) -> bool:
     return store.checkpoints() == {"catalog": 0, "report": 0} and store.dump("catalog") == {"products": []}
 
 
-# -- transactions and snapshots -----------------------------------------------------------------------------------
+# -- transactions and snapshots ------------------------------------------------------------------------------
 def test_tables_and_checkpoints_survive_a_clean_stop(store_path: Path) -> None:
     filled(store_path).close()
     with opened(store_path, boot_id="boot-2") as store:
@@ -196,7 +196,7 @@ def test_a_full_map_is_said_and_leaves_the_replica_readable(store_path: Path) ->
         assert len(store.dump("catalog")["products"]) == 1
 
 
-# -- closing ------------------------------------------------------------------------------------------------------
+# -- closing -------------------------------------------------------------------------------------------------
 def test_closing_closes_the_snapshots_first(store_path: Path) -> None:
     store = filled(store_path)
     snapshot = store.snapshot()
@@ -266,7 +266,7 @@ def test_a_second_opener_is_told_who_holds_the_replica(store_path: Path) -> None
         assert is_filled(store)
 
 
-# -- what is not to be trusted ------------------------------------------------------------------------------------
+# -- what is not to be trusted -------------------------------------------------------------------------------
 def test_a_replica_goes_on_after_its_process_was_killed(store_path: Path) -> None:
     abandoned(store_path)
     with opened(store_path) as store:
@@ -373,7 +373,7 @@ def test_a_replica_without_its_data_is_new(store_path: Path, how: str) -> None:
         assert is_empty(store)
 
 
-# -- what is not ours ---------------------------------------------------------------------------------------------
+# -- what is not ours ----------------------------------------------------------------------------------------
 def test_a_foreign_directory_is_refused_and_left_as_it_is(store_path: Path) -> None:
     store_path.mkdir()
     (store_path / "thesis.txt").write_text("years of work")
@@ -423,7 +423,7 @@ def test_a_newer_replica_is_refused_and_kept(store_path: Path) -> None:
     assert (store_path / "data.mdb").stat().st_size == size
 
 
-# -- models that change -------------------------------------------------------------------------------------------
+# -- models that change --------------------------------------------------------------------------------------
 def test_a_changed_model_is_filled_anew_beside_its_old_tables_and_no_others_are(store_path: Path) -> None:
     for changed in (
         ModelSchema("catalog", 2, (PRODUCTS,)),

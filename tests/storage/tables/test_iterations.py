@@ -71,7 +71,7 @@ def fill(table: TableWriter, number: int) -> None:
     table.flush()
 
 
-# -- each row once --------------------------------------------------------------------------------------------------
+# -- each row once -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("number", [8, 50, 300])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_rows_that_move_ahead_while_others_are_counted_come_once(
@@ -165,7 +165,7 @@ def test_a_limit_counts_the_rows_that_are_given(table: TableWriter) -> None:
     assert [first["key"], *(one["key"] for one in found)] == list(range(12))
 
 
-# -- what it costs --------------------------------------------------------------------------------------------------
+# -- what it costs -------------------------------------------------------------------------------------------
 def iteration_of(table: TableWriter) -> Any:
     [iteration] = table._open_iterations()
     return iteration
@@ -240,7 +240,7 @@ def test_an_iteration_that_outlives_its_transaction_says_so(tmp_path: Path) -> N
             list(found)
 
 
-# -- against lists --------------------------------------------------------------------------------------------------
+# -- against lists -------------------------------------------------------------------------------------------
 keys = st.integers(0, 15)
 values = st.integers(0, 6)
 texts = st.sampled_from([None, "oak desk", "oak", "desk lamp", "lamp"])

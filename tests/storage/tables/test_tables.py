@@ -83,7 +83,7 @@ def skus(rows: Any) -> list[str]:
     return [row["sku"] for row in rows]
 
 
-# -- by key -------------------------------------------------------------------------------------------------------
+# -- by key --------------------------------------------------------------------------------------------------
 def test_a_row_comes_back_as_it_was_put(store: Store) -> None:
     row = product(
         "lamp", Decimal("19.99"), name="Désk \0 lamp", labels=["a", 1], size={"w": (1.5, []), 2: None}
@@ -147,7 +147,7 @@ def test_a_missing_key_column_is_named(store: Store) -> None:
         store.put({"price": 3})
 
 
-# -- ranges -------------------------------------------------------------------------------------------------------
+# -- ranges --------------------------------------------------------------------------------------------------
 def test_a_range_holds_its_start_and_not_its_stop(store: Store) -> None:
     store.put(*(product(f"p{n}", n * 10) for n in range(6)))
     table = store.table()
@@ -236,7 +236,7 @@ def test_a_composite_index_pins_what_leads_and_ranges_over_the_next(store: Store
         table.find(index, "oak", 3, 4)
 
 
-# -- many-valued --------------------------------------------------------------------------------------------------
+# -- many-valued ---------------------------------------------------------------------------------------------
 def test_words_are_found_whatever_their_case(store: Store) -> None:
     store.put(
         product("a", name="Oak desk, OAK top"), product("b", name="Großer Tisch"), product("c", name=None)
@@ -295,7 +295,7 @@ def test_only_what_has_items_or_words_is_indexed_by_them(store: Store) -> None:
     assert len(store.table()) == 0
 
 
-# -- pages --------------------------------------------------------------------------------------------------------
+# -- pages ---------------------------------------------------------------------------------------------------
 def test_pages_go_on_where_they_stopped_though_rows_change(store: Store) -> None:
     store.put(*(product(f"p{n}", n) for n in range(10)))
     first = store.table().page("price", size=4)
@@ -359,7 +359,7 @@ def test_a_token_has_one_spelling_alone() -> None:
         assert decode_token(token, "query") == b"p" * length
 
 
-# -- some columns, keys alone, prepared ranges ----------------------------------------------------------------------
+# -- some columns, keys alone, prepared ranges ---------------------------------------------------------------
 def test_rows_come_with_the_columns_that_are_asked_for(store: Store) -> None:
     row = product("a", Decimal("1.5"), name="oak desk", labels=["x", "y"], size={"w": (1, 2)})
     store.put(row, product("b", 2))
@@ -508,7 +508,7 @@ def test_an_unknown_option_is_refused(store: Store) -> None:
         store.table().count("price", limit=5)  # type: ignore[call-arg]
 
 
-# -- changes ------------------------------------------------------------------------------------------------------
+# -- changes -------------------------------------------------------------------------------------------------
 def test_changing_an_indexed_column_moves_the_row(store: Store) -> None:
     store.put(product("a", 1, labels=["x", "y"], name="oak"))
     before = store.entries()
@@ -688,7 +688,7 @@ def test_whoever_passes_over_a_row_that_cannot_be_stored_loses_no_other_row(
         assert skus(store.table().find(words("name"), "elm")) == ["a"]
 
 
-# -- threads and damage -------------------------------------------------------------------------------------------
+# -- threads and damage --------------------------------------------------------------------------------------
 def test_no_lock_is_held_while_a_caller_looks_at_a_row(store: Store) -> None:
     store.put(*(product(f"p{n:04}", n) for n in range(3 * CHUNK_ROWS)))
     table = store.table()
@@ -752,7 +752,7 @@ def test_an_index_entry_without_its_row_is_damage(store: Store) -> None:
         list(store.table().range("price"))
 
 
-# -- schemas ------------------------------------------------------------------------------------------------------
+# -- schemas -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("name", "key", "indexes"),
     [
@@ -813,7 +813,7 @@ def test_fingerprints_change_with_what_is_stored() -> None:
     assert TableSchema("t", "a", ["b", "c"]).fingerprint() == TableSchema("t", "a", ["c", "b"]).fingerprint()
 
 
-# -- writing out many rows ----------------------------------------------------------------------------------------
+# -- writing out many rows -----------------------------------------------------------------------------------
 @settings(max_examples=60)
 @given(
     flushes=st.lists(

@@ -121,7 +121,7 @@ class Tables(RuleBasedStateMachine):
             return self.store.snapshot().table("catalog", SCHEMA), self.committed
         return self.writing()[SCHEMA], self.rows
 
-    # -- changes ----------------------------------------------------------------------------------------------
+    # -- changes ---------------------------------------------------------------------------------------------
     @rule(row=rows)
     def put(self, row: Row) -> None:
         self.writing()[SCHEMA].put(row)
@@ -173,7 +173,7 @@ class Tables(RuleBasedStateMachine):
             self.store._file_lock.release()
         self.open()
 
-    # -- reads ------------------------------------------------------------------------------------------------
+    # -- reads -----------------------------------------------------------------------------------------------
     @rule(key=keys, old=st.booleans())
     def get(self, key: Any, old: bool) -> None:
         table, expected = self.reader(old)
@@ -308,7 +308,7 @@ class Tables(RuleBasedStateMachine):
         found.sort(key=lambda item: item[:2], reverse=reverse)
         return [row for _, _, row in found]
 
-    # -- always -----------------------------------------------------------------------------------------------
+    # -- always ----------------------------------------------------------------------------------------------
     @invariant()
     def snapshots_show_what_was_committed(self) -> None:
         if not hasattr(self, "store"):

@@ -50,7 +50,10 @@ EXIT_CODES = {
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
-    """Hand the arguments after a command's name to its `main`, and return the exit code. `program` is for messages."""
+    """Hand the arguments after a command's name to its `main`, and return the exit code.
+
+    `program` is what it was called by, for messages.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in COMMANDS:
         name, rest = given[0], given[1:]

@@ -1,4 +1,4 @@
-"""How the programs of the command line read their arguments: one-line errors, help with examples. Main thread."""
+"""How the command line reads arguments: errors of one line, help with examples. Main thread."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class CommandParser(argparse.ArgumentParser):
         examples: Sequence[tuple[str, str]],
         exit_codes: Mapping[str, str],
     ) -> None:
-        """`program` is what the command line was called by. Each example is a line for a shell, and what it does.
+        """`program` is what the command line was called by.
 
-        `{program}` in a line stands for the program.
+        Each example is a line for a shell, with `{program}` where the program is called, and what it does.
         """
         lines = [(line.format(program=program), text) for line, text in examples]
         super().__init__(

@@ -1,4 +1,4 @@
-"""What a line typed into the session can have wrong, as errors of one line each. No thread runs this module."""
+"""The errors of the command line, each of one line. No thread runs this module."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class CommandLineError(ActorsError):
 
 
 class ParseError(CommandLineError):
-    """A line that is not a statement. `column` counts from 1; `line` too, within a statement of several lines."""
+    """A line that is not a statement. `column` and `line`, within the statement, count from 1."""
 
     def __init__(self, text: str, line: int = 1, column: int = 1) -> None:
         self.line = line
         self.column = column
-        place = f"column {column}" if line == 1 else f"line {line}, column {column} of the statement"
-        super().__init__(f"{place}: {text}")
+        location = f"column {column}" if line == 1 else f"line {line}, column {column} of the statement"
+        super().__init__(f"{location}: {text}")
 
 
 class Incomplete(ParseError):
@@ -42,7 +42,7 @@ def short(text: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line of a traceback, which tells the error."""
+    """The last line of a traceback, which has the error."""
     return (text.strip().splitlines() or [""])[-1]
 
 

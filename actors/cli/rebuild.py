@@ -1,4 +1,4 @@
-"""`onewriter rebuild MODEL`: opens a store, builds a model's tables again, and shows the progress. Main thread."""
+"""`onewriter rebuild MODEL`: opens a store, rebuilds a model, and shows the progress. Main thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory that is removed at the end, even when a signal ends the program just as it makes the directory."""
+"""A directory that is removed at the end, even when a signal arrives just as it is made."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def temporary_directory(prefix: str) -> Iterator[str]:
-    """Yield the path of a new, empty directory among the system's temporary files; remove it with its contents after.
+    """Yield the path of a new, empty temporary directory, and remove it with its contents afterwards.
 
-    A signal that arrives while the directory is made is handled once it is certain to be removed; this holds for
-    the main thread of a program that has no other thread yet.
+    A signal that arrives while the directory is made is handled once it is certain to be removed. This holds
+    for the main thread of a program that has no other thread yet.
     """
     with ExitStack() as stack:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

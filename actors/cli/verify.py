@@ -1,4 +1,4 @@
-"""`onewriter verify PATH`: reads every file of a closed store without mapping it, and shows what is damaged. Main thread."""
+"""`onewriter verify PATH`: reads the files of a closed store, maps none, and shows damage. Main thread."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "verify",
-        "Look for damage in the files of a store that is closed. Every page is read and none is mapped, so that no "
-        "damage can end this process. Changes nothing.",
+        "Look for damage in the files of a store that is closed. Every page is read and none is mapped, so "
+        "that no damage can end this process. Changes nothing.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
@@ -84,13 +84,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
 
 def _refuse_other_engine(path: Path) -> None:
-    """Raise OtherEngine for a log of LMDB's other engine, which is sound: what helps against damage is not for it."""
+    """Raise OtherEngine for a log of LMDB's other engine, which is sound."""
     try:
         check_directory(path, create=False)
     except OtherEngine:
         raise
     except OnewriterError:
-        pass  # told with the files
+        pass  # reported with the files
 
 
 def _files(path: Path, log_only: bool) -> Iterator[tuple[Path, Callable[[Path], list[str]], str]]:

@@ -138,8 +138,8 @@ def unlike(expected: Sequence[Row], actual: Sequence[Row]) -> list[str]:
 def verify(system: System, models: Sequence[ReadModel]) -> tuple[list[Compared], list[str]]:
     """Compare every table of every replica with the fold of the log up to now.
 
-    The replicas must have applied everything that is committed. Returns what was compared, and a line for each
-    row that differs.
+    The replicas must have applied everything that is committed. Returns what was compared, and a line for
+    each row that differs.
     """
     folded = fold(models, system.subscribe(until=system.position))
     compared, wrong = [], []

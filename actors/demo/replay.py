@@ -19,7 +19,7 @@ from actors.demo.visitors import KnownNames
 UNDER_WAY = 400
 
 AHEAD = 2_000
-"""Events that the writer may be ahead of the slowest replica: a history is replayed faster than a shop is used."""
+"""Events that the writer may be ahead of the slowest replica: a replay is faster than a shop in use."""
 
 
 @dataclass
@@ -39,7 +39,8 @@ def replay(
 ) -> Replayed:
     """Execute the commands in order and wait for the last one's receipt, at the pace of the slowest replica.
 
-    `moved` is called from time to time, with the result so far. A rejection is counted; any other error is raised, since a history that is lost in part proves nothing.
+    `moved` is called from time to time, with the result so far. A rejection is counted. Any other error is
+    raised, since a history that is lost in part proves nothing.
     """
     result = Replayed()
     under_way: deque[tuple[object, Future[Receipt]]] = deque()
@@ -82,7 +83,7 @@ def submit(system: System, command: object) -> Future[Receipt]:
 
 
 class LagSamples:
-    """Seconds from commit to applied, for each batch that a replica applied; called on the replicas' threads."""
+    """Seconds from commit to applied, for each batch of a replica; called on the replicas' threads."""
 
     def __init__(self, replicas: Iterable[str]) -> None:
         self.of = {name: array("d") for name in replicas}

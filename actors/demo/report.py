@@ -1,4 +1,4 @@
-"""What the demo shows: headings, tables and progress; with rich where it is installed, as plain lines, or as JSON.
+"""What the demo shows: headings, tables and progress; as plain lines, with rich, or as JSON.
 
 Used from the thread that runs the demo only.
 """
@@ -67,7 +67,7 @@ def shown(cell: Cell) -> str:
 
 
 def tenths(total: int) -> Callable[[int], bool]:
-    """Tells for a number of steps whether another tenth of all is done."""
+    """A function of the steps done so far: whether another tenth of all is done."""
     step, last = max(1, total // 10), 0
 
     def reached(done: int) -> bool:

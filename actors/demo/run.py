@@ -1,4 +1,4 @@
-"""The demo: follow an update, deliver orders, replay a history under queries, rebuild a model, check every replica.
+"""The demo: an update traced, orders delivered, a history replayed, a model rebuilt, every replica checked.
 
 `onewriter demo` runs it. The main thread replays; three more ask queries at the same time.
 """
@@ -60,8 +60,9 @@ def parse(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> arg
     parser = CommandParser(
         program,
         "demo",
-        "Follow one update on its way, have a process manager lead orders to their end, replay a shopping history "
-        "while threads query the replicas, rebuild a read model under queries, and compare every replica with the log.",
+        "Trace one update on its way, have a process manager lead orders to their end, replay a shopping "
+        "history while threads query the replicas, rebuild a read model under queries, and compare every "
+        "replica with the log.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     """Run the demo and return the exit code; see `EXIT_CODES`."""
     options = parse(arguments, program)
     switch_interval = sys.getswitchinterval()
-    # A dozen threads that each do little at a time: taking turns more often than every 5 ms halves their waits.
+    # A dozen threads that each do little at a time: switching more often than every 5 ms halves their waits.
     sys.setswitchinterval(0.0005)
     try:
         with stop_on_signals():

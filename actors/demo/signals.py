@@ -46,13 +46,13 @@ def stop_on_signals() -> Iterator[None]:
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        # The last is what becomes of it where SQLite asks and nobody can note what was raised.
+        # SQLite turns it into KeyboardInterrupt in callbacks that have no way to raise.
         if asked:
             raise Stopped(asked[0]) from error
         raise
     finally:
         for one, before in held.items():
             signal.signal(one, before)
-    # It was raised inside a callback of SQLite's, say, which makes nothing of it, or above an error of its own.
+    # It was raised inside a callback, of SQLite for example, that ignores it or raises an error of its own.
     if asked:
         raise Stopped(asked[0])

@@ -119,21 +119,22 @@ def show_replicas(report: Report, system: System, lag: LagSamples) -> None:
 
 
 def show_cache(now: CacheHealth | None, replayed: CacheHealth | None) -> tuple[bool, str]:
-    """Whether the result cache did its work by now, and how often, as a line; `replayed` is how it was before the rebuild.
+    """Whether the result cache answered queries by now, and a line that says how many.
 
-    Where little was asked it may have answered nothing.
+    `replayed` is its health before the rebuild. If there were few queries it may have answered none.
     """
     if now is None or replayed is None:
         return False, "result cache: there is none"
     asked, asked_before = now.hits + now.misses, replayed.hits + replayed.misses
     return now.hits > 0 or asked < ASKED, (
         f"result cache: of the queries Cheapest and BestSellingCategories it answered {replayed.hits:,} of "
-        f"{asked_before:,} while the commands ran, and {now.hits - replayed.hits:,} of {asked - asked_before:,} after them"
+        f"{asked_before:,} while the commands ran, "
+        f"and {now.hits - replayed.hits:,} of {asked - asked_before:,} after them"
     )
 
 
 def show_answers(report: Report, system: System) -> None:
-    """A few of the shop's own questions, asked after everything."""
+    """A few of the shop's own queries, after everything."""
     best = system.query(BestSellingCategories(5), consistency="strong")
     report.table(
         "Best-selling categories",

@@ -1,8 +1,8 @@
-"""Follows one product update on its way, with the time of each hop, on the running system.
+"""Traces one product update on its way through the running system, with the time of each hop.
 
-The clock is `time.perf_counter`; each mark is set by the thread that does the work: the writer's, sync's, each
-replica's, and three threads that search. Nothing waits by the clock: the searchers are told the position by
-the commit itself and ask with `after=`, as a client does that was handed a receipt.
+The clock is `time.perf_counter`. Each mark is set by the thread that does the work: the writer's, sync's,
+each replica's, and three threads that search. Nothing sleeps: the commit notifies the searchers of its
+position, and they query with `after=`, as a client does that has a receipt.
 """
 
 from __future__ import annotations

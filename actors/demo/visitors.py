@@ -1,6 +1,6 @@
 """Threads that ask the shop queries while it is being written to, as its visitors would.
 
-Each thread draws its questions from its own random generator and keeps its own figures; they are put together
+Each thread draws its queries from its own random generator and keeps its own figures; they are combined
 after the threads have stopped.
 """
 
@@ -63,7 +63,7 @@ class KnownNames:
 
 
 def draw_query(random: Random, known: KnownNames) -> Query[Any]:
-    """A question that a visitor (or, now and then, the shop's own people) might ask."""
+    """A query of a visitor or, now and then, of the shop's own people."""
     dice = random.random()
     if dice < 0.45:
         return ProductDetails(random.choice(known.skus))
@@ -86,7 +86,7 @@ def draw_query(random: Random, known: KnownNames) -> Query[Any]:
 
 
 class Visitor(threading.Thread):
-    """One visitor, asking one question after the other until told to stop."""
+    """One visitor, who asks one query after another until it is stopped."""
 
     def __init__(self, system: System, known: KnownNames, number: int, stop: threading.Event) -> None:
         super().__init__(name=f"visitor-{number}", daemon=True)

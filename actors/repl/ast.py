@@ -1,4 +1,4 @@
-"""The syntax tree of a line that was typed: a call, with its arguments as they were written. Pure; any thread.
+"""The syntax tree of a statement: a call, with its arguments as they were written. Pure; any thread.
 
 `parser` makes it from text, `value_conversion` makes values of it.
 """

@@ -1,7 +1,7 @@
-"""A query asked again at every applied position; what changed is shown. Nothing polls.
+"""A query that is repeated at every applied position, and shown if its answer changed. Nothing polls.
 
-Replicas notify `AppliedPosition` in their threads. A watch waits for it in the session's thread or, in the background, in
-one of its own.
+Replicas notify `AppliedPosition` in their threads. A watch waits for it in the session's thread or, in the
+background, in a thread of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the cursor stands in a line that is being typed: in which call, at which argument. Pure; any thread."""
+"""Where the cursor is in a line that is being typed: in which call, at which argument. Pure; any thread."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The session at a terminal, with prompt_toolkit: editing, completion, history. The main thread.
 
-Only this module, `prompting` and `render.RichOutput` need the extra `repl`.
+Only this module, `prompt_thread` and `render.RichOutput` need the extra `repl`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ class LineCompleter(Completer):
     def __init__(self, shell: Shell) -> None:
         self._suggester = Suggester(shell.vocabulary, shell.meta_commands, SystemNames(shell.system))
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:  # noqa: ARG002
+    def get_completions(
+        self,
+        document: Document,
+        complete_event: CompleteEvent,  # noqa: ARG002
+    ) -> Iterator[Completion]:
         """Called by prompt_toolkit when Tab is pressed."""
         for one in self._suggester.suggest(document.text_before_cursor):
             yield Completion(one.text, start_position=-one.typed, display_meta=one.note)
@@ -122,7 +126,7 @@ def open_history() -> History:
 
 
 class ForgivingHistory(FileHistory):
-    """A history whose file may become unwritable, or be damaged: that ends nobody's session."""
+    """A history whose file may become unwritable or be damaged: the session goes on."""
 
     def load_history_strings(self) -> Iterable[str]:
         """Earlier lines, the latest first."""

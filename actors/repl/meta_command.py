@@ -1,4 +1,4 @@
-"""What a meta command is: a command about the system itself, such as `:health`. No thread runs this module."""
+"""Meta commands: commands about the system itself, such as `:health`. No thread runs this module."""
 
 from __future__ import annotations
 

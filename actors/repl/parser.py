@@ -4,8 +4,8 @@
     PlaceOrder(order_id=o1, customer=ann, lines=[OrderLine(lamp, 2)], placed_at=2024-05-01T10:00)
     :log 10 5        # a comment
 
-Values keep the form in which they were written; what they mean depends on the field that they are for, which is the
-business of `convert`. Nothing but `ParseError` is raised, whatever the text. A recursive descent over characters.
+Values keep the form in which they were written; what they mean depends on the field, and `value_conversion`
+finds it. Only `ParseError` is raised, whatever the text. A recursive descent over characters.
 """
 
 from __future__ import annotations
@@ -261,13 +261,13 @@ class _Parser:
         return f"{char!r} is not expected here; put text with brackets, commas, quotes or = in quotes"
 
     def _unclosed(self) -> ParseError:
-        return Incomplete(f"{self._text[self._open[-1]]!r} is not closed", *self._place(self._open[-1]))
+        return Incomplete(f"{self._text[self._open[-1]]!r} is not closed", *self._location(self._open[-1]))
 
     def _error(self, text: str) -> ParseError:
         if not self._peek() and self._open:
             return self._unclosed()
-        return ParseError(text, *self._place(self._at))
+        return ParseError(text, *self._location(self._at))
 
-    def _place(self, at: int) -> tuple[int, int]:
+    def _location(self, at: int) -> tuple[int, int]:
         before = self._text[:at]
         return before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1

@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "repl",
-        "A shell with every command and query of a domain by name, and meta commands about the system; :help lists "
-        "them. At a terminal it needs the extra `repl`. From a pipe it ends at the first error.",
+        "A shell with every command and query of a domain by name, and meta commands about the system; :help "
+        "lists them. At a terminal it needs the extra `repl`. From a pipe it ends at the first error.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
@@ -199,7 +199,7 @@ def _require_extra(program: str) -> None:
 
 
 def _plain_streams(terminal: bool) -> None:
-    """Output never fails for a character that the place it goes to can't show."""
+    """Output never fails for a character that its encoding does not have."""
     if terminal:
         return
     for stream in (sys.stdout, sys.stderr):
@@ -208,7 +208,7 @@ def _plain_streams(terminal: bool) -> None:
 
 
 def _end_in_order() -> None:
-    """A closed terminal or a polite kill ends the session as `:quit` does: the store is closed, or thrown away."""
+    """SIGHUP and SIGTERM end the session as `:quit` does: the store is closed, and removed if temporary."""
     if threading.current_thread() is not threading.main_thread():
         return
 
@@ -216,8 +216,8 @@ def _end_in_order() -> None:
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         nonlocal last
-        # A closed window signals twice, from the terminal and from the shell, and once is enough to close the store.
-        # A later one counts: what the first one raised may have been lost, in some callback.
+        # A closed window signals twice, from the terminal and from the shell; the first closes the store.
+        # A later signal counts: what the first one raised may have been lost in some callback.
         if (now := time.monotonic()) - last > TWICE_WITHIN:
             last = now
             raise SystemExit(128 + number)

@@ -1,7 +1,8 @@
 """A line from the terminal, edited in a thread of its own; the main thread waits for it.
 
-Python handles signals in the main thread, wherever that is. Raised inside prompt_toolkit's event loop, the end of a
-session could be lost there, with the loop waiting for a terminal that is gone; so the loop runs beside it.
+Python handles signals in the main thread, wherever it is. Raised inside prompt_toolkit's event loop, the end
+of a session could be lost there, with the loop waiting for a terminal that is gone. So the loop has its own
+thread.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ Outcome = str | BaseException
 
 
 class LinePrompt:
-    """Reads lines with `session`; a context manager, inside which Ctrl-C is its own. Its methods are for the main thread.
+    """Reads lines with `session`; a context manager, inside which it handles Ctrl-C. For the main thread.
 
-    Between the editor's last key and its line Ctrl-C is a signal. It is noted, since raised it could take the line along
-    with it, for which `read` would wait in vain; only inside `interruptible` it is raised at once.
+    Between the editor's last key and its line Ctrl-C is a signal. It is noted and not raised, as the line
+    could be lost, and `read` would wait for it for ever. Inside `interruptible` it is raised immediately.
     """
 
     def __init__(self, session: PromptSession[str]) -> None:
@@ -64,8 +65,8 @@ class LinePrompt:
     def read(self) -> str:
         """The next line, or several where brackets are open.
 
-        Raises KeyboardInterrupt at Ctrl-C, EOFError at Ctrl-D and when the terminal is gone, and whatever a signal's
-        handler raises; the terminal is as it was before then.
+        Raises KeyboardInterrupt at Ctrl-C, EOFError at Ctrl-D and when the terminal is gone, and what a
+        signal's handler raises. The terminal is restored before.
         """
         self._raising = self._interrupted = False
         outcome = self._edited()
@@ -102,7 +103,7 @@ class LinePrompt:
             outcome.put(error)
 
     def _on_start(self) -> None:
-        """The editor's thread: an interrupt from before does not concern the line that is typed from now on."""
+        """The editor's thread: an earlier interrupt does not concern the line that is typed from now on."""
         self._interrupted = False
 
     # -- ending it from outside --------------------------------------------------------------

@@ -57,7 +57,7 @@ class PlainOutput:
 
 
 class JsonOutput:
-    """A JSON document for each reply to `sys.stdout`, in a line of its own; notes and errors to `sys.stderr`."""
+    """A JSON document for each reply to `sys.stdout`, one a line; notes and errors to `sys.stderr`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class JsonOutput:
 
 
 class RichOutput:
-    """Coloured text and ruled tables, on the terminal that `sys.stdout` is at that moment, or on a given console."""
+    """Coloured text and ruled tables, on the terminal that `sys.stdout` is then, or on a given console."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console

@@ -85,7 +85,7 @@ READERS: dict[type, tuple[Callable[[str], Any], str]] = {
     timedelta: (_timedelta, "such as 90s, 1d12h or 2.5s"),
     UUID: (UUID, "such as 12345678-1234-5678-1234-567812345678"),
 }
-"""For each type its reader, and a hint for whoever wrote something else."""
+"""For each type its reader, and a hint that errors show."""
 
 
 def natural(text: str) -> Any:

@@ -74,16 +74,20 @@ class Shell:
         found = self.meta_commands.get(call.name)
         if found is None:
             raise UsageError(
-                f"there is no {short(call.name)}{did_you_mean(call.name, self.meta_commands)}; :help lists what there is"
+                f"there is no {short(call.name)}{did_you_mean(call.name, self.meta_commands)}; "
+                ":help lists what there is"
             )
         found.run(self, call)
 
     def show(self, *parts: str | Table, **document: Any) -> None:
-        """Reply with lines and tables, and with a document for `--json`, which without one has the lines as `text`."""
+        """Reply: `parts` are lines and tables for people, `document` is the same for `--json`.
+
+        Without a document, it has the lines as `text`.
+        """
         self.output.show(parts, document or {"text": "\n".join(map(str, parts))})
 
     def arguments(self, call: CallNode, hints: Sequence[tuple[str, Any, Any]] = ()) -> list[Any]:
-        """The values of a meta command; each hint is a name, a type and the default, `...` when it must be given."""
+        """The values of a meta command. A hint is a name, a type and the default, `...` if it is required."""
         command = self.meta_commands[call.name]
         if (call.options and not command.options) or call.named or len(call.positional) > len(hints):
             raise UsageError(f"it is written {command.usage}")

@@ -1,4 +1,4 @@
-"""Lines put together to statements: one whose brackets are open goes on in the next line. Pure; any thread."""
+"""Statements of one or more lines: an open bracket continues in the next line. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def statements(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
     One whose brackets are still open at the end comes as it is, for `parse` to refuse.
     """
-    begun, held = 0, ""
+    first, held = 0, ""
     for number, line in enumerate(lines, 1):
-        begun = begun or number
+        first = first or number
         held = f"{held}\n{line}" if held else line
         if not is_open(held):
-            yield begun, held
-            begun, held = 0, ""
+            yield first, held
+            first, held = 0, ""
     if held:
-        yield begun, held
+        yield first, held

@@ -10,7 +10,7 @@ __all__ = ["Table"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are text already; the columns in `figures` are aligned to the right. A `title` is a line above it."""
+    """Cells are text; the columns in `figures` are aligned to the right. A `title` is a line above."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]

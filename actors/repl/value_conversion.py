@@ -1,7 +1,8 @@
 """From what was written to what a field declares: dates, enums, nested messages. Pure; any thread.
 
-A bare word is read as the field's type wants it; a text in quotes too, but where a field also takes text it stays
-text. Where several types fit, or any value may stand, `Decimal(1.5)` or `OrderStatus(PLACED)` says which is meant.
+A bare word is read as the field's type requires; so is a text in quotes, unless the field also takes text.
+Where several types fit, or any value may be given, `Decimal(1.5)` or `OrderStatus(PLACED)` says which is
+meant.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Converter:
         self._by_class = {form.cls: form for form in forms.values()}
 
     def message(self, form: Form, positional: Sequence[Node], named: Mapping[str, Node]) -> Any:
-        """The message. Raises `UsageError` for missing and unknown fields, `InvalidMessage` for a wrong value."""
+        """The message. Raises `UsageError` for fields that do not fit, `InvalidMessage` for wrong values."""
         try:
             return self._message(form, positional, named, "")
         except _Misfit as misfit:
@@ -236,7 +237,7 @@ def _values(count: int) -> str:
 
 
 def _rank(member: Any, value: Node) -> int:
-    """The place of an alternative among those of a union: the lower, the earlier it is tried."""
+    """The rank of an alternative of a union: the lower, the earlier it is tried."""
     if isinstance(value, ListNode):
         return (typing.get_origin(member) or member) is not (list if value.bracket == "[" else tuple)
     # Every word is a text, so text comes last; and a date is also a datetime, at midnight.

@@ -20,7 +20,7 @@ from actors.repl.value_text import literal
 __all__ = ["Field", "Form", "Vocabulary", "did_you_mean"]
 
 LONGEST_NAME = 100
-"""Nobody means a name by a longer one, and looking for one that is near would take its time."""
+"""A longer name is no typing error of one of ours, and the search for a similar one would take long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

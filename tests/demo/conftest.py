@@ -1,4 +1,4 @@
-"""The shop without an engine: its deciders and evolvers run over a dict of states, its events kept in a list."""
+"""The shop without an engine: deciders and evolvers run over a dict of states, events are kept in a list."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ NOON = datetime(2025, 3, 1, 12)
 LONG_WORD = "\ufdf4" * (NAME_BYTES // 3)
 """Few characters that the index of words spells out as many."""
 
-# Texts around the limits; of characters that take one byte, two (in a key), three and four, or grow when folded.
+# Texts around the limits, of characters that take one byte, two (in a key), three, four, or grow when folded.
 long_texts = st.builds(
     lambda text, times: text * times,
     st.sampled_from(["a", "\0", "\N{EURO SIGN}", "\N{GRINNING FACE}", "\ufdf4", "\u3300", "a "])

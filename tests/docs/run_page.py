@@ -1,8 +1,8 @@
 """Runs the python blocks of one page, in order and in one namespace, and compares what each prints.
 
-`python run_page.py PAGE NAME`, in an empty directory; a program of its own, so that a page that hangs or crashes
-hurts no other. A block prints what its `# -> ` comments say, or what the ```text block right after it says, or
-nothing. Lines keep their numbers, so errors and tracebacks point into the page.
+`python run_page.py PAGE NAME`, in an empty directory; a program of its own, so that a page that hangs or
+crashes affects no other. A block prints what its `# -> ` comments say, or what the ```text block right after
+it says, or nothing. Lines keep their numbers, so errors and tracebacks point into the page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ARROW = re.compile(r"# -> (.*)$")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the number of its first line, its text, and what stood between it and the last."""
+    """A fenced block: its language, the number of its first line, its text, and the text before it."""
 
     language: str
     line: int

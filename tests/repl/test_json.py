@@ -89,7 +89,8 @@ def test_the_log_a_stream_and_what_is_followed_are_events(store_path: Path, repl
     with System.open(store_path, shop, replicas=1) as system:
         shown = replies(
             system,
-            f"{LAMP}RestockProduct lamp 3\n:log\n:log 2\n:stream product-lamp 0 1\n:stream none\n:follow 1 --count=1\n",
+            f"{LAMP}RestockProduct lamp 3\n:log\n:log 2\n"
+            ":stream product-lamp 0 1\n:stream none\n:follow 1 --count=1\n",
         )
     log, after, stream, none, followed = shown[2:]
     assert [one["type"] for one in log["events"]] == ["ProductListed", "ProductRestocked"]
@@ -137,7 +138,8 @@ def test_a_watch_has_a_document_for_each_answer_and_a_rebuild_one_for_its_end(
     with System.open(store_path, shop, replicas=1) as system:
         shown = replies(
             system,
-            f"{LAMP}:watch Cheapest --background\nRepriceProduct lamp 5\n:unwatch\n:rebuild catalogue\n:token\n:quit\n",
+            f"{LAMP}:watch Cheapest --background\nRepriceProduct lamp 5\n"
+            ":unwatch\n:rebuild catalogue\n:token\n:quit\n",
         )
     watched = [one for one in shown if one.get("query") == "Cheapest"]
     assert [one["result"][0]["price"] for one in watched] == [1999, 5]

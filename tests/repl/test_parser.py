@@ -1,4 +1,4 @@
-"""The language of the session: what it accepts, what it makes of it, and that nonsense is refused in order."""
+"""The language of the session: what it accepts, its syntax tree, and how nonsense is refused."""
 
 from __future__ import annotations
 

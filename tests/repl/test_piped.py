@@ -74,7 +74,8 @@ def test_a_session_reads_its_own_writes() -> None:
 def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
     done = session(
         LAMP + "RestockProduct(lamp,  # how many\n\n  10)\n"
-        "PlaceOrder(o1, ann, placed_at=2024-05-01T10:30, lines=[\n  OrderLine(lamp, 2)\n])\nCustomerOrders ann\n"
+        "PlaceOrder(o1, ann, placed_at=2024-05-01T10:30, lines=[\n  OrderLine(lamp, 2)\n])\n"
+        "CustomerOrders ann\n"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].split() == ["o1", "ann", "2024-05-01T10:30:00", "2", "3998", "PLACED"]
@@ -88,11 +89,11 @@ def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
         ("RepriceProduct lamp price=(", "line 3: Incomplete: column 27: '(' is not closed"),
         ("RepriceProduct(\nlamp,\n-)", "line 3: InvalidMessage: RepriceProduct.price must be int"),
         ("RepriceProduct(\nlamp,\n)x", "line 3: ParseError: line 3, column 2 of the statement"),
-        ("RepriceProduct lamp 5 --expected-version=7", "line 3: ConcurrencyConflict: stream 'product-lamp' is at"),
+        ("RepriceProduct lamp 5 --expected-version=7", "line 3: ConcurrencyConflict: stream 'product-lamp'"),
         ("RepriceProduct lamp 5 --expect=7", "line 3: UsageError: RepriceProduct has no option --expect"),
-        ("RepriceProdukt lamp 5", "line 3: UsageError: there is no command or query RepriceProdukt; did you mean Rep"),
+        ("RepriceProdukt lamp 5", "line 3: UsageError: there is no command or query RepriceProdukt; did you"),
         ("ProductListed lamp", "line 3: UsageError: ProductListed is an event, not a command or a query"),
-        ("Cheapest --after=99999 --max-lag=x", "line 3: UsageError: --max-lag must be int | float | timedelta"),
+        ("Cheapest --after=9 --max-lag=x", "line 3: UsageError: --max-lag must be int | float | timedelta"),
         (":lgo", "line 3: UsageError: there is no :lgo; did you mean :log?"),
         (":log abc", "line 3: UsageError: AFTER must be int, such as 1999, got 'abc'"),
         (":kill nobody", "line 3: UsageError: there is no actor nobody; there are replica-1, replica-2"),
@@ -131,8 +132,8 @@ def test_quit_ends_it_before_what_follows() -> None:
 
 def test_the_log_and_streams_are_shown_in_pages() -> None:
     done = session(
-        LAMP
-        + "RestockProduct lamp 1\nRestockProduct lamp 2\n:log 0 2\n:stream product-lamp 2\n:stream none\n:log 9"
+        LAMP + "RestockProduct lamp 1\nRestockProduct lamp 2\n:log 0 2\n"
+        ":stream product-lamp 2\n:stream none\n:log 9"
     )
     assert done.returncode == 0
     assert "2 of 3 events; the next ones: :log 2" in done.stdout
@@ -167,8 +168,8 @@ def test_a_killed_actor_comes_back_and_nothing_is_lost(actor: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (
-        f"{actor} died and the supervisor brought it back (restarts: 2). Nothing is lost: the log is at position 1"
-        in (done.stdout)
+        f"{actor} died and the supervisor brought it back (restarts: 2). "
+        "Nothing is lost: the log is at position 1" in done.stdout
     )
     assert (
         "(restarts: 3). Nothing is lost: the log is at position 2, and every replica has applied it."
@@ -362,7 +363,8 @@ def test_a_terminal_without_the_extra_is_told_what_to_install(
 
 def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager() -> None:
     done = session(
-        "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n:process_managers\n"
+        "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n"
+        ":process_managers\n"
         ":log --category=payment\n:rebuild overview\nOrderOverview 1 --strong\n",
         "--domain",
         "delivery",

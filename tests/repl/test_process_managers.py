@@ -1,4 +1,4 @@
-"""`:process_managers` and `:effects`: the process managers, the instances of one, and what was not delivered."""
+"""`:process_managers` and `:effects`: process managers, the instances of one, and pending effects."""
 
 from __future__ import annotations
 

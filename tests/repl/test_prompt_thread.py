@@ -37,7 +37,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Editor:
-    """Stands for a prompt_toolkit session that has its line at once, and whose application does not run any more."""
+    """A prompt_toolkit session that has its line immediately, and whose application does not run any more."""
 
     app = SimpleNamespace(loop=None, future=None, is_done=True)
 

@@ -240,7 +240,8 @@ def test_a_closed_window_ends_a_session_whose_editor_does_not_end(
 ) -> None:
     # As one that waits to draw on a terminal that is gone.
     never = "import prompt_toolkit, threading; "
-    never += "prompt_toolkit.PromptSession.prompt = lambda *_, **__: print('stuck', flush=True) or threading.Event().wait()"
+    never += "prompt_toolkit.PromptSession.prompt = "
+    never += "lambda *_, **__: print('stuck', flush=True) or threading.Event().wait()"
     terminal = open_terminal(never)
     terminal.until("stuck")
     terminal.close()
@@ -256,6 +257,22 @@ def test_a_closed_window_ends_a_session_that_is_not_told_of_it(
     terminal.close()
     assert terminal.process.returncode == 0
     assert not list(tmp_path.glob("onewriter-repl-*"))
+
+
+def test_a_session_in_json_replies_with_a_document_a_line(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "--json")
+    try:
+        terminal.until("shop>")
+        terminal.type("Cheapest 1\r")
+        terminal.until('{"query": "Cheapest", "result": [], "position": 0}')
+        terminal.until("shop>")
+        terminal.type("Nonsense\r")
+        terminal.until("UsageError: there is no command or query Nonsense")
+        terminal.until("shop>")
+        terminal.type(":quit\r")
+        assert terminal.process.wait(PATIENCE) == 0
+    finally:
+        terminal.close()
 
 
 # -- history ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Values are read as their fields declare them, errors name the field, and what is shown can be typed again."""
+"""Values are read as their fields declare them, errors name the field, and literals can be typed again."""
 
 from __future__ import annotations
 
@@ -149,7 +149,10 @@ def test_a_value_is_read_as_its_field_declares_it(text: str, value: Any) -> None
         ("colour=green", r"Everything.colour must be RED or BLUE, got 'green'"),
         ("part=door", r"Everything.part must be Part \| None, got 'door'"),
         ("part=Part(door, many)", r"Everything.part.count must be int.*got 'many'"),
-        ("parts=[Part(door), 3]", r"Everything.parts\[1\] must be Part, written Part\(name \[count=1\]\), got '3'"),
+        (
+            "parts=[Part(door), 3]",
+            r"Everything.parts\[1\] must be Part, written Part\(name \[count=1\]\), got '3'",
+        ),
         ("parts=Part(door)", r"Everything.parts must be tuple\[Part, ...\], written \[...\], got Part\(...\)"),
         ("pair=(1, 2, 3)", r"Everything.pair must be tuple\[int, str\], got 3 values"),
         ("names=[a, [b]]", r"Everything.names\[1\] must be str"),

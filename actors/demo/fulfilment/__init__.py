@@ -1,9 +1,9 @@
-"""A shop that delivers: orders, payments and shipments, each with rules of its own, and the process between them.
+"""A shop that delivers: orders, payments and shipments, and the workflow that spans them.
 
-An order is placed, its payment is requested and charged or declined, its shipment arranged or found out of stock;
-whoever cancels in between gets the money back. `orders`, `payments` and `shipments` are the write side, `process` is the
-process manager that leads from one to the next, `overview` the table that shows where each order is. Importing this
-package registers all of them with `delivery`.
+An order is placed, its payment is requested and charged or declined, and its shipment is arranged or found to
+be out of stock. A customer who cancels in between gets the money back. `orders`, `payments` and `shipments`
+are the write side, `process` has the process manager that leads from one to the next, and `overview` the
+table that shows where each order is. Importing this package registers all of them with `delivery`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The payment gateway, which is outside: it may be asked twice for one thing, and tells that by the key."""
+"""The payment gateway, an external system: it may be called twice for one thing, and sees that by the key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Gateway", "MemoryGateway", "current_gateway", "use_gateway"]
 
 
 class Gateway(Protocol):
-    """What the shop needs of a payment provider; asking again with one key does nothing more. The outbox's thread."""
+    """What the shop needs of a payment provider. A second call with a key does nothing. Outbox's thread."""
 
     def charge(self, key: str, order_id: str, amount: int) -> str | None:
         """Take the money; returns None, or why that is declined."""

@@ -67,7 +67,7 @@ class CancelOrder:
 
 
 def require_open(order: Order | None, order_id: str) -> Order:
-    """The order if it is neither shipped nor cancelled; Rejected as order.unknown, order.shipped, order.cancelled."""
+    """The order if it is open; Rejected as order.unknown, order.shipped or order.cancelled."""
     if order is None:
         raise Rejected(f"there is no order {order_id}", code="order.unknown")
     if order.status is not OrderStatus.PLACED:

@@ -1,4 +1,4 @@
-"""Payments, one for each order: requested, then charged or declined, and refunded if it comes to that. Pure rules."""
+"""Payments, one for each order: requested, then charged or declined, and possibly refunded. Pure rules."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RefundPayment:
 
 
 def require_status(payment: Payment | None, order_id: str, status: PaymentStatus) -> Payment:
-    """The payment if it is in this status; Rejected as payment.missing, or payment. and the status that it is in."""
+    """The payment if it has this status; Rejected as payment.missing, or payment. and its status."""
     if payment is None:
         raise Rejected(f"no payment of order {order_id} was requested", code="payment.missing")
     if payment.status is not status:

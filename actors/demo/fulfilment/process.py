@@ -1,6 +1,6 @@
 """From an order to its payment, its shipment, or the money back: the process manager of the delivering shop.
 
-Handlers are pure: they say what is to be done. What they ask of the payment gateway goes through the outbox, and the
+Handlers are pure: they say what is to be done. Calls of the payment gateway go through the outbox, and the
 gateway's answer comes back as a command.
 """
 

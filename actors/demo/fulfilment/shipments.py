@@ -1,4 +1,4 @@
-"""Stock, and the shipments that take from it. A shipment also ships its order, in one transaction. Pure rules."""
+"""Stock, and shipments, which take from it and ship their order in one transaction. Pure rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A shop: products, carts, orders that reserve stock, and the tables its questions are answered from.
+"""A shop: products, carts, orders that reserve stock, and the read models of its queries.
 
 The write side is in `products`, `carts` and `orders` (state, commands, events, rules), the read side in
-`models` (tables) and `queries` (questions), with `search` in SQLite and `takings` in memory. Importing this package
+`models` (tables) and `queries`, with `search` in SQLite and `takings` in memory. Importing this package
 registers all of them with `shop`.
 """
 

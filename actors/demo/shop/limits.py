@@ -1,8 +1,9 @@
-"""How long the shop's texts and how great its numbers may be. Pure; commands ask from their `validate`.
+"""How long the shop's texts and how great its numbers may be. Pure; commands call it from their `validate`.
 
-An index entry is the indexed values and the primary key together, in at most 511 bytes, and an event that does not
-fit stops its model: what is committed can't be refused any more. So commands refuse it. The longest entry is a
-name or a word of one, a price and a sku; a NUL in a name takes two bytes: 2 * 200 + 10 + 50 and a few to end them.
+An index entry is the indexed values and the primary key together, in at most 511 bytes. An event that does
+not fit stops its model, as it is committed and can't be refused any more. So commands refuse it. The longest
+entry is a name or a word of one, a price and a sku. A NUL in a name takes two bytes: 2 * 200 + 10 + 50 and a
+few more.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ HIGHEST_QUANTITY = 10**9
 
 
 def require_ids(**ids: str) -> None:
-    """Refuse skus, categories, customers and the like that are too long; codes are `sku.too_long` and so on."""
+    """Refuse skus, categories, customers and so on that are too long, with codes such as `sku.too_long`."""
     for field, text in ids.items():
         require_length(field, text, ID_BYTES)
 
 
 def require_name(name: str) -> None:
-    """Refuse names that are blank or too long, or that hold a word too long; `name.empty`, `name.too_long`."""
+    """Refuse names that are blank, too long, or have too long a word; `name.empty`, `name.too_long`."""
     if not name.strip():
         raise Rejected("a product has a name", code="name.empty")
     require_length("name", name, NAME_BYTES)

@@ -35,11 +35,13 @@ search = shop.read_model(
         INSERT INTO texts (rowid, name, description) VALUES (new.id, new.name, new.description);
     END;
     CREATE TRIGGER described AFTER UPDATE OF name, description ON products BEGIN
-        INSERT INTO texts (texts, rowid, name, description) VALUES ('delete', old.id, old.name, old.description);
+        INSERT INTO texts (texts, rowid, name, description)
+        VALUES ('delete', old.id, old.name, old.description);
         INSERT INTO texts (rowid, name, description) VALUES (new.id, new.name, new.description);
     END;
     CREATE TRIGGER discontinued AFTER DELETE ON products BEGIN
-        INSERT INTO texts (texts, rowid, name, description) VALUES ('delete', old.id, old.name, old.description);
+        INSERT INTO texts (texts, rowid, name, description)
+        VALUES ('delete', old.id, old.name, old.description);
     END;
     """,
 )
@@ -73,7 +75,8 @@ def remove_from_search(event: ProductDiscontinued, db: sqlite3.Connection) -> No
 
 @shop.query(reads=[search])
 class FindProducts:
-    """Products whose name or description holds all the words, the last of which may be begun only; the best first.
+    """Products whose name or description has all the words, of the last perhaps the beginning; the best
+    first.
 
     A word in the name counts ten times one in the description. What was found stands in brackets.
     """

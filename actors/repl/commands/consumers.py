@@ -1,4 +1,4 @@
-"""`:consumers`, `:parked` and `:replay`: persistent subscriptions, and what they gave up. The session's thread."""
+"""`:consumers`, `:parked` and `:replay`: consumers, and the streams they parked. The session's thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["COMMANDS"]
 
 @meta_command(":consumers")
 def consumers(shell: Shell, call: CallNode) -> None:
-    """The consumers that the store knows by name: where they are, and what they have parked."""
+    """The consumers of the store by name: their positions, and how many streams they have parked."""
     shell.arguments(call)
     found = shell.system.consumers()
     if not found:
@@ -58,14 +58,15 @@ def parked(shell: Shell, call: CallNode) -> None:
 
 @meta_command(":replay NAME [STREAM]", completes=("consumer", "stream"))
 def replay(shell: Shell, call: CallNode) -> None:
-    """Have what a consumer parked delivered to it again: one stream, or all."""
+    """Deliver what a consumer parked to it again: one stream, or all."""
     name, stream = shell.arguments(call, (("NAME", str, ...), ("STREAM", str, None)))
     _require_consumer(shell, name)
     if stream is not None:
         known = [one.stream for one in shell.system.parked_streams(name)]
         if stream not in known:
             raise UsageError(
-                f"{name} has not parked stream {short(stream)}{did_you_mean(stream, known)}; see :parked {name}"
+                f"{name} has not parked stream {short(stream)}{did_you_mean(stream, known)}; "
+                f"see :parked {name}"
             )
     count = shell.system.replay_parked(name, stream)
     shell.show(

@@ -45,7 +45,8 @@ def _everything(shell: Shell) -> None:
         parts += [Table((kind, ""), rows), ""] if rows else []
     parts.append(Table(("about the system", ""), tuple((one.usage, one.text) for one in commands)))
     parts.append(
-        '\nWrite values by place or as field=value: ListThing sku=lamp name="Desk lamp", or ListThing(sku=lamp, ...).\n'
+        '\nWrite values by position or as field=value: ListThing sku=lamp name="Desk lamp", or '
+        "ListThing(sku=lamp, ...).\n"
         "Lists are [a, b], dicts {key: value}, messages inside others Name(...); # begins a comment.\n"
         ":help NAME shows the fields and options of one."
     )

@@ -23,7 +23,7 @@ from storage.errors import OnewriterError
 __all__ = ["COMMANDS"]
 
 EVENTS = 20
-"""How many events `:log` and `:stream` show unless told otherwise."""
+"""How many events `:log` and `:stream` show by default."""
 
 
 @meta_command(":log [AFTER] [LIMIT] [--type=NAME ...]", FILTER_OPTIONS)
@@ -110,7 +110,7 @@ def follow(shell: Shell, call: CallNode) -> None:
 
 
 class EventFollower:
-    """Events shown as they come, by whoever calls `run`, or in a thread of its own after `start`."""
+    """Shows events as they come: in the thread that calls `run`, or in one of its own after `start`."""
 
     def __init__(self, shell: Shell, after: int, options: Mapping[str, Any]) -> None:
         """Raises what `System.subscribe` does for filters that make no sense."""

@@ -1,4 +1,4 @@
-"""The commands about the system itself: `:replicas`, `:health`, `:kill` and the like. The session's thread."""
+"""`:replicas`, `:lag`, `:health`, `:kill`, `:token` and `:quit`. The session's thread."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def health(shell: Shell, call: CallNode) -> None:
     ]
     if now.cache is not None:
         lines.append(
-            f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, {now.cache.entries} results kept in "
-            f"{now.cache.bytes} bytes"
+            f"result cache: {now.cache.hits} hits, {now.cache.misses} misses, "
+            f"{now.cache.entries} results kept in {now.cache.bytes} bytes"
         )
     shell.show(*lines, actors_table(now), health=now)
 
@@ -83,8 +83,8 @@ def kill(shell: Shell, call: CallNode) -> None:
     if reached < before:
         raise UsageError(f"the log went back from position {before} to {reached}")
     shell.show(
-        f"{name} died and the supervisor brought it back (restarts: {restarts}). Nothing is lost: the log is at "
-        f"position {reached}, and every replica has applied it.",
+        f"{name} died and the supervisor brought it back (restarts: {restarts}). "
+        f"Nothing is lost: the log is at position {reached}, and every replica has applied it.",
         killed=name,
         restarts=restarts,
         position=reached,

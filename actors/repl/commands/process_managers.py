@@ -1,4 +1,4 @@
-"""`:process_managers`, `:effects` and what mends either: process managers and their care. The session's thread."""
+"""`:process_managers`, `:effects`, and commands to retry or skip what fails there. The session's thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from actors.repl.vocabulary import did_you_mean
 __all__ = ["COMMANDS"]
 
 INSTANCES = 20
-"""How many instances `:process_managers NAME` shows unless told otherwise."""
+"""How many instances `:process_managers NAME` shows by default."""
 QUARANTINED = 10
 """How many of the instances that are set aside `:process_managers` shows."""
 
@@ -52,7 +52,10 @@ def process_managers(shell: Shell, call: CallNode) -> None:
 def _trouble(shell: Shell, one: ProcessManagerHealth) -> Iterator[str]:
     """Why a manager is stopped, and what it has set aside."""
     if one.failure is not None:
-        yield f"{one.name} is stopped at {one.stopped_at}, :skip_process_manager {one.name} passes over that:\n{one.failure}"
+        yield (
+            f"{one.name} is stopped at {one.stopped_at}, "
+            f":skip_process_manager {one.name} passes over that:\n{one.failure}"
+        )
     yield from _quarantine(shell, one)
     yield from _rejections(one)
 

@@ -1,4 +1,4 @@
-"""`:rebuild`, `:rebuilds`, `:skip` and `:skipped`: read models filled anew, and events that they pass over.
+"""`:rebuild`, `:rebuilds`, `:skip` and `:skipped`: rebuilding read models, and events that they skip.
 
 The session's thread.
 """
@@ -23,12 +23,12 @@ from actors.repl.vocabulary import did_you_mean
 __all__ = ["COMMANDS"]
 
 EVERY = 1.0
-"""Seconds between two lines that tell how far a rebuild is."""
+"""Seconds between two lines of progress."""
 
 
 @meta_command(":rebuild MODEL [--background]", REBUILD_OPTIONS, completes=("read model",))
 def rebuild(shell: Shell, call: CallNode) -> None:
-    """Fill a model anew from the log, beside what serves, and switch to it; Ctrl-C leaves it to go on alone."""
+    """Rebuild a model from the log and switch to it; after Ctrl-C it goes on in the background."""
     options = read_options(call, REBUILD_OPTIONS, shell.converter)
     (name,) = shell.arguments(call, (("MODEL", str, ...),))
     model = _model(shell, name)
@@ -86,7 +86,7 @@ def rebuilds(shell: Shell, call: CallNode) -> None:
 
 @meta_command(":skip MODEL POSITION [REASON]", completes=("read model",))
 def skip(shell: Shell, call: CallNode) -> None:
-    """Have a model pass over the event that it is stopped at, on every replica and for good."""
+    """Have a model skip the event that it is stopped at, on every replica and for good."""
     hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
     name, position, reason = shell.arguments(call, hints)
     shell.system.skip_event(_model(shell, name), position, reason)
@@ -99,7 +99,7 @@ def skip(shell: Shell, call: CallNode) -> None:
 
 @meta_command(":skipped")
 def skipped(shell: Shell, call: CallNode) -> None:
-    """The events that models were told to pass over, why and when."""
+    """The events that models skip, why and since when."""
     shell.arguments(call)
     found = shell.system.skipped_events()
     if not found:

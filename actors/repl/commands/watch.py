@@ -1,4 +1,4 @@
-"""`:watch` and `:unwatch`. A watch in the foreground runs in the session's thread, one in the background in its own."""
+"""`:watch` and `:unwatch`. A watch runs in the session's thread, one in the background in its own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from actors import System
 from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot, Supervisor
-from actors.process_managers.quiescence import ManagerHandle
+from actors.process_managers.manager_handle import ManagerHandle
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.view_registry import ViewRegistry
@@ -247,7 +247,7 @@ def marked_slots(system: System) -> set[int]:
 # -- process managers -------------------------------------------------------------------------
 def manager(system: System, name: str) -> ManagerHandle:
     """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows of itself."""
-    return system._runtime.processes.running[name]
+    return system._runtime.processes.handles[name]
 
 
 # -- worker processes -------------------------------------------------------------------------

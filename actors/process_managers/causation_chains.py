@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
+from actors.process_managers.event_reader import EventSource
 from actors.process_managers.inputs import Input
-from actors.process_managers.step_plan import EventSource, InputFailed
+from actors.process_managers.step_errors import InputFailed
 
 __all__ = ["MAX_COMMANDS", "MAX_ROUNDS", "is_loop", "origin_of"]
 
@@ -30,7 +31,7 @@ def origin_of(id: str | None) -> tuple[str, int] | None:
     return None if found is None else (found[1], int(found[2]))
 
 
-def is_loop(spec: ProcessManagerSpec, feed: EventSource, input: Input) -> bool:
+def is_loop(spec: ProcessManagerSpec, events: EventSource, input: Input) -> bool:
     """Whether what an instance asked for has come back to it `MAX_ROUNDS` times, directly or through other managers."""
     id = input.causation if input.kind == "event" else input.id
     if input.kind != "event" and origin_of(id) is None:
@@ -38,12 +39,12 @@ def is_loop(spec: ProcessManagerSpec, feed: EventSource, input: Input) -> bool:
     rounds = 0
     before = input.position or 1 << 63
     for _ in range(MAX_COMMANDS):
-        place = origin_of(id)
-        if place is None or place[0] not in spec.managers or not 0 < place[1] < before:
+        origin = origin_of(id)
+        if origin is None or origin[0] not in spec.managers or not 0 < origin[1] < before:
             return False
-        manager, before = place
+        manager, before = origin
         try:
-            recorded = feed.at(before)
+            recorded = events.at(before)
         except InputFailed:
             return False
         if manager == spec.name and _key(spec, recorded.event) == input.key:

@@ -42,94 +42,94 @@ class DeliveryThreads:
         self,
         manager: str,
         calls: RunningCalls,
-        told: Callable[[], None],
-        most: int = MAX_THREADS,
-        slow: float = SLOW_SECONDS,
+        notify: Callable[[], None],
+        max_threads: int = MAX_THREADS,
+        slow_seconds: float = SLOW_SECONDS,
         *,
         system: Progress | None = None,
     ) -> None:
-        """`told()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run.
+        """`notify()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run.
 
         `system` is the one whose effects these are: they may not wait for it.
         """
         self._system = system
         self.send: Callable[[bytes, OutboxEntry], list[Any]] = _no_outbox
-        """Delivers one, with its key in the outbox; set by the outbox's actor before it gives a run."""
+        """Delivers one, with its key in the outbox; set by the outbox's actor before it submits a run."""
         self._manager = manager
         self._calls = calls
-        self._told = told
-        self._most = most
-        self._slow = slow
+        self._notify = notify
+        self._max_threads = max_threads
+        self._slow_seconds = slow_seconds
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._runs: deque[Run] = deque()
         self._slots: set[CallSlot] = set()
         self._idle = 0
-        self._given: dict[bytes, OutboxEntry] = {}
+        self._submitted: dict[bytes, OutboxEntry] = {}
         self._outcomes: dict[bytes, Outcome] = {}
-        self._to_tell = True
+        self._notify_next = True
         self._closing = False
 
     # -- the actor's thread ------------------------------------------------------------------
-    def listen(self) -> None:
-        """The actor is about to look at outcomes: tell it of those that come from now on."""
-        self._to_tell = True
+    def expect_notification(self) -> None:
+        """The actor is about to look at outcomes: notify it of those that come from now on."""
+        self._notify_next = True
 
-    def outcome(self, key: bytes) -> Outcome | None:
+    def take_outcome(self, key: bytes) -> Outcome | None:
         """What came of an effect, once; None where nothing has."""
         return self._outcomes.pop(key, None)
 
-    def instances(self) -> set[str]:
-        """The instances of which an effect is under way: the next one has to wait."""
+    def busy_instances(self) -> set[str]:
+        """The instances of which an effect is being delivered: the next one has to wait."""
         with self._lock:
-            return {entry.key for entry in self._given.values()}
+            return {entry.key for entry in self._submitted.values()}
 
-    def give(self, runs: Iterable[Run]) -> None:
+    def submit(self, runs: Iterable[Run]) -> None:
         """Have these delivered. Instances that have one under way are not among them."""
         with self._lock:
             if self._closing:
                 return
             for run in runs:
                 self._runs.append(run)
-                self._given.update(run)
+                self._submitted.update(run)
             if self._runs:
                 self._work.notify()
 
-    def slow(self) -> dict[bytes, str]:
+    def slow_effects(self) -> dict[bytes, str]:
         """The effects that take their time, by key, with their instances."""
-        limit = time.monotonic() - self._slow
+        limit = time.monotonic() - self._slow_seconds
         with self._lock:
             busy = {
                 entry.id for slot in self._slots if (entry := slot.what) is not None and slot.since < limit
             }
-            return {key: one.key for key, one in self._given.items() if one.id in busy} if busy else {}
+            return {key: one.key for key, one in self._submitted.items() if one.id in busy} if busy else {}
 
-    def relieve(self) -> float | None:
-        """Begin another thread where all are slow; seconds until one may be that has not been so far, None for never."""
+    def add_thread_if_slow(self) -> float | None:
+        """Start another thread where all are slow; seconds until one may be that has not been so far, None for never."""
         now = time.monotonic()
         with self._lock:
-            left = [self._slow - (now - slot.since) for slot in self._slots if slot.what is not None]
+            left = [self._slow_seconds - (now - slot.since) for slot in self._slots if slot.what is not None]
             soon = [seconds for seconds in left if seconds > 0]
             slot = None
             # Those that are not at an effect, if any, are about to look for one.
             slow = len(self._slots) == len(left) and not soon
-            if self._runs and slow and not self._closing and len(left) < self._most:
+            if self._runs and slow and not self._closing and len(left) < self._max_threads:
                 slot = self._calls.slot("effect", f"of process manager {self._manager!r}", _describe)
                 self._slots.add(slot)
-            waits = min(soon, default=self._slow if self._runs else None)
+            waits = min(soon, default=self._slow_seconds if self._runs else None)
         if slot is not None:
-            self._begin(slot)
+            self._start(slot)
         return waits
 
-    def _begin(self, slot: CallSlot) -> None:
+    def _start(self, slot: CallSlot) -> None:
         name = f"onewriter-effects-{self._manager}"
         try:
             threading.Thread(target=self._work_on, args=(slot,), name=name, daemon=True).start()
         except RuntimeError as error:
             logger.warning("no thread can be started that delivers effects of %r: %s", self._manager, error)
-            self._gone(slot)
+            self._drop(slot)
 
-    def _gone(self, slot: CallSlot) -> None:
+    def _drop(self, slot: CallSlot) -> None:
         self._calls.drop(slot)
         with self._lock:
             self._slots.discard(slot)
@@ -145,19 +145,19 @@ class DeliveryThreads:
                     break
                 self._work.wait(max(waits))
 
-    # -- the couriers' threads ---------------------------------------------------------------
+    # -- the delivery threads ----------------------------------------------------------------
     def _work_on(self, slot: CallSlot) -> None:
         with as_delivery_thread(f"process manager {self._manager!r}", self._system):
             while (run := self._next(slot)) is not None:
-                for place, (key, entry) in enumerate(run, 1):
+                for number, (key, entry) in enumerate(run, 1):
                     outcome: Outcome
                     try:
                         outcome = self.send(key, entry)
                     except BaseException as error:  # Also sys.exit(): it must not take the thread along.
                         outcome = error
-                    if not self._goes_on(slot, key, outcome, run[place:]):
+                    if not self._goes_on(slot, key, outcome, run[number:]):
                         break
-        self._gone(slot)
+        self._drop(slot)
 
     def _next(self, slot: CallSlot) -> Run | None:
         """The next run; None where this thread is one too many, or all is over."""
@@ -176,11 +176,11 @@ class DeliveryThreads:
         """Keep what came of one; whether the `rest` of its run is delivered now."""
         with self._lock:
             self._outcomes[key] = outcome
-            del self._given[key]
+            del self._submitted[key]
             # What it asks for, or its next attempt, comes before those behind it.
             if self._closing or isinstance(outcome, BaseException) or outcome:
                 for other, _ in rest:
-                    del self._given[other]
+                    del self._submitted[other]
                 rest = ()
             if rest:
                 slot.begin(rest[0][1])
@@ -188,9 +188,9 @@ class DeliveryThreads:
                 slot.end()
                 if self._closing:
                     self._work.notify_all()
-            tell, self._to_tell = self._to_tell, False
-        if tell:
-            self._told()
+            notify, self._notify_next = self._notify_next, False
+        if notify:
+            self._notify()
         return bool(rest)
 
 

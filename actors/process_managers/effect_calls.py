@@ -1,4 +1,4 @@
-"""Calling what delivers an effect, and what it may return. The couriers' threads."""
+"""Calling what delivers an effect, and what it may return. The delivery threads."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ __all__ = ["EffectCalls"]
 
 
 class EffectCalls:
-    """Of one manager; what is under way is noted in `out`."""
+    """Of one manager; what is being delivered is marked in `outstanding`."""
 
     def __init__(
-        self, spec: ProcessManagerSpec, values: RecordCodec, out: OutstandingEffects, attempts: AttemptCounter
+        self,
+        spec: ProcessManagerSpec,
+        records: RecordCodec,
+        outstanding: OutstandingEffects,
+        attempts: AttemptCounter,
     ) -> None:
         self._spec = spec
-        self._values = values
-        self._out = out
+        self._records = records
+        self._outstanding = outstanding
         self._attempts = attempts
 
     def deliver(self, key: bytes, entry: OutboxEntry) -> list[Any]:
         """Run the handler, with a payload of its own; the commands that it returned."""
-        with self._out.out(entry, self._attempts.number(key)):
+        with self._outstanding.marked(entry, self._attempts.next_number(key)):
             return self._send(entry)
 
     def _send(self, entry: OutboxEntry) -> list[Any]:
@@ -40,7 +44,7 @@ class EffectCalls:
             )
         if isinstance(entry.payload, Unreadable):
             raise entry.payload.error
-        return self._commands(effect.send(self._values.own(entry.payload), entry.id), entry)
+        return self._commands(effect.send(self._records.own(entry.payload), entry.id), entry)
 
     def _commands(self, given: Any, entry: OutboxEntry) -> list[Any]:
         commands = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]

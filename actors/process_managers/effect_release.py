@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from actors.errors import ConsistencyTimeout, UnknownName
+from actors.process_managers.manager_handle import ManagerHandle
 from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.record_codec import RecordCodec
 from actors.writer.atomic_step import StepSuperseded
 from actors.writer.command_client import CommandClient
 from storage import EventLog
 
-if TYPE_CHECKING:
-    from actors.process_managers.quiescence import ManagerHandle
-
 __all__ = ["release_effect"]
 
 
 def release_effect(
-    running: ManagerHandle,
+    handle: ManagerHandle,
     key: str,
     timeout: float,
     *,
     drop: bool,
     log: EventLog,
-    values: RecordCodec,
+    records: RecordCodec,
     writes: CommandClient,
 ) -> None:
     """Deliver a parked effect again, or drop it; `key` is its own.
@@ -35,8 +32,8 @@ def release_effect(
     """
     end = time.monotonic() + timeout
     while True:
-        parked, value, notes = _notes_of(running, key, drop, log, values)
-        running.desk.release()
+        parked, value, notes = _notes_of(handle, key, drop, log, records)
+        handle.board.count_release()
         try:
             step = writes.step(
                 [],
@@ -45,16 +42,16 @@ def release_effect(
                 max(end - time.monotonic(), 0.0),
             )
         except BaseException:
-            running.outbox.put(DeliverEffects(again=True))
+            handle.outbox.put(DeliverEffects(reload=True))
             raise
         # Also where its time is over before it is on disk.
-        step.add_done_callback(lambda _done: running.outbox.put(DeliverEffects(again=True)))
+        step.add_done_callback(lambda _done: handle.outbox.put(DeliverEffects(reload=True)))
         try:
             step.result(max(end - time.monotonic(), 0.0))
         except StepSuperseded:
             continue  # Somebody else was first: mostly it is not parked any more.
         except TimeoutError:
-            name = running.spec.name
+            name = handle.spec.name
             raise ConsistencyTimeout(
                 f"effect {key!r} of process manager {name!r} was not {'dropped' if drop else 'released'} within "
                 f"{timeout:g} s; that is done as soon as the writer comes to it: look at effects({name!r}) whether it is "
@@ -64,17 +61,17 @@ def release_effect(
 
 
 def _notes_of(
-    running: ManagerHandle, key: str, drop: bool, log: EventLog, values: RecordCodec
+    handle: ManagerHandle, key: str, drop: bool, log: EventLog, records: RecordCodec
 ) -> tuple[bytes, bytes, list[tuple[bytes, bytes | None]]]:
     """The note of the parked effect, and the notes that release it."""
     known = []
-    for parked, value in log.notes(running.keys.parked):
-        entry = values.entry(value)
+    for parked, value in log.notes(handle.keys.parked):
+        entry = records.entry(value)
         if entry.id == key:
             notes: list[tuple[bytes, bytes | None]] = [(parked, None)]
             if not drop:
-                due = running.keys.due + parked[len(running.keys.parked) :]
-                notes.append((due, values.pack_entry(entry._replace(reason="", attempts=0))))
+                due = handle.keys.due + parked[len(handle.keys.parked) :]
+                notes.append((due, records.pack_entry(entry._replace(reason="", attempts=0))))
             return parked, value, notes
         known.append(entry.id)
-    raise UnknownName(f"parked effect of process manager {running.spec.name!r}", key, known)
+    raise UnknownName(f"parked effect of process manager {handle.spec.name!r}", key, known)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from actors.process_managers.step_plan import InputFailed
+from typing import Protocol
+
+from actors.process_managers.step_errors import InputFailed
 from storage import EventLog, OnewriterError, RecordedEvent
 
-__all__ = ["EventReader"]
+__all__ = ["EventReader", "EventSource"]
 
 READ_BATCH = 500
 """Events read from the log at once."""
 
 
+class EventSource(Protocol):
+    """Gives the events of a log; `EventReader` is one, a test's list another."""
+
+    def peek(self, after: int) -> RecordedEvent | None:
+        """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
+
+    def at(self, position: int) -> RecordedEvent:
+        """One event that was looked at before; raises as `peek` does."""
+
+
 class EventReader:
-    """A window on the log that moves ahead, and begins anew where it is asked for another place."""
+    """A window on the log that moves ahead, and is filled again where it is asked for another position."""
 
     def __init__(self, name: str, log: EventLog) -> None:
         """`name` is the manager's."""
@@ -22,7 +34,7 @@ class EventReader:
         self._first = 1
 
     def peek(self, after: int) -> RecordedEvent | None:
-        """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
+        """As `EventSource.peek`."""
         index = after + 1 - self._first
         if not 0 <= index < len(self._events):
             if after >= self._log.head:
@@ -32,7 +44,7 @@ class EventReader:
         return self._events[index]
 
     def at(self, position: int) -> RecordedEvent:
-        """One event that was looked at before, from the log; raises as `peek` does."""
+        """As `EventSource.at`; always read from the log."""
         return self._only(position - 1)
 
     def _read(self, after: int) -> list[RecordedEvent]:

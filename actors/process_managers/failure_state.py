@@ -4,43 +4,55 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from actors.errors import DomainError, NotStopped, described
 from actors.kernel.backoff import backoff
 from actors.process_managers.inputs import Input
-from actors.process_managers.status import Failure
 
-__all__ = ["FailureState"]
+__all__ = ["Failure", "FailureState"]
 
 RETRY_FIRST, RETRY_LAST = 0.05, 60.0
 MAX_SUPERSEDED = 3
 """Steps in a row that another one may come before until that counts as trouble."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The input `id` that a manager is stopped at, what it is in words, and the error, `text` with its traceback."""
+
+    id: str
+    what: str
+    error: str
+    text: str
+    attempts: int
+    skippable: bool
+
+
 class FailureState:
     """Of one incarnation of a manager.
 
-    `failure` is the input that it is stopped at, `why` what keeps its steps from being done, `suspect` the input among
-    several that fails, so that they are handled one by one.
+    `failure` is the input that it is stopped at, `trouble` what keeps its steps from being done, `isolated_input` the id of
+    the input among several that fails, so that they are handled one by one.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._attempts = 0
         self.stored = f"{name}:notes"
-        """What goes for the id of an input where the stored notes themselves are at fault."""
+        """In place of an input's id, where what is stored is at fault."""
         self.failure: Failure | None = None
-        self.why: str | None = None
-        self.suspect: str | None = None
+        self.trouble: str | None = None
+        self.isolated_input: str | None = None
         self.retry_at: float | None = None
 
-    def waits(self, now: float) -> bool:
+    def must_wait(self, now: float) -> bool:
         """Whether nothing is to be tried yet, at the monotonic time `now`."""
         if self.retry_at is not None and now >= self.retry_at:
             self.retry_at = None
         return self.retry_at is not None
 
-    def halt(self, id: str, what: str, error: BaseException, now: float) -> bool:
+    def stop(self, id: str, what: str, error: BaseException, now: float) -> bool:
         """Stop at an input; True when that is news, False when it failed there before."""
         again = self.failure is not None and self.failure.id == id
         attempts = self.failure.attempts + 1 if self.failure is not None and again else 1
@@ -49,39 +61,39 @@ class FailureState:
         self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, attempts)
         return not again
 
-    def later(self, why: str, now: float) -> None:
+    def retry_later(self, trouble: str, now: float) -> None:
         """A step could not be done, for no fault of its own: try it again after a while."""
-        self.why = why
+        self.trouble = trouble
         self._attempts += 1
         self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, self._attempts)
 
-    def superseded(self, why: str, now: float) -> None:
+    def superseded(self, trouble: str, now: float) -> None:
         """Another step came first, as after a new beginning: go on at once, unless it happens again and again."""
         self._attempts += 1
         if self._attempts > MAX_SUPERSEDED:
-            self.later(why, now)
+            self.retry_later(trouble, now)
 
     def handled(self, inputs: Sequence[Input]) -> None:
         """A step with these inputs is on disk."""
         self._attempts = 0
-        self.why = None
+        self.trouble = None
         ids = {input.id for input in inputs}
         if self.failure is not None and self.failure.id in ids:
             self.failure = None
-        if self.suspect in ids:
-            self.suspect = None
+        if self.isolated_input in ids:
+            self.isolated_input = None
 
-    def cleared(self, ids: Sequence[str]) -> None:
+    def quarantined(self, ids: Sequence[str]) -> None:
         """These inputs failed alone, and their instances are set aside."""
-        if self.suspect in ids:
-            self.suspect = None
+        if self.isolated_input in ids:
+            self.isolated_input = None
 
-    def passed(self, id: str) -> None:
+    def skipped(self, id: str) -> None:
         """An input that it was stopped at is behind it."""
         if self.failure is not None and self.failure.id == id:
             self.failure = None
 
-    def skippable(self, quarantined: int) -> Failure:
+    def require_skippable(self, quarantined: int) -> Failure:
         """The failure whose input an operator may skip; raises `NotStopped` where there is none.
 
         `quarantined` instances are set aside, each at an input of its own.

@@ -1,7 +1,7 @@
-"""What instances have heard beside events, kept for when their states are built anew, and how it goes again. Pure.
+"""What instances were given beside events, kept for a rebuild of their states, and how it goes again. Pure.
 
-It goes once its instance has ended, and once an instance has heard very much; a checkpoint takes its place: the state, or that
-there is none, and what came before it. The manager's thread calls it.
+It goes once its instance has ended, and once an instance has very much of it; a snapshot takes its place: the state, or
+that there is none, and what came before it. The manager's thread calls it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import re
 
 from actors.process_managers.input_order import Order
 from actors.process_managers.inputs import Input
+from actors.process_managers.note_reader import NoteReader
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import NoteReader, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import InstanceSnapshot
 from actors.process_managers.step_plan import StepPlan
 from storage import EventLog
 
 __all__ = ["INDEXED", "InputHistory", "index_history"]
 
 MAX_HISTORY = 1_000
-"""What an instance may have heard until its state takes the place of that."""
+"""Inputs that are kept of an instance until its state takes their place."""
 MAX_FIRED_TIMERS = 1_000
-"""Of how many timers, the last of an instance, it stays known that they fired: with another key they are not set again."""
+"""Timers of an instance, the last ones, that are known to have fired: with another key they are not set again."""
 MAX_CACHED_SNAPSHOTS = 10_000
-"""Instances whose checkpoints are in memory."""
-OF_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
+"""Instances of which it is in memory up to where their snapshots go."""
+SET_BY_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
 """The id of a timer that an event set."""
 NO_ID = b""
 INDEXED = b"1"
@@ -31,113 +33,115 @@ CHUNK = 1_000
 
 
 class InputHistory:
-    """Of one incarnation of a manager, as the plans made so far leave them."""
+    """Of one incarnation of a manager, as the plans made so far leave it."""
 
-    def __init__(self, keys: RecordKeys, values: RecordCodec, notes: NoteReader) -> None:
+    def __init__(self, keys: RecordKeys, records: RecordCodec, notes: NoteReader) -> None:
         self._keys = keys
-        self._values = values
+        self._records = records
         self._notes = notes
-        self._heard: dict[str, dict[bytes, bytes]] = {}
+        self._entries: dict[str, dict[bytes, bytes]] = {}
         self._fired: dict[str, list[bytes]] = {}
-        self._checkpoints: dict[str, Order | None] = {}
-        self._count = 0
+        self._snapshots: dict[str, Order | None] = {}
+        self._size = 0
 
     @property
-    def known(self) -> int:
+    def size(self) -> int:
         """How much is in memory, about."""
-        return self._count + len(self._heard) + len(self._fired)
+        return self._size + len(self._entries) + len(self._fired)
 
-    def forget(self, key: str | None = None) -> None:
-        """Let go of what is in memory, of one instance or of all; no step that changes it is in flight."""
+    def evict(self, key: str | None = None) -> None:
+        """Drop what is in memory, of one instance or of all; no step that changes it is in flight."""
         if key is None:
-            self._heard.clear()
+            self._entries.clear()
             self._fired.clear()
-            self._count = 0
+            self._size = 0
         else:
-            self._count -= len(self._heard.pop(key, ()))
+            self._size -= len(self._entries.pop(key, ()))
 
-    def heard(self, key: str) -> dict[bytes, bytes]:
-        """By the ends of their keys; the id of one that is a firing of a timer which an event set."""
-        found = self._heard.get(key)
+    def entries(self, key: str) -> dict[bytes, bytes]:
+        """An instance's, by the ends of their keys: the id of one that is a firing of a timer which an event set."""
+        found = self._entries.get(key)
         if found is None:
-            prefix = self._keys.heard_by(key)
+            prefix = self._keys.history_index_of(key)
             notes = self._notes.notes(prefix)
-            found = self._heard[key] = {note[len(prefix) :]: value for note, value in notes}
-            self._count += len(found)
+            found = self._entries[key] = {note[len(prefix) :]: value for note, value in notes}
+            self._size += len(found)
         return found
 
-    def remember(self, plan: StepPlan, input: Input, order: Order) -> None:
-        """Keep a rejection or a firing that is handled, or held, at this place."""
-        end = order.past()
-        fired = _fired(input)
-        self.heard(input.key)[end] = fired
-        self._count += 1
-        plan.notes[self._keys.pasts + end] = self._values.pack_past(input)
-        plan.notes[self._keys.heard_by(input.key) + end] = fired
-        plan.pasts += 1
+    def record(self, plan: StepPlan, input: Input, order: Order) -> None:
+        """Keep a rejection or a firing that is handled, or held, at this place of the order."""
+        suffix = order.history_suffix()
+        fired = _fired_timer(input)
+        self.entries(input.key)[suffix] = fired
+        self._size += 1
+        plan.notes[self._keys.history + suffix] = self._records.pack_handled(input)
+        plan.notes[self._keys.history_index_of(input.key) + suffix] = fired
+        plan.history_count += 1
 
-    def prune(self, plan: StepPlan, key: str, order: Order, state: bytes | None) -> None:
-        """Have the state that an instance has after this place, None for none, stand for all that it heard up to there."""
-        heard = self.heard(key)
+    def replace_by_snapshot(self, plan: StepPlan, key: str, order: Order, state: bytes | None) -> None:
+        """Have an instance's state after `order`, None for none, stand for all of its history up to there."""
+        entries = self.entries(key)
         known = self._fired_of(key)
         before, listed = len(known), set(known)
-        gone = [end for end in heard if Order.of_past(end) <= order]
-        for end in gone:
-            fired = heard.pop(end)
-            plan.notes[self._keys.pasts + end] = None
-            plan.notes[self._keys.heard_by(key) + end] = None
+        gone = [suffix for suffix in entries if Order.of_history_suffix(suffix) <= order]
+        for suffix in gone:
+            fired = entries.pop(suffix)
+            plan.notes[self._keys.history + suffix] = None
+            plan.notes[self._keys.history_index_of(key) + suffix] = None
             if fired:
-                plan.notes[self._keys.fired_at(fired)] = b""
+                plan.notes[self._keys.fired_timer(fired)] = b""
                 if fired not in listed:
                     known.append(fired)
         for fired in known[:-MAX_FIRED_TIMERS]:
-            plan.notes[self._keys.fired_at(fired)] = None
+            plan.notes[self._keys.fired_timer(fired)] = None
         del known[:-MAX_FIRED_TIMERS]
-        plan.notes[self._keys.checkpoint(key)] = self._values.pack_checkpoint(order, state, known)
-        self._count += len(known) - before - len(gone)
+        snapshot = InstanceSnapshot(order, state, known)
+        plan.notes[self._keys.snapshot(key)] = self._records.pack_snapshot(snapshot)
+        self._size += len(known) - before - len(gone)
         if state is None:
-            self.forget(key)
+            self.evict(key)
 
     def _fired_of(self, key: str) -> list[bytes]:
-        """The ids of the timers of which an instance's checkpoint tells that they fired."""
+        """The ids of the timers of which an instance's snapshot tells that they fired."""
         if key not in self._fired:
-            value = self._notes.note(self._keys.checkpoint(key))
-            self._fired[key] = [] if value is None else self._values.checkpoint(value)[2]
-            self._count += len(self._fired[key])
+            value = self._notes.note(self._keys.snapshot(key))
+            self._fired[key] = [] if value is None else self._records.snapshot(value).fired
+            self._size += len(self._fired[key])
         return self._fired[key]
 
-    def checkpoint(self, key: str) -> Order | None:
-        """Up to where an instance's checkpoint stands for what it was told; while states are built anew."""
-        if key not in self._checkpoints:
-            if len(self._checkpoints) > MAX_CACHED_SNAPSHOTS:
-                self._checkpoints.clear()
-            value = self._notes.note(self._keys.checkpoint(key))
-            self._checkpoints[key] = None if value is None else self._values.checkpoint(value)[0]
-        return self._checkpoints[key]
+    def snapshot_order(self, key: str) -> Order | None:
+        """Up to where an instance's snapshot stands for its inputs, None for none; during a rebuild."""
+        if key not in self._snapshots:
+            if len(self._snapshots) > MAX_CACHED_SNAPSHOTS:
+                self._snapshots.clear()
+            value = self._notes.note(self._keys.snapshot(key))
+            self._snapshots[key] = None if value is None else self._records.snapshot(value).order
+        return self._snapshots[key]
 
     def has_fired(self, id: str) -> bool:
         """Whether a timer fired that an event set, and what tells of it is gone."""
         return (
-            OF_EVENT.fullmatch(id) is not None
-            and self._notes.note(self._keys.fired_at(id.encode())) is not None
+            SET_BY_EVENT.fullmatch(id) is not None
+            and self._notes.note(self._keys.fired_timer(id.encode())) is not None
         )
 
 
-def _fired(input: Input) -> bytes:
+def _fired_timer(input: Input) -> bytes:
     """The id of a timer that fires and that an event set."""
-    return input.id.encode() if input.kind == "timer" and OF_EVENT.fullmatch(input.id) else NO_ID
+    return input.id.encode() if input.kind == "timer" and SET_BY_EVENT.fullmatch(input.id) else NO_ID
 
 
-def index_history(log: EventLog, keys: RecordKeys, values: RecordCodec) -> None:
-    """Have what checkouts of old kept of instances found by these, once. The opener's thread; raises what the log does."""
+def index_history(log: EventLog, keys: RecordKeys, records: RecordCodec) -> None:
+    """Index what earlier checkouts kept without an index, once. The opener's thread; raises what the log does."""
     if log.note(keys.indexed) is not None:
         return
     after = b""
-    while found := log.notes(keys.pasts, after, CHUNK):
+    while found := log.notes(keys.history, after, CHUNK):
         after = found[-1][0]
         index = []
         for note, value in found:
-            input = values.input(value)
-            index.append((keys.heard_by(input.key) + note[len(keys.pasts) :], _fired(input)))
+            input = records.input(value)
+            suffix = note[len(keys.history) :]
+            index.append((keys.history_index_of(input.key) + suffix, _fired_timer(input)))
         log.append([], notes=index)
     log.append([], notes=[(keys.indexed, INDEXED)])

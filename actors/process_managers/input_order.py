@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-__all__ = ["ORDER_BYTES", "PAST", "Order"]
+__all__ = ["ORDER_BYTES", "HISTORY", "Order"]
 
 ORDER = struct.Struct(">QBQII")
 ORDER_BYTES = ORDER.size
-PAST = struct.Struct(">QQI")
+HISTORY = struct.Struct(">QQI")
 MORE = struct.Struct(">BI")
 EVENT, OTHER = 0, 1
 
@@ -40,17 +40,17 @@ class Order(NamedTuple):
         return ORDER.pack(*self)
 
     @classmethod
-    def of_past(cls, data: bytes) -> Order:
-        """What `past` gave."""
-        position, step, number = PAST.unpack(data[: PAST.size])
-        if len(data) == PAST.size:
+    def of_history_suffix(cls, data: bytes) -> Order:
+        """What `history_suffix` gave."""
+        position, step, number = HISTORY.unpack(data[: HISTORY.size])
+        if len(data) == HISTORY.size:
             return cls(position, OTHER, step, number)
-        kind, more = MORE.unpack(data[PAST.size :])
+        kind, more = MORE.unpack(data[HISTORY.size :])
         return cls(position, kind, step, number, more)
 
-    def past(self) -> bytes:
+    def history_suffix(self) -> bytes:
         """The end of the key under which a rejection or timer is kept for when the states are built anew."""
-        data = PAST.pack(self.position, self.step, self.number)
+        data = HISTORY.pack(self.position, self.step, self.number)
         return data + MORE.pack(self.kind, self.more) if self.more else data
 
     def following(self, count: int = 1) -> Order:

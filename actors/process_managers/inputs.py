@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.domain.process_manager_spec import Rejection
+from actors.process_managers.unreadable_values import name_of
 from storage import RecordedEvent
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Instance",
     "Issued",
     "Timer",
+    "describe",
     "input_of_event",
     "input_of_rejection",
     "input_of_timer",
@@ -117,3 +119,15 @@ def input_of_rejection(
 ) -> Input:
     """The input that the rejection of a command is."""
     return Input("rejection", command_id + REJECTION, key, rejection, time_us, command_id, correlation)
+
+
+def describe(input: Input) -> str:
+    """What an input is, for messages."""
+    if input.kind == "event":
+        return f"event {type(input.message).__name__} at position {input.position}"
+    if input.kind == "rejection":
+        return f"the rejection of {name_of(input.message.command)} {input.causation}"
+    if input.kind == "checkpoint":
+        return "its state as of what is forgotten of it"
+    name = "" if input.message is None else f" {name_of(input.message)}"
+    return f"timer{name} {input.id}"

@@ -39,42 +39,42 @@ class LoopLimiter:
         self._buckets: dict[LoopKey, tuple[float, int]] = {}
         self._over: set[LoopKey] = set()
 
-    def require(
+    def check(
         self,
         input: Input,
         decision: Decision,
         managers: frozenset[str],
         now_us: int,
-        goes_round: Callable[[Input], bool] = lambda _input: True,
+        is_loop: Callable[[Input], bool] = lambda _input: True,
     ) -> None:
         """Take a token for an input by which an instance may lead itself; raises `Runaway` where there is none.
 
-        `goes_round` tells whether it does, and is asked only then: what others lead to is never bounded.
+        `is_loop` tells whether it does, and is asked only then: what others lead to is never bounded.
         """
         if not _may_loop(input, decision, managers):
             return
-        led = _loop_key(input)
-        tokens, since = self._buckets.get(led, (float(BURST), now_us))
+        key = _loop_key(input)
+        tokens, since = self._buckets.get(key, (float(BURST), now_us))
         tokens = min(tokens + max(now_us - since, 0) * PER_SECOND / 1e6, float(BURST))
-        if tokens < (min(RESUME_TOKENS, BURST) if led in self._over else 1):
-            self._buckets[led] = tokens, max(since, now_us)
-            if not goes_round(input):
+        if tokens < (min(RESUME_TOKENS, BURST) if key in self._over else 1):
+            self._buckets[key] = tokens, max(since, now_us)
+            if not is_loop(input):
                 return
-            self._over.add(led)
+            self._over.add(key)
             raise Runaway(
                 f"instance {input.key!r:.100} of process manager {self._name!r} leads itself without end: what it asked for "
                 f"came back to it at once {BURST:,} times in a row; give its timers a delay, or end what goes round, or pass "
                 f"over this input with skip_instance; {RESUME_TOKENS} more are handled after a minute"
             )
-        self._over.discard(led)
-        self._buckets[led] = tokens - 1, max(since, now_us)
+        self._over.discard(key)
+        self._buckets[key] = tokens - 1, max(since, now_us)
         if len(self._buckets) > MAX_BUCKETS:
             self._forget()
 
     def _forget(self) -> None:
         """Keep those that are nearest to their bound."""
-        kept = sorted(self._buckets, key=lambda led: self._buckets[led][0])[: MAX_BUCKETS // 2]
-        self._buckets = {led: self._buckets[led] for led in kept}
+        kept = sorted(self._buckets, key=lambda key: self._buckets[key][0])[: MAX_BUCKETS // 2]
+        self._buckets = {key: self._buckets[key] for key in kept}
         self._over &= self._buckets.keys()
 
 
@@ -82,8 +82,8 @@ def _loop_key(input: Input) -> LoopKey:
     """An instance, and what all that follows from the same beginning has in common: its correlation, or its first event."""
     if input.correlation is not None:
         return input.key, input.correlation
-    place = origin_of(input.id)
-    return input.key, 0 if place is None else place[1]
+    origin = origin_of(input.id)
+    return input.key, 0 if origin is None else origin[1]
 
 
 def _may_loop(input: Input, decision: Decision, managers: frozenset[str]) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from actors.errors import ConsistencyTimeout
 from actors.kernel.mailbox import Request
 from actors.process_managers.step_plan import StepPlan
 from actors.writer.atomic_step import Outcomes
 
-__all__ = ["RejectionLeft", "RetryInstance", "SkipInput", "SkipInstance", "PendingSkips", "StepDone", "Wake"]
+__all__ = ["RejectionLeft", "RetryInstance", "SkipInput", "SkipInstance", "StepDone", "Wake"]
 
 
 class Wake(Request):
@@ -82,33 +81,3 @@ class RetryInstance(Request):
         """It was not tried."""
         if not self.future.done():
             self.future.set_exception(error)
-
-
-class PendingSkips:
-    """The skips that one incarnation has in hand, by input; several callers may ask for the same."""
-
-    def __init__(self) -> None:
-        self._requests: dict[str, list[SkipInput]] = {}
-
-    def add(self, id: str, request: SkipInput) -> None:
-        """One to be answered once the input is passed over."""
-        self._requests.setdefault(id, []).append(request)
-
-    def reasons(self) -> list[tuple[str, str]]:
-        """The inputs to pass over, and the last reason given."""
-        return [(id, requests[-1].reason) for id, requests in self._requests.items()]
-
-    def done(self, id: str) -> None:
-        """That is on disk."""
-        for request in self._requests.pop(id, ()):
-            request.done(id)
-
-    def end(self, name: str) -> None:
-        """The actor of this manager ends: nobody will answer what waits."""
-        error = ConsistencyTimeout(
-            f"process manager {name!r} ended before the skip was known to be written; look at process_managers() whether it is still stopped there"
-        )
-        for requests in self._requests.values():
-            for request in requests:
-                request.fail(error)
-        self._requests.clear()

@@ -1,26 +1,24 @@
-"""What the outbox's actor has in hand, and what it is told. Small values of its thread, and messages to it."""
+"""What an outbox's actor is told. Any thread makes them; the outbox's handles them."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
 
 from actors.kernel.mailbox import Request
-from actors.process_managers.records import OutboxEntry
+from actors.process_managers.pending_delivery import PendingDelivery
 from actors.process_managers.step_plan import StepPlan
 from actors.writer.atomic_step import Outcomes
 
-__all__ = ["DeliverEffects", "BlockedInstance", "AttemptsStored", "EffectsRemoved", "PendingDelivery"]
+__all__ = ["AttemptsStored", "DeliverEffects", "EffectUnblocked", "EffectsRemoved"]
 
 
 class DeliverEffects(Request):
-    """There may be effects to deliver; with `again`, one for each release, all of the outbox is looked at anew."""
+    """There may be effects to deliver; with `reload`, one for each release, all of the outbox is looked at again."""
 
-    __slots__ = ("again",)
+    __slots__ = ("reload",)
 
-    def __init__(self, again: bool = False) -> None:
-        self.again = again
+    def __init__(self, reload: bool = False) -> None:
+        self.reload = reload
 
 
 class EffectsRemoved(Request):
@@ -44,29 +42,11 @@ class AttemptsStored(Request):
         self.future = future
 
 
-@dataclass(slots=True)
-class PendingDelivery:
-    """One effect: due at a monotonic time, `results` once it is delivered, `leaving` while its removal is on its way."""
+class EffectUnblocked(Request):
+    """The writer's answer to a step that moves a blocked effect of an instance back."""
 
-    entry: OutboxEntry
-    value: bytes
-    due: float = 0.0
-    results: list[Any] | None = None
-    leaving: bool = False
-    """Also while it is put behind a parked one."""
-    parks: bool = False
-    """Leaving to be parked."""
-    ended: bool = False
-    """Its last attempt ended the process."""
+    __slots__ = ("future", "instance")
 
-
-@dataclass(slots=True)
-class BlockedInstance:
-    """An instance whose effect `first` failed; `left` is a place before those that stay in the notes for that."""
-
-    first: bytes
-    left: bytes | None = None
-
-    def leave(self, after: bytes) -> None:
-        """Those that come after this place are left in the notes."""
-        self.left = after if self.left is None else min(self.left, after)
+    def __init__(self, instance: str, future: Future[Outcomes]) -> None:
+        self.instance = instance
+        self.future = future

@@ -1,4 +1,4 @@
-"""The effects of one manager that are being delivered, noted beside the log: one that ends the process counts as tried."""
+"""The effects of one manager that are being delivered, marked beside the log: one that ends the process counts as tried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["OutstandingEffects"]
 
 
 class OutstandingEffects:
-    """Of one incarnation of an outbox; its thread, but for `out`, which is for the couriers'."""
+    """Of one incarnation of an outbox; its thread, but for `marked`, which is for the delivery threads."""
 
     def __init__(self, marks: DeliveryMarks, manager: str) -> None:
         self._marks = marks
@@ -22,7 +22,7 @@ class OutstandingEffects:
         self._slots = marks.found(self._owner)
 
     @contextmanager
-    def out(self, entry: OutboxEntry, attempt: int) -> Iterator[None]:
+    def marked(self, entry: OutboxEntry, attempt: int) -> Iterator[None]:
         """An effect is delivered, for the time of the block."""
         slot = self._marks.note(self._owner, *_item(entry), attempt)
         try:
@@ -30,7 +30,7 @@ class OutstandingEffects:
         finally:
             self._marks.give_back([slot])
 
-    def found(self, key: bytes, entry: OutboxEntry) -> int:
+    def ended_attempt(self, key: bytes, entry: OutboxEntry) -> int:
         """In which attempt the process ended while it delivered an effect that was loaded; 0 where it did not."""
         left = self._left.pop(_item(entry), None) if self._left else None
         if left is None:
@@ -38,13 +38,13 @@ class OutstandingEffects:
         self._slots[key], attempt = left
         return attempt
 
-    def counted(self, keys: Iterable[bytes]) -> None:
+    def settled(self, keys: Iterable[bytes]) -> None:
         """How often these were tried is on disk, or they have left the outbox."""
         for key in keys if self._slots else ():
             self._marks.give_back([self._slots.pop(key, 0)])
 
-    def drop(self) -> None:
-        """All effects were loaded: what else was out was delivered."""
+    def all_loaded(self) -> None:
+        """All effects were loaded: the other ones that are marked were delivered."""
         if self._left:
             self._marks.give_back([slot for slot, _ in self._left.values()])
             self._left.clear()

@@ -1,9 +1,11 @@
-"""Which instances of a manager have effects parked, and the effects that wait behind those. The outbox's thread.
+"""Which instances of a manager have effects parked, and the effects that are blocked by those. The outbox's thread.
 
 The effects of an instance keep their order, so nothing that comes after a parked one is delivered before an operator has
-that tried again or given up. What waits so is moved out of the way of the others: from `due` to `behind`, by instance, and
-back once no effect of its instance before it is parked any more. Both happen in steps that are guarded by the note that
-is moved, so that none is in two places, or in none.
+that tried again or given up. Blocked effects are moved out of the way of the others: from the prefix `due` to
+`blocked`, by instance, and back once no effect of its instance before it is parked any more. Both happen in steps that
+are guarded by the record that is moved, so that none is stored twice, or lost.
+
+The suffix of an effect is the end of its key, which says where it stands among those of its instance.
 """
 
 from __future__ import annotations
@@ -13,142 +15,134 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from actors.kernel.mailbox import Request
+from actors.process_managers.note_reader import NoteReader
+from actors.process_managers.outbox_messages import EffectUnblocked
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import NoteReader, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
 from actors.writer.atomic_step import Outcomes, StepSuperseded
 from storage.log.notes import Note
 
-__all__ = ["EffectUnblocked", "ParkedInstances"]
+__all__ = ["ParkedInstances"]
 
 CHUNK = 500
 """Effects of an instance that are moved back at once."""
 RETRY_SECONDS = 0.1
 """Seconds until what could not be written is tried again."""
 
-Put = Callable[[list[Note], tuple[bytes, bytes | None]], Future[Outcomes]]
-
-
-class EffectUnblocked(Request):
-    """The writer's answer to a step that moves an effect of an instance back."""
-
-    __slots__ = ("future", "instance")
-
-    def __init__(self, instance: str, future: Future[Outcomes]) -> None:
-        self.instance = instance
-        self.future = future
+PutStep = Callable[[list[Note], tuple[bytes, bytes | None]], Future[Outcomes]]
 
 
 class ParkedInstances:
-    """Of one incarnation of an outbox. `put` hands a step to the writer; `told` gives a message to the outbox."""
+    """Of one incarnation of an outbox. `put_step` hands a step to the writer, `notify` a message to the outbox."""
 
     def __init__(
-        self, keys: RecordKeys, values: RecordCodec, put: Put, told: Callable[[EffectUnblocked], None]
+        self,
+        keys: RecordKeys,
+        records: RecordCodec,
+        put_step: PutStep,
+        notify: Callable[[EffectUnblocked], None],
     ) -> None:
         self._keys = keys
-        self._values = values
-        self._put = put
-        self._told = told
+        self._records = records
+        self._put_step = put_step
+        self._notify = notify
         self._parked: dict[str, set[bytes]] = {}
-        self._behind: dict[str, bytes] = {}
-        """Of each instance with effects that wait the place of the first, or an earlier one."""
-        self._moving: dict[str, int] = {}
-        self._again: dict[str, float] = {}
+        self._blocked: dict[str, bytes] = {}
+        """Of each instance with blocked effects the suffix of the first, or an earlier one."""
+        self._steps: dict[str, int] = {}
+        """How many steps are in flight that move effects of an instance back."""
+        self._retry_at: dict[str, float] = {}
 
     def load(self, notes: NoteReader) -> None:
-        """Read what is parked, and what waits behind, of the notes."""
+        """Read what is parked, and what is blocked."""
         self._parked = {}
         for key, value in notes.notes(self._keys.parked):
-            self.park(self._values.entry(value).key, key[len(self._keys.parked) :])
+            self.park(self._records.entry(value).key, key[len(self._keys.parked) :])
         after = b""
-        while found := notes.notes(self._keys.behind, after, 1):
-            instance, self._behind[instance] = self._keys.of_behind(found[0][0])
-            after = self._keys.behind_of(instance) + b"\xff" * 16
+        while found := notes.notes(self._keys.blocked, after, 1):
+            instance, self._blocked[instance] = self._keys.parse_blocked(found[0][0])
+            after = self._keys.blocked_of(instance) + b"\xff" * 16
 
-    def park(self, instance: str, place: bytes) -> None:
-        """An effect of an instance is parked; `place` is the end of its key."""
-        self._parked.setdefault(instance, set()).add(place)
+    def park(self, instance: str, suffix: bytes) -> None:
+        """An effect of an instance is parked."""
+        self._parked.setdefault(instance, set()).add(suffix)
 
-    def release(self, instance: str, place: bytes) -> None:
+    def unpark(self, instance: str, suffix: bytes) -> None:
         """It is not parked any more, if it was."""
-        places = self._parked.get(instance)
-        if places is not None:
-            places.discard(place)
-            if not places:
+        parked = self._parked.get(instance)
+        if parked is not None:
+            parked.discard(suffix)
+            if not parked:
                 del self._parked[instance]
 
-    def holds(self, instance: str, place: bytes) -> bool:
+    def blocks(self, instance: str, suffix: bytes) -> bool:
         """Whether an effect has to wait behind one that is parked."""
-        places = self._parked.get(instance)
-        return places is not None and min(places) < place
+        parked = self._parked.get(instance)
+        return parked is not None and min(parked) < suffix
 
-    def is_parked(self, instance: str, place: bytes) -> bool:
-        """Whether that one is."""
-        return place in self._parked.get(instance, ())
-
-    def moving(self, instance: str) -> bool:
+    def is_unblocking(self, instance: str) -> bool:
         """Whether effects of an instance are about to come back: those after them are not to be looked at before."""
-        first = self._behind.get(instance)
-        return first is not None and not self.holds(instance, first)
+        first = self._blocked.get(instance)
+        return first is not None and not self.blocks(instance, first)
 
     @property
-    def coming_back(self) -> bool:
+    def unblocking(self) -> bool:
         """Whether effects of some instance are about to come back."""
-        return any(self.moving(instance) for instance in self._behind)
+        return any(self.is_unblocking(instance) for instance in self._blocked)
 
-    def behind(self, instance: str, key: bytes, value: bytes) -> dict[bytes, bytes | None]:
+    def block(self, instance: str, key: bytes, value: bytes) -> dict[bytes, bytes | None]:
         """The notes that put an effect behind a parked one."""
-        place = key[len(self._keys.due) :]
-        self._behind[instance] = min(self._behind.get(instance, place), place)
-        return {key: None, self._keys.behind_of(instance) + place: value}
+        suffix = key[len(self._keys.due) :]
+        self._blocked[instance] = min(self._blocked.get(instance, suffix), suffix)
+        return {key: None, self._keys.blocked_of(instance) + suffix: value}
 
-    # -- coming back --------------------------------------------------------------------------
-    def move_back(self, notes: NoteReader) -> tuple[bool, float | None]:
-        """Have effects come back that wait behind nothing any more.
+    # -- unblocking ---------------------------------------------------------------------------
+    def unblock(self, notes: NoteReader) -> tuple[bool, float | None]:
+        """Have effects moved back that no parked one blocks any more.
 
         Tells whether some instances have theirs back, so that all is to be looked at anew, and when to ask again, a
         monotonic time, None for when a step is answered.
         """
         back = False
         now = time.monotonic()
-        for instance in [one for one in self._behind if self.moving(one) and one not in self._moving]:
-            if self._again.get(instance, 0.0) <= now:
-                self._again.pop(instance, None)
+        for instance in [one for one in self._blocked if self.is_unblocking(one) and one not in self._steps]:
+            if self._retry_at.get(instance, 0.0) <= now:
+                self._retry_at.pop(instance, None)
                 back = self._move_some(instance, notes) or back
-        return back, min(self._again.values(), default=None)
+        return back, min(self._retry_at.values(), default=None)
 
     def _move_some(self, instance: str, notes: NoteReader) -> bool:
         """Hand over steps that move effects of an instance back; True where all are."""
-        prefix = self._keys.behind_of(instance)
+        prefix = self._keys.blocked_of(instance)
         found = [(key, key[len(prefix) :], value) for key, value in notes.notes(prefix, limit=CHUNK)]
-        free = [one for one in found if not self.holds(instance, one[1])]
+        free = [one for one in found if not self.blocks(instance, one[1])]
         if not free:
-            del self._behind[instance]
+            del self._blocked[instance]
             if found:  # They wait for another one.
-                self._behind[instance] = found[0][1]
+                self._blocked[instance] = found[0][1]
             return True
-        self._moving[instance] = len(free)
-        for key, place, value in free:
-            step = self._put([(key, None), (self._keys.due + place, value)], (key, value))
-            step.add_done_callback(partial(self._tell, instance))
+        self._steps[instance] = len(free)
+        for key, suffix, value in free:
+            step = self._put_step([(key, None), (self._keys.due + suffix, value)], (key, value))
+            step.add_done_callback(partial(self._step_done, instance))
         return False
 
-    def _tell(self, instance: str, done: Future[Outcomes]) -> None:
-        self._told(EffectUnblocked(instance, done))
+    def _step_done(self, instance: str, done: Future[Outcomes]) -> None:
+        self._notify(EffectUnblocked(instance, done))
 
-    def moved(self, message: EffectUnblocked, notes: NoteReader) -> bool:
+    def step_done(self, message: EffectUnblocked, notes: NoteReader) -> bool:
         """A step is answered; False where others of its instance are to be, so that there is nothing to look at yet."""
         instance = message.instance
         error = message.future.exception()
         if error is not None and not isinstance(error, StepSuperseded):
-            self._again[instance] = time.monotonic() + RETRY_SECONDS
-        left = self._moving.get(instance)
+            self._retry_at[instance] = time.monotonic() + RETRY_SECONDS
+        left = self._steps.get(instance)
         if left is None:
             return True  # an earlier incarnation's
-        self._moving[instance] = left - 1
+        self._steps[instance] = left - 1
         if left > 1:
             return False
-        del self._moving[instance]
-        if instance in self._again or not self.moving(instance):
+        del self._steps[instance]
+        if instance in self._retry_at or not self.is_unblocking(instance):
             return True
         return self._move_some(instance, notes)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actors.process_managers.note_reader import NoteReader
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import DeliveryAttempts, NoteReader, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import DeliveryAttempts
 
 __all__ = ["PendingEffect", "pending_effects"]
 
@@ -33,21 +35,21 @@ class PendingEffect:
 
 
 def pending_effects(
-    notes: NoteReader, keys: RecordKeys, values: RecordCodec, tried: Mapping[bytes, DeliveryAttempts]
+    notes: NoteReader, keys: RecordKeys, records: RecordCodec, attempts: Mapping[bytes, DeliveryAttempts]
 ) -> list[PendingEffect]:
-    """The effects that wait, with what `tried` has of them by key, those behind a parked one, then those that are parked."""
-    given_up = [(key[len(keys.parked) :], values.entry(value)) for key, value in notes.notes(keys.parked)]
+    """The effects that wait, with what `attempts` has of them by key, those behind a parked one, then those that are parked."""
+    given_up = [(key[len(keys.parked) :], records.entry(value)) for key, value in notes.notes(keys.parked)]
     first: dict[str, tuple[bytes, str]] = {}
-    for place, one in given_up:
-        first.setdefault(one.key, (place, one.id))
+    for suffix, one in given_up:
+        first.setdefault(one.key, (suffix, one.id))
     found = []
-    for key, value in notes.notes(keys.due) + notes.notes(keys.behind):
-        one, last = values.entry(value), tried.get(key, UNTRIED)
+    for key, value in notes.notes(keys.due) + notes.notes(keys.blocked):
+        one, last = records.entry(value), attempts.get(key, UNTRIED)
         before = first.get(one.key)
         behind = None if before is None or key[-len(before[0]) :] < before[0] else before[1]
         found.append(
             PendingEffect(
-                one.id, one.name, one.key, one.payload, None, last.attempts, last.text or None, behind
+                one.id, one.name, one.key, one.payload, None, last.failed, last.traceback or None, behind
             )
         )
     for _, one in given_up:

@@ -1,20 +1,20 @@
-"""What a manager does about the instances that are set aside: tries them again, shows and skips. The manager's thread."""
+"""What a manager does about the instances that are set aside: tries them again, and skips inputs. The manager's thread."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from actors.domain.instance_keys import shown_key
 from actors.errors import ConsistencyTimeout, NotStopped
-from actors.process_managers.messages import PendingSkips, RetryInstance, SkipInstance
+from actors.process_managers.messages import RetryInstance, SkipInstance
+from actors.process_managers.note_reader import NoteReader
+from actors.process_managers.pending_skips import PendingSkips
+from actors.process_managers.planner import Planner
+from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.retry_schedule import RetrySchedule
-
-if TYPE_CHECKING:
-    from actors.process_managers.planner import Book
-    from actors.process_managers.records import NoteReader, RecordKeys
-    from actors.process_managers.step_plan import CommandsFailed, EventSource, MakeSubmission, StepPlan
+from actors.process_managers.step_errors import CommandsFailed
+from actors.process_managers.step_plan import StepPlan
 
 __all__ = ["QuarantineActions"]
 
@@ -25,64 +25,63 @@ MAX_TRACEBACKS = 20
 
 
 class QuarantineActions:
-    """Of one incarnation of a manager. `failing` are the inputs whose commands failed, to set their instances aside."""
+    """Of one incarnation of a manager. `failed_commands` are the inputs, by id, whose commands failed: their
+    instances are to be set aside."""
 
     def __init__(self, name: str, keys: RecordKeys, notes: NoteReader, skips: PendingSkips) -> None:
         self._name = name
-        self._retries = RetrySchedule(keys, notes)
+        self._schedule = RetrySchedule(keys, notes)
         self._skips = skips
-        self._asked: list[RetryInstance | SkipInstance] = []
-        self._waiting: dict[str, list[RetryInstance]] = {}
+        self._requests: list[RetryInstance | SkipInstance] = []
+        self._retries: dict[str, list[RetryInstance]] = {}
         self._logged = 0
-        self.failing: dict[str, CommandsFailed] = {}
+        self.failed_commands: dict[str, CommandsFailed] = {}
 
-    def ask(self, request: RetryInstance | SkipInstance) -> None:
+    def request(self, request: RetryInstance | SkipInstance) -> None:
         """Take a request; it is looked at once no step is in flight."""
-        self._asked.append(request)
+        self._requests.append(request)
 
-    def wants(self, total: int) -> bool:
+    def is_due(self, total: int) -> bool:
         """Whether there is something to do as soon as no step is in flight; `total` instances are set aside."""
-        due = self._retries.next_due(total) if total else None
-        return bool(self._asked) or (due is not None and due <= time.monotonic())
+        due = self._schedule.next_due(total) if total else None
+        return bool(self._requests) or (due is not None and due <= time.monotonic())
 
     def next_due(self, total: int) -> float | None:
         """When to try again, a monotonic time, None for never."""
-        return self._retries.next_due(total) if total else None
+        return self._schedule.next_due(total) if total else None
 
-    def plan(
-        self, book: Book, feed: EventSource, make: MakeSubmission, now_us: int, limit: int
-    ) -> tuple[StepPlan | None, list[str]]:
+    def plan(self, planner: Planner, now_us: int, limit: int) -> tuple[StepPlan | None, list[str]]:
         """A step in which instances go on that were set aside, None where there is none; and the inputs that failed again.
 
         No step is in flight.
         """
-        self._look_at_requests(book)
-        total = book.place.quarantined
-        keys = self._retries.take(time.monotonic(), limit, total) if total else []
+        self._take_requests(planner)
+        total = planner.state.checkpoint.quarantined
+        keys = self._schedule.take(time.monotonic(), limit, total) if total else []
         if not keys:
             return None, []
-        plan, tried = book.retry(feed, make, now_us, keys, limit)
+        plan, tried = planner.retry(now_us, keys, limit)
         failed: list[str] = []
         now = time.monotonic()
         for key, error in tried.items():
-            aside = book.quarantine.aside(key)
+            record = planner.quarantine.record(key)
             if error is not None:
-                self._retries.failed(key, now, total)
+                self._schedule.failed(key, now, total)
                 self._answer(key, False)
-                failed += [aside.id] if aside is not None else []
+                failed += [record.id] if record is not None else []
             elif plan is None:
-                self._retries.gone(key)
+                self._schedule.remove(key)
             else:
-                self._retries.went_on(key, now)
+                self._schedule.succeeded(key, now)
         return plan, failed
 
-    def _look_at_requests(self, book: Book) -> None:
-        asked, self._asked = self._asked, []
-        for request in asked:
+    def _take_requests(self, planner: Planner) -> None:
+        requests, self._requests = self._requests, []
+        for request in requests:
             key = shown_key(request.key)
-            aside = book.quarantine.aside(key)
-            id = None if aside is None else book.quarantine.first(key)
-            if aside is None or id is None:
+            record = planner.quarantine.record(key)
+            id = None if record is None else planner.quarantine.first_held(key)
+            if record is None or id is None:
                 request.fail(
                     NotStopped(
                         f"instance {request.key!r:.100} of process manager {self._name!r} is not set aside: there is "
@@ -90,18 +89,18 @@ class QuarantineActions:
                     )
                 )
                 continue
-            self._retries.at_once(key, time.monotonic())
+            self._schedule.at_once(key, time.monotonic())
             if isinstance(request, SkipInstance):
                 self._skips.add(id, request)
-                book.skip(id, request.reason, aside.error)
+                planner.state.request_skip(id, request.reason, record.error)
             else:
-                self._waiting.setdefault(key, []).append(request)
+                self._retries.setdefault(key, []).append(request)
 
-    def done(self, plan: StepPlan) -> None:
+    def step_written(self, plan: StepPlan) -> None:
         """A step is on disk."""
         now = time.monotonic()
-        for key, what, error in plan.set_aside:
-            self._retries.begun(key, now)
+        for key, what, error in plan.quarantined:
+            self._schedule.add(key, now)
             self._logged += 1
             logger.error(
                 "process manager %r: instance %r is set aside at %s: %s: %s",
@@ -112,11 +111,11 @@ class QuarantineActions:
                 error,
                 exc_info=error if self._logged <= MAX_TRACEBACKS else None,
             )
-        for key in plan.retried:
+        for key in plan.released:
             self._answer(key, True)
 
     def _answer(self, key: str, went_on: bool) -> None:
-        for request in self._waiting.pop(key, ()):
+        for request in self._retries.pop(key, ()):
             request.done(went_on)
 
     def end(self) -> None:
@@ -125,7 +124,7 @@ class QuarantineActions:
             f"process manager {self._name!r} ended before it came to what was asked; look at "
             f"quarantined({self._name!r}) and ask again"
         )
-        for asked in [*self._asked, *(one for requests in self._waiting.values() for one in requests)]:
-            asked.fail(error)
-        self._asked.clear()
-        self._waiting.clear()
+        for request in [*self._requests, *(one for requests in self._retries.values() for one in requests)]:
+            request.fail(error)
+        self._requests.clear()
+        self._retries.clear()

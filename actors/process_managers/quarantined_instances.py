@@ -1,4 +1,4 @@
-"""What an operator is shown of the instances that are set aside. Any thread."""
+"""What an operator is shown of the instances that are set record. Any thread."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from actors.process_managers.inputs import EPOCH
+from actors.process_managers.note_reader import NoteReader
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import NoteReader, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
 
 __all__ = ["QuarantinedInstance", "quarantined_instances"]
 
@@ -39,23 +40,23 @@ class QuarantinedInstance:
 
 
 def quarantined_instances(
-    notes: NoteReader, keys: RecordKeys, values: RecordCodec, limit: int, after: str
+    notes: NoteReader, keys: RecordKeys, records: RecordCodec, limit: int, after: str
 ) -> list[QuarantinedInstance]:
     """Those after a key, in the order of the keys."""
     found = []
     start = keys.quarantine(after) if after else b""
     for note, value in notes.notes(keys.quarantines, start, limit):
         key = note[len(keys.quarantines) :].decode("utf-8", "surrogatepass")
-        aside = values.aside(value)
+        record = records.quarantine(value)
         found.append(
             QuarantinedInstance(
                 key,
-                aside.id,
-                aside.what,
-                aside.error,
-                aside.text,
-                EPOCH + timedelta(microseconds=aside.since_us),
-                len(notes.notes(keys.held_for(key), limit=COUNTED)),
+                record.id,
+                record.what,
+                record.error,
+                record.traceback,
+                EPOCH + timedelta(microseconds=record.since_us),
+                len(notes.notes(keys.held_of(key), limit=COUNTED)),
             )
         )
     return found

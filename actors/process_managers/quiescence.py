@@ -1,39 +1,22 @@
-"""Whether the process managers have come to rest, and what keeps them from it. Callers' threads."""
+"""Waiting until the process managers are quiet, and what keeps them from it. Callers' threads."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
-from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.errors import ConsistencyTimeout, ProcessManagerStopped
 from actors.health import ProcessManagerHealth
-from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
-from actors.process_managers.delivery_threads import DeliveryThreads
+from actors.process_managers.clock import Clock
+from actors.process_managers.manager_handle import ManagerHandle
 from actors.process_managers.quarantined_instances import quarantined_instances
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import RecordKeys
-from actors.process_managers.status import Clock, Status, StatusBoard
+from actors.process_managers.status import Status
 from actors.replication.progress import Progress
 from storage import EventLog
 
-__all__ = ["Quiescence", "ManagerHandle"]
-
-
-@dataclass(slots=True)
-class ManagerHandle:
-    """One manager: its actors' mailboxes outlive them."""
-
-    spec: ProcessManagerSpec
-    keys: RecordKeys
-    desk: StatusBoard
-    mailbox: Mailbox
-    outbox: Mailbox
-    couriers: DeliveryThreads
-    delivers: bool
-    """Whether effects are declared, or wait since they were: these are parked with that reason."""
+__all__ = ["Quiescence"]
 
 
 class Quiescence:
@@ -41,21 +24,21 @@ class Quiescence:
 
     def __init__(
         self,
-        running: Mapping[str, ManagerHandle],
+        handles: Mapping[str, ManagerHandle],
         log: EventLog,
         progress: Progress,
         clock: Clock,
-        values: RecordCodec,
+        records: RecordCodec,
         health: Callable[[], Iterable[ProcessManagerHealth]],
         calls: RunningCalls,
     ) -> None:
         """`calls` are those that run."""
         self._calls = calls
-        self._running = running
+        self._handles = handles
         self._log = log
         self._progress = progress
         self._clock = clock
-        self._values = values
+        self._records = records
         self._health = health
 
     def wait(self, timeout: float) -> int:
@@ -64,15 +47,15 @@ class Quiescence:
 
         def quiet() -> bool:
             return self._stopped() is not None or all(
-                self._delivered(running)
-                and _quiet(running.desk.status, self._progress.head, self._clock.now_us())
-                for running in self._running.values()
+                self._delivered(handle)
+                and _quiet(handle.board.status, self._progress.head, self._clock.now_us())
+                for handle in self._handles.values()
             )
 
-        for running in self._running.values():
+        for handle in self._handles.values():
             while not quiet() and time.monotonic() < end:
-                # A commit moves the head and no desk: look again now and then.
-                running.desk.wait_until(quiet, min(end - time.monotonic(), 0.05))
+                # A commit moves the head and notifies no board: look again now and then.
+                handle.board.wait_until(quiet, min(end - time.monotonic(), 0.05))
         stopped = self._stopped() or (self._set_aside() if quiet() else None)
         if stopped is not None:
             raise ProcessManagerStopped(stopped)
@@ -82,15 +65,15 @@ class Quiescence:
             )
         return self._progress.head
 
-    def _delivered(self, running: ManagerHandle) -> bool:
-        # In this order: what the outbox has looked at is in it, what is not in it any more is in hand, and what came of it
-        # is in the inputs.
-        keys = running.keys
+    def _delivered(self, handle: ManagerHandle) -> bool:
+        # In this order: what the outbox has looked at is in it, what is not in it any more is loaded, and what came of it
+        # is among the rejections.
+        keys = handle.keys
         return not (
-            running.desk.looked < running.desk.released
+            handle.board.releases_seen < handle.board.releases
             or self._log.notes(keys.due, limit=1)
-            or running.desk.delivering
-            or self._log.notes(keys.inputs, limit=1)
+            or handle.board.delivering
+            or self._log.notes(keys.rejections, limit=1)
         )
 
     def _left(self) -> str:
@@ -111,10 +94,10 @@ class Quiescence:
         return ", ".join(texts) or "there was always something new"
 
     def _stopped(self) -> str | None:
-        for running in self._running.values():
-            failure = running.desk.status.failure
+        for handle in self._handles.values():
+            failure = handle.board.status.failure
             if failure is not None:
-                name = running.spec.name
+                name = handle.spec.name
                 advice = (
                     f"; mend it, or pass over it with skip_process_manager({name!r})"
                     if failure.skippable
@@ -124,9 +107,9 @@ class Quiescence:
         return None
 
     def _set_aside(self) -> str | None:
-        for name, running in self._running.items():
-            count = running.desk.status.quarantined
-            for one in quarantined_instances(self._log, running.keys, self._values, 1, "") if count else ():
+        for name, handle in self._handles.items():
+            count = handle.board.status.quarantined
+            for one in quarantined_instances(self._log, handle.keys, self._records, 1, "") if count else ():
                 others = f" and {count - 1} more" if count > 1 else ""
                 return (
                     f"process manager {name!r} has set aside instance {one.text}{others}; mend it, or pass over that "

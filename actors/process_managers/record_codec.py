@@ -1,4 +1,4 @@
-"""What the notes of a process manager hold, to and from bytes. Pure; any thread."""
+"""The records of a process manager, to and from bytes. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from actors.process_managers.inputs import (
 from actors.process_managers.records import (
     DeliveryAttempts,
     HandledInput,
+    InstanceSnapshot,
     OutboxEntry,
     QuarantineRecord,
-    RecordKeys,
     UnhandledRejections,
 )
 from actors.process_managers.unreadable_values import Unreadable, decode_readable, storable, unpack_plain
@@ -32,11 +32,11 @@ from storage.value_text import short_repr
 __all__ = ["RecordCodec"]
 
 FIRST_VERSION = 1
-"""What goes for the version that stored an input, where the note does not tell: checkouts of old left it out."""
+"""The version that stored an input whose record does not tell: earlier checkouts left it out."""
 
 
 class RecordCodec:
-    """What the notes hold, to and from bytes. What can't be read for a class that is gone or changed is an `Unreadable`."""
+    """Packs and reads records. What can't be read, as its class is gone or changed, is an `Unreadable`."""
 
     def __init__(self, codec: Codec, version: int = FIRST_VERSION) -> None:
         """`version` is the manager's, which what it stores goes on with."""
@@ -156,25 +156,30 @@ class RecordCodec:
             return [Unreadable(cls.__name__, cls, told.error, command), code, text, details]
         return [readable, code, text, details if isinstance(told, Unreadable) else told]
 
-    def past(self, keys: RecordKeys, key: bytes, value: bytes) -> HandledInput:
-        return HandledInput(Order.of_past(key[len(keys.pasts) :]), self.input(value))
+    def handled(self, suffix: bytes, value: bytes) -> HandledInput:
+        """An input of the history; `suffix` is the end of its key."""
+        return HandledInput(Order.of_history_suffix(suffix), self.input(value))
 
-    def pack_past(self, input: Input) -> bytes:
-        """Of a firing without what it tells: that is what the timer is set with, when the states are built anew."""
+    def pack_handled(self, input: Input) -> bytes:
+        """Of a firing without its message: a rebuild takes that from the timer as it is set then."""
         return self.pack_input(replace(input, message=None) if input.kind == "timer" else input)
 
-    def pack_checkpoint(self, order: Order, state: bytes | None, fired: list[bytes]) -> bytes:
-        """`fired` are the ends of the keys of the notes of what fired of it."""
+    def pack_snapshot(self, snapshot: InstanceSnapshot) -> bytes:
+        """The record of an instance's snapshot."""
+        order, state, fired = snapshot
         return self._codec.encode([list(order), state, fired] if fired else [list(order), state])
 
-    def checkpoint(self, value: bytes) -> tuple[Order, bytes | None, list[bytes]]:
+    def snapshot(self, value: bytes) -> InstanceSnapshot:
+        """What `pack_snapshot` gave."""
         order, state, *fired = self._codec.decode(value)
-        return Order(*order), state, list(fired[0]) if fired else []
+        return InstanceSnapshot(Order(*order), state, list(fired[0]) if fired else [])
 
-    def pack_aside(self, aside: QuarantineRecord) -> bytes:
-        return self._codec.encode([list(aside.order), *aside[1:]])
+    def pack_quarantine(self, record: QuarantineRecord) -> bytes:
+        """The record of an instance that is set aside."""
+        return self._codec.encode([list(record.order), *record[1:]])
 
-    def aside(self, value: bytes) -> QuarantineRecord:
+    def quarantine(self, value: bytes) -> QuarantineRecord:
+        """What `pack_quarantine` gave."""
         order, *rest = self._codec.decode(value)
         return QuarantineRecord(Order(*order), *rest)
 
@@ -199,20 +204,25 @@ class RecordCodec:
             entry = OutboxEntry(*unpack_plain(value))
             return entry._replace(payload=decode_readable(self._codec, entry.payload))
 
-    def pack_unheard(self, unheard: UnhandledRejections) -> bytes:
-        return self._codec.encode([unheard.total, list(unheard.last)])
+    def pack_unhandled(self, unhandled: UnhandledRejections) -> bytes:
+        """The record of the rejections that no handler took."""
+        return self._codec.encode([unhandled.total, list(unhandled.last)])
 
-    def unheard(self, value: bytes | None) -> UnhandledRejections:
+    def unhandled(self, value: bytes | None) -> UnhandledRejections:
+        """What `pack_unhandled` gave; none for no record."""
         if value is None:
             return UnhandledRejections()
         total, last = self._codec.decode(value)
         return UnhandledRejections(total, tuple(last))
 
-    def pack_tried(self, tried: DeliveryAttempts) -> bytes:
-        return self._codec.encode([tried.attempts, tried.text])
+    def pack_attempts(self, attempts: DeliveryAttempts) -> bytes:
+        """The record of how often an effect failed."""
+        return self._codec.encode(list(attempts))
 
-    def tried(self, value: bytes) -> DeliveryAttempts:
+    def attempts(self, value: bytes) -> DeliveryAttempts:
+        """What `pack_attempts` gave."""
         return DeliveryAttempts(*self._codec.decode(value))
 
     def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
+        """The record of an input that an operator skipped; `text` is why it had failed."""
         return self._codec.encode([reason, text, time_us])

@@ -1,4 +1,4 @@
-"""The process managers of one open system: their desks, mailboxes and actors, and what `System` asks of them."""
+"""The process managers of one open system: their mailboxes and actors, and what `System` asks of them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ from actors.health import ProcessManagerHealth
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
+from actors.process_managers.clock import Clock
 from actors.process_managers.delivery_threads import DeliveryThreads
 from actors.process_managers.effect_release import release_effect
+from actors.process_managers.input_handler import handler_activity
 from actors.process_managers.input_history import INDEXED, index_history
 from actors.process_managers.key_fingerprint import key_fingerprints, refreshed
 from actors.process_managers.manager_actor import ManagerActor
+from actors.process_managers.manager_handle import ManagerHandle
 from actors.process_managers.messages import RejectionLeft, RetryInstance, SkipInput, SkipInstance, Wake
 from actors.process_managers.outbox_actor import OutboxActor
 from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.pending_effects import PendingEffect, pending_effects
-from actors.process_managers.planner import handler_activity
 from actors.process_managers.quarantined_instances import QuarantinedInstance, quarantined_instances
-from actors.process_managers.quiescence import ManagerHandle, Quiescence
+from actors.process_managers.quiescence import Quiescence
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import Checkpoint, ManagerMetadata, RecordKeys
-from actors.process_managers.status import Clock, Status, StatusBoard
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import Checkpoint, ManagerMetadata
+from actors.process_managers.status import Status
+from actors.process_managers.status_board import StatusBoard
 from actors.replication.progress import Progress
 from actors.writer.command_client import CommandClient
 from storage import EventLog
@@ -74,112 +78,113 @@ class ProcessManagers:
         self._log = log
         self._writes = writes
         self._progress = progress
-        self._values = RecordCodec(domain.codec)
+        self._records = RecordCodec(domain.codec)
         self.clock = Clock()
-        moved = Condition()
-        self.running: dict[str, ManagerHandle] = {}
-        self._resting = Quiescence(self.running, log, progress, self.clock, self._values, self.health, calls)
+        changed = Condition()
+        self.handles: dict[str, ManagerHandle] = {}
+        self._quiescence = Quiescence(
+            self.handles, log, progress, self.clock, self._records, self.health, calls
+        )
         for name, spec in domain.processes.items():
             keys = RecordKeys(name)
-            left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.behind))
-            delivers = bool(spec.effects) or left
+            left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.blocked))
             outbox = Mailbox()
-            running = ManagerHandle(
+            handle = ManagerHandle(
                 spec,
                 keys,
-                StatusBoard(moved, calls.slot("handler", f"process manager {name!r}", handler_activity)),
+                StatusBoard(changed, calls.slot("handler", f"process manager {name!r}", handler_activity)),
                 Mailbox(),
                 outbox,
                 DeliveryThreads(name, calls, partial(outbox.put, DeliverEffects()), system=progress),
-                delivers,
+                bool(spec.effects) or left,
             )
-            self._enter(running)
-            self.running[name] = running
+            self._enter(handle)
+            self.handles[name] = handle
 
-    def _enter(self, running: ManagerHandle) -> None:
-        spec, keys, codec = running.spec, running.keys, self._domain.codec
-        stored, at = self._log.note(keys.about), self._log.note(keys.place)
+    def _enter(self, handle: ManagerHandle) -> None:
+        """Store what is new of a manager, or begin a rebuild where its version was raised."""
+        spec, keys, codec = handle.spec, handle.keys, self._domain.codec
+        fingerprints = key_fingerprints(spec)
+        stored, at = self._log.note(keys.metadata), self._log.note(keys.checkpoint)
         if stored is None or at is None:
             start = self._log.head if spec.start == "now" else 0
-            about, place = (
-                ManagerMetadata(spec.version, start, told=key_fingerprints(spec)),
-                Checkpoint(start, 0),
-            )
+            metadata = ManagerMetadata(spec.version, start, key_fingerprints=fingerprints)
+            checkpoint = Checkpoint(start, 0)
         else:
             with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
-                about, place = ManagerMetadata.unpack(codec, stored), Checkpoint.unpack(at)
-            told = key_fingerprints(spec)
-            if about.version < spec.version:
-                about = about.raised(spec.version, place.position, told)
-            elif about.version == spec.version or about.told is None:
-                about = replace(about, told=refreshed(about.told, told))
-            index_history(self._log, keys, self._values)
-        notes = [(keys.about, about.pack(codec)), (keys.place, place.pack())]
-        if notes != [(keys.about, stored), (keys.place, at)]:
+                metadata, checkpoint = ManagerMetadata.unpack(codec, stored), Checkpoint.unpack(at)
+            if metadata.version < spec.version:
+                metadata = metadata.raised(spec.version, checkpoint.position, fingerprints)
+            elif metadata.version == spec.version or metadata.key_fingerprints is None:
+                fingerprints = refreshed(metadata.key_fingerprints, fingerprints)
+                metadata = replace(metadata, key_fingerprints=fingerprints)
+            index_history(self._log, keys, self._records)
+        notes = [(keys.metadata, metadata.pack(codec)), (keys.checkpoint, checkpoint.pack())]
+        if notes != [(keys.metadata, stored), (keys.checkpoint, at)]:
             new = [(keys.indexed, INDEXED)] if stored is None else []
             self._log.append([], notes=[*notes, *new])
-        running.desk.status = Status(
-            place.position,
-            place.instances,
-            place.timers,
-            rebuilding=about.until,
-            quarantined=place.quarantined,
+        handle.board.status = Status(
+            checkpoint.position,
+            checkpoint.instances,
+            checkpoint.timers,
+            rebuilding=metadata.until,
+            quarantined=checkpoint.quarantined,
         )
 
     # -- actors -------------------------------------------------------------------------------
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:
         """The name, mailbox and start of each actor."""
-        for name, running in self.running.items():
-            yield f"process-{name}", running.mailbox, self._manager(running, exited)
-            if running.delivers:
-                yield f"outbox-{name}", running.outbox, self._outbox(running, exited)
+        for name, handle in self.handles.items():
+            yield f"process-{name}", handle.mailbox, self._manager(handle, exited)
+            if handle.has_outbox:
+                yield f"outbox-{name}", handle.outbox, self._outbox(handle, exited)
 
     @property
     def names(self) -> list[str]:
         """The actors' names."""
         return [name for name, _, _ in self.actors(lambda _name, _error: None)]
 
-    def _manager(self, running: ManagerHandle, exited: Exited) -> Start:
+    def _manager(self, handle: ManagerHandle, exited: Exited) -> Start:
         return lambda child: ManagerActor.start(
             child.name,
             child.mailbox,
             exited,
-            spec=running.spec,
+            spec=handle.spec,
             domain=self._domain,
             log=self._log,
             writes=self._writes,
-            desk=running.desk,
+            board=handle.board,
             clock=self.clock,
-            deliver=lambda: running.outbox.put(DeliverEffects()) if running.delivers else None,
+            deliver=lambda: handle.outbox.put(DeliverEffects()) if handle.has_outbox else None,
         )
 
-    def _outbox(self, running: ManagerHandle, exited: Exited) -> Start:
+    def _outbox(self, handle: ManagerHandle, exited: Exited) -> Start:
         return lambda child: OutboxActor.start(
             child.name,
             child.mailbox,
             exited,
-            spec=running.spec,
+            spec=handle.spec,
             domain=self._domain,
             log=self._log,
             writes=self._writes,
-            desk=running.desk,
-            couriers=running.couriers,
+            board=handle.board,
+            threads=handle.threads,
             marks=self._marks,
             hangs=self._busy_limit,
-            left=lambda: running.mailbox.put(RejectionLeft()),
+            rejection_left=lambda: handle.mailbox.put(RejectionLeft()),
         )
 
     def wake(self, *_news: Any) -> None:
         """After a commit, in the writer's thread: have the managers that have nothing to do look."""
-        for running in self.running.values():
+        for handle in self.handles.values():
             # One that has messages to handle looks anyway.
-            if running.mailbox.empty():
-                running.mailbox.put(Wake())
+            if handle.mailbox.empty():
+                handle.mailbox.put(Wake())
 
     def close(self) -> None:
         """After the actors: no effect is delivered any more. Those that hang are left alone."""
-        for running in self.running.values():
-            running.couriers.close(0.0)
+        for handle in self.handles.values():
+            handle.threads.close(0.0)
 
     def advance(self, by_us: int) -> None:
         """Put the clock of the timers forward; for tests."""
@@ -188,75 +193,75 @@ class ProcessManagers:
 
     # -- asking -------------------------------------------------------------------------------
     def _of(self, name: Any) -> ManagerHandle:
-        running = self.running.get(name) if isinstance(name, str) else None
-        if running is None:
-            raise UnknownName("process manager", name, self.running)
-        return running
+        handle = self.handles.get(name) if isinstance(name, str) else None
+        if handle is None:
+            raise UnknownName("process manager", name, self.handles)
+        return handle
 
     def health(self) -> tuple[ProcessManagerHealth, ...]:
         """How each one is."""
-        return tuple(self._health(running) for running in self.running.values())
+        return tuple(self._health(handle) for handle in self.handles.values())
 
-    def _health(self, running: ManagerHandle) -> ProcessManagerHealth:
-        status = running.desk.status
+    def _health(self, handle: ManagerHandle) -> ProcessManagerHealth:
+        status = handle.board.status
         failure = status.failure
-        quarantined = self._set_aside(running)
-        unheard = self._values.unheard(self._log.note(running.keys.unheard))
+        quarantined = self._quarantined_count(handle)
+        unhandled = self._records.unhandled(self._log.note(handle.keys.unhandled))
         return ProcessManagerHealth(
-            running.spec.name,
-            running.spec.version,
+            handle.spec.name,
+            handle.spec.version,
             status.position,
             max(self._progress.head - status.position, 0),
             status.instances,
             status.timers,
-            len(self._log.notes(running.keys.due)),
-            len(self._log.notes(running.keys.parked)),
-            unheard.total,
+            len(self._log.notes(handle.keys.due)),
+            len(self._log.notes(handle.keys.parked)),
+            unhandled.total,
             status.rebuilding,
             None if failure is None else failure.what,
             None if failure is None else failure.text,
             status.trouble,
             quarantined,
-            tuple(one.text for one in self.quarantined(running.spec.name, SHOWN)) if quarantined else (),
+            tuple(one.text for one in self.quarantined(handle.spec.name, SHOWN)) if quarantined else (),
             round(self._progress.lag_seconds(status.position), 6),
-            unheard.last[-SHOWN:],
-            len(self._log.notes(running.keys.behind)),
+            unhandled.last[-SHOWN:],
+            len(self._log.notes(handle.keys.blocked)),
         )
 
-    def _set_aside(self, running: ManagerHandle) -> int:
+    def _quarantined_count(self, handle: ManagerHandle) -> int:
         """How many instances are; those of a step that is not committed yet are in no list, and don't count."""
-        stored = self._log.note(running.keys.place)
+        stored = self._log.note(handle.keys.checkpoint)
         return 0 if stored is None else Checkpoint.unpack(stored).quarantined
 
     def state(self, name: str, key: str) -> Any:
         """An instance's state, None where there is none."""
-        running = self._of(name)
-        return self._values.instance(self._log.note(running.keys.state(key))).state
+        handle = self._of(name)
+        return self._records.instance(self._log.note(handle.keys.state(key))).state
 
     def states(self, name: str, limit: int, after: str) -> list[tuple[str, Any]]:
         """The instances after a key, in the order of the keys."""
         keys = self._of(name).keys
         found = self._log.notes(keys.states, keys.states + after.encode("utf-8", "surrogatepass"), limit)
         return [
-            (key[len(keys.states) :].decode("utf-8", "surrogatepass"), self._values.instance(value).state)
+            (key[len(keys.states) :].decode("utf-8", "surrogatepass"), self._records.instance(value).state)
             for key, value in found
         ]
 
     def wait(self, timeout: float) -> int:
         """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
-        return self._resting.wait(timeout)
+        return self._quiescence.wait(timeout)
 
     # -- what an operator does ----------------------------------------------------------------
     def skip(self, name: str, reason: str, timeout: float) -> str:
         """Pass over the input that a manager is stopped at; returns its id."""
-        running = self._of(name)
+        handle = self._of(name)
         request = SkipInput(reason)
-        running.mailbox.put(request)
+        handle.mailbox.put(request)
         return self._answered(name, request.future, "the skip was not written", timeout)
 
     def quarantined(self, name: str, limit: int, after: str = "") -> list[QuarantinedInstance]:
         """The instances that are set aside after a key, in the order of the keys."""
-        return quarantined_instances(self._log, self._of(name).keys, self._values, limit, after)
+        return quarantined_instances(self._log, self._of(name).keys, self._records, limit, after)
 
     def retry_instance(self, name: str, key: str, timeout: float) -> bool:
         """Try an instance that is set aside again; tells whether it got past what it failed on."""
@@ -281,8 +286,8 @@ class ProcessManagers:
 
     def effects(self, name: str) -> list[PendingEffect]:
         """The effects that are not delivered: those that wait, behind a parked one at the end, and those that are parked."""
-        running = self._of(name)
-        return pending_effects(self._log, running.keys, self._values, running.desk.tried)
+        handle = self._of(name)
+        return pending_effects(self._log, handle.keys, self._records, handle.board.attempts)
 
     def release_effect(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
@@ -292,6 +297,6 @@ class ProcessManagers:
             timeout,
             drop=drop,
             log=self._log,
-            values=self._values,
+            records=self._records,
             writes=self._writes,
         )

@@ -7,7 +7,8 @@ the others, which are read from the notes in rounds; a round waits for a while a
 from __future__ import annotations
 
 from actors.kernel.backoff import backoff
-from actors.process_managers.records import NoteReader, RecordKeys
+from actors.process_managers.note_reader import NoteReader
+from actors.process_managers.record_keys import RecordKeys
 
 __all__ = ["RetrySchedule"]
 
@@ -28,7 +29,7 @@ class RetrySchedule:
         self._rounds = 0
         self._round_at = 0.0
 
-    def begun(self, key: str, now: float) -> None:
+    def add(self, key: str, now: float) -> None:
         """An instance was set aside."""
         if len(self._due) < MAX_SCHEDULED:
             self._wait(key, 0, now)
@@ -36,7 +37,7 @@ class RetrySchedule:
     def failed(self, key: str, now: float, total: int) -> None:
         """It failed again; `total` are set aside."""
         if total > len(self._due):
-            self.gone(key)
+            self.remove(key)
         else:
             self._wait(key, self._attempts.get(key, 0) + 1, now)
 
@@ -45,12 +46,12 @@ class RetrySchedule:
         self._attempts[key] = 0
         self._due[key] = now
 
-    def went_on(self, key: str, now: float) -> None:
+    def succeeded(self, key: str, now: float) -> None:
         """It got past what it failed on: perhaps the others will."""
         self.at_once(key, now)
         self._rounds, self._round_at = 0, now
 
-    def gone(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         """It is not set aside any more, or leaves memory."""
         self._due.pop(key, None)
         self._attempts.pop(key, None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 
 from actors.process_managers.inputs import Timer
-from actors.process_managers.records import NoteReader, RecordKeys, timer_of_key
+from actors.process_managers.note_reader import NoteReader
+from actors.process_managers.record_keys import RecordKeys, timer_of_key
 
 __all__ = ["TimerQueue"]
 

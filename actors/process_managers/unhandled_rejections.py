@@ -24,15 +24,15 @@ COMMAND, TEXT = 200, 200
 """Characters that are kept of a command, and of why it was refused."""
 
 
-def count_unhandled(before: UnhandledRejections, unheard: Sequence[Input]) -> UnhandledRejections:
+def count_unhandled(before: UnhandledRejections, unhandled: Sequence[Input]) -> UnhandledRejections:
     """The count with these rejections, and the last few of all."""
-    last = (*before.last, *map(_in_words, unheard[-LAST:]))
-    return UnhandledRejections(before.total + len(unheard), last[-LAST:])
+    last = (*before.last, *map(_in_words, unhandled[-LAST:]))
+    return UnhandledRejections(before.total + len(unhandled), last[-LAST:])
 
 
-def log_unhandled(name: str, unheard: Sequence[Input]) -> None:
+def log_unhandled(name: str, unhandled: Sequence[Input]) -> None:
     """Log the rejections of a step that is on disk; `name` is the manager's."""
-    for rejection in unheard:
+    for rejection in unhandled:
         logger.warning(
             "process manager %r: a rejection is passed over, since no on_rejected handler takes it then: %s",
             name,

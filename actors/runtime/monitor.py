@@ -43,8 +43,8 @@ class Monitor:
         for name, entries in runtime.progress.replicas.items():
             for model, entry in entries.items():
                 self._movement.look((name, model), entry.applied, head, now)
-        for name, running in runtime.processes.running.items():
-            self._movement.look(name, running.desk.status.position, head, now)
+        for name, handle in runtime.processes.handles.items():
+            self._movement.look(name, handle.board.status.position, head, now)
         for name, watch in self._watches.items():
             watch.look(runtime.slots[name].projector)
 

@@ -126,7 +126,7 @@ class Runtime:
             domain, log, self.writes, self.progress, self.calls, settings.busy_limit, self.marks
         )
         self.monitor = Monitor(self)
-        if self.processes.running:
+        if self.processes.handles:
             self.committed_listeners.append(self.processes.wake)
         self.balancer = Balancer(self.query_endpoints)
         cached = (

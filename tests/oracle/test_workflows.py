@@ -138,7 +138,7 @@ def test_the_oracle_finds_a_manager_that_asks_for_things_twice(monkeypatch: pyte
 
 def test_the_oracle_finds_effects_that_lose_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "actors.process_managers.parked_instances.ParkedInstances.holds", lambda *_args: False
+        "actors.process_managers.parked_instances.ParkedInstances.blocks", lambda *_args: False
     )
     with pytest.raises(AssertionError, match="another order"):
         run([("start", '[["down", 0, [], 1], ["tell", 0, [], 2]]'), ("wait", None)])

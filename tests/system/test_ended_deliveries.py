@@ -191,10 +191,10 @@ def test_a_delivery_in_the_moment_of_the_deletion_is_not_noted(tmp_path: Path) -
 def test_an_outbox_that_dies_after_it_found_what_was_out_loses_no_slot(tmp_path: Path) -> None:
     entry = OutboxEntry("e", "a", "tell", None, 0, None)
     owner = owner_of("process manager", "worker")
-    with OutstandingEffects(marks_at(tmp_path, owners=(owner,)), "worker").out(entry, 2):
+    with OutstandingEffects(marks_at(tmp_path, owners=(owner,)), "worker").marked(entry, 2):
         marks = marks_at(tmp_path, owners=(owner,))
-        assert OutstandingEffects(marks, "worker").found(b"key", entry) == 2
-        OutstandingEffects(marks, "worker").counted([b"key"])
+        assert OutstandingEffects(marks, "worker").ended_attempt(b"key", entry) == 2
+        OutstandingEffects(marks, "worker").settled([b"key"])
         assert marks._slots_taken() == set()
 
 

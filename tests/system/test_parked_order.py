@@ -12,7 +12,8 @@ import pytest
 from actors import Do, Domain, StoreFull, UnknownName
 from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import OutboxEntry, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import OutboxEntry
 from actors.testing import TestSystem
 from storage import EventLog
 from tests import inside
@@ -193,8 +194,8 @@ def changes(prefix: Callable[[RecordKeys], bytes], gone: bool) -> Callable[..., 
     "only",
     [
         changes(lambda keys: keys.parked, gone=False),
-        changes(lambda keys: keys.behind, gone=False),
-        changes(lambda keys: keys.behind, gone=True),
+        changes(lambda keys: keys.blocked, gone=False),
+        changes(lambda keys: keys.blocked, gone=True),
     ],
     ids=["parking", "waiting behind", "coming back"],
 )
@@ -237,9 +238,9 @@ def test_a_look_at_all_that_is_parked_does_not_miss_what_is_being_parked(
         assert entered.wait(PATIENCE)
         outbox = inside.manager(system, "prices")
         for _ in range(3):  # Once the last one is taken, the first ones are done with.
-            outbox.desk.release()
-            outbox.outbox.put(DeliverEffects(again=True))
-            wait_until(lambda: outbox.desk.looked == outbox.desk.released)
+            outbox.board.count_release()
+            outbox.outbox.put(DeliverEffects(reload=True))
+            wait_until(lambda: outbox.board.releases_seen == outbox.board.releases)
         assert outside.told == []
         release.set()
         system.wait_process_managers()

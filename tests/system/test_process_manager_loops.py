@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected, Runaway
-from actors.process_managers import loop_limiter, planner
+from actors.process_managers import input_handler, loop_limiter
 from actors.process_managers.inputs import Decision, Input, Instance, Issued, Timer
 from actors.process_managers.loop_limiter import LoopLimiter
 from actors.testing import TestSystem
@@ -204,10 +204,10 @@ def test_what_is_known_of_many_instances_is_bounded_and_a_loop_stays_bounded(
     monkeypatch.setattr(loop_limiter, "BURST", 1_000)
     buckets = LoopLimiter("w")
     for number in range(1_000):
-        buckets.require(*input_of(f"other {number}"), frozenset(), 0)
-        buckets.require(*input_of("loop"), frozenset(), 0)
+        buckets.check(*input_of(f"other {number}"), frozenset(), 0)
+        buckets.check(*input_of("loop"), frozenset(), 0)
     with pytest.raises(Runaway, match="instance 'loop'"):
-        buckets.require(*input_of("loop"), frozenset(), 0)
+        buckets.check(*input_of("loop"), frozenset(), 0)
     assert len(buckets._buckets) <= 101
 
 
@@ -216,7 +216,7 @@ def test_commands_that_answer_no_command_of_a_manager_take_no_tokens(monkeypatch
     buckets = LoopLimiter("w")
     told = Input("event", "w:1", "a", None, 0, "an order of w:12", None, 1)
     for _ in range(5):
-        buckets.require(told, Decision(Instance(), commands=[Issued("w:1:0", None)]), frozenset({"w"}), 0)
+        buckets.check(told, Decision(Instance(), commands=[Issued("w:1:0", None)]), frozenset({"w"}), 0)
 
 
 # -- what goes no round --------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_the_causes_of_an_input_are_walked_at_its_bound_alone(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(planner, "is_loop", lambda *_: bool(asked.append(1)))
+    monkeypatch.setattr(input_handler, "is_loop", lambda *_: bool(asked.append(1)))
     domain, ordered = pipeline(1, "order")
     with opened(store_path, domain) as system:
         system.append("orders", [ordered(str(number)) for number in range(20)])

@@ -231,8 +231,8 @@ def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
                 system.wait_process_managers()
             fired = {key for key, _ in notes(system, "fired")}
             assert len(fired) == 5
-            [(_, checkpoint)] = notes(system, "checkpoint")
-            listed = RecordCodec(tests.compile().codec).checkpoint(checkpoint)[2]
+            [(_, snapshot)] = notes(system, "checkpoint")
+            listed = RecordCodec(tests.compile().codec).snapshot(snapshot).fired
             assert {b"pm/heart/fired/" + id for id in listed} == fired
 
 
@@ -374,9 +374,11 @@ def test_what_another_python_or_a_former_checkout_told_of_a_key_function_is_told
     with opened(store_path, Hearts(key=by_name).domain) as system:
         log, keys = inside.log(system), inside.manager(system, "heart").keys
         codec = Hearts().domain.compile().codec
-        about = ManagerMetadata.unpack(codec, log.note(keys.about))
-        before = replace(about, told=dict.fromkeys(about.told or (), told)).pack(codec)
-        inside.put_notes(system, (keys.about, before))
+        metadata = ManagerMetadata.unpack(codec, log.note(keys.metadata))
+        before = replace(
+            metadata, key_fingerprints=dict.fromkeys(metadata.key_fingerprints or (), told)
+        ).pack(codec)
+        inside.put_notes(system, (keys.metadata, before))
     with opened(store_path, Hearts(key=by_name).domain) as system:
         system.wait_process_managers()
     with opened(store_path, Hearts(2, key=by_name).domain) as system:
@@ -391,8 +393,8 @@ def of_old() -> Iterator[pytest.MonkeyPatch]:
     patch = pytest.MonkeyPatch()
     patch.setattr(input_history, "MAX_HISTORY", 10**9)
     patch.setattr(RecordCodec, "pack_input", former)
-    patch.setattr(RecordCodec, "pack_past", RecordCodec.pack_input)
-    patch.setattr(InputHistory, "prune", lambda *_: None)
+    patch.setattr(RecordCodec, "pack_handled", RecordCodec.pack_input)
+    patch.setattr(InputHistory, "replace_by_snapshot", lambda *_: None)
     yield patch
     patch.undo()
 
@@ -408,9 +410,9 @@ def test_what_checkouts_of_old_kept_is_known_and_goes_too(
         log, keys = inside.log(system), inside.manager(system, "heart").keys
         assert len(notes(system, "past")) == 62
         system.wait_process_managers()
-        index = [(key, None) for key, _ in log.notes(keys.heard)]
-        about = RecordCodec(first.domain.compile().codec)._codec.decode(log.note(keys.about))
-        old = [(keys.indexed, None), (keys.about, first.domain.compile().codec.encode(about[:5]))]
+        index = [(key, None) for key, _ in log.notes(keys.history_index)]
+        metadata = RecordCodec(first.domain.compile().codec)._codec.decode(log.note(keys.metadata))
+        old = [(keys.indexed, None), (keys.metadata, first.domain.compile().codec.encode(metadata[:5]))]
         inside.put_notes(system, *index, *old)
     of_old.undo()
     second = Hearts(version)

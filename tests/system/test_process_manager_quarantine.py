@@ -542,7 +542,7 @@ def test_a_step_that_sets_aside_and_whose_commit_is_uncertain_is_not_repeated(
         failed = put_fault(
             monkeypatch, EventLog, "_commit", lambda: lmdb.Error("EIO"), after=True, only=sets_aside
         )
-        died = put_fault(monkeypatch, ManagerActor, "_succeeded")
+        died = put_fault(monkeypatch, ManagerActor, "_step_succeeded")
         system.execute_many([Begin("a", "handler"), Begin("b"), Nudge("a")])
         wait_until(lambda: set_aside(system) == ["a"])
         wait_until(lambda: works(system) == {"b": 1})

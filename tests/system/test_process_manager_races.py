@@ -45,12 +45,12 @@ def test_the_effect_of_a_step_whose_commit_was_uncertain_is_delivered(
         assert [(payload, unmarked(key)) for payload, key in world.sent] == [(["a", "first"], "worker:2:e0")]
 
 
-@pytest.mark.parametrize("method", ["_done", "_succeeded"])
+@pytest.mark.parametrize("method", ["_step_done", "_step_succeeded"])
 def test_the_effect_of_a_step_that_the_manager_died_on_is_delivered(
     store_path: Path, monkeypatch: Patch, method: str
 ) -> None:
     def with_effects(_manager: Any, message: Any) -> bool:
-        return bool(getattr(message, "plan", message).effects)
+        return bool(getattr(message, "plan", message).effect_count)
 
     world = World()
     with opened(store_path, jobs_of(world)) as system:

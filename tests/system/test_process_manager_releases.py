@@ -299,12 +299,12 @@ def test_a_rejection_that_waits_in_the_notes_is_read_by_the_next_release(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Callable[[], None], change: str
 ) -> None:
     with opened(store_path, (first := Agency()).domain) as system, monkeypatch.context() as patch:
-        patch.setattr("actors.process_managers.manager_actor.ManagerActor._succeeded", lambda *_: None)
-        patch.setattr("actors.process_managers.manager_actor.AHEAD", 1)
+        patch.setattr("actors.process_managers.manager_actor.ManagerActor._step_succeeded", lambda *_: None)
+        patch.setattr("actors.process_managers.manager_actor.MAX_IN_FLIGHT", 1)
         patch.setattr("actors.process_managers.manager_actor.ManagerActor._settle", lambda *_: None)
         system.execute(first.Ask("1"))
         keys = inside.manager(system, "saga").keys
-        wait_until(lambda: inside.notes(system, keys.inputs))
+        wait_until(lambda: inside.notes(system, keys.rejections))
         system.close()
     stored()
     second = Agency(2, command=change)

@@ -23,8 +23,9 @@ from actors import (
     UnknownName,
 )
 from actors.process_managers.manager_actor import ManagerActor
+from actors.process_managers.manager_state import ManagerState
 from actors.process_managers.outbox_actor import OutboxActor
-from actors.process_managers.planner import Book
+from actors.process_managers.planner import Planner
 from actors.testing import TestSystem
 from storage import EventLog
 from tests import inside
@@ -105,9 +106,7 @@ def test_what_does_not_concern_the_manager_is_passed_over_and_not_looked_at_agai
         system.wait_process_managers()
         assert system.health().writer.batches <= batches + 5
     with EventLog.open(store_path, jobs_of().compile().codec, siblings=["replicas"]) as log:
-        assert (
-            Book(jobs_of().compile().processes["worker"], jobs_of().compile().codec, log).place.position == 6
-        )
+        assert ManagerState("worker", 1, jobs_of().compile().codec, log).checkpoint.position == 6
 
 
 # -- where it starts -----------------------------------------------------------------------------
@@ -266,7 +265,7 @@ def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = [0]
-    sound = Book.plan
+    sound = Planner.plan
 
     def counted(*args: Any) -> Any:
         plans[0] += 1
@@ -275,9 +274,9 @@ def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
     world = World(bugs={"key"})
     with opened(store_path, jobs_of(world)) as system:
         system.execute(Begin("a", "key"))
-        wait_until(lambda: inside.manager(system, "worker").desk.status.failure)
-        monkeypatch.setattr(Book, "plan", counted)
-        status = inside.manager(system, "worker").desk
+        wait_until(lambda: inside.manager(system, "worker").board.status.failure)
+        monkeypatch.setattr(Planner, "plan", counted)
+        status = inside.manager(system, "worker").board
         wait_until(lambda: status.status.failure.attempts >= 3)
         # It wakes up for each commit, and does not try for that.
         for number in range(50):
@@ -640,7 +639,7 @@ def test_a_raised_version_builds_its_states_from_the_events_and_does_nothing_mea
 def test_a_rebuild_of_the_states_survives_that_its_actors_die(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.process_managers.manager_actor.INPUTS", 3)
+    monkeypatch.setattr("actors.process_managers.manager_actor.STEP_INPUTS", 3)
     monkeypatch.setattr("actors.process_managers.rebuild.CHUNK", 4)
     with opened(store_path, jobs_of()) as system:
         system.execute_many(
@@ -648,7 +647,7 @@ def test_a_rebuild_of_the_states_survives_that_its_actors_die(
         )
         system.wait_process_managers(30)
         position = system.position
-    died = put_fault(monkeypatch, ManagerActor, "_succeeded", times=7)
+    died = put_fault(monkeypatch, ManagerActor, "_step_succeeded", times=7)
     with opened(store_path, jobs_of(version=2)) as system:
         system.wait_process_managers(30)
         assert died() == 7

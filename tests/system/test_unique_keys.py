@@ -16,7 +16,8 @@ import pytest
 from actors import Do, Domain, InvalidMessage
 from actors.process_managers.inputs import Decision, Input, Issued
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import OutboxEntry, RecordKeys
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import OutboxEntry
 from actors.process_managers.unique_ids import LONGEST_KEY, UniqueIds
 from actors.testing import TestSystem
 from storage import Codec, EventLog

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors import CommitUncertain, StoreFull, System
-from actors.process_managers.records import RecordKeys
+from actors.process_managers.record_keys import RecordKeys
 from actors.subscriptions.group_state import GroupState, state_key
 from actors.subscriptions.group_writer import Saver
 from actors.writer.command_client import CommandClient
@@ -101,7 +101,7 @@ def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
     keys = RecordKeys("worker")
     with System.open(store_path, jobs_of(world, attempts=3), replicas=1) as system:
         log = inside.log(system)
-        tried = keys.tried
+        tried = keys.attempts
 
         def notes_attempts(_log: EventLog, *_args: object, **named: object) -> bool:
             return any(key.startswith(tried) for key, _ in named.get("notes", ()))  # type: ignore[attr-defined]

@@ -29,9 +29,9 @@ def test_an_actor_that_failed_for_hours_is_started_again() -> None:
 
 
 def test_a_manager_that_failed_for_days_is_tried_again() -> None:
-    troubles = FailureState("worker")
+    failures = FailureState("worker")
     for _ in range(1_200):
-        troubles.halt("worker:1", "an event", RuntimeError("bug"), 100.0)
-        troubles.later("no room", 100.0)
-    assert troubles.waits(159.0)
-    assert not troubles.waits(160.0)
+        failures.stop("worker:1", "an event", RuntimeError("bug"), 100.0)
+        failures.retry_later("no room", 100.0)
+    assert failures.must_wait(159.0)
+    assert not failures.must_wait(160.0)

@@ -1,4 +1,4 @@
-"""Notes and a log in memory, for books that need no file: what a book reads, and a writer that does what it is told."""
+"""Notes and a log in memory, for planners without a file: what they read, and a writer that does what it is told."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from actors import Domain
 from actors.process_managers.inputs import Input
-from actors.process_managers.planner import Book
-from actors.process_managers.records import Checkpoint, ManagerMetadata, RecordKeys
+from actors.process_managers.planner import Planner
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import Checkpoint, ManagerMetadata
 from actors.process_managers.step_plan import StepPlan
 from actors.receipt import Receipt
 from actors.writer.submission import Submission
@@ -27,15 +28,15 @@ def make(issued: Any, _input: Input) -> Submission:
 
 
 class Memory(dict[bytes, bytes]):
-    """Notes in memory, and a log beside them: what a book reads, and a writer that does what it is told."""
+    """Notes in memory, and a log beside them: what a planner reads, and a writer that does what it is told."""
 
     def __init__(self, domain: Domain, *events: Any) -> None:
         super().__init__()
         self.domain = domain.compile()
         self.spec = self.domain.processes["worker"]
         self.keys = RecordKeys("worker")
-        self[self.keys.place] = Checkpoint(0, 0).pack()
-        self[self.keys.about] = ManagerMetadata(1, 0).pack(self.domain.codec)
+        self[self.keys.checkpoint] = Checkpoint(0, 0).pack()
+        self[self.keys.metadata] = ManagerMetadata(1, 0).pack(self.domain.codec)
         self.events = [recorded(event, position) for position, event in enumerate(events, 1)]
         self.submitted: list[str] = []
         self.now = WHEN_US
@@ -54,25 +55,28 @@ class Memory(dict[bytes, bytes]):
     def at(self, position: int) -> RecordedEvent:
         return self.events[position - 1]
 
-    def book(self) -> Book:
-        return Book(self.spec, self.domain.codec, self)
+    def planner(self, **options: Any) -> Planner:
+        return Planner(self.spec, self.domain.codec, self, self, make, **options)
 
-    def plan(self, book: Book, limit: int = 100, alone: bool = True) -> StepPlan | None:
-        return book.plan(self, make, self.now, limit, alone)
+    def plan(self, planner: Planner, limit: int = 100, alone: bool = True) -> StepPlan | None:
+        return planner.plan(self.now, limit, alone)
 
-    def retry(self, book: Book, *keys: str, limit: int = 100) -> tuple[StepPlan | None, dict[str, Any]]:
-        return book.retry(self, make, self.now, keys, limit)
+    def retry(self, planner: Planner, *keys: str, limit: int = 100) -> tuple[StepPlan | None, dict[str, Any]]:
+        return planner.retry(self.now, keys, limit)
 
-    def write(self, book: Book, plan: StepPlan, *outcomes: Any) -> bool:
+    def write(self, planner: Planner, plan: StepPlan, *outcomes: Any) -> bool:
         """Do a step as the writer does; False when its guard is not met."""
-        if self[self.keys.place] != plan.guard:
+        assert plan.guard is not None
+        key, expected = plan.guard
+        if self.get(key) != expected:
             return False
         given = list(outcomes) or [Receipt("", 0, 0, 0, "", 0, {}, ())] * len(plan.submissions)
-        for key, value in plan.notes_for(book.keys, book.values, given).items():
+        state = planner.state
+        for key, value in plan.notes_for(state.keys, state.records, given).items():
             if value is None:
                 self.pop(key, None)
             else:
                 self[key] = value
         self.submitted += [submission.command_id for submission in plan.submissions]
-        book.settle(plan)
+        state.step_written(plan)
         return True

@@ -13,7 +13,8 @@ from typing import Any
 from actors import Do, Domain, Rejected, Rejection
 from actors.process_managers.key_fingerprint import key_fingerprints
 from actors.process_managers.records import Checkpoint, ManagerMetadata
-from actors.process_managers.step_plan import CommandsFailed, StepPlan
+from actors.process_managers.step_errors import CommandsFailed
+from actors.process_managers.step_plan import StepPlan
 from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN_US, Memory
 
@@ -116,14 +117,13 @@ class Story:
         self.memory.now = WHEN_US
         self.executed: list[str] = []
         self.effects: list[str] = []
-        self.failing: dict[str, CommandsFailed] = {}
+        self.failed_commands: dict[str, CommandsFailed] = {}
         self.alone = 0
         self.begin()
 
     def begin(self) -> None:
         """As after a start: what is known is what is in the notes."""
-        self.book = self.memory.book()
-        self.book.failing = self.failing
+        self.planner = self.memory.planner(failed_commands=self.failed_commands)
         self.flight: list[StepPlan] = []
 
     def happen(self) -> bool:
@@ -143,10 +143,10 @@ class Story:
         for event in [*memory.events, *self.coming]:
             words = event.event
             event.event = next(iter(memory.spec.events))(words.job, words.words)
-        handled = Checkpoint.unpack(memory[memory.keys.place]).position
-        about = ManagerMetadata.unpack(memory.domain.codec, memory[memory.keys.about])
-        about = about.raised(self.version, handled, key_fingerprints(memory.spec))
-        memory[memory.keys.about] = about.pack(memory.domain.codec)
+        handled = Checkpoint.unpack(memory[memory.keys.checkpoint]).position
+        metadata = ManagerMetadata.unpack(memory.domain.codec, memory[memory.keys.metadata])
+        metadata = metadata.raised(self.version, handled, key_fingerprints(memory.spec))
+        memory[memory.keys.metadata] = metadata.pack(memory.domain.codec)
         self.begin()
 
     def set_aside(self) -> list[str]:
@@ -162,13 +162,13 @@ class Story:
         self.memory.now += 20  # No two steps are planned at one time.
         limit = 1 if self.alone else dice.choice((1, 2, 5, 100))
         plan = None
-        if not self.flight and not self.book.rebuilding:
+        if not self.flight and not self.planner.state.rebuilding:
             keys = self.set_aside()
-            plan, tried = self.memory.retry(self.book, *dice.sample(keys, len(keys)), limit=limit)
+            plan, tried = self.memory.retry(self.planner, *dice.sample(keys, len(keys)), limit=limit)
             if any(tried.values()):
                 self.alone = max(self.alone - 1, 0)
         if plan is None:
-            plan = self.memory.plan(self.book, limit, not self.flight)
+            plan = self.memory.plan(self.planner, limit, not self.flight)
         if plan is None:
             self.alone = 0
             return bool(self.flight)
@@ -189,17 +189,17 @@ class Story:
         before = len(self.memory.submitted)
         effects = set(self.memory.notes(self.memory.keys.due))
         try:
-            assert self.memory.write(self.book, plan, *outcomes)
+            assert self.memory.write(self.planner, plan, *outcomes)
         except CommandsFailed as failed:
             if len(plan.inputs) > 1:
                 self.alone = 100
             else:
-                self.failing[failed.input.id] = failed
+                self.failed_commands[failed.input.id] = failed
             self.begin()
             return
         self.executed += self.memory.submitted[before:]
         for _, value in sorted(set(self.memory.notes(self.memory.keys.due)) - effects):
-            self.effects.append(self.book.values.entry(value).id)
+            self.effects.append(self.planner.state.records.entry(value).id)
         self.alone = max(self.alone - 1, 0)
 
     def finish(self) -> None:
@@ -220,18 +220,21 @@ class Story:
         prefix = self.memory.keys.states
         found = self.memory.notes(prefix)
         return {
-            key[len(prefix) :].decode(): self.book.values.instance(value).state.heard for key, value in found
+            key[len(prefix) :].decode(): self.planner.state.records.instance(value).state.heard
+            for key, value in found
         }
 
-    def pasts(self) -> set[bytes]:
+    def history(self) -> set[bytes]:
         """The ends of the keys of what is kept of the past."""
-        return {key[len(self.memory.keys.pasts) :] for key, _ in self.memory.notes(self.memory.keys.pasts)}
+        return {
+            key[len(self.memory.keys.history) :] for key, _ in self.memory.notes(self.memory.keys.history)
+        }
 
     def kept(self) -> dict[str, set[bytes]]:
         """The same, by instances, as their index has them."""
         found: dict[str, set[bytes]] = {}
-        start = len(self.memory.keys.heard)
-        for key, _ in self.memory.notes(self.memory.keys.heard):
+        start = len(self.memory.keys.history_index)
+        for key, _ in self.memory.notes(self.memory.keys.history_index):
             end = start + 2 + int.from_bytes(key[start : start + 2])
             found.setdefault(key[start + 2 : end].decode(), set()).add(key[end:])
         return found

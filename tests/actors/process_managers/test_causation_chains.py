@@ -9,7 +9,7 @@ import pytest
 from actors.domain.process_manager_spec import EventRule, ProcessManagerSpec
 from actors.process_managers.causation_chains import MAX_ROUNDS, is_loop
 from actors.process_managers.inputs import Input, input_of_event
-from actors.process_managers.step_plan import InputFailed
+from actors.process_managers.step_errors import InputFailed
 from storage import RecordedEvent
 
 

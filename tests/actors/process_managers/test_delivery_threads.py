@@ -22,7 +22,7 @@ def run_of(instance: str, *numbers: int) -> list[tuple[bytes, OutboxEntry]]:
 
 
 class Office:
-    """Couriers whose effects wait, by instance, until they are let go; and who is told."""
+    """Threads whose effects wait, by instance, until they are let go; and who is told."""
 
     def __init__(self, most: int = 2, slow: float = 0.0) -> None:
         self.calls = RunningCalls()
@@ -30,8 +30,8 @@ class Office:
         self.gates: dict[str, threading.Event] = {}
         self.sent: list[str] = []
         self.outcome: dict[str, Any] = {}
-        self.couriers = DeliveryThreads("mailer", self.calls, self.told.release, most, slow)
-        self.couriers.send = self.send
+        self.threads = DeliveryThreads("mailer", self.calls, self.told.release, most, slow)
+        self.threads.send = self.send
 
     def send(self, _key: bytes, entry: OutboxEntry) -> list[Any]:
         gate = self.gates.get(entry.key)
@@ -43,12 +43,12 @@ class Office:
         return list(given)
 
     def give(self, *runs: list[tuple[bytes, OutboxEntry]]) -> None:
-        self.couriers.listen()
-        self.couriers.give(runs)
-        self.couriers.relieve()
+        self.threads.expect_notification()
+        self.threads.submit(runs)
+        self.threads.add_thread_if_slow()
 
-    def threads(self) -> int:
-        return len(self.couriers._slots)
+    def count(self) -> int:
+        return len(self.threads._slots)
 
 
 @pytest.fixture
@@ -57,35 +57,35 @@ def office() -> Iterator[Office]:
     yield made
     for gate in made.gates.values():
         gate.set()
-    made.couriers.close(PATIENCE)
+    made.threads.close(PATIENCE)
 
 
 def test_a_run_is_delivered_in_order_and_each_outcome_is_given_once(office: Office) -> None:
     office.give(run_of("a", 1, 2, 3))
     assert office.told.acquire(timeout=PATIENCE)
-    wait_until(lambda: not office.couriers.instances())
+    wait_until(lambda: not office.threads.busy_instances())
     assert office.sent == ["a1", "a2", "a3"]
-    assert [office.couriers.outcome(key) for key, _ in run_of("a", 1, 2, 3)] == [[], [], []]
-    assert office.couriers.outcome(b"a1") is None
+    assert [office.threads.take_outcome(key) for key, _ in run_of("a", 1, 2, 3)] == [[], [], []]
+    assert office.threads.take_outcome(b"a1") is None
 
 
 @pytest.mark.parametrize("outcome", [["a command"], ValueError("no")], ids=["commands", "an error"])
 def test_what_follows_in_the_run_waits_for_what_came_of_it(office: Office, outcome: Any) -> None:
     office.outcome["a1"] = outcome
     office.give(run_of("a", 1, 2))
-    wait_until(lambda: not office.couriers.instances())
+    wait_until(lambda: not office.threads.busy_instances())
     assert office.sent == ["a1"]
-    assert office.couriers.outcome(b"a1") in (outcome, ["a command"])
+    assert office.threads.take_outcome(b"a1") in (outcome, ["a command"])
     office.give(run_of("a", 2))
-    wait_until(lambda: not office.couriers.instances())
+    wait_until(lambda: not office.threads.busy_instances())
     assert office.sent == ["a1", "a2"]
 
 
 def test_sys_exit_in_a_handler_does_not_take_the_thread_along(office: Office) -> None:
     office.outcome["a1"] = SystemExit(3)
     office.give(run_of("a", 1), run_of("b", 1))
-    wait_until(lambda: not office.couriers.instances())
-    assert isinstance(office.couriers.outcome(b"a1"), SystemExit)
+    wait_until(lambda: not office.threads.busy_instances())
+    assert isinstance(office.threads.take_outcome(b"a1"), SystemExit)
     assert office.sent == ["a1", "b1"]
 
 
@@ -94,37 +94,37 @@ def test_another_thread_takes_what_waits_behind_a_slow_one_and_ends_when_both_ar
 ) -> None:
     office.gates["a"] = threading.Event()
     office.give(run_of("a", 1, 2))
-    wait_until(lambda: office.couriers.slow())
-    assert office.couriers.slow() == {b"a1": "a"}
+    wait_until(lambda: office.threads.slow_effects())
+    assert office.threads.slow_effects() == {b"a1": "a"}
     office.give(run_of("b", 1))
     wait_until(lambda: office.sent == ["b1"])
-    assert office.couriers.instances() == {"a"}
+    assert office.threads.busy_instances() == {"a"}
     office.gates["a"].set()
     wait_until(lambda: office.sent == ["b1", "a1", "a2"])
-    wait_until(lambda: office.threads() == 1)
+    wait_until(lambda: office.count() == 1)
 
 
 def test_no_other_thread_begins_before_the_first_is_slow() -> None:
     office = Office(slow=1_000.0)
     office.gates["a"] = threading.Event()
     office.give(run_of("a", 1))
-    wait_until(lambda: any(slot.what for slot in office.couriers._slots))
+    wait_until(lambda: any(slot.what for slot in office.threads._slots))
     office.give(run_of("b", 1))
-    assert 0 < (office.couriers.relieve() or 0.0) <= 1_000.0
-    assert office.threads() == 1
+    assert 0 < (office.threads.add_thread_if_slow() or 0.0) <= 1_000.0
+    assert office.count() == 1
     office.gates["a"].set()
     wait_until(lambda: office.sent == ["a1", "b1"])
-    office.couriers.close(PATIENCE)
+    office.threads.close(PATIENCE)
 
 
 def test_there_are_no_more_threads_than_may_be(office: Office) -> None:
     for name in "abc":
         office.gates[name] = threading.Event()
         office.give(run_of(name, 1))
-        wait_until(lambda: office.couriers.relieve() is None or office.threads() == 2)
-    wait_until(lambda: len(office.couriers.slow()) == 2)
-    office.couriers.relieve()
-    assert office.threads() == 2
+        wait_until(lambda: office.threads.add_thread_if_slow() is None or office.count() == 2)
+    wait_until(lambda: len(office.threads.slow_effects()) == 2)
+    office.threads.add_thread_if_slow()
+    assert office.count() == 2
     for gate in office.gates.values():
         gate.set()
     wait_until(lambda: sorted(office.sent) == ["a1", "b1", "c1"])
@@ -134,15 +134,15 @@ def test_closing_waits_for_an_effect_that_has_just_begun_and_for_none_that_hangs
     office = Office()
     office.gates["a"] = threading.Event()
     office.give(run_of("a", 1, 2))
-    wait_until(lambda: office.couriers.slow())
-    office.couriers.close(hangs=0.0)
+    wait_until(lambda: office.threads.slow_effects())
+    office.threads.close(hangs=0.0)
     assert office.sent == []
-    closing = threading.Thread(target=office.couriers.close, args=(PATIENCE,), daemon=True)
+    closing = threading.Thread(target=office.threads.close, args=(PATIENCE,), daemon=True)
     closing.start()
     office.gates["a"].set()
     closing.join(PATIENCE)
     assert office.sent == ["a1"], "what follows in its run is not begun"
-    assert office.couriers.outcome(b"a1") == []
+    assert office.threads.take_outcome(b"a1") == []
     office.give(run_of("b", 1))
-    assert office.couriers.instances() == set()
-    wait_until(lambda: office.threads() == 0)
+    assert office.threads.busy_instances() == set()
+    wait_until(lambda: office.count() == 0)

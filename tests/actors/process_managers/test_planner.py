@@ -12,8 +12,10 @@ from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection,
 from actors.process_managers.decision import decide
 from actors.process_managers.inputs import EPOCH, Input, Instance, Issued, input_of_event, input_of_timer
 from actors.process_managers.record_codec import RecordCodec
-from actors.process_managers.records import Checkpoint, RecordKeys
-from actors.process_managers.step_plan import CommandsFailed, InputFailed, StepPlan
+from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import Checkpoint
+from actors.process_managers.step_errors import CommandsFailed, InputFailed
+from actors.process_managers.step_plan import StepPlan
 from actors.process_managers.timer_queue import TimerQueue
 from actors.receipt import Receipt
 from tests.actors.process_managers.memory import WHEN, WHEN_US, Memory, recorded
@@ -243,7 +245,7 @@ def ids(plan: StepPlan | None) -> list[str]:
 
 def test_waiting_events_of_many_instances_are_one_step() -> None:
     memory = Memory(jobs_of(), Begun("a", ""), Begun("b", ""), Begun("c", ""))
-    plan = memory.plan(memory.book())
+    plan = memory.plan(memory.planner())
     assert ids(plan) == ["worker:1", "worker:2", "worker:3"]
     assert [unmarked(one.command_id) for one in plan.submissions] == [
         "worker:1:0",
@@ -254,110 +256,110 @@ def test_waiting_events_of_many_instances_are_one_step() -> None:
 
 def test_an_instance_waits_for_the_outcome_of_its_commands_and_others_do_not() -> None:
     memory = Memory(jobs_of(), Begun("a", ""), Begun("b", ""), Nudged("a"), Begun("c", ""))
-    book = memory.book()
-    first = memory.plan(book)
+    planner = memory.planner()
+    first = memory.plan(planner)
     assert ids(first) == ["worker:1", "worker:2"]
-    assert memory.plan(book, alone=False) is None
-    assert memory.write(book, first, Rejected("no", code="no"), Receipt("", 0, 0, 0, "", 0, {}, ()))
-    assert ids(memory.plan(book)) == [f"{first.submissions[0].command_id}:r"]
+    assert memory.plan(planner, alone=False) is None
+    assert memory.write(planner, first, Rejected("no", code="no"), Receipt("", 0, 0, 0, "", 0, {}, ()))
+    assert ids(memory.plan(planner)) == [f"{first.submissions[0].command_id}:r"]
 
 
 def test_a_plan_is_void_once_another_was_written() -> None:
     memory = Memory(jobs_of(), Begun("a", ""), Begun("b", ""))
-    left, book = memory.book(), memory.book()
+    left, planner = memory.planner(), memory.planner()
     stale = memory.plan(left)
-    fresh = memory.plan(book)
-    assert memory.write(book, fresh)
+    fresh = memory.plan(planner)
+    assert memory.write(planner, fresh)
     assert not memory.write(left, stale)
     assert [unmarked(id) for id in memory.submitted] == ["worker:1:0", "worker:2:0"]
 
 
 def test_events_that_are_passed_over_do_not_void_the_next_plan() -> None:
     memory = Memory(jobs_of(), Begun("a", "idle"), Worked("x", ""), Worked("x", ""))
-    book = memory.book()
-    assert memory.write(book, memory.plan(book))
-    assert memory.plan(book) is None
+    planner = memory.planner()
+    assert memory.write(planner, memory.plan(planner))
+    assert memory.plan(planner) is None
     memory.events.append(recorded(Begun("b", ""), 4))
-    assert memory.write(book, memory.plan(book))
-    assert Checkpoint.unpack(memory[memory.keys.place]).position == 4
+    assert memory.write(planner, memory.plan(planner))
+    assert Checkpoint.unpack(memory[memory.keys.checkpoint]).position == 4
 
 
 def test_a_rejection_that_is_written_is_handled_by_the_next_incarnation() -> None:
     memory = Memory(jobs_of(), Begun("a", "refused"))
-    book = memory.book()
-    assert memory.write(book, memory.plan(book), Rejected("no", code="no", thing=object()))
-    again = memory.book()
+    planner = memory.planner()
+    assert memory.write(planner, memory.plan(planner), Rejected("no", code="no", thing=object()))
+    again = memory.planner()
     plan = memory.plan(again)
     assert [one.command for one in plan.submissions] == [Undo("a", "no: no")]
     assert memory.write(again, plan)
-    assert memory.notes(memory.keys.inputs) == []
-    assert memory.plan(memory.book()) is None
+    assert memory.notes(memory.keys.rejections) == []
+    assert memory.plan(memory.planner()) is None
 
 
 def test_a_command_that_fails_voids_the_whole_step() -> None:
     memory = Memory(jobs_of(), Begun("a", ""), Begun("b", ""))
-    book = memory.book()
-    plan = memory.plan(book)
+    planner = memory.planner()
+    plan = memory.plan(planner)
     receipt = Receipt("", 0, 0, 0, "", 0, {}, ())
     with pytest.raises(CommandsFailed) as failed:
-        memory.write(book, plan, receipt, ValueError("bug"))
+        memory.write(planner, plan, receipt, ValueError("bug"))
     assert failed.value.input.id == "worker:2"
     assert memory.submitted == []
 
 
 def test_what_comes_before_an_event_of_no_known_instance_is_planned_first() -> None:
     memory = Memory(jobs_of(World(bugs={"key"})), Begun("a", ""), Begun("b", "key"))
-    book = memory.book()
-    plan = memory.plan(book)
+    planner = memory.planner()
+    plan = memory.plan(planner)
     assert ids(plan) == ["worker:1"]
-    memory.write(book, plan)
+    memory.write(planner, plan)
     with pytest.raises(InputFailed, match="position 2"):
-        memory.plan(book)
-    book.skip("worker:2", "why not", "traceback")
-    plan = memory.plan(book)
+        memory.plan(planner)
+    planner.state.request_skip("worker:2", "why not", "traceback")
+    plan = memory.plan(planner)
     assert plan.skipped == ["worker:2"]
-    memory.write(book, plan)
-    assert memory.book().skipped == {"worker:2"}
+    memory.write(planner, plan)
+    assert memory.planner().state.skipped == {"worker:2"}
 
 
 def test_timers_and_events_are_handled_in_the_order_of_their_times() -> None:
     memory = Memory(jobs_of(), Begun("a", "idle"))
     delay = DELAY // timedelta(microseconds=1)
-    book = memory.book()
-    memory.write(book, memory.plan(book))
+    planner = memory.planner()
+    memory.write(planner, memory.plan(planner))
     memory.events.append(recorded(Nudged("a"), 2, WHEN_US + delay - 1))
     memory.events.append(recorded(Begun("b", "idle"), 3, WHEN_US + delay + 1))
     memory.now += delay + 5
-    assert book.next_due() == WHEN_US + delay
+    assert planner.state.next_due() == WHEN_US + delay
     order = []
-    while (plan := memory.plan(book)) is not None:
+    while (plan := memory.plan(planner)) is not None:
         order += ids(plan)
-        memory.write(book, plan)
+        memory.write(planner, plan)
     assert order == ["worker:2", "worker:1:t0", "worker:3"]
 
 
 def test_a_timer_that_is_not_due_waits_even_when_there_is_nothing_else() -> None:
     memory = Memory(jobs_of(), Begun("a", "idle"))
-    book = memory.book()
-    memory.write(book, memory.plan(book))
-    assert memory.plan(book) is None
-    memory.now = book.next_due()
-    assert ids(memory.plan(book)) == ["worker:1:t0"]
+    planner = memory.planner()
+    memory.write(planner, memory.plan(planner))
+    assert memory.plan(planner) is None
+    memory.now = planner.state.next_due()
+    assert ids(memory.plan(planner)) == ["worker:1:t0"]
 
 
 def test_more_timers_than_fit_are_loaded_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.process_managers.timer_queue.LOADED", 3)
     memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(10)))
-    book = memory.book()
-    memory.write(book, memory.plan(book))
+    planner = memory.planner()
+    memory.write(planner, memory.plan(planner))
     queue = TimerQueue(memory.keys, memory)
     assert queue.first()[1] == "worker:10:t0"
-    book = memory.book()
+    planner = memory.planner()
     memory.now += 2 * DELAY // timedelta(microseconds=1)
     fired = 0
-    while (plan := memory.plan(book, limit=2)) is not None:
+    while (plan := memory.plan(planner, limit=2)) is not None:
         fired += len(plan.inputs)
-        assert memory.write(book, plan)
+        assert memory.write(planner, plan)
     assert fired == 10
     assert memory.notes(memory.keys.timers) == []
 
@@ -367,16 +369,16 @@ def test_timers_behind_many_that_were_cancelled_are_found_without_another_event(
 ) -> None:
     monkeypatch.setattr("actors.process_managers.timer_queue.LOADED", 3)
     memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(6)))
-    book = memory.book()
-    memory.write(book, memory.plan(book))
-    book = memory.book()
+    planner = memory.planner()
+    memory.write(planner, memory.plan(planner))
+    planner = memory.planner()
     for number in range(3):  # Those that are in memory.
         memory.events.append(recorded(Undone(f"j{number}", "late"), len(memory.events) + 1))
-    assert memory.write(book, memory.plan(book))
-    assert memory.plan(book) is None
-    assert book.next_due() is not None
+    assert memory.write(planner, memory.plan(planner))
+    assert memory.plan(planner) is None
+    assert planner.state.next_due() is not None
     memory.now += 2 * DELAY // timedelta(microseconds=1)
-    assert len(ids(memory.plan(book))) == 3
+    assert len(ids(memory.plan(planner))) == 3
 
 
 def test_timers_in_memory_are_bounded_while_more_are_set_and_all_fire_in_order(
@@ -384,15 +386,15 @@ def test_timers_in_memory_are_bounded_while_more_are_set_and_all_fire_in_order(
 ) -> None:
     monkeypatch.setattr("actors.process_managers.timer_queue.LOADED", 3)
     memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(40)))
-    book = memory.book()
-    while (plan := memory.plan(book, limit=5)) is not None:
-        assert memory.write(book, plan)
-    assert len(book.timers._heap) <= 6
+    planner = memory.planner()
+    while (plan := memory.plan(planner, limit=5)) is not None:
+        assert memory.write(planner, plan)
+    assert len(planner.state.timers._heap) <= 6
     memory.now += 2 * DELAY // timedelta(microseconds=1)
     fired: list[str] = []
-    while (plan := memory.plan(book, limit=2)) is not None:
+    while (plan := memory.plan(planner, limit=2)) is not None:
         fired += ids(plan)
-        assert memory.write(book, plan)
+        assert memory.write(planner, plan)
     assert fired == sorted(f"worker:{number}:t0" for number in range(1, 41))
 
 
@@ -401,18 +403,18 @@ def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
 ) -> None:
     monkeypatch.setattr("actors.process_managers.planner.MAX_CACHED_INSTANCES", 10)
     memory = Memory(jobs_of(), *(Begun(f"j{number}", "idle") for number in range(100)))
-    book = memory.book()
-    flight = [memory.plan(book, limit=4)]
+    planner = memory.planner()
+    flight = [memory.plan(planner, limit=4)]
     handled = 0
     while flight:
-        assert len(book.instances) <= 10 + 2 * 4
+        assert len(planner.state.instances) <= 10 + 2 * 4
         # As the manager does: another step while one is on its way.
-        following = memory.plan(book, limit=4, alone=False)
+        following = memory.plan(planner, limit=4, alone=False)
         done = flight.pop()
         assert done is not None
         handled += len(done.inputs)
-        assert memory.write(book, done)
-        following = following or memory.plan(book, limit=4)
+        assert memory.write(planner, done)
+        following = following or memory.plan(planner, limit=4)
         flight = [following] if following else []
     assert handled == 100
 
@@ -420,7 +422,7 @@ def test_instances_in_memory_are_bounded_while_steps_follow_each_other(
 def test_the_rejections_of_a_step_keep_the_order_of_issue_also_in_their_notes() -> None:
     codec = jobs_of().compile().codec
     keys, values = RecordKeys("worker"), RecordCodec(codec)
-    plan = StepPlan(b"", Checkpoint(0, 0), WHEN_US)
+    plan = StepPlan(None, WHEN_US)
     begun = input_of_event("worker", "a", recorded(Begun("a", "")))
     for number in range(12):
         issued = Issued(f"worker:7:{number}", Work("a", "refused"))

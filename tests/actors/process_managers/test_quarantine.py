@@ -7,8 +7,7 @@ import random
 
 import pytest
 
-from actors.process_managers import checkpoint_restore as restoring
-from actors.process_managers import input_history
+from actors.process_managers import input_history, snapshot_restore
 from tests.actors.process_managers.story import Story, a_story
 
 SEED = int(os.environ.get("ONEWRITER_STORY_SEED", "0"))
@@ -41,7 +40,7 @@ def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(
     monkeypatch: pytest.MonkeyPatch, releases: bool, ends: bool, heard: int
 ) -> None:
     monkeypatch.setattr(input_history, "MAX_HISTORY", heard)
-    monkeypatch.setattr(restoring, "CHUNK", 1)  # a start may come between any two
+    monkeypatch.setattr(snapshot_restore, "CHUNK", 1)  # a start may come between any two
     for number in range(ROUNDS):
         seed = SEED or number
         calm = a_story(random.Random(seed), 40, ends=ends)
@@ -56,11 +55,13 @@ def test_what_instances_hear_and_do_does_not_depend_on_what_failed_meanwhile(
             key for key in rough.memory if any(part in key for part in (b"held/", b"quarantine/", b"input/"))
         ]
         assert left == []
-        assert rough.book.place[2:] == calm.book.place[2:], f"ONEWRITER_STORY_SEED={seed}"
+        assert rough.planner.state.checkpoint[2:] == calm.planner.state.checkpoint[2:], (
+            f"ONEWRITER_STORY_SEED={seed}"
+        )
         for story in (calm, rough):
             kept = story.kept()
             assert all(len(ends) <= heard + 3 for ends in kept.values()), f"ONEWRITER_STORY_SEED={seed}"
-            assert story.pasts() == {end for ends in kept.values() for end in ends}, (
+            assert story.history() == {end for ends in kept.values() for end in ends}, (
                 f"ONEWRITER_STORY_SEED={seed}"
             )
             assert kept.keys() <= story.heard().keys(), f"ONEWRITER_STORY_SEED={seed}"

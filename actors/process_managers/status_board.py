@@ -1,0 +1,58 @@
+"""Where a process manager and its outbox publish how they are, and where callers wait for that to change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from actors.kernel.running_calls import CallSlot
+from actors.process_managers.records import DeliveryAttempts
+from actors.process_managers.status import Status
+
+__all__ = ["StatusBoard"]
+
+
+class StatusBoard:
+    """The manager's thread writes `status`; every thread reads it, and may wait for the next one."""
+
+    def __init__(self, changed: threading.Condition, handler_slot: CallSlot) -> None:
+        """`changed` is shared by the boards of one system; `handler_slot` shows the handler that runs."""
+        self.handler_slot = handler_slot
+        self.status = Status(0)
+        self.delivering = False
+        """Whether the outbox has effects to deliver, or to remove; its thread's."""
+        self.releases = 0
+        """How often operators released effects, counted under the lock."""
+        self.releases_seen = 0
+        """How many of these the outbox has looked at."""
+        self.attempts: dict[bytes, DeliveryAttempts] = {}
+        """The effects that failed and are tried again, by key; the outbox's thread reads them from its records first."""
+        self._changed = changed
+
+    def publish(self, status: Status) -> None:
+        """Show a new status."""
+        if status != self.status:
+            self.status = status
+            self.notify()
+
+    def mark_busy(self) -> None:
+        """There is something to do again; said before it begins, so that nobody takes the manager for quiet."""
+        if self.status.quiet_at >= 0:
+            self.status = replace(self.status, quiet_at=-1)
+
+    def count_release(self) -> None:
+        """Effects are released: the outbox is busy until it has looked at them."""
+        with self._changed:
+            self.releases += 1
+
+    def notify(self) -> None:
+        """Have those who wait look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_until(self, reached: Callable[[], Any], timeout: float) -> bool:
+        """Wait up to `timeout` seconds until `reached()`, asked again whenever a board shows something new."""
+        with self._changed:
+            return bool(self._changed.wait_for(reached, timeout))

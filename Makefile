@@ -17,6 +17,8 @@ QUICK := tests/actors/domain tests/actors/worker_processes/test_domain_import.py
 	test_all_engines_answer_and_a_projection_may_print test_no_worker_is_left_after_closing)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start hundreds of programs, each of which would compile every module again, were that not kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test quick test-pythons lint types crash interrupts soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean

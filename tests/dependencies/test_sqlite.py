@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,23 @@ def db() -> Iterator[sqlite3.Connection]:
         yield db
 
 
+TEXTS = (
+    "CREATE VIRTUAL TABLE texts USING fts5(title, text);"
+    "INSERT INTO texts VALUES ('red red', 'blue'), ('blue', 'red')"
+)
+RANKED = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
+
+
+@contextmanager
+def two_connections(path: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Connection]]:
+    """Two connections to one database: one to write, one to read."""
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as writer,
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+    ):
+        yield writer, reader
+
+
 def test_an_interrupt_before_a_statement_has_begun_is_lost(db: sqlite3.Connection) -> None:
     db.interrupt()
     assert db.execute("SELECT amount FROM prices").fetchall() == [(7,)]
@@ -27,12 +45,8 @@ def test_a_lone_surrogate_is_refused_before_sqlite_sees_it(db: sqlite3.Connectio
         db.execute("SELECT ?", ("\ud800",))
 
 
-def test_a_snapshot_of_a_database_with_a_write_ahead_log_stays_as_it_was(tmp_path: Any) -> None:
-    path = str(tmp_path / "prices.db")
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as writer,
-        closing(sqlite3.connect(path, isolation_level=None)) as reader,
-    ):
+def test_a_snapshot_of_a_database_with_a_write_ahead_log_stays_as_it_was(tmp_path: Path) -> None:
+    with two_connections(tmp_path / "prices.db") as (writer, reader):
         assert writer.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
         writer.executescript("CREATE TABLE prices(amount); INSERT INTO prices VALUES (7)")
         reader.execute("BEGIN")
@@ -46,45 +60,29 @@ def test_a_snapshot_of_a_database_with_a_write_ahead_log_stays_as_it_was(tmp_pat
 @pytest.mark.skipif(
     sqlite3.sqlite_version_info[:2] != (3, 40), reason="later versions rank anew at once, or not"
 )
-def test_a_reader_ranks_once_more_in_the_old_way_after_the_ranking_was_changed(tmp_path: Any) -> None:
-    path = str(tmp_path / "texts.db")
-    asked = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as writer,
-        closing(sqlite3.connect(path, isolation_level=None)) as reader,
-    ):
-        writer.executescript(
-            "CREATE VIRTUAL TABLE texts USING fts5(title, text);"
-            "INSERT INTO texts VALUES ('red red', 'blue'), ('blue', 'red')"
-        )
-        before = reader.execute(asked).fetchall()
+def test_a_reader_ranks_once_more_in_the_old_way_after_the_ranking_was_changed(tmp_path: Path) -> None:
+    with two_connections(tmp_path / "texts.db") as (writer, reader):
+        writer.executescript(TEXTS)
+        before = reader.execute(RANKED).fetchall()
         writer.execute("INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(0.0, 10.0)')")
-        first, second = reader.execute(asked).fetchall(), reader.execute(asked).fetchall()
+        first, second = reader.execute(RANKED).fetchall(), reader.execute(RANKED).fetchall()
         assert first == before
-        assert second == writer.execute(asked).fetchall() != before
+        assert second == writer.execute(RANKED).fetchall() != before
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [("automerge", 4), ("crisismerge", 8), ("usermerge", 8), ("pgsz", 64), ("hashsize", 100)],
 )
-def test_other_settings_of_full_text_change_no_answer(tmp_path: Any, option: str, value: int) -> None:
-    path = str(tmp_path / "texts.db")
-    asked = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as writer,
-        closing(sqlite3.connect(path, isolation_level=None)) as reader,
-    ):
-        writer.executescript(
-            "CREATE VIRTUAL TABLE texts USING fts5(title, text);"
-            "INSERT INTO texts VALUES ('red red', 'blue'), ('blue', 'red')"
-        )
-        before = reader.execute(asked).fetchall()
+def test_other_settings_of_full_text_change_no_answer(tmp_path: Path, option: str, value: int) -> None:
+    with two_connections(tmp_path / "texts.db") as (writer, reader):
+        writer.executescript(TEXTS)
+        before = reader.execute(RANKED).fetchall()
         writer.execute("INSERT INTO texts(texts, rank) VALUES (?, ?)", (option, value))
-        assert reader.execute(asked).fetchall() == before == writer.execute(asked).fetchall()
+        assert reader.execute(RANKED).fetchall() == before == writer.execute(RANKED).fetchall()
 
 
-def test_a_table_of_r_tree_prepares_its_writes_when_it_is_opened_to_be_read(tmp_path: Any) -> None:
+def test_a_table_of_r_tree_prepares_its_writes_when_it_is_opened_to_be_read(tmp_path: Path) -> None:
     path = str(tmp_path / "places.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("CREATE VIRTUAL TABLE places USING rtree(number, west, east)")

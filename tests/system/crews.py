@@ -6,7 +6,6 @@ Its queries can be held from outside, by files, so that this works in worker pro
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +74,7 @@ def hold(folder: str) -> None:
         (Path(folder) / "running").touch(exist_ok=False)
     except FileExistsError:
         return
-    end = time.monotonic() + 20
-    while not (Path(folder) / "go").exists():
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    wait_until((Path(folder) / "go").exists)
 
 
 @crews.query(reads=[sailors])

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -24,52 +24,17 @@ from actors import (
 )
 from tests.helpers import PATIENCE, wait_until
 from tests.system.till import Gate, amounts, till_of
-
-
-# -- the ways to write -------------------------------------------------------------------------
-def _execute(system: System, command: Any, **options: Any) -> Any:
-    return system.execute(command, **options)
-
-
-def _submit(system: System, command: Any, **options: Any) -> Any:
-    return system.submit(command, **options).result(PATIENCE)
-
-
-def _aexecute(system: System, command: Any, **options: Any) -> Any:
-    return asyncio.run(system.aexecute(command, **options))
-
-
-def _many(system: System, command: Any, **options: Any) -> Any:
-    return system.execute_many([command], **options)[0]
-
-
-def _amany(system: System, command: Any, **options: Any) -> Any:
-    return asyncio.run(system.aexecute_many([command], **options))[0]
-
-
-def _in_session(system: System, command: Any, **options: Any) -> Any:
-    with system.session() as session:
-        return session.execute(command, **options)
-
-
-SINGLE = {"execute": _execute, "submit": _submit, "aexecute": _aexecute, "session": _in_session}
-MANY = {"execute_many": _many, "aexecute_many": _amany}
-WAYS = {**SINGLE, **MANY}
-WAITING = {name: way for name, way in WAYS.items() if name != "submit"}
-
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
-each_single_way = pytest.mark.parametrize("way", SINGLE.values(), ids=list(SINGLE))
-each_waiting_way = pytest.mark.parametrize("way", WAITING.values(), ids=list(WAITING))
-
-
-def opened(store_path: Path, till: Any) -> System:
-    return System.open(store_path, till.domain, replicas=1)
-
-
-def passed(seconds: float) -> Callable[[], bool]:
-    """A condition that holds once so many seconds have passed."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
+from tests.system.ways_to_write import (
+    WAYS,
+    each_many,
+    each_of,
+    each_single_way,
+    each_waiting_way,
+    each_way,
+    opened,
+    passed,
+    refusing,
+)
 
 
 def losing(times: int = 1) -> Any:
@@ -144,7 +109,7 @@ def test_middleware_that_tries_again_after_a_time_out_hands_nothing_over_once_mo
             way(system, till.Pay("a", 5), timeout=0.05)
         assert told <= {turns[0]}
         # What `execute_many` does not wait for any longer is told to its middleware when it is there.
-        assert len(turns) == (1 if way is _many else 3)
+        assert len(turns) == (1 if way is WAYS["execute_many"] else 3)
         gate.open()
         first.result(PATIENCE)
         # In a loop what nobody waits for is not begun; a thread's command is on its way.
@@ -435,18 +400,6 @@ def test_middleware_that_never_gives_up_ends_with_the_deadline(store_path: Path,
 
 
 # -- many --------------------------------------------------------------------------------------
-def each_of(system: System, way: str, commands: Any, **options: Any) -> Any:
-    if way == "execute_many":
-        return system.execute_many(commands, **options)
-    if way == "aexecute_many":
-        return asyncio.run(system.aexecute_many(commands, **options))
-    with system.session() as session:
-        return session.execute_many(commands, **options)
-
-
-each_many = pytest.mark.parametrize("way", ["execute_many", "aexecute_many", "session"])
-
-
 @each_many
 def test_with_middleware_too_the_time_of_many_is_for_all_of_them_together(store_path: Path, way: str) -> None:
     till = till_of(again)
@@ -499,14 +452,7 @@ def test_no_middleware_begins_once_the_time_of_many_is_over(store_path: Path, wa
 def test_an_error_of_middleware_is_the_outcome_of_its_command_among_many(
     store_path: Path, way: str, part: str, error: type[Exception]
 ) -> None:
-    def guard(call: Any) -> Iterator[None]:
-        if part == "before" and call.message.name == "locked":
-            raise error("not for you")
-        yield
-        if call.message.name == "locked":
-            raise error("not for you")
-
-    till = till_of(guard)
+    till = till_of(refusing(error, part))
     with opened(store_path, till) as system:
         commands = [till.Pay(name) for name in ("a", "locked", "b", "locked", "c")]
         outcomes = each_of(system, way, commands, return_exceptions=True)
@@ -529,14 +475,7 @@ ELSEWHERE = [
 def test_what_is_no_exception_is_the_outcome_of_its_command_alone(
     store_path: Path, way: str, part: str, error: type[BaseException]
 ) -> None:
-    def guard(call: Any) -> Iterator[None]:
-        if part == "before" and call.message.name == "locked":
-            raise error("not for you")
-        yield
-        if call.message.name == "locked":
-            raise error("not for you")
-
-    till = till_of(guard)
+    till = till_of(refusing(error, part))
     with opened(store_path, till) as system:
         commands = [till.Pay(name) for name in ("a", "locked", "b", "locked", "c")]
         outcomes = each_of(system, way, commands, return_exceptions=True)

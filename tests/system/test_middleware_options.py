@@ -11,8 +11,9 @@ import pytest
 
 from actors import InvalidMessage, System
 from tests.helpers import case_id
-from tests.system.test_attempts import amounts, each_way, opened, till_of
 from tests.system.test_query_time import ONE, SEVERAL, asking
+from tests.system.till import amounts, till_of
+from tests.system.ways_to_write import AddedOptions, each_way, opened, set_options
 
 TIMEOUTS = ["x", None, math.nan, math.inf, 10**30, -1, True]
 
@@ -40,17 +41,12 @@ COMMAND_OPTIONS = [
 def test_bad_options_that_a_middleware_gives_a_query_are_refused_as_its_callers_are(
     store_path: Path, way: Any, options: Any
 ) -> None:
-    given: list[Any] = [options]
-
-    def around(call: Any) -> Iterator[None]:
-        call.options = {**call.options, **given[0]}
-        yield
-
-    made = asking(around)
+    added = AddedOptions(options)
+    made = asking(added.around)
     with System.open(store_path, made.domain, replicas=1) as system:
         with pytest.raises((TypeError, ValueError)) as by_middleware:
             way(system, [made.Ask()])
-        given[0] = {}
+        added.options = {}
         assert way(system, [made.Ask(3)]) == [3]
         if all(isinstance(name, str) for name in options):
             with pytest.raises(type(by_middleware.value)) as by_caller:
@@ -63,11 +59,7 @@ def test_bad_options_that_a_middleware_gives_a_query_are_refused_as_its_callers_
 def test_a_query_whose_options_are_no_dict_any_more_is_refused(
     store_path: Path, way: Any, options: Any
 ) -> None:
-    def around(call: Any) -> Iterator[None]:
-        call.options = options
-        yield
-
-    made = asking(around)
+    made = asking(set_options(options))
     with (
         System.open(store_path, made.domain, replicas=1) as system,
         pytest.raises(
@@ -82,17 +74,12 @@ def test_a_query_whose_options_are_no_dict_any_more_is_refused(
 def test_bad_options_that_a_middleware_gives_a_command_are_refused_as_its_callers_are(
     store_path: Path, way: Any, options: Any
 ) -> None:
-    given: list[Any] = [options]
-
-    def around(call: Any) -> Iterator[None]:
-        call.options = {**call.options, **given[0]}
-        yield
-
-    till = till_of(around)
+    added = AddedOptions(options)
+    till = till_of(added.around)
     with opened(store_path, till) as system:
         with pytest.raises((TypeError, ValueError, InvalidMessage)) as by_middleware:
             way(system, till.Pay("a"))
-        given[0] = {}
+        added.options = {}
         if all(isinstance(name, str) for name in options):
             with pytest.raises(type(by_middleware.value)) as by_caller:
                 system.execute(till.Pay("a"), **options)
@@ -106,11 +93,7 @@ def test_bad_options_that_a_middleware_gives_a_command_are_refused_as_its_caller
 def test_a_command_whose_options_are_no_dict_any_more_is_refused(
     store_path: Path, way: Any, options: Any
 ) -> None:
-    def around(call: Any) -> Iterator[None]:
-        call.options = options
-        yield
-
-    till = till_of(around)
+    till = till_of(set_options(options))
     with opened(store_path, till) as system:
         with pytest.raises(TypeError, match=r"call\.options are those of execute\(\), a dict, not"):
             way(system, till.Pay("a"))
@@ -120,11 +103,7 @@ def test_a_command_whose_options_are_no_dict_any_more_is_refused(
 def test_a_conflict_is_not_resolved_for_a_command_whose_options_are_no_dict_any_more(
     store_path: Path,
 ) -> None:
-    def around(call: Any) -> Iterator[None]:
-        call.options = None
-        yield
-
-    till = till_of(around)
+    till = till_of(set_options(None))
     with opened(store_path, till) as system:
         with pytest.raises(TypeError, match=r"call\.options are those of execute\(\)"):
             system.execute(till.Pay("a"), expected_version=0, on_conflict=3)

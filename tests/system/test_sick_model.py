@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,14 +41,37 @@ def held() -> Iterator[threading.Event]:
     release.set()
 
 
+@contextmanager
+def one_replica(tmp_path: Path, **settings: Any) -> Iterator[System]:
+    """A system of one replica, which has the first sailor."""
+    with System.open(tmp_path / "crews", crews.crews, replicas=1, **settings) as system:
+        system.append("crew", [Joined(1)])
+        system.wait_applied()
+        yield system
+
+
+@contextmanager
+def held_projection(tmp_path: Path, held: threading.Event) -> Iterator[System]:
+    """The same, while the memory model's projection is held at the second sailor."""
+    at_work = threading.Event()
+
+    def wait() -> None:
+        at_work.set()
+        assert held.wait(PATIENCE)
+
+    with one_replica(tmp_path, query_actors=1) as system:
+        Held.wait = wait
+        system.append("crew", [Joined(2)])
+        assert at_work.wait(PATIENCE)
+        yield system
+
+
 @pytest.mark.parametrize("workers", ["thread", "process"])
 def test_queries_that_wait_together_fail_for_their_own_models_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: Literal["thread", "process"]
 ) -> None:
     monkeypatch.setenv(NO_SNAPSHOTS, "yes")
-    with System.open(tmp_path / "crews", crews.crews, replicas=1, query_actors=1, workers=workers) as system:
-        system.append("crew", [Joined(1)])
-        system.wait_applied()
+    with one_replica(tmp_path, query_actors=1, workers=workers) as system:
         monkeypatch.setattr(sqlite_pool, "MAX_OPEN", 0)
         folder = tmp_path / "held"
         jobs = asked_together(system, ACTOR, folder, Berths(), Roll(), Tally(), Roll(), Berths())
@@ -71,18 +94,7 @@ def test_queries_that_wait_together_fail_for_their_own_models_alone(
 def test_queries_that_wait_together_do_not_wait_for_models_that_they_do_not_read(
     tmp_path: Path, held: threading.Event
 ) -> None:
-    at_work = threading.Event()
-
-    def wait() -> None:
-        at_work.set()
-        assert held.wait(PATIENCE)
-
-    with System.open(tmp_path / "crews", crews.crews, replicas=1, query_actors=1) as system:
-        system.append("crew", [Joined(1)])
-        system.wait_applied()
-        Held.wait = wait
-        system.append("crew", [Joined(2)])
-        assert at_work.wait(PATIENCE)
+    with held_projection(tmp_path, held) as system:
         folder = tmp_path / "held"
         tallied, *others = asked_together(system, ACTOR, folder, Tally(), Berths(), Roll())
         let_go(folder)
@@ -95,22 +107,12 @@ def test_queries_that_wait_together_do_not_wait_for_models_that_they_do_not_read
 def test_a_query_that_waited_for_a_model_until_its_end_says_that_its_time_is_over(
     tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_work = threading.Event()
     job_of = QueryDispatcher._job
 
     def with_a_patient_caller(*args: Any) -> tuple[QueryJob, float]:
         return job_of(*args)[0], PATIENCE
 
-    def wait() -> None:
-        at_work.set()
-        assert held.wait(PATIENCE)
-
-    with System.open(tmp_path / "crews", crews.crews, replicas=1, query_actors=1) as system:
-        system.append("crew", [Joined(1)])
-        system.wait_applied()
-        Held.wait = wait
-        system.append("crew", [Joined(2)])
-        assert at_work.wait(PATIENCE)
+    with held_projection(tmp_path, held) as system:
         monkeypatch.setattr(QueryDispatcher, "_job", with_a_patient_caller)
         with pytest.raises(QueryTimeout, match="not run"):
             system.query(Tally(), timeout=0.05)
@@ -120,9 +122,7 @@ def test_a_query_that_waited_for_a_model_until_its_end_says_that_its_time_is_ove
 def test_a_view_of_one_model_can_be_had_while_another_one_has_none_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with System.open(tmp_path / "crews", crews.crews, replicas=1) as system, ExitStack() as views:
-        system.append("crew", [Joined(1)])
-        system.wait_applied()
+    with one_replica(tmp_path) as system, ExitStack() as views:
         monkeypatch.setattr(sqlite_pool, "MAX_OPEN", 1)
         views.enter_context(system.view(roll))
         with pytest.raises(StorageError, match="snapshots open already"):

@@ -47,8 +47,8 @@ class QueryMethods:
     def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
         """Run several queries on one snapshot; their results in order. The first that fails is raised.
 
-        With query middleware each runs on its own, and then perhaps on another snapshot. `timeout` is for all of them
-        together; unless given it is the longest of theirs.
+        With query middleware each runs on its own, and then perhaps on another snapshot. Options as for `query`;
+        `timeout` is for all of them together, and unless given the longest of theirs.
         """
         return self._queries.query_many(queries, options)
 

@@ -140,7 +140,7 @@ class SubscriptionMethods(SystemBase):
         To be iterated over with `for` or `async for`; for one thread or task at a time. The query is run again when
         the next result is asked for and one of its models changed: who is slow gets the latest, never a backlog.
         Ends once a result holds for `until`, at its `close()`, when the system closes, and when no other result came
-        for `timeout` seconds. Options: `consistency`, `after` and `max_lag`, as for `query`.
+        for `timeout` seconds. Options: `consistency`, `after`, `max_lag`; as for `query`.
 
         Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the query does.
         """

@@ -15,7 +15,7 @@ from actors.cli.errors import describe
 from actors.cli.json_values import json_line
 from storage import OnewriterError, OtherEngine
 from storage.files.environment import DATA_FILE, check_directory
-from storage.files.page_check import look_whole
+from storage.files.page_check import find_all_problems
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = ["main"]
@@ -111,7 +111,7 @@ def _environment(file: Path) -> list[str]:
         check_directory(file.parent, create=False)
     except OnewriterError as error:
         return [str(error)]
-    return look_whole(file)
+    return find_all_problems(file)
 
 
 def _database(file: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Checks of what a store is opened with, before anything is touched. The opener's thread."""
+"""Checks the arguments with which a store is opened, before anything is touched. The opener's thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["checked_map_size", "checked_path", "resolved_path"]
 
 
 def checked_path(path: object) -> Path:
-    """Return the path of a store. Raises TypeError for what is no path in text, ValueError for one that can't be."""
+    """Return the path of a store. Raises TypeError unless it is text, ValueError if it cannot be a path."""
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"path= must be a str or a path of str, got {short_repr(text)}")
@@ -31,10 +31,10 @@ def checked_path(path: object) -> Path:
 
 
 def resolved_path(path: object) -> Path:
-    """Return the path of a store as it is to be used from now on: absolute, and without symbolic links.
+    """Return the absolute path of a store, without symbolic links; it is used from now on.
 
-    What is opened so stays itself when the program changes its directory, and when a link above it is switched. Raises
-    what `checked_path` does, StorageError where the program's own directory is gone.
+    It stays valid if the program changes its directory, or if a link above it is changed. Raises what
+    `checked_path` raises, and StorageError if the program's own directory is gone.
     """
     checked = checked_path(path)
     try:
@@ -45,7 +45,7 @@ def resolved_path(path: object) -> Path:
 
 
 def checked_map_size(map_size: object) -> int:
-    """Return the size of a map. Raises TypeError for what is no int, ValueError for one that no map can have."""
+    """Return the size of a map. Raises TypeError unless it is an int, ValueError if no map can have it."""
     if isinstance(map_size, bool) or not isinstance(map_size, int):
         raise TypeError(f"map_size= must be an int, a number of bytes, got {short_repr(map_size)}")
     if not 1 <= map_size <= sys.maxsize:

@@ -1,4 +1,4 @@
-"""Telling damage of a database from every other failure, and its file from another one. Any thread."""
+"""Tells damage of a database from all other failures; recognises a file that was replaced. Any thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SQLITE_CORRUPT, _SQLITE_NOTADB = 11, 26
 
 _MISREAD = (
     LookupError,
-    ValueError,  # of msgpack, of texts that are no UTF-8, of unpackings that do not fit
+    ValueError,  # from msgpack, from text that is not UTF-8, from unpacking the wrong number of items
     TypeError,
     AttributeError,
     ArithmeticError,
@@ -35,52 +35,53 @@ _MISREAD = (
     struct.error,
     UnpackException,
 )
-"""What reading a record raises that is not what was written: whatever its bytes happen to be taken for."""
+"""What reading a damaged record may raise, depending on what its bytes look like."""
 
 
 @contextmanager
 def damaged_records(what: str, advice: str) -> Iterator[None]:
-    """Raise DamagedStore for what reading damaged records raises; for blocks that run no user's code."""
+    """Turn the errors of reading damaged records into DamagedStore; for blocks that run no user code."""
     try:
         yield
     except DamagedStore:
         raise
     except (*_MISREAD, CodecError) as error:
         raise DamagedStore(
-            f"{what} holds a record that is not what was written to it ({type(error).__name__}: {error}); {advice}"
+            f"{what} holds a record that is not what was written to it ({type(error).__name__}: {error}); "
+            f"{advice}"
         ) from error
 
 
 class Damageable(Protocol):
-    """A replica's files, as whoever reads or changes them sees them."""
+    """A replica's files, as its readers and writers see them."""
 
     heals_rows: Callable[[], bool]
-    """Whether a row that can't be decoded is to be put down to the files: asked once for each such error."""
+    """Whether a row that cannot be decoded counts as damage of the files; called once for each such error."""
 
     def readable(self) -> bool:
-        """Whether its databases can be read at all."""
+        """Whether its databases can be read."""
         ...
 
 
 def is_damage(error: BaseException | None, store: Damageable) -> bool:
-    """Whether an error, or one that it was raised from, says that a file is not what was written to it.
+    """Whether an error, or one of its causes, says that a file does not hold what was written to it.
 
-    A panic counts too: LMDB gives an environment up after it, and a replica is sooner filled anew than mended.
-    A transaction that LMDB calls bad may have met a damaged root page, which it does not report, or an earlier
-    error that somebody passed over: then the store is asked whether it can be read. A row that can't be decoded
-    may have been damaged, or its class has changed: filling the replica helps against both, and the store says
-    whether that is to be tried.
+    A panic counts too: LMDB gives up an environment after it, and filling a replica again is easier than
+    repairing it. A transaction that LMDB calls bad may have met a damaged root page, which LMDB does not
+    report, or an earlier error that was ignored: then it counts if the store cannot be read. A row that
+    cannot be decoded was damaged, or its class has changed. Filling the replica again helps in both cases,
+    and the store says whether to try it.
     """
     causes = list(_causes(error))
     if any(
-        (isinstance(one, _DAMAGED) and not isinstance(one, DamagedRow))
-        or _sqlite_code(one) in (_SQLITE_CORRUPT, _SQLITE_NOTADB)
-        for one in causes
+        (isinstance(cause, _DAMAGED) and not isinstance(cause, DamagedRow))
+        or _sqlite_code(cause) in (_SQLITE_CORRUPT, _SQLITE_NOTADB)
+        for cause in causes
     ):
         return True
-    if any(isinstance(one, DamagedRow) for one in causes):
+    if any(isinstance(cause, DamagedRow) for cause in causes):
         return store.heals_rows()
-    return any(isinstance(one, lmdb.BadTxnError) for one in causes) and not store.readable()
+    return any(isinstance(cause, lmdb.BadTxnError) for cause in causes) and not store.readable()
 
 
 def is_readable(environment: lmdb.Environment) -> bool:
@@ -97,7 +98,7 @@ def is_readable(environment: lmdb.Environment) -> bool:
 
 
 def file_identity(file: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """What tells a file from one that takes its place; None where there is none."""
+    """A file's device and inode, which differ if another file replaces it; None if there is no file."""
     try:
         status = os.stat(file)
     except OSError:
@@ -106,7 +107,7 @@ def file_identity(file: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def _sqlite_code(error: BaseException) -> int:
-    """The primary result code in an error of SQLite, whose queries users run themselves; else 0."""
+    """The primary result code in an error of SQLite, else 0. Users run SQLite queries themselves."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF if isinstance(code, int) else 0
 

@@ -1,8 +1,8 @@
-"""Opening LMDB environments as stores: the directory, the map, and errors that say what to do.
+"""Opens LMDB environments as stores: checks the directory, maps the file, and translates errors. Any thread.
 
-A store is a directory of mode 0700 with data.mdb, lock.mdb and LOCK in it. Nothing in a directory is touched
-before it is known to be a store, or empty. LMDB allows one open of an environment in a process.
-Any thread; `lmdb.Environment` itself may be shared between threads.
+A store is a directory of mode 0700 that contains data.mdb, lock.mdb and LOCK. Nothing in a directory is
+changed before it is known to be a store or to be empty. LMDB allows an environment to be open only once in a
+process. Threads may share an `lmdb.Environment`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,13 @@ READERS_FILE = "lock.mdb"
 OWN_FILES = frozenset({DATA_FILE, READERS_FILE, LOCK_FILE})
 
 ENGINE = 0
-"""LMDB 0.9, whatever the environment variable LMDB_DEFAULT_LIB_VERSION says: its package has two engines, and neither
-reads what the other wrote."""
+"""LMDB 0.9, even if the environment variable LMDB_DEFAULT_LIB_VERSION names another version.
 
-# LMDB's first meta page: a page header, of 16 bytes or, from 1.0 on, of 24, then its magic number and its data format.
+The lmdb package has two engines, and neither can read the other's files.
+"""
+
+# LMDB's first meta page: a page header of 16 bytes (24 from LMDB 1.0 on), then its magic number and its data
+# format.
 LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
 META_AT = (16, 24)
 DATA_FORMAT = struct.Struct("=I")
@@ -57,13 +60,17 @@ ENGINES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
 def check_directory(
     path: str | os.PathLike[str], *, create: bool = True, siblings: Collection[str] = ()
 ) -> bool:
-    """Return whether `path` holds an LMDB environment; False means that one may be made there.
+    """Return whether `path` holds an LMDB environment; False means that one may be created there.
 
-    Only looks, touching nothing. `siblings` names further files that belong to the store.
+    Changes nothing. `siblings` names further files that belong to the store.
 
-    Raises TypeError or ValueError for what can be no path; NotAStore for a file, for a directory with other things in it, and for an empty or missing one if
-    `create` is false; OtherEngine for a data.mdb of another engine of LMDB, DamagedStore for one that LMDB did not
-    write, and where there is none beside stores that were made after it.
+    Raises:
+        TypeError, ValueError: `path` cannot be a path.
+        NotAStore: it is a file, or a directory with other things in it; or it is empty or missing, and
+            `create` is false.
+        OtherEngine: its data.mdb was written by another engine of LMDB.
+        DamagedStore: LMDB did not write its data.mdb; or it has none, while stores that were derived from it
+            exist.
     """
     path = checked_path(path)
     data = path / DATA_FILE
@@ -84,7 +91,7 @@ def check_directory(
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise NotAStore(
-                    f"{path} is no store, and it holds {foreign[0]!r}{more}; choose an empty directory"
+                    f"{path} is not a store: it holds {foreign[0]!r}{more}; choose an empty directory"
                 )
             _refuse_lost(data, siblings)
             if not create:
@@ -113,9 +120,9 @@ def _check_engine(data: Path, head: bytes) -> None:
             return
         if found in ENGINES:
             raise OtherEngine(
-                f"{data} was written by {ENGINES[found]} (data format {found}), and this program reads and writes the "
-                f"format of LMDB 0.9 ({OUR_DATA_FORMAT}); it is not damaged: copy its databases with the program that "
-                "wrote it, or as docs/operations.md shows"
+                f"{data} was written by {ENGINES[found]} (data format {found}), and this program reads and "
+                f"writes the format of LMDB 0.9 ({OUR_DATA_FORMAT}); it is not damaged: copy its databases "
+                "with the program that wrote it, or as docs/operations.md shows"
             )
     raise DamagedStore(
         f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"
@@ -123,16 +130,16 @@ def _check_engine(data: Path, head: bytes) -> None:
 
 
 def _refuse_lost(data: Path, siblings: Collection[str]) -> None:
-    """Raise DamagedStore where a store's own file is gone and what was derived from it is there.
+    """Raise DamagedStore if a store's own file is missing, but stores that were filled from it exist.
 
-    That is made later, so it can't be from a making that was cut short.
+    Those are created later, so an interrupted creation cannot be the reason.
     """
-    derived = [one for name in sorted(siblings) for one in data.parent.glob(f"{name}/*/{DATA_FILE}")]
-    # Another opener may have made all of it since the directory was listed.
+    derived = [file for name in sorted(siblings) for file in data.parent.glob(f"{name}/*/{DATA_FILE}")]
+    # Another opener may have created all of it since the directory was listed.
     if derived and not (data.exists() and data.stat().st_size):
         raise DamagedStore(
-            f"{data} is missing, or empty, while {derived[0].parent} is there, which was filled from it: the history is "
-            f"gone; restore {data.name} from a backup, or delete {data.parent} to begin a new history"
+            f"{data} is missing or empty, but {derived[0].parent}, which was filled from it, exists: the "
+            f"history is lost; restore {data.name} from a backup, or delete {data.parent} to begin a new one"
         )
 
 
@@ -146,13 +153,14 @@ def open_environment(
     create: bool = True,
     siblings: Collection[str] = (),
 ) -> lmdb.Environment:
-    """Open the LMDB environment in the directory `path`, making both if they are missing.
+    """Open the LMDB environment in the directory `path`; create both if they are missing.
 
-    `map_size` bounds the store, in bytes; where the address space is limited, a default of over 1 GiB is halved
-    until it fits. Without `sync` a commit does not wait for the disk: only for what can be rebuilt. Slots of
-    readers that died are cleared.
+    `map_size` bounds the store, in bytes. If the address space is limited, a default of over 1 GiB is halved
+    until it fits. Without `sync` a commit does not wait for the disk: only for data that can be rebuilt. The
+    slots of dead readers are cleared.
 
-    Raises what `check_directory` and `translate` do; a store that could not be made is made by a later call.
+    Raises what `check_directory` and `translate` raise. After a failure to create a store, a later call can
+    create it.
     """
     path = checked_path(path)
     map_size = checked_map_size(map_size)
@@ -201,18 +209,19 @@ def _open(
             map_size = max(map_size // 2, MIN_FALLBACK_MAP_SIZE)
         except lmdb.Error as error:
             if not exists:
-                # Half of the two pages that a new one begins with would be a damaged store to the next opener.
+                # If only half of a new file's first two pages were written, the next opener would find a
+                # damaged store.
                 (path / DATA_FILE).unlink(missing_ok=True)
             raise translate(error, f"opening {path}", path) from error
 
 
 def make_directory(path: Path, *, durable: bool = True) -> None:
-    """Make the directory of a store, for its owner alone; one that exists stays as it is.
+    """Create the directory of a store, for its owner alone; one that exists stays as it is.
 
-    Each directory that is new, of its parents too, is on disk on return, unless it need not be `durable`.
+    On return every new directory, parents included, is on disk, unless `durable` is false.
     """
     try:
-        missing = list(takewhile(lambda one: not one.exists(), (path, *path.parents)))
+        missing = list(takewhile(lambda directory: not directory.exists(), (path, *path.parents)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         for new in missing if durable else ():
@@ -223,15 +232,17 @@ def make_directory(path: Path, *, durable: bool = True) -> None:
 
 
 def _reserve_readers(path: Path) -> None:
-    """Take the disk that the table of readers needs now.
+    """Reserve the disk space that the table of readers needs.
 
-    LMDB leaves a hole and fills it through a map as readers come: on a full disk that would kill the process.
+    LMDB leaves a hole in the file and fills it through a map as readers arrive: on a full disk that would
+    kill the process.
     """
     file = path / READERS_FILE
     try:
         with Descriptor(file, os.O_RDWR | os.O_CREAT) as number:
-            # One byte into LMDB's last page; its own size, which tells it the number of slots, is up to LMDB.
+            # One byte into LMDB's last page. LMDB sets the file's size itself, and reads the number of slots
+            # from it.
             os.posix_fallocate(number, 0, MAX_READERS * READER_SLOT + 1)
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that has no such call
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system has no such call
             raise from_system(error, f"{file} cannot be written", path) from error

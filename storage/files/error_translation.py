@@ -1,7 +1,7 @@
-"""Errors of LMDB and of the system turned into ours, which say what to do. Any thread.
+"""Translates errors of LMDB and of the operating system into ours, which say what to do. Any thread.
 
-A disk that runs full shows in several ways: a write that was cut short is an EIO to LMDB, as a broken disk is.
-How much room is left tells the two apart.
+A full disk shows in several ways: LMDB reports a write that was cut short as EIO, as it does for a broken
+disk. The free space tells the two apart.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ LIMITS: dict[int | None, str] = {
     errno.EMFILE: "the process has as many files open as it may; close some, or raise the limit (ulimit -n)",
     errno.ENFILE: "the machine has as many files open as it may; close some, or raise fs.file-max",
     errno.ENOMEM: "there is no memory left; free some, or raise the limit (ulimit -v, the container's)",
-    errno.EAGAIN: "the user, or the container, has as many threads and processes as it may; end some, or raise the limit "
-    "(ulimit -u)",
+    errno.EAGAIN: "the user, or the container, has as many threads and processes as it may; end some, or "
+    "raise the limit (ulimit -u)",
 }
-"""What is used up, and what to do, where no store is at fault."""
+"""Errors for which no store is at fault: what is used up, and what to do."""
 
 NEARLY_NO_ROOM = 1 << 20
-"""Free bytes under which a failed write is put down to a full disk: what is left may be reserved, or in crumbs."""
+"""With fewer free bytes, a failed write means a full disk: the rest may be reserved or fragmented."""
 
 _ERRORS: list[tuple[type[lmdb.Error], type[StorageError], str]] = [
     (lmdb.MapFullError, StoreFull, "the map is full; open the store with a larger map_size"),
@@ -71,7 +71,7 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str]] = {
     errno.EACCES: (StoreReadOnly, "it cannot be written; check who owns it"),
     errno.EPERM: (StoreReadOnly, "it cannot be written; check who owns it"),
     errno.EROFS: (StoreReadOnly, "its file system is mounted for reading only"),
-    errno.ELOOP: (StorageError, "its symbolic links lead round in a circle; mend the link"),
+    errno.ELOOP: (StorageError, "its symbolic links form a loop; fix the link"),
     errno.ENAMETOOLONG: (
         StorageError,
         "its name is longer than the file system takes; choose a shorter path",
@@ -93,14 +93,14 @@ def error_number(error: BaseException) -> int | None:
 
 
 def full_disk(path: str | os.PathLike[str], number: int | None) -> str | None:
-    """Return a clause that says that the disk of `path` is full, or None if error `number` has another reason."""
+    """Return a clause that says that the disk of `path` is full, or None if `number` has another cause."""
     if number not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         return None
-    place = Path(path)
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    existing = Path(path)
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
     try:
-        status = os.statvfs(place)
+        status = os.statvfs(existing)
     except OSError:
         return None if number == errno.EIO else f"there is no room left for {path} ({os.strerror(number)})"
     free = status.f_bavail * status.f_frsize
@@ -111,14 +111,14 @@ def full_disk(path: str | os.PathLike[str], number: int | None) -> str | None:
 
 
 def translate(error: lmdb.Error, what: str, path: str | os.PathLike[str] | None = None) -> StorageError:
-    """Return our error for one of LMDB, to be raised from it; `what` says what was done, and to what.
+    """Return our error for an error of LMDB, to be raised from it; `what` says what was done, and to what.
 
-    `path` is given where a write may have met a full disk.
+    Give `path` if a write may have met a full disk.
     """
     number = error_number(error)
     if path is not None and (full := full_disk(path, number)) is not None:
         return StoreFull(f"{what} failed: {full}; make room there")
-    # LMDB's own has to do with the map, not with the machine.
+    # LMDB's own MemoryError is about the map, not about the machine.
     if number in _BY_ERRNO and not isinstance(error, lmdb.MemoryError):
         kind, advice = _BY_ERRNO[number]
         return kind(f"{what} failed: {advice} ({error})")
@@ -129,12 +129,12 @@ def translate(error: lmdb.Error, what: str, path: str | os.PathLike[str] | None 
 
 
 def commit_failed(error: Exception, what: str) -> CommitFailed:
-    """Return the error for a commit that was begun and not reported done; `what` is the store."""
+    """Return the error for a commit that started and did not report success; `what` is the store."""
     number = error_number(error)
     detail = f"{os.strerror(number)}, errno {number}" if number else "no errno"
     reason = f"a commit to {what} failed ({detail}: {error})"
     return CommitFailed(
-        f"{reason}; it may or may not be on disk: call reopen() and look whether head has moved",
+        f"{reason}; it may or may not be on disk: call reopen() and check whether head has moved",
         number,
         reason,
     )
@@ -145,9 +145,9 @@ LONGEST_SHOWN = 200
 
 
 def from_system(error: OSError, what: str, path: str | os.PathLike[str], advice: str = "") -> StorageError:
-    """Return our error for one of the system, to be raised from it: "<what>: <reason>", with what to do.
+    """Return our error for an error of the system, to be raised from it: "<what>: <reason>", and what to do.
 
-    `advice` is for what has none of its own.
+    `advice` is used if the error has no advice of its own.
     """
     text = os.fspath(path)
     if len(text) > LONGEST_SHOWN:

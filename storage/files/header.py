@@ -1,4 +1,4 @@
-"""What a store says of itself, within its environment: its kind, its history, its format. Read before anything else is.
+"""A store's header, inside its environment: kind, history and format. Read before anything else.
 
 Any thread.
 """
@@ -24,7 +24,7 @@ from storage.files.store_lock import is_signed
 __all__ = ["FORMAT_VERSION", "HEADER_KEY", "META_DB", "Header", "check_length", "read_header", "write_header"]
 
 FORMAT_VERSION = 2
-"""The version of everything that a store holds; raised when an older program could not read it any more."""
+"""The version of everything in a store; raised if older programs could no longer read it."""
 
 KINDS = ("log", "replica")
 META_DB = b"meta"
@@ -33,7 +33,7 @@ HEADER_KEY = b"header"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a store says of itself. `kind` is "log" or "replica"; `history_id` is the history it belongs to."""
+    """What a store says about itself. `kind` is "log" or "replica"; `history_id` is that of its history."""
 
     kind: str
     history_id: str
@@ -42,7 +42,7 @@ class Header:
 
     @classmethod
     def new(cls, kind: str, history_id: str | None = None) -> Header:
-        """Return the header of a store made now, of a history of its own unless one is given."""
+        """Return the header of a store created now; it starts a new history unless one is given."""
         return cls(kind, history_id or uuid.uuid4().hex, datetime.now(UTC))
 
 
@@ -58,16 +58,16 @@ def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: He
 
 
 def check_length(environment: lmdb.Environment) -> None:
-    """Raise DamagedStore if the data file has lost its end; call it before anything is read from the file.
+    """Raise DamagedStore if the data file has lost its end; call it before anything reads the file.
 
-    Reading a page behind the end of a mapped file kills the process.
+    Reading a page beyond the end of a mapped file kills the process.
     """
     data = Path(environment.path()) / DATA_FILE
     pages = environment.info()["last_pgno"] + 1
     if data.stat().st_size >= pages * environment.stat()["psize"]:
         return
-    # Pages that were taken and given back within one transaction may be missing at the end of a sound file: only
-    # the slow check, which reads the file without mapping it, can tell.
+    # Pages that one transaction took and gave back may be missing at the end of an intact file. Only the slow
+    # check, which reads the file without mapping it, can distinguish that.
     try:
         findings = verify(os.fspath(data), subdir=False)  # type: ignore[no-untyped-call]
     except VerifyError as error:
@@ -79,10 +79,10 @@ def check_length(environment: lmdb.Environment) -> None:
 def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True) -> Header | None:
     """Return the header of a store, or None if the environment is empty; writes nothing.
 
-    Without `length` the file's end is not looked at: whoever has it open for writing has done so.
+    Without `length` the file's end is not checked: a process that has it open for writing has done so.
 
-    Raises NewerFormat for a store of a newer version, NotAStore for an environment of another program or of
-    another kind, DamagedStore for a data file that was cut short, and for a header that can't be read in a directory
+    Raises NewerFormat for a store of a newer version; NotAStore for an environment of another program or of
+    another kind; DamagedStore for a data file that was cut short, and for an unreadable header in a directory
     where a store was opened before.
     """
     path = environment.path()
@@ -107,24 +107,25 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
                     f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
                     "open it with the newer version that wrote it"
                 )
-            found = str(fields["kind"])
-            if found not in KINDS:
-                raise ValueError(f"a store of kind {found!r}")
-            header = Header(found, fields["history_id"], datetime.fromisoformat(fields["created"]), version)
+            stored_kind = str(fields["kind"])
+            if stored_kind not in KINDS:
+                raise ValueError(f"a store of kind {stored_kind!r}")
+            created = datetime.fromisoformat(fields["created"])
+            header = Header(stored_kind, fields["history_id"], created, version)
             if not isinstance(header.history_id, str):
                 raise TypeError(f"a history {header.history_id!r}")
     except DamagedStore as error:
         raise _no_header(path, error.__cause__) from error
-    if found != kind:
-        raise NotAStore(f"{path} holds a {found}, not a {kind}; choose another path")
+    if stored_kind != kind:
+        raise NotAStore(f"{path} holds a {stored_kind}, not a {kind}; choose another path")
     return header
 
 
 def _no_header(path: str, error: BaseException | None) -> NotAStore | DamagedStore:
-    """What is said of an environment without a header of ours, which may be another program's."""
+    """The error for an environment without a header of ours, which may be another program's."""
     if not is_signed(path):
         return NotAStore(f"{path} is an LMDB environment of another program; choose another path")
     return DamagedStore(
-        f"{path} was a store, and its header can't be read any more ({error or 'it is missing'}): it is damaged; "
-        "restore a backup"
+        f"{path} was a store, but its header cannot be read any more ({error or 'it is missing'}): it is "
+        "damaged; restore a backup"
     )

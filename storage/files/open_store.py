@@ -1,4 +1,4 @@
-"""Opening a store under its lock: look first, then lock, then write. Any thread; used by whoever opens a store."""
+"""Opens a store under its lock: checks it, then locks it, then writes. Any thread, the opener's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.files.environment import (
 from storage.files.error_translation import from_system
 from storage.files.header import FORMAT_VERSION, META_DB, Header, read_header, write_header
 from storage.files.opening_resources import OpeningResources
-from storage.files.page_check import DEFAULT_VERIFY_BYTES, look
+from storage.files.page_check import DEFAULT_VERIFY_BYTES, find_problems
 from storage.files.store_lock import LOCK_FILE, StoreLock, is_signed
 
 
@@ -39,11 +39,11 @@ def open_store(
 ) -> tuple[StoreLock, lmdb.Environment, Header]:
     """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
 
-    Returns the lock, the environment and the header that the store has. A path that holds anything else is left
-    as it was found.
+    Returns the lock, the environment and the header of the store. A path that holds anything else is left
+    unchanged.
 
-    Raises StoreLocked if another opener has it, NotAStore, NewerFormat, DamagedStore, StoreReadOnly or StoreFull;
-    TypeError or ValueError for a path or a map_size that can't be.
+    Raises StoreLocked if another opener has it; NotAStore, NewerFormat, DamagedStore, StoreReadOnly or
+    StoreFull; TypeError or ValueError for a path or a map_size that is not possible.
     """
     path = resolved_path(path)
     checked_map_size(map_size)
@@ -51,15 +51,16 @@ def open_store(
     resources = OpeningResources()
     try:
         if exists and not (path / LOCK_FILE).exists():
-            check_pages(path, "it was put there, or copied", verify_bytes)
-            # Without our lock file this may be another program's: even an empty LOCK beside it would be a change.
+            check_pages(path, "it was moved or copied there", verify_bytes)
+            # Without our lock file this may be another program's directory: even an empty LOCK in it would be
+            # a change.
             peek_header(path, new_header.kind, resources)
         lock = resources.slot(StoreLock.release)
         opened = resources.slot(lmdb.Environment.close)
         make_directory(path)
         lock.resource = held = StoreLock(path)
         if exists:
-            # An empty lock file was made just now, and the look is done.
+            # If the lock file is empty, it was created just now, and the pages were checked above.
             if held.before and (doubt := held.doubt()) is not None:
                 check_pages(path, doubt, verify_bytes)
             if is_signed(path):
@@ -74,7 +75,8 @@ def open_store(
             header = new_header
             _write_new_header(environment, header)
         elif header.format < FORMAT_VERSION:
-            # An older program must not write to it from now on: it would not know what this one leaves there.
+            # From now on an older program must not write to it, since it would not understand what this one
+            # writes.
             header = replace(header, format=FORMAT_VERSION)
             _write_new_header(environment, header)
         held.opened()
@@ -85,25 +87,27 @@ def open_store(
 
 
 def check_pages(path: Path, doubt: str, limit: int) -> None:
-    """Raise DamagedStore for pages over which LMDB could end the process; `doubt` says why they are looked at."""
+    """Raise DamagedStore for pages that could make LMDB end the process; `doubt` is why they are checked."""
     data = path / DATA_FILE
     try:
-        found = look(data, limit)
+        found = find_problems(data, limit)
     except OSError as error:
         raise from_system(error, f"{data} cannot be read", path) from error
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise DamagedStore(
-            f"{data} is damaged ({found[0]}{more}), as a look at it shows, which was taken since {doubt}; it was not "
-            f"opened, for that could end the process: copy {path} away, then restore a backup; `python -m actors verify "
-            f"{path}` has all that is wrong, and verify_bytes=0 opens the store without a look, to save what can be read"
+            f"{data} is damaged ({found[0]}{more}); it was checked because {doubt}, and it was not opened, "
+            f"since that could end the process: copy {path} away, then restore a backup; `python -m actors "
+            f"verify {path}` lists all its damage, and verify_bytes=0 opens the store without a check, to "
+            "save what can be read"
         )
 
 
 def peek_header(path: Path, kind: str, resources: OpeningResources) -> Header | None:
-    """Return the header of the store in `path`, or None if it is empty, without writing to the directory.
+    """Return the header of the store in `path`, or None if it is empty; writes nothing to the directory.
 
-    Only while nobody writes to the store: it takes no reader's slot. `resources` releases what an interrupt leaves open.
+    Call it only while nobody writes to the store: it takes no reader slot. `resources` releases the
+    environment if an interrupt leaves it open.
     """
     opened = resources.slot(lmdb.Environment.close)
     try:

@@ -1,8 +1,8 @@
-"""The resources that an opening acquires: whatever interrupts it, all of them are released.
+"""The resources that an opening acquires; all are released even if it is interrupted. The opener's thread.
 
-An interrupt (Ctrl-C, a lack of memory) may come between any two lines. So the slot of a resource is registered first, and
-the statement that acquires the resource stores it there; what a Python function returns is stored before anything can
-come between. The opener's thread.
+An interrupt (Ctrl-C, a lack of memory) may come between any two lines. So the slot of a resource is
+registered first, and the statement that acquires the resource stores it there: the result of a Python
+function is stored before an interrupt can come.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ResourceSlot(Generic[T]):
-    """For one resource: set `resource` in the statement that acquires it. `release_with` releases it."""
+    """Holds one resource: set `resource` in the statement that acquires it. `release_with` releases it."""
 
     __slots__ = ("release_with", "resource")
 
@@ -27,7 +27,10 @@ class ResourceSlot(Generic[T]):
         self.release_with = release_with
 
     def release(self) -> None:
-        """Release the resource, if there is one. Interrupted, it can be called again; a call after the end does nothing."""
+        """Release the resource, if there is one. If interrupted, it can be called again.
+
+        Further calls do nothing.
+        """
         if self.resource is not None:
             self.release_with(self.resource)
             self.resource = None
@@ -42,9 +45,9 @@ class OpeningResources:
         self._releases: list[Callable[[], object]] = []
 
     def on_release(self, release: Callable[[], object]) -> None:
-        """Have `release` called at the end, whether or not there is anything to release by then.
+        """Call `release` at the end, even if there is nothing to release by then.
 
-        Interrupted, it is called again.
+        If interrupted, it is called again.
         """
         self._releases.append(release)
 
@@ -57,8 +60,8 @@ class OpeningResources:
     def release(self) -> None:
         """Release everything, the last first.
 
-        An error keeps nothing else from being released; the first one is raised at the end. Interrupted, or without
-        memory, it goes on where it was when it is called again.
+        An error does not prevent the release of the others; the first error is raised at the end. If it is
+        interrupted, or out of memory, the next call continues.
         """
         failure: Exception | None = None
         while self._releases:
@@ -73,18 +76,18 @@ class OpeningResources:
             raise failure
 
     def roll_back(self) -> None:
-        """As `release`, for an opening that failed: its own error is of interest, and errors of releasing are not."""
+        """As `release`, for an opening that failed: its own error matters, errors of releasing do not."""
         while self._releases:
             try:
                 self.release()
             except MemoryError:
-                self._releases.pop()  # It has been tried; what is below may need none.
+                self._releases.pop()  # This one was tried; those below may need no memory.
             except Exception:
                 return
 
 
 class Descriptor:
-    """An open file's number, closed at the end of a `with` block, or when the object is collected."""
+    """An open file's number, which is closed at the end of a `with` block or when the object is collected."""
 
     __slots__ = ("_numbers",)
 
@@ -117,6 +120,6 @@ class Descriptor:
 
 
 def sync_directory(path: Path) -> None:
-    """Bring a directory to the disk: a file's own fsync does not cover its entry there. Raises OSError."""
+    """Write a directory to disk: a file's own fsync does not cover its directory entry. Raises OSError."""
     with Descriptor(path, os.O_RDONLY | os.O_DIRECTORY) as number:
         os.fsync(number)

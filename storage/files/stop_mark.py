@@ -1,9 +1,10 @@
-"""How the last opener of a store left it: noted in its lock file, below the line that says who holds it. Any thread.
+"""How the last opener of a store left it; the line below the holder's in its lock file. Any thread.
 
-A line of one length, so that writing another one over it needs no room: `opening`, `open` or `closed`, how many ends
-before this opening were unclean in a row, and the boot of the machine. A process that dies leaves `open` behind, and its
-files are good: what it wrote is in the system's cache. A machine that goes down leaves another boot's id; and what ends
-the process whenever it is opened, as LMDB does over some damaged pages, leaves `opening`, or one unclean end after another.
+The line has a fixed length, so that overwriting it needs no space. It holds `opening`, `open` or `closed`;
+how many openings in a row before this one ended uncleanly; and the boot id of the machine. A process that
+dies leaves `open` behind, and its files are good: what it wrote is in the system's cache. A machine that goes
+down leaves the id of another boot. A file that ends the process whenever it is opened, as some damaged pages
+do, leaves `opening`, or one unclean end after another.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ __all__ = ["StopMark", "current_boot_id"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STATES = ("opening", "open", "closed")
-_MOST = 99
+_MAX_UNCLEAN = 99
 _BOOT_LENGTH = 36
 
 
 def current_boot_id() -> str:
-    """The id of this run of the machine; empty where the system has none, which then equals no other one.
+    """The id of this run of the machine; empty, and equal to no other id, if the system has none.
 
-    Raises OSError, for want of a file above all: it must not be taken for another run.
+    Raises OSError, above all if no more files can be opened: that must not look like another run.
     """
     try:
         return _BOOT_ID.read_text().strip()
@@ -32,7 +33,7 @@ def current_boot_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class StopMark:
-    """What is noted. `unclean` counts the ends without `closed` before this opening."""
+    """The contents of the line. `unclean` counts the ends without `closed` before this opening."""
 
     state: str
     unclean: int
@@ -40,7 +41,7 @@ class StopMark:
 
     @classmethod
     def read(cls, text: str) -> StopMark | None:
-        """The mark in what a lock file holds; None where there is none."""
+        """The mark in a lock file's text; None if there is none."""
         _, _, line = text.partition("\n")
         fields = line.split()
         if len(fields) < 2 or fields[0] not in _STATES or not fields[1].isdecimal():
@@ -49,20 +50,20 @@ class StopMark:
 
     @classmethod
     def opening(cls, before: StopMark | None) -> StopMark:
-        """The mark of an opening that begins now, after what `before` says."""
-        unclean = 0 if before is None or before.state == "closed" else min(before.unclean + 1, _MOST)
+        """The mark of an opening that starts now; `before` is the mark that it found."""
+        unclean = 0 if before is None or before.state == "closed" else min(before.unclean + 1, _MAX_UNCLEAN)
         return cls("opening", unclean, current_boot_id())
 
     def line(self) -> str:
-        """As it is noted."""
+        """The text that is written."""
         return f"{self.state:<7} {self.unclean:02} {self.boot_id[:_BOOT_LENGTH]:<{_BOOT_LENGTH}}\n"
 
     def doubt(self) -> str | None:
-        """Why the files are to be looked at before anything maps them, or None."""
+        """Why the files must be checked before they are mapped, or None."""
         if self.state == "closed":
             return None
         if not self.boot_id or self.boot_id != current_boot_id():
             return "the machine went down while it was in use"
         if self.state == "opening":
-            return "the last opening did not come to its end"
-        return "it has come to an unclean end twice in a row" if self.unclean else None
+            return "the last opening did not finish"
+        return "it was not closed cleanly twice in a row" if self.unclean else None

@@ -1,8 +1,8 @@
-"""One opener at a time for a store, across processes and within one. Any thread.
+"""Admits one opener at a time to a store, across processes and within one. Any thread.
 
-The lock is a flock on the file LOCK, so the system drops it when the process dies, however it dies. The file
-stays: removing it would let two openers hold locks on two files of the same name. The file is an object's, not a
-number's, so that it is closed even where an interrupt leaves nobody who knows of it.
+The lock is a flock on the file LOCK, so the system releases it when the process dies, in whatever way. The
+file stays: if it were removed, two openers could hold locks on two files of the same name. A file object
+holds it, not a number, so that it is closed even if an interrupt leaves no other reference to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from storage.files.stop_mark import StopMark
 
 LOCK_FILE = "LOCK"
 SIGNED = "process "
-"""How what holders write into the lock file begins."""
+"""What a holder writes into the lock file begins with this."""
 
 
 def is_signed(path: str | os.PathLike[str]) -> bool:
@@ -39,16 +39,17 @@ def is_signed(path: str | os.PathLike[str]) -> bool:
 
 
 class StoreLock:
-    """The lock of the store in the directory `path`, taken when made and held until `release`.
+    """The lock of the store in the directory `path`, taken on creation and held until `release`.
 
-    Raises StoreLocked, telling who holds it, if another opener does, StoreReadOnly if the file cannot be written.
+    Raises StoreLocked, with the holder, if another opener has it; StoreReadOnly if the file cannot be
+    written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path) / LOCK_FILE
         self._file: io.FileIO | None = None
         self.before = ""
-        """What the file held: who had the lock last, and how that ended."""
+        """What the file contained: who had the lock last, and how that ended."""
         self._mark: StopMark | None = None
         try:
             self._take()
@@ -78,26 +79,29 @@ class StoreLock:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
             holder = self._file.read(4096).decode(errors="replace").partition("\n")[0].strip()
-            where = "close it there, or open another path"
+            advice = "close it there, or open another path"
             if holder.startswith(f"process {os.getpid()} on {socket.gethostname()},"):
-                where = "that is this very process, perhaps by way of another link to it; use or close what has it open"
+                advice = (
+                    "this process has it open itself, perhaps through another link: use that, or close it"
+                )
             raise StoreLocked(
-                f"{self.path.parent} is already open for writing by {holder or 'an unknown holder'}; {where}",
+                f"{self.path.parent} is already open for writing by {holder or 'an unknown holder'}; "
+                f"{advice}",
                 holder,
             ) from None
         self.before = os.pread(self._number(), 4096, 0).decode(errors="surrogateescape")
 
     def doubt(self) -> str | None:
-        """Why the files are to be looked at before anything maps them, or None; before `sign`."""
+        """Why the files must be checked before they are mapped, or None. Call it before `sign`."""
         if not self.before:
-            return "it was put there, or copied"
+            return "it was moved or copied there"
         mark = StopMark.read(self.before)
         return None if mark is None else mark.doubt()
 
     def sign(self) -> None:
-        """Write into the lock file who holds it: process id, host, program and time, and that it is being opened.
+        """Write the holder into the lock file (process id, host, program and time), and that it is opening.
 
-        On disk, since a machine that goes down later must not leave an older word. Raises StoreFull.
+        It is on disk on return: if the machine goes down later, no older text may be left. Raises StoreFull.
         """
         if self._mark is not None:
             return
@@ -109,7 +113,7 @@ class StoreLock:
         )
         holder = (self._signature + self._mark.line()).encode()
         try:
-            # Over what an earlier holder wrote: that room is there when the disk is full.
+            # Over the text of an earlier holder: its space exists even if the disk is full.
             os.pwrite(self._number(), holder, 0)
             os.ftruncate(self._number(), len(holder))
             os.fsync(self._number())
@@ -117,37 +121,37 @@ class StoreLock:
             raise from_system(error, f"{self.path} cannot be written", self.path) from error
 
     def opened(self) -> None:
-        """The opening has come to its end."""
+        """Note that the opening is complete."""
         if self._mark is not None:
             self._note(replace(self._mark, state="open"))
 
     def _note(self, mark: StopMark) -> None:
-        # Over a line of the same length; where it can't be written, the next opener looks at the files.
+        # Over a line of the same length. If it cannot be written, the next opener checks the files.
         self._mark = mark
         with suppress(OSError):
             os.pwrite(self._number(), mark.line().encode(), len(self._signature.encode()))
 
     def release(self) -> None:
-        """Let the next opener in, and note that it was left as it should be; a second call does nothing.
+        """Admit the next opener, and note that the store was closed properly; a second call does nothing.
 
-        Interrupted, it can be called again.
+        If interrupted, it can be called again.
         """
         file = self._file
         if file is not None and not file.closed:
             if self._mark is not None:
                 self._leave()
-            # A child forked while the lock was held shares it: closing alone would leave it locked.
+            # A child that was forked while the lock was held shares it: closing alone would leave it locked.
             fcntl.flock(file, fcntl.LOCK_UN)
             file.close()
         _held.discard(self)
 
     def in_place(self) -> bool:
-        """Whether the locked file is the one at its path: its directory is there, and no other one in its place."""
+        """Whether the locked file is still the one at its path, and its directory was not replaced."""
         file = self._file
         return file is not None and not file.closed and _is_at(file.fileno(), self.path)
 
     def moved(self) -> bool:
-        """Whether the directory of the locked file is elsewhere by now: it, or one above it, was moved or renamed."""
+        """Whether the locked file is now elsewhere: its directory, or one above it, was moved or renamed."""
         file = self._file
         return file is not None and not file.closed and is_elsewhere(file.fileno(), self.path)
 
@@ -156,7 +160,10 @@ class StoreLock:
         return self._file.fileno()
 
     def _leave(self) -> None:
-        """Note that it was closed; an opening that failed leaves what there was before, so that the next one doubts as it did."""
+        """Note that it was closed.
+
+        A failed opening restores the earlier text, so that the next one has the same doubt.
+        """
         assert self._mark is not None
         if self._mark.state != "opening":
             self._note(replace(self._mark, state="closed"))
@@ -183,7 +190,7 @@ class StoreLock:
 
 
 def is_elsewhere(number: int, path: Path) -> bool:
-    """Whether an open file is somewhere, and not at `path`."""
+    """Whether an open file exists, but not at `path`."""
     return os.fstat(number).st_nlink > 0 and not _is_at(number, path)
 
 
@@ -198,7 +205,8 @@ _held: weakref.WeakSet[StoreLock] = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:
-    # Otherwise a forked child that outlives its parent would keep the store locked with nobody using it.
+    # Otherwise a forked child that outlives its parent would keep the store locked, and nobody would be using
+    # it.
     for lock in list(_held):
         lock._forget()
     _held.clear()

@@ -16,7 +16,7 @@ from storage.files.arguments import checked_map_size, resolved_path
 from storage.files.damage import damaged_records
 from storage.files.environment import DATA_FILE, StoreLock, check_directory, make_directory
 from storage.files.opening_resources import OpeningResources
-from storage.files.page_check import look_at_top
+from storage.files.page_check import find_first_problem
 from storage.files.stop_mark import current_boot_id
 from storage.log.history import History
 from storage.replica.builds import plan
@@ -73,7 +73,7 @@ def open_place(
     held.sign()
     if exists and reason is None:
         reason = reason_to_distrust(state, boot_id)
-        if reason is None and doubt is not None and (found := look_at_top(path / DATA_FILE)):
+        if reason is None and doubt is not None and (found := find_first_problem(path / DATA_FILE)):
             reason = f"{doubt}, and it is damaged: {found[0]}"
         try:
             # An unmarked directory is read in any case: only a replica may be deleted.

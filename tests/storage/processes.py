@@ -1,7 +1,7 @@
-"""Another process of a test, which does what it is told line by line, and says when it is done.
+"""Another process of a test: it carries out commands line by line, and answers each with one line.
 
-`python -m tests.storage.processes <module> <arguments>` calls `commands` of the module with the arguments, which
-returns what is called with the words of each line; its answer is one line, too.
+`python -m tests.storage.processes <module> <arguments>` calls `commands` of the module with the arguments.
+That returns a function, which is called with the words of each line.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Other:
         )
 
     def do(self, *words: object) -> str:
-        """Have it carry out one line; returns its answer."""
+        """Carry out one line in the process; returns its answer."""
         self.begin(*words)
         return self.answer()
 
     def begin(self, *words: object) -> None:
-        """Have it carry out one line; `answer` waits for it."""
+        """Start to carry out one line in the process; `answer` waits for it."""
         assert self.process.stdin is not None
         print(*words, file=self.process.stdin, flush=True)
 
@@ -52,14 +52,14 @@ class Other:
         return line.strip()
 
     def kill(self) -> None:
-        """End it at once, as a crash does."""
+        """Kill it immediately, as a crash does."""
         self.process.kill()
         self.process.wait(PATIENCE)
 
 
 @contextmanager
 def other(module: str, *arguments: object) -> Iterator[Other]:
-    """Such a process, ended with the block."""
+    """A process for the module, which ends with the block."""
     running = Other(module, *map(str, arguments))
     try:
         assert running.answer() == "ready"

@@ -179,7 +179,7 @@ def test_a_foreign_directory_is_refused_and_kept(tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "one").write_text("dear")
     before = tree(tmp_path)
-    with pytest.raises(NotAStore, match="is no store, and it holds 'one'"):
+    with pytest.raises(NotAStore, match="is not a store: it holds 'one'"):
         open_at(tmp_path / "letters")
     assert tree(tmp_path) == before
 

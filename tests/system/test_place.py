@@ -123,7 +123,9 @@ def test_another_store_in_the_place_of_a_moved_one_is_left_alone(tmp_path: Path)
 def test_the_same_store_through_two_links_is_locked_and_told_why(current: Path) -> None:
     (current.parent / "other").symlink_to(current.parent / "release1")
     with System.open(current / "store", library, replicas=1):
-        with pytest.raises(StoreLocked, match="this very process, perhaps by way of another link") as caught:
+        with pytest.raises(
+            StoreLocked, match="this process has it open itself, perhaps through another link"
+        ) as caught:
             System.open(current.parent / "other" / "store", library, replicas=1)
         assert str(os.getpid()) in caught.value.holder
 

@@ -122,7 +122,7 @@ def test_a_log_of_the_other_engine_is_not_called_damaged(
 def test_the_setting_of_a_system_bounds_the_look(store: Path) -> None:
     misjudge(store / "data.mdb")
     set_mark(store, lambda line: line.replace("closed ", "opening"))
-    with pytest.raises(DamagedStore, match="did not come to its end"):
+    with pytest.raises(DamagedStore, match="did not finish"):
         System.open(store, meters, replicas=1)
     with System.open(store, meters, replicas=1, verify_bytes=0) as system:
         assert system.position == 500

@@ -1,4 +1,4 @@
-"""What no store can be opened with is refused by name, before anything is touched."""
+"""Arguments with which no store can be opened are refused by name, before anything is touched."""
 
 from __future__ import annotations
 

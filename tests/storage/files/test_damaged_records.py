@@ -1,6 +1,7 @@
-"""Records that are not what was written to them: a replica is begun anew, a log says DamagedStore; nothing else comes out.
+"""Damaged records: a replica is reset, a log raises DamagedStore, and no other error comes out.
 
-The damage is done through LMDB and SQLite themselves, and in the small files beside: no page of a map is harmed.
+The damage is done through LMDB and SQLite themselves, and in the small files next to them: no page of a map
+is damaged.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ WHOLE = {
 
 
 def healed(path: Path) -> str | None:
-    """Why it was begun anew, in whole or in part; what it holds is what belongs to its checkpoints."""
+    """Why the replica was reset, in whole or in part; its contents must match its checkpoints."""
     with opened(path) as store:
         for model, checkpoint in store.checkpoints().items():
             assert checkpoint in (0, 9), model
@@ -77,7 +78,7 @@ def records(path: Path, database: bytes, change: Callable[[Any, Any, dict[bytes,
 
 
 def put(beginning: bytes, value: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Replace the value of every record in `meta` whose key begins so."""
+    """Replace the value of every record in `meta` whose key begins with `beginning`."""
 
     def change(transaction: Any, handle: Any, found: dict[bytes, bytes]) -> None:
         mine = {key: data for key, data in found.items() if key.startswith(beginning)}
@@ -89,7 +90,7 @@ def put(beginning: bytes, value: Callable[[bytes], bytes]) -> Callable[[Path], N
 
 
 def lost(beginning: bytes) -> Callable[[Path], None]:
-    """Delete every record in `meta` whose key begins so."""
+    """Delete every record in `meta` whose key begins with `beginning`."""
 
     def change(transaction: Any, handle: Any, found: dict[bytes, bytes]) -> None:
         for key in found:
@@ -100,7 +101,7 @@ def lost(beginning: bytes) -> Callable[[Path], None]:
 
 
 def without(*names: str) -> Callable[[bytes], bytes]:
-    """A packed map that lacks these names."""
+    """A packed map without these names."""
     return lambda data: msgpack.packb({k: v for k, v in msgpack.unpackb(data).items() if k not in names})
 
 
@@ -178,7 +179,7 @@ def test_who_reads_the_files_of_such_a_replica_meets_no_raw_error(copy: Path, na
 
 
 def raised(work: Callable[[Path], object], path: Path) -> OnewriterError | None:
-    """The error of ours that this raises, if any."""
+    """The error of ours that `work` raises, if any."""
     try:
         work(path)
     except OnewriterError as error:
@@ -187,7 +188,7 @@ def raised(work: Callable[[Path], object], path: Path) -> OnewriterError | None:
 
 
 def garbled(chance: random.Random, data: bytes) -> bytes:
-    """Some other bytes, most of them nearly the same."""
+    """Some other bytes, most of them nearly the same as `data`."""
     changed = bytearray(data)
     how = chance.randrange(6)
     if how == 0 and data:
@@ -208,7 +209,7 @@ def garbled(chance: random.Random, data: bytes) -> bytes:
 
 
 def harm(chance: random.Random, path: Path, database: bytes) -> None:
-    """Change, lose or rename one record."""
+    """Change, delete or rename one record."""
 
     def change(transaction: Any, handle: Any, found: dict[bytes, bytes]) -> None:
         key, data = chance.choice(sorted(found.items()))
@@ -236,7 +237,8 @@ def test_whatever_is_done_to_the_records_of_a_replica_it_opens_and_holds_what_it
             file = chance.choice([path / "running", *path.glob("engines/totals@*/*")])
             file.write_bytes(garbled(chance, file.read_bytes()))
         error = raised(healed, path)
-        # A format that a newer version may have written, a kind that is a log's: not ours to delete.
+        # A newer version may have written such a format, and such a kind is a log's: it is not ours to
+        # delete.
         assert error is None or "has format" in str(error) or isinstance(error, NotAStore), f"round {round_}"
         shutil.rmtree(path)
 
@@ -297,7 +299,7 @@ def test_whatever_is_done_to_the_records_of_a_log_it_is_damaged_or_opens(
         path = Path(shutil.copytree(log_path, tmp_path / str(round_)))
         harm(random.Random(round_), path, database)
         error = raised(use, path)
-        # A format of a newer version; an event that names a class that there is none of, or one that this class refuses.
+        # A format of a newer version; an event whose class does not exist, or whose class refuses it.
         assert (
             error is None
             or isinstance(error, DamagedStore)
@@ -309,7 +311,7 @@ def test_whatever_is_done_to_the_records_of_a_log_it_is_damaged_or_opens(
 
 
 LOGS: dict[str, tuple[bytes, Callable[[Any, Any, dict[bytes, bytes]], None], str]] = {
-    "no header": (b"meta", lambda txn, db, _: txn.delete(b"header", db=db), "was a store, and its header"),
+    "no header": (b"meta", lambda txn, db, _: txn.delete(b"header", db=db), "was a store, but its header"),
     "a header that is no map": (b"meta", lambda txn, db, _: txn.put(b"header", b"\xc0", db=db), "its header"),
     "a position of three bytes": (
         b"events",

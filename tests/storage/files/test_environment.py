@@ -1,4 +1,4 @@
-"""Opening stores: what is no store is left as it was, and every failure has its own error."""
+"""Opening stores: a directory that is not a store is left unchanged, and every failure has its own error."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ def contents(path: Path) -> dict[str, bytes | None]:
 
 
 def make_store(path: Path, **header: object) -> None:
-    """Make a store whose header may say anything."""
+    """Create a store with any header."""
     fields = {"kind": "log", "history_id": "0" * 32, "created": Header.new("log").created, **header}
     environment = open_environment(path, map_size=MAP_SIZE)
     with environment.begin(write=True) as transaction:
-        write_header(transaction, environment.open_db(META_DB, txn=transaction), Header(**fields))  # type: ignore[arg-type]
+        meta = environment.open_db(META_DB, txn=transaction)
+        write_header(transaction, meta, Header(**fields))  # type: ignore[arg-type]
     environment.close()
 
 
 @pytest.fixture
 def unprivileged_path() -> Iterator[Path]:
-    """A directory that everyone may look into and nobody but root may write, seen as somebody else than root."""
+    """A directory that all may read and only root may write, while the process is not root."""
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody who may not write here")
     folder = Path(tempfile.mkdtemp())
@@ -186,7 +187,7 @@ def test_a_data_file_cut_short_is_damaged(store_path: Path, size: int) -> None:
 def test_a_data_file_without_pages_that_it_never_used_is_sound(store_path: Path) -> None:
     make_store(store_path)
     environment = open_environment(store_path, map_size=MAP_SIZE)
-    # With free pages at hand, LMDB frees the pages of a value that one transaction puts and deletes unwritten.
+    # If it has free pages, LMDB frees the pages of a value that one transaction puts and deletes, unwritten.
     for changes in (
         {b"freed": 20_000, b"-freed": 0},
         {b"small": 10},
@@ -266,7 +267,7 @@ def test_a_store_whose_file_is_gone_beside_what_was_filled_from_it_is_refused(
         (store_path / "data.mdb").touch()
     (replica / "data.mdb").touch()
     before = sorted(store_path.rglob("*"))
-    with pytest.raises(DamagedStore, match=r"data\.mdb is missing, or empty.*backup, or delete"):
+    with pytest.raises(DamagedStore, match=r"data\.mdb is missing or empty.*backup, or delete"):
         open_store(store_path, Header.new("log"), map_size=MAP_SIZE, create=create, siblings=("replicas",))
     assert sorted(store_path.rglob("*")) == before
     (replica / "data.mdb").unlink()

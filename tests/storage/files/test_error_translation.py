@@ -1,4 +1,4 @@
-"""A full disk is told from a broken one, and the message says which disk, how full, and what to do."""
+"""A full disk is distinguished from a broken one, and the error says which disk, how full, and what to do."""
 
 from __future__ import annotations
 

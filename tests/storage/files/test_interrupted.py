@@ -1,4 +1,4 @@
-"""An interrupt at any line of an opening of the storage, or of a closing: nothing stays locked, all can be closed again."""
+"""An interrupt at any line of opening or closing the storage: nothing stays locked, everything can be closed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_opening_keeps_nothing(
         raised = Interrupt(place, error).run(lambda: made.append(opening(folder)))
         if made:
             continue
-        # As a notebook does, which keeps the last error with all that hangs on it.
+        # As in a notebook, which keeps the last error and everything that it refers to.
         opening(folder).close()
         del raised
     while made:

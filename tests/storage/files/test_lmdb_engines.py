@@ -1,4 +1,4 @@
-"""LMDB's package has two engines, whose files are not each other's: always one of them writes, and the other's are named."""
+"""The lmdb package has two engines that cannot read each other's files: we use one, and recognise the other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for workers in ("thread", "process"):
 
 
 def data_format(file: Path) -> int:
-    """What LMDB's own offline check would call the file: 1 is that of LMDB 0.9."""
+    """The data format that LMDB's own offline check reports for the file: 1 is that of LMDB 0.9."""
     head = file.read_bytes()[:32]
     return int.from_bytes(head[20:24] if head[16:20] == b"\xde\xc0\xef\xbe" else head[28:32], sys.byteorder)
 
@@ -47,7 +47,7 @@ def other_engine(path: Path) -> None:
 
 def test_the_environment_variable_of_lmdb_does_not_change_what_is_written(tmp_path: Path) -> None:
     environment = {**os.environ, "LMDB_DEFAULT_LIB_VERSION": "1"}
-    for _ in range(2):  # made, and opened again
+    for _ in range(2):  # created, and opened again
         subprocess.run(
             [sys.executable, "-c", SYSTEM, str(tmp_path)], env=environment, cwd=ROOT, check=True, timeout=120
         )
@@ -95,7 +95,7 @@ def test_the_other_engine_says_that_a_file_is_none_of_lmdb_and_not_that_its_vers
         lmdb.open(path, lib_version=made).close()
         with pytest.raises(lmdb.InvalidError):
             lmdb.open(path, lib_version=1 - made)
-        lmdb.open(path).close()  # asked for none, it takes the one that fits
+        lmdb.open(path).close()  # without a version it takes the one that fits
 
 
 def test_a_log_of_the_other_engine_is_copied_as_the_guide_says(tmp_path: Path) -> None:

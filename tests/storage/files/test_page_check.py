@@ -1,6 +1,7 @@
-"""Files are looked at before LMDB maps them: after an end that was not clean, and never at the cost of the process.
+"""Files are checked before LMDB maps them: after an unclean end, and without risk to the process.
 
-The damage done to files that LMDB may open is none to LMDB itself, which never looks at the depth of a tree.
+Files that LMDB may open get damage that does not matter to LMDB itself, which never reads the depth of a
+tree.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import storage.files.open_store
 from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore
 from storage.files.environment import open_environment
-from storage.files.page_check import look, look_at_top, look_whole
+from storage.files.page_check import find_all_problems, find_first_problem, find_problems
 from storage.files.stop_mark import StopMark, current_boot_id
 from storage.log.event_log import EventLog
 from storage.replica.replica_store import ReplicaStore
@@ -37,7 +38,7 @@ DEPTH, LAST_TRANSACTION = 94, 144  # in a meta page
 
 
 def misjudge(file: Path) -> None:
-    """Have the newest meta page tell that the tree of databases is one level deeper, which LMDB itself never looks at."""
+    """Make the newest meta page give the tree of databases one level too many, which LMDB never reads."""
     data = bytearray(file.read_bytes())
     newest = max((0, PAGE), key=lambda at: struct.unpack_from("=Q", data, at + LAST_TRANSACTION)[0])
     data[newest + DEPTH] += 1
@@ -46,14 +47,14 @@ def misjudge(file: Path) -> None:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were looked at."""
+    """The files that were checked."""
     found: list[Path] = []
 
     def noted(file: Path, limit: int) -> list[str]:
         found.append(file)
-        return look(file, limit)
+        return find_problems(file, limit)
 
-    monkeypatch.setattr(storage.files.open_store, "look", noted)
+    monkeypatch.setattr(storage.files.open_store, "find_problems", noted)
     return found
 
 
@@ -157,7 +158,7 @@ def test_an_opening_that_fails_leaves_the_doubt_that_there_was(store_path: Path,
         assert (store_path / "LOCK").read_bytes() == before
         assert len(looks) == turn
     (store_path / "data.mdb").unlink()
-    environment = open_environment(store_path)  # of another program, now
+    environment = open_environment(store_path)  # now it is another program's
     environment.open_db(b"accounts")
     environment.close()
     with pytest.raises((DamagedStore, NotAStore)):
@@ -172,11 +173,11 @@ def test_a_doubtful_log_that_is_damaged_is_not_mapped_and_the_error_says_what_to
 ) -> None:
     opened(store_path).close()
     misjudge(store_path / "data.mdb")
-    opened(store_path).close()  # a clean end is believed
+    opened(store_path).close()  # a clean end is trusted
     set_mark(store_path, lambda line: line.replace("closed ", "opening"))
     with monkeypatch.context() as patch:
         patch.setattr(lmdb, "open", lambda *_, **__: pytest.fail("it was mapped"))
-        with pytest.raises(DamagedStore, match=r"did not come to its end.*restore a backup.*verify_bytes=0"):
+        with pytest.raises(DamagedStore, match=r"did not finish.*restore a backup.*verify_bytes=0"):
             opened(store_path, verify_bytes=limit)
     with opened(store_path, verify_bytes=0) as log:
         assert log.head == 0
@@ -197,12 +198,12 @@ def test_a_replica_whose_opening_did_not_end_and_that_is_damaged_is_begun_anew(s
         assert store.reset_reason is None
     set_mark(store_path, lambda line: line.replace("closed ", "opening"))
     with replica() as store:
-        assert "did not come to its end, and it is damaged: " in (store.reset_reason or "")
+        assert "did not finish, and it is damaged: " in (store.reset_reason or "")
         assert store.checkpoints() == {"tables": 0}
 
 
 def some_environment(path: Path, chance: random.Random) -> Path:
-    """Databases of many shapes, with values of several pages, and pages that are free."""
+    """Databases of many shapes, with values of several pages, and with free pages."""
     with lmdb.open(str(path), map_size=1 << 26, max_dbs=9, lib_version=0) as environment:
         names = [b"a", b"b", b"c"]
         databases = [environment.open_db(name) for name in names]
@@ -220,11 +221,11 @@ def some_environment(path: Path, chance: random.Random) -> Path:
 def test_the_look_from_the_top_finds_nothing_in_sound_files(tmp_path: Path) -> None:
     for round_ in range(25):
         file = some_environment(tmp_path / str(round_), random.Random(round_))
-        assert look_whole(file) == []
-        assert look_at_top(file) == []
+        assert find_all_problems(file) == []
+        assert find_first_problem(file) == []
         misjudge(file)
-        assert look_whole(file)
-        assert look_at_top(file)
+        assert find_all_problems(file)
+        assert find_first_problem(file)
 
 
 def test_the_look_from_the_top_ends_when_its_time_is_over(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_the_look_from_the_top_ends_when_its_time_is_over(tmp_path: Path) -> Non
             txn.put(number.to_bytes(2), bytes(1500))
     file = tmp_path / "data.mdb"
     ticks = count()
-    assert look_at_top(file, clock=lambda: float(next(ticks))) == []
+    assert find_first_problem(file, clock=lambda: float(next(ticks))) == []
     assert next(ticks) == 3, "when it began, and once after 64 pages"
 
 
@@ -249,11 +250,11 @@ def test_garbage_is_told_of_and_not_raised(tmp_path: Path) -> None:
         for _ in range(chance.randrange(1, 20)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         file.write_bytes(bytes(data[: chance.choice([len(data), chance.randrange(len(data))])]))
-        assert all(isinstance(one, str) for one in (*look(file, 1), *look(file, 1 << 30)))
+        assert all(isinstance(one, str) for one in (*find_problems(file, 1), *find_problems(file, 1 << 30)))
     file.write_bytes(b"")
-    assert look(file, 1)
-    assert look_whole(file)
-    assert look(file, 0) == []
+    assert find_problems(file, 1)
+    assert find_all_problems(file)
+    assert find_problems(file, 0) == []
 
 
 def test_lmdbs_own_check_takes_files_that_it_does_not_map(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""`python -m benchmarks`: measures onewriter and its peers in one run and writes a report with tables and plots.
+"""`python -m benchmarks`: measures onewriter and its peers in one run and writes a report with plots.
 
-It never fails for being slow: the exit code tells only whether everything could be run. The report is written anew
-after each part, so that one that fails, or a run that is broken off, loses none of the others.
+It never fails for being slow: the exit code tells only whether everything could be run. The report is written
+again after each part, so that one that fails, or a run that is broken off, loses none of the others.
 """
 
 from __future__ import annotations

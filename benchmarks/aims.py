@@ -14,7 +14,7 @@ IN_ONE_PROCESS, ONE_CORE = "1 in a process", "on one core"
 
 @dataclass(frozen=True)
 class Aim:
-    """One of `candidates`, by name the key of its figure, is to reach `bound`, or with `at_most` to stay within it.
+    """One of `candidates`, by name the key of its figure, is to reach `bound`, or not to pass it (`at_most`).
 
     Without a bound it is no aim but a figure to be seen beside the aim above it.
     """

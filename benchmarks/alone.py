@@ -1,4 +1,4 @@
-"""Runs one subject by itself: `--quick`, `--dir` and `--out` as everywhere, its table printed, its figures written.
+"""Runs one subject by itself, with the same options for all: its table is printed, its figures are written.
 
 Runs on the main thread; files are made in a folder that goes away again, also on a plain `kill`.
 """
@@ -13,19 +13,48 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import disk, machine, write_results
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.report import section_page
 from benchmarks.section import Section
 
 
-def options_of(
+def run_alone(
+    name: str,
+    section: Callable[..., Section],
+    description: str | None,
+    arguments: Sequence[str] | None,
+    add: Callable[[argparse.ArgumentParser], object],
+    *,
+    rounds: bool = True,
+) -> int:
+    """Print what `section` finds in an empty folder, and write it as `name`.md, `name`.json and plots.
+
+    It is called with `quick` and with each option that `add` adds, by its name; with `rounds` too, if it has
+    some.
+    """
+    options = vars(_options_of(f"benchmarks.{name}", description, arguments, add, rounds))
+    folder, out = options.pop("dir"), Path(options.pop("out"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=folder) as path:
+        own = Path(path).resolve()
+        print(machine())
+        print(disk(own), flush=True)
+        found = section(own, **options)
+    show_progress("")
+    out.mkdir(parents=True, exist_ok=True)
+    page = section_page(found, [draw(out) for draw in found.plots])
+    print(f"\n{page}\n")
+    print(f"Written to {write_results(out, name, options, found.figures, page)}")
+    return 0
+
+
+def _options_of(
     program: str,
     description: str | None,
     arguments: Sequence[str] | None,
     add: Callable[[argparse.ArgumentParser], object],
-    rounds: bool = True,
+    rounds: bool,
 ) -> argparse.Namespace:
-    """The options that every subject has, those that `add` adds, and `--rounds` where it has rounds."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("--quick", action="store_true", help="a small run: does everything work?")
     if rounds:
@@ -34,21 +63,3 @@ def options_of(
     parser.add_argument("--dir", default=".", metavar="PATH", help="a folder on the disk to measure")
     parser.add_argument("--out", default="build", metavar="PATH", help="where the figures are written")
     return parser.parse_args(arguments)
-
-
-def run_alone(name: str, options: argparse.Namespace, make: Callable[[Path], Section]) -> int:
-    """Print the section that `make` gives for an empty folder, and write it as `name`.md, `name`.json and plots."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as place:
-        folder = Path(place).resolve()
-        print(machine())
-        print(disk(folder), flush=True)
-        section = make(folder)
-    tell("")
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    page = section_page(section, [draw(out) for draw in section.plots])
-    print(f"\n{page}\n")
-    settings = {key: value for key, value in vars(options).items() if key not in ("dir", "out")}
-    print(f"Written to {write_results(out, name, settings, section.figures, page)}")
-    return 0

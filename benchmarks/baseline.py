@@ -1,4 +1,6 @@
-"""Figures that are kept, and whether later ones are better or worse than those, or only noise. Pure but for the file.
+"""Figures that are kept, and whether later ones are better or worse than those, or only noise.
+
+Pure but for the file.
 
 All figures are ratios to the bare loop, measured beside each, so that the speed of the machine cancels out.
 """
@@ -48,7 +50,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Compared:
-    """The ratios of one figure now and then; there are none of then for one that the baseline does not have."""
+    """The ratios of one figure now and then; without those of then, the baseline does not have it."""
 
     key: str
     now: Sequence[float]
@@ -63,8 +65,8 @@ class Compared:
     def verdict(self) -> str:
         """Better or worse only if nearly every round of now is on that side of nearly every round of then.
 
-        This is the Mann-Whitney test: with seven rounds each, two runs of the same thing are told apart by mistake
-        once in 400 times.
+        This is the Mann-Whitney test: with seven rounds each, two runs of the same thing are told apart by
+        mistake once in 400 times.
         """
         if not self.then:
             return NEW

@@ -14,7 +14,7 @@ THREADS = "/proc/self/task"
 
 @contextmanager
 def on_one_core() -> Iterator[None]:
-    """Keep this process's threads, and those that they start meanwhile, on one core; child processes stay where they are.
+    """Keep this process's threads, old and new, on one core inside the block; child processes stay free.
 
     Threads that take turns with one interpreter have nothing to gain from several cores, and carry what it
     works on from one core's cache to the other's at each turn.

@@ -1,4 +1,6 @@
-"""Many durations, and their quantiles by nearest rank. All are kept, eight bytes each, so that every quantile is exact.
+"""Many durations, and their quantiles by nearest rank.
+
+All are kept, eight bytes each, so that every quantile is exact.
 
 One thread records; the durations of several threads are merged.
 """

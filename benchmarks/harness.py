@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.frozen_heap import frozen_heap
 from benchmarks.peers.base import CommandPeer, QueryPeer
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.workload import BATCH, PRODUCTS, Lookups, Wanted, lookups, right_answers, shares
 
 # Peers that a machine may do without, as far as this package is concerned.
@@ -37,7 +37,7 @@ class CommandEntry:
 
 @dataclass(frozen=True)
 class QueryEntry:
-    """One line of a queries table; `wanted` tells which answers are right, `times` how many look-ups of those asked for."""
+    """A line of a queries table; `wanted` says which answers are right, `times` scales the look-ups."""
 
     key: str
     label: str
@@ -66,7 +66,7 @@ def measure(
 ) -> tuple[Results, bool]:
     """All entries in every round, in turned order every other round; False if one failed.
 
-    A peer that is not installed is left out, one that fails is left out from then on; both are told.
+    A peer that is not installed is left out, one that fails is left out from then on; both are reported.
     """
     results = Results()
     sound = True
@@ -74,7 +74,7 @@ def measure(
         for entry in entries if round_number % 2 == 0 else reversed(entries):
             if entry.key in results.missing:
                 continue
-            tell(f"round {round_number + 1} of {rounds}: {entry.label}")
+            show_progress(f"round {round_number + 1} of {rounds}: {entry.label}")
             try:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
                     if isinstance(entry, CommandEntry):
@@ -90,7 +90,7 @@ def measure(
             except Exception as error:
                 sound = False
                 results.missing[entry.key] = f"failed: {type(error).__name__}: {error}"
-    tell("")
+    show_progress("")
     return results, sound
 
 

@@ -28,8 +28,8 @@ def machine() -> str:
             versions.append(f"no {package}")
     engine = ".".join(str(part) for part in lmdb.version())
     return (
-        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}; "
-        f"{', '.join(versions)} (LMDB {engine})"
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.system()} "
+        f"{platform.machine()}; {', '.join(versions)} (LMDB {engine})"
     )
 
 
@@ -59,7 +59,8 @@ def environment(folder: Path) -> dict[str, str]:
         "memory": _first("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),
         "interpreter": f"{platform.python_implementation()} {platform.python_version()}, "
-        f"{'with' if _has_gil() else 'without'} a GIL, thread switch interval {sys.getswitchinterval() * 1e3:g} ms",
+        f"{'with' if _has_gil() else 'without'} a GIL, "
+        f"thread switch interval {sys.getswitchinterval() * 1e3:g} ms",
         "SQLite": sqlite3.sqlite_version,
         "disk": disk(folder),
         "load when it began": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
@@ -89,7 +90,7 @@ def _file_system(folder: Path) -> str:
 
 
 def write_results(folder: Path, name: str, settings: Mapping[str, Any], figures: Any, table: str) -> Path:
-    """Write `name`.json and the Markdown table `name`.md into the folder, made if need be; returns the first."""
+    """Write `name`.json and the Markdown table `name`.md into the folder; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(table + "\n")
     path = folder / f"{name}.json"

@@ -1,4 +1,4 @@
-"""The parts of the report by name; each is imported when its turn comes, since it may need what is not there."""
+"""The parts of the report by name; each is imported when its turn comes, as it may need an extra."""
 
 from __future__ import annotations
 

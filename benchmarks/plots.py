@@ -1,4 +1,4 @@
-"""SVG plots that come out the same for the same figures; needs matplotlib, which is imported where it is used."""
+"""SVG plots that are the same for the same figures; matplotlib is imported where it is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS, THEIRS = "tab:blue", "tab:gray"
 
 @contextmanager
 def drawn(path: Path, width: float = 7.5, height: float = 4.5, panels: int = 1) -> Iterator[Any]:
-    """Axes to draw on, or a row of so many, written into `path` at the end; no date and no random names go into the file."""
+    """Axes to draw on, or a row of them, written into `path` at the end, without dates and random names."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -31,7 +31,10 @@ def drawn(path: Path, width: float = 7.5, height: float = 4.5, panels: int = 1) 
 
 
 def bars(path: Path, rates: Mapping[str, Range], unit: str, ours: str = "onewriter") -> str:
-    """A bar for each label with a whisker from the lowest to the highest; those of `ours` in a colour. The file's name."""
+    """A bar for each label with a whisker from the lowest to the highest; those of `ours` in a colour.
+
+    The file's name.
+    """
     with drawn(path, height=1.0 + 0.3 * len(rates)) as axes:
         labels = list(rates)
         medians = [rates[label].median for label in labels]

@@ -24,7 +24,8 @@ from benchmarks.workload import RANGE_LENGTH, SUM_LENGTH
 class Size:
     """How much is measured.
 
-    `only` are parts of the keys of the entries, all of them if empty; `largest` are the events of the largest store.
+    `only` are parts of the keys of the entries, all of them if empty; `largest` are the events of the largest
+    store.
     """
 
     quick: bool
@@ -37,7 +38,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Table:
-    """A part of the report: entries that are measured together, and the one that the others are compared with."""
+    """A part of the report: entries that are measured together, and the one they are compared with."""
 
     name: str
     title: str
@@ -53,18 +54,20 @@ class Table:
 
 
 COMMANDS_TEXT = """
-Products are listed, then repriced in turn. Every command changes something; what was written is counted afterwards.
-*raw LMDB* writes event and state in one transaction. The *bare loop* is plain Pykka: its own inbox, `ask` with
-replies that come later, an fsync for what waits (up to 256), events as msgpack; no states, streams, ids, checks. Its
-replicas are actors with an LMDB environment without fsync that decode each event and keep the last one of each sku;
-*the same table* means whole rows and an index on the price, as onewriter's replicas keep. The *stripped loop* takes
-off Pykka's inbox too. Pipelined entries send everything, then wait for the last reply; how many that is matters, since
-what waits is memory that Python's garbage collector walks, so all of them send the same number.
+Products are listed, then repriced in turn. Every command changes something; what was
+written is counted afterwards. *raw LMDB* writes event and state in one transaction. The *bare loop* is plain
+Pykka: its own inbox, `ask` with replies that come later, an fsync for what waits (up to 256), events as
+msgpack; no states, streams, ids, checks. Its replicas are actors with an LMDB environment without fsync that
+decode each event and keep the last one of each sku; *the same table* means whole rows and an index on the
+price, as onewriter's replicas keep. The *stripped loop* takes off Pykka's inbox too. Pipelined entries send
+everything, then wait for the last reply; how many that is matters, since what waits is memory that Python's
+garbage collector walks, so all of them send the same number.
 """
 
 QUERIES_TEXT = """
-Products that were listed, looked up by key in an order without neighbours; answers are checked beforehand. The *bare Pykka ask* is an actor that replies with a row that it has at hand, or with one that it reads
-from LMDB: what a question to another thread costs by itself.
+Products that were listed, looked up by key in an order without neighbours; answers are
+checked beforehand. The *bare Pykka ask* is an actor that replies with a row that it has at hand, or with one
+that it reads from LMDB: what a question to another thread costs by itself.
 """
 
 RANGES_TEXT = f"""
@@ -72,8 +75,8 @@ The same products, the {RANGE_LENGTH} rows from a price on through an index.
 """
 
 SUMS_TEXT = f"""
-One caller, an event loop, keeps four batches on their way with `aquery_many`, so that each worker has work: sums over
-{SUM_LENGTH} rows of an index, which are work for the worker and little to carry.
+One caller, an event loop, keeps four batches on their way with `aquery_many`, so that each
+worker has work: sums over {SUM_LENGTH} rows of an index, which are work for the worker and little to carry.
 """
 
 CARRIED_TEXT = """

@@ -1,6 +1,7 @@
 """Figures of several rounds: what they spread over, and the ratio of two of them. Pure.
 
-A ratio is taken within each round and then the median over the rounds: what drifts between rounds cancels out.
+A ratio is taken within each round and then the median over the rounds: what drifts between rounds cancels
+out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def range_of(values: Iterable[float]) -> Range:
 
 
 def range_at(key: str, figures: Mapping[str, float]) -> Range | None:
-    """What `Range.figures` made; a figure without a spread is its own, and None says that there is no such figure."""
+    """The range that `Range.figures` made; a figure without a spread is its own. None if there is none."""
     median = figures.get(key)
     if median is None:
         return None
@@ -41,7 +42,7 @@ def range_at(key: str, figures: Mapping[str, float]) -> Range | None:
 
 
 def ratio_of(one: Mapping[int, float], other: Mapping[int, float]) -> Range | None:
-    """Of two figures by round; rounds that only one of them finished count for neither, and None if none is left."""
+    """Of two figures by round, over the rounds that both finished; None if there are none."""
     ratios = [value / other[number] for number, value in one.items() if number in other]
     return range_of(ratios) if ratios else None
 

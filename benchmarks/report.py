@@ -108,9 +108,9 @@ def report_page(
             for part in (
                 "# Benchmarks of onewriter",
                 markdown(["environment", ""], [[name, value] for name, value in environment.items()]),
-                f"Measured in {seconds / 60:.0f} minutes. Only figures of one run say anything about one another: "
-                "machines drift, and ratios are taken within a round, then the median of them over the rounds, "
-                "with the lowest and the highest in brackets.",
+                f"Measured in {seconds / 60:.0f} minutes. Only figures of one run say anything about "
+                "one another: machines drift, and ratios are taken within a round, then the median of them "
+                "over the rounds, with the lowest and the highest in brackets.",
                 warning if quick else "",
                 "## Aims",
                 aims_table(aims),

@@ -1,6 +1,7 @@
 """One part of the report: what was done, its table, its figures and its plots. Plain data.
 
-Every subject gives one, whatever it measures and in however many processes: `python -m benchmarks` renders it.
+Every subject gives one, whatever it measures and in however many processes: `python -m benchmarks` renders
+it.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ FEW, MORE, MOST = 0.5, 2.0, 5.0
 
 
 def _many_on_one_core() -> list[CommandEntry]:
-    """Threads that share an interpreter have no use for several cores; those who have a choice are measured so, too."""
+    """Threads that share an interpreter, on one core, where the system lets a process choose."""
     if not POSSIBLE:
         return []
     makers = {

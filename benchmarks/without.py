@@ -1,7 +1,7 @@
-"""`python -m benchmarks.without CHOICE`: what a design choice is worth, measured with it and without it in turn.
+"""`python -m benchmarks.without CHOICE`: what a design choice is worth, with it and without it in turn.
 
-Each choice is one constant or function of the code, which is replaced while the entry without it runs. The decisions in
-docs/decisions give the commands.
+Each choice is one constant or function of the code, which is replaced while the entry without it runs. The
+decisions in docs/decisions give the commands.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.domain import ProductBySku
 from benchmarks.harness import APPLIED, CommandEntry, Results, measure_commands
 from benchmarks.machine import disk, machine, markdown
 from benchmarks.peers.onewriter import REPLICAS, OneWriterCallers, opened
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.ratios import range_of, ratio_of
 from benchmarks.report import spread
 from benchmarks.suite import COMMANDS, THREE
@@ -73,7 +73,7 @@ CHOICES = {
         ("commands/onewriter-1", "commands/onewriter-submit", READ_BACK),
     ),
     "held-news": Choice(
-        "replicas told of each commit at once, where news of a millisecond would be put together",
+        "replicas notified of each commit immediately, where those of a millisecond would be sent together",
         (commit_notifier, command_handler),
         "LINGER_SECONDS",
         0.0,
@@ -94,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept, left_out = measure(choice, entries, folder, options.rounds, options.commands)
     print("", table(entries, kept, left_out), "", sep="\n")
     print(
-        "Commands or queries a second; the ratio is the median over the rounds of that within a round, with its spread."
+        "Commands or queries a second; the ratio is the median over the rounds of that within a round, "
+        "with its spread."
     )
     return 0
 
@@ -102,25 +103,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(
     choice: Choice, entries: Sequence[CommandEntry], folder: Path, rounds: int, commands: int
 ) -> tuple[Results, Results]:
-    """The rates with the choice and without it, one after the other in every round, in turned order every other one."""
+    """The rates with the choice and without it, in turn; in turned order every other round."""
     kept, left_out = Results(), Results()
     for number in range(rounds):
         for entry in entries:
-            tell(f"round {number + 1} of {rounds}: {entry.label}")
+            show_progress(f"round {number + 1} of {rounds}: {entry.label}")
             total = max(int(commands * entry.times), PRODUCTS)
             measure_one = measure_read_back if entry.key == READ_BACK else measure_commands
             ways = ((kept, nullcontext()), (left_out, without(choice)))
             for results, way in ways if number % 2 == 0 else reversed(ways):
                 with tempfile.TemporaryDirectory(dir=folder) as own, way:
                     measure_one(entry, Path(own), number, total, results)
-    tell("")
+    show_progress("")
     return kept, left_out
 
 
 def measure_read_back(
     entry: CommandEntry, folder: Path, round_number: int, total: int, results: Results
 ) -> None:
-    """How many queries a second one caller could ask, each of which waits for the receipt of a command before it."""
+    """How many queries a second one caller could ask that each wait for its last receipt."""
     waits = []
     with opened(folder / "shop", REPLICAS, "thread") as system:
         for command in commands_for(0, 1, total):

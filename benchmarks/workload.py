@@ -16,7 +16,7 @@ SUM_LENGTH = 100
 BATCH = 100
 
 Wanted = Literal["row", "range", "sum"]
-"""What a look-up is for: the row of a key, the rows from a price on, or the sum of the prices of such rows."""
+"""What a look-up asks for: the row of a key, the rows from a price on, or the sum of their prices."""
 
 
 def sku(number: int) -> str:

@@ -1,4 +1,7 @@
-"""One shelf of products, kept three times: in LMDB tables, in SQLite, in memory. Each on a replica of its own."""
+"""One shelf of products, kept three times: in LMDB tables, in SQLite, in memory.
+
+Each on a replica of its own.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from benchmarks.engines.measure import BATCHES, Figures, measure
 from benchmarks.section import Section
 
 TEXT = """
-{events:,} events, {each} of each product, into a model of each engine, in transactions as large as in a replay and as
-small as when a replica follows a busy writer; then the same questions to each, one caller.
+{events:,} events, {each} of each product, into a model of each engine, in transactions as large as
+in a replay and as small as when a replica follows a busy writer; then the same questions to each, one caller.
 """
 
 

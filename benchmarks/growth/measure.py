@@ -1,4 +1,4 @@
-"""Stores of growing length: how long each takes to open, what the process then holds, and how large its files are.
+"""Stores of growing length: how long each takes to open, its memory, and how large its files are.
 
 Runs on the main thread; every opening is in a child process of its own, and the sizes take turns.
 """
@@ -54,12 +54,12 @@ class Size:
     worked: Rounds = field(default_factory=dict)
     """Anonymous memory after `commands` commands and as many queries."""
     reopened: Rounds = field(default_factory=dict)
-    """Until the first query was answered, from the beginning, after a process was killed in the middle of work."""
+    """Until the first query was answered, after a process was killed in the middle of work."""
 
 
 @dataclass
 class Growth:
-    """What was found, by the number of events; `steady` are the files while the same rows change again and again."""
+    """What was found, by the number of events; `steady` are the files while the same rows change."""
 
     commands: int
     sizes: dict[int, Size] = field(default_factory=dict)
@@ -73,17 +73,17 @@ def measure(
     rounds: int,
     commands: int,
     updates: int,
-    told: Callable[[str], object] = lambda _: None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Growth:
-    """Open stores of `sizes` events in each of the rounds; then have each work, `rounds` times at most three."""
+    """Open stores of `sizes` events in each of the rounds; then have each work, at most three times."""
     growth = Growth(commands)
     for events in sizes:
-        told(f"a store of {events:,} events")
+        progress(f"a store of {events:,} events")
         make_store(_place(folder, events), events)
         growth.sizes[events] = Size(_files(_place(folder, events), events, products_of(events)))
     for number in range(rounds):
         for events in sizes if number % 2 == 0 else reversed(sizes):
-            told(f"round {number + 1} of {rounds}: {events:,} events")
+            progress(f"round {number + 1} of {rounds}: {events:,} events")
             found = _child(_place(folder, events), events, 0)
             size = growth.sizes[events]
             size.opening[number] = found["opening"]
@@ -93,13 +93,13 @@ def measure(
     # After all openings, since it makes the logs longer.
     for number in range(min(rounds, 3)):
         for events in sizes:
-            told(f"work on {events:,} events")
+            progress(f"work on {events:,} events")
             found = _child(_place(folder, events), events, commands, kill=True)
             size = growth.sizes[events]
             if found["worked"] is not None:
                 size.worked[number] = found["worked"]
             size.reopened[number] = _child(_place(folder, events), events, 0)["answered"]
-    told("the same rows again and again")
+    progress("the same rows again and again")
     growth.steady += _steady(folder / "steady", updates)
     return growth
 
@@ -132,7 +132,7 @@ def _child(store: Path, events: int, commands: int, *, kill: bool = False) -> di
 
 
 def _steady(path: Path, updates: int) -> list[Files]:
-    """The files from time to time while all products are repriced in turn, in batches that are committed together."""
+    """The files from time to time while all products are repriced in turn, in large batches."""
     found = []
     with System.open(path, shop, replicas=1) as system:
         system.execute_many([listing(number) for number in range(PRODUCTS)], timeout=TIMEOUT)

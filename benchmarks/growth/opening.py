@@ -1,6 +1,7 @@
-"""`python -m benchmarks.growth.opening STORE`: opens a store, asks it once, and says what that took and what it holds.
+"""`python -m benchmarks.growth.opening STORE`: opens a store, asks it once, and says what it took.
 
-A process of its own for each opening, so that nothing is left from the one before; run by `benchmarks.growth.measure`.
+A process of its own for each opening, so that nothing is left from the one before; run by
+`benchmarks.growth.measure`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--commands", type=int, default=0, help="how many to change afterwards, each looked up, too"
     )
-    parser.add_argument("--kill", action="store_true", help="end at once after that, as a crash does")
+    parser.add_argument("--kill", action="store_true", help="end immediately after that, as a crash does")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     with System.open(options.store, shop, replicas=1) as system:
@@ -68,7 +69,7 @@ def _sku(number: int, products: int) -> str:
 
 
 def anonymous_memory() -> int | None:
-    """Bytes of this process that are no mapped file, as Linux counts them; None where nobody says."""
+    """Bytes of this process that belong to no mapped file, as Linux counts them; None elsewhere."""
     gc.collect()
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.growth.measure import BATCH, Growth, Rounds, Size, measure
 from benchmarks.plots import drawn
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.ratios import range_of, ratio_of
 from benchmarks.section import Section
 from benchmarks.workload import PRODUCTS
@@ -40,7 +40,7 @@ HEADER = (
 
 
 def section(folder: Path, *, quick: bool, largest: int | None = None, rounds: int | None = None) -> Section:
-    """Measure in `folder`, which is empty; about a minute with a million events, and eight with ten million."""
+    """Measure in `folder`, which is empty: a minute with a million events, eight with ten million."""
     return section_of(
         measure(
             folder,
@@ -48,7 +48,7 @@ def section(folder: Path, *, quick: bool, largest: int | None = None, rounds: in
             rounds=rounds or (3 if quick else 9),
             commands=1_000 if quick else 10_000,
             updates=4_000 if quick else 200_000,
-            told=tell,
+            progress=show_progress,
         )
     )
 
@@ -133,15 +133,17 @@ def _text(growth: Growth, base: int, figures: dict[str, float]) -> str:
     ]
     first, last = growth.steady[0], growth.steady[-1]
     return f"""\
-Stores of products with five events each, one replica, closed cleanly. Each is opened {count} times, in turn with the
-others and each time in a new process, with the files in the system's cache; a query follows. Memory is what Linux
-counts as anonymous (`RssAnon`): what the process holds itself, without mapped files, which the system takes back when
-it needs room. Work is {growth.commands:,} commands on products all over the log, and as many queries, after which the
-process is killed and the store opened once more. Medians, the ratios within a round: with {largest:,} events {"; ".join(ratios)}.
+Stores of products with five events each, one replica, closed cleanly. Each is opened {count} times, in turn
+with the others and each time in a new process, with the files in the system's cache; a query follows. Memory
+is what Linux counts as anonymous (`RssAnon`): what the process holds itself, without mapped files, which the
+system takes back when it needs room. Work is {growth.commands:,} commands on products all over the log, and
+as many queries, after which the process is killed and the store opened once more. Medians, the ratios within
+a round: with {largest:,} events {"; ".join(ratios)}.
 
-{PRODUCTS:,} rows that are repriced again and again, {BATCH} commands at a time, {last.events:,} events in all: the replica's
-files have {first.replica / MEBIBYTE:.2f} MiB after {first.events:,} events and {last.replica / MEBIBYTE:.2f} MiB at the end, the log
-grows from {first.log / MEBIBYTE:.1f} to {last.log / MEBIBYTE:.1f} MiB, since it keeps every event."""
+{PRODUCTS:,} rows that are repriced again and again, {BATCH} commands at a time, {last.events:,} events in
+all: the replica's files have {first.replica / MEBIBYTE:.2f} MiB after {first.events:,} events and
+{last.replica / MEBIBYTE:.2f} MiB at the end, the log grows from {first.log / MEBIBYTE:.1f} to
+{last.log / MEBIBYTE:.1f} MiB, since it keeps every event."""
 
 
 def plot_opening(growth: Growth, folder: Path) -> str:
@@ -171,7 +173,7 @@ def plot_opening(growth: Growth, folder: Path) -> str:
 
 
 def plot_files(growth: Growth, folder: Path) -> str:
-    """Draw the files' sizes over events, of growing stores and of one whose rows change; returns the file's name."""
+    """Draw files over events, of growing stores and of one whose rows change; the file's name."""
     files = [size.files for size in growth.sizes.values()]
     with drawn(folder / "growth-files.svg", 11, 4, 2) as (left, right):
         for axes, sizes in ((left, files), (right, growth.steady)):

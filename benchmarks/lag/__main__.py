@@ -1,31 +1,18 @@
-"""`python -m benchmarks.lag`: the lag of replicas at parts of the highest command rate, as a table, a plot and JSON."""
+"""`python -m benchmarks.lag`: the lag of replicas at parts of the highest command rate."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.alone import options_of, run_alone
+from benchmarks.alone import run_alone
 from benchmarks.lag.section import section
 from benchmarks.peers.onewriter import REPLICAS
-from benchmarks.section import Section
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = options_of("benchmarks.lag", __doc__, arguments, _add)
-
-    def make(folder: Path) -> Section:
-        return section(
-            folder,
-            quick=options.quick,
-            seconds=options.seconds,
-            rounds=options.rounds,
-            replicas=options.replicas,
-        )
-
-    return run_alone("lag", options, make)
+    return run_alone("lag", section, __doc__, arguments, _add)
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,6 @@ def lags(commits: Sequence[Step], applied: Sequence[Step], after: int) -> Iterat
                 except StopIteration:
                     raise ValueError(f"position {after + 1} was committed and never applied") from None
             until = min(last, reached)
-            # A replica may have been told of a commit before the benchmark was.
+            # A replica may be notified of a commit before the benchmark is.
             yield max(moment - committed, 0.0), until - after
             after = until

@@ -1,7 +1,7 @@
-"""Sends commands at a fixed rate, whatever becomes of them, and notes when each position is committed and applied.
+"""Sends commands at a fixed rate and notes when each position is committed and applied.
 
-Commands are sent by the calling thread, at moments that were fixed beforehand: one that is late makes none of the
-others later, so a system that stands still for a while is charged for all that should have come meanwhile.
+Commands are sent by the calling thread, at moments that were fixed beforehand: one that is late makes none of
+the others later, so a system that stalls for a while is charged for all that should have come meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WARM_UP = 0.1
 
 @dataclass(frozen=True)
 class Steady:
-    """What one rate gave: `rate` is what was asked for, `sent` what was sent, `late` how late the latest command was."""
+    """What one rate gave: `rate` was asked for, `sent` was sent, `late` is the longest delay of one."""
 
     rate: float
     sent: float
@@ -44,7 +44,7 @@ class Bench:
     def __init__(self, folder: Path, replicas: int, workers: Workers = "thread") -> None:
         self._commits: list[Step] = []
         self._applied: dict[str, list[Step]] = defaultdict(list)
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._system = opened(folder / "shop", replicas, workers)
         self._commands = _reprices()
         self._system.on_committed(lambda _first, last: self._commits.append((time.perf_counter(), last)))
@@ -53,21 +53,21 @@ class Bench:
         self._system.wait_applied(timeout=TIMEOUT)
 
     def _note_applied(self, replica: str, position: int, _lag: float) -> None:
-        with self._told:
+        with self._changed:
             self._applied[replica].append((time.perf_counter(), position))
-            self._told.notify_all()
+            self._changed.notify_all()
 
-    def _wait_told(self) -> None:
-        """Wait until this has been told of all that is applied: that comes a moment later."""
+    def _wait_noted(self) -> None:
+        """Wait until `on_applied` has reported all that is applied, which it does a moment later."""
         position = self._system.position
 
-        def told() -> bool:
+        def noted() -> bool:
             steps = [self._applied[name] for name in self._system.replica_names]
             return all(one and one[-1][1] >= position for one in steps)
 
-        with self._told:
-            if not self._told.wait_for(told, TIMEOUT):
-                raise RuntimeError(f"position {position} was applied, and on_applied never told of it")
+        with self._changed:
+            if not self._changed.wait_for(noted, TIMEOUT):
+                raise RuntimeError(f"position {position} was applied, and on_applied never reported it")
 
     def highest_rate(self, commands: int) -> float:
         """Commands a second, sent without waiting, until every replica has applied the last."""
@@ -82,7 +82,7 @@ class Bench:
 
     def steady(self, rate: float, seconds: float) -> Steady:
         """The lags of `seconds` at `rate` commands a second."""
-        self._wait_told()
+        self._wait_noted()
         self._commits.clear()
         self._applied.clear()
         commands = [next(self._commands) for _ in range(int(rate * seconds))]
@@ -91,7 +91,7 @@ class Bench:
             late, took = _send(self._system, commands, rate)
             self._system.execute(next(self._commands))
             self._system.wait_applied(timeout=TIMEOUT)
-            self._wait_told()
+            self._wait_noted()
         written = self._system.position - begun_at
         if written != len(commands) + 1:
             raise RuntimeError(f"{len(commands) + 1} commands were sent, {written} events are in the log")
@@ -113,7 +113,10 @@ def _reprices() -> Iterator[ChangePrice]:
 
 
 def _send(system: System, commands: list[Any], rate: float) -> tuple[float, float]:
-    """How late the latest command was, and how long sending took, both in seconds. Nobody waits for the receipts."""
+    """How late the latest command was, and how long sending took, both in seconds.
+
+    Nobody waits for the receipts.
+    """
     submit, clock, sleep = system.submit, time.perf_counter, time.sleep
     late = 0.0
     started = clock()

@@ -1,4 +1,4 @@
-"""Replication lag as a part of the report: three replicas in threads, also on one core, and in processes, beside the disk's fsyncs."""
+"""Replication lag as a part of the report: replicas in threads, on one core, and in processes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ WAYS: tuple[Way, ...] = ("thread", "one-core", "process") if POSSIBLE else ("thr
 NAMES: dict[Way, str] = {"thread": "threads", "one-core": "threads, on one core", "process": "processes"}
 
 TEXT = """
-{replicas} replicas. Commands are sent at moments that are fixed beforehand, at parts of the highest rate, which is
-measured anew before each: that of commands sent without waiting until every replica has applied the last. The lag is
-from the commit of a position until a replica had applied it and the writer's process knew, over all positions and
-replicas, without the first tenth. The last column is the 99th percentile in fsyncs: each round measures what an
-appended page and its fsync take just before the commands are sent.
+{replicas} replicas. Commands are sent at moments that are fixed beforehand, at parts of the
+highest rate, which is measured again before each: that of commands sent without waiting until every replica
+has applied the last. The lag is from the commit of a position until a replica had applied it and the writer's
+process knew, over all positions and replicas, without the first tenth. The last column is the 99th percentile
+in fsyncs: each round measures what an appended page and its fsync take just before the commands are sent.
 """
 
 Rounds = dict[Way, dict[int, list[tuple[Steady, float]]]]

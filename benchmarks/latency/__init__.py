@@ -1,1 +1,3 @@
-"""Latencies under a given load, counted from when each operation was due: `python -m benchmarks.latency --help`."""
+"""Latencies under a given load, counted from when each operation was due:
+`python -m benchmarks.latency --help`.
+"""

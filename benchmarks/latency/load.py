@@ -1,8 +1,8 @@
-"""Loads: open, in which an operation is due when its schedule says so, and closed, in which one follows another.
+"""Loads: open, where a schedule says when an operation is due, and closed, where one follows another.
 
-In an open load latency counts from the moment at which the operation was due, whatever kept the client from beginning
-with it: what Gil Tene calls coordinated omission, a system that slows down its own measurement, has no place in it.
-Clients are threads of this process.
+In an open load latency counts from the moment at which the operation was due, whatever kept the client from
+beginning with it: what Gil Tene calls coordinated omission, a system that slows down its own measurement, has
+no place in it. Clients are threads of this process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Call = Callable[[Any], object]
 
 @dataclass
 class Measured:
-    """`latency` counts from when operations were due, `called` from when they were begun, which is later under load."""
+    """`latency` counts from when operations were due, `called` from when they started."""
 
     latency: Durations = field(default_factory=Durations)
     called: Durations = field(default_factory=Durations)
@@ -50,7 +50,7 @@ class Measured:
 def open_load(
     clients: Sequence[Call], work: Sequence[Sequence[Any]], schedules: Sequence[Schedule]
 ) -> Measured:
-    """Each client does its items at the moments of its schedule, or as soon after as it is done with the one before."""
+    """Each client does its items at the moments of its schedule, or as soon as the one before is done."""
 
     def client(number: int, started: float, latency: list[float], called: list[float]) -> None:
         clock, sleep, call = time.perf_counter, time.sleep, clients[number]
@@ -69,7 +69,7 @@ def open_load(
 
 
 def closed_load(clients: Sequence[Call], work: Sequence[Iterable[Any]], seconds: float) -> Measured:
-    """Each client does one item after the other until `seconds` have passed; nothing is due, so nothing has a latency."""
+    """Each client does one item after the other until `seconds` have passed; nothing has a latency."""
 
     def client(number: int, started: float, _: list[float], called: list[float]) -> None:
         clock, call = time.perf_counter, clients[number]
@@ -89,7 +89,7 @@ def closed_load(clients: Sequence[Call], work: Sequence[Iterable[Any]], seconds:
 def submitted_load(
     submit: Callable[[Any], Future[Any]], items: Sequence[Any], schedule: Schedule
 ) -> Measured:
-    """One client that hands its items over at their moments and waits for no reply until all are handed over."""
+    """One client that sends its items at their moments and waits for no reply until all are sent."""
     clock, sleep = time.perf_counter, time.sleep
     ended = [0.0] * len(items)
     replied = count(1)

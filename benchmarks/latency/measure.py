@@ -19,7 +19,7 @@ from benchmarks.latency.subjects import Generator, OnewriterSubmit, Subject, sub
 LOADS = (25, 50, 75)
 """Percent of the highest rate."""
 WAKINGS = 20_000.0
-"""The most operations a second that are asked for: about as many as clients can be woken for, with time to spare."""
+"""The most operations a second that are asked for: about as many as clients can be woken for."""
 TRIAL = 0.3
 """How long the highest rate is looked for, in parts of the seconds at each load."""
 FIRST_TRIAL = 2_000
@@ -76,7 +76,7 @@ def measure(
     seconds: float,
     rounds: int,
     arrivals: str,
-    told: Callable[[str], object] = lambda _: None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Latencies:
     """Every subject in every round, for `seconds` at each load. A peer that is not installed is left out."""
     latencies = Latencies(seconds, rounds, arrivals)
@@ -88,7 +88,7 @@ def measure(
             for subject in chosen if number % 2 == 0 else reversed(chosen):
                 if subject.label in latencies.missing:
                     continue
-                told(f"round {number + 1} of {rounds}: {kind}, {subject.label}")
+                progress(f"round {number + 1} of {rounds}: {kind}, {subject.label}")
                 try:
                     with _Bench(subject, folder, latencies, number) as bench:
                         _one_round(bench, latencies.found[kind])
@@ -101,7 +101,7 @@ def _one_round(bench: _Bench, found: dict[str, Found]) -> None:
     subject = bench.subject
     one = found.setdefault(subject.key, Found(subject.label, subject.clients))
     for load in LOADS:
-        # Anew for each load, since machines drift.
+        # Again for each load, since machines drift.
         rate = min(bench.highest(one) * load / 100, WAKINGS)
         one.loads.setdefault(load, Steady()).add(rate, bench.load(rate))
 

@@ -16,7 +16,7 @@ def constant(rate: float, seconds: float, seed: int) -> Schedule:
 
 
 def poisson(rate: float, seconds: float, seed: int) -> Schedule:
-    """Arrivals that know nothing of each other, `rate` a second: the distances are distributed exponentially."""
+    """Independent arrivals, `rate` a second: the distances are distributed exponentially."""
     distance = Random(seed).expovariate
     moments = []
     moment = distance(rate)

@@ -11,7 +11,7 @@ from benchmarks.durations import Durations
 from benchmarks.latency.measure import COMMANDS, LOADS, QUERIES, WAKINGS, Found, Latencies, measure
 from benchmarks.latency.subjects import COMMAND_CLIENTS, QUERY_CLIENTS, REPLICAS
 from benchmarks.plots import drawn
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.section import Section
 
 HEADER = ("", "load", "a second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms")
@@ -19,7 +19,7 @@ SHARES = (0.5, 0.9, 0.99, 0.999, 1)
 NAMES = ("p50", "p90", "p99", "p999", "max")
 PERCENTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999)
 LATE = 0.05
-"""How long the last reply may come after the end, in seconds and in parts of the whole, when a system keeps up."""
+"""How late the last reply may be when a system keeps up, in seconds and in parts of the whole."""
 
 
 def section(
@@ -30,14 +30,14 @@ def section(
     rounds: int | None = None,
     arrivals: str = "poisson",
 ) -> Section:
-    """Measure in `folder`, which is empty, and say what was found; about 2 minutes, or 8 seconds if `quick`."""
+    """Measure in `folder`, which is empty; about 2 minutes, or 8 seconds if `quick`."""
     return section_of(
         measure(
             folder,
             seconds=seconds or (0.1 if quick else 1.5),
             rounds=rounds or (1 if quick else 2),
             arrivals=arrivals,
-            told=tell,
+            progress=show_progress,
         )
     )
 
@@ -92,15 +92,16 @@ def _text(latencies: Latencies) -> str:
     ]
     missing = "".join(f" {label}: {reason}." for label, reason in latencies.missing.items())
     return f"""\
-Operations come {kind}, fixed beforehand with a seed, whatever became of those before, and latency counts from the
-moment at which an operation was due: a system that stands still is charged for all that should have come meanwhile
-(no coordinated omission). Each subject has {", ".join(f"{load} %" for load in LOADS)} of the highest rate that it
-reached by itself just before, for {latencies.seconds:g} s, {latencies.rounds} rounds, so the rates differ: compare
-what a line has at its rate. Commands come from {COMMAND_CLIENTS} clients, threads of this process with a schedule each,
-but for `submit`, where one thread hands over all of them; queries from {QUERY_CLIENTS}. onewriter has {REPLICAS} replicas that
-apply meanwhile. Promises are those of the tables of commands and of queries. The last lines are calls that do nothing, from {COMMAND_CLIENTS} clients: what the
-threads' own waking adds to every figure. No more than {WAKINGS:,.0f} operations a second are asked for, since the clients
-take their share of the interpreter, too.{missing}
+Operations come {kind}, fixed beforehand with a seed, whatever became of those before, and latency counts from
+the moment at which an operation was due: a system that stalls is charged for all that should have come
+meanwhile (no coordinated omission). Each subject has {", ".join(f"{load} %" for load in LOADS)} of the
+highest rate that it reached by itself just before, for {latencies.seconds:g} s, {latencies.rounds} rounds, so
+the rates differ: compare what a line has at its rate. Commands come from {COMMAND_CLIENTS} clients, threads
+of this process with a schedule each, but for `submit`, where one thread hands over all of them; queries from
+{QUERY_CLIENTS}. onewriter has {REPLICAS} replicas that apply meanwhile. Promises are those of the tables of
+commands and of queries. The last lines are calls that do nothing, from {COMMAND_CLIENTS} clients: what the
+threads' own waking adds to every figure. No more than {WAKINGS:,.0f} operations a second are asked for, since
+the clients take their share of the interpreter, too.{missing}
 
 {" ".join(sentences)}"""
 
@@ -115,9 +116,9 @@ def _omitted(kind: str, found: Found) -> str:
         for one in (steady.latency, steady.called, found.closed.called)
     )
     return (
-        f"{found.label} ({kind}) has a p99 of {due[1]} ms at {load} %; counted from when a client got round to calling, "
-        f"as a closed loop does, the same run shows {called[1]} ms, and {found.clients} clients that call without a "
-        f"pause, at the highest rate, p50 {closed[0]} and p99 {closed[1]} ms."
+        f"{found.label} ({kind}) has a p99 of {due[1]} ms at {load} %; counted from when a client got round "
+        f"to calling, as a closed loop does, the same run shows {called[1]} ms, and {found.clients} clients "
+        f"that call without a pause, at the highest rate, p50 {closed[0]} and p99 {closed[1]} ms."
     )
 
 

@@ -56,12 +56,12 @@ class Subject(ABC):
         """Wait until nothing of what was done is still being worked on."""
 
     def close(self) -> None:
-        """Let go of the store; also after a `setup` that failed half-way."""
+        """Close the store; also after a `setup` that failed half-way."""
         self._opened.close()
 
 
 class _Commands(Subject):
-    """A client lists products of its own, then reprices them in turn, so that nobody meets a conflict."""
+    """A client lists products of its own, then reprices them in turn, so that there are no conflicts."""
 
     def _own(self, client: int) -> range:
         return range(client, PRODUCTS, self.clients)

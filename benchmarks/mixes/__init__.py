@@ -1,1 +1,3 @@
-"""Reads and writes mixed as YCSB mixes them, beside hand-written peers: `python -m benchmarks.mixes --help`."""
+"""Reads and writes mixed as YCSB mixes them, beside hand-written peers:
+`python -m benchmarks.mixes --help`.
+"""

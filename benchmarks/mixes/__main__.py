@@ -1,30 +1,17 @@
-"""`python -m benchmarks.mixes`: the core workloads of YCSB, beside sqlite3 and raw LMDB, as a table, a plot and JSON."""
+"""`python -m benchmarks.mixes`: the core workloads of YCSB, beside sqlite3 and raw LMDB."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.alone import options_of, run_alone
+from benchmarks.alone import run_alone
 from benchmarks.mixes.section import section
-from benchmarks.section import Section
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = options_of("benchmarks.mixes", __doc__, arguments, _add)
-
-    def make(folder: Path) -> Section:
-        return section(
-            folder,
-            quick=options.quick,
-            records=options.records,
-            seconds=options.seconds,
-            rounds=options.rounds,
-        )
-
-    return run_alone("mixes", options, make)
+    return run_alone("mixes", section, __doc__, arguments, _add)
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

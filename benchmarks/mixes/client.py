@@ -28,10 +28,10 @@ class Client(ABC):
 
     @abstractmethod
     def modify(self, key: str, field: int) -> None:
-        """Read a record and write one field increased, with nobody in between."""
+        """Read a record and write one field increased, with no other write in between."""
 
     def close(self) -> None:  # noqa: B027
-        """Let go of what is this caller's own."""
+        """Release what is this caller's own."""
 
 
 class MixPeer(ABC):
@@ -46,7 +46,10 @@ class MixPeer(ABC):
 
     @abstractmethod
     def load(self, folder: Path, records: Iterable[Record]) -> None:
-        """Make a store in `folder`, which is empty, with these records, which come in key order. Not timed."""
+        """Make a store in `folder`, which is empty, with these records, which come in key order.
+
+        Not timed.
+        """
 
     @abstractmethod
     def open(self) -> None:
@@ -65,4 +68,4 @@ class MixPeer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store; also after a `load` or an `open` that failed half-way."""
+        """Close the store; also after a `load` or an `open` that failed half-way."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 class Latest:
     """The first records, then those inserted and acknowledged, without a gap: only these are asked for.
 
-    As YCSB's counter of acknowledged inserts: what comes after one that is still on its way does not count yet.
+    As YCSB's counter of acknowledged inserts: what comes after one that is still on its way does not count
+    yet.
     """
 
     def __init__(self, first: Sequence[str], inserts: Sequence[str]) -> None:
@@ -30,7 +31,7 @@ class Latest:
                 self.count += 1
 
     def key(self, rank: int) -> str:
-        """The key of the record after which `rank` others came; the first record where there are not so many."""
+        """The key of the record after which `rank` others came; the first one if there are fewer."""
         number = self.count - 1 - rank
         if number >= 0:
             return self._inserts[number]

@@ -75,7 +75,7 @@ def measure(
     records: int,
     seconds: float,
     rounds: int,
-    told: Callable[[str], object] = lambda _: None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Mixes:
     """Every workload on every peer, with one caller and with several, for `seconds` in each of the rounds.
 
@@ -84,12 +84,12 @@ def measure(
     mixes = Mixes(records, seconds, rounds)
     with ExitStack() as opened:
         bench = _Bench(mixes, Chooser(records), opened)
-        bench.load(folder, told)
+        bench.load(folder, progress)
         bench.warm_up()
         for number in range(rounds):
             for workload in WORKLOADS:
                 for callers in CALLERS:
-                    told(f"round {number + 1} of {rounds}: {workload.title}, callers: {callers}")
+                    progress(f"round {number + 1} of {rounds}: {workload.title}, callers: {callers}")
                     bench.round(number, workload, callers)
     return mixes
 
@@ -103,9 +103,9 @@ class _Bench:
         self._opened = opened
         self._peers = peers()
 
-    def load(self, folder: Path, told: Callable[[str], object]) -> None:
+    def load(self, folder: Path, progress: Callable[[str], object]) -> None:
         for peer in self._peers:
-            told(f"{self._mixes.records:,} records into {peer.label}")
+            progress(f"{self._mixes.records:,} records into {peer.label}")
             self._opened.callback(peer.close)
             place = folder / peer.key
             place.mkdir()
@@ -117,13 +117,13 @@ class _Bench:
                 self._mixes.labels[line_key(peer, way)] = f"{peer.label}, {way}" if way else peer.label
 
     def warm_up(self) -> None:
-        """Reads and writes that are not counted, so that the first line meets no colder caches than the others."""
+        """Reads and writes that are not counted, so that the first line finds warm caches too."""
         for peer in self._peers:
             for way in peer.ways:
                 self._run(peer, way, WORKLOADS[0], self._operations(WORKLOADS[0], seed=0), max(CALLERS))
 
     def round(self, number: int, workload: Workload, callers: int) -> None:
-        """One workload on all peers; every other round in turned order, so that none always comes after the same."""
+        """One workload on all peers, in turned order every other round."""
         # Inserts are of new records each time; all else is the same for all peers.
         seed = 1 + number * 100 + callers
         operations = self._operations(workload, seed)

@@ -1,4 +1,4 @@
-"""onewriter in the mixes: writes are commands, reads go through a query actor or a view of the caller's own."""
+"""onewriter in the mixes: writes are commands, reads go through a query actor or a view."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class OnewriterMix(MixPeer):
 
     ways = (QUERY, VIEW)
     promises = (
-        "every write is a command, decided on the record's state and kept as an event with its id; an fsync a "
-        "group of commands before any reply; reads show one moment of a replica, which may be behind the last write"
+        "every write is a command, decided on the record's state and kept as an event with its id; an "
+        "fsync a group of commands before any reply; reads show one moment of a replica, which may be behind "
+        "the last write"
     )
 
     def __init__(self, workers: Workers = "thread", copy_of: OnewriterMix | None = None) -> None:

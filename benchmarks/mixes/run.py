@@ -1,7 +1,7 @@
-"""One workload on one peer for a while: every caller does the next of its operations when the last has returned.
+"""One workload on one peer for a while: callers do one operation after the other.
 
-A thread for each caller. Durations count from the call to its return: these are the latencies of callers that wait
-for each other, not those under a given load, for which see `benchmarks.latency`.
+A thread for each caller. Durations count from the call to its return: these are the latencies of callers that
+wait for each other, not those under a given load, for which see `benchmarks.latency`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def run(
 ) -> Run:
     """Deal the operations to the callers and stop after `seconds`, or when one has done all of its share.
 
-    `client` is called in each caller's thread; `first` are the keys of the records that were there at the beginning.
+    `client` is called in each caller's thread; `first` are the keys of the records that were there at the
+    beginning.
     """
     latest = Latest(first, [key for kind, key, _ in operations if kind is Kind.INSERT])
     shares = [_Share() for _ in range(callers)]

@@ -12,7 +12,7 @@ from benchmarks.mixes.measure import CALLERS, Mixes, measure
 from benchmarks.mixes.onewriter_peer import REPLICAS
 from benchmarks.mixes.workloads import WORKLOADS, Kind
 from benchmarks.plots import drawn
-from benchmarks.progress import tell
+from benchmarks.progress import show_progress
 from benchmarks.section import Section
 
 HEADER = (
@@ -38,14 +38,14 @@ def section(
     seconds: float | None = None,
     rounds: int | None = None,
 ) -> Section:
-    """Measure in `folder`, which is empty, and say what was found; about 4 minutes, or 10 seconds if `quick`."""
+    """Measure in `folder`, which is empty; about 4 minutes, or 10 seconds if `quick`."""
     return section_of(
         measure(
             folder,
             records=records or (10_000 if quick else 1_000_000),
             seconds=seconds or (0.1 if quick else 1.0),
             rounds=rounds or (1 if quick else 2),
-            told=tell,
+            progress=show_progress,
         )
     )
 
@@ -88,21 +88,22 @@ def _microseconds(durations: Durations) -> list[str]:
 def _text(mixes: Mixes) -> str:
     promises = "\n".join(f"- {label}: {text}." for label, text in mixes.promises.items())
     return f"""\
-The core workloads A, B, C, D and F of YCSB over {mixes.records:,} records of ten fields of ten digits each (YCSB's have
-a hundred bytes a field; smaller ones keep loading under a minute and a half), with Zipf's law and the constant 0.99,
-popular records scattered over all keys; D reads what was inserted last. A read returns all ten fields, an update
-writes one of them, a read-modify-write increases one with nobody in between. The operations are made before the
-clock starts and are the same for all. {" or ".join(map(str, CALLERS))} callers, each a thread of this process that
-does its next operation when the last one has returned, for {mixes.seconds:g} s a line and round, {mixes.rounds}
-rounds; ratios are to sqlite3 in the same round. Latencies are those of callers that wait for each other; the section
-on latency has those under a given load.
+The core workloads A, B, C, D and F of YCSB over {mixes.records:,} records of ten fields of ten digits each
+(YCSB's have a hundred bytes a field; smaller ones keep loading under a minute and a half), with Zipf's law
+and the constant 0.99, popular records scattered over all keys; D reads what was inserted last. A read returns
+all ten fields, an update writes one of them, a read-modify-write increases one with no other write in
+between. The operations are made before the clock starts and are the same for all.
+{" or ".join(map(str, CALLERS))} callers, each a thread of this process that does its next operation when the
+last one has returned, for {mixes.seconds:g} s a line and round, {mixes.rounds} rounds; ratios are to sqlite3
+in the same round. Latencies are those of callers that wait for each other; the section on latency has those
+under a given load.
 
 What each promises:
 
 {promises}
 
-onewriter has {REPLICAS} replicas, which apply every write meanwhile; `query` goes through a query actor, `view` opens a
-view for each read in the caller's own thread.{_missed(mixes)}"""
+onewriter has {REPLICAS} replicas, which apply every write meanwhile; `query` goes through a query actor,
+`view` opens a view for each read in the caller's own thread.{_missed(mixes)}"""
 
 
 def _missed(mixes: Mixes) -> str:
@@ -115,13 +116,13 @@ def _missed(mixes: Mixes) -> str:
         return ""
     missed, reads = sum(found.missed for found in behind), sum(len(found.reads) for found in behind)
     return (
-        f" In D {missed:,} of {reads:,} reads came before the record that they asked for had been applied, and "
-        "found nothing: `after=receipt` would have waited for it."
+        f" In D {missed:,} of {reads:,} reads came before the record that they asked for had been applied, "
+        "and found nothing: `after=receipt` would have waited for it."
     )
 
 
 def plot(mixes: Mixes, folder: Path) -> str:
-    """Draw the ratios to sqlite3 into `folder`/mixes.svg, a panel for each number of callers; returns its name."""
+    """Draw the ratios to sqlite3 into `folder`/mixes.svg, a panel for each number of callers."""
     names = [workload.name for workload in WORKLOADS]
     places = range(len(names))
     apart = 0.7 / len(mixes.labels)

@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.mixes.client import Client, MixPeer, Record
 from benchmarks.mixes.domain import FIELDS, increased
 
-SCHEMA = f"CREATE TABLE records (key TEXT PRIMARY KEY, {', '.join(f'{name} TEXT NOT NULL' for name in FIELDS)}) WITHOUT ROWID"
+COLUMN_TYPES = ", ".join(f"{name} TEXT NOT NULL" for name in FIELDS)
+SCHEMA = f"CREATE TABLE records (key TEXT PRIMARY KEY, {COLUMN_TYPES}) WITHOUT ROWID"
 INSERT = f"INSERT INTO records VALUES (?{', ?' * len(FIELDS)})"
 READ = f"SELECT key, {', '.join(FIELDS)} FROM records WHERE key = ?"
 READ_FIELD = [f"SELECT {name} FROM records WHERE key = ?" for name in FIELDS]

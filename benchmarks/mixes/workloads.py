@@ -1,7 +1,7 @@
-"""The core workloads of YCSB that ask for single records, as lists of operations made before the clock starts. Pure.
+"""YCSB's core workloads that ask for single records, as lists of operations made beforehand. Pure.
 
-A workload is a mix of reads with one kind of write. E, which asks for short ranges, is not among them: ranges have a
-table of their own in `benchmarks`.
+A workload is a mix of reads with one kind of write. E, which asks for short ranges, is not among them: ranges
+have a table of their own in `benchmarks`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ WORKLOADS = (
 )
 
 Operation = tuple[Kind, Any, Any]
-"""The kind, the key (for READ_LATEST how many came after it), and what is written: for UPDATE field and value, for
-INSERT its number among the inserts of this list and the fields, for MODIFY the field."""
+"""The kind, the key (for READ_LATEST how many came after it), and what is written: for UPDATE field and
+value, for INSERT its number among the inserts of this list and the fields, for MODIFY the field."""
 
 
 def key_of(number: int) -> str:
@@ -79,7 +79,7 @@ class Chooser:
         self._inserted = records
 
     def operations(self, workload: Workload, count: int, seed: int) -> list[Operation]:
-        """Operations in their order, the same for the same seed but for the keys of inserts, which are always new."""
+        """Operations in their order, the same for the same seed; keys of inserts are always new."""
         random = Random(seed)
         uniform, below = random.random, random.randrange
         ranks = self._zipf.ranks(count, seed)

@@ -1,8 +1,10 @@
-"""Which record is asked for: ranks by Zipf's law, and numbers scattered over all records. Pure, and with a seed.
+"""Which record is asked for: ranks by Zipf's law, and numbers scattered over all records.
 
-YCSB draws by an approximation (Gray et al., "Quickly Generating Billion-Record Synthetic Databases", SIGMOD 1994) from
-ten thousand million ranks whatever the number of records. Here the draw is exact, from as many ranks as there are
-records, and popular records are scattered after it.
+Pure, and with a seed.
+
+YCSB draws by an approximation (Gray et al., "Quickly Generating Billion-Record Synthetic Databases", SIGMOD
+1994) from ten thousand million ranks whatever the number of records. Here the draw is exact, from as many
+ranks as there are records, and popular records are scattered after it.
 """
 
 from __future__ import annotations

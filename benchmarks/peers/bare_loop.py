@@ -1,7 +1,7 @@
 """The bare loop: plain Pykka, msgpack and LMDB with group commit, and nothing else.
 
-No domain, states, streams, ids, deadlines or checks: what this shape costs at the least, and what the whole system
-is held against. Its replicas are plain actors with an LMDB environment each.
+No domain, states, streams, ids, deadlines or checks: what this shape costs at the least, and what the whole
+system is held against. Its replicas are plain actors with an LMDB environment each.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TableReplica(Replica):
 
 
 class Writer(pykka.ThreadingActor):
-    """Writes what waits in its inbox as one transaction, tells its replicas, then replies to all of it."""
+    """Writes all that waits in its inbox as one transaction, sends it to its replicas, and replies."""
 
     use_daemon_thread = True
 
@@ -85,7 +85,7 @@ class Writer(pykka.ThreadingActor):
         self.head = 0
 
     def on_receive(self, message: Command) -> int:
-        """The position of the message; Pykka sets it as the reply, those of the others in its group are set here."""
+        """The position of the message, which is Pykka's reply; those of its group are replied to here."""
         group, replies = [message], []
         inbox: Any = self.actor_inbox
         other = None
@@ -134,7 +134,7 @@ class BareLoop(CommandPeer):
     writer: pykka.ActorRef[Writer] | None = None
 
     def __init__(self, pipelined: bool = False, replicas: int = 0, tables: bool = False) -> None:
-        """`tables` has the replicas keep onewriter's table with its index instead of the last event of each sku."""
+        """`tables` has the replicas keep onewriter's table with its index, not the last event of a sku."""
         self.pipelined = pipelined
         self.kind = TableReplica if tables else Replica
         self.number = replicas

@@ -43,7 +43,7 @@ class CommandPeer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store; also after a failure, and after a `setup` that failed half-way."""
+        """Close the store; also after a failure, and after a `setup` that failed half-way."""
 
 
 class QueryPeer(ABC):
@@ -65,7 +65,7 @@ class QueryPeer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store; also after a failure, and after a `setup` that failed half-way."""
+        """Close the store; also after a failure, and after a `setup` that failed half-way."""
 
 
 def time_callers(

@@ -11,7 +11,7 @@ from benchmarks.peers.base import CommandPeer
 
 
 class OnOneCore(CommandPeer):
-    """What `make` gives, on one core from the first command to the last acknowledgement; its processes are free."""
+    """The peer that `make` gives, on one core while it works; its child processes are free."""
 
     def __init__(self, make: Callable[[], CommandPeer]) -> None:
         self._peer = make()

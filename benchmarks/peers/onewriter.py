@@ -20,7 +20,10 @@ SETTLE_TIMEOUT = 120.0
 
 
 class _Commands(CommandPeer):
-    promises = "an fsync a group of commands, before any reply; command ids, streams, metadata; the replicas apply meanwhile"
+    promises = (
+        "an fsync a group of commands, before any reply; command ids, streams, metadata; "
+        "the replicas apply meanwhile"
+    )
     system: System | None = None
 
     def __init__(self, replicas: int = REPLICAS, workers: Workers = "thread") -> None:

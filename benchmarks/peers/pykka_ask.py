@@ -1,4 +1,4 @@
-"""A bare Pykka ask: an actor that replies with a row that it has at hand, or with one that it reads from LMDB.
+"""A bare Pykka ask: an actor that replies with a row that it has, or that it reads from LMDB.
 
 What a question to another thread and its answer cost by themselves.
 """

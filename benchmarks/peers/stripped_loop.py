@@ -1,4 +1,4 @@
-"""The bare loop with what Pykka itself adds taken off: a SimpleQueue for an inbox, and futures made by the caller.
+"""The bare loop without Pykka's inbox and futures: a SimpleQueue, and futures made by the caller.
 
 What is left is a hand-over between two threads, msgpack, LMDB and a future for each command.
 """

@@ -28,7 +28,10 @@ class UmaDbCommands(CommandPeer):
     A caller knows its own products' states, as each product has one caller; so nothing is read back.
     """
 
-    promises = "its server's own group commit with fsync; append condition on the product's tag; states in the client"
+    promises = (
+        "its server's own group commit with fsync; append condition on the product's tag; "
+        "states in the client"
+    )
     server: subprocess.Popen[bytes] | None = None
 
     def setup(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quick`: the key figures as ratios to the bare loop, compared with those that were saved.
+"""`python -m benchmarks.quick`: the key figures as ratios to the bare loop, and what changed.
 
 It never fails for being slow, unless --fail-below says so.
 """

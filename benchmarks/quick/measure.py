@@ -38,7 +38,7 @@ YARDSTICKS = {
     "commands/bare-1": ("commands/onewriter-1",),
     "commands/bare-64": ("commands/onewriter-64",),
 }
-"""The bare loop and what is held against it: what waits for the disk each time against a loop that does, too."""
+"""The bare loops, and the figures that are divided by each: of one caller, of 64, of a pipeline."""
 
 AMOUNTS = {
     "commands/bare-submit": 25_000,

@@ -1,32 +1,18 @@
-"""`python -m benchmarks.rebuild`: queries before, during and after a rebuild, and whether every answer was right."""
+"""`python -m benchmarks.rebuild`: queries before, during and after a rebuild, each answer checked."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.alone import options_of, run_alone
+from benchmarks.alone import run_alone
 from benchmarks.peers.onewriter import REPLICAS
 from benchmarks.rebuild.section import RATE, section
-from benchmarks.section import Section
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = options_of("benchmarks.rebuild", __doc__, arguments, _add, rounds=False)
-
-    def make(folder: Path) -> Section:
-        return section(
-            folder,
-            quick=options.quick,
-            events=options.events,
-            seconds=options.seconds,
-            rate=options.rate,
-            replicas=options.replicas,
-        )
-
-    return run_alone("rebuild", options, make)
+    return run_alone("rebuild", section, __doc__, arguments, _add, rounds=False)
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ class Answers:
 
 
 def is_right(answer: Any, right: Any) -> bool:
-    """Whether it is the right answer; a range that ends beyond the last of them may go on with dear products."""
+    """Whether it is the right answer; a range at the end may go on with dear products."""
     if isinstance(right, list):
         answer = [row for row in answer if row["price"] < DEAR]
     return bool(answer == right)

@@ -1,6 +1,6 @@
 """Queries and commands at fixed rates, from threads of their own, for as long as the `with` block goes on.
 
-Each query has a moment fixed beforehand, and its duration counts from there: what a system that stands still would
+Each query has a moment fixed beforehand, and its duration counts from there: what a system that stalls would
 have been asked meanwhile is charged to it.
 """
 

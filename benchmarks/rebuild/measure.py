@@ -1,4 +1,7 @@
-"""A store whose model is rebuilt while queries and commands come in. The main thread; the load has its own."""
+"""A store whose model is rebuilt while queries and commands come in.
+
+The main thread; the load has its own.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ BEFORE, DURING, AFTER = PHASES = ("before", "during the rebuild", "after")
 def rebuilt(
     folder: Path, events: int, replicas: int, rate: float, seconds: float
 ) -> tuple[float, Load, Sequence[object]]:
-    """What `measure` gives for a new store of so many events, and the rebuilds that are not done, of which there is none."""
+    """What `measure` gives for a new store of so many events, and the rebuilds that are not done."""
     with System.open(folder / "shop", shop, replicas=replicas) as system:
         for batch in in_batches(history(events), 2_000):
             system.execute_many(batch, timeout=TIMEOUT)

@@ -16,10 +16,10 @@ from benchmarks.section import Section
 RATE = 400.0
 
 TEXT = """
-{events:,} events, {replicas} replicas; {clients} clients ask {rate:g} queries a second at moments fixed beforehand, and
-{commands:g} commands a second come in, while the model is filled anew beside what serves. Each answer is compared with
-the right one. The rebuild took {took:.1f} s, {speed:,.0f} events a second over the replicas, one after another.
-Failed: {failed}. Wrong: {wrong}.
+{events:,} events, {replicas} replicas; {clients} clients ask {rate:g} queries a second at moments
+fixed beforehand, and {commands:g} commands a second come in, while the model is filled again beside the one
+that serves. Each answer is compared with the right one. The rebuild took {took:.1f} s, {speed:,.0f} events a
+second over the replicas, one after another. Failed: {failed}. Wrong: {wrong}.
 """
 
 
@@ -35,7 +35,7 @@ def section(
     rate: float = RATE,
     replicas: int = REPLICAS,
 ) -> Section:
-    """Measured in `folder`; raises RuntimeError if a query failed or was wrong, or if a replica is not done."""
+    """Measured in `folder`; raises RuntimeError if a query failed or was wrong, or a replica is behind."""
     # A multiple, so that each product has its last price.
     events = -(-(events or (2_000 if quick else 100_000)) // EACH) * EACH
     took, load, left = rebuilt(folder, events, replicas, rate, seconds or (0.5 if quick else 5.0))

@@ -5,20 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.alone import options_of, run_alone
+from benchmarks.alone import run_alone
 from benchmarks.replay.section import section
-from benchmarks.section import Section
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = options_of("benchmarks.replay", __doc__, arguments, _add)
-
-    def make(folder: Path) -> Section:
-        return section(folder, quick=options.quick, events=options.events, rounds=options.rounds)
-
-    return run_alone("replay", options, make)
+    return run_alone("replay", section, __doc__, arguments, _add)
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
-"""`eventsourcing`'s ProjectionRunner, on its SQLite module: it follows an application and has a thread of its own.
+"""`eventsourcing`'s ProjectionRunner on its SQLite module: a thread that follows an application.
 
-Its SQLite recorder has no subscriptions, so the library's own subscription, the one of its in-memory recorder, is
-laid over it: events are read from SQLite 500 at a time.
+Its SQLite recorder has no subscriptions, so the library's own subscription, the one of its in-memory
+recorder, is laid over it: events are read from SQLite 500 at a time.
 """
 
 from __future__ import annotations
@@ -15,37 +15,22 @@ from typing import Any
 
 from eventsourcing.application import Application
 from eventsourcing.dispatch import singledispatchmethod
-from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import ListenNotifySubscription, Tracking
 from eventsourcing.projection import Projection, ProjectionRunner
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteTrackingRecorder
 
 from benchmarks.domain import ListProduct
 from benchmarks.peers.base import in_batches
+from benchmarks.peers.eventsourcing_sqlite import Product
 from benchmarks.replay.peers import BATCH, TIMEOUT, ReplayPeer
 from benchmarks.replay.workload import history
 
 
-class Product(Aggregate):
-    """A product with the events of `benchmarks.domain`."""
-
-    @event("Listed")
-    def __init__(self, sku: str, name: str, price: int) -> None:
-        self.sku = sku
-        self.name = name
-        self.price = price
-
-    @event("PriceChanged")
-    def change_price(self, price: int) -> None:
-        self.price = price
-
-    @staticmethod
-    def create_id(sku: str) -> uuid.UUID:
-        return uuid.uuid5(uuid.NAMESPACE_URL, f"/products/{sku}")
-
-
 class Subscribed(SQLiteApplicationRecorder):
-    """The SQLite recorder with subscriptions. Nothing is written while it is measured, so nobody is told of news."""
+    """The SQLite recorder with subscriptions.
+
+    Nothing is written while it is measured, so nobody has to be notified.
+    """
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
         return ListenNotifySubscription(self, gt, topics)
@@ -67,7 +52,8 @@ class Catalog(SQLiteTrackingRecorder):
     def construct_create_table_statements(self) -> list[str]:
         return [
             *super().construct_create_table_statements(),
-            "CREATE TABLE IF NOT EXISTS products (id TEXT PRIMARY KEY, sku TEXT, name TEXT, price INTEGER) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS products "
+            "(id TEXT PRIMARY KEY, sku TEXT, name TEXT, price INTEGER) WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS products_price ON products (price)",
         ]
 

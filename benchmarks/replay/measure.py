@@ -20,7 +20,7 @@ NEW_ROWS = ", each event a new row"
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the table. One that is slow replays `part` of the history: its rate does not depend on the length."""
+    """A line of the table. One that is slow replays `part` of the history."""
 
     label: str
     make: Callable[[], ReplayPeer]

@@ -46,13 +46,16 @@ class ReplayPeer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store; also after a failure half-way."""
+        """Close the store; also after a failure half-way."""
 
 
 class OneWriterReplay(ReplayPeer):
     """A system with one replica that has lost its tables, from the opening until it has caught up."""
 
-    keeps = "checkpoint and tables in one transaction for as many events as take 0.25 s, no fsync: the log has it all"
+    keeps = (
+        "checkpoint and tables in one transaction for as many events as take 0.25 s, "
+        "no fsync: the log has it all"
+    )
     system: System | None = None
 
     def fill(self, folder: Path, total: int) -> None:
@@ -80,7 +83,7 @@ class OneWriterReplay(ReplayPeer):
 
 
 class SqliteLoop(ReplayPeer):
-    """A loop over an events table, with a transaction for as many events as a replica takes; no names, no order kept."""
+    """A loop over an events table, with a transaction for as many events as a replica takes."""
 
     keeps = f"checkpoint and table in one transaction for {BATCH:,} events, WAL, synchronous=OFF: no fsync"
     connection: sqlite3.Connection | None = None
@@ -92,7 +95,9 @@ class SqliteLoop(ReplayPeer):
             PRAGMA journal_mode = WAL;
             PRAGMA synchronous = OFF;
             CREATE TABLE events (position INTEGER PRIMARY KEY, type TEXT NOT NULL, data BLOB NOT NULL);
-            CREATE TABLE products (sku TEXT PRIMARY KEY, name TEXT NOT NULL, price INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE products (
+                sku TEXT PRIMARY KEY, name TEXT NOT NULL, price INTEGER NOT NULL
+            ) WITHOUT ROWID;
             CREATE INDEX products_price ON products (price);
             CREATE TABLE checkpoint (position INTEGER NOT NULL);
             INSERT INTO checkpoint VALUES (0);
@@ -138,9 +143,9 @@ class SqliteLoop(ReplayPeer):
 
 
 class LmdbBulkLoad(ReplayPeer):
-    """No replay at all: the rows that are to be there in the end, and their index entries, encoded and sorted beforehand.
+    """No replay at all: the rows and index entries of the end, encoded and sorted beforehand.
 
-    LMDB's fastest way to write them, which whoever fills tables in LMDB can only come near to.
+    LMDB's fastest way to write them, which any other way can only come near to.
     """
 
     keeps = "rows and index entries appended in one transaction, no fsync, nothing read, decoded or sorted"

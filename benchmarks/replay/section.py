@@ -14,11 +14,12 @@ from benchmarks.replay.workload import EACH
 from benchmarks.section import Section
 
 TEXT = """
-{events:,} events, {each} of each product, go into a table with an index on the price. Every peer reads its own log on
-its own disk, and what its table holds at the end is checked. eventsourcing's runner has a transaction for each event, as
-installed, and replays a part of the events. LMDB's bulk load replays nothing: it appends the rows that are to be there
-in the end, encoded and sorted beforehand, and so is the limit for whoever fills tables in LMDB. Where each event is a
-new row, every product has one event, and their keys come in no order.
+{events:,} events, {each} of each product, go into a table with an index on the price. Every peer
+reads its own log on its own disk, and what its table holds at the end is checked. eventsourcing's runner has
+a transaction for each event, as installed, and replays a part of the events. LMDB's bulk load replays
+nothing: it appends the rows that are to be there in the end, encoded and sorted beforehand, and so is the
+limit for filling tables in LMDB. Where each event is a new row, every product has one event, and their keys
+come in no order.
 """
 
 
@@ -45,7 +46,7 @@ def section(folder: Path, *, quick: bool, events: int | None = None, rounds: int
 
 
 def rates_rows(rates: Mapping[str, Sequence[float]]) -> list[tuple[str, ...]]:
-    """Events a second, and the median over the rounds of the ratio of ours, of the same history, within a round."""
+    """Events a second of each, and the median over the rounds of the ratio of ours to it."""
     rows = []
     for label, found in rates.items():
         one = range_of(found)

@@ -1,4 +1,7 @@
-"""The histories that every peer replays: products are listed, then all of them repriced, again and again. Pure."""
+"""The histories that every peer replays: products are listed, then all of them repriced, again and again.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def history(total: int, each: int = EACH) -> Iterator[Command]:
 
 
 def price_of(product: int, turn: int) -> int:
-    """The price after so many changes: never the one before, and in another order of the products each time."""
+    """The price after so many changes: never the one before, in another order of products each time."""
     return 1_000 + product * (2 * turn + 1) % 99_991 + turn
 
 

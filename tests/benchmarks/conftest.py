@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def small_heap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Benchmarks collect garbage before each of their runs: here, not all that the whole suite has made, each time."""
+    """Benchmarks collect garbage before each run: here, not all that the whole suite has made."""
     gc.collect()
     gc.freeze()
     with monkeypatch.context() as patched:

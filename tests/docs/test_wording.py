@@ -26,7 +26,7 @@ def phrases() -> list[tuple[str, str]]:
 
 
 def found_in(text: str, phrase: str) -> Iterator[int]:
-    """The lines in which a phrase begins, in words of any case and over the ends of lines; not in code and not in links."""
+    """The lines in which a phrase begins, in any case and over ends of lines; not in code and links."""
     prose = CODE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)
     pattern = r"\b" + r"\s+".join(map(re.escape, phrase.split())) + r"\b"
     for match in re.finditer(pattern, prose, re.IGNORECASE):

@@ -39,7 +39,8 @@ from storage.errors import (
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent
 from storage.replica.replica_store import ReplicaStore
-from storage.replica.snapshot import Snapshot, WriteTransaction
+from storage.replica.snapshot import Snapshot
+from storage.replica.write_transaction import WriteTransaction
 from storage.tables.index import each, words
 from storage.tables.prepared import PreparedRange
 from storage.tables.reader import TableReader

@@ -19,10 +19,11 @@ from storage.files.error_translation import translate
 from storage.files.header import META_DB, read_header
 from storage.files.opening_resources import ResourceSlot
 from storage.log.history import pack_checkpoint, unpack_checkpoint
-from storage.replica.builds import checkpoint_key, elsewhere_key
+from storage.replica.builds import checkpoint_key, engine_checkpoint_key
 from storage.replica.catalog import active_key, find_active, open_table
-from storage.replica.commit_state import Mark, Moment, OpenBuild
+from storage.replica.commit_state import CommitState
 from storage.replica.files import SIBLINGS
+from storage.replica.open_build import BuildMark, OpenBuild
 from storage.tables.schema import ModelSchema
 
 __all__ = ["ActiveBuilds"]
@@ -37,27 +38,27 @@ NO_CHECKPOINT = pack_checkpoint(0)
 class ActiveBuilds:
     """Read transactions on the replica at `path`, and the moment that each shows.
 
-    `left` is called before the environment is closed: no transaction may be open afterwards.
+    `on_detach` is called before the environment is closed: no transaction may be open afterwards.
     """
 
     def __init__(
-        self, path: Path, models: Sequence[ModelSchema], map_size: int, left: Callable[[], None]
+        self, path: Path, models: Sequence[ModelSchema], map_size: int, on_detach: Callable[[], None]
     ) -> None:
         self._what = f"the replica {path}"
-        self.place = path
-        self._file = str(self.place / DATA_FILE)
+        self.path = path
+        self._file = str(self.path / DATA_FILE)
         self._identity: tuple[int, int] | None = None
         self._names = list(dict.fromkeys(model.name for model in models))
         self._code = {(model.name, model.fingerprint()): model for model in models}
         tables = sum(1 + len(table.indexes) for model in models for table in model.tables)
         self._max_dbs = _OTHER_DATABASES + _GENERATIONS * tables
         self._map_size = map_size
-        self._left = left
+        self._on_detach = on_detach
         self._environment: lmdb.Environment | None = None
-        self._state: Moment | None = None
+        self._state: CommitState | None = None
         self._hold({})
 
-    def enter(self) -> lmdb.Environment:
+    def attach(self) -> lmdb.Environment:
         """Open the files that are there now, unless they are open; returns the environment.
 
         Raises StoreClosed where there are none yet, or they are not complete; NotAStore, NewerFormat, StorageError.
@@ -65,7 +66,7 @@ class ActiveBuilds:
         identity = file_identity(self._file)
         if self._environment is not None and identity == self._identity:
             return self._environment
-        self.leave()
+        self.detach()
         opened = ResourceSlot(lmdb.Environment.close)
         try:
             opened.resource = environment = self._opened(identity)
@@ -83,7 +84,7 @@ class ActiveBuilds:
     def _opened(self, identity: tuple[int, int] | None) -> lmdb.Environment:
         try:
             return open_environment(
-                self.place,
+                self.path,
                 map_size=self._map_size,
                 max_dbs=self._max_dbs,
                 readonly=True,
@@ -97,70 +98,70 @@ class ActiveBuilds:
                 raise
             raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
 
-    def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
-        """A read transaction, and the moment that it shows; call `elsewhere` before, which looks at the files.
+    def begin_read(self) -> tuple[lmdb.Transaction[bytes], CommitState]:
+        """A read transaction, and the moment that it shows; call `in_other_engines` before, which looks at the files.
 
-        Raises what `enter` does, and LMDB's errors.
+        Raises what `attach` does, and LMDB's errors.
         """
         while True:
-            environment = self._environment or self.enter()
+            environment = self._environment or self.attach()
             try:
                 txn = environment.begin()
             except lmdb.MapResizedError:
-                self.leave()
+                self.detach()
                 continue
             try:
-                state = self._moment(txn)
+                state = self._state_in(txn)
             except BaseException:
                 txn.abort()
                 raise
             if state is not None:
                 return txn, state
             txn.abort()
-            self._learn()
+            self._refresh()
 
-    def elsewhere(self) -> Mapping[str, OpenBuild]:
+    def in_other_engines(self) -> Mapping[str, OpenBuild]:
         """The active builds of other engines than LMDB, by model, which may be others in the next transaction."""
-        self.enter()
+        self.attach()
         if not self._active:
-            self._learn()
-        return self._elsewhere
+            self._refresh()
+        return self._in_other_engines
 
     def readable(self) -> bool:
         """Whether the databases can be read at all."""
         return self._environment is None or is_readable(self._environment)
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Close the files; the second call does nothing. Interrupted, it can be called again."""
         environment = self._environment
         if environment is not None:
-            self._left()
+            self._on_detach()
             self._hold({})
             environment.close()
             self._environment = None
 
     # -- inside ----------------------------------------------------------------------------------------------
-    def _moment(self, txn: lmdb.Transaction[bytes]) -> Moment | None:
+    def _state_in(self, txn: lmdb.Transaction[bytes]) -> CommitState | None:
         """What the replica says of itself in this transaction; None where other builds are active than are known."""
         number = txn.id()
         if self._state is not None and self._state.txn_id == number:
             return self._state
         with txn.cursor(self._meta) as cursor:
             found = dict(cursor.getmulti(self._keys))
-        marks: dict[str, Mark] = {}
-        for build, active, raw, checkpoint in self._kept:
+        marks: dict[str, BuildMark] = {}
+        for build, active, raw, checkpoint in self._expected:
             if found.get(active) != raw:
                 return None
             position = unpack_checkpoint(found.get(checkpoint) or NO_CHECKPOINT)[0]
             marks[build] = position, position, {}
         if len(marks) < len(self._names):
             return None
-        self._state = Moment(number, self._active, marks)
+        self._state = CommitState(number, self._active, marks)
         return self._state
 
-    def _learn(self) -> None:
+    def _refresh(self) -> None:
         """Find out which builds are active, and open their databases."""
-        environment = self.enter()
+        environment = self.attach()
         with environment.begin() as txn:
             builds = find_active(txn, self._meta, self._names)
         missing = [name for name in self._names if name not in builds]
@@ -172,26 +173,34 @@ class ActiveBuilds:
             for model, found in builds.items():
                 build = found.with_code(self._code.get((model, found.fingerprint)))
                 active[model] = known.get(build.key) or OpenBuild(
-                    build, {table: open_table(environment, None, build, table) for table in build.kept.tables}
+                    build,
+                    {
+                        table: open_table(environment, None, build, table)
+                        for table in build.stored_schema.tables
+                    },
                 )
         except lmdb.NotFoundError:
             raise StoreClosed(f"{self._what} is being opened; try again") from None
         except lmdb.DbsFullError as error:
             if not known:
-                raise translate(error, f"opening the tables of {self.place}") from error
-            self.leave()
+                raise translate(error, f"opening the tables of {self.path}") from error
+            self.detach()
         else:
             self._hold(active)
 
     def _hold(self, active: Mapping[str, OpenBuild]) -> None:
         self._active = active
-        self._elsewhere = {model: one for model, one in active.items() if one.build.kept.engine != "lmdb"}
-        self._kept = []
+        self._in_other_engines = {
+            model: one for model, one in active.items() if one.build.stored_schema.engine != "lmdb"
+        }
+        self._expected = []
         for model, one in active.items():
-            checkpoint = elsewhere_key(one.key) if model in self._elsewhere else checkpoint_key(one.key)
-            self._kept.append((one.key, active_key(model), one.key.encode(), checkpoint))
+            checkpoint = (
+                engine_checkpoint_key(one.key) if model in self._in_other_engines else checkpoint_key(one.key)
+            )
+            self._expected.append((one.key, active_key(model), one.key.encode(), checkpoint))
         self._keys = sorted(
-            key for _, active_at, _, checkpoint in self._kept for key in (active_at, checkpoint)
+            key for _, active_at, _, checkpoint in self._expected for key in (active_at, checkpoint)
         )
         self._state = None
 

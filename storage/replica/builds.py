@@ -20,16 +20,16 @@ from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
 from storage.tables.words import WORDS_RULE
 
 CHECKPOINT = b"checkpoint/"
-ELSEWHERE = b"elsewhere/"
+ENGINE_CHECKPOINT = b"elsewhere/"
 
-__all__ = ["Build", "Layout", "pack_build", "plan", "unpack_build"]
+__all__ = ["Build", "Layout", "pack_build", "plan_layout", "unpack_build"]
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One build of a model. `schema` is None where its code is gone; `kept` describes what it holds in any case.
+    """One build of a model. `schema` is None where its code is gone; `stored_schema` describes what it holds in any case.
 
-    `generation` counts all builds of the model, so no two of them ever have one key. `places` are the names of its
+    `generation` counts all builds of the model, so no two of them ever have one key. `reused_databases` are the names of its
     databases that were another build's and emptied, each after the name that it would have had.
     """
 
@@ -38,9 +38,9 @@ class Build:
     version: int
     generation: int
     schema: ModelSchema | None
-    kept: ModelSchema
+    stored_schema: ModelSchema
     fingerprint: str
-    places: tuple[tuple[str, str], ...] = ()
+    reused_databases: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, schema: ModelSchema, generation: int) -> Build:
@@ -49,13 +49,13 @@ class Build:
         key = f"{schema.name}@{schema.version}.{fingerprint[:8]}.{generation}"
         return cls(key, schema.name, schema.version, generation, schema, schema, fingerprint)
 
-    def placed(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
+    def reusing(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
         """The same build with its databases of these names in emptied ones, as far as there are any."""
-        return replace(self, places=tuple(zip(names, emptied, strict=False)))
+        return replace(self, reused_databases=tuple(zip(names, emptied, strict=False)))
 
     def with_code(self, schema: ModelSchema | None) -> Build:
         """The same build with the schema that the code has for it, or frozen with None."""
-        return replace(self, schema=schema, kept=schema or self.kept)
+        return replace(self, schema=schema, stored_schema=schema or self.stored_schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Layout:
     wanted: dict[str, str]
 
 
-def plan(
+def plan_layout(
     stored: Iterable[Build], active: Mapping[str, str], models: Sequence[ModelSchema], empty: frozenset[str]
 ) -> Layout:
     """Which builds to keep and which to make, given those stored, the active ones' keys, and the code there is.
@@ -112,30 +112,30 @@ def checkpoint_key(build: str) -> bytes:
     return CHECKPOINT + build.encode()
 
 
-def elsewhere_key(build: str) -> bytes:
+def engine_checkpoint_key(build: str) -> bytes:
     """Where the replica notes the checkpoint of a build that another engine keeps, for other processes."""
-    return ELSEWHERE + build.encode()
+    return ENGINE_CHECKPOINT + build.encode()
 
 
 # -- as stored -----------------------------------------------------------------------------------------------
 def pack_build(build: Build, databases: Sequence[str]) -> bytes:
     """A build as bytes, with all that it takes to read its data without the code, and to do away with them."""
-    kept = build.kept
+    stored = build.stored_schema
     fields = {
         "model": build.model,
         "version": build.version,
         "generation": build.generation,
         "fingerprint": build.fingerprint,
         "keys": KEY_FORMAT,
-        "words": _words_rule(kept),
+        "words": _words_rule(stored),
         "databases": databases,
-        "places": build.places,
-        "engine": kept.engine,
-        "script": kept.script,
-        "objects": [one.name for one in kept.objects],
+        "places": build.reused_databases,
+        "engine": stored.engine,
+        "script": stored.script,
+        "objects": [one.name for one in stored.objects],
         "tables": [
             [table.name, _packed(table.primary), [_packed(index) for index in table.indexes]]
-            for table in kept.tables
+            for table in stored.tables
         ],
     }
     packed: bytes = msgpack.packb(fields)
@@ -148,7 +148,7 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
     if fields["keys"] != KEY_FORMAT:
         return None
     rule = fields.get("words", 1)  # by which it cut words
-    kept = ModelSchema(
+    stored = ModelSchema(
         fields["model"],
         fields["version"],
         tuple(
@@ -161,13 +161,13 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
     )
     return Build(
         key,
-        kept.name,
-        kept.version,
+        stored.name,
+        stored.version,
         fields["generation"],
         None,
-        kept,
+        stored,
         fields["fingerprint"],
-        tuple((name, place) for name, place in fields.get("places", ())),
+        tuple((name, reused) for name, reused in fields.get("places", ())),
     )
 
 
@@ -196,7 +196,7 @@ def _component(component: Any, rule: int) -> Component:
     return Words(column, rule) if kind == "words" else Each(column)
 
 
-def _words_rule(kept: ModelSchema) -> int:
+def _words_rule(stored_schema: ModelSchema) -> int:
     """By which rule the indexes of a build cut words."""
-    parts = [part for table in kept.tables for index in table.indexes for part in index.components]
+    parts = [part for table in stored_schema.tables for index in table.indexes for part in index.components]
     return min([part.rule for part in parts if isinstance(part, Words)], default=WORDS_RULE)

@@ -28,12 +28,12 @@ from storage.replica.builds import (
     Build,
     Layout,
     checkpoint_key,
-    elsewhere_key,
+    engine_checkpoint_key,
     pack_build,
-    plan,
+    plan_layout,
     unpack_build,
 )
-from storage.replica.engine_builds import delete_engines
+from storage.replica.engine_builds import delete_other_engine_stores
 from storage.replica.files import SIBLINGS
 from storage.tables.access import TableHandle, below
 from storage.tables.schema import ModelSchema, TableSchema
@@ -46,7 +46,7 @@ AGAIN = "it is filled from the log again"
 _MANY_DBS = 4096  # for the databases of builds that are to go; each costs a little in every transaction
 
 
-def open_replica(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
+def open_replica_environment(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
     """Open the environment of a replica, without fsync. Raises what `open_environment` does."""
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, siblings=SIBLINGS)
 
@@ -60,7 +60,7 @@ def reason_to_reset(path: Path, map_size: int, history: History, resources: Open
     """
     opened = resources.slot(lmdb.Environment.close)
     try:
-        opened.resource = environment = open_replica(path, map_size)
+        opened.resource = environment = open_replica_environment(path, map_size)
         header = read_header(environment, "replica")
         if header is None:
             return None
@@ -81,7 +81,7 @@ def reason_to_reset(path: Path, map_size: int, history: History, resources: Open
     return next(filter(None, reasons), None)
 
 
-def adopt_models(
+def prepare_builds(
     path: Path, map_size: int, history: History, models: Sequence[ModelSchema], resources: OpeningResources
 ) -> Layout:
     """Make the replica hold the builds that these models need, and no others; returns them.
@@ -90,7 +90,7 @@ def adopt_models(
     """
     opened = resources.slot(lmdb.Environment.close)
     try:
-        opened.resource = environment = open_replica(path, map_size)
+        opened.resource = environment = open_replica_environment(path, map_size)
         with environment.begin(write=True) as txn:
             meta = environment.open_db(META_DB, txn=txn)
             if txn.stat(meta)["entries"] == 0:
@@ -102,9 +102,9 @@ def adopt_models(
             empty = frozenset(
                 key
                 for key, build in stored.items()
-                if history.head == 0 or (build.kept.engine == "lmdb" and not checkpoints.get(key))
+                if history.head == 0 or (build.stored_schema.engine == "lmdb" and not checkpoints.get(key))
             )
-            layout = plan(stored.values(), active, models, empty)
+            layout = plan_layout(stored.values(), active, models, empty)
             for prefix in (_MODEL, _GONE, _BUILD):
                 for key, raw in below(txn, meta, prefix):
                     name = key[len(prefix) :].decode()
@@ -114,7 +114,7 @@ def adopt_models(
                         txn.drop(environment.open_db(database.encode(), txn=txn))
                     txn.delete(key, b"", meta)
                     txn.delete(checkpoint_key(name), b"", meta)
-                    txn.delete(elsewhere_key(name), b"", meta)
+                    txn.delete(engine_checkpoint_key(name), b"", meta)
             for build in layout.builds.values():
                 if build.key not in records:
                     _check_room(txn, path, build)
@@ -123,7 +123,7 @@ def adopt_models(
                 txn.delete(_ACTIVE + name.encode(), b"", meta)
             for name, build_key in layout.active.items():
                 write_active(txn, meta, name, build_key)
-        delete_engines(path, layout.builds.keys() & records.keys())
+        delete_other_engine_stores(path, layout.builds.keys() & records.keys())
         return layout
     except lmdb.Error as error:
         raise translate(error, f"preparing the tables of {path}", path) from error
@@ -150,11 +150,11 @@ def write_active(txn: lmdb.Transaction[bytes], meta: lmdb._Database, model: str,
     txn.put(active_key(model), build.encode(), db=meta)
 
 
-def write_gone(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
+def write_retired(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
     """Note that a build was given up and its databases are to go."""
     txn.delete(_BUILD + build.key.encode(), b"", meta)
     txn.delete(checkpoint_key(build.key), b"", meta)
-    txn.delete(elsewhere_key(build.key), b"", meta)
+    txn.delete(engine_checkpoint_key(build.key), b"", meta)
     txn.put(_GONE + build.key.encode(), msgpack.packb(database_names(build)), db=meta)
 
 
@@ -198,7 +198,7 @@ def find_active(
 # -- databases -----------------------------------------------------------------------------------------------
 def database_names(build: Build) -> list[str]:
     """The names of all databases of a build."""
-    return [name for table in build.kept.tables for name in _names(build, table)]
+    return [name for table in build.stored_schema.tables for name in _names(build, table)]
 
 
 def open_table(
@@ -227,6 +227,6 @@ def _databases(prefix: bytes, record: Any) -> list[str]:
 def _names(build: Build, table: TableSchema) -> list[str]:
     """Where the rows of a table are, and the entries of its indexes."""
     rows = f"{build.key}/{table.name}"
-    places = dict(build.places)
+    reused = dict(build.reused_databases)
     names = [rows, *(f"{rows}/{index.name}" for index in table.indexes)]
-    return [places.get(name, name) for name in names]
+    return [reused.get(name, name) for name in names]

@@ -6,53 +6,22 @@ Made by the thread that applies, once a commit, and never changed afterwards; re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-from storage.engines.base import ModelStore
 from storage.errors import InvalidSchema
-from storage.replica.builds import Build, checkpoint_key
+from storage.replica.open_build import BuildMark, OpenBuild
 from storage.tables.access import TableHandle
-from storage.tables.schema import TableSchema
 from storage.value_text import short_repr
 
-__all__ = ["Mark", "Moment", "OpenBuild"]
+__all__ = ["CommitState"]
 
 
-class OpenBuild:
-    """A build that is open: its LMDB tables, or the store of another engine."""
-
-    __slots__ = ("build", "by_name", "checkpoint_key", "key", "store", "tables")
-
-    def __init__(
-        self, build: Build, tables: Mapping[TableSchema, TableHandle], store: ModelStore | None = None
-    ) -> None:
-        self.build = build
-        self.key = build.key
-        self.checkpoint_key = checkpoint_key(build.key)
-        self.tables = tables
-        self.by_name = {schema.name: handle for schema, handle in tables.items()}
-        self.store = store
-
-    def mark(self, checkpoint: int) -> Mark:
-        """Where it is now: at `checkpoint` for one in LMDB, another engine's store knows by itself."""
-        if self.store is None:
-            return checkpoint, checkpoint, {}
-        names = ["", *(one.name for one in self.build.kept.objects)]
-        changed = {name: self.store.changed(name) for name in names}
-        return self.store.checkpoint, changed[""], changed
-
-
-Mark: TypeAlias = tuple[int, int, Mapping[str, int]]
-"""How far a build is: its checkpoint, the checkpoint when it was opened, and the positions at which its tables last
-changed since then, by name, that of any of them under "". A plain tuple, since each commit makes one for each build."""
-
-
-class Moment:
+class CommitState:
     """The state of a replica after one commit. Raises InvalidSchema for a model that the replica does not hold."""
 
     __slots__ = ("active", "marks", "txn_id")
 
-    def __init__(self, txn_id: int, active: Mapping[str, OpenBuild], marks: Mapping[str, Mark]) -> None:
+    def __init__(self, txn_id: int, active: Mapping[str, OpenBuild], marks: Mapping[str, BuildMark]) -> None:
         self.txn_id = txn_id
         self.active = active
         self.marks = marks

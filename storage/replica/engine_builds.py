@@ -46,12 +46,14 @@ def engine_class(engine: str) -> type[ModelStore]:
     return found
 
 
-def open_store(path: Path, build: Build, codec: Codec, history: History) -> tuple[ModelStore, str | None]:
+def open_engine_store(
+    path: Path, build: Build, codec: Codec, history: History
+) -> tuple[ModelStore, str | None]:
     """Open a build's store in the replica at `path`, and say why it had to be begun anew, if it had.
 
     Raises DamagedStore for one that is damaged and frozen, and what `ModelStore.open` does.
     """
-    engine = engine_class(build.kept.engine)
+    engine = engine_class(build.stored_schema.engine)
     directory = engine_directory(path, build.key)
     try:
         directory.parent.mkdir(mode=0o700, exist_ok=True)
@@ -80,12 +82,12 @@ def _close(store: ModelStore) -> None:
     store.close()
 
 
-def delete_store(path: Path, build: Build) -> None:
+def delete_engine_store(path: Path, build: Build) -> None:
     """Delete what a closed store of this build left."""
-    engine_class(build.kept.engine).delete(engine_directory(path, build.key))
+    engine_class(build.stored_schema.engine).delete(engine_directory(path, build.key))
 
 
-def delete_engines(path: Path, keep: Collection[str]) -> None:
+def delete_other_engine_stores(path: Path, keep: Collection[str]) -> None:
     """Delete the directories of all builds but those of the keys to keep."""
     try:
         found = list((path / ENGINES_FOLDER).iterdir())

@@ -1,7 +1,7 @@
 """The builds that a replica has open, and how one moment of it follows another. No lock: see `storage.replica.replica_store`.
 
 The thread that applies changes them; any thread may read `state` and begin a read. What a reader finds in LMDB and the
-`Moment` that it is given belong together: both are known by the number of the transaction that made them.
+`CommitState` that it is given belong together: both are known by the number of the transaction that made them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storage.errors import DamagedStore, StorageError, StoreFull
 from storage.files.environment import translate
 from storage.files.header import META_DB
 from storage.log.history import History, pack_checkpoint
-from storage.replica.builds import Build, Layout, elsewhere_key, next_generation
+from storage.replica.builds import Build, Layout, engine_checkpoint_key, next_generation
 from storage.replica.catalog import (
     AGAIN,
     database_names,
@@ -26,14 +26,15 @@ from storage.replica.catalog import (
     stored_checkpoints,
     write_active,
     write_build,
-    write_gone,
+    write_retired,
     write_reused,
 )
-from storage.replica.commit_state import Mark, Moment, OpenBuild
-from storage.replica.engine_builds import delete_store, open_store
+from storage.replica.commit_state import CommitState
+from storage.replica.engine_builds import delete_engine_store, open_engine_store
+from storage.replica.open_build import BuildMark, OpenBuild
 from storage.tables.access import Access
 
-__all__ = ["Holdings", "spare_databases"]
+__all__ = ["OpenBuilds", "spare_databases"]
 
 SPARE_GENERATIONS = 3
 """So many further builds of all models find room at a time; each database costs a little in memory. Further ones use
@@ -46,7 +47,7 @@ def spare_databases(layout: Layout) -> int:
     return SPARE_GENERATIONS * sum(len(database_names(build)) for build in wanted)
 
 
-class Holdings:
+class OpenBuilds:
     """The open builds by key, the wanted build of each model, and the state after the last commit.
 
     Raises StoreFull, StorageError, and what the engines of the builds raise when they are opened.
@@ -58,11 +59,11 @@ class Holdings:
         self.path = path
         self.environment = environment
         self.builds: Mapping[str, OpenBuild] = {}
-        self.others: frozenset[str] = frozenset()
+        self.other_engines: frozenset[str] = frozenset()
         """The models of which another engine than LMDB keeps a build."""
         self.retired: list[OpenBuild] = []
         """Builds given up, of other engines, whose files stay as long as a snapshot reads them."""
-        self.begun_anew: str | None = None
+        self.reset_reason: str | None = None
         """Why another engine's build had to be begun anew."""
         self._codec = codec
         self._history = history
@@ -83,7 +84,7 @@ class Holdings:
         try:
             for opened in builds.values():
                 reason = self._open_store(opened)
-                self.begun_anew = self.begun_anew or reason
+                self.reset_reason = self.reset_reason or reason
             marks = {key: opened.mark(checkpoints.get(key, 0)) for key, opened in builds.items()}
             self._note_elsewhere(marks)
         except BaseException:
@@ -91,10 +92,10 @@ class Holdings:
             raise
         self.wanted: Mapping[str, OpenBuild] = {model: builds[key] for model, key in layout.wanted.items()}
         active = {model: builds[key] for model, key in layout.active.items()}
-        self.state = self._pending = Moment(self._last_commit(), active, marks)
+        self.state = self._pending = CommitState(self._last_commit(), active, marks)
 
     # -- reading: any thread ---------------------------------------------------------------------------------
-    def begin(self) -> tuple[lmdb.Transaction[bytes], Moment]:
+    def begin_read(self) -> tuple[lmdb.Transaction[bytes], CommitState]:
         """A read transaction, and the moment that it shows."""
         while True:
             state = self.state
@@ -121,7 +122,7 @@ class Holdings:
         }
 
     # -- changing: one thread --------------------------------------------------------------------------------
-    def write(self) -> Access:
+    def begin_write(self) -> Access:
         """Begin a write transaction of LMDB; end it in any case."""
         what = f"the write transaction of {self.path}"
         try:
@@ -133,7 +134,7 @@ class Holdings:
     def commit(
         self,
         access: Access,
-        marks: Mapping[str, Mark],
+        marks: Mapping[str, BuildMark],
         active: Mapping[str, OpenBuild] | None = None,
         entries: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
@@ -142,7 +143,7 @@ class Holdings:
         `entries` go into the database `meta` before.
         """
         state = self.state
-        after = Moment(access.live().id(), active or state.active, {**state.marks, **marks})
+        after = CommitState(access.live().id(), active or state.active, {**state.marks, **marks})
         self._pending = after
         try:
             access.locked(_commit, entries, self.meta)
@@ -154,13 +155,13 @@ class Holdings:
             after.txn_id = self._last_commit()  # it is the one before where there was nothing to write
         self.state = after
 
-    def note(self, builds: Mapping[str, OpenBuild]) -> None:
+    def refresh_marks(self, builds: Mapping[str, OpenBuild]) -> None:
         """Take over where these builds of other engines are, when LMDB's tables did not change."""
         state = self.state
         marks = {key: opened.mark(0) for key, opened in builds.items() if key in state.marks}
-        self.state = Moment(state.txn_id, state.active, {**state.marks, **marks})
+        self.state = CommitState(state.txn_id, state.active, {**state.marks, **marks})
 
-    def start(self, model: str) -> Build:
+    def start_build(self, model: str) -> Build:
         """Begin a new build of the model's wanted schema, giving up one that is being filled."""
         active = self.state.opened(model)
         former = self.wanted[model]
@@ -170,18 +171,18 @@ class Holdings:
         names = database_names(build)
         emptied = self._emptied[: len(names)]
         needed = len(names) - len(emptied)
-        build = build.placed(names, emptied)
+        build = build.reusing(names, emptied)
         if needed > self._spare:
             raise StorageError(
                 f"there is no room for another build of read model {model!r} in {self.path}: "
                 "close the replica and open it again, which makes room"
             )
-        access = self.write()
+        access = self.begin_write()
         try:
             access.locked(write_build, self.meta, build)
             access.locked(write_reused, self.meta, emptied)
             if former is not active:
-                access.locked(write_gone, self.meta, former.build)
+                access.locked(write_retired, self.meta, former.build)
             opened = access.locked(self._open, build, None)
             self._open_store(opened)
             try:
@@ -199,18 +200,18 @@ class Holdings:
             self._retire(former)
         return build
 
-    def switch(self, build: str, together: AbstractContextManager[Any]) -> None:
+    def switch(self, build: str, lock: AbstractContextManager[Any]) -> None:
         """Make a build the active one of its model, and give up the former one."""
         opened = self.opened(build)
         model = opened.build.model
         former = self.state.active[model]
         if former is opened:
             return
-        access = self.write()
+        access = self.begin_write()
         try:
             access.locked(write_active, self.meta, model, opened.key)
-            access.locked(write_gone, self.meta, former.build)
-            with together:
+            access.locked(write_retired, self.meta, former.build)
+            with lock:
                 self.commit(access, {}, {**self.state.active, model: opened})
         finally:
             access.end()
@@ -235,7 +236,7 @@ class Holdings:
         """Open or make its tables. Raises DamagedStore where they are not what belongs to the checkpoint."""
         tables = {
             table: open_table(self.environment, txn, build, table, make=checkpoint is None)
-            for table in build.kept.tables
+            for table in build.stored_schema.tables
         }
         if checkpoint is None and any(txn.stat(one.rows)["entries"] for one in tables.values()):
             raise DamagedStore(
@@ -243,23 +244,23 @@ class Holdings:
             )
         return OpenBuild(build, tables)
 
-    def _note_elsewhere(self, marks: Mapping[str, Mark]) -> None:
+    def _note_elsewhere(self, marks: Mapping[str, BuildMark]) -> None:
         others = [key for key, opened in self.builds.items() if opened.store is not None]
         if others:
             with self.environment.begin(write=True) as txn:
                 for key in others:
-                    txn.put(elsewhere_key(key), pack_checkpoint(marks[key][0]), db=self.meta)
+                    txn.put(engine_checkpoint_key(key), pack_checkpoint(marks[key][0]), db=self.meta)
 
     def _open_store(self, opened: OpenBuild) -> str | None:
-        if opened.build.kept.engine == "lmdb":
+        if opened.build.stored_schema.engine == "lmdb":
             return None
-        opened.store, reason = open_store(self.path, opened.build, self._codec, self._history)
+        opened.store, reason = open_engine_store(self.path, opened.build, self._codec, self._history)
         return reason
 
     def _hold(self, builds: Mapping[str, OpenBuild]) -> None:
         self.builds = builds
-        self.others = frozenset(
-            opened.build.model for opened in builds.values() if opened.build.kept.engine != "lmdb"
+        self.other_engines = frozenset(
+            opened.build.model for opened in builds.values() if opened.build.stored_schema.engine != "lmdb"
         )
 
     def _retire(self, former: OpenBuild) -> None:
@@ -276,11 +277,11 @@ class Holdings:
             for name, database in zip(database_names(former.build), databases, strict=True):
                 self._empty(database)
                 self._emptied.append(name)
-        self.state = Moment(self.state.txn_id, self.state.active, marks)
+        self.state = CommitState(self.state.txn_id, self.state.active, marks)
 
     def _empty(self, database: lmdb._Database) -> None:
         # Only emptied: deleting it would close the handle that snapshots of the former build read by.
-        access = self.write()
+        access = self.begin_write()
         try:
             access.locked(_drop, database)
             self.commit(access, {})
@@ -290,7 +291,7 @@ class Holdings:
     def _discard(self, opened: OpenBuild) -> None:
         if opened.store is not None:
             opened.store.close()
-            delete_store(self.path, opened.build)
+            delete_engine_store(self.path, opened.build)
 
     def _last_commit(self) -> int:
         return int(self.environment.info()["last_txnid"])

@@ -19,8 +19,14 @@ from storage.files.opening_resources import OpeningResources
 from storage.files.page_check import find_first_problem
 from storage.files.stop_mark import current_boot_id
 from storage.log.history import History
-from storage.replica.builds import plan
-from storage.replica.catalog import AGAIN, adopt_models, database_names, open_replica, reason_to_reset
+from storage.replica.builds import plan_layout
+from storage.replica.catalog import (
+    AGAIN,
+    database_names,
+    open_replica_environment,
+    prepare_builds,
+    reason_to_reset,
+)
 from storage.replica.files import (
     SIBLINGS,
     ReplicaState,
@@ -29,22 +35,22 @@ from storage.replica.files import (
     reason_to_distrust,
     write_state,
 )
-from storage.replica.open_builds import Holdings, spare_databases
+from storage.replica.open_builds import OpenBuilds, spare_databases
 from storage.tables.schema import ModelSchema
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OpenedReplica:
     """An open replica's directory and what holds it; `reset_reason` says why something was begun anew, or is None."""
 
     path: Path
     environment: lmdb.Environment
     lock: StoreLock
-    held: Holdings
+    builds: OpenBuilds
     reset_reason: str | None
 
 
-def open_place(
+def open_replica(
     path: str | os.PathLike[str],
     models: Sequence[ModelSchema],
     codec: Codec,
@@ -52,12 +58,12 @@ def open_place(
     map_size: int,
     boot_id: str | None,
     resources: OpeningResources,
-) -> Place:
+) -> OpenedReplica:
     """Open or make the replica at `path`, noting in `resources` what that acquires. Raises what `ReplicaStore.open` says."""
     path = resolved_path(path)
     checked_map_size(map_size)
     boot_id = current_boot_id() if boot_id is None else boot_id
-    plan((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
+    plan_layout((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
     state = read_state(path)
     reason = None
     try:
@@ -95,13 +101,14 @@ def open_place(
         delete_database(path)
         environment, builds = _open_builds(path, map_size, history, models, codec, resources)
     held.opened()
-    return Place(path, environment, held, builds, reason or builds.begun_anew)
+    return OpenedReplica(path, environment, held, builds, reason or builds.reset_reason)
 
 
 def _doubtful(path: Path, error: Exception) -> DamagedStore:
     """What is said of a directory where nothing but its name tells that it is a replica: it is not deleted unasked."""
     return DamagedStore(
-        f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the directory: it "
+        f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the "
+        "directory: it "
         "is filled from the log again"
     )
 
@@ -113,14 +120,16 @@ def _open_builds(
     models: Sequence[ModelSchema],
     codec: Codec,
     resources: OpeningResources,
-) -> tuple[lmdb.Environment, Holdings]:
+) -> tuple[lmdb.Environment, OpenBuilds]:
     """The environment with the builds that these models need."""
-    layout = adopt_models(path, map_size, history, models, resources)
+    layout = prepare_builds(path, map_size, history, models, resources)
     databases = sum(len(database_names(build)) for build in layout.builds.values())
-    opened, held = resources.slot(lmdb.Environment.close), resources.slot(Holdings.close)
+    opened, held = resources.slot(lmdb.Environment.close), resources.slot(OpenBuilds.close)
     try:
-        opened.resource = environment = open_replica(path, map_size, databases + spare_databases(layout) + 1)
-        held.resource = builds = Holdings(path, environment, layout, codec, history)
+        opened.resource = environment = open_replica_environment(
+            path, map_size, databases + spare_databases(layout) + 1
+        )
+        held.resource = builds = OpenBuilds(path, environment, layout, codec, history)
         return environment, builds
     except BaseException:
         held.release()

@@ -25,8 +25,8 @@ from storage.files.error_translation import translate
 from storage.replica.active_builds import ActiveBuilds
 from storage.replica.catalog import AGAIN
 from storage.replica.commit_lock import commit_is_under_way
-from storage.replica.commit_state import OpenBuild
 from storage.replica.engine_builds import database_file
+from storage.replica.open_build import OpenBuild
 from storage.replica.snapshot import Snapshot
 from storage.tables.access import Access
 from storage.tables.schema import ModelSchema
@@ -77,10 +77,10 @@ class ReplicaReader:
         reader = cls(resolved_path(path), codec, models, map_size)
         try:
             with damaged_records(str(path), AGAIN):
-                reader._builds.enter()
+                reader._builds.attach()
             return reader
         except BaseException:
-            reader._builds.leave()
+            reader._builds.detach()
             raise
 
     def snapshot(
@@ -93,7 +93,7 @@ class ReplicaReader:
         """
         with self._lock:
             self._check_open()
-            others = self._elsewhere(models)
+            others = self._sqlite_builds(models)
             if not others:
                 return self._begin(closed, {})
         return self._snapshot_of_several(models, closed)
@@ -106,26 +106,26 @@ class ReplicaReader:
         while True:
             with self._lock:
                 self._check_open()
-                builds = {model: one.key for model, one in self._elsewhere(models).items()}
-                others = {model: self._readers(one) for model, one in self._elsewhere(models).items()}
-            taken: dict[str, ModelSnapshot] = {}
+                builds = {model: one.key for model, one in self._sqlite_builds(models).items()}
+                others = {model: self._readers(one) for model, one in self._sqlite_builds(models).items()}
+            pinned: dict[str, ModelSnapshot] = {}
             try:
                 for model, readers in others.items():
-                    taken[model] = readers.snapshot(closed)
+                    pinned[model] = readers.snapshot(closed)
                 with self._lock:
                     self._check_open()
-                    snapshot = self._begin(closed, taken)
+                    snapshot = self._begin(closed, pinned)
             except BaseException:
-                for one in taken.values():
+                for one in pinned.values():
                     one.close()
                 raise
-            apart = _apart(snapshot, builds)
-            if apart is None or apart == settled or apart == self._accepted:
+            disagreement = _disagreement(snapshot, builds)
+            if disagreement is None or disagreement == settled or disagreement == self._accepted:
                 # What is the same on both sides of a moment without a commit stays so: one of the commits failed.
-                self._accepted = apart or self._accepted
+                self._accepted = disagreement or self._accepted
                 return snapshot
             snapshot.close()
-            settled = None if commit_is_under_way(self.path) else apart
+            settled = None if commit_is_under_way(self.path) else disagreement
             if time.monotonic() > began + _PATIENCE:
                 raise StorageError(
                     f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
@@ -141,7 +141,7 @@ class ReplicaReader:
         """End all snapshots and close the files; the second call does nothing. Any thread."""
         with self._lock:
             self._closed = True
-            self._builds.leave()
+            self._builds.detach()
 
     def __enter__(self) -> ReplicaReader:
         return self
@@ -157,34 +157,35 @@ class ReplicaReader:
     def _begin(self, closed: type[SnapshotClosed], others: Mapping[str, ModelSnapshot]) -> Snapshot:
         try:
             with damaged_records(str(self.path), AGAIN):
-                txn, state = self._builds.begin()
+                txn, state = self._builds.begin_read()
         except lmdb.Error as error:
             raise translate(error, f"taking a snapshot of {self.path}") from error
         access = Access(txn, self._snapshot_name, closed)
         self._open.add(access)
         return Snapshot(access, state, self._codec, others)
 
-    def _elsewhere(self, models: Collection[str] | None) -> dict[str, OpenBuild]:
+    def _sqlite_builds(self, models: Collection[str] | None) -> dict[str, OpenBuild]:
         """The builds in SQLite that a snapshot of these models needs. Raises StorageError for one in memory."""
         try:
             with damaged_records(str(self.path), AGAIN):
-                builds = self._builds.elsewhere()
+                builds = self._builds.in_other_engines()
         except lmdb.Error as error:
             raise translate(error, f"reading which builds {self.path} has") from error
         found = {}
         for model, opened in builds.items():
-            if opened.build.kept.engine == "sqlite":
+            if opened.build.stored_schema.engine == "sqlite":
                 if models is None or model in models:
                     found[model] = opened
             elif models is not None and model in models:
                 raise StorageError(
-                    f"the objects of read model {model!r} are in the process that applies events to {self.path}: "
+                    f"the objects of read model {model!r} are in the process that applies events to "
+                    f"{self.path}: "
                     "ask for them by a query"
                 )
         return found
 
     def _readers(self, opened: OpenBuild) -> SqliteReaders:
-        file = database_file(self._builds.place, opened.build)
+        file = database_file(self._builds.path, opened.build)
         identity = file_identity(file)  # one that was damaged is replaced alone
         model = opened.build.model
         known, readers = self._databases.get(model, (None, None))
@@ -203,7 +204,7 @@ class ReplicaReader:
         self._databases.clear()
 
 
-def _apart(snapshot: Snapshot, builds: Mapping[str, str]) -> object:
+def _disagreement(snapshot: Snapshot, builds: Mapping[str, str]) -> object:
     """None if its engines are at one moment; else what tells this pair of moments from others."""
     state = snapshot.state
     found = [

@@ -23,14 +23,15 @@ from storage.files.damage import is_readable
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import OpeningResources
-from storage.log.history import History, pack_checkpoint, unknown
-from storage.replica.builds import Build, elsewhere_key
+from storage.log.history import History, unknown
+from storage.replica.builds import Build
 from storage.replica.commit_lock import commit_of_several
-from storage.replica.commit_state import Mark, Moment
+from storage.replica.commit_state import CommitState
 from storage.replica.files import ReplicaState, write_state
-from storage.replica.opening import Place, open_place
-from storage.replica.snapshot import Snapshot, WriteTransaction
-from storage.replica.turnstile import Turnstile
+from storage.replica.opening import OpenedReplica, open_replica
+from storage.replica.reader_turns import ReaderTurns
+from storage.replica.snapshot import Snapshot
+from storage.replica.write_transaction import WriteTransaction
 from storage.tables.access import Access
 from storage.tables.schema import ModelSchema, Row
 
@@ -43,25 +44,25 @@ class ReplicaStore:
     `reset_reason` says why it was begun anew, or is None if it was new or went on from where it was.
     """
 
-    def __init__(self, place: Place, codec: Codec) -> None:
-        self.path = place.path
-        self.reset_reason = place.reset_reason
-        self._environment = place.environment
-        self._file_lock = place.lock
-        self._held = place.held
+    def __init__(self, opened: OpenedReplica, codec: Codec) -> None:
+        self.path = opened.path
+        self.reset_reason = opened.reset_reason
+        self._environment = opened.environment
+        self._file_lock = opened.lock
+        self._builds = opened.builds
         self._codec = self.codec = codec
         # Reentrant, so that a closing that was interrupted may be repeated.
-        self._gate = threading.RLock()  # no transaction begins while the store closes
+        self._begin_lock = threading.RLock()  # no transaction begins while the store closes
         self._writing = threading.RLock()
         # Taken before the gate; what changes more than LMDB's tables does so under it.
-        self._together = threading.RLock()
-        self._turnstile = Turnstile(place.path)
+        self._engines_lock = threading.RLock()
+        self._reader_turns = ReaderTurns(opened.path)
         self._in_write = False
         self._closed = self._left = self._ended = False
         self._condemned = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
-        self._mixed: weakref.WeakSet[Snapshot] = weakref.WeakSet()
-        self._snapshot_name = f"the snapshot of {place.path}"
+        self._engine_snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
+        self._snapshot_name = f"the snapshot of {opened.path}"
         self.heals_rows: Callable[[], bool] = lambda: True
         """Whether rows that can't be decoded are a reason to begin it anew: whoever fills it knows better."""
 
@@ -92,10 +93,10 @@ class ReplicaStore:
         """
         resources = OpeningResources()
         try:
-            place = open_place(
+            opened = open_replica(
                 path, models, codec, History(history_id, log_head, digest), map_size, boot_id, resources
             )
-            return cls(place, codec)
+            return cls(opened, codec)
         except BaseException as error:
             resources.roll_back()
             if isinstance(error, OSError):
@@ -104,32 +105,32 @@ class ReplicaStore:
 
     # -- builds ----------------------------------------------------------------------------------------------
     @property
-    def state(self) -> Moment:
+    def state(self) -> CommitState:
         """What the replica knows of itself after its last commit. Any thread."""
-        return self._held.state
+        return self._builds.state
 
     def builds(self) -> list[Build]:
         """The builds that it holds: of each model the active one and, where it is another, the wanted one. Any thread."""
-        return [opened.build for opened in self._held.builds.values()]
+        return [opened.build for opened in self._builds.builds.values()]
 
     def active(self, model: str) -> Build:
         """The build that snapshots read. Any thread. Raises InvalidSchema for an unknown model."""
-        return self._held.state.opened(model).build
+        return self._builds.state.opened(model).build
 
     def wanted(self, model: str) -> Build:
         """The build that is to be active once it has caught up. Any thread. Raises InvalidSchema as `active`."""
-        self._held.state.opened(model)
-        return self._held.wanted[model].build
+        self._builds.state.opened(model)
+        return self._builds.wanted[model].build
 
     def checkpoints(self) -> dict[str, int]:
         """The position up to which the active build of every model goes, 0 for none. Any thread."""
         self._check_open()
-        return self._held.checkpoints(self._held.state.active)
+        return self._builds.checkpoints(self._builds.state.active)
 
     def build_checkpoints(self) -> dict[str, int]:
         """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
         self._check_open()
-        return self._held.checkpoints(self._held.builds)
+        return self._builds.checkpoints(self._builds.builds)
 
     def start_build(self, model: str) -> Build:
         """Begin a new build of the wanted schema beside the active one, giving up one that is being filled.
@@ -138,7 +139,7 @@ class ReplicaStore:
         """
         with self._writing:
             self._check_open()
-            return self._held.start(model)
+            return self._builds.start_build(model)
 
     def activate(self, build: str) -> None:
         """Have snapshots read this build from now on; those that are open go on with the former one.
@@ -147,7 +148,7 @@ class ReplicaStore:
         """
         with self._writing:
             self._check_open()
-            self._held.switch(build, self._together)
+            self._builds.switch(build, self._engines_lock)
             self._sweep()
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -163,23 +164,23 @@ class ReplicaStore:
         Any thread. Waits until `end`, a monotonic time, or for 10 s, where another engine's data can't be read yet.
         Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
         """
-        others = self._held.others
+        others = self._builds.other_engines
         if not others or (models is not None and others.isdisjoint(models)):
             return self._begin(closed, {})
-        return self._turnstile.take(lambda waited: self._at_one_moment(models, closed, waited), end)
+        return self._reader_turns.run(lambda waited: self._snapshot_of_engines(models, closed, waited), end)
 
-    def _at_one_moment(
+    def _snapshot_of_engines(
         self, models: Collection[str] | None, closed: type[SnapshotClosed], waited: ModelStore | None
     ) -> Snapshot:
         pinned: dict[str, ModelSnapshot] = {}
         try:
-            with self._together:
-                for model, opened in self._held.state.active.items():
+            with self._engines_lock:
+                for model, opened in self._builds.state.active.items():
                     store = opened.store
                     if store is not None and (models is None or model in models):
                         pinned[model] = store.snapshot(closed=closed, waited=store is waited)
                 snapshot = self._begin(closed, pinned)
-                self._mixed.add(snapshot)
+                self._engine_snapshots.add(snapshot)
                 return snapshot
         except BaseException:
             for one in pinned.values():
@@ -187,10 +188,10 @@ class ReplicaStore:
             raise
 
     def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
-        with self._gate:
+        with self._begin_lock:
             self._check_open()
             try:
-                txn, state = self._held.begin()
+                txn, state = self._builds.begin_read()
             except lmdb.Error as error:
                 raise translate(error, f"taking a snapshot of {self.path}") from error
             access = Access(txn, self._snapshot_name, closed)
@@ -202,7 +203,7 @@ class ReplicaStore:
 
         `build` is a key, or the name of a model for its active build. Any thread; takes memory.
         """
-        opened = self._held.opened(build)
+        opened = self._builds.opened(build)
         if opened.store is not None:
             return opened.store.dump()
         with self._begin(SnapshotClosed, {}) as snapshot:
@@ -211,12 +212,12 @@ class ReplicaStore:
 
     def readable(self) -> bool:
         """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
-        with self._gate:
+        with self._begin_lock:
             return self._closed or is_readable(self._environment)
 
     def size_bytes(self) -> int:
         """The size of the files in bytes. Any thread."""
-        stores = [opened.store for opened in self._held.builds.values() if opened.store is not None]
+        stores = [opened.store for opened in self._builds.builds.values() if opened.store is not None]
         return (self.path / DATA_FILE).stat().st_size + sum(store.size_bytes() for store in stores)
 
     # -- writing ---------------------------------------------------------------------------------------------
@@ -231,57 +232,39 @@ class ReplicaStore:
         StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
         committed already, or went back: `build_checkpoints` tells.
         """
-        self._turnstile.before_batch()
+        self._reader_turns.wait_for_readers()
         with self._writing:
             self._check_open()
             if self._in_write:
                 raise StorageError(
                     f"{self.path} has a write transaction open in this very thread; end it first"
                 )
-            held = self._held
-            if held.retired:
+            builds = self._builds
+            if builds.retired:
                 self._sweep()
-            access = held.write()
-            transaction = WriteTransaction(access, held, self._codec)
+            access = builds.begin_write()
+            transaction = WriteTransaction(access, builds, self._codec)
             self._in_write = True
             try:
                 yield transaction
                 marks = transaction.settle()
-                if transaction.others:
-                    self._commit_several(access, transaction, marks)
+                if transaction.in_other_engines:
+                    with self._reader_turns.commit(), self._engines_lock, commit_of_several(self.path):
+                        transaction.commit_other_engines(marks)
+                        builds.commit(access, marks, None, transaction.checkpoints)
                 else:
-                    held.commit(access, marks, None, transaction.checkpoints)
+                    builds.commit(access, marks, None, transaction.checkpoints)
             except BaseException:
-                self._undo_others(transaction)
+                transaction.abort_other_engines()
                 raise
             finally:
                 self._in_write = False
                 access.end()
 
-    def _commit_several(self, access: Access, transaction: WriteTransaction, marks: dict[str, Mark]) -> None:
-        with self._together, commit_of_several(self.path):
-            for key, opened in transaction.others.items():
-                store = opened.store
-                assert store is not None
-                if key in transaction.positions:
-                    store.commit(transaction.positions[key], transaction.digests.get(key, b""))
-                else:
-                    store.commit(store.checkpoint, store.digest)
-                marks[key] = mark = opened.mark(0)
-                transaction.checkpoints.append((elsewhere_key(key), pack_checkpoint(mark[0])))
-            self._held.commit(access, marks, None, transaction.checkpoints)
-
-    def _undo_others(self, transaction: WriteTransaction) -> None:
-        for opened in transaction.others.values():
-            assert opened.store is not None
-            opened.store.abort()
-        if transaction.others:
-            self._held.note(transaction.others)
-
     def _sweep(self) -> None:
-        with self._together:
-            mixed = list(self._mixed)
-        self._held.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in mixed))
+        with self._engines_lock:
+            of_engines = list(self._engine_snapshots)
+        self._builds.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in of_engines))
 
     # -- ending ----------------------------------------------------------------------------------------------
     def condemn(self, reason: str) -> None:
@@ -302,29 +285,29 @@ class ReplicaStore:
                 raise self._being_written(0.0)
             if self._ended:
                 return
-            with self._together, self._gate:
+            with self._engines_lock, self._begin_lock:
                 self._closed = True
                 for access in list(self._open):
                     access.end()
             try:
-                self._held.close()
+                self._builds.close()
                 if not self._left:
                     self._environment.sync(True)
-                # Where its directory was moved, another replica may be in its place.
+                # Where its directory was moved, another replica may be in its opened.
                 if not self._condemned and self._file_lock.in_place():
                     write_state(self.path, ReplicaState("clean", ""))
             except MemoryError:
                 raise
             except Exception as error:
-                self._let_go()
+                self._release()
                 if isinstance(error, lmdb.Error):
                     raise translate(error, f"closing {self.path}", self.path) from error
                 raise
-            self._let_go()
+            self._release()
         finally:
             self._writing.release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         # In one statement, for one that was interrupted is closed once more.
         self._left = self._environment.close() is None  # type: ignore[func-returns-value]
         self._file_lock.release()
@@ -332,7 +315,8 @@ class ReplicaStore:
 
     def _being_written(self, timeout: float) -> StorageError:
         return StorageError(
-            f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end it first"
+            f"{self.path} cannot be closed: a write transaction is still open after {timeout} seconds; end "
+            "it first"
         )
 
     def __enter__(self) -> ReplicaStore:

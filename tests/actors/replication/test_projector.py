@@ -8,7 +8,7 @@ from actors import Domain
 from actors.replication.projector import Projector
 from storage import RecordedEvent, ReplicaStore, StoreFull, UnknownType
 from storage.log.records import Undecodable
-from storage.replica.open_builds import Holdings
+from storage.replica.open_builds import OpenBuilds
 
 POISON = 13
 
@@ -279,14 +279,14 @@ def test_what_can_not_be_decoded_stops_the_models_that_do_not_skip_it(replica, m
 
 def test_a_command_that_there_is_no_room_for_is_not_there_in_part(replica, monkeypatch):
     events = [*replica.command([1, 2]), *replica.command([3, 4, 5], first=3), *replica.events([6], first=6)]
-    commit = Holdings.commit
+    commit = OpenBuilds.commit
 
     def full(held, access, marks, *others):
         if any(mark[0] > 2 for mark in marks.values()):
             raise StoreFull("no room")
         commit(held, access, marks, *others)
 
-    monkeypatch.setattr(Holdings, "commit", full)
+    monkeypatch.setattr(OpenBuilds, "commit", full)
     assert names(replica.projector.apply(events)) == ["all", "sums"]
     assert (replica.kept, replica.sum) == ([1, 2], 3)
     assert replica.store.checkpoints() == {"all": 2, "sums": 2}
@@ -327,7 +327,8 @@ def test_a_new_projector_goes_on_from_the_checkpoints(replica):
 def test_a_failing_transaction_leaves_tables_and_checkpoints_as_they_were(replica, monkeypatch):
     replica.apply([1])
     monkeypatch.setattr(
-        "storage.replica.snapshot.WriteTransaction.set_checkpoint", lambda *_: sys.exit("no checkpoint today")
+        "storage.replica.write_transaction.WriteTransaction.set_checkpoint",
+        lambda *_: sys.exit("no checkpoint today"),
     )
     with pytest.raises(SystemExit):
         replica.apply([2, 3], first=2)

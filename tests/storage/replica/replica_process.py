@@ -27,12 +27,12 @@ def apply(store: ReplicaStore, position: int) -> None:
     with store.write() as transaction:
         for build in store.builds():
             target = transaction.target(build.key)
-            if build.kept.engine == "memory":
+            if build.stored_schema.engine == "memory":
                 target[SUMS]["number"] = position
-            elif build.kept.engine == "sqlite":
+            elif build.stored_schema.engine == "sqlite":
                 target.execute("INSERT OR REPLACE INTO texts VALUES (1, ?)", (position,))
             else:
-                (table,) = build.kept.tables
+                (table,) = build.stored_schema.tables
                 target[table].put({"id": position % 10, "number": position, "half": position // 2})
             transaction.set_checkpoint(build.key, position)
 

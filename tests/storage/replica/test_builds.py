@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, StorageError, StoreFull
-from storage.replica.builds import Build, pack_build, plan, unpack_build
-from storage.replica.catalog import META_DB, database_names, open_replica
-from storage.replica.open_builds import Holdings
+from storage.replica.builds import Build, pack_build, plan_layout, unpack_build
+from storage.replica.catalog import META_DB, database_names, open_replica_environment
+from storage.replica.open_builds import OpenBuilds
 from storage.replica.replica_store import ReplicaStore, Snapshot, WriteTransaction
 from storage.tables.index import each, words
 from storage.tables.schema import ModelSchema, TableSchema
@@ -79,7 +79,7 @@ def entries(store: ReplicaStore, build: Build) -> int:
 
 # -- which builds there are to be ----------------------------------------------------------------------------
 def test_a_model_that_is_new_is_active_at_once() -> None:
-    layout = plan([], {}, [OLD, NEW], frozenset())
+    layout = plan_layout([], {}, [OLD, NEW], frozenset())
     [build] = layout.builds.values()
     assert build.schema is NEW
     assert build.key == f"model@2.{NEW.fingerprint()[:8]}.0"
@@ -88,7 +88,7 @@ def test_a_model_that_is_new_is_active_at_once() -> None:
 
 def test_a_build_that_fits_is_used() -> None:
     build = Build.of(OLD, 4)
-    layout = plan([build.with_code(None)], {"model": build.key}, [OLD], frozenset())
+    layout = plan_layout([build.with_code(None)], {"model": build.key}, [OLD], frozenset())
     assert layout.builds == {build.key: build}
     assert layout.active == layout.wanted == {"model": build.key}
 
@@ -97,17 +97,17 @@ def test_a_build_that_fits_is_used() -> None:
 def test_another_build_stays_active_beside_the_wanted_one(code: ModelSchema | None) -> None:
     old = Build.of(OLD, 4)
     models = [NEW] if code is None else [code, NEW]
-    layout = plan([old.with_code(None)], {"model": old.key}, models, frozenset())
+    layout = plan_layout([old.with_code(None)], {"model": old.key}, models, frozenset())
     assert layout.active == {"model": old.key}
     assert layout.builds[old.key].schema is code
-    assert layout.builds[old.key].kept.tables == (OLD_ITEMS,)
+    assert layout.builds[old.key].stored_schema.tables == (OLD_ITEMS,)
     wanted = layout.builds[layout.wanted["model"]]
     assert (wanted.schema, wanted.generation) == (NEW, 5)
 
 
 def test_a_rebuild_under_way_is_gone_on_with_and_all_else_is_given_up() -> None:
     builds = [Build.of(OLD, 0), Build.of(NEW, 1), Build.of(NEW, 2), Build.of(OTHER, 0)]
-    layout = plan(builds, {"model": builds[1].key, "other": builds[3].key}, [OLD, NEW], frozenset())
+    layout = plan_layout(builds, {"model": builds[1].key, "other": builds[3].key}, [OLD, NEW], frozenset())
     assert set(layout.builds) == {builds[1].key, builds[2].key}
     assert layout.active == {"model": builds[1].key}
     assert layout.wanted == {"model": builds[2].key}
@@ -115,7 +115,7 @@ def test_a_rebuild_under_way_is_gone_on_with_and_all_else_is_given_up() -> None:
 
 def test_a_build_without_any_event_makes_way_at_once() -> None:
     old = Build.of(OLD, 0)
-    layout = plan([old], {"model": old.key}, [OLD, NEW], frozenset([old.key]))
+    layout = plan_layout([old], {"model": old.key}, [OLD, NEW], frozenset([old.key]))
     assert layout.active == layout.wanted
     assert old.key not in layout.builds
 
@@ -144,9 +144,9 @@ def test_a_stored_build_describes_its_tables(key: Any, indexes: list[Any]) -> No
     assert stored is not None
     assert stored.schema is None
     assert (stored.model, stored.version, stored.generation) == ("m", 7, 3)
-    assert stored.fingerprint == build.fingerprint == stored.kept.fingerprint()
-    assert [index.spec for index in stored.kept.tables[0].indexes] == indexes
-    assert stored.kept.tables[0].key == key
+    assert stored.fingerprint == build.fingerprint == stored.stored_schema.fingerprint()
+    assert [index.spec for index in stored.stored_schema.tables[0].indexes] == indexes
+    assert stored.stored_schema.tables[0].key == key
 
 
 # -- filling one while another serves ------------------------------------------------------------------------
@@ -435,7 +435,7 @@ def test_a_switch_that_cannot_be_committed_changes_nothing(
             raise StoreFull("no room")
 
         with monkeypatch.context() as patch:
-            patch.setattr("storage.replica.open_builds.write_gone", full)
+            patch.setattr("storage.replica.open_builds.write_retired", full)
             with pytest.raises(StoreFull):
                 store.activate(before[1].key)
         assert (store.active("model"), store.wanted("model"), store.build_checkpoints()) == before
@@ -472,7 +472,7 @@ def test_a_former_build_that_finds_no_room_to_be_emptied_goes_at_the_next_openin
 
     with switching(store_path) as store:
         former = store.active("model")
-        monkeypatch.setattr(Holdings, "_empty", full)
+        monkeypatch.setattr(OpenBuilds, "_empty", full)
         store.activate(store.wanted("model").key)
         assert entries(store, former) > 0
         assert store.active("model").version == 2
@@ -481,13 +481,14 @@ def test_a_former_build_that_finds_no_room_to_be_emptied_goes_at_the_next_openin
         assert not any(name.startswith(former.key) for name in databases(store))
 
 
-@pytest.mark.parametrize("step", ["write_active", "write_gone", "_drop"])
+@pytest.mark.parametrize("step", ["write_active", "write_retired", "_drop"])
 def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step: str) -> None:
     switching(store_path).close()
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "import storage.replica.open_builds as holdings\nfrom tests.storage.replica.test_builds import NEW, OLD, OTHER, opened\n"
-        f"holdings.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import storage.replica.open_builds as open_builds\n"
+        "from tests.storage.replica.test_builds import NEW, OLD, OTHER, opened\n"
+        f"open_builds.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "store = opened(Path(sys.argv[1]), OLD, NEW, OTHER)\n"
         "store.activate(store.wanted('model').key)\n"
     )
@@ -513,7 +514,7 @@ def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step:
 
 def test_tables_as_replicas_had_them_before_there_were_builds_are_dropped(store_path: Path) -> None:
     opened(store_path, OLD, log_head=0).close()
-    environment = open_replica(store_path, MAP)
+    environment = open_replica_environment(store_path, MAP)
     with environment.begin(write=True) as txn:
         meta = environment.open_db(META_DB, txn=txn)
         for name in ("model@1/items", "model@1/items/number"):
@@ -525,7 +526,7 @@ def test_tables_as_replicas_had_them_before_there_were_builds_are_dropped(store_
         assert store.checkpoints() == {"model": 0}
         assert not any(name.startswith("model@1/") for name in databases(store))
         with store._environment.begin() as txn:
-            assert txn.get(b"checkpoint/model", db=store._held.meta) is None
+            assert txn.get(b"checkpoint/model", db=store._builds.meta) is None
 
 
 def test_a_build_with_keys_of_another_format_is_not_read(

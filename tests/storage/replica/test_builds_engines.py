@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_batches_without_a_pause_keep_no_snapshot_out(
     with opened(store_path) as store:
         apply(store, 1)
         monkeypatch.setattr("storage.engines.memory.store.PATIENCE", 0.0)
-        monkeypatch.setattr("storage.replica.turnstile.PATIENCE", PATIENCE / 4)
+        monkeypatch.setattr("storage.replica.reader_turns.PATIENCE", PATIENCE / 4)
         monkeypatch.setattr(MemoryStore, "begin", beginning)
         monkeypatch.setattr(MemoryStore, "await_readable", late)
         ending = threading.Event()
@@ -168,8 +169,35 @@ def test_batches_without_a_pause_keep_no_snapshot_out(
                 ending.set()
 
 
+def test_a_snapshot_waits_for_a_commit_no_longer_than_its_time(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ending = threading.Event(), threading.Event()
+    commit = SqliteStore.commit
+
+    def slow(self: SqliteStore, position: int, digest: bytes = b"") -> None:
+        begun.set()
+        assert ending.wait(PATIENCE)
+        commit(self, position, digest)
+
+    monkeypatch.setattr(SqliteStore, "commit", slow)
+    with opened(store_path) as store, Threads() as threads:
+        threads.start(apply, store, 3)
+        try:
+            assert begun.wait(PATIENCE)
+            for seconds in (0.0, 0.02):
+                with pytest.raises(StorageError, match="could not be read at one moment in time; try again"):
+                    store.snapshot(end=time.monotonic() + seconds)
+            with store.snapshot(["tables"], end=time.monotonic()) as snapshot:
+                assert number_of(snapshot, "tables") == 0
+        finally:
+            ending.set()
+        threads.join()
+        assert numbers(store) == [3, 3, 3]
+
+
 def test_tables_alone_wait_for_no_other_engine(store_path: Path) -> None:
-    with opened(store_path) as store, store._together:
+    with opened(store_path) as store, store._engines_lock:
         apply(store, 3, ("tables",))
         with store.snapshot(["tables"]) as snapshot:
             assert number_of(snapshot, "tables") == snapshot.checkpoint("tables") == 3
@@ -349,7 +377,7 @@ def test_a_build_that_cannot_be_noted_leaves_no_files(
         apply(store, 3)
         before = directories(store), store.builds()
         with monkeypatch.context() as patch:
-            patch.setattr("storage.replica.open_builds.Holdings.commit", full)
+            patch.setattr("storage.replica.open_builds.OpenBuilds.commit", full)
             with pytest.raises(StoreFull):
                 store.start_build("texts")
         assert (directories(store), store.builds()) == before
@@ -433,6 +461,6 @@ def test_a_snapshot_that_is_never_possible_is_given_up(
         raise TryAgain(store)
 
     monkeypatch.setattr(MemoryStore, "snapshot", busy)
-    monkeypatch.setattr("storage.replica.turnstile.PATIENCE", 0.0)
+    monkeypatch.setattr("storage.replica.reader_turns.PATIENCE", 0.0)
     with opened(store_path) as store, pytest.raises(StorageError, match="could not be read at one moment"):
         store.snapshot()

@@ -111,7 +111,7 @@ class Builds(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self) -> None:
-        if self.store._held._spare < 2:
+        if self.store._builds._spare < 2:
             return
         build = self.store.start_build("model")
         assert build.version == self.newest

@@ -1,7 +1,7 @@
-"""Turns of those who read data that a batch changes in place: none waits for ever though batch follows batch.
+"""Turns for readers of data that a batch changes in place: no reader waits for ever, though batch follows batch.
 
-A batch passes the turnstile before it begins. Who came while one was at it waits for its end, and, where it was too late
-then as well, with the turnstile held: the next batch begins after it. Any thread.
+A reader that finds a batch under way waits for its end and tries again. Where the next batch was faster, the reader takes
+a turn: the batch after that waits until the reader has read. Any thread.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from storage.engines.base import ModelStore, TryAgain
 from storage.errors import StorageError
 
-__all__ = ["Turnstile"]
+__all__ = ["ReaderTurns"]
 
 PATIENCE = 10.0
 """Seconds that a reader waits at most."""
@@ -27,29 +28,47 @@ LOOK_AGAIN = 0.5
 T = TypeVar("T")
 
 
-class Turnstile:
-    """The one of a replica in the directory `path`. Taken before all of the replica's other locks."""
+class ReaderTurns:
+    """Of the replica in the directory `path`. To be waited for before any of the replica's locks is acquired."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()  # never held while anything is waited for
+        self._commit: threading.Lock | None = None
+        """Locked until the end of the commit that is under way."""
         self._turn: threading.Lock | None = None
-        """The turn of the reader that has it, locked until its end. Whose it is tells who has it, also when interrupted."""
+        """The turn of one reader, locked until its end. Each reader makes its own, so it knows its turn even after an interrupt."""
 
-    def before_batch(self) -> None:
-        """Wait for readers whose turn it is."""
+    def wait_for_readers(self) -> None:
+        """Wait until no reader has a turn. The thread that applies, before a batch."""
         while (turn := self._turn) is not None:
             _await(turn, LOOK_AGAIN)
 
-    def take(self, attempt: Callable[[ModelStore | None], T], end: float = math.inf) -> T:
-        """What `attempt` returns once it does not raise TryAgain; it is told the store that was waited for.
+    @contextmanager
+    def commit(self) -> Iterator[None]:
+        """A batch is committed within this block, which no reader may enter: they wait as long as their time goes.
+
+        The thread that applies, before it acquires the lock that keeps readers out.
+        """
+        mine = threading.Lock()
+        mine.acquire()
+        try:
+            self._commit = mine
+            yield
+        finally:
+            self._commit = None
+            mine.release()
+
+    def run(self, attempt: Callable[[ModelStore | None], T], end: float = math.inf) -> T:
+        """What `attempt` returns once it does not raise TryAgain; its argument is the store that was waited for.
 
         Waits until `end`, a monotonic time, or for `PATIENCE`. Raises StorageError after that, and what `attempt` does.
         """
+        end = min(end, time.monotonic() + PATIENCE)
+        self._await_commit(end)
         try:
             return attempt(None)
         except TryAgain as busy:
-            end = min(end, time.monotonic() + PATIENCE)
             waited = self._awaited(busy, end)
         while True:
             try:
@@ -66,6 +85,7 @@ class Turnstile:
                 if (turn := self._turn) is not None:
                     _await(turn, min(self._left(end), LOOK_AGAIN))
             while True:
+                self._await_commit(end)
                 try:
                     return attempt(waited)
                 except TryAgain as busy:
@@ -76,6 +96,11 @@ class Turnstile:
             if self._turn is mine:
                 self._turn = None
             mine.release()
+
+    def _await_commit(self, end: float) -> None:
+        """Raises StorageError after `end`."""
+        while (commit := self._commit) is not None:
+            _await(commit, min(self._left(end), LOOK_AGAIN))
 
     def _takes(self, mine: threading.Lock) -> bool:
         with self._lock:

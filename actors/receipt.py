@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from storage import CommandRecord, RecordedEvent
 
-__all__ = ["LateReceipt", "Receipt", "receipt_from", "receipt_of_event"]
+__all__ = ["LateReceipt", "Receipt", "receipt_from", "receipt_from_log", "receipt_of_event"]
 
 
 class Receipt(NamedTuple):
@@ -61,6 +61,24 @@ def receipt_from(record: CommandRecord, events: Sequence[RecordedEvent]) -> Rece
         {recorded.stream: recorded.version for recorded in events},
         tuple(recorded.event for recorded in events),
     )
+
+
+class EventReads(Protocol):
+    """Reads events by their positions; `storage.EventLog` does."""
+
+    def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]: ...
+
+
+def receipt_from_log(record: CommandRecord, log: EventReads) -> Receipt:
+    """The first receipt of a command, made again from what the log keeps of it: positions, not copies of events."""
+    events: list[RecordedEvent] = []
+    last = 0
+    if record.count:
+        last = record.first + record.count - 1
+        # A read ends early where the events are large.
+        while more := log.read(record.first - 1 + len(events), record.count - len(events), last):
+            events += more
+    return receipt_from(record, events)
 
 
 class LateReceipt:

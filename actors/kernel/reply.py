@@ -13,9 +13,6 @@ from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from typing import Any, TypeVar
 
-from actors.receipt import LateReceipt, receipt_of_event
-from storage import RecordedEvent
-
 __all__ = ["Reply"]
 
 T = TypeVar("T")
@@ -24,7 +21,7 @@ _making = threading.Lock()
 
 
 class Reply(Future[T]):
-    """Behaves as `Future` in every respect; any thread. A receipt that it was given as an event is made on demand."""
+    """Behaves as `Future` in every respect; any thread."""
 
     __slots__ = ("_callbacks", "_exception", "_latch", "_made", "_result", "_state", "_watchers")
 
@@ -103,10 +100,7 @@ class Reply(Future[T]):
         return self._received(super().result(timeout))
 
     def _received(self, result: Any) -> T:
-        if result.__class__ is RecordedEvent:
-            result = self._result = receipt_of_event(result)
-        elif result.__class__ is LateReceipt:
-            result = self._result = result.receipt()
+        """What a waiting thread gets for what was set. A subclass may make it of that, when somebody looks."""
         return result  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:

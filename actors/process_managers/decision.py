@@ -10,8 +10,9 @@ from typing import Any, Literal
 from actors.domain.process_manager_spec import Handlers, ProcessManagerSpec
 from actors.domain.source_location import name_of
 from actors.errors import DeciderFailed, InvalidMessage, UnknownMessage
-from actors.process_managers.inputs import EPOCH, NO_INSTANCE, Decision, Input, Instance, Issued, Timer
+from actors.process_managers.inputs import NO_INSTANCE, Decision, Input, Instance, Issued, Timer
 from actors.process_managers.unreadable_values import Unreadable, class_of
+from storage.log.records import EPOCH
 from storage.value_text import short_repr
 
 __all__ = ["Do", "decide", "without"]

@@ -8,7 +8,6 @@ again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from actors.domain.process_manager_spec import Rejection
@@ -16,7 +15,6 @@ from actors.process_managers.unreadable_values import name_of
 from storage import RecordedEvent
 
 __all__ = [
-    "EPOCH",
     "NO_INSTANCE",
     "REJECTION",
     "Decision",
@@ -30,7 +28,6 @@ __all__ = [
     "input_of_timer",
 ]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REJECTION = ":r"
 """The end of a rejection's id, and of no other input's."""
 

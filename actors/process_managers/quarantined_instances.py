@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from actors.process_managers.inputs import EPOCH
 from actors.process_managers.note_reader import NoteReader
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
+from storage.log.records import EPOCH
 
 __all__ = ["QuarantinedInstance", "quarantined_instances"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from actors.domain.specs import CompiledDomain, StateSpec
@@ -16,12 +16,11 @@ from actors.writer.inline_models import InlineRun
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from storage import CommandRecord, RecordedEvent
+from storage.log.records import EPOCH
 from storage.log.stored_events import CommittedEvents
 from storage.value_text import short_repr
 
 __all__ = ["Happened", "MemoryHistory", "happened"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from actors.domain.process_manager_spec import ProcessManagerSpec, Rejection
 from actors.errors import UnknownMessage
 from actors.process_managers.decision import decide
 from actors.process_managers.inputs import (
-    EPOCH,
     NO_INSTANCE,
     Decision,
     Input,
@@ -21,6 +20,7 @@ from actors.process_managers.inputs import (
 )
 from actors.testing._difference import compare
 from actors.testing._history import flattened
+from storage.log.records import EPOCH
 
 __all__ = ["ProcessManagerGiven", "ProcessManagerOutcome", "given_process_manager"]
 

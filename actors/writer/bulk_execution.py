@@ -19,7 +19,7 @@ from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
 from actors.receipt import Receipt
 from actors.writer.call_attempts import CallAttempts, late, no_reply
-from actors.writer.submission import Bulk, Decided, Submission, receipt_or_error
+from actors.writer.submission import Bulk, CommandOutcome, Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionFactory
 from storage import OnewriterError
 
@@ -93,7 +93,7 @@ class ManyCommands:
             if ready:
                 yield indexes, Bulk(ready)
 
-    def received(self, indexes: list[int], outcomes: Iterable[Decided]) -> None:
+    def received(self, indexes: list[int], outcomes: Iterable[CommandOutcome]) -> None:
         """What became of a bulk's commands."""
         for index, outcome in zip(indexes, outcomes, strict=True):
             self.outcomes[index] = receipt_or_error(outcome)

@@ -18,7 +18,6 @@ from actors.errors import ActorsError, CommandTimeout, Overloaded
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
-from actors.kernel.reply import Reply
 from actors.kernel.running_calls import RunningCalls
 from actors.receipt import Receipt
 from actors.replication.progress import Progress
@@ -36,7 +35,7 @@ from actors.writer.bulk_execution import (
 from actors.writer.call_attempts import CallAttempts, late, no_reply
 from actors.writer.conflict_retry import conflict_retry
 from actors.writer.options import CommandOptions
-from actors.writer.submission import Submission, receipt_or_error
+from actors.writer.submission import ReceiptReply, Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionFactory
 from storage.log.notes import Note
 
@@ -178,7 +177,7 @@ class CommandClient:
         """Hand over what the call is now. Raises what is wrong with it."""
         checked_call(call, CommandOptions, "execute")
         submission = self._make.of_command(call.message, call.options, call.metadata, call.sent, attempts)
-        submission.future = Reply()
+        submission.future = ReceiptReply()
         self._offer(submission, attempts.end, attempts.timeout, attempts.strict, attempts.number)
         return submission
 
@@ -186,7 +185,7 @@ class CommandClient:
         self, command: Any, options: dict[str, Any], end: float, timeout: float, strict: bool
     ) -> Submission:
         submission = self._make.of_command(command, options, options.get("metadata"))
-        submission.future = Reply()
+        submission.future = ReceiptReply()
         self._offer(submission, end, timeout, strict)
         return submission
 

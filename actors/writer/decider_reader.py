@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType, UnionType
 from typing import Any, Protocol, TypeVar, get_args, overload
 
@@ -12,12 +12,12 @@ from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import DeciderFailed
 from actors.writer.inline_models import InlineRun, not_inline
 from storage import TableReader, TableSchema
+from storage.log.records import EPOCH
 from storage.value_text import short_repr
 
 __all__ = ["DecisionView", "Reader"]
 
 S = TypeVar("S")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DecisionView(Protocol):

@@ -21,15 +21,14 @@ from actors.errors import (
     Rejected,
     described,
 )
-from actors.receipt import Receipt, receipt_from
+from actors.receipt import Receipt, receipt_from, receipt_from_log
 from actors.writer.aggregate_cache import UNLOADED, AggregateCache, History, evolved
 from actors.writer.atomic_step import AtomicStep, Outcomes, StepSuperseded
 from actors.writer.decider_call import call_decider, own_details
 from actors.writer.decider_reader import Reader
 from actors.writer.event_sharing import EventSharing
 from actors.writer.inline_models import InlineRun
-from actors.writer.receipt_lookup import receipt_of
-from actors.writer.submission import Decided, Submission, receipt_or_error
+from actors.writer.submission import CommandOutcome, Submission, receipt_or_error
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.log.notes import checked_notes
 from storage.log.records import name_key, origin_of
@@ -146,7 +145,7 @@ class Overlay:
         """Decide one command on what the ones before it left; a failing one leaves no trace."""
         return receipt_or_error(self.outcome_of(submission))
 
-    def outcome_of(self, submission: Submission) -> Decided:
+    def outcome_of(self, submission: Submission) -> CommandOutcome:
         """As `decide`, without making a receipt that perhaps nobody looks at."""
         try:
             return self._decide(submission)
@@ -166,7 +165,7 @@ class Overlay:
             self._own.clear()
             self._found = None
 
-    def _decide(self, submission: Submission) -> Decided:
+    def _decide(self, submission: Submission) -> CommandOutcome:
         if submission.deadline is not None and time.monotonic() > submission.deadline:
             raise DeadlineExceeded(
                 f"{self._what(submission)} {submission.command_id} was not executed: its deadline passed "
@@ -204,11 +203,11 @@ class Overlay:
         ):
             raise CommandIdReused(command_id)
         if known is None:
-            return receipt_of(record, self._history)
+            return receipt_from_log(record, self._history)
         first = len(self.events) - (self.position - known.first) - 1
         return receipt_from(known, list(self._sharing.of_batch(self.events[first : first + known.count])))
 
-    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> Decided:
+    def _accept(self, submission: Submission, events: Iterable[Any], version: int) -> CommandOutcome:
         recorded: list[RecordedEvent] = []
         sharing = self._sharing
         sharing.command = submission.metadata is not None

@@ -1,4 +1,7 @@
-"""The small values that callers and actors pass to each other. No thread of their own."""
+"""A command on its way to the writer and back: what callers hand over, and what becomes of it.
+
+No thread of its own: callers' threads make it, the writer's settles it.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,35 @@ from actors.kernel.reply import Reply
 from actors.receipt import LateReceipt, Receipt, receipt_of_event
 from storage import RecordedEvent
 
-__all__ = ["Bulk", "Decided", "Receipt", "Submission", "receipt_or_error"]
+__all__ = ["Bulk", "CommandOutcome", "ReceiptReply", "Submission", "receipt_or_error"]
+
+CommandOutcome = Receipt | RecordedEvent | LateReceipt | Exception
+"""What became of a command, for its caller: a receipt, what one is made of when somebody looks, or an error.
+
+A pipelined caller may hold thousands of outcomes, and looks at few: an event, or a `LateReceipt`, stands for its receipt
+until then. `receipt_or_error` and `ReceiptReply` make it.
+"""
 
 
-Decided = Receipt | RecordedEvent | LateReceipt | Exception
-"""What became of a command. An event stands for the receipt that `receipt_of_event` makes of it."""
-
-
-def receipt_or_error(outcome: Decided) -> Receipt | Exception:
+def receipt_or_error(outcome: CommandOutcome) -> Receipt | Exception:
     """The outcome as callers see it."""
     if isinstance(outcome, RecordedEvent):
         return receipt_of_event(outcome)
     return outcome.receipt() if isinstance(outcome, LateReceipt) else outcome
+
+
+class ReceiptReply(Reply[Any]):
+    """The future of a command: its receipt is made in the thread that asks for it."""
+
+    __slots__ = ()
+
+    def _received(self, result: Any) -> Any:
+        # As `receipt_or_error`, once, and without a call for a receipt that is made.
+        if result.__class__ is RecordedEvent:
+            result = self._result = receipt_of_event(result)
+        elif result.__class__ is LateReceipt:
+            result = self._result = result.receipt()
+        return result
 
 
 class Submission(Request):
@@ -78,12 +98,12 @@ class Submission(Request):
         self.causation_id: str | None = None
         self.correlation_id: str | None = None
         self.metadata: dict[str, Any] | None = None
-        self.future: Reply[Any] | AsyncReply | None = None
+        self.future: ReceiptReply | AsyncReply | None = None
         self.bulk: Bulk | None = None
-        self.outcome: Decided | None = None
+        self.outcome: CommandOutcome | None = None
         self.settled = False
 
-    def settle(self, outcome: Decided) -> None:
+    def settle(self, outcome: CommandOutcome) -> None:
         """Give the caller the outcome; a second outcome is ignored. The writer's thread."""
         if self.settled:
             return
@@ -122,7 +142,7 @@ class Bulk(Request):
     def __init__(self, submissions: list[Submission]) -> None:
         self.submissions = submissions
         self.weight = self.remaining = len(submissions)
-        self.future: Reply[list[Decided]] | AsyncReply = Reply()
+        self.future: Reply[list[CommandOutcome]] | AsyncReply = Reply()
         for submission in submissions:
             submission.bulk = self
 

@@ -17,9 +17,8 @@ from actors.domain.lookup import unknown
 from actors.domain.reserved_ids import refuse_reserved
 from actors.domain.specs import CommandSpec, CompiledDomain, check_message
 from actors.errors import InvalidMessage
-from actors.kernel.reply import Reply
 from actors.timeouts import MOST_SECONDS
-from actors.writer.submission import Submission
+from actors.writer.submission import ReceiptReply, Submission
 from storage import CodecError
 from storage.codec.canonical import DIGEST_BYTES
 from storage.limits import MAX_NAME_BYTES
@@ -105,7 +104,7 @@ class SubmissionFactory:
             raise codec.too_large(f"what is to be appended to stream {short_repr(stream)}", len(canonical))
         submission = self._submission(None, None, stream, sent, canonical, options, options.get("metadata"))
         submission.events = given
-        submission.future = Reply()
+        submission.future = ReceiptReply()
         return submission
 
     def _submission(

@@ -15,8 +15,6 @@ from concurrent.futures import (
 import pytest
 
 from actors.kernel.reply import Reply
-from actors.receipt import Receipt
-from storage import RecordedEvent
 from tests.helpers import Threads
 
 
@@ -191,14 +189,3 @@ def test_setter_waiter_callback_and_canceller_may_race():
     assert called == replies
     assert [number for number in results if number is not None] == set_by_setter
     assert all(reply.cancelled() == (result is None) for reply, result in zip(replies, results, strict=True))
-
-
-@pytest.mark.parametrize("waited_on", [False, True])
-def test_an_event_that_stands_for_a_receipt_is_shown_as_one_and_the_same_receipt(waited_on):
-    reply = Reply()
-    if waited_on:
-        assert wait([reply], timeout=0).not_done == {reply}
-    reply.set_result(RecordedEvent(7, "account-ann", 3, "moved", "Moved", 0, "once"))
-    receipt = reply.result()
-    assert receipt == Receipt("once", 7, 7, 7, "account-ann", 3, {"account-ann": 3}, ("moved",))
-    assert reply.result() is receipt

@@ -10,7 +10,7 @@ import pytest
 
 from actors import Do, Domain, DomainError, InvalidMessage, Rejected, Rejection, UnknownMessage
 from actors.process_managers.decision import decide
-from actors.process_managers.inputs import EPOCH, Input, Instance, Issued, input_of_event, input_of_timer
+from actors.process_managers.inputs import Input, Instance, Issued, input_of_event, input_of_timer
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint
@@ -18,6 +18,7 @@ from actors.process_managers.step_errors import CommandsFailed, InputFailed
 from actors.process_managers.step_plan import StepPlan
 from actors.process_managers.timer_queue import TimerQueue
 from actors.receipt import Receipt
+from storage.log.records import EPOCH
 from tests.actors.process_managers.memory import WHEN, WHEN_US, Memory, recorded
 from tests.system.jobs import (
     DELAY,

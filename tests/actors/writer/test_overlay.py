@@ -15,11 +15,11 @@ from actors import (
     Receipt,
     Rejected,
 )
+from actors.receipt import receipt_from_log
 from actors.testing._history import MemoryHistory
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.decider_call import MAX_EVENTS
 from actors.writer.overlay import Overlay
-from actors.writer.receipt_lookup import receipt_of
 from actors.writer.submission_factory import SubmissionFactory
 from storage import CommandRecord
 from tests.bank_domain import Account, Deposit, Measured, Moved, Note, Noted, Open, Opened, Transfer, bank
@@ -211,7 +211,7 @@ def test_a_receipt_is_rebuilt_from_a_log_that_reads_in_pieces(writer):
     history = InPieces(writer.domain)
     for event in [Opened("ann"), *(Moved("ann", n) for n in range(6))]:
         history.add(event)
-    receipt = receipt_of(CommandRecord("c", 2, 5, b"", "account-ann", 6), history)
+    receipt = receipt_from_log(CommandRecord("c", 2, 5, b"", "account-ann", 6), history)
     assert (receipt.first, receipt.last, receipt.versions) == (2, 6, {"account-ann": 6})
     assert receipt.events == tuple(Moved("ann", n) for n in range(5))
 

@@ -13,14 +13,13 @@ import lmdb
 import pytest
 
 from actors import CommitUncertain, SystemClosed
-from actors.kernel.reply import Reply
 from actors.receipt import Receipt
 from actors.replication.messages import Committed
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery
-from actors.writer.submission import Submission
+from actors.writer.submission import ReceiptReply, Submission
 from actors.writer.submission_factory import SubmissionFactory
 from actors.writer.writer_state import WriterState
 from storage import CommitFailed, EventLog, StorageError, StoreFull
@@ -66,7 +65,7 @@ class Writer:
     def command(self, command: Any, command_id: str | None = None) -> Submission:
         """A command on its way, with a caller that waits for it."""
         made = self.make.of_command(command, {} if command_id is None else {"command_id": command_id}, None)
-        made.future = Reply()
+        made.future = ReceiptReply()
         return made
 
     def decided(self, batch: list[Submission | AtomicStep]) -> Overlay:

@@ -1,7 +1,7 @@
 """Raw reads of a table's databases, each under the lock of its transaction. Any thread.
 
-LMDB gives no protection against a transaction being ended while another thread reads in it, so every use of it
-is made under one plain lock, held for one short read at a time and never while a caller's code runs.
+LMDB does not prevent that a transaction ends while another thread reads in it. So every use of it takes one
+plain lock. It is held for one short read at a time, and never while a caller's code runs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _abandoned: list[lmdb.Transaction[bytes]] = []
-"""Kept, since a transaction that is collected is ended."""
+"""Kept for ever: a transaction that is garbage-collected would be ended."""
 
 
 class Access:
     """An LMDB transaction and the lock for every use of it. `txn` is None once it has ended.
 
-    `what` is what error messages call it: "the snapshot of /data/replica-1"; `closed` is raised after its end.
-    `path` is where it writes, for a write transaction.
+    Error messages call it `what`, for example "the snapshot of /data/replica-1"; `closed` is raised after its
+    end. `path` is the store that a write transaction writes to.
     """
 
     __slots__ = ("lock", "txn", "_what", "_closed", "_path", "__weakref__")
@@ -60,7 +60,10 @@ class Access:
     def locked(
         self, read: Callable[Concatenate[lmdb.Transaction[bytes], P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What `read` returns, called with the transaction under the lock. LMDB's errors become ours."""
+        """Call `read` with the transaction under the lock, and return its result.
+
+        Translates LMDB's errors.
+        """
         try:
             with self.lock:
                 return read(self.live(), *args, **kwargs)
@@ -68,14 +71,14 @@ class Access:
             raise translate(error, f"using {self._what}", self._path) from error
 
     def abandon(self) -> None:
-        """Forget the transaction without ending it, and the lock, which a lost thread may hold."""
+        """Forget the transaction without ending it, and the lock, which a dead thread may hold."""
         self.lock = threading.Lock()
         txn, self.txn = self.txn, None
         if txn is not None:
             _abandoned.append(txn)
 
     def end(self) -> None:
-        """Abort the transaction, when no read is inside it. The second call does nothing."""
+        """Abort the transaction, once no read is inside it. A second call does nothing."""
         with self.lock:
             txn, self.txn = self.txn, None
             if txn is not None:
@@ -84,7 +87,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableHandle:
-    """A table's open databases: its schema, where its rows are, where the entries of each index are."""
+    """A table's open databases: its schema, its name in errors, its rows, and the entries of each index."""
 
     schema: TableSchema
     where: str
@@ -101,20 +104,20 @@ def below(txn: lmdb.Transaction[bytes], db: lmdb._Database, prefix: bytes) -> En
 
 
 def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[bytes]) -> Entries:
-    """The stored rows of these keys with their keys, in their order; absent ones are left out."""
+    """The stored rows of these keys with their keys, in their order; missing ones are left out."""
     with txn.cursor(db) as cursor:
         return cursor.getmulti(row_keys)
 
 
 def read_values(txn: lmdb.Transaction[bytes], db: lmdb._Database, keys: list[bytes]) -> list[bytes | None]:
-    """What is stored under these keys, in their order, None for nothing."""
+    """The values stored under these keys, in their order; None for each that is missing."""
     return list(map(txn.cursor(db).get, keys))
 
 
 def read_chunk(
     txn: lmdb.Transaction[bytes], db: lmdb._Database, search: Search, after: bytes | None, size: int
 ) -> Entries:
-    """The next entries of a search beyond `after`, which need not be there any more."""
+    """The next entries of a search after `after`, which itself may be gone by now."""
     cursor = txn.cursor(db)
     if not _seek(cursor, search, after):
         return []
@@ -152,7 +155,7 @@ def read_keys(
 
 
 def _seek(cursor: lmdb.Cursor[bytes], search: Search, after: bytes | None) -> bool:
-    """Whether there is an entry to go on from beyond `after`, where the cursor then is; it may be out of bounds."""
+    """Move the cursor to the next entry after `after`, which may be out of bounds; False if there is none."""
     low, high = search.low, search.high
     if search.reverse:
         bound = high if after is None or (high is not None and high < after) else after

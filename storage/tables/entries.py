@@ -1,6 +1,6 @@
-"""What a table holds in one transaction, entries and rows as they are stored. Any thread, several at once too.
+"""A table's entries and rows in one transaction, as they are stored. Any thread; several may read at a time.
 
-Each chunk is read under the transaction's lock, with none held in between.
+Each chunk is read under the transaction's lock, which is not held in between.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from storage.value_text import short_repr
 __all__ = ["CHUNK_ROWS", "TableEntries"]
 
 CHUNK_ROWS = 100
-"""Rows that are read at once, at most; the first chunks of a range are smaller, since many look at few rows."""
+"""The most rows read at a time; the first chunks of a range are smaller, since many callers read few rows."""
 CHUNK_KEYS = 1000
-"""The same for keys alone."""
+"""The same for keys without values."""
 FIRST_ROWS = 8
 _GROWTH = 4
 
 
 class TableEntries:
-    """A table's stored entries and rows, for its readers. Everything may raise SnapshotClosed, StorageError."""
+    """A table's stored entries and rows, for its readers.
+
+    Every method may raise SnapshotClosed or StorageError.
+    """
 
     _first = FIRST_ROWS
-    """How many entries are read first where no limit is given."""
+    """How many entries are read first if no limit is given."""
 
     __slots__ = ("_access", "_handle", "schema", "_encode_key", "_db", "_codec", "_unpack")
 
@@ -49,11 +52,11 @@ class TableEntries:
 
     # -- entries ---------------------------------------------------------------------------------------------
     def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
-        """At most `limit` entries with their values (any number where rows repeat), a chunk at a time."""
+        """At most `limit` entries with their values, in chunks; any number of entries if rows repeat."""
         return self._scan(search, after, False)
 
     def _bare_chunks(self, search: Search) -> Iterator[list[bytes]]:
-        """The same entries without their values."""
+        """The same entries without values."""
         return self._scan(search, None, True)
 
     def _scan(self, search: Search, after: bytes | None, bare: bool) -> Iterator[list[Any]]:
@@ -77,7 +80,10 @@ class TableEntries:
     def _part(
         self, search: Search, after: bytes | None, size: int, bare: bool
     ) -> tuple[list[Any], bytes | None]:
-        """The next entries beyond `after`, about `size` of them, and up to which one all are there; None is the end."""
+        """The next entries after `after`, about `size` of them, and the entry up to which they are complete.
+
+        None instead of that entry means that there are no more.
+        """
         access, index = self._access, search.index
         db = self._db if index is self.schema.primary else self._handle.indexes[index]
         try:
@@ -91,12 +97,12 @@ class TableEntries:
         return chunk, chunk[-1] if bare else chunk[-1][0]
 
     def _found(self, search: Search) -> Iterator[Entries]:
-        """The entries of an index, of each row the first one only."""
+        """The entries of an index, but only the first one of each row."""
         chunks = self._chunks(search)
         return once_each(chunks, search.limit) if search.repeats else chunks
 
     def _first_entries(self, search: Search, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """The first entry of each row from `after` on, with the row as it is stored."""
+        """The first entry of each row from `after` on, with the row's stored bytes."""
         index, low, high = search.index, search.low, search.high
         for chunk in self._chunks(search, after):
             if index is self.schema.primary:
@@ -104,7 +110,8 @@ class TableEntries:
                 continue
             for (entry, row_key), raw in zip(chunk, self._rows_of(chunk), strict=True):
                 if search.repeats:
-                    # Looking at the row's other entries needs no memory of the rows before, so it holds across pages.
+                    # Comparing with the row's other entries needs no memory of earlier rows, so it works
+                    # across pages.
                     entries = index.entries(self._decode(raw), row_key)
                     mine = [e for e in entries if low <= e and (high is None or e < high)]
                     if entry != (max(mine) if search.reverse else min(mine)):
@@ -116,7 +123,7 @@ class TableEntries:
 
     # -- rows ------------------------------------------------------------------------------------------------
     def _rows(self, search: Search, columns: frozenset[str] | None) -> Iterator[list[Row]]:
-        """The rows that a search finds, or these columns of them, a chunk at a time."""
+        """The rows that a search finds, or the given columns of them, a chunk at a time."""
         for chunk in self._found(search):
             yield self._rows_at(search, chunk, columns)
 
@@ -126,19 +133,19 @@ class TableEntries:
         return self._decode_all([raw for _, raw in chunk] if by_key else self._rows_of(chunk), columns)
 
     def _rows_of(self, chunk: Entries) -> list[bytes]:
-        """The stored rows that the entries of an index name."""
+        """The stored rows that the entries of an index refer to."""
         row_keys = [row_key for _, row_key in chunk]
         raws = self._fetch(row_keys)
         if None in raws:
             missing = [key for key, raw in zip(row_keys, raws, strict=True) if raw is None]
             raise DamagedStore(
-                f"{self._handle.where}: an index names {len(missing)} row(s) that are not there, the first with key "
-                f"{short_repr(min(missing))}; the replica must be rebuilt"
+                f"{self._handle.where}: an index refers to {len(missing)} row(s) that do not exist, the "
+                f"first with key {short_repr(min(missing))}; the replica must be rebuilt"
             )
         return cast("list[bytes]", raws)
 
     def _fetch(self, row_keys: list[bytes]) -> list[bytes | None]:
-        """The stored rows of these keys in their order, None where there is none."""
+        """The stored rows of these keys in their order; None for each that is missing."""
         access = self._access
         try:
             with access.lock:
@@ -150,7 +157,7 @@ class TableEntries:
         return self._decode_all([raw])[0]
 
     def _decode_all(self, raws: list[bytes], columns: frozenset[str] | None = None) -> list[Row]:
-        """The rows, or these columns of them."""
+        """The rows, or the given columns of them."""
         try:
             if columns is None:
                 return decode_rows(self._codec, raws)
@@ -167,6 +174,6 @@ class TableEntries:
             return translate(error, self._handle.where)
         return DamagedRow(
             f"{self._handle.where}: a stored row cannot be decoded ({type(error).__name__}: {error}); "
-            "it is damaged, or a class of what it holds has changed: replicas are then filled again from the log, an "
-            "inline model by raising its version="
+            "it is damaged, or the class of a value in it has changed: replicas are then filled again from "
+            "the log; rebuild an inline model by raising its version="
         )

@@ -1,8 +1,8 @@
-"""Which entries a row has in an index, and between which entries a search looks. Pure, any thread.
+"""The entries that a row has in an index, and the bounds of a search in it. Pure, any thread.
 
-An index is named by what its user wrote: a column ("price"), a tuple of columns (("category", "price")),
-`words("name")` or `each("categories")`, or a tuple with one of the latter two in it. A row that lacks a column, or
-has None in it, is indexed under None, which sorts before everything else.
+An index is identified by its spec as the user wrote it: a column ("price"), a tuple of columns (("category",
+"price")), `words("name")` or `each("categories")`, or a tuple that contains one of the latter two. A row that
+lacks a column, or has None in it, is indexed under None, which sorts before all other values.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ __all__ = ["Bounds", "Component", "Each", "Index", "IndexSpec", "Words", "each",
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Indexes a row under each word of a text column; None has no words. What is searched for is folded as well.
+    """Indexes a row under each word of a text column; None has no words. Search terms are folded too.
 
-    `rule` says how words are cut: that of `storage.tables.words`, or 1 in an index from before, until it is built anew.
+    `rule` says how words are cut: by `storage.tables.words`, or 1 for an older index until it is rebuilt.
     """
 
     column: str
     rule: int = field(default=WORDS_RULE, compare=False, repr=False)
 
     def values(self, value: object) -> Sequence[object]:
-        """The words that a row with this column value is found by. Raises InvalidKey unless it is a str or None."""
+        """The words by which a row with this column value is found.
+
+        Raises InvalidKey unless it is a str or None.
+        """
         if value is None:
             return ()
         if not isinstance(value, str):
@@ -45,14 +48,14 @@ class Words:
         return split_words(value) if self.rule == WORDS_RULE else split_words_before(value)
 
     def sought(self, value: object) -> object:
-        """A word to search for as the index has it. Raises InvalidKey for what is not exactly one word."""
+        """A search term as the index stores words. Raises InvalidKey unless it is exactly one word."""
         found = self.values(value)
         if len(found) != 1:
             raise InvalidKey(f"{short_repr(value)} is not one word: search for the words one by one")
         return found[0]
 
     def sought_prefix(self, value: object) -> object:
-        """The beginning of a word as the index has it; "" begins every word."""
+        """The beginning of a word as the index stores words; "" begins every word."""
         return "" if value == "" else self.sought(value)
 
     def __str__(self) -> str:
@@ -61,12 +64,12 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Indexes a row under each item of a list, tuple or set column, each item once; None has no items."""
+    """Indexes a row under each item of a list, tuple or set column, once for each; None has no items."""
 
     column: str
 
     def values(self, value: object) -> Sequence[object]:
-        """The items. Raises InvalidKey for what is not a list, tuple, set or None."""
+        """The items. Raises InvalidKey unless it is a list, tuple, set or None."""
         if value is None:
             return ()
         if not isinstance(value, (list, tuple, set, frozenset)):
@@ -99,14 +102,14 @@ Component: TypeAlias = str | Words | Each
 IndexSpec: TypeAlias = Component | tuple[Component, ...]
 Values: TypeAlias = Mapping[str, Any]
 Bounds: TypeAlias = tuple[bytes, bytes | None, int]
-"""The least entry of a range, the least one above it (None: no bound), and how many leading components are given."""
+"""The least entry of a range, the least above it (None: no bound), the number of leading components given."""
 
 
 class Index:
-    """A sequence of components in a fixed order, for the entries of rows and for the bounds of searches.
+    """A sequence of components in a fixed order; gives the entries of rows and the bounds of searches.
 
-    The key of a table is such a sequence too (`primary`). `many` is the number of the many-valued component, from 0, `single`
-    the column of an index that is one column.
+    The key of a table is such a sequence too (`primary`). `many` is the number of the many-valued component,
+    from 0; `single` is the column of an index of one plain column.
     """
 
     __slots__ = ("spec", "components", "name", "where", "many", "single", "columns")
@@ -119,8 +122,7 @@ class Index:
             if not isinstance(column, str) or not column:
                 raise InvalidSchema(
                     f"table {table!r}: {what} {short_repr(spec)} must be made of column names, words(...) "
-                    "and each(...), "
-                    "and several of them be a tuple"
+                    "and each(...), and several of them be a tuple"
                 )
         if not self.components:
             raise InvalidSchema(f"table {table!r}: {what} () names no column")
@@ -141,7 +143,10 @@ class Index:
         )
 
     def entries(self, row: Mapping[str, Any], row_key: bytes) -> list[bytes]:
-        """The index entries of a row, each ending with the row's key. Raises InvalidKey or KeyTooLong, naming the column."""
+        """The index entries of a row, each ending with the row's key.
+
+        Raises InvalidKey or KeyTooLong, with the name of the column.
+        """
         if self.single is not None:
             return [self._entry(row, row_key)]
         entries = [value + row_key for value in self._combinations(row)]
@@ -177,7 +182,7 @@ class Index:
         return heads
 
     def leading(self, value: object, skip: int = 0) -> tuple[bytes, int]:
-        """The encoding of the components from `skip` on that `value` gives, a scalar or a tuple, and how many.
+        """The encoding of the components from `skip` on, for a scalar or a tuple `value`, and their number.
 
         Raises InvalidKey for more values than components.
         """
@@ -189,10 +194,15 @@ class Index:
         return b"".join([self.encode(skip + number, item) for number, item in enumerate(values)]), len(values)
 
     def encode(self, number: int, value: Any) -> bytes:
-        """The encoding of what is sought of the component of this number, from 0. Raises InvalidKey, naming the column."""
+        """The encoding of a search value for the component of this number, from 0.
+
+        Raises InvalidKey, with the name of the column.
+        """
         component = self.components[number]
         try:
-            return encode_component(value if component.__class__ is str else component.sought(value))  # type: ignore[union-attr]
+            if component.__class__ is not str:
+                value = component.sought(value)  # type: ignore[union-attr]
+            return encode_component(value)
         except InvalidKey as error:
             raise self.located(error, str(component)) from None
 
@@ -210,7 +220,7 @@ class Index:
         return low, high, pinned
 
     def prefix_bounds(self, values: tuple[object, ...]) -> Bounds:
-        """The same for a search by leading values, of which the last is the beginning of a str."""
+        """The bounds of a search by leading values, the last of which is the beginning of a str."""
         if not values:
             raise InvalidKey(f"{self.where}: a prefix search needs the beginning of a str")
         base, pinned = self.leading(values[:-1]) if len(values) > 1 else (b"", 0)
@@ -233,5 +243,5 @@ class Index:
         return InvalidKey(f"{self.where} has {len(self.components)} component(s), and {given} were given")
 
     def located(self, error: InvalidKey, column: str) -> InvalidKey:
-        """The error with the index and the column that it is about."""
+        """The error, with the names of the index and the column that it is about."""
         return type(error)(f"{self.where}, {column}: {error}")

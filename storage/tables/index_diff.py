@@ -1,4 +1,4 @@
-"""Which entries an index loses and gains when rows change. Pure; the thread that applies."""
+"""Finds the entries that an index loses and gains when rows change. Pure; the thread that applies events."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from storage.tables.index import Index, Values
 __all__ = ["index_diff"]
 
 _PLAIN = frozenset({str, int, float, bytes, bool, Decimal, date, datetime, UUID})
-"""Types of which two equal values have one encoding. Not so containers: [1] == [True]."""
+"""Types whose equal values have equal encodings. Containers are not such: [1] == [True]."""
 
 
 def index_diff(
     index: Index, changed: Iterable[tuple[bytes, Values | None]], stored: Mapping[bytes, Values | None]
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    """The entries to delete, and those to put with their rows' keys, both sorted, for rows that changed by key.
+    """The entries to delete, and those to put with their rows' keys, both sorted, for changed rows by key.
 
-    None is a row that is deleted, or was not `stored`. Raises InvalidKey or KeyTooLong, naming the column.
+    None means a row that is deleted, or that was not `stored`. Raises InvalidKey or KeyTooLong, with the
+    column.
     """
     if index.single is None:
         removed, added = _of_many(index, changed, stored)
@@ -50,7 +51,7 @@ def _of_many(
 
 
 def _unchanged(index: Index, old: Values, new: Values) -> bool:
-    """Whether two versions of a row have the same entries, as far as that is plain without encoding them."""
+    """Whether two versions of a row surely have the same entries, which is found without encoding them."""
     for column in index.columns:
         before, after = old.get(column), new.get(column)
         if before is not after and (
@@ -66,7 +67,7 @@ def _of_one(
     changed: Iterable[tuple[bytes, Values | None]],
     stored: Mapping[bytes, Values | None],
 ) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    """An index of one column: nearly all are such, and calls and lists cost more than what is in them."""
+    """For an index of one column: nearly all are, and calls and lists would cost more than the work."""
     removed: list[bytes] = []
     added: list[tuple[bytes, bytes]] = []
     encode = encode_component

@@ -1,9 +1,9 @@
-"""What an iteration gives is fixed when it begins, though its table is changed while it goes on. The writer's thread.
+"""An iteration whose results are fixed at its start, though its table changes meanwhile. The writer's thread.
 
-Entries are read a chunk at a time, so what is written meanwhile would be met further on. A writer therefore tells
-every open iteration which rows it is about to change, and the iteration keeps of them what it needs: a row that is
-still to come as it is stored now, and the key of a row that would come a second time. Of a row that is behind, and
-stays there, nothing is kept.
+Entries are read a chunk at a time, so later chunks would contain rows that were written meanwhile. A writer
+therefore notifies every open iteration of the rows that it is about to change. The iteration stores what it
+needs of them: the stored bytes of a row that it has still to give, and the key of a row that would come a
+second time. It stores nothing for a row that it has passed and that does not move ahead of it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Iteration"]
 
 
 class _Descending(tuple[bytes, bytes]):
-    """An entry with its row's key that sorts the other way round, for the heap of a reversed search."""
+    """An entry and its row's key, in reverse sort order, for the heap of a reversed search."""
 
     __slots__ = ()
     __lt__ = tuple.__gt__
 
 
 class Iteration(TableReader):
-    """One search of a table as it is at this moment, to be read once, from its beginning on."""
+    """One search of a table in its present state, to be read once, from the beginning."""
 
     __slots__ = (
         "__weakref__",
@@ -53,18 +53,18 @@ class Iteration(TableReader):
         read_part: Callable[[Search, bytes | None, int, bool], tuple[list[Any], bytes | None]],
         read_rows: Callable[[list[bytes]], list[bytes | None]],
     ) -> None:
-        """`read_part` reads the table's next entries, `read_rows` its stored rows by key, as the writer sees both."""
+        """`read_part` reads the table's next entries, `read_rows` its stored rows, both for the writer."""
         super().__init__(access, handle, codec)
         self.index = search.index
-        """The index that it goes through."""
+        """The index that it follows."""
         self.by_key = search.index is handle.schema.primary
-        """Whether that is the key: then a row's entry is its key, and its row is the entry's value."""
+        """Whether it follows the key: then a row's entry is its key, and the entry's value is the row."""
         self._read_part = read_part
         self._read_rows = read_rows
         self._search = search
-        # Rows that changed, as they were, by key: None for those that are not to come.
+        # The former state of rows that changed, by key; None for rows that must not be given.
         self._former: dict[bytes, bytes | None] = {}
-        # The entries by which they are to come, with their keys: a heap in the order of the search.
+        # The entries at which such rows must be given, with their keys: a heap in the order of the search.
         self._ahead: list[tuple[bytes, bytes]] = []
         self._given: list[bytes] = []
         self._after: bytes | None = None
@@ -72,16 +72,16 @@ class Iteration(TableReader):
 
     # -- for the writer --------------------------------------------------------------------------------------
     def is_about(self, key: bytes) -> bool:
-        """Whether a change of this row, its first since the beginning, may matter."""
+        """Whether a change of this row may matter. It may only if it is the first since the start."""
         return not self._ended and key not in self._former
 
     def will_change(
         self, key: bytes, before: list[bytes], after: list[bytes], stored: Callable[[], bytes | None]
     ) -> None:
-        """Note that a row is about to change, whose entries were `before` and are to be `after`.
+        """Note that a row is about to change, and its entries from `before` to `after`.
 
-        `stored` gets the row as it still is, None for one that is new. In the order of the key its entry is `before`,
-        whether it is new, stays or goes.
+        `stored` gives the row's present bytes, None for a new row. In key order its entry is in `before`,
+        whether the row is new, stays or is deleted.
         """
         to_come = list(filter(self._is_ahead, before))
         if not to_come and not any(map(self._is_ahead, after)):
@@ -113,7 +113,7 @@ class Iteration(TableReader):
         return chunk, last
 
     def _as_it_was(self, chunk: list[Any], last: bytes | None, bare: bool) -> list[Any]:
-        """The entries of a chunk without rows that changed, and those that such rows had up to `last`."""
+        """A chunk's entries without the rows that changed, and the former entries of those up to `last`."""
         former, by_key = self._former, self.by_key
         keys = chunk if bare else [item[0 if by_key else 1] for item in chunk]
         found = [item for item, key in zip(chunk, keys, strict=True) if key not in former]
@@ -126,7 +126,7 @@ class Iteration(TableReader):
             found += came
         if came:
             found.sort(reverse=self._search.reverse)
-        if by_key:  # What is behind can't come again.
+        if by_key:  # A key that was passed cannot come again.
             for key in keys:
                 former.pop(key, None)
             for _, key in came:

@@ -1,4 +1,4 @@
-"""A pending table for reading alone: what a decider gets. The deciding thread only."""
+"""A pending table that can only be read: it is passed to deciders. The deciding thread only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PendingReader"]
 
 
 class PendingReader(TableReader):
-    """Reads a table with the changes of the batch that is being decided, and can change nothing."""
+    """Reads a table with the changes of the batch that is being decided; cannot change anything."""
 
     __slots__ = ("_table",)
 

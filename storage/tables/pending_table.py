@@ -1,8 +1,8 @@
-"""A table as the batches so far left it and the one that is being decided changes it. The deciding thread only.
+"""A table with the changes of earlier batches and of the batch being decided. The deciding thread only.
 
-Nothing is written before the batch is: changed rows wait here, and every read merges them with what is stored, by
-index and range too. So no write transaction is open while a caller's code runs, and taking back what one command
-did is putting former rows back.
+Nothing is written before the batch is: changed rows wait here, and every read, by index and range too, merges
+them with the stored ones. So no write transaction is open while a caller's code runs, and the changes of one
+command are undone by putting the former rows back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENTRY = itemgetter(0)
 
 
 class Change(NamedTuple):
-    """A row that was about to be changed, as it was: None where there was none."""
+    """A row as it was before a change; None if there was none."""
 
     table: PendingTable
     key: bytes
@@ -39,11 +39,11 @@ class Change(NamedTuple):
 
 
 UndoLog = list[Change]
-"""What was changed, in order; shared by the tables of a batch."""
+"""The changes, in order; shared by the tables of a batch."""
 
 
 class _Prepared(NamedTuple):
-    """A changed row made ready for the disk. `more` is by how much it changes the number of rows."""
+    """A changed row, ready for the disk. `more` is how much it changes the number of rows."""
 
     encoded: bytes
     entries: dict[Index, list[bytes]]
@@ -51,19 +51,22 @@ class _Prepared(NamedTuple):
 
 
 class PendingTable(TableWriter):
-    """What a projection writes to. `prepare` finds rows that can't be stored; `write_to` stores all the others."""
+    """The table that a projection writes to.
 
-    _first = CHUNK_ROWS  # Merging has its price, whatever the number.
+    `prepare` finds rows that cannot be stored; `write_to` stores the rest.
+    """
+
+    _first = CHUNK_ROWS  # Merging has a cost, however many entries there are.
 
     __slots__ = ("_count", "_prepared", "_ranges", "_stale", "_undo")
 
     def __init__(self, access: Access, handle: TableHandle, codec: Codec, undo: UndoLog) -> None:
         super().__init__(access, handle, codec)
         self._undo = undo
-        # Keys of changed rows that `_prepared` does not have as they are now.
+        # Keys of changed rows whose `_prepared` entry is out of date.
         self._stale: set[bytes] = set()
         self._prepared: dict[bytes, _Prepared] = {}
-        # The entries of changed rows, sorted, of those indexes that were read by range; their row keys beside them.
+        # The entries of changed rows, sorted, each with its row key, for the indexes that were read by range.
         self._ranges: dict[Index, list[tuple[bytes, bytes]]] = {}
         self._count = 0
 
@@ -90,7 +93,7 @@ class PendingTable(TableWriter):
         self._stale.add(raw_key)
 
     def put_back(self, raw_key: bytes, row: Row | None) -> None:
-        """Have a row as it was before a change."""
+        """Restore a row to its state before a change."""
         self._stale.add(raw_key)
         if row is UNKNOWN_ROW:
             self._rows_changed.pop(raw_key, None)
@@ -98,13 +101,14 @@ class PendingTable(TableWriter):
             self._rows_changed[raw_key] = row
 
     def flush(self) -> None:
-        """Nothing is written before the batch is; as `prepare`."""
+        """As `prepare`: nothing is written before the batch is."""
         self.prepare()
 
     def prepare(self) -> None:
         """Encode and index the rows that changed.
 
-        Raises CodecError, InvalidKey or KeyTooLong for one that can't be, naming it; then it has to be put back.
+        Raises CodecError, InvalidKey or KeyTooLong for a row that cannot be stored, with its key; then it
+        must be put back.
         """
         while self._stale:
             for raw_key in tuple(self._stale):
@@ -159,7 +163,7 @@ class PendingTable(TableWriter):
             )
 
     def write_to(self, txn: lmdb.Transaction) -> None:
-        """Write every changed row with its index entries into a transaction. Raises LMDB's errors."""
+        """Write every changed row and its index entries in a transaction. Raises LMDB's errors."""
         self.prepare()
         changed = sorted(self._prepared.items())
         with txn.cursor(self._db) as cursor:
@@ -205,7 +209,7 @@ class PendingTable(TableWriter):
         primary = index is self.schema.primary
         stored = self._stored_chunk(search, after, size)
         last = stored[-1][0] if len(stored) == size else None
-        # A changed row is where its own entries say, not where those stored under its key do.
+        # A changed row is found by its own entries, not by those stored under its key.
         found = [item for item in stored if item[0 if primary else 1] not in prepared]
         found += [
             (entry, prepared[key].encoded if primary else key)
@@ -220,7 +224,7 @@ class PendingTable(TableWriter):
     def _changed_between(
         self, search: Search, after: bytes | None, last: bytes | None, size: int
     ) -> list[tuple[bytes, bytes]]:
-        """The next changed rows' entries in [low, high) beyond `after`, no further than `last`, with their row keys."""
+        """The next entries of changed rows in [low, high) after `after`, up to `last`, with row keys."""
         index, low, high, reverse = search.index, search.low, search.high, search.reverse
         found = self._ranges.get(index)
         if found is None:
@@ -232,7 +236,7 @@ class PendingTable(TableWriter):
             )
         first, end = bisect_left(found, (low,)), len(found) if high is None else bisect_left(found, (high,))
         upper, lower = (after, last) if reverse else (last, after)
-        # `after` itself is out and `last` is in.
+        # `after` is excluded and `last` is included.
         if upper is not None:
             end = min(end, (bisect_left if reverse else bisect_right)(found, upper, key=_ENTRY))
         if lower is not None:

@@ -1,6 +1,6 @@
-"""Ranges whose index, order and columns are fixed beforehand, to be read again and again with other values.
+"""Ranges whose index, order and columns are fixed in advance, to be read many times with different values.
 
-Pure but for the table that each call is given; any thread.
+Pure, except that each call reads the table that it is given; any thread.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ __all__ = ["PreparedRange"]
 
 
 class Indexes(Protocol):
-    """A table's schema, as a range is prepared from it."""
+    """A table's schema, as a prepared range uses it."""
 
     def index(self, spec: IndexSpec | None, /) -> Index:
-        """The index of this spec, the key itself for None."""
+        """The index of this spec; the key itself for None."""
 
 
 class SearchableTable(Protocol):
-    """A table in one transaction, as a prepared range reads it: a `TableReader`."""
+    """A table in one transaction, as a prepared range reads it, for example a `TableReader`."""
 
     @property
     def schema(self) -> Indexes:
-        """What it was opened with."""
+        """The schema that it was opened with."""
 
     def read(self, search: Search, columns: frozenset[str] | None = None, /) -> Iterator[Row]:
-        """The rows that a search finds, or these columns of them."""
+        """The rows that a search finds, or the given columns of them."""
 
     def read_keys(self, search: Search, /) -> Iterator[Any]:
-        """The keys of these rows."""
+        """The keys of the rows that a search finds."""
 
     def count_found(self, search: Search, /) -> int:
         """How many rows a search without a limit finds."""
 
 
 class PreparedRange:
-    """What `TableSchema.prepare` gives: call it with a table and the values to look for.
+    """The result of `TableSchema.prepare`: call it with a table and the values to look for.
 
-    There are as many values as `equal` said, those of the leading columns of the index; `start`, `stop` and
-    `include_stop` are as in `TableReader.range`, and speak of the column after them.
+    It takes as many values as `equal` said, for the leading columns of the index. `start`, `stop` and
+    `include_stop` are as in `TableReader.range`, and refer to the column after those.
     """
 
     __slots__ = ("_columns", "_equal", "_index", "_limit", "_reverse", "_schema", "_spec")
@@ -82,7 +82,7 @@ class PreparedRange:
         stop: Any = None,
         include_stop: bool = False,
     ) -> Iterator[Row]:
-        """The rows. Raises as `TableReader.range`, and InvalidKey for another number of values."""
+        """The rows. Raises as `TableReader.range` does, and InvalidKey for the wrong number of values."""
         return table.read(self._search(table, values, start, stop, include_stop), self._columns)
 
     def keys(
@@ -93,7 +93,7 @@ class PreparedRange:
         stop: Any = None,
         include_stop: bool = False,
     ) -> Iterator[Any]:
-        """Their keys, as `TableReader.keys`."""
+        """The keys of the rows, as `TableReader.keys`."""
         return table.read_keys(self._search(table, values, start, stop, include_stop))
 
     def count(
@@ -104,7 +104,7 @@ class PreparedRange:
         stop: Any = None,
         include_stop: bool = False,
     ) -> int:
-        """How many there are, as `TableReader.count`, whatever the `limit`."""
+        """How many rows there are, as `TableReader.count`, whatever the `limit`."""
         search = self._search(table, values, start, stop, include_stop)
         search.limit = None
         return table.count_found(search)
@@ -116,7 +116,7 @@ class PreparedRange:
             raise InvalidKey(
                 f"{self._index.where} was prepared for {self._equal} value(s), and {len(values)} were given"
             )
-        # An older version of the model may serve, with a table of its own.
+        # An older version of the model may be active, with its own table.
         index = self._index if table.schema is self._schema else table.schema.index(self._spec)
         if start is None and stop is None and len(values) == 1:
             low = index.encode(0, values[0])

@@ -1,7 +1,7 @@
-"""Reading a table in one read transaction: by key, by range, by index, page by page.
+"""Reads a table in one read transaction: by key, by range, by index, page by page. Any thread.
 
-Any thread may read, several at once too, and closing the transaction from another thread never pulls it away under
-a read. Ranges are read in chunks and decoded outside of the transaction's lock.
+Several threads may read at a time. If another thread closes the transaction, that never disturbs a read in
+progress. Ranges are read in chunks, and decoded outside the transaction's lock.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ __all__ = ["Page", "TableReader"]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows, and the token to give to `page` for the ones after them; None when there are no more."""
+    """Some rows, and the token to pass to `page` for the rows after them; None if there are no more."""
 
     rows: list[Row]
     token: str | None
 
 
 class TableReader(TableEntries):
-    """A table as one transaction sees it. Rows are copies: changing one changes nothing stored.
+    """A table as one transaction sees it. Rows are copies: changing one does not change the stored row.
 
-    `columns=` of any method gives rows of those columns alone, as far as they have them, and decodes no others: worth
-    it where the others are many, long, or of types that msgpack lacks, such as dates and decimals.
+    With `columns=`, every method gives rows of only those columns, as far as they have them, and decodes no
+    others. That is worthwhile if the others are many, long, or of types that msgpack lacks, such as dates and
+    decimals.
     """
 
     __slots__ = ()
@@ -65,7 +66,7 @@ class TableReader(TableEntries):
         return row
 
     def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
-        """The rows of several keys in their order, None where there is none."""
+        """The rows of several keys in their order; None for each that is missing."""
         wanted = checked_columns(columns)
         raw_keys = [self._encode_key(key) for key in keys]
         rows: list[Row | None] = []
@@ -90,15 +91,15 @@ class TableReader(TableEntries):
         columns: Columns | None = None,
         **bounds: Unpack[BoundOptions],
     ) -> Iterator[Row]:
-        """The rows from `start` up to `stop`, which is left out unless `include_stop`, in the order of the index.
+        """The rows from `start` up to `stop`, excluded unless `include_stop`, in the order of the index.
 
-        No index means key order; rows of equal index values are in key order. `start` and `stop` are a scalar or a
-        tuple each, None means no bound. `BoundOptions` has the other bounds: `equal` and `include_stop`. In a
-        many-valued index a row with several entries in the range comes once, at the first of them. `reverse` and
-        `limit` apply last.
+        Without an index, rows are in key order; so are rows with equal index values. `start` and `stop` are
+        each a scalar or a tuple; None means no bound. `BoundOptions` has the other bounds: `equal` and
+        `include_stop`. In a many-valued index a row with several entries in the range comes once, at the
+        first of them. `reverse` and `limit` apply last.
 
-        Raises InvalidSchema for an unknown index, InvalidKey for a bad bound, both at once; SnapshotClosed while
-        iterating.
+        The call raises InvalidSchema for an unknown index and InvalidKey for a bad bound; iterating may raise
+        SnapshotClosed.
         """
         found = self.schema.index(index)
         return self.read(
@@ -106,7 +107,7 @@ class TableReader(TableEntries):
         )
 
     def all(self, *, columns: Columns | None = None) -> Iterator[Row]:
-        """Every row in key order."""
+        """All rows in key order."""
         return self.range(columns=columns)
 
     def find(
@@ -117,7 +118,10 @@ class TableReader(TableEntries):
         limit: int | None = None,
         columns: Columns | None = None,
     ) -> Iterator[Row]:
-        """The rows whose leading index components equal `values`, None included: `find(words("name"), "oak")`."""
+        """The rows whose leading index components equal `values`: `find(words("name"), "oak")`.
+
+        None is a value too.
+        """
         found = self.schema.index(index)
         return self.read(Search(found, found.bounds(equal=values), reverse, limit), checked_columns(columns))
 
@@ -129,7 +133,10 @@ class TableReader(TableEntries):
         limit: int | None = None,
         columns: Columns | None = None,
     ) -> Iterator[Row]:
-        """The same, with the last value the beginning of a str: `prefix("name", "La")`; None is the key."""
+        """As `find`, with the beginning of a str as the last value: `prefix("name", "La")`.
+
+        No index means the key.
+        """
         found = self.schema.index(index)
         return self.read(Search(found, found.prefix_bounds(values), reverse, limit), checked_columns(columns))
 
@@ -145,11 +152,11 @@ class TableReader(TableEntries):
         columns: Columns | None = None,
         **bounds: Unpack[BoundOptions],
     ) -> Page:
-        """A page of what `range` gives with the same arguments, after the page that gave `token`.
+        """A page of the rows of `range` with the same arguments, after the page that gave `token`.
 
-        The token holds the last entry reached, not a count: rows that come, go or change between two pages
-        neither shift the next page nor make it skip any other row. Raises InvalidPageToken for a token of another
-        table, index or direction, or one that was altered.
+        The token holds the last entry reached, not a count. So if rows are added, removed or changed between
+        two pages, the next page does not shift, and no other row is skipped. Raises InvalidPageToken for a
+        token of another table, index or direction, or one that was altered.
         """
         if size < 1:
             raise ValueError(f"a page needs a size of at least 1, not {short_repr(size)}")
@@ -172,11 +179,12 @@ class TableReader(TableEntries):
         limit: int | None = None,
         **bounds: Unpack[BoundOptions],
     ) -> Iterator[Any]:
-        """The keys of the rows that `range` gives with the same arguments, without reading any row.
+        """The keys of the rows of `range` with the same arguments, without reading any row.
 
-        A key is what `get` takes: a tuple where the table's key is several columns. It comes as it is stored, and
-        is the same key, though perhaps of another type: an Enum comes as its value, a number as an int or, with
-        decimals, as a Decimal, an aware datetime in UTC or, where that has no date for it, in the nearest zone.
+        A key is what `get` takes: a tuple if the table's key has several columns. It is decoded from the
+        index, so it is the same key, but perhaps of another type. An Enum comes as its value, a number as an
+        int or, with decimals, as a Decimal. An aware datetime comes in UTC or, if UTC has no date for it, in
+        the nearest zone.
         """
         found = self.schema.index(index)
         return self.read_keys(Search(found, found.bounds(start, stop, **bounds), reverse, limit))
@@ -188,16 +196,16 @@ class TableReader(TableEntries):
         stop: Any = None,
         **bounds: Unpack[BoundOptions],
     ) -> int:
-        """How many rows `range` would give, without reading any; at once when nothing bounds the key."""
+        """How many rows `range` would give, without reading any; immediate if nothing bounds the key."""
         found = self.schema.index(index)
         return self.count_found(Search(found, found.bounds(start, stop, **bounds)))
 
     def __len__(self) -> int:
         return self._counted()
 
-    # -- what a search finds, prepared ones among them -------------------------------------------------------
+    # -- searches, prepared ones among them ------------------------------------------------------------------
     def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
-        """The rows that a search finds, or these columns of them."""
+        """The rows that a search finds, or the given columns of them."""
         if search.limit is not None and search.limit <= 0:
             return iter(())
         return chain.from_iterable(self._rows(search, columns))

@@ -1,7 +1,8 @@
-"""Rows from what is stored of them: many at once, or some of their columns only. Pure, any thread.
+"""Decodes stored rows: many at a time, or only some of their columns. Pure, any thread.
 
-msgpack decodes one array of many rows a fifth faster than the rows one by one. A column that nobody asks for is
-skipped without making an object of it; that pays where there is more to it than a number or a short text.
+msgpack decodes one array of many rows a fifth faster than the same rows one by one. A column that was not
+asked for is skipped without creating an object; that is worthwhile unless it is only a number or a short
+text.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ Row: TypeAlias = dict[str, Any]
 Columns: TypeAlias = list[str] | tuple[str, ...]
 
 UNKNOWN_ROW: Row = {}
-"""Stands where a row may be None, for one that was not looked up or not changed. Compared by identity."""
+"""Marks a row that was not looked up or not changed, where None means a missing row. Compared by identity."""
 
 _LARGE = 4096
-"""Bytes of a row from which on copying it costs more than a call to decode it."""
+"""A row of at least so many bytes costs more to copy than a separate call to decode it."""
 _A_ROW = {dict}
 _ARRAY = b"\xdd"  # msgpack's array with a length of four bytes
 
 
 def decode_rows(codec: Codec, raws: Sequence[bytes]) -> list[Row]:
-    """The rows that were encoded as `raws`, in their order. Raises whatever msgpack raises for damaged bytes."""
+    """The rows that were encoded as `raws`, in order. Raises whatever msgpack raises for damaged bytes."""
     if len(raws) > 1 and len(raws[0]) < _LARGE:
         rows: list[Row] = codec.unpack(_ARRAY + len(raws).to_bytes(4) + b"".join(raws))
     else:
         rows = list(map(codec.unpack, raws))
     if rows and {*map(type, rows)} != _A_ROW:
-        raise TypeError("one of them is no row")
+        raise TypeError("one of them is not a row")
     return rows
 
 
 def decode_columns(codec: Codec, columns: frozenset[str], raws: Sequence[bytes]) -> list[Row]:
-    """The same rows with these columns only, as far as they have them."""
+    """The same rows, with only these columns, as far as they have them."""
     data = b"".join(raws)
     unpacker = Unpacker(
         ext_hook=codec.extension, strict_map_key=False, max_buffer_size=max(len(data), 1), read_size=1
@@ -67,7 +68,10 @@ def decode_columns(codec: Codec, columns: frozenset[str], raws: Sequence[bytes])
 
 
 def checked_columns(columns: Columns | None) -> frozenset[str] | None:
-    """The names that `columns=` gives, None for all of them. Raises ValueError for what is no list of names."""
+    """The names in `columns=`; None means all columns.
+
+    Raises ValueError unless it is a list or tuple of names.
+    """
     if columns is None:
         return None
     if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):

@@ -1,4 +1,4 @@
-"""What a table and a read model are: a table's key column and its indexes, a model's version, engine and contents.
+"""Schemas of tables and read models: a table's key and indexes, a model's version, engine and contents.
 
 Rows are dicts with str columns. Pure, any thread.
 """
@@ -26,16 +26,20 @@ ENGINES = {
     "sqlite": "storage.engines.sqlite.store:SqliteStore",
     "memory": "storage.engines.memory.store:MemoryStore",
 }
-"""What can hold a read model: the replica's own tables, or the class of this name, a `ModelStore`, which is imported
-when the first model asks for it."""
+"""The engines that can hold a read model: the replica's own tables, or the `ModelStore` class of this name.
 
-_SHORT = 128  # characters that fit whatever they are
+The class is imported when the first model needs it.
+"""
+
+_SHORT = 128  # this many characters fit, whichever they are
 
 
 class TableSchema:
-    """A table's name, its key (a column or a tuple of columns) and its indexes. Compared by identity; never changes.
+    """A table's name, its key (a column or a tuple of columns) and its indexes.
 
-    Raises InvalidSchema where a name is missing, not a str or used twice, or an index holds two many-valued parts.
+    Compared by identity; immutable.
+
+    Raises InvalidSchema if a name is missing, not a str or used twice, or an index has two many-valued parts.
     """
 
     __slots__ = ("name", "key", "indexes", "primary", "_by_spec", "columns", "encode", "_column")
@@ -65,14 +69,17 @@ class TableSchema:
         self._by_spec: dict[Any, Index] = {}
         for index in self.indexes:
             if index.name in {known.name for known in self._by_spec.values()}:
-                raise InvalidSchema(f"table {short_repr(name)}: the index {index.name!r} is there twice")
+                raise InvalidSchema(f"table {short_repr(name)}: the index {index.name!r} is given twice")
             self._by_spec[index.spec] = index
             self._by_spec[index.components] = index
             if len(index.components) == 1:
                 self._by_spec[index.components[0]] = index
 
     def index(self, spec: IndexSpec | None) -> Index:
-        """The index of this spec, the key itself for None. Raises InvalidSchema, naming the indexes there are."""
+        """The index of this spec; the key itself for None.
+
+        Raises InvalidSchema, with the names of all indexes.
+        """
         if spec is None:
             return self.primary
         try:
@@ -92,11 +99,11 @@ class TableSchema:
         limit: int | None = None,
         columns: Columns | None = None,
     ) -> PreparedRange:
-        """A range with all but its values worked out once, to be called with a table and `equal` leading values.
+        """A range that is worked out once, except for its values; call it with a table and those values.
 
-        `in_category = articles.prepare(("category", "price"), equal=1, limit=10)`, and in a query
-        `in_category(view[articles], "desk", start=100)`. Raises InvalidSchema for an unknown index, InvalidKey for
-        more values than it has columns.
+        There are `equal` of them, for the leading columns: `in_category = articles.prepare(("category",
+        "price"), equal=1, limit=10)`, and in a query `in_category(view[articles], "desk", start=100)`. Raises
+        InvalidSchema for an unknown index, InvalidKey if `equal` is more than the index has columns.
         """
         return PreparedRange(self, index, equal, reverse, limit, columns)
 
@@ -110,7 +117,7 @@ class TableSchema:
         return raw
 
     def key_of(self, row: Mapping[str, Any]) -> bytes:
-        """The stored key of a row. Raises InvalidKey, KeyTooLong, also where a key column is missing."""
+        """The stored key of a row. Raises InvalidKey, also if a key column is missing; KeyTooLong."""
         try:
             if self._column is not None:
                 return self.encode(row[self._column])
@@ -119,8 +126,8 @@ class TableSchema:
             raise InvalidKey(f"{self.primary.where}: the row has no column {error}") from None
 
     def fingerprint(self) -> str:
-        """A short text that changes when stored tables of this schema would have to be built anew."""
-        # Which characters make a word, and how they fold, changes with the tables of Unicode in Python.
+        """A short text that changes if stored tables of this schema would have to be rebuilt."""
+        # Which characters make a word, and how they fold, depends on Python's version of the Unicode tables.
         parts: list[object] = [
             KEY_FORMAT,
             unidata_version,
@@ -146,7 +153,7 @@ class TableSchema:
 
 
 def _listed(index: object) -> str:
-    """What to write for one index that stands where a list of them should."""
+    """Advice for one index that was given instead of a list of them."""
     if isinstance(index, str):
         return f'; write indexes=["{index}"]'
     if isinstance(index, Words | Each):
@@ -155,12 +162,12 @@ def _listed(index: object) -> str:
 
 
 def _encoder(encode_any: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """What `encode_any` does, faster for the usual key: reading by key spends much of its time here."""
+    """`encode_any`, faster for the most common kind of key: reading by key spends much of its time here."""
 
     def encode(key: Any) -> bytes:
         if type(key) is str and "\0" not in key and len(key) < _SHORT:
             try:
-                return f"0{key}\0".encode()  # what encode_component gives
+                return f"0{key}\0".encode()  # the result of encode_component
             except UnicodeEncodeError:
                 pass
         return encode_any(key)
@@ -170,7 +177,10 @@ def _encoder(encode_any: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ObjectSchema:
-    """An object of a memory model: its name and what makes an empty one. Compared by identity, as tables are."""
+    """An object of a memory model: its name, and a factory for an empty one.
+
+    Compared by identity, as tables are.
+    """
 
     name: str
     factory: Callable[[], Any]
@@ -184,12 +194,11 @@ class ObjectSchema:
         if not callable(self.factory):
             raise InvalidSchema(
                 f"object {short_repr(self.name)}: its factory makes an empty one when it is called, as dict "
-                "does; "
-                f"{short_repr(self.factory)} cannot be called"
+                f"does; {short_repr(self.factory)} cannot be called"
             )
 
     def fingerprint(self) -> str:
-        """A short text that changes when saved objects of this schema would have to be built anew."""
+        """A short text that changes if saved objects of this schema would have to be rebuilt."""
         factory = getattr(self.factory, "__qualname__", type(self.factory).__qualname__)
         return f"{self.name}={factory}"
 
@@ -198,8 +207,8 @@ class ObjectSchema:
 class ModelSchema:
     """A read model: its name, the version of the code that fills it, and what it consists of.
 
-    That is tables for `engine` "lmdb", an SQL `script` that makes them for "sqlite", objects for "memory". `code` is
-    a fingerprint of the code that fills them, or empty where only the version counts.
+    The contents are tables for `engine` "lmdb", an SQL `script` that creates them for "sqlite", and objects
+    for "memory". `code` is a fingerprint of the code that fills them, or empty if only the version counts.
     """
 
     name: str
@@ -231,14 +240,14 @@ class ModelSchema:
                 )
 
     def fingerprint(self) -> str:
-        """A short text that changes when the model has to be built anew: with any part of this schema."""
+        """A short text that changes with any part of this schema; then the model has to be rebuilt."""
         parts = [
             self.name,
             self.version,
             sorted(table.fingerprint() for table in self.tables),
             self.engine,
             self.script,
-            sorted(one.fingerprint() for one in self.objects),
+            sorted(schema.fingerprint() for schema in self.objects),
             self.code,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What one read looks for: the entries of an index between two bounds, in an order. Pure, any thread."""
+"""A search: the entries of an index between two bounds, in an order. Pure, any thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Entries: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class BoundOptions(TypedDict, total=False):
-    """What says, beside `start` and `stop`, where a range begins and ends.
+    """The bounds of a range besides `start` and `stop`.
 
-    `equal` pins the leading columns of an index of several, a scalar or a tuple; `start` and `stop` then speak of the
-    next ones. To look for None itself, write `equal=(None,)`. `include_stop`: what equals `stop` is in the range, too.
+    `equal`, a scalar or a tuple, fixes the leading columns of an index of several; `start` and `stop` then
+    refer to the next columns. To search for None itself, write `equal=(None,)`. With `include_stop` the range
+    includes what equals `stop`.
     """
 
     equal: Any
@@ -24,9 +25,9 @@ class BoundOptions(TypedDict, total=False):
 
 
 class Search:
-    """Where to look: an index, bounds, a direction, a limit.
+    """What to look for: an index, bounds, a direction, a limit.
 
-    `repeats` says that a row may have several entries there, of which the first one read stands for it.
+    `repeats` says that a row may have several entries there; the first one that is read stands for the row.
     """
 
     __slots__ = ("high", "index", "limit", "low", "repeats", "reverse")

@@ -1,4 +1,4 @@
-"""Putting sorted entries into a database, those behind its end by appending. The transaction's thread."""
+"""Puts sorted entries into a database, and appends those beyond its end. The transaction's thread."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["MANY", "last_key", "put_sorted"]
 _KEY = itemgetter(0)
 
 MANY = 32
-"""Entries from which on it pays to ask where a database ends."""
+"""With so many entries it is worth looking up where a database ends."""
 
 
 def last_key(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: int) -> bytes | None:
-    """The last key of a database, empty if it has none; None where it is not worth asking."""
+    """The last key of a database, empty if it has none; None if looking it up is not worthwhile."""
     if entries < MANY:
         return None
     with txn.cursor(db) as cursor:
@@ -26,7 +26,10 @@ def last_key(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: int) -> 
 
 
 def put_sorted(txn: lmdb.Transaction[bytes], db: lmdb._Database, entries: Entries, end: bytes | None) -> None:
-    """Put entries, sorted by key. Those behind `end` are appended, which is faster and fills the pages."""
+    """Put entries that are sorted by key.
+
+    Those beyond `end` are appended, which is faster and fills the pages.
+    """
     with txn.cursor(db) as cursor:
         if end is None:
             cursor.putmulti(entries)

@@ -1,16 +1,18 @@
-"""Which words a text has: cut at the word boundaries of Unicode (UAX #29) after one folding. Pure, any thread.
+"""Splits a text into words: folds it, then cuts it at Unicode's word boundaries (UAX #29). Pure, any thread.
 
-Both what is indexed and what is searched for go through `split_words`. A text is folded: NFKC, case folding (Turkish
-dotted and dotless i become i), typographic apostrophes as ASCII has them, and without what is never seen, such as soft
-hyphens, joiners and variation selectors. Then it is cut by the default rules, with one addition: a run of a script of
-South-East Asia that is written without spaces (Thai, Lao, Khmer, Myanmar and kin) is one word, where the rules, which
-leave that to dictionaries, would cut at each letter. Ideographs and hiragana are a word each, as the rules have it,
-and a run of katakana is one. Only what holds a letter, a digit or the like counts as a word.
+Both indexed texts and search terms go through `split_words`. Folding means: NFKC, case folding (Turkish
+dotted and dotless i become i), typographic apostrophes become ASCII ones, and invisible characters, such as
+soft hyphens, joiners and variation selectors, are removed. Then the text is cut by the default rules, with
+one addition: in the scripts of South-East Asia that are written without spaces (Thai, Lao, Khmer, Myanmar and
+related ones) a run of letters is one word. The default rules leave those to dictionaries and would cut at
+each letter. By the rules each ideograph and each hiragana is a word, and a run of katakana is one. Only a run
+that contains a letter, a digit or the like counts as a word.
 
-One rarity is left out: a Hebrew letter's apostrophe right before a digit or a connector belongs to no word.
+One rare case is left out: a Hebrew letter's apostrophe right before a digit or a connector belongs to no
+word.
 
-Each character has a class, one letter, made from its properties in `unicodedata` and the short lists of exceptions in
-the annex; one regular expression over the classes of a text finds its words.
+Each character has a class of one letter, which comes from its properties in `unicodedata` and from the
+annex's short lists of exceptions. One regular expression over the classes of a text finds its words.
 """
 
 from __future__ import annotations
@@ -21,24 +23,29 @@ import unicodedata
 __all__ = ["WORDS_RULE", "fold", "split_words", "split_words_before"]
 
 WORDS_RULE = 2
-"""The number of this rule, stored with each index. Rule 1 were runs of letters and digits, cut at combining marks."""
+"""The number of this rule, stored with each index.
+
+Rule 1 was runs of letters and digits, cut at combining marks.
+"""
 
 _ASCII = re.compile("[a-z0-9_]+(?:[:.',;](?:(?<=[a-z][:.'])(?=[a-z])|(?<=[0-9][,;.'])(?=[0-9]))[a-z0-9_]+)*")
 _LATIN = re.compile(r"\w+(?:[:.'\xb7,;](?:(?<=[^\W\d_][:.'\xb7])(?=[^\W\d_])|(?<=\d[,;.'])(?=\d))\w+)*")
-"""The same for characters below U+0250, of which those in a word are letters, digits of ASCII, and the low line."""
+"""The same for characters below U+0250. Of those, words contain letters, ASCII digits, and the low line."""
 _NOT_LATIN = re.compile("[^\0-\u024f]")
 _DOTTED = re.compile("i\u0307+")
 _PLAIN = re.compile("[^\xad\u0300-\U0010ffff]*")
-"""Characters that folding neither replaces nor leaves out."""
+"""Characters that folding neither replaces nor removes."""
 _BEFORE = re.compile(r"[^\W_]+")
 
-# L letter, H Hebrew letter, N digit, K katakana, U ideograph or hiragana, S letter of a script without spaces,
-# x mark, _ connector, m between letters, d between digits, b between both, q ', Q ", and o for all else.
+# L letter, H Hebrew letter, N digit, K katakana, U ideograph or hiragana, S letter of a script without
+# spaces, x mark, _ connector, m between letters, d between digits, b between both, q ', Q ", and o for
+# everything else.
 _LETTER = "(?:Lx*(?:[mbq]x*(?=[LH]))?|Hx*(?:[mbq]x*(?=[LH])|Qx*(?=H)|qx*+(?![N_]))?)"
 _DIGIT = "(?:Nx*(?:[dbq]x*(?=N))?)"
 _RUN = f"(?:(?:{_LETTER}|{_DIGIT})++|(?:Kx*)++)"
 _REST = f"{_RUN}(?:(?:_x*)++{_RUN})*+(?:_x*)*+"
-# Connectors alone are found too, and are no word: a long run of them is looked at once.
+# Connectors alone are matched too, though they are not words, so that a long run of them is scanned only
+# once.
 _UNICODE = re.compile(f"{_REST}|(?:_x*)++(?:{_REST})?|Ux*|(?:Sx*)++")
 
 _KINDS = {
@@ -91,7 +98,7 @@ def _is_in(point: int, ranges: tuple[tuple[int, int], ...]) -> bool:
 
 
 class _Classes(dict[int, str]):
-    """The class of each character, found when it is first met."""
+    """The class of each character, found when it is first needed."""
 
     def __missing__(self, point: int) -> str:
         found = self[point] = _class_of(chr(point))
@@ -99,7 +106,7 @@ class _Classes(dict[int, str]):
 
 
 class _Folded(dict[int, str | None]):
-    """What folding makes of each character once case is folded; None is left out."""
+    """What each character becomes after case folding; None means that it is removed."""
 
     def __missing__(self, point: int) -> str | None:
         char = chr(point)
@@ -141,13 +148,13 @@ def _kind_of_letter(point: int, name: str, category: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The text as it is cut and compared: folding it again changes nothing."""
+    """The text in the form in which it is cut and compared: folding it again changes nothing."""
     if _PLAIN.fullmatch(text) is None:
         text = text.translate(_folded)
     text = unicodedata.normalize("NFKC", text).casefold().replace("\u0131", "i")
-    if "\u0307" in text:  # A dotted capital I folds to an i with a dot above it.
+    if "\u0307" in text:  # A dotted capital I is folded to an i with a dot above.
         text = _DOTTED.sub("i", text)
-    return unicodedata.normalize("NFKC", text)  # some foldings are not composed
+    return unicodedata.normalize("NFKC", text)  # some foldings are not in composed form
 
 
 def split_words(text: str) -> list[str]:
@@ -164,13 +171,13 @@ def split_words(text: str) -> list[str]:
 
 def _split_any(text: str) -> list[str]:
     classes = text.translate(_classes)
-    spans = [one.span() for one in _UNICODE.finditer(classes)]
+    spans = [match.span() for match in _UNICODE.finditer(classes)]
     if "_" in classes:
         spans = [(start, end) for start, end in spans if classes[start:end].strip("_x")]
     return list(dict.fromkeys([text[start:end] for start, end in spans]))
 
 
 def split_words_before(text: str) -> list[str]:
-    """The words of a text by rule 1, by which an index is searched until it has been built anew."""
+    """The words of a text by rule 1, which is used to search an old index until it is rebuilt."""
     text = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     return list(dict.fromkeys(_BEFORE.findall(text)))

@@ -1,8 +1,8 @@
-"""Writing a table in one write transaction, through a buffer of changed rows. The transaction's thread only.
+"""Writes a table in one write transaction, through a buffer of changed rows. The transaction's thread only.
 
-A projection changes the same rows again and again within a batch. Changed rows wait in the buffer, where reading
-by key finds them, and are encoded and written once, sorted by key, when the transaction commits or when a range or
-an index is read. Which index entries go and come is found by comparing the stored row with the final one.
+A projection changes the same rows many times within a batch. Changed rows wait in the buffer, where reads by
+key find them. They are encoded and written once, sorted by key, when the transaction commits or a range or an
+index is read. Comparing the stored row with the final one shows which index entries to remove and to add.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _KEY = itemgetter(0)
 
 
 class TableWriter(TableReader):
-    """A table inside a write transaction: everything a reader has, its own changes included, and changes.
+    """A table inside a write transaction: a reader that sees its own changes and makes changes.
 
-    What an iteration gives is fixed by the call that begins it: the rows as they are then, each once, whatever is put,
-    updated or deleted, and read, until it ends.
+    The call that starts an iteration fixes its results: the rows as they are then, each once, whatever is
+    put, updated, deleted or read until it ends.
     """
 
     __slots__ = (
@@ -53,28 +53,32 @@ class TableWriter(TableReader):
     def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
         super().__init__(access, handle, codec)
         self._rows_changed: dict[bytes, Row | None] = {}
-        # Rows as they are on disk, None where there is none, as far as they were looked up. Never changed.
+        # Rows as they are on disk, as far as they were looked up; None for a missing one. Never changed.
         self._stored: dict[bytes, Row | None] = {}
         self._key_columns = frozenset(handle.schema.columns)
         self._safe_types = codec.shareable.safe_types
         self._own = codec.own
         # Whether there were values that may be nested too deeply.
         self._nested = False
-        # Held weakly: one that nobody goes on with ends when it is dropped.
+        # Weak references: an iteration that nobody continues ends when it is dropped.
         self._iterations: set[ref[Iteration]] = set()
         self.changed = False
-        """Whether rows were written out."""
+        """Whether rows were written into the transaction."""
 
     # -- changing --------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
-        """Insert a row, or replace the one with its key. The row is copied, and reads give what the disk will.
+        """Insert a row, or replace the one with its key. The row is copied; reads give what will be on disk.
 
-        Raises InvalidKey, KeyTooLong for its key; what cannot be encoded or indexed raises at the next `flush`.
+        Raises InvalidKey or KeyTooLong for its key; a value that cannot be encoded or indexed raises at the
+        next `flush`.
         """
         self._rows_changed[self.schema.key_of(row)] = self._copied(row)
 
     def update(self, key: Any, /, **changes: Any) -> None:
-        """Change columns of the row with this key. Raises RowMissing if there is none, InvalidKey to change a key."""
+        """Change columns of the row with this key.
+
+        Raises RowMissing; InvalidKey if a key column would change.
+        """
         raw_key = self._encode_key(key)
         row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
         if row is UNKNOWN_ROW:
@@ -108,7 +112,7 @@ class TableWriter(TableReader):
 
     # -- reading ---------------------------------------------------------------------------------------------
     def get(self, key: Any, default: Row | None = None, *, columns: Columns | None = None) -> Row | None:
-        """The row of a key with all changes made to it so far, as a copy, or `default`."""
+        """A copy of the row of a key with all its changes so far, or `default`."""
         wanted = checked_columns(columns)
         raw_key = self._encode_key(key)
         row = self._rows_changed.get(raw_key, UNKNOWN_ROW)
@@ -119,7 +123,7 @@ class TableWriter(TableReader):
         return default if row is None else self._copied(row)
 
     def get_many(self, keys: Iterable[Any], *, columns: Columns | None = None) -> list[Row | None]:
-        """The rows of several keys in their order, None where there is none."""
+        """The rows of several keys in their order; None for each that is missing."""
         return [self.get(key, columns=columns) for key in keys]
 
     def __contains__(self, key: Any) -> bool:
@@ -127,7 +131,7 @@ class TableWriter(TableReader):
         return super().__contains__(key) if row is UNKNOWN_ROW else row is not None
 
     def read(self, search: Search, columns: frozenset[str] | None = None) -> Iterator[Row]:
-        """The rows that a search finds now, or these columns of them."""
+        """The rows that a search finds now, or the given columns of them."""
         found = self._at_once(search, False)
         if found is None:
             return self._iteration(search).read(search, columns)
@@ -142,7 +146,7 @@ class TableWriter(TableReader):
         return self._decoded(found if by_key else [key for _, key in found])
 
     def _at_once(self, search: Search, bare: bool) -> list[Any] | None:
-        """All entries that a search finds, of each row the first; None if they are more than a first look at it gives."""
+        """All entries that a search finds, of each row only the first; None if there may be more of them."""
         limit = search.limit
         if limit is not None and limit <= 0:
             return []
@@ -163,14 +167,14 @@ class TableWriter(TableReader):
         return iteration
 
     def _open_iterations(self) -> list[Iteration]:
-        return [found for one in list(self._iterations) if (found := one()) is not None]
+        return [found for reference in list(self._iterations) if (found := reference()) is not None]
 
     def _counted(self) -> int:
         self.flush()
         return super()._counted()
 
     def _fetch_flushed(self, row_keys: list[bytes]) -> list[bytes | None]:
-        """What is stored under these keys, changes that wait in the buffer left out."""
+        """The values stored under these keys, without the changes that wait in the buffer."""
         return super()._fetch(row_keys)
 
     def _chunks(self, search: Search, after: bytes | None = None) -> Iterator[Entries]:
@@ -183,11 +187,12 @@ class TableWriter(TableReader):
 
     # -- writing out -----------------------------------------------------------------------------------------
     def flush(self) -> None:
-        """Write the buffered rows into the transaction. Called by reads of ranges and by the commit.
+        """Write the buffered rows into the transaction. Reads of ranges and the commit call it.
 
         Raises CodecError for a row that cannot be encoded, InvalidKey or KeyTooLong for one that cannot be
-        indexed, naming table and column: nothing was written then, and the next call tries it all again, so that
-        whoever passes over the error loses no row. StoreFull, after which the transaction can only be aborted.
+        indexed, with table and column. Nothing was written then, and the next call tries everything again, so
+        a caller that ignores the error loses no row. Raises StoreFull too, after which the transaction can
+        only be aborted.
         """
         if not self._rows_changed:
             return
@@ -210,11 +215,11 @@ class TableWriter(TableReader):
         indexes = self._handle.indexes
         end = last_key(txn, self._db, len(changed))
         if indexes:
-            # What sorts behind all that is there was never there.
+            # A row that sorts after all existing ones is new.
             unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
             if unread:
                 stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
-        # All that can be refused is, before anything is written.
+        # Everything that can be refused is checked before anything is written.
         written = self._encoded(changed)
         differences = [(db, *index_diff(index, changed, stored)) for index, db in indexes.items()]
         if self._iterations:
@@ -235,7 +240,7 @@ class TableWriter(TableReader):
         changed: list[tuple[bytes, Row | None]],
         stored: dict[bytes, Row | None],
     ) -> None:
-        """Let open iterations keep what they need of rows that are about to change."""
+        """Let open iterations store what they need of rows that are about to change."""
         for iteration in self._open_iterations():
             index, by_key = iteration.index, iteration.by_key
             for key, row in changed:
@@ -250,14 +255,14 @@ class TableWriter(TableReader):
                 iteration.will_change(key, before, after, partial(txn.get, key, None, self._db))
 
     def _encoded(self, changed: list[tuple[bytes, Row | None]]) -> Entries:
-        """The rows to be put, encoded. A packer for each would cost as much as the packing."""
+        """The rows to put, encoded. A packer for each would cost as much as the packing."""
         pack = self._codec.packer()
         try:
             written = [(key, pack(row)) for key, row in changed if row is not None]
             if not self._nested and max([len(raw) for _, raw in written], default=0) <= self._codec.max_bytes:
                 return written
         except Exception:
-            pass  # One by one, each says what is wrong with it.
+            pass  # One by one, each raises its own error.
         return [(key, self._encode(row)) for key, row in changed if row is not None]
 
     def _encode(self, row: Row) -> bytes:
@@ -269,7 +274,7 @@ class TableWriter(TableReader):
             raise
 
     def _copied(self, row: Mapping[str, Any]) -> Row:
-        """The row with own copies of what is not shareable, so that no side sees the other's changes."""
+        """The row, with copies of values that are not shareable: neither side sees the other's changes."""
         safe = self._safe_types
         if safe.issuperset(map(type, row.values())):
             return dict(row)
@@ -278,7 +283,7 @@ class TableWriter(TableReader):
             kind = type(value)
             if kind not in safe:
                 self._nested = self._nested or kind is not datetime
-                with suppress(CodecError):  # It is refused when the row is, with its name.
+                with suppress(CodecError):  # The value is refused with its row, in an error that names it.
                     value = self._own(value)
             copy[column] = value
         return copy

@@ -1,4 +1,4 @@
-"""Canonical bytes: the same for messages that are equal, others for all that are not."""
+"""Canonical bytes: the same for messages that are equal, different for all that are not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def canonical(*classes: type, plain: dict[type, set[str]] | None = None, codec: 
 
 
 def release(name: str, **fields: Any) -> type:
-    """A class of that name as one release has it: fields by name, each a type or a `field` with a default."""
+    """A class as one release has it: fields by name, each a type or a `field` with a default."""
     made = [
         (field, Any, value) if isinstance(value, dataclasses.Field) else (field, Any)
         for field, value in fields.items()
@@ -115,7 +115,7 @@ def test_what_is_not_equal_has_other_bytes() -> None:
 
 def test_nan_is_the_same_as_nan() -> None:
     codec = canonical()
-    # float("nan") twice: two objects, of which none is equal even to itself.
+    # float("nan") twice: two objects, neither of which is equal even to itself.
     assert codec.encode(Box([float("nan")])) == codec.encode(Box([-float("nan")]))
     two = {float("nan"): 1, -float("nan"): 2}
     assert codec.encode(Box(two)) != codec.encode(Box({math.nan: 1}))
@@ -154,7 +154,7 @@ values = st.recursive(
 
 
 def another_form(value: Any, draw: Any) -> Any:
-    """An equal value that is put down in another way."""
+    """An equal value, written in another way."""
     if type(value) is dict:
         items = [(another_form(key, draw), another_form(one, draw)) for key, one in value.items()]
         return dict(draw(st.permutations(items)))

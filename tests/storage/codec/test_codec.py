@@ -1,4 +1,4 @@
-"""The codec: every supported value comes back as it was, and what is not supported says where it is."""
+"""The codec: every supported value is decoded as it was, and an error says where an unsupported one is."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ values = st.recursive(
 
 
 def shape(value: Any) -> Any:
-    """Equality alone takes True for 1 and a tuple's items for a list's: compare types all the way down."""
+    """The value with its types at every depth: `==` alone does not distinguish True from 1."""
     if isinstance(value, dict):
         return dict, [(shape(key), shape(item)) for key, item in value.items()]
     if isinstance(value, (list, tuple)):
@@ -584,7 +584,7 @@ def test_encoding_something_large_once_keeps_no_memory_for_it() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 1 << 20
-    # The packer's own buffer is not among what is traced.
+    # The packer's own buffer is not among the traced memory.
     assert codec._spare == []
     codec.encode("x")
     assert len(codec._spare) == 1

@@ -1,4 +1,4 @@
-"""Keys come back from their bytes: as they were, or as a value of the same key where several have one."""
+"""Keys are decoded as they were, or as another value of the same key if several values have it."""
 
 from __future__ import annotations
 

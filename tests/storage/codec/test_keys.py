@@ -30,7 +30,7 @@ moments = st.datetimes(
 
 
 def exact(number: Any) -> Any:
-    """The value that a number counts as: a float that is not whole is its shortest decimal."""
+    """The value that a number is encoded as: a float that is not whole is its shortest decimal."""
     if isinstance(number, float) and not number.is_integer() and abs(number) != float("inf"):
         number = Decimal(repr(number))
     return number if abs(number) == Decimal("inf") else Fraction(number)

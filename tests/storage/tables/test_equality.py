@@ -1,4 +1,4 @@
-"""Looking for a value finds the rows that have it, and none whose text or bytes go on with a NUL where it ends."""
+"""A search for a value finds the rows with it, and none whose text or bytes continue with a NUL after it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def among_a_projection_s_own_changes(path: Path, closing: ExitStack) -> Find:
 
 
 def in_an_inline_batch(path: Path, closing: ExitStack, stored: int) -> Find:
-    """Where `stored` of the rows are on disk and the others wait."""
+    """`stored` of the rows are on disk, and the others wait in the batch."""
     log = closing.enter_context(EventLog.open(path, Codec(), durable=False, inline=[MODEL]))
     batch: Any = log.inline_batch()
     put(batch.table, range(stored))

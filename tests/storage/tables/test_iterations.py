@@ -1,6 +1,6 @@
-"""What an iteration gives is fixed when it begins, whatever is changed and read until it ends.
+"""An iteration's results are fixed when it starts, whatever is changed and read until it ends.
 
-In a replica's tables and in those beside the log; the SQLite engine has the like in engines/test_sqlite_iterations.py.
+This covers a replica's tables and inline tables; engines/test_sqlite_iterations.py covers the SQLite engine.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def test_an_iteration_that_is_left_holds_nothing(table: TableWriter, how: str) -
     with suppress(KeyError):
         leave()
     if how == "error":
-        gc.collect()  # the traceback holds the frame until it goes
+        gc.collect()  # the traceback keeps the frame alive until it is collected
     assert len(table._iterations) == 0
 
 

@@ -1,6 +1,6 @@
-"""Tables beside the log against the plain-Python model of test_tables_stateful: a batch's rows merged with stored ones.
+"""Inline tables against the model of test_tables_stateful: a batch's rows merged with stored ones.
 
-Every kind of read is made while changed rows wait, before and after some of them are taken back.
+Every kind of read is made while changed rows wait, and before and after some changes are taken back.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from storage.log.event_log import EventLog
 from storage.tables.reader import TableReader
 from storage.tables.schema import Row
 from tests.storage.tables import test_tables_stateful as tables
-from tests.storage.tables.test_tables_stateful import LINES, MODEL, SCHEMA, places
+from tests.storage.tables.test_tables_stateful import LINES, MODEL, SCHEMA, index_values
 
 
 class PendingTables(tables.Tables):
-    """`rows` is what the batch must show; `marked` what it showed at a mark."""
+    """`rows` is what the batch must show; `marked` is what it showed at a mark."""
 
     @initialize()
     def begin(self) -> None:
@@ -94,7 +94,7 @@ class PendingTables(tables.Tables):
             assert list(products.all()) == [row for _, row in sorted(self.committed.items())]
             assert list(lines.all()) == [row for _, row in sorted(self.lines.items())]
             for index, db in products._handle.indexes.items():
-                entries = sum(len(set(places(row, index.spec))) for row in self.committed.values())
+                entries = sum(len(set(index_values(row, index.spec))) for row in self.committed.values())
                 assert snapshot._access.live().stat(db)["entries"] == entries
 
     @invariant()

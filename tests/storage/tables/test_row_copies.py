@@ -1,4 +1,4 @@
-"""Rows are copies all the way down: what a table gives and keeps is what the disk gives back, wherever batches end."""
+"""Rows are deep copies: what a table gives and stores is what the disk gives back, wherever batches end."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Replica:
 
 
 class Inline:
-    """Writes each batch beside the log."""
+    """Writes each batch into inline tables, in the log's files."""
 
     def __init__(self, path: Path) -> None:
         self.log = EventLog.open(path, CODEC, durable=False, inline=[MODEL])
@@ -135,7 +135,7 @@ STORES = {"a replica": Replica, "an inline model": Inline}
 
 @pytest.fixture(params=STORES)
 def store_class(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Opens a store at a path, which the end of the test closes."""
+    """Opens a store at a path; the end of the test closes it."""
     with ExitStack() as closing:
 
         def opened(path: Path) -> Any:
@@ -173,7 +173,7 @@ def test_each_read_gives_what_is_stored_as_its_own(store_class: Any, kind: str, 
                 table.put(row)
                 row["other"] = 1
             spoil(value)
-            for read in [READS["get"], *READS.values(), READS["get"]]:  # others than get write it out
+            for read in [READS["get"], *READS.values(), READS["get"]]:  # reads other than get flush the rows
                 for row in read(table):
                     assert shown_exactly(row) == want
                     spoil(row)
@@ -234,7 +234,7 @@ STEPS = [
 
 
 def splits(items: list[Any]) -> Iterable[list[list[Any]]]:
-    """Every way to cut a list into batches of two sizes at most: all in one, one by one, and one cut or two."""
+    """A list in batches: item by item, all in one, and every way with one cut or two."""
     yield [[item] for item in items]
     for many in (0, 1, 2):
         for cuts in combinations(range(1, len(items)), many):
@@ -248,7 +248,7 @@ def test_rows_do_not_depend_on_where_batches_end(store_class: Any, kind: str, tm
     results = []
     for number, batches in enumerate(splits([*STEPS, *STEPS[:3]])):
         if number % 6 and kind not in ("a value class with a list", "a zone"):
-            continue  # all ways for two kinds, some of them for the others
+            continue  # every split for two kinds, some of the splits for the others
         store = store_class(tmp_path / str(number))
         with store.batch() as table:
             table.put({"k": 1, "v": make(), "other": 0})

@@ -62,7 +62,7 @@ class Store:
         return self.snapshots[-1].table("catalog", table)
 
     def entries(self) -> int:
-        """How many index entries there are in all, to see that none is left over."""
+        """How many index entries exist in all, to see that none is left over."""
         with self.replica.snapshot() as snapshot:
             handle = snapshot.table("catalog", PRODUCTS)._handle
             return sum(snapshot._access.live().stat(db)["entries"] for db in handle.indexes.values())
@@ -345,7 +345,7 @@ def test_a_foreign_or_altered_token_is_recognised(store: Store) -> None:
 
 def test_a_token_has_one_spelling_alone() -> None:
     signs = string.ascii_letters + string.digits + "-_+/=. \n"
-    for length in range(1, 5):  # so that there are bits of the last character that are in no byte
+    for length in range(1, 5):  # so that some bits of the last character are in no byte
         token = encode_token(b"p" * length, "query")
         for place in range(len(token) + 1):
             for sign in signs:
@@ -400,7 +400,7 @@ def test_a_column_is_not_decoded_that_nobody_asks_for(store: Store) -> None:
     store.put(product("a", 1, colour="red"))
     with store.replica.write() as transaction:
         table = transaction.tables("catalog")[PRODUCTS]
-        # As a later version wrote it, with an extension that this one lacks.
+        # As a later version would write it, with an extension that this one lacks.
         transaction._access.live().put(PRODUCTS.encode("a"), b"\x82\xa5other\xd4\x63x\xa3skua", db=table._db)
     assert store.table().get("a", columns=["sku"]) == {"sku": 97}
     with pytest.raises(CodecError, match="extension"):
@@ -653,7 +653,7 @@ def test_a_row_that_cannot_be_stored_leaves_nothing_of_its_batch(
     ("bad", "error"),
     [
         (product("c", "x" * 520), KeyTooLong),
-        (product("c", category="x" * 520), KeyTooLong),  # an index after another one
+        (product("c", category="x" * 520), KeyTooLong),  # refused by the second index
         (product("c", labels=["x" * 520]), KeyTooLong),
         (product("c", other=object()), UnencodableValue),
     ],

@@ -58,8 +58,8 @@ def components(spec: IndexSpec | None) -> tuple[Any, ...]:
     return ("sku",) if spec is None else spec if isinstance(spec, tuple) else (spec,)
 
 
-def places(row: Row, spec: IndexSpec | None) -> list[Ordered]:
-    """Where the row is in an index: its values in the order of keys, which test_keys.py shows to be theirs."""
+def index_values(row: Row, spec: IndexSpec | None) -> list[Ordered]:
+    """The row's values in an index, in key order; test_keys.py shows that encoded keys sort in this order."""
     found: list[Ordered] = [()]
     for component in components(spec):
         if component == NAME:
@@ -79,7 +79,7 @@ class Tables(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(table_entries, "CHUNK_ROWS", 3)  # so that few rows are many chunks
+        self.patch.setattr(table_entries, "CHUNK_ROWS", 3)  # so that few rows make many chunks
         self.patch.setattr(table_entries, "CHUNK_KEYS", 4)
         self.committed: dict[bytes, Row] = {}
         self.lines: dict[tuple[bytes, bytes], Row] = {}
@@ -104,7 +104,7 @@ class Tables(RuleBasedStateMachine):
 
     def commit(self) -> None:
         if self.block is not None:
-            # As every projection does: rows without a checkpoint are not gone on with.
+            # As every projection does: rows without a checkpoint are not continued.
             self.position += 1
             self.transaction.set_checkpoint("catalog", self.position)
             self.block.__exit__(None, None, None)
@@ -168,7 +168,7 @@ class Tables(RuleBasedStateMachine):
         if clean:
             self.store.close()
         else:
-            # What the death of the process leaves: nothing synced, no mark of a clean stop.
+            # The state after the process has died: nothing synced, no mark of a clean end.
             self.store._environment.close()
             self.store._file_lock.release()
         self.open()
@@ -299,10 +299,10 @@ class Tables(RuleBasedStateMachine):
     def wanted(
         self, expected: dict[bytes, Row], spec: IndexSpec | None, inside: Any, reverse: bool
     ) -> list[Row]:
-        """The rows with a place inside, each once at the first of them, in the order of place and key."""
+        """The rows with values inside the bounds, each once at its first one, in the order of value and key."""
         found = []
         for raw, row in expected.items():
-            mine = [place for place in places(row, spec) if inside(place)]
+            mine = [values for values in index_values(row, spec) if inside(values)]
             if mine:
                 found.append(((max(mine) if reverse else min(mine)), raw, row))
         found.sort(key=lambda item: item[:2], reverse=reverse)
@@ -321,7 +321,7 @@ class Tables(RuleBasedStateMachine):
         with self.store.snapshot() as snapshot:
             handle = snapshot.table("catalog", SCHEMA)._handle
             for index, db in handle.indexes.items():
-                entries = sum(len(set(places(row, index.spec))) for row in self.committed.values())
+                entries = sum(len(set(index_values(row, index.spec))) for row in self.committed.values())
                 assert snapshot._access.live().stat(db)["entries"] == entries
 
     def teardown(self) -> None:

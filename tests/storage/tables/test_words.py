@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""Words of texts in every script: where they end, what is folded, and that rows and searches are cut alike."""
+"""Words of texts in every script: where they end, how they are folded; rows and searches are cut alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.tables.index import words
 from storage.tables.words import fold, split_words, split_words_before
 
 LETTERS = frozenset("LHNKUS")
-"""The classes of what makes a word one."""
+"""The classes of characters that make a run a word."""
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,14 @@ def test_a_text_is_cut_at_the_boundaries_of_unicode(text: str, expected: list[st
 
 
 ALPHABET = (
-    "abcz019 _.,:;'\"-!\u00b7\u2027\u066c\u200b\n\u0301\u0308\u093f\u094d\u05b8\u0651éßдאבہاकतத\u0b95\u30a2\u30ab\u30fc"
+    "abcz019 _.,:;'\"-!\u00b7\u2027\u066c\u200b\n\u0301\u0308\u093f\u094d\u05b8\u0651"
+    "éßдאבہاकतத\u0b95\u30a2\u30ab\u30fc"
     "あ漢字กีมຂ\u1000ក٣५\u202f\u203f😀\u0e31한ㄅꀀ\u058a\u0995"
 )
 
 
 def words_of_uniseg(text: str) -> list[str]:
-    """What the package `uniseg` finds by the same rules, with runs of letters of scripts without spaces joined."""
+    """The words that the package `uniseg` finds, with runs of letters of scripts without spaces joined."""
     found: list[str] = []
     joined = False
     for segment in segments(text):

@@ -84,7 +84,9 @@ def discard_output() -> None:
 
 
 def onewriter() -> int:
-    """The console script."""
+    """The console script; like `python -m`, it also imports from the current directory."""
+    if not sys.flags.safe_path:
+        sys.path.insert(0, "")
     return main(program="onewriter")
 
 

@@ -114,6 +114,52 @@ def test_what_cannot_begin_says_so_in_one_line_on_standard_error(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
+NOTES = """
+from actors import Domain
+notes = Domain("notes")
+
+@notes.state(stream="note-{name}")
+class Note:
+    name: str
+
+@notes.event(Note)
+class Written:
+    name: str
+
+@notes.command(Note)
+class Write:
+    name: str
+
+@notes.decide
+def write(note: Note | None, command: Write):
+    yield Written(command.name)
+
+@notes.evolve
+def written(note: Note | None, event: Written) -> Note:
+    return Note(event.name)
+
+board = notes.read_model("board")
+rows = board.table("rows", key="name")
+
+@board.on
+def on_written(event: Written, tables):
+    tables[rows].put({"name": event.name})
+"""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_a_domain_in_the_current_directory_is_found(program: str, workers: str, tmp_path: Path) -> None:
+    (tmp_path / "my_notes.py").write_text(NOTES)
+    options = f"--domain my_notes:notes --replicas 1 --workers {workers}"
+    done = run(f"{program} repl here {options}", tmp_path, "Write a\n:replicas\n")
+    assert done.returncode == 0, done.stderr
+    assert "1 replicas of a log of 1 events" in done.stdout
+    done = run(f"{program} rebuild board --store here --domain my_notes:notes --json", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["rebuilt"] == "board"
+
+
 def test_a_reader_that_closes_the_output_ends_it_without_a_word(tmp_path: Path) -> None:
     lines = "ListProduct lamp Lamp light 5\n" + ":log\n" * 2000
     done = run("{ onewriter repl shop; echo $? > code; } | head -1", tmp_path, lines)

@@ -18,8 +18,8 @@ from actors.process_managers.manager_handle import ManagerHandle
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.view_registry import ViewRegistry
+from actors.replication.build_progress import BuildProgress
 from actors.replication.progress import Progress
-from actors.replication.projector import BuildProgress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor

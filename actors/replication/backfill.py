@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from actors.health import Rebuild
 from actors.kernel.backoff import backoff
+from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import read_commands
-from actors.replication.projector import BuildProgress, Projector
+from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import RebuildThrottle, adapted_limit
 from storage import EventLog

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from actors.replication.build_progress import BuildProgress
 from storage import RecordedEvent
 from storage.codec.codec import Codec
 from storage.log.stored_events import own_copy
-
-if TYPE_CHECKING:
-    from actors.replication.projector import BuildProgress
 
 __all__ = ["EventHandler", "on_own_copy"]
 

@@ -16,10 +16,11 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox, Request
 from actors.kernel.reply import Reply
 from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
+from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import read_commands
 from actors.replication.messages import Applied, Apply, CatchUp, Join
 from actors.replication.progress import Progress
-from actors.replication.projector import BuildProgress, Projector
+from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import adapted_limit
 from actors.replication.replica_slot import ReplicaSlot

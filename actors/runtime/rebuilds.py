@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
 from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
-from actors.replication.projector import BuildProgress, ProjectionFailure
+from actors.replication.build_progress import BuildProgress, ProjectionFailure
 from actors.replication.read_replica import Resume, StartBuild
 from actors.replication.skipped_events import skip_note
 

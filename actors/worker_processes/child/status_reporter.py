@@ -11,7 +11,7 @@ from dataclasses import astuple
 from typing import Any
 
 from actors.queries.cache import ResultCache
-from actors.replication.projector import BuildProgress
+from actors.replication.build_progress import BuildProgress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.framing import Connection, frame

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from actors.domain.read_model import ReadModel
 from actors.health import CacheHealth
-from actors.replication.projector import FrozenBuild
+from actors.replication.build_progress import FrozenBuild
 from actors.replication.row_damage import RowDamage
 from actors.worker_processes.parent.control_client import ControlClient
 from actors.worker_processes.wire import protocol

@@ -12,7 +12,7 @@ from actors.replication.backfill import (
     Backfill,
     rebuilds_of,
 )
-from actors.replication.projector import ProjectionFailure
+from actors.replication.build_progress import ProjectionFailure
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_rate import RebuildRate
 from actors.replication.rebuild_throttle import LONGEST, RebuildThrottle, adapted_limit

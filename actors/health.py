@@ -86,7 +86,7 @@ class ReplicaHealth:
     """One replica: its lag in positions and seconds is that of its worst model.
 
     `reset_reason` says why it was begun anew, at opening or since; `excluded` that it is not asked before it has
-    caught up again.
+    caught up again. `pid` is the id of its worker process, None for a replica in this process, or while it has none.
     """
 
     name: str
@@ -98,6 +98,7 @@ class ReplicaHealth:
     events_applied: int
     reset_reason: str | None
     excluded: bool = False
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

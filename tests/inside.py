@@ -21,11 +21,13 @@ from actors.queries.view_registry import ViewRegistry
 from actors.replication.build_progress import BuildProgress
 from actors.replication.progress import Progress
 from actors.replication.replica_slot import ReplicaSlot
+from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
 from actors.worker_processes.parent.worker_handle import WorkerHandle
+from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import TIMEOUT, CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
@@ -48,7 +50,7 @@ def supervisor(system: System) -> Supervisor:
 
 def actors(system: System) -> Mapping[str, ActorSlot]:
     """Every actor but the supervisor by its name: its mailbox, its starts, whether it is alive."""
-    return system._runtime.children
+    return system._parts.actors
 
 
 def actor(system: System, name: str) -> ActorSlot:
@@ -58,23 +60,24 @@ def actor(system: System, name: str) -> ActorSlot:
 
 def maintenance(system: System) -> Maintenance:
     """What the supervisor does at every tick."""
-    return system._runtime.maintenance
+    return system._runtime._maintenance
 
 
 def monitor(system: System) -> Monitor:
     """What moves and what does not."""
-    return system._runtime.monitor
+    return system._runtime._monitor
 
 
 def files_looked_at(system: System) -> float:
     """When it last looked whether the files are where they were, in seconds of the monotonic clock."""
-    return maintenance(system)._files_checked
+    replicas = getattr(system._parts.replicas, "_replicas", {}).values()
+    return min([maintenance(system)._log_file_checked, *(one._files_checked for one in replicas)])
 
 
 # -- domain -----------------------------------------------------------------------------------
 def domain(system: System) -> CompiledDomain:
     """The domain as it was compiled for this system."""
-    return system._runtime.domain
+    return system._parts.domain
 
 
 def codec(system: System) -> Codec:
@@ -85,7 +88,12 @@ def codec(system: System) -> Codec:
 # -- writer -----------------------------------------------------------------------------------
 def log(system: System) -> EventLog:
     """The event log."""
-    return system._runtime.log
+    return system._parts.log
+
+
+def log_file(system: System) -> LogFileWatch:
+    """What looks whether the log's file is still the one on disk."""
+    return system._parts.log_file
 
 
 def note(system: System, key: bytes) -> bytes | None:
@@ -100,7 +108,7 @@ def notes(system: System, prefix: bytes) -> list[tuple[bytes, bytes]]:
 
 def command_client(system: System) -> CommandClient:
     """Where commands, facts and steps are handed to the writer."""
-    return system._runtime.writes
+    return system._parts.writes
 
 
 def writer_mailbox(system: System) -> Mailbox:
@@ -110,7 +118,7 @@ def writer_mailbox(system: System) -> Mailbox:
 
 def writer_state(system: System) -> WriterState:
     """What the writer is at, which outlives it."""
-    return system._runtime.desk
+    return system._parts.desk
 
 
 def submission(system: System, command: Any, **options: Any) -> Any:
@@ -142,7 +150,7 @@ def middleware_pool_closed(system: System) -> bool:
 # -- replicas ---------------------------------------------------------------------------------
 def slots(system: System) -> Mapping[str, ReplicaSlot]:
     """Each replica by its name: its store of now, its projector, why it is no good."""
-    return system._runtime.slots
+    return system._parts.replicas.slots
 
 
 def slot(system: System, name: str) -> ReplicaSlot:
@@ -157,7 +165,7 @@ def model_runs(system: System) -> list[BuildProgress]:
 
 def stores(system: System) -> MutableMapping[str, ReplicaStore]:
     """The store of each replica that is in use now."""
-    return system._runtime.stores
+    return system._parts.replicas.stores
 
 
 def store(system: System, name: str) -> ReplicaStore:
@@ -168,12 +176,12 @@ def store(system: System, name: str) -> ReplicaStore:
 def mark_damaged(system: System, name: str, reason: str, store: ReplicaStore | None = None) -> bool:
     """Have a replica begun anew, as whoever finds damage in its store does; the one in use unless another is given."""
     found = stores(system)[name] if store is None else store
-    return system._runtime.mark_damaged(name, found, reason)
+    return system._parts.replicas.mark_damaged(name, found, reason)
 
 
 def progress(system: System) -> Progress:
     """How far every model on every replica is, and who waits for that."""
-    return system._runtime.progress
+    return system._parts.progress
 
 
 def holders(system: System, *models: str) -> list[str]:
@@ -194,12 +202,12 @@ def commit_waiters(system: System) -> Any:
 # -- queries ----------------------------------------------------------------------------------
 def query_dispatcher(system: System) -> QueryDispatcher:
     """What gives queries to query actors."""
-    return system._runtime.reads
+    return system._parts.reads
 
 
 def query_endpoints(system: System) -> list[QueryEndpoint]:
     """Where each query actor is asked."""
-    return list(system._runtime.query_endpoints)
+    return list(system._parts.replicas.endpoints)
 
 
 def query_mailbox(system: System, actor: str) -> Any:
@@ -215,7 +223,7 @@ def query_job(system: System, *queries: Any, **options: Any) -> Any:
 
 def view_registry(system: System) -> ViewRegistry:
     """The views that are open."""
-    return system._runtime.views
+    return system._parts.views
 
 
 def view_lock(system: System) -> Any:
@@ -226,7 +234,7 @@ def view_lock(system: System) -> Any:
 # -- subscriptions ----------------------------------------------------------------------------
 def consumer_registry(system: System) -> Consumers:
     """The consumers of the store."""
-    return system._runtime.consumers
+    return system._parts.consumers
 
 
 def consumers_closed(system: System) -> bool:
@@ -241,20 +249,20 @@ def consumer_group(system: System, name: str) -> ConsumerGroup:
 
 def marked_slots(system: System) -> set[int]:
     """The slots taken in the file that notes what is out for delivery."""
-    return system._runtime.marks._slots_taken()
+    return system._parts.marks._slots_taken()
 
 
 # -- process managers -------------------------------------------------------------------------
 def manager(system: System, name: str) -> ManagerHandle:
     """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows of itself."""
-    return system._runtime.processes.handles[name]
+    return system._parts.processes.handles[name]
 
 
 # -- worker processes -------------------------------------------------------------------------
 def workers(system: System) -> Mapping[str, WorkerHandle]:
     """The parent's side of each replica's worker process, with `workers="process"`."""
-    pool = system._runtime.crew
-    assert pool is not None
+    pool = system._parts.replicas
+    assert isinstance(pool, WorkerPool)
     return pool.workers
 
 

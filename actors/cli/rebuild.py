@@ -11,8 +11,9 @@ from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import SHORT, load_domain
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
+from actors.domain.read_model import ReadModel
+from actors.errors import ConsistencyTimeout
 from actors.health import Rebuild
-from actors.runtime.rebuilds import start_rebuild, wait_rebuilt
 from actors.system.system import System
 from storage import OnewriterError
 from storage.files.environment import DATA_FILE
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     options = parser.parse_args(arguments)
     try:
         domain = load_domain(options.domain)
-        names = {model.name for model in domain.declarations.read_models}
-        if options.model not in names:
-            known = ", ".join(sorted(names)) or "none"
+        models = {model.name: model for model in domain.declarations.read_models}
+        if options.model not in models:
+            known = ", ".join(sorted(models)) or "none"
             raise CommandLineError(
                 f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}"
             )
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         began = time.monotonic()
         # There are no queries that a rebuild could slow down.
         with System.open(options.store, domain, replicas=replicas, rebuild_share=1.0) as system:
-            _rebuild(system, options.model, began, options.json)
+            _rebuild(system, models[options.model], began, options.json)
     except BrokenPipeError:
         raise
     except (OnewriterError, OSError, ValueError) as error:
@@ -105,35 +106,45 @@ def _replicas(store: str) -> int:
     return len(found) or 3
 
 
-def _rebuild(system: System, model: str, began: float, as_json: bool) -> None:
-    runtime = system._runtime
-    replicas = runtime.progress.holders([model])
-    start_rebuild(runtime, model)
-    while not wait_rebuilt(runtime, model, EVERY):
+def _rebuild(system: System, model: ReadModel, began: float, as_json: bool) -> None:
+    name = model.name
+    system.rebuild(model)
+    while not _is_rebuilt(system, model):
         for one in system.rebuilds():
-            if one.model == model and one.state == "building":
+            if one.model == name and one.state == "building":
                 print(json_line({"rebuild": one}) if as_json else _line(one), flush=True)
     system.wait_applied(timeout=60.0)
     seconds = time.monotonic() - began
-    events = sum(slot.projector.applied_events for slot in runtime.slots.values())
-    version, position = runtime.domain.models[model].version, system.position
+    health = system.health()
+    events = sum(replica.events_applied for replica in health.replicas)
+    versions = [one.version for replica in health.replicas for one in replica.models if one.name == name]
+    version, replicas = versions[0], len(versions)
     if as_json:
         document = {
-            "rebuilt": model,
+            "rebuilt": name,
             "version": version,
-            "replicas": len(replicas),
-            "position": position,
+            "replicas": replicas,
+            "position": system.position,
             "events_applied": events,
             "seconds": seconds,
         }
         print(json_line(document), flush=True)
         return
     print(
-        f"{model} version {version} is rebuilt on "
-        f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''} up to position {position:,}: "
-        f"{events:,} events applied in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second",
+        f"{name} version {version} is rebuilt on {replicas} replica{'s' if replicas > 1 else ''} up to position "
+        f"{system.position:,}: {events:,} events applied in {seconds:.1f} s, "
+        f"{events / max(seconds, 1e-9):,.0f} a second",
         flush=True,
     )
+
+
+def _is_rebuilt(system: System, model: ReadModel) -> bool:
+    """Waits `EVERY` seconds for it."""
+    try:
+        system.wait_rebuilt(model, EVERY)
+    except ConsistencyTimeout:
+        return False
+    return True
 
 
 def _line(one: Rebuild) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from actors.domain.read_model import ReadModel
+from actors.domain.specs import CompiledDomain
 from actors.health import CacheHealth
 from actors.queries.view import View
 from storage import CodecError, Snapshot
@@ -88,6 +89,12 @@ class _Entry(NamedTuple):
 
     def newest(self) -> int:
         return max((span.checkpoint for span in self.spans), default=0)
+
+
+def result_cache(domain: CompiledDomain, max_bytes: int) -> ResultCache | None:
+    """A cache for the queries of a domain; None where none has its results kept, or there are no bytes for it."""
+    cached = max_bytes and any(spec.cache for spec in domain.queries.values())
+    return ResultCache(domain.codec, max_bytes) if cached else None
 
 
 class ResultCache:

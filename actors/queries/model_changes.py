@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from storage import ReplicaStore, StorageError
+from actors.replication.replica_status import SnapshotSource
+from storage import StorageError
 
 __all__ = ["ModelChanges"]
 
@@ -12,7 +13,7 @@ __all__ = ["ModelChanges"]
 class ModelChanges:
     """The builds of these models that served when they were last looked at, by replica, and what is new since."""
 
-    def __init__(self, models: tuple[str, ...], stores: Mapping[str, ReplicaStore]) -> None:
+    def __init__(self, models: tuple[str, ...], stores: Mapping[str, SnapshotSource]) -> None:
         """`stores` has each replica's store at each moment."""
         self._models = models
         self._stores = stores

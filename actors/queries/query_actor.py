@@ -45,7 +45,7 @@ class QueryActor(SupervisedActor):
         stats: QueryStats,
         progress: Progress,
         redirect: Callable[[QueryJob], None],
-        mark_damaged: Callable[[str, ReplicaStore, str], bool],
+        mark_damaged: Callable[[ReplicaStore, str], bool],
         inline: Callable[[], InlineSnapshot],
         codec: Codec,
         cache: ResultCache | None = None,
@@ -207,8 +207,8 @@ class QueryActor(SupervisedActor):
         if isinstance(error, StoreClosed) or self._stores[self._replica] is not store:
             return True
         if isinstance(error, FilesGone):
-            return self._mark_damaged(self._replica, store, f"its files were removed: {error}")
-        return is_damage(error, store) and self._mark_damaged(self._replica, store, f"it is damaged: {error}")
+            return self._mark_damaged(store, f"its files were removed: {error}")
+        return is_damage(error, store) and self._mark_damaged(store, f"it is damaged: {error}")
 
     def _outcome(
         self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot

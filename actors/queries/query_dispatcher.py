@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,12 +31,19 @@ from actors.queries.query_job import QueryJob
 from actors.queries.query_request import Encoded, sealed
 from actors.queries.session_token import Tokens
 from actors.replication.progress import Progress
-from storage import ReplicaStore
+from actors.replication.replica_status import SnapshotSource
 
 __all__ = ["TIMEOUT", "QueryDispatcher"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
+
+
+MAX_WAITING = 10_000
+"""Queries that wait at one query actor before more are refused."""
+
+OCCUPIED_AFTER = 0.5
+"""Seconds that a query may hold up those behind it before they go to another replica."""
 
 
 class QueryDispatcher:
@@ -49,9 +56,9 @@ class QueryDispatcher:
         domain: CompiledDomain,
         progress: Progress,
         balancer: Balancer,
-        stores: Mapping[str, ReplicaStore],
-        max_waiting: int,
+        stores: Mapping[str, SnapshotSource],
         tokens: Tokens,
+        max_waiting: int = MAX_WAITING,
         cache: ResultCache | None = None,
     ) -> None:
         self.domain = domain
@@ -183,6 +190,13 @@ class QueryDispatcher:
             return
         self.balancer.move_on()
         self.try_assign(job)
+
+    def pass_over_occupied(self, others: Iterable[str] = ()) -> None:
+        """Ask no replica whose query actors have been at one query for long, nor `others`, while any is left.
+
+        The supervisor's thread.
+        """
+        self.progress.set_occupied({*self.balancer.occupied(OCCUPIED_AFTER), *others})
 
     def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
         """The query, checked, as it is kept until it runs."""

@@ -20,7 +20,8 @@ from actors.queries.query_dispatcher import TIMEOUT, QueryDispatcher
 from actors.queries.query_job import all_inline
 from actors.queries.view import View
 from actors.replication.progress import Progress
-from storage import ReplicaStore, StorageError, StoreClosed
+from actors.replication.replica_status import SnapshotSource
+from storage import StorageError, StoreClosed
 from storage.errors import FilesGone
 from storage.files.damage import is_damage
 from storage.log.inline_snapshot import InlineSnapshot
@@ -38,9 +39,9 @@ class ViewRegistry:
         domain: CompiledDomain,
         reads: QueryDispatcher,
         progress: Progress,
-        stores: Mapping[str, ReplicaStore],
+        stores: Mapping[str, SnapshotSource],
         inline: Callable[..., InlineSnapshot],
-        mark_damaged: Callable[[str, ReplicaStore, str], bool],
+        mark_damaged: Callable[[str, SnapshotSource, str], bool],
         moved: Callable[[], bool],
     ) -> None:
         """`inline` takes a snapshot of the inline models' tables; `mark_damaged` has a damaged replica begun anew, False where
@@ -112,7 +113,7 @@ class ViewRegistry:
             )
         )
 
-    def _is_damage(self, replica: str, store: ReplicaStore, error: BaseException) -> bool:
+    def _is_damage(self, replica: str, store: SnapshotSource, error: BaseException) -> bool:
         """Whether the error is the replica's fault, which is then left out and begun anew."""
         return is_damage(error, store) and self._mark_damaged(replica, store, f"it is damaged: {error}")
 

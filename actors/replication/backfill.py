@@ -15,10 +15,11 @@ from actors.health import Rebuild
 from actors.kernel.backoff import backoff
 from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import read_commands
+from actors.replication.committed_log import CommittedLog
 from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import RebuildThrottle, adapted_limit
-from storage import EventLog
+from actors.replication.replica_status import ProjectorStatus
 
 __all__ = ["SLICE_SECONDS", "Backfill", "rebuilds_of"]
 
@@ -48,7 +49,7 @@ class Backfill:
         self,
         name: str,
         projector: Projector,
-        log: EventLog,
+        log: CommittedLog,
         rebuild_lock: RebuildLock,
         share: float,
         *,
@@ -222,7 +223,7 @@ class Backfill:
         self._moved(stopped)
 
 
-def rebuilds_of(name: str, projector: Projector, head: int, now: float) -> list[Rebuild]:
+def rebuilds_of(name: str, projector: ProjectorStatus, head: int, now: float) -> list[Rebuild]:
     """The builds that a replica fills beside others, as anybody may see them. Any thread."""
     frozen = {one.name for one in projector.frozen}
     found = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.replication.committed_log import CommittedLog
 from storage import CodecError, DamagedStore, EventLog, RecordedEvent, StorageError
 
 __all__ = ["before_command", "middle_command", "read_commands", "read_events"]
 
 
-def read_commands(log: EventLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
+def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
     """The next `limit` events or so, with all of the last one's command: no query is to see half of what that did.
 
     An event that can't be decoded is an `Undecodable`. Raises `StorageError` as `read_events`.

@@ -8,7 +8,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
 
-__all__ = ["check_queries", "place_models"]
+__all__ = ["check_queries", "models_on", "place_models"]
 
 
 def place_models(models: Mapping[str, ReadModel], replicas: Sequence[str]) -> dict[str, list[str]]:
@@ -26,6 +26,16 @@ def place_models(models: Mapping[str, ReadModel], replicas: Sequence[str]) -> di
                 f"{len(replicas)}; open it with more replicas=, or change the model's"
             )
     return placed
+
+
+def models_on(replica: str, placed: Mapping[str, Sequence[str]], domain: CompiledDomain) -> list[ReadModel]:
+    """All versions that are declared of the models that are `placed` on a replica, the newest of each first."""
+    return [
+        version
+        for model in domain.models.values()
+        if replica in placed[model.name]
+        for version in (model, *domain.old_models.get(model.name, ()))
+    ]
 
 
 def check_queries(domain: CompiledDomain, placed: Mapping[str, Sequence[str]]) -> None:

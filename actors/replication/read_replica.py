@@ -18,13 +18,14 @@ from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
 from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import read_commands
+from actors.replication.committed_log import CommittedLog
 from actors.replication.messages import Applied, Apply, CatchUp, Join
 from actors.replication.progress import Progress
 from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import adapted_limit
 from actors.replication.replica_slot import ReplicaSlot
-from storage import EventLog, RecordedEvent, StorageError
+from storage import RecordedEvent, StorageError
 from storage.files.damage import is_damage
 from storage.log.stored_events import CommittedEvents, bounds
 
@@ -99,20 +100,20 @@ class ReadReplica(SupervisedActor):
         exited: Callable[[str, BaseException | None], None],
         *,
         slot: ReplicaSlot,
-        log: EventLog,
+        log: CommittedLog,
         progress: Progress,
-        sync: Mailbox,
+        report: Callable[[Applied], None],
         rebuild_lock: RebuildLock,
         share: float,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`call_slot` shows the listener that runs."""
+        """`report` is told of each position that is handled; `call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._slot = slot
         self._log = log
         self._progress = progress
-        self._sync = sync
+        self._report = report
         self._rebuild_lock = rebuild_lock
         self._share = share
         self._listeners = listeners
@@ -214,18 +215,18 @@ class ReadReplica(SupervisedActor):
             return
         if last > self._position:
             self._advance(events)
-        self._sync.put(Applied(self.name, self._position))
+        self._report(Applied(self.name, self._position))
 
     def _catch_up(self, until: int) -> None:
         if not self._live():
             # Nobody here needs what lies before; those that stopped or are behind read it by themselves.
             self._position = max(until, self._position)
-            self._sync.put(Applied(self.name, self._position))
+            self._report(Applied(self.name, self._position))
             return
         events = read_commands(self._log, self._position, self._most(), until)
         if events:
             self._advance(events)
-        self._sync.put(Applied(self.name, self._position))
+        self._report(Applied(self.name, self._position))
 
     def _advance(self, events: Sequence[RecordedEvent]) -> None:
         live = self._live()
@@ -243,7 +244,7 @@ class ReadReplica(SupervisedActor):
             notify(self._call_slot, self._listeners, self.name, position, lag)
 
     def _join(self) -> None:
-        self._sync.put(Applied(self.name, self._position, joining=True))
+        self._report(Applied(self.name, self._position, joining=True))
 
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())

@@ -1,16 +1,29 @@
-"""Whose turn it is to rebuild: one replica at a time, so that the others serve undisturbed. Any replica's thread."""
+"""Which replica may rebuild: one at a time, so that the others serve undisturbed. Any replica's thread."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
-__all__ = ["RebuildLock"]
+__all__ = ["RebuildLock", "RebuildQueue"]
 
 
-class RebuildLock:
-    """A turn that is handed on. It belongs to a replica, not to its actor: one that dies goes on when it is back."""
+class RebuildLock(Protocol):
+    """Held by one replica at a time; by the replica, not by its actor, which may die and goes on when it is back."""
+
+    def acquire(self, name: str, wake: Callable[[], None]) -> bool:
+        """Whether this replica holds it now; if not, `wake` is called once when it does, or may."""
+        ...
+
+    def release(self, name: str) -> None:
+        """The replica has nothing to rebuild any more, or can't."""
+        ...
+
+
+class RebuildQueue:
+    """The rebuild lock of one system: replicas get it in the order in which they asked."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -19,11 +32,11 @@ class RebuildLock:
 
     @property
     def holder(self) -> str | None:
-        """The replica whose turn it is."""
+        """The replica that holds it."""
         return self._holder
 
     def acquire(self, name: str, wake: Callable[[], None]) -> bool:
-        """Whether it is this replica's turn; if not, `wake` is called once when it has become that."""
+        """As `RebuildLock.acquire`; `wake` is called when the replica holds it."""
         with self._lock:
             if self._holder is None:
                 self._holder = name
@@ -34,7 +47,7 @@ class RebuildLock:
             return False
 
     def release(self, name: str) -> None:
-        """The replica has nothing to rebuild any more, or can't: the next one has its turn."""
+        """As `RebuildLock.release`; the next replica in the queue gets it."""
         wake = None
         with self._lock:
             self._waiting = deque(one for one in self._waiting if one[0] != name)

@@ -14,25 +14,27 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
+from actors.replication.committed_log import CommittedLog
+from actors.replication.placement import models_on
 from actors.replication.projector import Projector
+from actors.replication.replica_status import SnapshotSource
 from actors.replication.row_damage import RowDamage
 from actors.replication.skipped_events import SkippedEvents
 from actors.settings import Settings
-from storage import EventLog, ReplicaStore, StorageError, StoreLocked
+from storage import ReplicaStore, StorageError, StoreLocked
 from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE
 from storage.files.opening_resources import OpeningResources, ResourceSlot
 
-if TYPE_CHECKING:
-    from storage.log.log_follower import LogFollower
-
-__all__ = ["ReplicaSlot", "moved_away", "open_slots"]
+__all__ = ["REPLICAS", "ReplicaSlot", "moved_away", "open_slots"]
 
 logger = logging.getLogger("onewriter.replica")
+
+REPLICAS = "replicas"
+"""The folder of the replicas' environments, in the store's directory beside the log."""
 
 LOCK_TIMEOUT = 2.0
 """Seconds to wait for a replica's lock. The log is locked by this process, so that only a worker of a process that died
@@ -53,7 +55,7 @@ class ReplicaSlot:
         """`stores` is told of the store that `open` opens, and of each that replaces it; `moved` tells of the log."""
         self.name = name
         self.damage: str | None = None
-        self.reason: str | None = None
+        self._reason: str | None = None
         self._open_store = open_store
         self._project = project
         self._stores = stores
@@ -81,7 +83,7 @@ class ReplicaSlot:
         self._file = file_identity(store.path / DATA_FILE)
 
     def mark_damaged(
-        self, store: ReplicaStore, reason: str, exclude: Callable[[], None] = lambda: None
+        self, store: SnapshotSource, reason: str, exclude: Callable[[], None] = lambda: None
     ) -> bool:
         """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
 
@@ -93,12 +95,17 @@ class ReplicaSlot:
         with self._lock:
             if self.store is not store or self.damage is not None:
                 return False
-            self.damage = self.reason = " ".join(reason.split())
+            self.damage = self._reason = " ".join(reason.split())
             exclude()
         logger.error("%s is begun anew from the log: %s", self.name, self.damage)
         return True
 
-    def is_retired(self, store: ReplicaStore) -> bool:
+    @property
+    def reset_reason(self) -> str | None:
+        """Why it was reset last, at opening or since. Any thread."""
+        return self._reason or self.store.reset_reason
+
+    def is_retired(self, store: SnapshotSource) -> bool:
         """Whether nobody is given this store any more. Any thread."""
         return self.store is not store or self.damage is not None
 
@@ -133,10 +140,10 @@ class ReplicaSlot:
 
 
 def open_slots(
-    folder: str,
+    path: str,
     placed: Mapping[str, Sequence[str]],
     domain: CompiledDomain,
-    log: EventLog | LogFollower,
+    log: CommittedLog,
     settings: Settings,
     skips: SkippedEvents,
     stores: MutableMapping[str, ReplicaStore],
@@ -144,21 +151,18 @@ def open_slots(
     names: Sequence[str] | None = None,
     locked_for: float = LOCK_TIMEOUT,
 ) -> dict[str, ReplicaSlot]:
-    """The slots of these replicas, or of all, below `folder`, with the models `placed` there; `resources` closes them.
+    """The slots of these replicas, or of all, of the store at `path`, with the models `placed` there; `resources` closes them.
 
     One that is locked is waited for, `locked_for` seconds.
     """
     slots = {}
     for name in settings.replica_names if names is None else names:
-        models = [
-            version
-            for model in domain.models.values()
-            if name in placed[model.name]
-            for version in (model, *domain.old_models.get(model.name, ()))
-        ]
+        models = models_on(name, placed, domain)
         slot = ReplicaSlot(
             name,
-            partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
+            partial(
+                _open_store, os.path.join(path, REPLICAS, name), models, domain, log, settings, locked_for
+            ),
             partial(Projector, models=models, skips=skips, digest=log.digest),
             stores,
             log.moved,
@@ -173,7 +177,7 @@ def _open_store(
     path: str,
     models: Sequence[ReadModel],
     domain: CompiledDomain,
-    log: EventLog | LogFollower,
+    log: CommittedLog,
     settings: Settings,
     locked_for: float,
 ) -> ReplicaStore:

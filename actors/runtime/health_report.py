@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from actors.health import (
     Activity,
     ActorHealth,
-    CacheHealth,
     Health,
     ModelHealth,
     ProcessManagerHealth,
@@ -18,71 +16,64 @@ from actors.health import (
     WriterHealth,
 )
 from actors.kernel.supervisor import ActorSlot
-from actors.runtime.rebuilds import rebuilds
-
-if TYPE_CHECKING:
-    from actors.runtime.runtime import Runtime
+from actors.runtime.monitor import Monitor
+from actors.runtime.parts import Parts
+from actors.runtime.rebuilds import Rebuilds
 
 __all__ = ["build_health"]
 
 
-def build_health(runtime: Runtime) -> Health:
+def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
     """How everything is, now."""
-    writer = _writer(runtime)
-    replicas = tuple(_replica(runtime, name) for name in runtime.stores)
-    actors = tuple(_actor(child) for child in runtime.children.values())
-    building = rebuilds(runtime)
-    processes = runtime.processes.health()
-    running = runtime.monitor.running()
+    writer = _writer(parts)
+    replicas = tuple(_replica(parts, monitor, name) for name in parts.replicas.slots)
+    actors = tuple(_actor(one) for one in parts.actors.values())
+    building = rebuilds.all()
+    processes = parts.processes.health()
+    running = monitor.running()
     problems = (
-        *_problems(runtime, writer, replicas, actors, building),
-        *_hanging(runtime, running),
-        *_lagging(runtime, replicas, running),
-        *_process_problems(runtime, processes),
-        *runtime.consumers.problems(),
-        *runtime.marks.problems(),
+        *_problems(parts, writer, replicas, actors, building),
+        *_hanging(parts, monitor, running),
+        *_lagging(parts, monitor, replicas, running),
+        *_process_problems(parts, monitor, processes),
+        *parts.consumers.problems(),
+        *parts.marks.problems(),
     )
     return Health(
         "ok" if not problems else "degraded",
-        runtime.path,
-        runtime.progress.head,
+        parts.path,
+        parts.progress.head,
         writer,
         replicas,
         actors,
         problems,
         building,
-        len(runtime.skips),
-        _cache(runtime),
+        len(parts.skips),
+        parts.replicas.cache_health(),
         processes,
         running,
     )
 
 
-def _writer(runtime: Runtime) -> WriterHealth:
-    desk = runtime.desk
+def _writer(parts: Parts) -> WriterHealth:
+    desk = parts.desk
     activity = desk.activity
     busy = None if activity is None else (activity[0], activity[1], round(time.monotonic() - activity[2], 3))
     return WriterHealth(
-        desk.commands, desk.refused, desk.batches, len(runtime.writes.mailbox), busy, desk.trouble
+        desk.commands, desk.refused, desk.batches, len(parts.writes.mailbox), busy, desk.trouble
     )
 
 
-def _cache(runtime: Runtime) -> CacheHealth | None:
-    if runtime.crew is not None:
-        return runtime.crew.cache()
-    return None if runtime.cache is None else runtime.cache.health()
-
-
-def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
-    head = runtime.progress.head
-    slot = runtime.slots[name]
+def _replica(parts: Parts, monitor: Monitor, name: str) -> ReplicaHealth:
+    head = parts.progress.head
+    slot = parts.replicas.slots[name]
     projector = slot.projector
-    entries = runtime.progress.replicas[name]
+    entries = parts.progress.replicas[name]
     frozen = {one.name for one in projector.frozen}
     models = []
     for model in entries:
         version, _, failure = projector.serving(model)
-        lag = runtime.monitor.lag(name, model)
+        lag = monitor.lag(name, model)
         models.append(
             ModelHealth(
                 model,
@@ -102,38 +93,34 @@ def _replica(runtime: Runtime, name: str) -> ReplicaHealth:
             )
         )
     worst = min((model.applied for model in models), default=head)
-    stats = [endpoint.stats for endpoint in runtime.query_endpoints if endpoint.replica == name]
+    stats = [endpoint.stats for endpoint in parts.replicas.endpoints if endpoint.replica == name]
     return ReplicaHealth(
         name,
         max(head - worst, 0),
-        round(runtime.progress.lag_seconds(worst), 6),
+        round(parts.progress.lag_seconds(worst), 6),
         tuple(models),
         sum(one.served for one in stats),
         sum(one.failed for one in stats),
         projector.applied_events,
-        slot.reason or slot.store.reset_reason,
+        slot.reset_reason,
         any(entry.applied < entry.floor for entry in entries.values()),
+        parts.replicas.pid(name),
     )
 
 
-def _actor(child: ActorSlot) -> ActorHealth:
-    return ActorHealth(
-        child.name, child.alive, max(child.starts - 1, 0), len(child.mailbox), child.last_error
-    )
+def _actor(slot: ActorSlot) -> ActorHealth:
+    return ActorHealth(slot.name, slot.alive, max(slot.starts - 1, 0), len(slot.mailbox), slot.last_error)
 
 
 def _problems(
-    runtime: Runtime,
+    parts: Parts,
     writer: WriterHealth,
     replicas: tuple[ReplicaHealth, ...],
     actors: tuple[ActorHealth, ...],
     building: tuple[Rebuild, ...],
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
-    if runtime.maintenance.log_gone is not None:
-        found.append(runtime.maintenance.log_gone)
-    if runtime.maintenance.log_moved is not None:
-        found.append(runtime.maintenance.log_moved)
+    found += parts.log_file.problems()
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")
     for one in building:
@@ -142,10 +129,9 @@ def _problems(
                 f"the rebuild of model {one.model} on {one.replica} is stopped after position {one.position}"
             )
     for replica in replicas:
-        if runtime.crew is not None and not runtime.crew.workers[replica.name].ready:
-            found.append(f"{replica.name} has no worker process at present: one is being started")
-        elif runtime.crew is not None and runtime.crew.workers[replica.name].unresponsive:
-            found.append(runtime.crew.workers[replica.name].unresponsive_text())
+        problem = parts.replicas.problem(replica.name)
+        if problem is not None:
+            found.append(problem)
         elif replica.excluded:
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
@@ -157,10 +143,10 @@ def _problems(
     return found
 
 
-def _hanging(runtime: Runtime, running: Iterable[Activity]) -> Iterator[str]:
+def _hanging(parts: Parts, monitor: Monitor, running: Iterable[Activity]) -> Iterator[str]:
     """What has been running for longer than it may."""
-    settings = runtime.settings
-    unwatched = runtime.monitor.unwatched()
+    settings = parts.settings
+    unwatched = monitor.unwatched()
     if unwatched > settings.busy_limit:
         yield f"the supervisor has not looked after the system for {unwatched:.1f} s: what is said here may be old"
     for one in running:
@@ -184,30 +170,29 @@ def _hangs(one: Activity) -> str:
 
 
 def _lagging(
-    runtime: Runtime, replicas: Iterable[ReplicaHealth], running: Iterable[Activity]
+    parts: Parts, monitor: Monitor, replicas: Iterable[ReplicaHealth], running: Iterable[Activity]
 ) -> Iterator[str]:
     """The models that are too far behind, but for those that are named already as what they are."""
-    limit = runtime.settings.lag_limit
+    limit = parts.settings.lag_limit
     named = {
-        one.name for one in running if one.kind == "projection" and one.seconds > runtime.settings.busy_limit
+        one.name for one in running if one.kind == "projection" and one.seconds > parts.settings.busy_limit
     }
     for replica in replicas:
-        crew = runtime.crew
-        if crew is not None and (
-            not crew.workers[replica.name].ready or crew.workers[replica.name].unresponsive
-        ):
+        if parts.replicas.problem(replica.name) is not None:
             continue
         for model in replica.models:
             if model.lag_seconds <= limit or model.stopped_at is not None:
                 continue
             if f"{model.name} on {replica.name}" not in named:
-                yield f"model {model.name} on {replica.name} is {runtime.monitor.lag_told(replica.name, model.name)}"
+                yield f"model {model.name} on {replica.name} is {monitor.lag_told(replica.name, model.name)}"
 
 
-def _process_problems(runtime: Runtime, processes: Iterable[ProcessManagerHealth]) -> Iterator[str]:
+def _process_problems(
+    parts: Parts, monitor: Monitor, processes: Iterable[ProcessManagerHealth]
+) -> Iterator[str]:
     for one in processes:
-        if one.lag_seconds > runtime.settings.lag_limit and one.stopped_at is None and one.trouble is None:
-            lag = runtime.monitor.lag_of_process(one.name, one.position)
+        if one.lag_seconds > parts.settings.lag_limit and one.stopped_at is None and one.trouble is None:
+            lag = monitor.lag_of_process(one.name, one.position)
             yield f"process manager {one.name} is {lag.text}"
         if one.stopped_at is not None:
             yield f"process manager {one.name} is stopped at {one.stopped_at}"

@@ -1,132 +1,137 @@
-"""Having a model rebuilt while the system runs, waiting for it, and passing events over. Callers' threads."""
+"""Having a model rebuilt while the system runs, waiting for it, and skipping events. Callers' threads."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
 from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
-from actors.replication.build_progress import BuildProgress, ProjectionFailure
-from actors.replication.read_replica import Resume, StartBuild
+from actors.replication.replica_status import BuildStatus, FailureStatus
 from actors.replication.skipped_events import skip_note
+from actors.runtime.monitor import Monitor
+from actors.runtime.parts import Parts
 
-if TYPE_CHECKING:
-    from actors.runtime.runtime import Runtime
-
-__all__ = ["left_to_build", "rebuilds", "skip_event", "start_rebuild", "wait_rebuilt"]
+__all__ = ["Rebuilds"]
 
 ORDERED_WITHIN = 10.0
 """Seconds that a replica may take to begin a build: it does so between two batches."""
 
 
-def rebuilds(runtime: Runtime) -> tuple[Rebuild, ...]:
-    """The builds that are filled beside others, on every replica."""
-    head, now = runtime.progress.head, time.monotonic()
-    return tuple(
-        one for name, slot in runtime.slots.items() for one in rebuilds_of(name, slot.projector, head, now)
-    )
+class Rebuilds:
+    """The builds of one running system that are filled beside those that serve."""
 
+    def __init__(self, parts: Parts, monitor: Monitor) -> None:
+        self._parts = parts
+        self._monitor = monitor
 
-def start_rebuild(runtime: Runtime, model: str) -> None:
-    """Have every replica that has the model begin a new build of it, unless it is at one."""
-    orders = []
-    for name in runtime.progress.holders([model]):
-        order = StartBuild(model)
-        runtime.children[name].mailbox.put(order)
-        orders.append((name, order))
-    end = time.monotonic() + ORDERED_WITHIN
-    for name, order in orders:
-        try:
-            order.future.result(max(end - time.monotonic(), 0.0))
-        except TimeoutError:
-            raise ConsistencyTimeout(
-                f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when its projections "
-                f"return: {runtime.monitor.held(name, model)}; look at health()"
-            ) from None
+    def all(self) -> tuple[Rebuild, ...]:
+        """Each of them, on every replica."""
+        head, now = self._parts.progress.head, time.monotonic()
+        return tuple(
+            one
+            for name, slot in self._parts.replicas.slots.items()
+            for one in rebuilds_of(name, slot.projector, head, now)
+        )
 
+    def start(self, model: str) -> None:
+        """Have every replica that has the model begin a new build of it, unless it is at one.
 
-def left_to_build(runtime: Runtime, model: str) -> str:
-    """How far the builds of a model are that are not done, in words."""
-    found = []
-    for one in rebuilds(runtime):
-        if one.model == model:
-            speed = "" if one.events_per_second is None else f" at {one.events_per_second:.0f} events/s"
-            held = runtime.monitor.held_at(one.replica, model)
-            found.append(
-                f"on {one.replica} it is {one.state} at position {one.position} of {one.head}{speed}"
-                + (f", where {held}" if held else "")
+        Raises `ConsistencyTimeout` where one does not, as its projections don't return.
+        """
+        replicas = self._parts.replicas
+        holders = self._parts.progress.holders([model])
+        begun = [(name, replicas.start_build(name, model)) for name in holders]
+        end = time.monotonic() + ORDERED_WITHIN
+        for name, future in begun:
+            try:
+                future.result(max(end - time.monotonic(), 0.0))
+            except TimeoutError:
+                raise ConsistencyTimeout(
+                    f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when its projections "
+                    f"return: {self._monitor.held(name, model)}; look at health()"
+                ) from None
+
+    def left(self, model: str) -> str:
+        """How far the builds of a model are that are not done, in words."""
+        found = []
+        for one in self.all():
+            if one.model == model:
+                speed = "" if one.events_per_second is None else f" at {one.events_per_second:.0f} events/s"
+                held = self._monitor.held_at(one.replica, model)
+                found.append(
+                    f"on {one.replica} it is {one.state} at position {one.position} of {one.head}{speed}"
+                    + (f", where {held}" if held else "")
+                )
+        return "; ".join(found)
+
+    def wait(self, model: str, timeout: float | None) -> bool:
+        """Wait until every replica serves the build that is wanted; False after `timeout` seconds.
+
+        Raises `ModelStopped` for a build that stopped, `SystemClosed`.
+        """
+        progress, slots = self._parts.progress, self._parts.replicas.slots
+
+        def building() -> list[tuple[str, BuildStatus]]:
+            return [
+                (name, run)
+                for name, slot in slots.items()
+                for run in slot.projector.building
+                if run.model.name == model
+            ]
+
+        def stopped() -> list[tuple[str, FailureStatus]]:
+            return [(name, run.failure) for name, run in building() if run.failure and not run.failure.full]
+
+        progress.wait_until(lambda: not building() or bool(stopped()) or progress.closed, timeout)
+        for name, failure in stopped():
+            raise ModelStopped(
+                f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position {failure.position}: "
+                f"{failure.error}; what served before still does, and the rebuild is tried again by itself: mend the "
+                "projection and open the system again, or skip the event"
             )
-    return "; ".join(found)
+        left = building()
+        if left and progress.closed:
+            raise SystemClosed(
+                f"the system was closed before {model!r} was rebuilt; the rebuild goes on when it is opened again"
+            )
+        return not left
 
+    def skip_event(self, model: str, position: int, reason: str, timeout: float) -> None:
+        """Note that the model skips an event, and have those that stopped at it go on.
 
-def wait_rebuilt(runtime: Runtime, model: str, timeout: float | None) -> bool:
-    """Wait until every replica serves the build that is wanted; False after `timeout` seconds.
-
-    Raises `ModelStopped` for a build that stopped, `SystemClosed`.
-    """
-    progress = runtime.progress
-
-    def building() -> list[tuple[str, BuildProgress]]:
-        return [
-            (name, run)
-            for name, slot in runtime.slots.items()
-            for run in slot.projector.building
-            if run.model.name == model
-        ]
-
-    def stopped() -> list[tuple[str, ProjectionFailure]]:
-        return [(name, run.failure) for name, run in building() if run.failure and not run.failure.full]
-
-    progress.wait_until(lambda: not building() or bool(stopped()) or progress.closed, timeout)
-    for name, failure in stopped():
-        raise ModelStopped(
-            f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position {failure.position}: "
-            f"{failure.error}; what served before still does, and the rebuild is tried again by itself: mend the "
-            "projection and open the system again, or skip the event"
-        )
-    left = building()
-    if left and progress.closed:
-        raise SystemClosed(
-            f"the system was closed before {model!r} was rebuilt; the rebuild goes on when it is opened again"
-        )
-    return not left
-
-
-def skip_event(runtime: Runtime, model: str, position: int, reason: str, timeout: float) -> None:
-    """Note that the model passes an event over, and have those that stopped at it go on."""
-    if position in runtime.skips.of(model):
-        return
-    head = runtime.progress.head
-    if not 1 <= position <= head:
-        raise ValueError(f"position {position} is not in the log, which ends at {head}")
-    stopped = {
-        (failure.position, name)
-        for name, slot in runtime.slots.items()
-        for run in (*slot.projector.runs, *slot.projector.building)
-        if run.model.name == model and (failure := run.failure) is not None
-    }
-    if all(at != position for at, _ in stopped):
-        where = ", ".join(f"at {at} on {name}" for at, name in sorted(stopped)) or "nowhere"
-        raise NotStopped(
-            f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is stopped {where}"
-        )
-    note = skip_note(model, position, reason)
-    try:
-        runtime.writes.step([], lambda outcomes: [note], timeout=timeout).result(timeout)  # noqa: ARG005
-    except TimeoutError:
-        raise CommandTimeout(
-            "", f"no reply in time to the skip of position {position} by {model!r}; skip it again to find out"
-        ) from None
-    runtime.skips.add(model, position)
-    orders = []
-    for name in runtime.slots:
-        orders.append(Resume())
-        runtime.children[name].mailbox.put(orders[-1])
-    end = time.monotonic() + ORDERED_WITHIN
-    for order in orders:
-        # A replica that does not come to it now does so later, and the skip holds in any case.
-        with suppress(TimeoutError, SystemClosed):
-            order.future.result(max(end - time.monotonic(), 0.0))
+        Raises `ValueError`, `NotStopped`, `CommandTimeout`.
+        """
+        parts = self._parts
+        if position in parts.skips.of(model):
+            return
+        head = parts.progress.head
+        if not 1 <= position <= head:
+            raise ValueError(f"position {position} is not in the log, which ends at {head}")
+        stopped = {
+            (failure.position, name)
+            for name, slot in parts.replicas.slots.items()
+            for run in (*slot.projector.runs, *slot.projector.building)
+            if run.model.name == model and (failure := run.failure) is not None
+        }
+        if all(at != position for at, _ in stopped):
+            where = ", ".join(f"at {at} on {name}" for at, name in sorted(stopped)) or "nowhere"
+            raise NotStopped(
+                f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is stopped {where}"
+            )
+        note = skip_note(model, position, reason)
+        try:
+            parts.writes.step([], lambda outcomes: [note], timeout=timeout).result(timeout)  # noqa: ARG005
+        except TimeoutError:
+            raise CommandTimeout(
+                "",
+                f"no reply in time to the skip of position {position} by {model!r}; skip it again to find out",
+            ) from None
+        parts.skips.add(model, position)
+        resumed = [parts.replicas.resume(name) for name in parts.replicas.slots]
+        end = time.monotonic() + ORDERED_WITHIN
+        for future in resumed:
+            # A replica that does not come to it now does so later, and the skip holds in any case.
+            with suppress(TimeoutError, SystemClosed):
+                future.result(max(end - time.monotonic(), 0.0))

@@ -9,6 +9,7 @@ from actors.domain.call_options import checked
 
 if TYPE_CHECKING:
     from actors.queries.query_client import QueryClient
+    from actors.runtime.parts import Parts
     from actors.runtime.runtime import Runtime
 
 __all__ = ["Availability", "SystemBase", "checked_options"]
@@ -32,15 +33,16 @@ class SystemBase:
     """A running system, and through what it is asked."""
 
     _runtime: Runtime
+    _parts: Parts
     _availability: Availability
     _queries: QueryClient
 
-    def _running(self) -> Runtime:
-        """What runs. Raises once it can't be used any more."""
+    def _running(self) -> Parts:
+        """What the system is made of. Raises once it can't be used any more."""
         refusal = self._availability.refusal
         if refusal is not None:
             raise refusal()
-        return self._runtime
+        return self._parts
 
 
 def checked_options(options: Any, kind: type, method: str) -> dict[str, Any]:

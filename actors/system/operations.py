@@ -14,7 +14,6 @@ from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import LAST, position_of
 from actors.receipt import Receipt
 from actors.replication.skipped_events import SkippedEvent, read_skips
-from actors.runtime import rebuilds as rebuilding
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
@@ -28,7 +27,8 @@ class OperationMethods(SystemBase):
 
     def health(self) -> Health:
         """How every part is, at this moment; never waits."""
-        return self._running().health()
+        self._running()
+        return self._runtime.health()
 
     @property
     def position(self) -> int:
@@ -38,17 +38,17 @@ class OperationMethods(SystemBase):
     @property
     def path(self) -> str:
         """The store's directory."""
-        return self._runtime.path
+        return self._parts.path
 
     @property
     def domain(self) -> Domain:
         """The domain that it was opened with."""
-        return self._runtime.source
+        return self._parts.source
 
     @property
     def replica_names(self) -> list[str]:
         """The replicas' names, also those of their actors."""
-        return list(self._running().stores)
+        return list(self._running().replicas.slots)
 
     def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """The events of one stream, read from the log."""
@@ -74,11 +74,11 @@ class OperationMethods(SystemBase):
 
         Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
         """
-        runtime = self._running()
+        parts = self._running()
         refuse_in_actor("wait_applied", self._running().progress)
         checked_timeout(timeout, "wait_applied")
-        target = runtime.progress.head if after is None else position_of(after)
-        runtime.wait_applied(target, timeout)
+        target = parts.progress.head if after is None else position_of(after)
+        self._runtime.wait_applied(target, timeout)
         return target
 
     def kill(self, name: str, timeout: float = 10.0) -> bool:
@@ -86,10 +86,9 @@ class OperationMethods(SystemBase):
 
         Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
         """
-        runtime = self._running()
         refuse_in_actor("kill", self._running().progress)
         checked_timeout(timeout, "kill")
-        return runtime.supervisor.kill(name, timeout)
+        return self._runtime.supervisor.kill(name, timeout)
 
     def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
@@ -98,14 +97,15 @@ class OperationMethods(SystemBase):
         `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew, `QueryTimeout`
         where a worker process does not give them within a minute.
         """
-        runtime = self._running()
-        if replica not in list(runtime.stores):
-            raise UnknownName("replica", replica, runtime.stores)
-        name = checked_model(model, runtime.domain, "dump").name
-        if name not in runtime.progress.replicas[replica]:
-            raise UnknownName(f"model on {replica}", name, runtime.progress.replicas[replica])
+        parts = self._running()
+        stores = parts.replicas.stores
+        if replica not in list(stores):
+            raise UnknownName("replica", replica, stores)
+        name = checked_model(model, parts.domain, "dump").name
+        if name not in parts.progress.replicas[replica]:
+            raise UnknownName(f"model on {replica}", name, parts.progress.replicas[replica])
         try:
-            return runtime.stores[replica].dump(name)
+            return stores[replica].dump(name)
         except SnapshotClosed as error:
             raise StoreClosed(f"{replica} was begun anew while it was read; dump it again") from error
 
@@ -119,12 +119,12 @@ class OperationMethods(SystemBase):
         Raises `ConsistencyTimeout` when that takes more than `timeout` seconds (it goes on), `ModelStopped` when a
         build stops at an event (what served before still does), `UnknownMessage`, `WrongThread`.
         """
-        runtime = self._running()
+        parts = self._running()
         refuse_in_actor("rebuild", self._running().progress)
         if timeout is not None:
             checked_timeout(timeout, "rebuild")
-        name = checked_model(model, runtime.domain, "rebuild").name
-        rebuilding.start_rebuild(runtime, name)
+        name = checked_model(model, parts.domain, "rebuild").name
+        self._runtime.rebuilds.start(name)
         if wait:
             self.wait_rebuilt(model, timeout)
 
@@ -133,20 +133,21 @@ class OperationMethods(SystemBase):
 
         Raises as `rebuild` does.
         """
-        runtime = self._running()
+        parts = self._running()
         refuse_in_actor("wait_rebuilt", self._running().progress)
         if timeout is not None:
             checked_timeout(timeout, "wait_rebuilt")
-        name = checked_model(model, runtime.domain, "wait_rebuilt").name
-        if not rebuilding.wait_rebuilt(runtime, name, timeout):
+        name = checked_model(model, parts.domain, "wait_rebuilt").name
+        if not self._runtime.rebuilds.wait(name, timeout):
             raise ConsistencyTimeout(
                 f"model {name!r} was not rebuilt on every replica within {timeout:g} s: "
-                f"{rebuilding.left_to_build(runtime, name)}; it goes on, see rebuilds()"
+                f"{self._runtime.rebuilds.left(name)}; it goes on, see rebuilds()"
             )
 
     def rebuilds(self) -> tuple[Rebuild, ...]:
         """The builds that are being filled beside those that serve, by replica; never waits."""
-        return rebuilding.rebuilds(self._running())
+        self._running()
+        return self._runtime.rebuilds.all()
 
     def skip_event(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
         """Have a model pass over the event that it is stopped at, on every replica, in every version and rebuild.
@@ -157,13 +158,13 @@ class OperationMethods(SystemBase):
         Raises `NotStopped` where the model is stopped on no replica at that position, `ValueError` for one that is
         not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
         """
-        runtime = self._running()
+        parts = self._running()
         refuse_in_actor("skip_event", self._running().progress)
-        name = checked_model(model, runtime.domain, "skip_event").name
+        name = checked_model(model, parts.domain, "skip_event").name
         checked_timeout(timeout, "skip_event")
         if not isinstance(reason, str):
             raise TypeError(f"skip_event(reason=) is a text, not {short_repr(reason)}")
-        rebuilding.skip_event(runtime, name, position_of(position, "position"), reason, timeout)
+        self._runtime.rebuilds.skip_event(name, position_of(position, "position"), reason, timeout)
 
     def skipped_events(self) -> list[SkippedEvent]:
         """Every event that a model was told to skip, with the reason and the time, by model and position."""
@@ -171,15 +172,15 @@ class OperationMethods(SystemBase):
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""
-        self._running().committed_listeners.append(listener)
+        self._running().listeners.committed.append(listener)
 
     def on_broadcast(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after sync told every replica, in its thread: keep it short."""
-        self._running().broadcast_listeners.append(listener)
+        self._running().listeners.broadcast.append(listener)
 
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
         """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""
-        self._running().applied_listeners.append(listener)
+        self._running().listeners.applied.append(listener)
 
 
 def _whole(option: str, value: Any) -> None:

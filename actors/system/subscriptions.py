@@ -52,11 +52,11 @@ class SubscriptionMethods(SystemBase):
         Raises `ValueError` or `TypeError` for what is no position, time or name, `UnknownMessage` for a type that is
         no event of the domain; iterating raises what reading the log does.
         """
-        runtime = self._running()
+        parts = self._running()
         return Subscription(
-            runtime.log,
-            runtime.progress,
-            event_filter(runtime.domain, stream, category, types, tag),
+            parts.log,
+            parts.progress,
+            event_filter(parts.domain, stream, category, types, tag),
             position_of(after),
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
@@ -75,8 +75,8 @@ class SubscriptionMethods(SystemBase):
         `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for its commit
         and raises what that does.
         """
-        runtime = self._running()
-        return runtime.consumers.open(checked_opening(runtime.domain, "consumer", name, options), 1)[0]
+        parts = self._running()
+        return parts.consumers.open(checked_opening(parts.domain, "consumer", name, options), 1)[0]
 
     def consume(
         self,
@@ -91,11 +91,11 @@ class SubscriptionMethods(SystemBase):
         after 0.1 seconds, then after twice as long each time, and parked after `max_deliveries`. The threads end with
         the handle's `close()`, with the system, and where `consumer` ends.
         """
-        runtime = self._running()
-        opening = checked_opening(runtime.domain, "consume", name, options)
+        parts = self._running()
+        opening = checked_opening(parts.domain, "consume", name, options)
         checked_callback(callback)
-        consumers = runtime.consumers.open(opening, whole_number("threads", threads, MOST_THREADS))
-        return runtime.consumers.callbacks(callback, consumers)
+        consumers = parts.consumers.open(opening, whole_number("threads", threads, MOST_THREADS))
+        return parts.consumers.callbacks(callback, consumers)
 
     def consumers(self) -> list[ConsumerStatus]:
         """The consumers that the store knows by name: where they are, what they have in hand, what is parked."""
@@ -144,14 +144,14 @@ class SubscriptionMethods(SystemBase):
 
         Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the query does.
         """
-        runtime = self._running()
-        spec = runtime.domain.queries.get(type(query))
+        parts = self._running()
+        spec = parts.domain.queries.get(type(query))
         if spec is None:
-            raise unknown(query, "query", runtime.domain)
+            raise unknown(query, "query", parts.domain)
         check_message(spec, query)
         checked_options(options, WatchOptions, "watch")
         # Each result asks for its own; what is no such thing is told here.
-        target_position(runtime.progress, tokens=self._queries.dispatcher.tokens, **options)
+        target_position(parts.progress, tokens=self._queries.dispatcher.tokens, **options)
         return Watch(
             self._queries,
             query,

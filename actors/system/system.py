@@ -61,9 +61,10 @@ class System(
     def __init__(self, runtime: Runtime) -> None:
         """For `open`."""
         self._runtime = runtime
+        self._parts = parts = runtime.parts
         self._availability = Availability()
         self._queries = QueryClient(
-            runtime.reads, runtime.views, runtime.calls, self._availability.require, self._consistency
+            parts.reads, parts.views, parts.calls, self._availability.require, self._consistency
         )
         self._closing: UninterruptedCall | None = None
         self._closings: dict[UninterruptedCall | None, UninterruptedCall] = {}
@@ -162,7 +163,7 @@ class System(
         """
         if self._availability.refusal is _forked:
             raise _forked()
-        refuse_in_actor("close", self._runtime.progress)
+        refuse_in_actor("close", self._parts.progress)
         self._availability.refusal = _closed
         timeout = min(max(timeout, 0.0), MOST_SECONDS)
         closing = self._closing
@@ -229,7 +230,7 @@ class System(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         refuse_in_actor(
-            "close", self._runtime.progress
+            "close", self._parts.progress
         )  # the thread that is to close it would not know whose it waits for
         await super().__aexit__(kind, value, trace)
 

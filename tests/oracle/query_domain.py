@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from actors import Domain, SnapshotClosed, StorageError
-from actors.worker_processes.child import worker_host as residence
+from actors.queries import local_replica
 from storage.engines.sqlite import pool as sqlite_pool
 from storage.engines.sqlite.pool import SqliteReaders
 from tests.oracle.values import BERLIN, as_stored, shown_exactly
@@ -46,8 +46,8 @@ def sicken(file: str) -> Callable[[], None]:
 
 if SICK_FILE in os.environ:  # a worker process
     sicken(os.environ[SICK_FILE])
-    residence.FILES_CHECK_EVERY = float(os.environ[FILES_CHECKED])
-    if residence.FILES_CHECK_EVERY:
+    local_replica.FILES_CHECK_EVERY = float(os.environ[FILES_CHECKED])
+    if local_replica.FILES_CHECK_EVERY:
         sqlite_pool.MAX_IDLE = 0
 
 

@@ -48,7 +48,7 @@ def test_queries_and_their_cached_twins_answer_as_a_fold_over_the_log_does(
     # That files are gone is found by queries, each of which opens the database; or at once, while others are under way.
     at_once = number % 2
     every = 0.0 if at_once else 1.0
-    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", every)
+    monkeypatch.setattr("actors.queries.local_replica.FILES_CHECK_EVERY", every)
     monkeypatch.setenv(FILES_CHECKED, str(every))
     if not at_once:
         monkeypatch.setattr("storage.engines.sqlite.pool.MAX_IDLE", 0)

@@ -293,7 +293,7 @@ def test_a_bad_query_fails_alone(system, how, text):
 
 
 def test_a_query_that_never_returns_times_out_and_others_go_to_another_replica(gates, monkeypatch):
-    monkeypatch.setattr("actors.runtime.maintenance.OCCUPIED_AFTER", 0.01)
+    monkeypatch.setattr("actors.queries.query_dispatcher.OCCUPIED_AFTER", 0.01)
     with open_system(trouble, replicas=2, busy_limit=0.05) as system:
         with pytest.raises(QueryTimeout, match=r"no answer from replica-1\.query-1 within 0.1 s"):
             system.query(Misask("hangs"), timeout=0.1)

@@ -45,7 +45,7 @@ def reasons(system: System) -> list[str | None]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: Patch) -> None:
     """Maintenance looks for files that are gone at every tick."""
-    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 0.0)
+    monkeypatch.setattr("actors.queries.local_replica.FILES_CHECK_EVERY", 0.0)
 
 
 def test_damage_that_a_query_meets_costs_no_answer(store_path: Path) -> None:

@@ -13,8 +13,10 @@ import pytest
 from actors import ConsistencyTimeout, QueryTimeout, UnknownName
 from actors.process_managers.pending_effects import PendingEffect
 from actors.testing import TestSystem
-from actors.worker_processes.parent.worker_pool import WorkerPool
+from actors.worker_processes.parent.control_client import ControlClient
+from actors.worker_processes.parent.remote_store import RemoteStore
 from actors.writer.command_client import CommandClient
+from storage.codec.codec import Codec
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, World, jobs_of
 
@@ -84,11 +86,8 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
 def test_rows_that_a_worker_process_does_not_give_in_time_are_told_of(
     store_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.worker_processes.parent.worker_pool.DUMP_TIMEOUT", 0.0)
-
-    class Orders:
-        def give(self, _kind: Any, _argument: Any) -> Future[bytes]:
-            return Future()
-
+    monkeypatch.setattr("actors.worker_processes.parent.remote_store.DUMP_TIMEOUT", 0.0)
+    no_worker = ControlClient(lambda: 0)
+    store = RemoteStore(f"{store_path}/replicas/replica-1", [], Codec(), 1 << 20, no_worker)
     with pytest.raises(QueryTimeout, match=r"replica-1 did not give the rows of 'stock' within 0 s"):
-        WorkerPool._dump(WorkerPool.__new__(WorkerPool), "replica-1", Orders(), "stock")  # type: ignore[arg-type]
+        store.dump("stock")

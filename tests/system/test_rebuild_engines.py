@@ -169,7 +169,7 @@ def test_a_skipped_event_lets_a_model_on_any_engine_go_on(store_path: Path, engi
 def test_a_replica_that_is_removed_is_made_anew_on_any_engine(
     store_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 0.0)
+    monkeypatch.setattr("actors.queries.local_replica.FILES_CHECK_EVERY", 0.0)
     sums = Sums(engine)
     with System.open(store_path, sums.domain, replicas=2) as system:
         sums.note(system, *range(1, 101))

@@ -42,8 +42,7 @@ READS: list[Any] = [Berths, Roll, Tally, Shrugs, ShrugsCached]
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., System]]:
     """Opens a system with three events on it, whose files nobody looks after by the clock."""
-    monkeypatch.setattr("actors.runtime.maintenance.FILES_CHECK_EVERY", 1e9)
-    monkeypatch.setattr("actors.worker_processes.child.worker_host.FILES_CHECK_EVERY", 1e9)
+    monkeypatch.setattr("actors.queries.local_replica.FILES_CHECK_EVERY", 1e9)
     opened: list[System] = []
 
     def open_it(workers: Workers = "thread", replicas: int = 2) -> System:

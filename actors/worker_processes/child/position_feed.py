@@ -1,4 +1,4 @@
-"""What a worker's replica is told and asks for: positions in place of sync, and its turn to rebuild. Any thread of the worker."""
+"""What takes the place of Sync and of the rebuild lock in a worker process. Any thread of the worker."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Callable
 
 from actors.kernel.mailbox import Mailbox
 from actors.replication.messages import Applied, CatchUp
+from actors.replication.rebuild_lock import RebuildLock
 from actors.worker_processes.wire import protocol
 
 __all__ = ["RemoteRebuildLock", "PositionFeed"]
 
 
 class PositionFeed:
-    """Stands for sync's mailbox: has the replica read the log as far as the parent said, one batch an order."""
+    """In the place of Sync: has the replica read the log as far as the parent said, one batch an order."""
 
     def __init__(self, replica: Mailbox, head: int, applied: Callable[[int], None]) -> None:
-        """`applied` is called with each position that the replica says it has handled."""
+        """`applied` is called with each position that the replica has handled."""
         self._replica = replica
         self._head = head
         self._applied = applied
@@ -33,8 +34,8 @@ class PositionFeed:
         if not requested:
             self._replica.put(CatchUp(head))
 
-    def put(self, message: Applied) -> None:
-        """From the replica: it is that far."""
+    def report(self, message: Applied) -> None:
+        """The replica is that far. Its thread."""
         with self._lock:
             head = self._head
             self._requested = message.position < head
@@ -43,20 +44,20 @@ class PositionFeed:
             self._replica.put(CatchUp(head))
 
 
-class RemoteRebuildLock:
-    """Stands for `Turns`, which the parent has: whether it is this worker's turn is asked there."""
+class RemoteRebuildLock(RebuildLock):
+    """The rebuild lock of a worker, which has to ask the parent for it."""
 
     def __init__(self, send: Callable[..., None]) -> None:
         self._send = send
         self._lock = threading.Lock()
-        # The parent must not take a question of this worker for one of the worker before it.
+        # The parent must not take a request of this worker for one of the worker before it.
         self._numbers = itertools.count(os.getpid() << 20)
         self._requested: int | None = None
         self._held = False
         self._wake: Callable[[], None] | None = None
 
     def acquire(self, name: str, wake: Callable[[], None]) -> bool:  # noqa: ARG002
-        """As `Turns.take`; the first time it never is, and `wake` is called soon if it could have been."""
+        """As `RebuildLock.acquire`: False the first time, and `wake` is called soon where the lock is free."""
         with self._lock:
             if self._held:
                 return True
@@ -67,7 +68,7 @@ class RemoteRebuildLock:
             return False
 
     def granted(self, number: int) -> None:
-        """The parent says so. The thread that hears it."""
+        """The parent granted it. The thread that hears the parent."""
         with self._lock:
             if number != self._requested:
                 return
@@ -77,7 +78,7 @@ class RemoteRebuildLock:
             wake()
 
     def release(self, name: str) -> None:  # noqa: ARG002
-        """As `Turns.give_up`."""
+        """As `RebuildLock.release`."""
         with self._lock:
             if self._requested is None:
                 return

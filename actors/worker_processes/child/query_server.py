@@ -22,7 +22,7 @@ from actors.worker_processes.wire.query_codec import QueryCodec
 from storage import CodecError
 from storage.codec.codec import Codec
 
-__all__ = ["QueryServerMailbox"]
+__all__ = ["QueryServerMailbox", "redirect"]
 
 BATCH_SECONDS = 0.0002
 """Seconds for which an answer may wait for others that are sent with it."""
@@ -195,3 +195,8 @@ class ResponseFuture:
         assert job is not None
         self._done = True
         return job
+
+
+def redirect(job: QueryJob) -> None:
+    """Have the parent ask another replica for a job that a `QueryServerMailbox` gave out."""
+    cast(Any, job.future).redirect()

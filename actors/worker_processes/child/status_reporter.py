@@ -1,4 +1,4 @@
-"""What a worker tells its parent: where its replica is, how its builds are, and its logging. Any thread of the worker."""
+"""What a worker sends to its parent: where its replica is, how its builds are, and its logging. Any thread of the worker."""
 
 from __future__ import annotations
 
@@ -22,60 +22,53 @@ __all__ = ["ForwardingLogHandler", "StatusReporter"]
 class StatusReporter:
     """Writes to the control connection. Waits for the parent to read, which it always does unless it is gone."""
 
-    def __init__(self, connection: Connection, cache: ResultCache | None) -> None:
+    def __init__(self, connection: Connection, slot: ReplicaSlot, cache: ResultCache | None) -> None:
+        """Reports of the replica in `slot`."""
         self._connection = connection
+        self._slot = slot
         self._cache = cache
-        self._slot: ReplicaSlot | None = None
         self._sent_position = -1
         self._sent_state = b""
         self._is_building_or_failed = False
         self._lock = threading.Lock()
 
-    def attach(self, slot: ReplicaSlot) -> None:
-        """The replica that it tells of."""
-        self._slot = slot
-
     def send(self, *words: Any) -> None:
-        """Tell the parent; where it is gone, nobody."""
-        # Whoever reads the connection finds the end, too.
+        """Send a message; where the parent is gone, nothing."""
+        # Who reads the connection finds the end, too.
         with suppress(OSError):
             self._connection.send_all(frame(protocol.pack(*words)))
 
     # -- positions ---------------------------------------------------------------------------
     def positions(self, running: Iterable[tuple[str, int]]) -> list[Any]:
         """Of each model its checkpoint, its last change, its build, and whether it is among those `running`."""
-        slot = self._slot
-        assert slot is not None
-        state = slot.store.state
+        state = self._slot.store.state
         runs = {model for model, _ in running}
         return [
             (model, state.checkpoint(model), state.changed(model), state.build(model), model in runs)
             for model in state.active
         ]
 
-    def applied(self, running: Iterable[tuple[str, int]]) -> None:
+    def send_applied(self, running: Iterable[tuple[str, int]]) -> None:
         """The replica published where its models are. Its thread."""
         slot = self._slot
-        assert slot is not None
         running = list(running)
         self._sent_position = position = max((at for _, at in running), default=0)
         self.send(protocol.APPLIED, position, slot.projector.applied_events, self.positions(running))
-        # The parent believes in a build or a failure until it is told of its end.
+        # The parent goes on showing a build or a failure until it hears of its end.
         if slot.projector.building or self._is_building_or_failed:
-            self.state()
+            self.send_state()
 
-    def handled(self, position: int) -> None:
+    def send_handled(self, position: int) -> None:
         """The replica has handled all up to there, which may be more than any model that runs has applied."""
         if position > self._sent_position:
             slot = self._slot
-            assert slot is not None
             self._sent_position = position
             running = slot.projector.checkpoints()
             self.send(protocol.APPLIED, position, slot.projector.applied_events, self.positions(running))
 
     # -- everything else ---------------------------------------------------------------------
-    def state(self) -> None:
-        """Tell how builds and failures are, unless that was said already."""
+    def send_state(self) -> None:
+        """Send how builds and failures are, unless the parent knows that already."""
         with self._lock:
             state = self.describe()
             said = protocol.pack(state)
@@ -84,9 +77,8 @@ class StatusReporter:
                 self.send(protocol.STATE, state)
 
     def describe(self) -> dict[str, Any]:
-        """What `FarHome.told` takes."""
+        """What `RemoteReplicaSlot.update` takes."""
         slot = self._slot
-        assert slot is not None
         projector = slot.projector
         now = time.monotonic()
         self._is_building_or_failed = any(run.failure is not None for run in projector.runs) or bool(
@@ -97,8 +89,7 @@ class StatusReporter:
             "building": [_run(run, now) for run in projector.building],
             "frozen": [tuple(one) for one in projector.frozen],
             "applied_events": projector.applied_events,
-            "reason": slot.reason,
-            "reset_reason": slot.store.reset_reason,
+            "reset_reason": slot.reset_reason,
             "cache": None if self._cache is None else astuple(self._cache.health()),
         }
 

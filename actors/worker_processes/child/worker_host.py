@@ -1,16 +1,14 @@
-"""What lives in a worker process: a replica, its query actors, their supervisor, and what stands for sync and the writer.
+"""What is in a worker process: one replica with its query actors, their supervisor, and what takes the place of Sync.
 
-The main thread opens it, hears the parent until the connection ends, and closes it.
+The main thread opens it, serves the parent until the connection ends, and closes it.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from actors.domain.specs import CompiledDomain
 from actors.errors import described
@@ -18,18 +16,15 @@ from actors.kernel.actor import ActorKilled
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.supervisor import ActorSlot, Supervisor
-from actors.queries.cache import ResultCache
-from actors.queries.query_actor import QueryActor
-from actors.queries.query_endpoint import QueryStats
-from actors.queries.query_job import QueryJob
-from actors.replication.current_event import ProjectionWatch
+from actors.queries.cache import result_cache
+from actors.queries.local_replica import LocalReplica
+from actors.queries.query_endpoint import QueryEndpoint, QueryStats
 from actors.replication.placement import place_models
-from actors.replication.read_replica import ReadReplica, ResetReplica, Resume, RetryStopped, StartBuild
-from actors.replication.replica_slot import ReplicaSlot, open_slots
+from actors.replication.replica_slot import open_slots
 from actors.replication.skipped_events import SkippedEvents, read_skips
 from actors.settings import Settings
 from actors.worker_processes.child.position_feed import PositionFeed, RemoteRebuildLock
-from actors.worker_processes.child.query_server import QueryServerMailbox
+from actors.worker_processes.child.query_server import QueryServerMailbox, redirect
 from actors.worker_processes.child.reporting_progress import ReportingProgress
 from actors.worker_processes.child.status_reporter import StatusReporter
 from actors.worker_processes.wire import protocol
@@ -42,10 +37,7 @@ from storage.log.log_follower import LogFollower
 
 __all__ = ["WorkerHost"]
 
-FILES_CHECK_EVERY = 1.0
-REPLICAS = "replicas"
-
-LOCKED_FOR = 20.0
+LOCK_TIMEOUT = 20.0
 """Seconds that a worker waits for one before it, which may not have ended yet, to let the replica go."""
 
 
@@ -60,112 +52,85 @@ class WorkerHost:
         control: Connection,
         query_connections: list[Connection],
     ) -> None:
-        self.name: str = config["replica"]
+        """`config` is what the parent sent; opens nothing yet."""
         self._config = config
         self._domain = domain
         self._settings = settings
         self._control = control
         self._query_connections = query_connections
         self._resources = OpeningResources()
-        self._stores: dict[str, ReplicaStore] = {}
-        size = settings.result_cache // settings.replicas
-        cached = size and any(spec.cache for spec in domain.queries.values())
-        self._cache = ResultCache(domain.codec, size) if cached else None
-        self.reporter = StatusReporter(control, self._cache)
-        self._children: dict[str, ActorSlot] = {}
-        self._checked = time.monotonic()
-        self._watch = ProjectionWatch()
+        self._actors: dict[str, ActorSlot] = {}
 
     # -- opening -----------------------------------------------------------------------------
     def open(self) -> None:
-        """Open the log and the replica. Raises what that does, and nothing stays open then."""
-        config, domain, settings = self._config, self._domain, self._settings
-        placed = place_models(domain.models, settings.replica_names)
-        resources = self._resources
+        """Open the log and the replica, and build the actors. Raises what that does, and nothing stays open then."""
         try:
-            inline = [model.schema for model in domain.models.values() if model.inline]
-            opened = resources.slot(LogFollower.close)
-            opened.resource = log = LogFollower.open(
-                config["path"], domain.codec, map_size=settings.map_size, inline=inline
-            )
-            log.advance(config["head"])
-            self._log = log
-            self._skips = SkippedEvents.read(log)
-            folder = os.path.join(config["path"], REPLICAS)
-            slots = open_slots(
-                folder,
-                placed,
-                domain,
-                log,
-                settings,
-                self._skips,
-                self._stores,
-                resources,
-                [self.name],
-                LOCKED_FOR,
-            )
-            self._slot: ReplicaSlot = slots[self.name]
+            self._open()
         except BaseException:
-            resources.roll_back()
+            self._resources.roll_back()
             raise
-        models = [name for name, replicas in placed.items() if self.name in replicas]
-        self.reporter.attach(self._slot)
-        self._progress = ReportingProgress(
-            log.head, self.name, models, self.reporter.send, self.reporter.applied, self.reporter.state
+
+    def _open(self) -> None:
+        config, domain, settings = self._config, self._domain, self._settings
+        name, path = config["replica"], config["path"]
+        placed = place_models(domain.models, settings.replica_names)
+        opened = self._resources.slot(LogFollower.close)
+        opened.resource = self._log = log = LogFollower.open(
+            path,
+            domain.codec,
+            map_size=settings.map_size,
+            inline=[model.schema for model in domain.models.values() if model.inline],
         )
-        self._mailbox = Mailbox()
-        self._rebuild_lock = RemoteRebuildLock(self.reporter.send)
-        self._positions = PositionFeed(self._mailbox, log.head, self.reporter.handled)
-        self._supervisor = Supervisor("supervisor", self._children, self._run_maintenance)
-        self._build_actors()
-
-    def _build_actors(self) -> None:
-        def start_replica(child: ActorSlot) -> Any:
-            return ReadReplica.start(
-                child.name,
-                child.mailbox,
-                self._exited,
-                slot=self._slot,
-                log=cast(Any, self._log),
-                progress=self._progress,
-                sync=cast(Any, self._positions),
-                rebuild_lock=cast(Any, self._rebuild_lock),
-                share=self._settings.rebuild_share,
+        log.advance(config["head"])
+        self._skips = SkippedEvents.read(log)
+        stores: dict[str, ReplicaStore] = {}
+        slot = open_slots(
+            path, placed, domain, log, settings, self._skips, stores, self._resources, [name], LOCK_TIMEOUT
+        )[name]
+        cache = result_cache(domain, settings.result_cache // settings.replicas)
+        self.reporter = reporter = StatusReporter(self._control, slot, cache)
+        models = [model for model, replicas in placed.items() if name in replicas]
+        self._progress = ReportingProgress(log.head, name, models, reporter)
+        mailbox = Mailbox()
+        self._positions = PositionFeed(mailbox, log.head, reporter.send_handled)
+        self._rebuild_lock = RemoteRebuildLock(reporter.send)
+        query_codec = QueryCodec(domain.queries.values(), domain.codec)
+        endpoints = [
+            QueryEndpoint(
+                f"{name}.query-{number}",
+                name,
+                QueryServerMailbox(connection, domain.codec, query_codec, cache),
+                QueryStats(),
             )
-
-        def start_queries(child: ActorSlot, stats: QueryStats) -> Any:
-            return QueryActor.start(
-                child.name,
-                child.mailbox,
-                self._exited,
-                replica=self.name,
-                stores=self._stores,
-                stats=stats,
-                redirect=_redirect,
-                progress=self._progress,
-                mark_damaged=self._mark_damaged,
-                inline=self._log.inline_snapshot,
-                codec=self._domain.codec,
-                cache=self._cache,
-            )
-
-        self._children[self.name] = ActorSlot(self.name, self._mailbox, start_replica)
-        query_connections = QueryCodec(self._domain.queries.values(), self._domain.codec)
-        for number, connection in enumerate(self._query_connections, 1):
-            name = f"{self.name}.query-{number}"
-            mailbox = QueryServerMailbox(connection, self._domain.codec, query_connections, self._cache)
-            stats = QueryStats()
-            self._children[name] = ActorSlot(name, mailbox, partial(start_queries, stats=stats))
+            for number, connection in enumerate(self._query_connections, 1)
+        ]
+        self._replica = LocalReplica(
+            slot,
+            mailbox,
+            endpoints,
+            log=log,
+            codec=domain.codec,
+            progress=self._progress,
+            stores=stores,
+            cache=cache,
+            report=self._positions.report,
+            rebuild_lock=self._rebuild_lock,
+            rebuild_share=settings.rebuild_share,
+            redirect=redirect,
+        )
+        actors = [self._replica.replica_actor(self._exited), *self._replica.query_actors(self._exited)]
+        self._actors.update((actor.name, actor) for actor in actors)
+        self._supervisor = Supervisor("supervisor", self._actors, self._run_maintenance)
 
     def start(self) -> None:
         """Say that the replica is open, then start the actors."""
-        running = self._slot.projector.checkpoints()
+        running = self._replica.slot.projector.checkpoints()
         self.reporter.send(protocol.HELLO, self.reporter.describe(), self.reporter.positions(running))
         self._supervisor.begin()
 
-    # -- hearing the parent: the main thread -------------------------------------------------
+    # -- serving the parent: the main thread -------------------------------------------------
     def serve(self, bodies: list[bytes]) -> bool:
-        """Do what the parent says until it says stop; False if it is gone without a word."""
+        """Do what the parent sends until it sends a stop; False if it is gone without a word."""
         while True:
             for body in bodies:
                 word, *values = protocol.unpack(body)
@@ -181,48 +146,44 @@ class WorkerHost:
                     self._send_pong(values[0])
                 elif word == protocol.STOP:
                     return True
-            heard = self._control.receive()
-            if heard is None:
+            received = self._control.receive()
+            if received is None:
                 return False
-            bodies = heard
+            bodies = received
 
     def _send_pong(self, number: int) -> None:
-        """Tell that this process runs, and what the replica's thread is at: that may hang for all the parent knows."""
-        work = self._watch.now(self._slot.projector)
-        said = None if work is None else (*work[:-1], time.monotonic() - work.since)
-        self.reporter.send(protocol.PONG, number, said)
+        """Say that this process runs, and what the replica's thread is at: that may hang for all the parent knows."""
+        work = self._replica.current_event()
+        described = None if work is None else (*work[:-1], time.monotonic() - work.since)
+        self.reporter.send(protocol.PONG, number, described)
 
     def _handle_request(self, number: int, what: str, argument: Any) -> None:
         if what == protocol.BUILD:
-            build = StartBuild(argument)
-            build.future.add_done_callback(lambda future: self._done(number, future))
-            self._mailbox.put(build)
+            self._send_done_after(number, self._replica.start_build(argument))
         elif what == protocol.RESUME:
             for one in read_skips(self._log):
                 self._skips.add(one.model, one.position)
-            resume = Resume()
-            resume.future.add_done_callback(lambda future: self._done(number, future))
-            self._mailbox.put(resume)
+            self._send_done_after(number, self._replica.resume())
         elif what == protocol.RESET:
-            self._mark_damaged(self.name, self._slot.store, argument)
+            self._replica.mark_damaged(self._replica.slot.store, argument)
             self.reporter.send(protocol.DONE, number, None, None)
         elif what == protocol.DUMP:
             threading.Thread(target=self._dump, args=(number, argument), daemon=True).start()
 
-    def _done(self, number: int, future: Any) -> None:
-        error = future.exception()
+    def _send_done_after(self, number: int, reply: Reply[None]) -> None:
+        reply.add_done_callback(lambda done: self._send_done(number, done.exception()))
+
+    def _send_done(self, number: int, error: BaseException | None) -> None:
         # Whoever waits for it is to see what it did.
-        self.reporter.state()
-        said = None if error is None else pack_error(error, self._domain.codec)
-        self.reporter.send(protocol.DONE, number, said, None)
+        self.reporter.send_state()
+        packed = None if error is None else pack_error(error, self._domain.codec)
+        self.reporter.send(protocol.DONE, number, packed, None)
 
     def _dump(self, number: int, model: str) -> None:
-        future: Reply[Any] = Reply()
         try:
-            rows = self._domain.codec.pack(self._slot.store.dump(model))
+            rows = self._domain.codec.pack(self._replica.slot.store.dump(model))
         except OnewriterError as error:
-            future.set_exception(error)
-            self._done(number, future)
+            self._send_done(number, error)
         else:
             self.reporter.send(protocol.DONE, number, None, rows)
 
@@ -232,25 +193,10 @@ class WorkerHost:
         if error is not None and not isinstance(error, ActorKilled):
             self.reporter.send(protocol.EXITED, name, described(error))
 
-    def _mark_damaged(self, name: str, store: ReplicaStore, reason: str) -> bool:
-        """As `Runtime.mark_damaged`. Any thread."""
-        if self._slot.mark_damaged(store, reason, lambda: self._progress.exclude(name)):
-            self._mailbox.put(ResetReplica())
-        return self._slot.is_retired(store)
-
     def _run_maintenance(self) -> None:
         """The supervisor's thread, at every tick."""
-        projector = self._slot.projector
-        self._watch.look(projector)
-        if any(run.failure is not None for run in (*projector.runs, *projector.building)):
-            self._mailbox.put(RetryStopped())
-        now = time.monotonic()
-        if now - self._checked > FILES_CHECK_EVERY:
-            self._checked = now
-            store = self._slot.store
-            if self._slot.damage is None and (why := self._slot.missing()) is not None:
-                self._mark_damaged(self.name, store, why)
-        self.reporter.state()
+        self._replica.run_maintenance()
+        self.reporter.send_state()
 
     # -- closing -----------------------------------------------------------------------------
     def end(self, timeout: float) -> bool:
@@ -258,17 +204,13 @@ class WorkerHost:
         end = time.monotonic() + timeout
         self._supervisor.stop_starting()
         ended = True
-        for child in self._children.values():
-            if child.alive:
-                child.stop()
-        for child in self._children.values():
-            if child.alive and not child.exited.wait(max(end - time.monotonic(), 0.01)):
+        for actor in self._actors.values():
+            if actor.alive:
+                actor.stop()
+        for actor in self._actors.values():
+            if actor.alive and not actor.exited.wait(max(end - time.monotonic(), 0.01)):
                 ended = False
         self._supervisor.end(max(end - time.monotonic(), 0.1))
         with suppress(OnewriterError):
             self._resources.release()
         return ended
-
-
-def _redirect(job: QueryJob) -> None:
-    cast(Any, job.future).redirect()

@@ -1,7 +1,7 @@
-"""The actors that stand in, in the parent, for those of a worker process: health shows them, and the supervisor starts them again.
+"""The proxies, in the parent, of a worker's actors: health shows them, and the supervisor restarts them.
 
-A replica's stand-in has the worker started, hears what it says, and ends when it ends. A query actor's reads the
-answers that no caller waits for in its own thread.
+A replica's proxy has the worker started, hears it, and ends when it ends. A query actor's proxy reads the answers that
+no caller reads in its own thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 from actors.errors import described
 from actors.kernel.actor import ActorKilled, Kill, SupervisedActor
 from actors.kernel.mailbox import Mailbox, Request
-from actors.replication.read_replica import ResetReplica, Resume, RetryStopped, StartBuild
 from actors.worker_processes.parent.query_connection import QueryConnection, ReadAnswers
 from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.worker_processes.parent.worker_process import WorkerDied
@@ -37,7 +36,7 @@ LISTEN = Listen()
 
 
 class ControlMailbox(Mailbox):
-    """What a replica's stand-in gets: all that its worker says. Orders for the worker go to it from the thread that puts them."""
+    """The mailbox of a replica's proxy: as long as there is a worker, the order to hear it comes first."""
 
     def __init__(self, handle: WorkerHandle) -> None:
         super().__init__()
@@ -45,39 +44,28 @@ class ControlMailbox(Mailbox):
         self.ended = False
 
     def put(self, envelope: Any, /) -> None:
-        """Pass an order on. What ends the stand-in ends the worker. Any thread; never waits."""
+        """For what ends the proxy, a stop or a kill: it ends the worker. Any thread; never waits."""
+        super().put(envelope)
         handle = self._handle
-        kind = envelope.__class__
-        if kind is StartBuild:
-            handle.control.request(protocol.BUILD, envelope.model, envelope.future)
-        elif kind is Resume:
-            handle.control.request(protocol.RESUME, None, envelope.future)
-        elif kind is ResetReplica or kind is RetryStopped:
-            pass  # It is ordered by its slot; and a worker has a clock of its own.
-        else:
-            super().put(envelope)
-            process = handle.process
-            if process is not None:
-                if kind is Kill:
-                    process.kill()
-                elif not handle.control.send(protocol.STOP):
-                    # It is not even ready: there is nothing that it should bring to an end.
-                    process.kill()
+        process = handle.process
+        # A worker that is not even ready has nothing to bring to an end.
+        if process is not None and (envelope.__class__ is Kill or not handle.control.send(protocol.STOP)):
+            process.kill()
 
     def get(self) -> Any:
-        """An order to hear the worker, and at its end what was put here. The stand-in's thread."""
+        """An order to hear the worker, and at its end what was put here. The proxy's thread."""
         if self._handle.process is not None and not self.ended:
             return LISTEN
         return Gone() if self.empty() and not self._handle.closing else super().get()
 
     def close(self, refusal: Callable[[], Exception]) -> None:
-        """As `Mailbox.close`; control that were not carried out are refused, too."""
+        """As `Mailbox.close`; requests that were not carried out are refused, too."""
         super().close(refusal)
         self._handle.control.close(refusal)
 
 
 class ReplicaProxyActor(SupervisedActor):
-    """Stands in for a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
+    """The proxy of a `ReadReplica`. Messages: to hear the worker, until its end; and its end."""
 
     def __init__(
         self,
@@ -88,7 +76,7 @@ class ReplicaProxyActor(SupervisedActor):
         handle: WorkerHandle,
     ) -> None:
         def left(name: str, error: BaseException | None) -> None:
-            # No worker outlives its stand-in; and the supervisor is to find the place empty.
+            # No worker outlives its proxy; and the next proxy is to find no process.
             handle.detach(described(error) if error is not None else "it was stopped")
             exited(name, error)
 
@@ -101,7 +89,7 @@ class ReplicaProxyActor(SupervisedActor):
         handle = self._handle
         if handle.process is None:
             handle.spawn()
-            # Whoever wants an end of it, and came before there was a process to end, finds none who listens later.
+            # A stop or a kill that came before there was a process did not reach this one.
             if handle.closing or not self._control.empty():
                 handle.end()
             try:
@@ -114,7 +102,7 @@ class ReplicaProxyActor(SupervisedActor):
         handle.attach()
 
     def on_receive(self, message: Any) -> None:
-        """Hear what the worker says, for as long as there is one: control to it come from other threads."""
+        """Hear the worker, for as long as there is one: other threads send to it."""
         kind = message.__class__
         if kind is Listen:
             self._handle.listen()
@@ -126,7 +114,7 @@ class ReplicaProxyActor(SupervisedActor):
 
 
 class QueryProxyActor(SupervisedActor):
-    """Stands in for a `QueryActor`. Messages: `ReadAnswers`."""
+    """The proxy of a `QueryActor`. Messages: `ReadAnswers`."""
 
     def __init__(
         self,
@@ -138,7 +126,7 @@ class QueryProxyActor(SupervisedActor):
         self._connection = mailbox
 
     def on_start(self) -> None:
-        """Read on where the one before was killed in the middle of it."""
+        """Read on where the proxy before was killed in the middle of it."""
         self._connection.request_reader_again()
 
     def on_receive(self, message: Any) -> None:

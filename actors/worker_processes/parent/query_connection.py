@@ -1,7 +1,8 @@
-"""The parent's end of one query actor in a worker process: what is asked there, and who reads the answers.
+"""The parent's end of one query actor in a worker process: the queries in flight, and who reads the answers.
 
-A caller writes its question from its own thread. One that waits for the answer reads the connection itself, and the answers
-of others that come meanwhile: then no other thread has to run here. While nobody waits so, the stand-in's does.
+This is the leader/follower pattern. A caller sends its query from its own thread. One that waits for the answer becomes
+the leader: it reads the connection itself, its own answer and those of the others (the followers) that come meanwhile, so
+that no further thread has to run. While no caller leads, the proxy's thread reads.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ MAX_DEATHS = 3
 
 
 class ReadAnswers(Request):
-    """To the stand-in of a query actor: nobody reads the answers."""
+    """To the proxy of a query actor: nobody reads the answers."""
 
     __slots__ = ()
 
 
 class RemoteQueryJob(QueryJob):
-    """Queries for a worker. With `is_leader` the caller's thread reads the answer; `deaths` counts the workers that died over it.
+    """Queries for a worker. `is_leader` says that its caller's thread reads the answers, `deaths` how many workers died over it.
 
     `body` is the queries as they are sent, `took` how long the worker was at it, in seconds.
     """
@@ -55,15 +56,26 @@ class RemoteQueryJob(QueryJob):
 
 
 class QueryConnection(Mailbox):
-    """The mailbox of a query actor that is in another process; outlives that."""
+    """The mailbox of a query actor that is in another process; outlives that.
 
-    def __init__(self, replica: str, codec: Codec, stats: QueryStats) -> None:
+    Its queue holds what is for the proxy; queries go to the worker at once.
+    """
+
+    def __init__(
+        self,
+        replica: str,
+        codec: Codec,
+        stats: QueryStats,
+        progress: Progress,
+        redirect: Callable[[QueryJob], None],
+    ) -> None:
+        """`redirect` finds another replica for a job."""
         super().__init__()
         self._replica = replica
         self._codec = codec
         self._stats = stats
-        self._progress: Progress | None = None
-        self._redirect: Callable[[QueryJob], None] | None = None
+        self._progress = progress
+        self._redirect = redirect
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._reader_lock = threading.Lock()
@@ -71,13 +83,8 @@ class QueryConnection(Mailbox):
         self._in_flight: dict[int, RemoteQueryJob] = {}
         self._reader_requested = False
 
-    def join(self, progress: Progress, redirect: Callable[[QueryJob], None]) -> None:
-        """Before anything is asked: where the replicas are, and what finds another one for a job."""
-        self._progress = progress
-        self._redirect = redirect
-
     def __len__(self) -> int:
-        """Questions that are not answered."""
+        """Queries that are not answered."""
         return len(self._in_flight)
 
     @property
@@ -86,12 +93,12 @@ class QueryConnection(Mailbox):
         return self._connection is not None
 
     def attach(self, connection: Connection) -> None:
-        """A worker is there. The replica's stand-in's thread."""
+        """There is a worker. The thread of the replica's proxy."""
         with self._lock:
             self._connection = connection
 
     def detach(self) -> list[RemoteQueryJob]:
-        """The worker is gone: what it was asked and did not answer. The replica's stand-in's thread."""
+        """The worker is gone: the queries that it did not answer. The thread of the replica's proxy."""
         with self._lock:
             connection, self._connection = self._connection, None
             jobs = list(self._in_flight.values())
@@ -114,7 +121,7 @@ class QueryConnection(Mailbox):
 
     # -- asking: callers' threads ------------------------------------------------------------
     def put(self, envelope: Any, /) -> None:
-        """Ask, when it is a job; anything else is for the stand-in's thread. Any thread."""
+        """Ask, when it is a job; anything else is for the proxy's thread. Any thread."""
         if envelope.__class__ is RemoteQueryJob:
             self._ask(envelope)
             return
@@ -143,13 +150,13 @@ class QueryConnection(Mailbox):
             self._request_reader()
 
     def _request_reader(self) -> None:
-        """Have the stand-in's thread read until nothing is in hand."""
+        """Have the proxy's thread read until nothing is in flight."""
         if not self._reader_requested:
             self._reader_requested = True
             super().put(ReadAnswers())
 
     def request_reader_again(self) -> None:
-        """As for a question, where there are some that callers believe to be read for. A new stand-in's thread."""
+        """Have it read where queries are in flight whose callers rely on that. The thread of a new proxy."""
         self._reader_requested = False
         if self._in_flight:
             self._request_reader()
@@ -157,12 +164,11 @@ class QueryConnection(Mailbox):
     def redirect(self, job: RemoteQueryJob) -> None:
         """Find another replica for a job. Any thread."""
         job.is_leader = False
-        assert self._redirect is not None
         self._redirect(job)
 
     # -- reading -----------------------------------------------------------------------------
     def read_as_leader(self, job: RemoteQueryJob, end: float) -> None:
-        """Read answers in the caller's thread until that to `job` is there; returns before that when others do it."""
+        """Read answers in the caller's thread until that to `job` is there; returns at once while another thread reads."""
         if not self._reader_lock.acquire(blocking=False):
             return
         try:
@@ -181,10 +187,10 @@ class QueryConnection(Mailbox):
                 self._request_reader()
 
     def read_rest(self) -> None:
-        """Read answers until none is missing. The stand-in's thread."""
+        """Read answers until none is missing. The proxy's thread."""
         self._reader_requested = False
         while self._in_flight and self.empty():
-            # One who leads calls again at its end, if there is something left.
+            # A leader requests a reader at its end, if something is left.
             if not self._reader_lock.acquire(blocking=False):
                 return
             try:
@@ -224,12 +230,8 @@ class QueryConnection(Mailbox):
             job.answer(unpack_error(data, self._codec))
             return
         job.seen, job.newest, job.took = seen, newest, took
-        # The worker looked itself; since then the replica may have been given up here.
-        if (
-            not job.inline
-            and self._progress is not None
-            and job.unfit(self._progress.floor(self._replica, job.models))
-        ):
+        # The worker checked that itself; since then the replica may have been excluded here.
+        if not job.inline and job.unfit(self._progress.floor(self._replica, job.models)):
             self.redirect(job)
             return
         try:

@@ -10,13 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actors.domain.specs import QuerySpec
+from actors.domain.specs import CompiledDomain, QuerySpec
 from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
+from actors.queries.balancer import Balancer
 from actors.queries.cache import Answer
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.query_job import QueryJob
+from actors.queries.session_token import Tokens
+from actors.replication.progress import Progress
+from actors.replication.replica_status import SnapshotSource
 from actors.worker_processes.parent.fan_out import FanOut
 from actors.worker_processes.parent.query_connection import QueryConnection, RemoteQueryJob
 from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot
@@ -27,20 +31,29 @@ __all__ = ["RemoteQueryDispatcher"]
 
 
 class RemoteQueryDispatcher(QueryDispatcher):
-    """What `System` does for queries that worker processes answer."""
+    """Has queries answered by query actors in worker processes."""
 
     job_class = RemoteQueryJob
 
-    def far(self, slots: Mapping[str, RemoteReplicaSlot], endpoints: Sequence[QueryEndpoint]) -> None:
-        """Before anything is asked: the replicas and their query actors."""
+    def __init__(
+        self,
+        domain: CompiledDomain,
+        progress: Progress,
+        balancer: Balancer,
+        stores: Mapping[str, SnapshotSource],
+        tokens: Tokens,
+        *,
+        slots: Mapping[str, RemoteReplicaSlot],
+        endpoints: Sequence[QueryEndpoint],
+        connections: Mapping[str, QueryConnection],
+    ) -> None:
+        """`connections` are those to the query actors, by their names."""
+        super().__init__(domain, progress, balancer, stores, tokens)
         self._slots = slots
         self._endpoints = endpoints
-        self._connections: dict[str, list[QueryConnection]] = {}
-        for endpoint in endpoints:
-            assert isinstance(endpoint.mailbox, QueryConnection)
-            self._connections.setdefault(endpoint.replica, []).append(endpoint.mailbox)
+        self._connections = connections
         self._fan_out = FanOut(min(len(slots), os.cpu_count() or 1))
-        self._questions = QueryCodec(self.domain.queries.values(), self.domain.codec)
+        self._query_codec = QueryCodec(domain.queries.values(), domain.codec)
 
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
         """As `QueryDispatcher.query`."""
@@ -64,7 +77,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
     def _packed(self, queries: Sequence[BoundQuery]) -> bytes:
         """Now, in the caller's thread: what it does to a list in them later is not asked for."""
         try:
-            return self._questions.pack(queries)
+            return self._query_codec.pack(queries)
         except CodecError as error:
             raise QueryFailed(f"the query can't be sent to a worker process: {error}") from error
 
@@ -75,12 +88,12 @@ class RemoteQueryDispatcher(QueryDispatcher):
         try:
             endpoint = job.endpoint
             if endpoint is None:
-                # Whoever finds a replica later has the stand-in read; but that may have been in between.
+                # Who finds a replica later requests a reader; but that may have been in between.
                 job.is_leader = False
                 endpoint = job.endpoint
                 job.is_leader = endpoint is not None
-            if endpoint is not None and isinstance(endpoint.mailbox, QueryConnection):
-                endpoint.mailbox.read_as_leader(job, job.deadline)
+            if endpoint is not None:
+                self._connections[endpoint.name].read_as_leader(job, job.deadline)
             results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
             raise self._timed_out(job, timeout) from None
@@ -93,21 +106,15 @@ class RemoteQueryDispatcher(QueryDispatcher):
             self._fan_out.note_cost(job.queries, job.took)
         return Answer(results, job.seen, job.newest)
 
-    def redirect(self, job: QueryJob) -> None:
-        """As `QueryDispatcher.redirect`; the caller's thread, if it reads one worker's answers, does not read another's."""
-        if isinstance(job, RemoteQueryJob):
-            job.is_leader = False
-        super().redirect(job)
-
     def candidates(self, job: QueryJob) -> list[str]:
         """As `QueryDispatcher.candidates`; of the workers that may read the writer's own tables, those that are there."""
         if job.inline and not self.progress.closed:
-            # All of one: they are given up one after the other, and whoever asked one that is would be sent there again.
-            names = [
-                name
-                for name, connections in self._connections.items()
-                if all(connection.attached for connection in connections)
-            ]
+            # All of a replica's: they are detached one after the other, and a query to one that is would come back here.
+            attached = dict.fromkeys(self._slots, True)
+            for endpoint in self._endpoints:
+                if not self._connections[endpoint.name].attached:
+                    attached[endpoint.replica] = False
+            names = [name for name, all_are in attached.items() if all_are]
             if names:
                 return names
             # A replica's own tables show it as well, once a worker is back.
@@ -138,9 +145,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
         first.is_leader = True
         for endpoint, part in zip(reversed(endpoints), reversed(jobs), strict=True):
             endpoint.mailbox.put(part)
-        connection = endpoints[0].mailbox
-        assert isinstance(connection, QueryConnection)
-        connection.read_as_leader(first, job.deadline)
+        self._connections[endpoints[0].name].read_as_leader(first, job.deadline)
         results: list[Any] = []
         try:
             for part in jobs:

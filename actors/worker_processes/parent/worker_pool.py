@@ -1,4 +1,4 @@
-"""The worker processes of one system, and the replicas that live in them, as its runtime uses them. The opener's thread."""
+"""The host of replicas that run in worker processes, one for each. Opened in the opener's thread."""
 
 from __future__ import annotations
 
@@ -9,69 +9,65 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.domain.domain import Domain
 from actors.domain.source_location import name_of
 from actors.domain.specs import CompiledDomain
-from actors.errors import QueryTimeout
 from actors.health import CacheHealth
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.reply import Reply
+from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot
+from actors.queries.balancer import Balancer
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
-from actors.replication.rebuild_lock import RebuildLock
+from actors.queries.session_token import Tokens
+from actors.replication.current_event import CurrentEvent
+from actors.replication.listeners import Listeners
+from actors.replication.placement import models_on
+from actors.replication.rebuild_lock import RebuildQueue
+from actors.replication.replica_slot import REPLICAS
+from actors.replication.replica_status import SnapshotSource
+from actors.replication.row_damage import others_serve
 from actors.settings import Settings
 from actors.worker_processes.parent.control_client import ControlClient
 from actors.worker_processes.parent.proxy_actors import ControlMailbox, QueryProxyActor, ReplicaProxyActor
 from actors.worker_processes.parent.query_connection import QueryConnection
 from actors.worker_processes.parent.query_dispatcher import RemoteQueryDispatcher
 from actors.worker_processes.parent.remote_progress import RemoteProgress
-from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot, RemoteStore
-from actors.worker_processes.parent.worker_handle import WorkerHandle
+from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot
+from actors.worker_processes.parent.remote_store import RemoteStore
+from actors.worker_processes.parent.status_receiver import StatusReceiver
+from actors.worker_processes.parent.worker_handle import PING_EVERY, WorkerHandle
 from actors.worker_processes.parent.worker_process import import_paths
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.domain_import import DomainLocation, fingerprints, locate_domain
 from storage import EventLog
 from storage.files.opening_resources import OpeningResources
 
-if TYPE_CHECKING:
-    from actors.runtime.runtime import Runtime
-
 __all__ = ["WorkerPool"]
 
 logger = logging.getLogger("onewriter.workers")
 
-PING_EVERY = 1.0
-"""Seconds after which a worker is asked again whether it runs, or fewer where a limit is low."""
-
-DUMP_TIMEOUT = 60.0
-"""Seconds that a worker may take to give all rows of a model."""
-
 
 class WorkerPool:
-    """All workers. `slots` and `stores` stand for those of the replicas."""
-
-    progress_class = RemoteProgress
-    gateway_class = RemoteQueryDispatcher
+    """The `ReplicaHost` of `workers="process"`: a `WorkerHandle` for each replica."""
 
     def __init__(
         self,
         path: str,
-        folder: str,
         location: DomainLocation,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
         log: EventLog,
+        calls: RunningCalls,
+        listeners: Listeners,
     ) -> None:
+        """For `open`: starts nothing."""
         self._domain = domain
         self._settings = settings
-        self._placed = placed
         self._log = log
-        self.slots: dict[str, RemoteReplicaSlot] = {}
-        self.stores: dict[str, RemoteStore] = {}
-        self.workers: dict[str, WorkerHandle] = {}
-        self.endpoints: list[QueryEndpoint] = []
-        self._control: dict[str, ControlClient] = {}
         self._config = {
             "sys_path": import_paths(),
             "location": [location.module, location.attribute, list(location.modules)],
@@ -81,41 +77,81 @@ class WorkerPool:
             "parent": os.getpid(),
             "switch_interval": sys.getswitchinterval(),
         }
-        for name in settings.replica_names:
-            self._add(name, folder)
-
-    def _add(self, name: str, folder: str) -> None:
-        domain = self._domain
-        models = [
-            version
-            for model in domain.models.values()
-            if name in self._placed[model.name]
-            for version in (model, *domain.old_models.get(model.name, ()))
-        ]
-        control = self._control[name] = ControlClient(lambda: self._log.head)
-        store = RemoteStore(
-            os.path.join(folder, name),
-            models,
-            domain.codec,
-            self._settings.map_size,
-            partial(self._dump, name, control),
+        names = settings.replica_names
+        self.progress = RemoteProgress(log.head, list(domain.models), names, placed)
+        self.slots: dict[str, RemoteReplicaSlot] = {}
+        self.stores: dict[str, RemoteStore] = {}
+        self.workers: dict[str, WorkerHandle] = {}
+        self.endpoints: list[QueryEndpoint] = []
+        self.subscribers: Mapping[str, Mailbox] = {}
+        """None: the workers are told positions, and follow the log themselves."""
+        self._actors: dict[str, ActorSlot] = {}
+        rebuild_lock = RebuildQueue()
+        connections: dict[str, QueryConnection] = {}
+        for name in names:
+            control = ControlClient(lambda: log.head)
+            models = models_on(name, placed, domain)
+            store = RemoteStore(
+                os.path.join(path, REPLICAS, name), models, domain.codec, settings.map_size, control
+            )
+            slot = RemoteReplicaSlot(name, store, models, control, log.moved)
+            self.slots[name], self.stores[name] = slot, store
+            slot.rows.others_serve = partial(others_serve, self.progress, name)
+            of_replica = self._connections(name)
+            connections |= of_replica
+            receiver = StatusReceiver(
+                slot,
+                control,
+                self.progress,
+                rebuild_lock,
+                domain.codec,
+                restarted=self._note_restart,
+                listeners=listeners.applied,
+                call_slot=calls.slot("listener", f"on_applied of {name}", name_of),
+            )
+            self.workers[name] = WorkerHandle(
+                slot,
+                of_replica,
+                control,
+                self.progress,
+                rebuild_lock,
+                receiver,
+                domain.codec,
+                config=partial(self._config_of, name),
+                reader_check=log.reader_check,
+                limit=settings.worker_limit,
+                ping_every=min(PING_EVERY, settings.worker_limit / 5, settings.busy_limit / 5),
+            )
+        self.dispatcher = RemoteQueryDispatcher(
+            domain,
+            self.progress,
+            Balancer(self.endpoints),
+            self.stores,
+            Tokens(log.history_id, self.progress),
+            slots=self.slots,
+            endpoints=self.endpoints,
+            connections=connections,
         )
-        slot = RemoteReplicaSlot(name, store, models, control, self._log.moved)
-        connections = {}
+        listeners.broadcast.append(self._on_committed)
+
+    def _connections(self, replica: str) -> dict[str, QueryConnection]:
+        """Those to the query actors of a replica, by their names."""
+        found = {}
         for number in range(1, self._settings.query_actors + 1):
-            stats = QueryStats()
-            actor = f"{name}.query-{number}"
-            connections[actor] = QueryConnection(name, domain.codec, stats)
-            self.endpoints.append(QueryEndpoint(actor, name, connections[actor], stats))
-        self.slots[name], self.stores[name] = slot, store
-        settings = self._settings
-        every = min(PING_EVERY, settings.worker_limit / 5, settings.busy_limit / 5)
-        self.workers[name] = WorkerHandle(
-            name, slot, connections, domain.codec, partial(self._hello, name), settings.worker_limit, every
-        )
+            actor, stats = f"{replica}.query-{number}", QueryStats()
+            found[actor] = QueryConnection(
+                replica,
+                self._domain.codec,
+                stats,
+                self.progress,
+                # Whoever asks a worker has a dispatcher.
+                lambda job: self.dispatcher.redirect(job),
+            )
+            self.endpoints.append(QueryEndpoint(actor, replica, found[actor], stats))
+        return found
 
-    def _hello(self, name: str) -> dict[str, Any]:
-        """What a worker is told before it opens its replica."""
+    def _config_of(self, name: str) -> dict[str, Any]:
+        """What a worker is given before it opens its replica."""
         levels = {one: logging.getLogger(one).getEffectiveLevel() for one in ("", "onewriter")}
         return {
             **self._config,
@@ -125,107 +161,135 @@ class WorkerPool:
             "levels": levels,
         }
 
-    def _dump(self, name: str, control: ControlClient, model: str) -> dict[str, list[dict[str, Any]]]:
-        try:
-            data = control.request(protocol.DUMP, model).result(DUMP_TIMEOUT)
-        except TimeoutError:
-            raise QueryTimeout(
-                f"{name} did not give the rows of {model!r} within {DUMP_TIMEOUT:g} s; look at health() what its "
-                "process is busy with, and dump it again"
-            ) from None
-        return self._domain.codec.unpack(data)  # type: ignore[no-any-return]
-
     @classmethod
     def open(
         cls,
         path: str,
-        folder: str,
         source: Domain,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
         log: EventLog,
+        calls: RunningCalls,
+        listeners: Listeners,
         resources: OpeningResources,
     ) -> WorkerPool:
         """Start a worker for each replica and wait until all have opened theirs; `resources` ends them.
 
-        Raises `DomainError` for a domain that a worker can't import or that it finds another one in location of, and
+        Raises `DomainError` for a domain that a worker can't import or that it finds another one in place of, and
         what opening a replica does.
         """
-        crew = cls(path, folder, locate_domain(source), domain, placed, settings, log)
-        resources.on_release(crew.end)
-        for handle in crew.workers.values():
-            handle.spawn()
-        for handle in crew.workers.values():
-            handle.wait_ready()
-        return crew
+        pool = cls(path, locate_domain(source), domain, placed, settings, log, calls, listeners)
+        resources.on_release(pool.end)
+        for worker in pool.workers.values():
+            worker.spawn()
+        for name, worker in pool.workers.items():
+            worker.wait_ready()
+            # Known before the actors begin, so that the first query finds who is up to date.
+            pool.progress.applied(name, pool.slots[name].projector.checkpoints())
+        return pool
 
-    def join(self, runtime: Runtime) -> None:
-        """Before the actors begin."""
-        self._runtime = runtime
-        progress, reads = runtime.progress, runtime.reads
-        assert isinstance(progress, RemoteProgress)
-        assert isinstance(reads, RemoteQueryDispatcher)
-        reads.far(self.slots, self.endpoints)
-        rebuild_lock = RebuildLock()
-        for name, handle in self.workers.items():
-            handle.join(
-                progress,
-                self._control[name],
-                rebuild_lock,
-                lambda actor, why: _restarted(runtime.children[actor], why),
-                self._log.reader_check,
-                runtime.applied_listeners,
-                runtime.calls.slot("listener", f"on_applied of {name}", name_of),
-            )
-            for connection in handle.connections.values():
-                connection.join(progress, runtime.reads.redirect)
-        runtime.broadcast_listeners.append(self.committed)
+    # -- actors ------------------------------------------------------------------------------
+    def actors(self, exited: Callable[[str, BaseException | None], None]) -> dict[str, ActorSlot]:
+        """As `ReplicaHost.actors`: the proxies of those in the workers."""
 
-    def committed(self, first: int, last: int) -> None:  # noqa: ARG002
-        """Tell the workers. Sync's thread; never waits."""
-        for control in self._control.values():
-            control.committed()
+        def start_replica(actor: ActorSlot, worker: WorkerHandle) -> Any:
+            return ReplicaProxyActor.start(actor.name, actor.mailbox, exited, handle=worker)
 
-    def check(self) -> None:
-        """See that every worker answers; others get what one does not. The supervisor's thread."""
+        def start_queries(actor: ActorSlot) -> Any:
+            return QueryProxyActor.start(actor.name, actor.mailbox, exited)
+
+        for name, worker in self.workers.items():
+            start = partial(start_replica, worker=worker)
+            self._actors[name] = ActorSlot(name, ControlMailbox(worker), start)
+        for endpoint in self.endpoints:
+            self._actors[endpoint.name] = ActorSlot(endpoint.name, endpoint.mailbox, start_queries)
+        return dict(self._actors)
+
+    def _note_restart(self, name: str, why: str) -> None:
+        """An actor died in a worker, which has it back by itself."""
+        actor = self._actors[name]
+        actor.starts += 1
+        actor.last_error = why
+
+    def stop(self) -> None:
+        """As `ReplicaHost.stop`: every worker, with its query actors."""
+        for name, worker in self.workers.items():
+            worker.closing = True
+            actor = self._actors[name]
+            if actor.alive:
+                actor.stop()
+
+    def end(self) -> None:
+        """End all processes that are left, and close what views read from. The closer's thread."""
+        for worker in self.workers.values():
+            worker.closing = True
+            worker.end()
+        for store in self.stores.values():
+            store.close()
+
+    def forked(self) -> None:
+        """As `ReplicaHost.forked`; closes the sockets, so that workers find their parent's end."""
+        self.progress.forked = True
+        for worker in self.workers.values():
+            process = worker.process
+            if process is not None:
+                process.close()
+
+    # -- what a replica is to do -------------------------------------------------------------
+    def mark_damaged(self, replica: str, store: SnapshotSource, reason: str) -> bool:  # noqa: ARG002
+        """As `ReplicaHost.mark_damaged`: the worker has the store."""
+        return self.slots[replica].mark_damaged(reason, lambda: self.progress.exclude(replica))
+
+    def start_build(self, replica: str, model: str) -> Reply[None]:
+        """As `ReplicaHost.start_build`."""
+        return self.workers[replica].control.request(protocol.BUILD, model)
+
+    def resume(self, replica: str) -> Reply[None]:
+        """As `ReplicaHost.resume`."""
+        return self.workers[replica].control.request(protocol.RESUME, None)
+
+    def _on_committed(self, first: int, last: int) -> None:  # noqa: ARG002
+        """Tell the workers how far the log is. Sync's thread; never waits."""
+        for worker in self.workers.values():
+            worker.control.committed()
+
+    def run_maintenance(self) -> None:
+        """As `ReplicaHost.run_maintenance`: see that every worker answers; each looks after its own replica."""
         now = time.monotonic()
-        unresponsive = self.unresponsive()
-        for handle in self.workers.values():
-            handle.check(now)
-        late = self.unresponsive() - unresponsive
-        if late and len(unresponsive | late) < len(self.workers):
+        before = self._unresponsive()
+        for worker in self.workers.values():
+            worker.check(now)
+        unresponsive = self._unresponsive()
+        self.dispatcher.pass_over_occupied(unresponsive)
+        late = unresponsive - before
+        if late and len(unresponsive) < len(self.workers):
             logger.warning("%s: no answer; others are asked meanwhile", ", ".join(sorted(late)))
-            self._runtime.maintenance.mark_occupied()
             for name in late:
                 self.workers[name].redirect_queries()
 
-    def unresponsive(self) -> set[str]:
-        """The replicas whose workers do not answer."""
-        return {name for name, handle in self.workers.items() if handle.unresponsive}
+    def _unresponsive(self) -> set[str]:
+        return {name for name, worker in self.workers.items() if worker.unresponsive}
 
-    def children(
-        self,
-        exited: Callable[[str, BaseException | None], None],
-        replica_exited: Callable[[str, BaseException | None], None],
-    ) -> dict[str, ActorSlot]:
-        """The stand-ins, not yet started."""
+    # -- how it is ---------------------------------------------------------------------------
+    def current_event(self, replica: str) -> CurrentEvent | None:
+        """As `ReplicaHost.current_event`."""
+        return self.workers[replica].current_event
 
-        def start(child: ActorSlot, handle: WorkerHandle) -> Any:
-            return ReplicaProxyActor.start(child.name, child.mailbox, replica_exited, handle=handle)
+    def hindrance(self, replica: str) -> str:
+        """As `ReplicaHost.hindrance`."""
+        return self.workers[replica].hindrance
 
-        children = {}
-        for name, handle in self.workers.items():
-            children[name] = ActorSlot(name, ControlMailbox(handle), partial(start, handle=handle))
-        for handle in self.workers.values():
-            for name, connection in handle.connections.items():
-                children[name] = ActorSlot(
-                    name, connection, lambda child: QueryProxyActor.start(child.name, child.mailbox, exited)
-                )
-        return children
+    def problem(self, replica: str) -> str | None:
+        """As `ReplicaHost.problem`."""
+        return self.workers[replica].problem
 
-    def cache(self) -> CacheHealth | None:
-        """The result caches of all workers together."""
+    def pid(self, replica: str) -> int | None:
+        """As `ReplicaHost.pid`."""
+        return self.workers[replica].pid
+
+    def cache_health(self) -> CacheHealth | None:
+        """As `ReplicaHost.cache_health`: the caches of all workers together."""
         caches = [slot.cache for slot in self.slots.values() if slot.cache is not None]
         if not caches:
             return None
@@ -239,31 +303,3 @@ class WorkerPool:
             sum(one.max_bytes for one in caches),
             sum(one.uncacheable for one in caches),
         )
-
-    # -- ending ------------------------------------------------------------------------------
-    def stop(self) -> None:
-        """Ask every worker to end, so that they do so at the same time."""
-        for name, handle in self.workers.items():
-            handle.closing = True
-            self._control[name].send(protocol.STOP)
-
-    def end(self) -> None:
-        """Do away with all that are left, and with what views read from. The closer's thread."""
-        for handle in self.workers.values():
-            handle.closing = True
-            handle.end()
-        for store in self.stores.values():
-            store.close()
-
-    def forked(self) -> None:
-        """In a forked child: give the lines back, so that workers find their parent's end."""
-        for handle in self.workers.values():
-            process = handle.process
-            if process is not None:
-                process.close()
-
-
-def _restarted(child: ActorSlot, why: str) -> None:
-    """An actor died in a worker, which has it back by itself."""
-    child.starts += 1
-    child.last_error = why

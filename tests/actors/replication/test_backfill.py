@@ -13,7 +13,7 @@ from actors.replication.backfill import (
     rebuilds_of,
 )
 from actors.replication.build_progress import ProjectionFailure
-from actors.replication.rebuild_lock import RebuildLock
+from actors.replication.rebuild_lock import RebuildQueue
 from actors.replication.rebuild_rate import RebuildRate
 from actors.replication.rebuild_throttle import LONGEST, RebuildThrottle, adapted_limit
 from storage import RecordedEvent
@@ -95,7 +95,7 @@ class Replica:
         self.clock = Clock()
         self.position = position
         self.projector = Projector(self.clock, runs, building)
-        self.rebuild_lock = rebuild_lock or RebuildLock()
+        self.rebuild_lock = rebuild_lock or RebuildQueue()
         self.woken = []
         self.stopped = []
         self.told = []
@@ -167,7 +167,7 @@ def test_a_slice_that_is_not_due_is_not_filled():
 
 
 def test_a_build_that_nobody_serves_beside_is_not_throttled_and_needs_no_turn():
-    rebuild_lock = RebuildLock()
+    rebuild_lock = RebuildQueue()
     assert rebuild_lock.acquire("b", lambda: None)
     replica = Replica(
         [Run("m", 0)], [Run("m", 0, version=2)], rebuild_lock=rebuild_lock, position=0, share=0.1
@@ -230,7 +230,7 @@ def test_the_number_of_events_follows_the_time_that_they_take():
 
 
 def test_a_build_waits_for_the_turn_of_its_replica():
-    rebuild_lock = RebuildLock()
+    rebuild_lock = RebuildQueue()
     first = Replica(
         [Run("m", 1000)], [Run("m", 0, version=2)], name="a", rebuild_lock=rebuild_lock, share=1.0
     )
@@ -250,7 +250,7 @@ def test_a_build_waits_for_the_turn_of_its_replica():
 
 
 def test_a_build_that_stops_hands_its_turn_on_and_is_tried_again():
-    rebuild_lock = RebuildLock()
+    rebuild_lock = RebuildQueue()
     replica = Replica(
         [Run("m", 1000)], [Run("m", 0, version=2)], name="a", rebuild_lock=rebuild_lock, share=1.0
     )
@@ -421,7 +421,7 @@ def test_the_share_is_held_while_a_build_gains_and_given_back_when_the_setting_d
 
 # -- rebuild_lock ------------------------------------------------------------------------------------
 def test_the_turn_is_handed_on_in_the_order_of_asking():
-    rebuild_lock, woken = RebuildLock(), []
+    rebuild_lock, woken = RebuildQueue(), []
     assert rebuild_lock.acquire("a", lambda: woken.append("a"))
     assert not rebuild_lock.acquire("b", lambda: woken.append("b"))
     assert not rebuild_lock.acquire("c", lambda: woken.append("c"))

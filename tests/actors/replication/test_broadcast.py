@@ -11,7 +11,7 @@ from actors.replication.broadcast import Broadcast
 from actors.replication.messages import Applied, Apply, Committed
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
-from actors.replication.rebuild_lock import RebuildLock
+from actors.replication.rebuild_lock import RebuildQueue
 from actors.replication.sync import Sync
 from storage import RecordedEvent
 
@@ -181,8 +181,8 @@ class Simulation:
             slot=self.tables[name],
             log=self.log,
             progress=self.progress,
-            sync=self.sync_mailbox,
-            rebuild_lock=RebuildLock(),
+            report=self.sync_mailbox.put,
+            rebuild_lock=RebuildQueue(),
             share=0.5,
         )
         self.replicas[name].on_start()

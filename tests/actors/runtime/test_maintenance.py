@@ -120,7 +120,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: Patch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("actors.runtime.maintenance.time", clock)
+    for module in ("actors.runtime.maintenance", "actors.queries.local_replica"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock
 
 
@@ -284,7 +285,7 @@ def test_a_decider_that_hangs_is_told_once_and_the_next_one_again(
 def test_a_replica_whose_query_actors_are_all_held_up_is_passed_over_until_they_are_not(
     system: System, shop: Shop, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.runtime.maintenance.OCCUPIED_AFTER", 0.0)
+    monkeypatch.setattr("actors.queries.query_dispatcher.OCCUPIED_AFTER", 0.0)
     maintain(system)
     assert set(inside.progress(system).occupied) == set()
     with pytest.raises(QueryTimeout):
@@ -293,7 +294,7 @@ def test_a_replica_whose_query_actors_are_all_held_up_is_passed_over_until_they_
     maintain(system)
     [occupied] = inside.progress(system).occupied
     assert occupied in system.replica_names
-    monkeypatch.setattr("actors.runtime.maintenance.OCCUPIED_AFTER", 3600.0)
+    monkeypatch.setattr("actors.queries.query_dispatcher.OCCUPIED_AFTER", 3600.0)
     maintain(system)
     assert set(inside.progress(system).occupied) == set()
 
@@ -375,21 +376,21 @@ def test_a_log_whose_file_is_another_is_told_once_and_stays_a_problem(
     with shop.opened(store_path) as system:
         clock.later = 1.1
         maintain(system)
-        assert (inside.maintenance(system).log_gone, inside.maintenance(system).log_moved) == (None, None)
+        assert (inside.log_file(system).gone, inside.log_file(system).moved) == (None, None)
         (store_path / "data.mdb").rename(store_path / "elsewhere")
         if replaced:
             shutil.copy(store_path / "elsewhere", store_path / "data.mdb")
         maintain(system)
-        assert inside.maintenance(system).log_gone is None  # Not looked for at every tick.
+        assert inside.log_file(system).gone is None  # Not looked for at every tick.
         for later in (2.2, 3.3):
             clock.later = later
             maintain(system)
         [told] = errors(caplog, logging.CRITICAL)
         what = "replaced" if replaced else "removed"
         assert told.startswith(f"the log in {store_path} was {what} while it was in use: what is committed ")
-        assert inside.maintenance(system).log_gone == told
+        assert inside.log_file(system).gone == told
         assert told in system.health().problems
-        assert inside.maintenance(system).log_moved is None
+        assert inside.log_file(system).moved is None
 
 
 def test_a_store_that_was_moved_is_told_once_and_no_more_once_it_is_back(
@@ -403,13 +404,13 @@ def test_a_store_that_was_moved_is_told_once_and_no_more_once_it_is_back(
                 clock.later = later + offset
                 maintain(system)
             [told] = errors(caplog)
-            assert inside.maintenance(system).log_moved == told
+            assert inside.log_file(system).moved == told
             assert told in system.health().problems
             store_path.with_name("moved").rename(store_path)
             clock.later = later + 2.2
             maintain(system)
-            assert inside.maintenance(system).log_moved is None
-        assert inside.maintenance(system).log_gone is None
+            assert inside.log_file(system).moved is None
+        assert inside.log_file(system).gone is None
         assert reasons(system) == [None, None]
 
 

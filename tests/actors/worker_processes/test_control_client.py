@@ -109,15 +109,15 @@ def test_a_replica_is_ordered_to_read_on_one_batch_at_a_time() -> None:
     positions = PositionFeed(mailbox, 3, applied.append)
     positions.committed(5)
     assert mailbox.empty()  # It has not said where it is.
-    positions.put(Applied("replica-1", 2, joining=True))
+    positions.report(Applied("replica-1", 2, joining=True))
     positions.committed(9)
     (order,) = mailbox.drain(9)
     assert isinstance(order, CatchUp)
     assert order.until == 5
-    positions.put(Applied("replica-1", 5))
+    positions.report(Applied("replica-1", 5))
     (order,) = mailbox.drain(9)
     assert order.until == 9
-    positions.put(Applied("replica-1", 9))
+    positions.report(Applied("replica-1", 9))
     assert mailbox.empty()
     positions.committed(10)
     (order,) = mailbox.drain(9)

@@ -1,0 +1,133 @@
+"""What the parts of a running system look at in a replica, wherever it is: in a thread of this process, or in a worker.
+
+Protocols alone. `ReplicaSlot`, its `Projector` and its `ReplicaStore` are one side, `RemoteReplicaSlot` with what a
+worker reported the other; the type checker holds both to this. Any thread reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from actors.domain.read_model import ReadModel
+from actors.replication.build_progress import FrozenBuild
+from storage import Snapshot, SnapshotClosed
+from storage.files.damage import Damageable
+
+__all__ = [
+    "BuildStatus",
+    "CommitStatus",
+    "FailureStatus",
+    "ProjectorStatus",
+    "RateStatus",
+    "ReplicaStatus",
+    "SnapshotSource",
+]
+
+
+class FailureStatus(Protocol):
+    """The event at which a build stopped, and why; `full` where it lacks room, `text` with the traceback."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def full(self) -> bool: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+class RateStatus(Protocol):
+    """How fast a build is filled."""
+
+    def per_second(self, position: int, now: float) -> float | None:
+        """Events a second at this moment, None while too little is known."""
+        ...
+
+    def seconds_left(self, position: int, now: float) -> float | None:
+        """Seconds until it is done, None where it does not gain or too little is known."""
+        ...
+
+
+class BuildStatus(Protocol):
+    """One build of a model: how far it is, why it stopped, and whether it waits for the rebuild lock."""
+
+    @property
+    def model(self) -> ReadModel: ...
+    @property
+    def checkpoint(self) -> int: ...
+    @property
+    def failure(self) -> FailureStatus | None: ...
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def rate(self) -> RateStatus: ...
+
+
+class ProjectorStatus(Protocol):
+    """The builds that serve, the frozen ones, and those that are filled beside one."""
+
+    @property
+    def runs(self) -> Sequence[BuildStatus]: ...
+    @property
+    def building(self) -> Sequence[BuildStatus]: ...
+    @property
+    def frozen(self) -> Sequence[FrozenBuild]: ...
+    @property
+    def applied_events(self) -> int: ...
+
+    def serving(self, name: str) -> tuple[int, int, FailureStatus | None]:
+        """Version, checkpoint and failure of the build of a model that serves."""
+        ...
+
+
+class ReplicaStatus(Protocol):
+    """One replica: what its projections are at, and why it was reset last."""
+
+    @property
+    def projector(self) -> ProjectorStatus: ...
+    @property
+    def reset_reason(self) -> str | None: ...
+
+
+class CommitStatus(Protocol):
+    """The last commit of a replica, by model. Each raises `InvalidSchema` for a model that it does not have."""
+
+    def checkpoint(self, model: str) -> int:
+        """The position of the last event that the model's active build includes."""
+        ...
+
+    def changed(self, model: str, name: str = "") -> int:
+        """An upper bound of the position that last changed the model, or its table of this name."""
+        ...
+
+    def build(self, model: str) -> str:
+        """The key of the model's active build."""
+        ...
+
+    def version(self, model: str) -> int:
+        """The version of the code that filled the active build."""
+        ...
+
+
+class SnapshotSource(Damageable, Protocol):
+    """The files of a replica, to read; replaced when the replica is reset."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def state(self) -> CommitStatus: ...
+
+    def snapshot(
+        self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
+    ) -> Snapshot:
+        """A snapshot of these models, or of all; using it after it was closed raises `closed`. Raises `StorageError`."""
+        ...
+
+    def dump(self, model: str, /) -> dict[str, list[dict[str, Any]]]:
+        """All rows of one model by table, in key order."""
+        ...

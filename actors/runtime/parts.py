@@ -1,0 +1,62 @@
+"""What a running system is made of, as one record: what its actors, its health and its methods take their parts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.domain.domain import Domain
+from actors.domain.specs import CompiledDomain
+from actors.kernel.delivery_marks import DeliveryMarks
+from actors.kernel.mailbox import Mailbox
+from actors.kernel.running_calls import RunningCalls
+from actors.kernel.supervisor import ActorSlot
+from actors.process_managers.registry import ProcessManagers
+from actors.queries.query_dispatcher import QueryDispatcher
+from actors.queries.replica_host import ReplicaHost
+from actors.queries.view_registry import ViewRegistry
+from actors.replication.listeners import Listeners
+from actors.replication.progress import Progress
+from actors.replication.skipped_events import SkippedEvents
+from actors.runtime.log_file_watch import LogFileWatch
+from actors.settings import Settings
+from actors.subscriptions.consumer_registry import Consumers
+from actors.writer.command_client import CommandClient
+from actors.writer.writer_state import WriterState
+from storage import EventLog
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts change, the record does not. `Runtime.open` makes it; any thread reads it."""
+
+    path: str
+    """The store's directory."""
+    source: Domain
+    """The domain that the system was opened with, and `domain` is that one compiled."""
+    domain: CompiledDomain
+    settings: Settings
+    log: EventLog
+    log_file: LogFileWatch
+    skips: SkippedEvents
+    listeners: Listeners
+    calls: RunningCalls
+    """Which calls of the program's own code are running."""
+
+    desk: WriterState
+    writes: CommandClient
+    sync: Mailbox
+    """The mailbox of Sync."""
+    replicas: ReplicaHost
+    progress: Progress
+    """That of `replicas`, and so is `reads`."""
+    reads: QueryDispatcher
+    views: ViewRegistry
+    processes: ProcessManagers
+    """The process managers."""
+    consumers: Consumers
+    marks: DeliveryMarks
+    """The file of what is out for delivery, to consumers and by process managers."""
+    actors: dict[str, ActorSlot]
+    """Every actor but the supervisor, by its name."""

@@ -76,7 +76,6 @@ def test_every_folder_has_a_layer() -> None:
     assert loose == {"actors", "storage"}
 
 
-@pytest.mark.xfail(reason="circles of types are still to be opened")
 def test_nothing_imports_in_a_circle() -> None:
     try:
         TopologicalSorter(imports()).prepare()
@@ -84,7 +83,6 @@ def test_nothing_imports_in_a_circle() -> None:
         pytest.fail("a circle: " + ", which is imported by ".join(error.args[1]))
 
 
-@pytest.mark.xfail(reason="the pool of workers still knows the runtime")
 def test_nothing_imports_from_a_layer_above_it_or_beside_it() -> None:
     upward = [
         f"{module} imports {other}"

@@ -8,9 +8,8 @@ What is handled again, after a crash or a restore, is asked for under the id tha
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from actors.domain.reserved_ids import EFFECT
+from actors.kernel.unique_mark import mark_of
 from actors.process_managers.inputs import Decision, Input, Issued
 from storage.codec.codec import Codec
 
@@ -56,8 +55,5 @@ class UniqueIds:
         ]
         if effect is not None:
             origin.append(effect.name)
-        # What it is made of is told apart by its length: texts of users may hold any character.
-        data = "".join(f"{len(one)}:{one}" for one in origin).encode("utf-8", "surrogatepass")
-        if effect is not None:
-            data += self._codec.encode(effect.message)
-        return blake2b(data, digest_size=MARK_BYTES).hexdigest()
+        payload = b"" if effect is None else self._codec.encode(effect.message)
+        return mark_of(origin, MARK_BYTES, payload)

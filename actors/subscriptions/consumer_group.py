@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
 
 from actors.kernel.delivery_marks import DeliveryMarks
+from actors.kernel.unique_mark import mark_of
 from actors.replication.progress import Progress
 from actors.subscriptions.delivery_window import Window
 from actors.subscriptions.entries import Behind, Entry
@@ -228,9 +228,7 @@ class ConsumerGroup:
             recorded.time_us,
             recorded.command_id,
         )
-        text = "".join(f"{len(str(one))}:{one}" for one in parts)
-        mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).hexdigest()
-        return f"{recorded.position}:{mark}"
+        return f"{recorded.position}:{mark_of(parts, KEY_BYTES)}"
 
     def _take(self, until: int | None, holder: object) -> Entry | None:
         with self._lock:

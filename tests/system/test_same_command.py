@@ -176,6 +176,6 @@ def test_commands_of_a_store_that_an_earlier_version_wrote_are_known(
 
 def test_the_digest_of_earlier_versions_is_that_of_the_stored_bytes() -> None:
     release = Release(1)
-    codec: Codec = compiling.compile_domain(release.hotel).codec
+    codec: Codec = compiling.compile_domain(release.hotel.declarations).codec
     # As version 0.1.0 before this change wrote it.
     assert digest_of(codec.encode(release.ann("tea"))).hex() == "836eafdfae7c502954debcac"

@@ -268,7 +268,7 @@ class RecordingView(View):
     def counted(self) -> bool:
         """Whether its result depends on nothing but the tables that it touched."""
         return self.touched is not None and not any(
-            isinstance(target, ReadConnection) and target.uncounted for target in self._opened.values()
+            isinstance(target, ReadConnection) and target.uncacheable for target in self._opened.values()
         )
 
 

@@ -1,1 +1,1 @@
-"""The engines that keep a read model's data beside the LMDB tables: SQLite databases, and objects in memory."""
+"""The engines that store a read model outside the LMDB tables: SQLite databases, and objects in memory."""

@@ -1,4 +1,4 @@
-"""What the storage relies on in LMDB and its Python package, seen with them alone."""
+"""What the storage relies on in LMDB and its Python package, tested with these alone."""
 
 from __future__ import annotations
 

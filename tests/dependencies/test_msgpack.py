@@ -1,4 +1,4 @@
-"""What the codec relies on in msgpack, seen with msgpack alone."""
+"""What the codec relies on in msgpack, tested with msgpack alone."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_arrays_begin_with_their_length_and_the_shortest_head_is_taken() -> None
     assert msgpack.unpackb(b"\xdd\x00\x00\x00\x02\x01\x02") == [
         1,
         2,
-    ]  # longer than need be, and read all the same
+    ]  # longer than necessary, and accepted all the same
     assert (msgpack.packb([]), msgpack.packb({})) == (b"\x90", b"\x80")
 
 

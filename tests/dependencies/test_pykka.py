@@ -1,4 +1,4 @@
-"""What actors here rely on in Pykka, seen with Pykka alone."""
+"""What actors here rely on in Pykka, tested with Pykka alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers import PATIENCE, wait_until
 
 
 class Inbox(queue.SimpleQueue[Any]):
-    """An inbox that does something once, just before a message is put."""
+    """An inbox that calls a function once, just before a message is put."""
 
     before_put: Any = None
 
@@ -39,7 +39,7 @@ class Echo(pykka.ThreadingActor):
 
 
 class Steps(Echo):
-    """Notes the steps of its life that a supervised actor takes over."""
+    """Records the steps of its life that a supervised actor takes over."""
 
     def __init__(self, steps: list[str]) -> None:
         super().__init__()
@@ -101,7 +101,8 @@ def test_the_steps_of_an_actors_life_are_methods_of_these_names() -> None:
 
 def test_an_ask_that_comes_while_the_actor_stops_is_never_answered() -> None:
     actor = Echo.start()
-    actor.actor_inbox.before_put = lambda: actor.stop(block=True, timeout=PATIENCE)  # type: ignore[attr-defined]
+    inbox: Any = actor.actor_inbox
+    inbox.before_put = lambda: actor.stop(block=True, timeout=PATIENCE)
     future = actor.ask("too late", block=False)
     assert not actor.is_alive()
     with pytest.raises(pykka.Timeout):

@@ -57,7 +57,7 @@ def test_a_flock_belongs_to_the_open_file_and_not_to_the_process(tmp_path: Path)
         fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with path.open("w") as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Closing the other one has not let go of it, as it would with fcntl.lockf.
+        # Closing the other one has not released it, as it would with fcntl.lockf.
         with path.open("w") as third, pytest.raises(BlockingIOError):
             fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -1,4 +1,4 @@
-"""What the SQLite engine relies on in SQLite and Python's module, seen with them alone."""
+"""What the SQLite engine relies on in SQLite and Python's module, tested with these alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RANKED = "SELECT title, rank FROM texts WHERE texts MATCH 'red' ORDER BY rank"
 
 @contextmanager
 def two_connections(path: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Connection]]:
-    """Two connections to one database: one to write, one to read."""
+    """Two connections to one database: one that writes, one that reads."""
     with (
         closing(sqlite3.connect(path, isolation_level=None)) as writer,
         closing(sqlite3.connect(path, isolation_level=None)) as reader,
@@ -98,7 +98,7 @@ def test_a_table_of_r_tree_prepares_its_writes_when_it_is_opened_to_be_read(tmp_
         assert (sqlite3.SQLITE_INSERT, "places_node") in asked
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute("INSERT INTO places_node VALUES (9, '')")
-        # Asking for the list of tables opens it, too.
+        # Asking for the list of tables opens the virtual table too.
         reader.set_authorizer(None)
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
         assert reader.execute("SELECT name FROM pragma_table_list WHERE name = 'places'").fetchall()

@@ -1,6 +1,6 @@
-"""The objects of a memory build as projections and queries have them, and their snapshots.
+"""The objects of a memory build as projections and queries see them, and their snapshots.
 
-Projections are of the thread that applies. A snapshot is used by one thread at a time; any thread may close it.
+The applying thread runs projections. One thread at a time uses a snapshot; any thread may close it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Bundle", "MemorySnapshot", "ReadObjects", "WriteObjects"]
 
 
 class Bundle:
-    """Values by name that belong together, at one checkpoint, and how many snapshots pin them."""
+    """Values by name that belong together, with one checkpoint and the number of snapshots that pin them."""
 
     __slots__ = ("changed", "checkpoint", "digest", "readers", "values")
 
@@ -34,11 +34,11 @@ class Bundle:
         self.readers = 0
 
     def copied(self) -> Bundle:
-        """A deep copy, for nobody yet. Raises whatever an object raises that can't be copied."""
+        """A deep copy without readers. Raises whatever an object raises that cannot be copied."""
         return Bundle(copy.deepcopy(self.values), self.checkpoint, self.changed, self.digest)
 
     def committed(self, position: int, digest: bytes, touched: Iterable[str]) -> None:
-        """Take the checkpoint of a batch that touched these."""
+        """Set the checkpoint after a batch that touched these objects."""
         self.checkpoint, self.digest = position, digest
         touched = set(touched)
         if touched:
@@ -50,7 +50,7 @@ class Bundle:
 
 
 def last_change(changed: dict[str, int], name: str) -> int:
-    """The entry of `name`; the highest for "" and for a name that is not there."""
+    """The entry of `name`; the highest one for "" and for an unknown name."""
     return changed[name] if name in changed else max(changed.values(), default=0)
 
 
@@ -74,7 +74,7 @@ class _Objects:
 
 
 class WriteObjects(_Objects):
-    """What projections of a memory model get: `objects[totals]` is the object itself, to be changed in place."""
+    """What projections of a memory model get: `objects[totals]` is the object, to be changed in place."""
 
     __slots__ = ("_live", "touched")
 
@@ -84,12 +84,15 @@ class WriteObjects(_Objects):
         self._live = True
 
     def __getitem__(self, schema: ObjectSchema) -> Any:
-        """The object. Raises InvalidSchema if the model has none of this name, StatementRefused after the batch."""
+        """The object.
+
+        Raises InvalidSchema if the model has no such object, StatementRefused after the batch.
+        """
         name = self._touch(schema)
         return self._values[name]
 
     def __setitem__(self, schema: ObjectSchema, value: Any) -> None:
-        """Put another object in its place: for numbers and the like, which can't be changed in place."""
+        """Replace the object: for numbers and other values that cannot be changed in place."""
         self._values[self._touch(schema)] = value
 
     def replace(self, schema: ObjectSchema, value: Any) -> None:
@@ -97,15 +100,14 @@ class WriteObjects(_Objects):
         self[schema] = value
 
     def end(self) -> None:
-        """Have all later uses raise."""
+        """Make all later uses raise."""
         self._live = False
 
     def _touch(self, schema: ObjectSchema) -> str:
         if not self._live:
             raise StatementRefused(
                 f"{self._what}: a projection may not use the objects outside of the event that it was called "
-                "for; "
-                "keep no reference to them"
+                "for; keep no reference to them"
             )
         name = self._name(schema)
         self.touched.add(name)
@@ -113,7 +115,7 @@ class WriteObjects(_Objects):
 
 
 class ReadObjects(_Objects):
-    """What queries get: `objects[totals]` is a copy of the object, made when it is first asked for."""
+    """What queries read: `objects[totals]` is a copy of the object, made when it is first asked for."""
 
     __slots__ = ("_copies", "_snapshot")
 
@@ -123,7 +125,10 @@ class ReadObjects(_Objects):
         self._copies: dict[str, Any] = {}
 
     def __getitem__(self, schema: ObjectSchema) -> Any:
-        """The copy. Raises InvalidSchema if the build has no such object, and what the snapshot's end raises."""
+        """The copy.
+
+        Raises InvalidSchema if the build has no such object, and the snapshot's error after its end.
+        """
         with self._snapshot.using():
             name = self._name(schema)
             if name not in self._copies:
@@ -131,16 +136,16 @@ class ReadObjects(_Objects):
             return self._copies[name]
 
     def lend(self, schema: ObjectSchema) -> Any:
-        """The object itself, which stays as it is until the snapshot closes and must not be changed.
+        """The object itself, which does not change until the snapshot closes; the caller must not change it.
 
-        For queries whose results are copied before that. Raises what `objects[schema]` does.
+        For queries whose results are copied before that. Raises what `objects[schema]` raises.
         """
         with self._snapshot.using():
             return self._values[self._name(schema)]
 
 
 class MemorySnapshot:
-    """The objects, pinned: until it is closed, no batch changes them. `leave` is called at its end."""
+    """The objects, pinned: no batch changes them until it is closed. `leave` is called at its end."""
 
     __slots__ = (
         "_bundle",
@@ -168,22 +173,32 @@ class MemorySnapshot:
 
     @property
     def target(self) -> ReadObjects:
-        """The objects as queries get them. Raises SnapshotClosed, or what was asked for, after the end."""
+        """The objects for queries.
+
+        After the end it raises SnapshotClosed, or the error that was asked for.
+        """
         with self.using() as bundle:
             return ReadObjects(self, bundle.values, self._what)
 
     @property
     def checkpoint(self) -> int:
-        """The position of the last event that the objects include; known after the end too."""
+        """The position of the last event that the objects include; known even after the end."""
         return self._checkpoint
 
     def changed(self, name: str = "") -> int:
-        """The position of the last batch in which a projection asked for this object, or any for ""."""
+        """The position of the last batch in which a projection used this object; for "" any object."""
         return last_change(self._changed, name)
 
     @contextmanager
     def using(self) -> Iterator[Bundle]:
-        """Hold it open for the length of the block. Raises SnapshotClosed, or what was asked for, after the end."""
+        """Hold it open during the block.
+
+        After the end it raises SnapshotClosed, or the error that was asked for.
+        """
+        """Hold it open for the length of the block.
+
+        Raises SnapshotClosed, or what was asked for, after the end.
+        """
         with self._lock:
             if self._bundle is None:
                 raise self._closed(
@@ -192,17 +207,17 @@ class MemorySnapshot:
             yield self._bundle
 
     def all(self) -> list[tuple[str, Any]]:
-        """Each object itself with its name, in the order of the names."""
+        """All objects themselves, with their names, in the order of the names."""
         with self.using() as bundle:
             return sorted(bundle.values.items())
 
     def abandon(self) -> None:
-        """Forget the objects, and the lock, which a lost thread may hold."""
+        """Forget the objects, and the lock, which a dead thread may hold."""
         self._lock = threading.RLock()
         self._bundle = None
 
     def close(self) -> None:
-        """Let the objects go; waits for a copy that is being made. The second call does nothing."""
+        """Release the objects; waits for a copy that is being made. A second call does nothing."""
         with self._lock:
             bundle, self._bundle = self._bundle, None
         if bundle is not None:

@@ -1,6 +1,7 @@
-"""The saved state of a memory build: one file, replaced whole, that is only believed if it is intact.
+"""The saved state of a memory build: one file, always replaced as a whole, used only if it is intact.
 
-What the codec cannot encode is not saved: such a build is filled from the log at each opening. The replica's thread.
+State that the codec cannot encode is not saved: such a build is filled from the log at each opening. The
+replica's thread.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ FILE = "objects.saved"
 _TITLE = b"onewriter objects 1\n"
 
 _WRAPPED = (dict, list, set, deque)
-"""Types whose subclasses, and sets, are saved as what the codec has, and refilled into what the factory makes."""
+"""Sets, and subclasses of these types: saved as a dict or list, loaded by filling what the factory makes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """The values by name, and the checkpoint that they belong to, with the digest of the event there, if known."""
+    """The values by name, the checkpoint that they belong to, and the digest of the event there, if known."""
 
     values: dict[str, Any]
     checkpoint: int
@@ -51,7 +52,7 @@ class Saver:
         self.possible = True
 
     def load(self) -> SavedState | None:
-        """What was saved last; None where there is nothing, or nothing that can be used, which is logged."""
+        """The last saved state; None if there is none, or if it cannot be used, which is logged."""
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:
@@ -65,7 +66,7 @@ class Saver:
             head, payload = data[: len(_TITLE) + 4], data[len(_TITLE) + 4 :]
             if head != _TITLE + crc32(payload).to_bytes(4):
                 raise CodecError("it is cut short, or damaged")
-            build, checkpoint, plain, *digest = self._codec.decode(payload)  # an earlier version had none
+            build, checkpoint, plain, *digest = self._codec.decode(payload)  # earlier versions had no digest
             if build != self._build:
                 raise CodecError(f"it belongs to {build}")
             values = {name: self._unwrapped(name, value) for name, value in plain.items()}
@@ -79,19 +80,22 @@ class Saver:
     def save(
         self, values: Mapping[str, Any], checkpoint: int, digest: bytes = b"", *, durable: bool = False
     ) -> None:
-        """Replace the file; wait for the disk if `durable`. What prevents it is logged: nothing is lost by it."""
+        """Replace the file; wait for the disk if `durable`.
+
+        A failure is logged, and nothing is lost by it.
+        """
         if not self.possible:
             return
         try:
             plain = {name: self._wrapped(name, value) for name, value in values.items()}
             if not self._codec.faithful(plain):
-                raise CodecError("one would come back as something else: a zone as its offset, for example")
+                raise CodecError("one would be loaded as another value: a zone as its offset, for example")
             payload = self._codec.pack([self._build, checkpoint, plain, *([digest] if digest else [])])
         except CodecError as error:
             self.possible = False
             logger.warning(
-                "the objects of %s are not saved, since the codec has no form for one of them (%s); they are filled "
-                "from the log at each opening",
+                "the objects of %s are not saved, since the codec cannot store one of them (%s); they are "
+                "filled from the log at each opening",
                 self._build,
                 error,
             )
@@ -114,7 +118,7 @@ class Saver:
         self.size = len(payload)
 
     def _wrapped(self, name: str, value: Any) -> Any:
-        """What is saved of a value. Raises `CodecError` where that would come back as something else."""
+        """The form in which a value is saved. Raises `CodecError` if it would be loaded as another value."""
         made = self._objects[name].factory()
         if not _is_wrapped(made) and not _is_wrapped(value):
             return value
@@ -125,7 +129,7 @@ class Saver:
                 return _form(value)(value)
         elif not _is_wrapped(value) and type(value) is not _form(made):
             return value
-        raise CodecError(f"{name!r} is now another {type(value).__name__} than what its factory makes")
+        raise CodecError(f"{name!r} is now a different {type(value).__name__} from what its factory makes")
 
     def _unwrapped(self, name: str, value: Any) -> Any:
         schema = self._objects.get(name)

@@ -1,8 +1,8 @@
-"""A build of a read model as plain Python objects: the fastest to read, rebuilt at start from a saved state and the log.
+"""A build of a read model as Python objects: the fastest to read, restored from a saved state and the log.
 
-Projections change the objects in place, so readers and the applying thread take turns: snapshots pin the objects,
-and a batch waits a moment for them to be let go. Where that takes too long the batch goes on with a copy, and the
-objects that are being read are left to their readers. What applies is one thread; any thread reads.
+Projections change the objects in place, so readers and the applying thread take turns. Snapshots pin the
+objects, and a batch waits a moment until they are released. If that takes too long, the batch works on a
+copy, and leaves the objects that are being read to their readers. One thread applies; any thread reads.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ __all__ = ["MemoryStore"]
 logger = logging.getLogger("onewriter.memory")
 
 PATIENCE = 0.05
-"""Seconds that a batch waits for readers before it goes on with a copy."""
+"""Seconds that a batch waits for readers before it works on a copy."""
 
 LONG_PATIENCE = 10.0
 """Seconds that a batch waits for readers of objects that cannot be copied."""
 
 SAVE_EVERY = 10_000
-"""Events after which the objects are saved, or more: one for each `BYTES_AN_EVENT` of the saved file."""
+"""Events after which the objects are saved. If the saved file is large, one event per `BYTES_AN_EVENT`."""
 
 BYTES_AN_EVENT = 100
-"""Saving this much takes about a tenth of applying an event, so saving stays a small part of the work."""
+"""Saving this much takes about a tenth of the time of applying an event, so saving costs little."""
 
 _CAREFUL = 16
-"""Batches after a failed one that are made on a copy, so that another failure takes nothing back."""
+"""How many batches after a failed one work on a copy, so that another failure undoes nothing else."""
 
 
 class MemoryStore:
-    """A `ModelStore`: see `storage.engines.base` for what each method promises."""
+    """A `ModelStore`: `storage.engines.base` says what each method promises."""
 
     def __init__(self, directory: Path, schema: ModelSchema | None, codec: Codec) -> None:
         self.directory = directory
         self._what = f"the objects of {directory}"
         self._frozen = schema is None
-        self._objects = {one.name: one for one in schema.objects} if schema is not None else {}
+        self._objects = {schema.name: schema for schema in schema.objects} if schema is not None else {}
         self._saver = Saver(directory, self._objects, codec)
         self._turn = threading.Condition()
         self._closed = self._ended = False
@@ -58,8 +58,8 @@ class MemoryStore:
         self._saved_at = self._current.checkpoint
         self._working: Bundle | None = None
         self._target: WriteObjects | None = None
-        self._shut = False  # a batch is about to begin: only promised readers still enter
-        self._refill_to = 0  # after an abort: readers have seen this position, and must not see less
+        self._shut = False  # a batch is about to begin: only readers with a promise may still enter
+        self._refill_to = 0  # after an abort: readers have seen this position, and must not see a lower one
         self._careful = 0
         self._save_now = False
         self._copyable = True
@@ -68,7 +68,7 @@ class MemoryStore:
 
     @classmethod
     def open(cls, directory: Path, schema: ModelSchema | None, codec: Codec) -> MemoryStore:
-        """Load what was saved in `directory`; begin with empty objects where that is not possible."""
+        """Load the saved state in `directory`; if that is not possible, start with empty objects."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -88,17 +88,17 @@ class MemoryStore:
 
     @property
     def checkpoint(self) -> int:
-        """The position up to which the objects go; lower than before after an abort."""
+        """The position that the objects have reached; lower than before after an abort."""
         return self._current.checkpoint
 
     @property
     def digest(self) -> bytes:
-        """That of the event at the checkpoint."""
+        """The digest of the event at the checkpoint."""
         return self._current.digest
 
     # -- applying --------------------------------------------------------------------------------------------
     def begin(self) -> WriteObjects:
-        """Begin a batch, in place if the readers leave in time, else on a copy."""
+        """Begin a batch: in place if the readers leave in time, else on a copy."""
         if self._closed:
             raise self._is_closed()
         if self._frozen:
@@ -112,7 +112,7 @@ class MemoryStore:
             if not in_place:
                 self._shut = False
                 self._admit()
-            # At once: who was promised a turn may enter as long as no batch has the objects.
+            # Immediately: readers with a promise may enter as long as no batch has the objects.
             self._working = self._current if in_place else None
         working = self._working or self._copied() or self._waited_for()
         self._working = working
@@ -127,8 +127,8 @@ class MemoryStore:
         except Exception as error:
             self._copyable = False
             logger.warning(
-                "%s cannot be copied (%s: %s), so each batch of events waits until nobody reads them; keep in them "
-                "only what copy.deepcopy copies",
+                "%s cannot be copied (%s: %s), so each batch of events waits until nobody reads them; keep "
+                "in them only what copy.deepcopy copies",
                 self._what,
                 type(error).__name__,
                 error,
@@ -142,8 +142,8 @@ class MemoryStore:
                 self._shut = False
                 self._admit()
                 raise StorageError(
-                    f"{self._what} have been read for {LONG_PATIENCE:g} s and cannot be copied, so no event can be "
-                    "applied; keep in them only what copy.deepcopy copies, and close views"
+                    f"{self._what} have been read for {LONG_PATIENCE:g} s and cannot be copied, so no event "
+                    "can be applied; keep in them only what copy.deepcopy copies, and close views"
                 )
             self._working = self._current
             return self._current
@@ -161,7 +161,7 @@ class MemoryStore:
             working.committed(position, digest, target.touched if target is not None else ())
             self._current, self._working = working, None
             if position >= self._refill_to:
-                # The next batch may fail again, and objects that can't be copied would go back as far.
+                # The next batch may fail again, and objects that cannot be copied would go back just as far.
                 self._save_now = self._save_now or self._refill_to > 0
                 if self._careful and not self._refill_to:
                     self._careful -= 1
@@ -170,7 +170,7 @@ class MemoryStore:
             self._admit()
 
     def abort(self) -> None:
-        """Take a batch back: it was made on a copy, or else the objects go back to their last saved state."""
+        """Undo a batch: if it did not work on a copy, the objects go back to their last saved state."""
         self._end_target()
         with self._turn:
             working, self._working = self._working, None
@@ -196,7 +196,8 @@ class MemoryStore:
         return not self._current.readers and not self._promised
 
     def _admit(self) -> None:
-        # Those who wait are promised their turn: a thread that applies without a pause would shut them out for ever.
+        # Waiting readers are promised a turn: a thread that applies without a pause would shut them out for
+        # ever.
         if not self._refill_to:
             self._promised += self._waiting
             self._waiting = 0
@@ -216,7 +217,7 @@ class MemoryStore:
         return not (self._shut or self._refill_to or self._working is self._current)
 
     def await_readable(self, timeout: float = 10.0) -> None:
-        """Wait for one's turn, which the next batch then respects for as long as it has patience."""
+        """Wait for a turn; the next batch then waits for the reader, as long as its patience lasts."""
         with self._turn:
             turn = self._turns
             self._waiting += 1
@@ -234,11 +235,11 @@ class MemoryStore:
     def snapshot(
         self, *, closed: type[SnapshotClosed] = SnapshotClosed, waited: bool = False
     ) -> MemorySnapshot:
-        """Pin the objects as they are now."""
+        """Pin the present objects."""
         with self._turn:
             if self._closed:
                 raise self._is_closed()
-            # Only who waited uses a promise up: others come so often that nothing would be left of it.
+            # Only a reader that waited uses up a promise: others come so often that none would be left.
             promised = waited and self._promised > 0
             if promised:
                 self._promised -= 1
@@ -257,11 +258,11 @@ class MemoryStore:
                 self._turn.notify_all()
 
     def changed(self, name: str = "") -> int:
-        """The position of the last batch in which a projection asked for the object."""
+        """The position of the last batch in which a projection used the object."""
         return self._current.last_change(name)
 
     def dump(self) -> dict[str, list[Row]]:
-        """A copy of each object, as the one row of a table of its name."""
+        """A copy of each object, as the only row of a table with its name."""
         with self._pinned() as snapshot:
             return {name: [{"value": copy.deepcopy(value)}] for name, value in snapshot.all()}
 
@@ -275,7 +276,7 @@ class MemoryStore:
                 continue
 
     def size_bytes(self) -> int:
-        """The saved state; the objects themselves are in memory."""
+        """The size of the saved state; the objects themselves are in memory."""
         try:
             return (self.directory / FILE).stat().st_size
         except FileNotFoundError:
@@ -283,7 +284,7 @@ class MemoryStore:
 
     # -- ending ----------------------------------------------------------------------------------------------
     def close(self) -> None:
-        """End all snapshots and save the objects, on disk."""
+        """End all snapshots and save the objects to disk."""
         with self._turn:
             if self._ended:
                 return
@@ -300,7 +301,7 @@ class MemoryStore:
 
     @classmethod
     def delete(cls, directory: Path) -> None:
-        """Delete the saved state with its directory."""
+        """Delete the saved state and its directory."""
         shutil.rmtree(directory, ignore_errors=True)
 
     def _is_closed(self) -> StoreClosed:

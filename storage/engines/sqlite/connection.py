@@ -1,7 +1,7 @@
-"""The connection that projections get: a sqlite3.Connection that refuses what belongs to the engine.
+"""The connection for projections: a sqlite3.Connection that refuses statements reserved for the engine.
 
-What a statement gives is fixed when it is executed: rows that a cursor has not given yet are put aside before the
-projection writes. The replica's thread uses it, within a batch.
+The results of a statement are fixed when it is executed: before the projection writes, the rows that a cursor
+has not given yet are buffered. The replica's thread uses it, within a batch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from weakref import ref
 
+from storage.engines.sqlite.buffered_rows import BufferedRows
 from storage.engines.sqlite.guard import Guard
-from storage.engines.sqlite.pending_rows import KeptRows
 from storage.errors import StatementRefused
 from storage.files.opening_resources import ResourceSlot
 
@@ -23,17 +23,20 @@ __all__ = ["GuardedConnection", "GuardedCursor", "connect"]
 
 
 _READS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE | re.DOTALL)
-"""A statement that surely writes nothing; a WITH may."""
+"""A statement that certainly writes nothing; a WITH may write."""
 
 
 class GuardedCursor(sqlite3.Cursor):
-    """A cursor whose errors say which model they are of, and what to do."""
+    """A cursor whose errors name the model and say what to do."""
 
     connection: GuardedConnection
-    rest: KeptRows
+    rest: BufferedRows
 
     def execute(self, sql: str, parameters: Any = (), /) -> GuardedCursor:
-        """As `sqlite3.Cursor.execute`. Raises StatementRefused, UnencodableValue, StoreFull and sqlite3's errors."""
+        """As `sqlite3.Cursor.execute`.
+
+        Raises StatementRefused, UnencodableValue, StoreFull and sqlite3's errors.
+        """
         connection = self.connection
         if not connection.batch:
             raise connection.outside()
@@ -48,9 +51,9 @@ class GuardedCursor(sqlite3.Cursor):
                 raise
             raise explained from error
         if self.description is not None:
-            connection.begun(ref(self, connection.ended))
+            connection.add_reading(ref(self, connection.drop_reading))
             if connection.in_many:
-                connection.put_aside()
+                connection.buffer_rest()
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> GuardedCursor:
@@ -74,24 +77,25 @@ class GuardedCursor(sqlite3.Cursor):
         return self
 
     def executescript(self, sql_script: str, /) -> NoReturn:  # noqa: ARG002
-        """Refused, for it would end the transaction."""
+        """Refused, because it would end the transaction."""
         raise self.connection.refused(
             "run a script", "it would end the transaction; use execute for each statement"
         )
 
     @property
     def lastrowid(self) -> NoReturn:
-        """Refused: after a statement that inserted no row it is that of one before, perhaps of another batch."""
+        """Refused: after a statement that inserted no row it is an earlier one's, maybe of another batch."""
         raise self.connection.refused(
             "ask for lastrowid",
-            "where the statement inserts no row it tells of one before it, or of none since the database was opened, so "
-            "a rebuild would have other rows; end the INSERT with RETURNING rowid, or give the key yourself",
+            "if the statement inserts no row, it is that of an earlier one, or of none since the database "
+            "was opened, so a rebuild could give other rows; end the INSERT with RETURNING rowid, or set the "
+            "key yourself",
         )
 
-    def put_aside(self) -> None:
+    def buffer_rest(self) -> None:
         """Read all rows that are left, to give them later. Raises StoreFull, StorageError."""
         guard = self.connection.guard
-        rest = KeptRows(guard.file)
+        rest = BufferedRows(guard.file)
         factory = self.row_factory
         self.row_factory = None
         try:
@@ -99,19 +103,20 @@ class GuardedCursor(sqlite3.Cursor):
         finally:
             self.row_factory = factory
         if not rest.empty:
-            # Fetches of this cursor find the rows kept from now on; those of all others pay nothing for that.
-            self.__class__ = KeptCursor
+            # From now on this cursor fetches from the buffer; the fetches of all other cursors pay nothing
+            # for that.
+            self.__class__ = BufferedCursor
             self.rest = rest
-            self.connection.kept.add(ref(self, self.connection.kept.discard))
+            self.connection.buffered.add(ref(self, self.connection.buffered.discard))
 
 
-class KeptCursor(GuardedCursor):
-    """What a cursor becomes when its rows are put aside, until it executes another statement."""
+class BufferedCursor(GuardedCursor):
+    """The class of a cursor while its rows are buffered, until it executes another statement."""
 
     def __next__(self) -> Any:
         row = self.rest.take()
         if row is None:
-            return super().__next__()  # which knows whether the cursor is closed
+            return super().__next__()  # raises if the cursor is closed
         return row if self.row_factory is None else self.row_factory(self, row)
 
     def fetchone(self) -> Any:
@@ -146,48 +151,51 @@ class KeptCursor(GuardedCursor):
 
 
 class GuardedConnection(sqlite3.Connection):
-    """Within a batch, any statement that reads or changes the rows of the model's own tables."""
+    """Within a batch it runs any statement that reads or changes rows of the model's own tables."""
 
     guard: Guard
     batch = False
     lost = False
-    """Whether a statement's error rolled the whole batch back."""
+    """Whether an error of a statement rolled back the whole batch."""
     in_many = 0
     reading: set[ref[GuardedCursor]]
-    """Cursors that may have rows left; some have none."""
-    begun: Callable[[ref[GuardedCursor]], None]
-    ended: Callable[[ref[GuardedCursor]], None]
-    """Add to them, and take away."""
-    kept: set[ref[GuardedCursor]]
-    """Cursors whose rows are put aside."""
+    """Cursors that may have rows left."""
+    add_reading: Callable[[ref[GuardedCursor]], None]
+    drop_reading: Callable[[ref[GuardedCursor]], None]
+    """Add to `reading`, and remove from it."""
+    buffered: set[ref[GuardedCursor]]
+    """Cursors whose rows are buffered."""
 
     def end_batch(self) -> None:
-        """No statement of a projection runs any more: one that somebody holds half-read would lock the database."""
+        """End all statements of projections: one that is kept half-read would lock the database."""
         self.batch = False
-        for one in [*self.reading, *self.kept]:
-            cursor = one()
+        for reference in [*self.reading, *self.buffered]:
+            cursor = reference()
             if cursor is not None:
                 cursor.close()
         self.reading.clear()
-        self.kept.clear()
+        self.buffered.clear()
 
     def failed(self) -> None:
-        """A statement failed: where that ended the transaction, what comes after would be committed by itself."""
+        """Note that a statement failed.
+
+        If that ended the transaction, later statements would commit on their own.
+        """
         if not self.in_transaction:
             self.batch, self.lost = False, True
 
     def before(self, sql: str, cursor: GuardedCursor) -> None:
-        """Put the rows of other cursors aside, unless the statement that this one is to execute only reads."""
-        self.reading.discard(ref(cursor))  # its former statement is given up
+        """Buffer the rows of other cursors, unless `sql`, which this cursor will execute, only reads."""
+        self.reading.discard(ref(cursor))  # its previous statement ends
         if _READS.match(sql) is None:
-            self.put_aside()
+            self.buffer_rest()
 
-    def put_aside(self) -> None:
-        """Put aside what open cursors have not given yet. Raises StoreFull, StorageError."""
-        for one in list(self.reading):
-            cursor = one()
+    def buffer_rest(self) -> None:
+        """Buffer the rows that open cursors have not given yet. Raises StoreFull, StorageError."""
+        for reference in list(self.reading):
+            cursor = reference()
             if cursor is not None:
-                cursor.put_aside()
+                cursor.buffer_rest()
         self.reading.clear()
 
     def refused(self, what: str, why: str) -> StatementRefused:
@@ -195,10 +203,11 @@ class GuardedConnection(sqlite3.Connection):
         return StatementRefused(f"read model {self.guard.model!r}: a projection may not {what}: {why}")
 
     def outside(self) -> StatementRefused:
-        """The error for a use when no batch is open."""
+        """The error for a use while no batch is open."""
         if self.lost:
             return self.refused(
-                "go on after an error that rolled its batch back (OR ROLLBACK, RAISE(ROLLBACK), or a full disk)",
+                "continue after an error that rolled back its batch (OR ROLLBACK, RAISE(ROLLBACK), or a "
+                "full disk)",
                 "nothing of the batch is left; use OR ABORT or OR IGNORE",
             )
         return self.refused(
@@ -206,11 +215,11 @@ class GuardedConnection(sqlite3.Connection):
         )
 
     def cursor(self, factory: Any = None) -> GuardedCursor:  # type: ignore[override]
-        """A new cursor. Raises StatementRefused outside of a batch, and for a factory of another kind."""
+        """A new cursor. Raises StatementRefused outside a batch, and for any `factory`."""
         if not self.batch:
             raise self.outside()
         if factory is not None:
-            raise self.refused("choose the class of its cursors", "errors are explained by ours")
+            raise self.refused("choose the class of its cursors", "the engine's own class explains errors")
         return super().cursor(GuardedCursor)
 
     def execute(self, sql: str, parameters: Any = (), /) -> GuardedCursor:
@@ -223,7 +232,7 @@ class GuardedConnection(sqlite3.Connection):
 
     def commit(self) -> NoReturn:
         """Refused."""
-        raise self.refused("commit", "the transaction is ended by the engine, together with the checkpoint")
+        raise self.refused("commit", "the engine ends the transaction, together with the checkpoint")
 
     def rollback(self) -> NoReturn:
         """Refused."""
@@ -237,38 +246,38 @@ class GuardedConnection(sqlite3.Connection):
         raise self.refused("use its connection in a with statement", "that would end the transaction")
 
     def close(self) -> None:
-        """Refused in a batch; else what the engine does at its end."""
+        """Refused within a batch; otherwise the engine closes it at its end."""
         if self.batch:
-            raise self.refused("close its connection", "it is the engine's")
+            raise self.refused("close its connection", "it belongs to the engine")
         super().close()
 
     def blobopen(self, *_: Any, **__: Any) -> NoReturn:
         """Refused."""
-        raise self.refused("open a blob", "that goes past its guard; use SELECT and UPDATE")
+        raise self.refused("open a blob", "that would bypass the guard; use SELECT and UPDATE")
 
     def set_progress_handler(self, *_: Any, **__: Any) -> NoReturn:
         """Refused."""
-        raise self.refused("set a progress handler", "it would interrupt the engine, too")
+        raise self.refused("set a progress handler", "it would interrupt the engine too")
 
     @property
     def total_changes(self) -> NoReturn:
-        """Refused: rows that depend on it would be others after a rebuild."""
+        """Refused: rows that depend on it could differ after a rebuild."""
         raise self.refused(
             "ask for total_changes", "it counts since the database was opened; use cursor.rowcount"
         )
 
     def changes_so_far(self) -> int:
-        """For the engine: the rows that were changed since the connection was opened."""
+        """For the engine: how many rows were changed since the connection was opened."""
         return int(sqlite3.Connection.total_changes.__get__(self))
 
     def set_authorizer(self, callback: Any) -> None:
-        """Only once, by the engine: a guard that could be taken off were none."""
+        """Called once, by the engine: a guard that a projection could remove would be useless."""
         if self.batch:
-            raise self.refused("replace the authorizer", "it is the engine's")
+            raise self.refused("replace the authorizer", "it belongs to the engine")
         super().set_authorizer(callback)
 
     def engine(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """A statement of the engine itself, with all its rows."""
+        """Run a statement of the engine itself, and return all its rows."""
         self.guard.engine = True
         try:
             return sqlite3.Connection.cursor(self).execute(sql, parameters).fetchall()
@@ -280,15 +289,15 @@ class GuardedConnection(sqlite3.Connection):
 
 
 def connect(file: Path, guard: Guard) -> GuardedConnection:
-    """A connection that writes, of any thread, one at a time, with no transaction of its own making."""
+    """A connection that writes, in autocommit mode. Any thread, one at a time."""
     opened: ResourceSlot[GuardedConnection] = ResourceSlot(sqlite3.Connection.close)
     try:
         opened.resource = db = sqlite3.connect(
             file, isolation_level=None, check_same_thread=False, factory=GuardedConnection
         )
         db.guard = guard
-        db.reading, db.kept = set(), set()
-        db.begun, db.ended = db.reading.add, db.reading.discard
+        db.reading, db.buffered = set(), set()
+        db.add_reading, db.drop_reading = db.reading.add, db.reading.discard
         db.set_authorizer(guard)
         return db
     except BaseException:

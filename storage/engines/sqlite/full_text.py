@@ -1,4 +1,7 @@
-"""Words that a person typed, as a full-text query that SQLite's FTS5 takes whatever they typed. Pure."""
+"""Turns words that a person typed into a full-text query for SQLite's FTS5, whatever was typed.
+
+Pure; any thread.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ _BLANK_OR_NUL = re.compile(r"[\s\0]+")
 def fts_match(text: str, *, prefix: bool = False, any_word: bool = False) -> str:
     """An FTS5 query for the words of `text`: all of them in any order, or at least one with `any_word`.
 
-    With `prefix` the last word may be the beginning of one, as while somebody types. Quotes, stars, colons, AND and
-    the like are words or nothing, never syntax. A text without a word gives a query that finds nothing. Raises
-    `TypeError` for what is no text.
+    With `prefix` the last word may be the beginning of a word, as while a person types. Quotes, stars,
+    colons, AND and the like are words or are dropped; they are never syntax. A text without words gives a
+    query that finds nothing. Raises `TypeError` unless it is a str.
     """
     if not isinstance(text, str):
         raise TypeError(f"fts_match() takes text, not {short_repr(text)}")

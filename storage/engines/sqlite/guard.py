@@ -1,8 +1,8 @@
 """What read models may do with SQLite: an authorizer for each connection, and errors that say what to do.
 
-SQLite asks the authorizer while it compiles a statement, in the thread that runs it; one connection is used by one
-thread at a time. What is raised there, Ctrl-C above all, SQLite takes for a refusal: it is noted, and raised once the
-statement has failed.
+SQLite calls the authorizer while it compiles a statement, in the thread that runs it; one thread at a time
+uses a connection. SQLite treats any exception raised there, above all Ctrl-C, as a refusal. So the exception
+is stored, and raised once the statement has failed.
 """
 
 from __future__ import annotations
@@ -32,32 +32,34 @@ from storage.files.error_translation import full_disk, limit_reached
 __all__ = ["CONFIG", "OURS", "Guard", "of_engine", "translate"]
 
 OURS = "onewriter_"
-"""How the names of our own tables begin; a read model's may not."""
+"""The prefix of our own tables' names; a read model's may not have it."""
 
 CONFIG = "_config"
-"""How the name of the table ends in which a full-text table of FTS5 keeps its settings."""
+"""The suffix of the table in which a full-text table of FTS5 stores its settings."""
 
 _NEVER = (OURS, "sqlite_dbpage")
-"""Tables that are the engine's alone: its own, and the pages of the file."""
+"""Tables that only the engine may use: its own, and the pages of the file."""
 
-_OURS = f"tables whose names begin with {OURS}, and the file's pages, are the engine's"
-_TRANSACTIONS = "the transaction is ended by the engine, together with the checkpoint"
+_OURS = f"tables whose names begin with {OURS}, and the file's pages, belong to the engine"
+_TRANSACTIONS = "the engine ends the transaction, together with the checkpoint"
 _TABLES = "the tables of a model are those of its schema=; put the statement there and raise version="
 _READS = "queries read only; change data in a projection"
 _FILES = "a model has one database, its own"
 _SETTINGS = "the engine sets the database up"
 _LAST = (
-    "it tells of whatever the connection did last, which depends on where batches end and the database was opened, "
-    "so a rebuild would have other rows;"
+    "it reports what the connection did last, which depends on where batches end and when the database was "
+    "opened, so a rebuild could give other rows;"
 )
 _EXTENSIONS = "extensions are not loaded"
 
 _OF_CONNECTION = {
     "changes": f"{_LAST} use the cursor's rowcount",
-    "last_insert_rowid": f"{_LAST} end the INSERT with RETURNING rowid, give the key yourself, or use new.rowid in a trigger",
-    "total_changes": "it counts since the database was opened, so a rebuild would have other rows; use the cursor's rowcount",
+    "last_insert_rowid": f"{_LAST} end the INSERT with RETURNING rowid, set the key yourself, or use "
+    "new.rowid in a trigger",
+    "total_changes": "it counts since the database was opened, so a rebuild could give other rows; use the "
+    "cursor's rowcount",
 }
-"""Functions that tell of the connection, not of rows, and what projections use in their place."""
+"""Functions that report on the connection, not on rows, and what projections should use instead."""
 
 _DENIED: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_TRANSACTION: ("end or begin a transaction", _TRANSACTIONS),
@@ -78,7 +80,7 @@ _CHANGES = {
     sqlite3.SQLITE_UPDATE: "update",
     sqlite3.SQLITE_DELETE: "delete from",
 }
-_TELLING = frozenset(
+_READ_PRAGMAS = frozenset(
     [
         "collation_list",
         "compile_options",
@@ -95,17 +97,17 @@ _TELLING = frozenset(
         "table_xinfo",
     ]
 )
-"""PRAGMAs that only tell something, whatever their argument."""
-_SETTABLE = frozenset(
+"""PRAGMAs that only report something, with any argument."""
+_READ_PRAGMAS_IF_BARE = frozenset(
     ["encoding", "foreign_keys", "page_count", "page_size", "schema_version", "user_version"]
 )
-"""PRAGMAs that only tell something when they have no argument. FTS reads some of them."""
+"""PRAGMAs that only report something if they have no argument. FTS reads some of them."""
 
 _FILES_AT_ONCE = 4
-"""How many files SQLite opens for a database at once: it, its write-ahead log, the index of that, the directory."""
+"""How many files SQLite opens for a database at a time: it, its log, the log's index, and the directory."""
 
 _PARTS = ("", "-wal", "-shm")
-"""How the files of a database end that is open."""
+"""The suffixes of an open database's files."""
 
 _NO_TEXT = "Could not decode to UTF-8"
 _BINDING = re.compile(r"Error binding parameter (?P<which>\S+?):? (?:type '(?P<type>[^']+)'|-)")
@@ -116,9 +118,9 @@ _HOW_TO_STORE = (
 
 
 class Guard:
-    """One connection's authorizer. `role` is "schema", "projection" or "query"; `engine` lets our own statements pass.
+    """One connection's authorizer. `role` is "schema", "projection" or "query".
 
-    `file` is the database, for errors; None for one in memory.
+    `engine` lets our own statements pass. `file` is the database, for errors; None for one in memory.
     """
 
     __slots__ = ("configured", "engine", "failure", "file", "model", "refusal", "role", "shadows")
@@ -130,11 +132,14 @@ class Guard:
         self.engine = False
         self.refusal = ""
         self.failure: BaseException | None = None
-        """What was raised while SQLite asked."""
+        """An exception that was raised in a call of the authorizer."""
         self.shadows: frozenset[str] = frozenset()
-        """Tables in which virtual tables keep what they have; those of R*Tree prepare their writes to be read."""
+        """Tables in which virtual tables store their data.
+
+        Those of an R*Tree prepare its writes when it is read.
+        """
         self.configured = False
-        """Whether a projection has changed a setting of a full-text table; SQLite asks for the first time alone."""
+        """Whether a projection has changed a setting of a full-text table; SQLite asks only once."""
 
     def __call__(
         self, action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
@@ -153,8 +158,11 @@ class Guard:
         who = "its schema=" if self.role == "schema" else f"a {self.role}"
         self.refusal = f"read model {self.model!r}: {who} may not {what}: {why}"
 
-    def stand_in(self, db: sqlite3.Connection) -> None:
-        """Have functions refused where SQLite does not ask: in a column's DEFAULT. Once the schema is there."""
+    def refuse_functions(self, db: sqlite3.Connection) -> None:
+        """Refuse functions where SQLite does not ask: in a column's DEFAULT.
+
+        Call it once the schema exists.
+        """
         for name in _OF_CONNECTION:
             db.create_function(name, 0, partial(self._called, name))
 
@@ -163,7 +171,7 @@ class Guard:
         raise StatementRefused(self.refusal)
 
     def _denied(self, action: int, first: str, second: str | None) -> tuple[str, str] | None:
-        """What is not allowed, and why; None for what is."""
+        """What is refused, and why; None if it is allowed."""
         if action == sqlite3.SQLITE_READ:
             return (f"read {first}", _OURS) if first.lower().startswith(_NEVER) else None
         if action == sqlite3.SQLITE_FUNCTION:
@@ -173,15 +181,15 @@ class Guard:
                 return f"call {second}()", _OF_CONNECTION[second]
             return None
         if action == sqlite3.SQLITE_PRAGMA:
-            if first.lower() in _TELLING or (second is None and first.lower() in _SETTABLE):
+            if first.lower() in _READ_PRAGMAS or (second is None and first.lower() in _READ_PRAGMAS_IF_BARE):
                 return None
             return f"use PRAGMA {first}", _SETTINGS
-        if (
-            first == "sqlite_master"
-        ):  # asked when a virtual table is opened; SQLite itself lets nobody write to it
+        if first == "sqlite_master":
+            # SQLite asks for this when it opens a virtual table; it lets nobody write to it.
             return None
         if first in self.shadows and action in _CHANGES:
-            # A query's connection can't write; in a projection it is the virtual table, or one who knows it well.
+            # A query's connection cannot write. In a projection this is the virtual table, or an author who
+            # knows it well.
             self.configured = self.configured or first.endswith(CONFIG)
             return None
         if self.role == "query" and (action in _CHANGES or action in _CREATE_OR_DROP):
@@ -197,10 +205,10 @@ class Guard:
         return _DENIED.get(action)
 
     def raise_failure(self, error: sqlite3.Error | sqlite3.Warning) -> None:
-        """Raise what was raised while SQLite asked, where a statement failed for that: a Ctrl-C, a MemoryError.
+        """Raise the exception of the authorizer that made a statement fail: a Ctrl-C, a MemoryError.
 
-        An exception may strike before the first line of the guard, where nothing notes it: then the refusal is
-        nobody's. In the main thread that is a signal's, which as a rule is Ctrl-C.
+        An exception may come before the first line of the guard, where nothing can store it: then there is a
+        refusal without a reason. In the main thread a signal raised it, which is usually Ctrl-C.
         """
         failure, self.failure = self.failure, None
         if failure is None and not self.refusal and _is_refusal(error):
@@ -211,9 +219,9 @@ class Guard:
             raise failure from error
 
     def explain(self, error: sqlite3.Error) -> Exception:
-        """The error to raise for one of SQLite's: a refusal's own message, or what `translate` makes of it.
+        """The error to raise for an error of SQLite: the refusal's own message, or the result of `translate`.
 
-        Raises what `raise_failure` does.
+        Raises what `raise_failure` raises.
         """
         self.raise_failure(error)
         refusal, self.refusal = self.refusal, ""
@@ -225,7 +233,8 @@ class Guard:
 
 
 def _is_refusal(error: Exception) -> bool:
-    # Of a function, and of what a table-valued PRAGMA reads, it has another code, and only says so.
+    # For a function, and for what a table-valued PRAGMA reads, it has another code, and only its text says
+    # so.
     code, text = getattr(error, "sqlite_errorcode", None), str(error)
     return (
         code == sqlite3.SQLITE_AUTH
@@ -235,9 +244,9 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
-    """Our error for one of SQLite that is about files, room or types; the error itself for all others.
+    """Our error for an error of SQLite about files, space or types; any other error is returned unchanged.
 
-    A user's own mistakes and broken constraints stay `sqlite3` errors, which projections may catch.
+    A user's own mistakes and violated constraints stay `sqlite3` errors, which projections may catch.
     """
     text = str(error)
     where = "" if path is None or str(path) in what else f", in {path},"
@@ -245,7 +254,8 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
     if binding is not None:
         kind = f"{binding['type']!r} " if binding["type"] else ""
         return UnencodableValue(
-            f"{what} got a value that SQLite can't store, of type {kind}for parameter {binding['which']}; {_HOW_TO_STORE}"
+            f"{what} got a value that SQLite can't store, of type {kind}for parameter {binding['which']}; "
+            f"{_HOW_TO_STORE}"
         )
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
@@ -253,12 +263,11 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
         return StoreFull(f"{what}{where} failed: the disk is full; make room ({text})")
     if text.startswith(_NO_TEXT):
         return DamagedRow(
-            f"{what}{where} met a text that is none: its row was damaged, or the model casts bytes to TEXT ({text})"
+            f"{what}{where} met a text that is not valid UTF-8: its row was damaged, or the model casts "
+            f"bytes to TEXT ({text})"
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DamagedStore(
-            f"{what}{where} failed: the file is damaged; it is built anew from the log ({text})"
-        )
+        return DamagedStore(f"{what}{where} failed: the file is damaged; it is rebuilt from the log ({text})")
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreReadOnly(f"{what}{where} failed: it cannot be written; check who owns it ({text})")
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
@@ -266,36 +275,37 @@ def translate(error: sqlite3.Error, what: str, path: Path | None) -> Exception:
             return StoreFull(f"{what}{where} failed: {full}; make room there ({text})")
         if (number := _no_file_can_be_opened()) is not None:
             return limit_reached(number, f"{what}{where} failed ({text})")
-        # A reader makes the log anew that was removed, empty, and reads less than it should.
+        # If the log was removed, a reader creates an empty one, and reads less than it should.
         short = code == sqlite3.SQLITE_IOERR_SHORT_READ
         if path is not None and (short or any(file_identity(f"{path}{part}") is None for part in _PARTS)):
             return FilesGone(
-                f"{what}{where} failed: the file, or its log, is not there any more; a replica whose files were removed is begun anew, "
-                f"and a store that was moved is to be closed and opened where it is now ({text})"
+                f"{what}{where} failed: the file, or its log, does not exist any more; a replica whose files "
+                "were removed is reset; a store that was moved must be closed, and opened at its new path "
+                f"({text})"
             )
-        return StorageError(f"{what}{where} failed: {text}; check that the place is there and readable")
+        return StorageError(f"{what}{where} failed: {text}; check that the path exists and is readable")
     return error
 
 
 def of_engine(error: Exception, what: str, path: Path) -> Exception:
-    """As `translate`, for statements of the engine itself: none of them is wrong, so what is left is damage."""
+    """As `translate`, for statements of the engine itself: these are right, so other errors are damage."""
     if not isinstance(error, sqlite3.Error):
-        return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
+        return DamagedStore(f"{what} failed: the file is damaged; it is rebuilt from the log ({error})")
     explained = translate(error, what, path)
     if explained is not error or isinstance(
         error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError
     ):
-        return explained  # a constraint of the model's own that its commit breaks, or a mistake of ours
+        return explained  # the commit violates a constraint of the model, or we made a mistake
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageError(f"{what} failed: another program has the file locked ({error}); end it")
     if code in (sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT):
         return StorageError(f"{what} failed: {error}; try again")
-    return DamagedStore(f"{what} failed: the file is damaged; it is built anew from the log ({error})")
+    return DamagedStore(f"{what} failed: the file is damaged; it is rebuilt from the log ({error})")
 
 
 def _no_file_can_be_opened() -> int | None:
-    """Why not as many files as a database needs can be opened, or None."""
+    """The error number if the process cannot open as many files as a database needs, else None."""
     opened: list[int] = []
     try:
         for _ in range(_FILES_AT_ONCE):

@@ -1,4 +1,7 @@
-"""The read connections of a SQLite database, kept for the next snapshot. Any thread, of any process that may read."""
+"""The read connections of a SQLite database, pooled for snapshots.
+
+Any thread, of any process that may read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from storage.errors import SnapshotClosed, StorageError, StoreClosed
 __all__ = ["SqliteReaders"]
 
 MAX_IDLE, MAX_OPEN = 16, 256
-"""Read connections that are kept for the next snapshot, and that are open at most."""
+"""Read connections that are kept idle for the next snapshot, and that may be open."""
 
 
 class SqliteReaders:
@@ -24,14 +27,17 @@ class SqliteReaders:
     def __init__(self, file: Path, model: str) -> None:
         self._file = file
         self._model = model
-        # Reentrant, so that a closing that was interrupted may be repeated.
+        # Reentrant, so that an interrupted close may be repeated.
         self._lock = threading.RLock()
         self._closed = False
         self._idle: list[tuple[sqlite3.Connection, ReadGuard]] = []
         self._open: WeakSet[SqliteSnapshot] = WeakSet()
 
     def snapshot(self, closed: type[SnapshotClosed] = SnapshotClosed) -> SqliteSnapshot:
-        """Pin the database as it is now; `closed` is what using it after its end raises. Raises `StorageError`."""
+        """Pin the present state of the database. `closed` is the error for a use after its end.
+
+        Raises `StorageError`.
+        """
         with self._lock:
             if self._closed:
                 raise self._is_closed()
@@ -66,7 +72,7 @@ class SqliteReaders:
         db.close()
 
     def retire(self) -> None:
-        """Give out no more snapshots; those that are open go on, and their connections are closed with them."""
+        """Give no more snapshots; those that are open stay valid, and their connections close with them."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -74,7 +80,7 @@ class SqliteReaders:
             db.close()
 
     def close(self) -> None:
-        """End all snapshots and close the connections; the second call does nothing."""
+        """End all snapshots and close the connections; a second call does nothing."""
         self.retire()
         with self._lock:
             open_now = list(self._open)

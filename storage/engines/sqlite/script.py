@@ -1,6 +1,6 @@
-"""The schema= of a SQLite model: run statement by statement, and checked in a database of its own in memory.
+"""The schema= of a SQLite model: run statement by statement, and checked in a temporary database in memory.
 
-Pure but for that database; any thread.
+Pure except for that database; any thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ __all__ = ["check_script", "run_script"]
 
 
 def check_script(model: str, script: str) -> None:
-    """Find the mistakes in a model's schema= before any file is made. Raises InvalidSchema with SQLite's own words."""
+    """Find the mistakes in a model's schema= before any file is created.
+
+    Raises InvalidSchema with SQLite's text.
+    """
     if not isinstance(script, str):
         raise InvalidSchema(f"read model {model!r}: schema= takes SQL as a str, not {short_repr(script)}")
     resources = OpeningResources()
@@ -36,14 +39,14 @@ def check_script(model: str, script: str) -> None:
             raise
         if not made:
             raise InvalidSchema(
-                f"read model {model!r}: its schema= makes no table; write CREATE TABLE statements into it"
+                f"read model {model!r}: its schema= creates no table; write CREATE TABLE statements into it"
             )
     finally:
         resources.release()
 
 
 def run_script(db: sqlite3.Connection, guard: Guard, script: str) -> None:
-    """Run each statement in the transaction that is open. Raises InvalidSchema, naming the statement."""
+    """Run each statement in the open transaction. Raises InvalidSchema, which names the statement."""
     for statement in statements(script):
         try:
             db.execute(statement)
@@ -53,7 +56,7 @@ def run_script(db: sqlite3.Connection, guard: Guard, script: str) -> None:
 
 
 def statements(script: str) -> Iterator[str]:
-    """The statements of a script one by one; a semicolon in a text, a comment or a trigger ends none."""
+    """The statements of a script. A semicolon in a text, a comment or a trigger does not end one."""
     statement = ""
     for part in script.split(";"):
         statement += part
@@ -75,7 +78,7 @@ def _mistake(guard: Guard, statement: str, error: Exception) -> InvalidSchema:
             return InvalidSchema(str(refused))
     if "no such module" in str(error):
         return InvalidSchema(
-            f"{where}: {error}; the SQLite {sqlite3.sqlite_version} that this Python uses was built without it, "
-            "run a Python whose sqlite3 has it"
+            f"{where}: {error}; the SQLite {sqlite3.sqlite_version} that this Python uses was built without "
+            "it, run a Python whose sqlite3 has it"
         )
     return InvalidSchema(f"{where}: {error}")

@@ -1,7 +1,7 @@
-"""Snapshots of a SQLite build: a read-only connection at one position, given out as long as the snapshot lives.
+"""Snapshots of a SQLite build: a read-only connection at one position, lent until the snapshot is closed.
 
-The connections are pooled, so what queries hold is never a connection itself: after the end of the snapshot every
-use of what it gave out raises. Any thread, one at a time; any thread may close.
+The connections are pooled, so a query never holds a connection itself. Once the snapshot has ended,
+everything that it gave raises when it is used. Any thread, one at a time; any thread may close.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 CHECKPOINT = "SELECT position, changed FROM onewriter_checkpoint"
 BEGIN, COMMIT, ROLLBACK = (f"{verb} /* onewriter */" for verb in ("BEGIN", "COMMIT", "ROLLBACK"))
-"""With a comment, since a statement of the same text that is in sqlite3's cache is not shown to the authorizer again."""
+"""With a comment: the authorizer is not asked again about a text that is in sqlite3's statement cache."""
 
 _CHUNK = 64
-"""Rows that an iteration takes under the lock at once."""
+"""How many rows an iteration takes under the lock at a time."""
 
 _INTERRUPT_EVERY = 0.002
-"""Seconds between interrupts of a statement that is to end: one that comes before the statement has begun is lost."""
+"""Seconds between interrupts of a statement that must end: one that comes before its start is lost."""
 
 _abandoned: list[sqlite3.Connection] = []
-"""Kept, since a connection that is collected is closed, which in a forked child takes the parent's locks away."""
+"""Kept for ever: a collected connection is closed, and in a forked child that removes the parent's locks."""
 
 
 class SqlRow(sqlite3.Row):
-    """A `sqlite3.Row` that shows what it holds, and is its own copy, since it never changes."""
+    """A `sqlite3.Row` whose repr shows its contents.
+
+    Copying returns the same object, since it is immutable.
+    """
 
     __slots__ = ()
 
@@ -51,11 +54,14 @@ class SqlRow(sqlite3.Row):
 
 
 SHADOWS = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"
-"""The tables of virtual tables. Asking opens those, too: what they prepare is then not asked about in a query's name."""
+"""The tables of virtual tables.
+
+This query opens the virtual tables too, so that their preparations are not attributed to a query later.
+"""
 
 
 def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
-    """A connection that only reads, for any thread, one at a time, and its guard. Raises our errors."""
+    """A connection that only reads, with its guard. For any thread, one at a time. Raises our errors."""
     opened: ResourceSlot[sqlite3.Connection] = ResourceSlot(sqlite3.Connection.close)
     try:
         opened.resource = db = sqlite3.connect(
@@ -75,7 +81,10 @@ def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
 
 
 class SqliteSnapshot:
-    """A build at one position, pinned by a read transaction. `give_back` gets the connection when it ends."""
+    """A build at one position, pinned by a read transaction.
+
+    At its end, `give_back` receives the connection.
+    """
 
     __slots__ = (
         "_changed",
@@ -124,14 +133,17 @@ class SqliteSnapshot:
 
     @property
     def target(self) -> ReadConnection:
-        """The connection for queries. Raises SnapshotClosed, or what was asked for, after the end."""
+        """The connection for queries.
+
+        After the end it raises SnapshotClosed, or the error that was asked for.
+        """
         if self._ending:
             raise self.expired()
         return ReadConnection(self)
 
     @property
     def checkpoint(self) -> int:
-        """The position of the last event that it includes; known after its end too."""
+        """The position of the last event that it includes; known even after its end."""
         return self._checkpoint
 
     def changed(self, name: str = "") -> int:  # noqa: ARG002
@@ -149,7 +161,7 @@ class SqliteSnapshot:
         return self._ending
 
     def execute(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
-        """Run a statement; the cursor is only to be used with `fetch`."""
+        """Run a statement; use the cursor only with `fetch`."""
         with self._lock:
             if self._db is None or self._ending:
                 raise self.expired()
@@ -164,12 +176,15 @@ class SqliteSnapshot:
                     raise
                 raise explained from error
 
-    def counts(self, sql: str) -> bool:
-        """Whether what a statement gives that was executed is told by the rows of the database alone."""
-        return self._guard.counts(sql)
+    def is_cacheable(self, sql: str) -> bool:
+        """Whether the result of a statement that was executed depends on the rows of the database alone."""
+        return self._guard.is_cacheable(sql)
 
     def fetch(self, reader: ReadCursor, count: int | None) -> list[Any]:
-        """The next `count` rows of a cursor, all for None. After an error nothing that its query gives is counted."""
+        """The next `count` rows of a cursor, all for None.
+
+        After an error no result of the query is cacheable.
+        """
         try:
             with self._lock:
                 if self._db is None or self._ending:
@@ -183,12 +198,12 @@ class SqliteSnapshot:
                         raise
                     raise explained from error
         except BaseException:
-            reader._connection.uncounted = True  # whatever the query makes of that
+            reader._connection.uncacheable = True  # whatever the query makes of the error
             raise
 
     # -- ending ----------------------------------------------------------------------------------------------
     def abandon(self) -> None:
-        """Forget the connection without closing it, and the lock, which a lost thread may hold."""
+        """Forget the connection without closing it, and the lock, which a dead thread may hold."""
         self._ending = True
         self._lock = threading.Lock()
         self._closing = threading.Lock()
@@ -197,9 +212,9 @@ class SqliteSnapshot:
             _abandoned.append(db)
 
     def close(self) -> None:
-        """End it, from any thread; a statement that is running is interrupted. The second call does nothing."""
+        """End it, from any thread; a running statement is interrupted. A second call does nothing."""
         self._ending = True
-        # One at a time: an interrupt that comes late would meet whoever has the connection by then.
+        # One at a time: a late interrupt would hit the next user of the connection.
         with self._closing:
             db = self._db
             if db is None:
@@ -229,7 +244,7 @@ class SqliteSnapshot:
 
 
 class ReadCursor:
-    """The rows of one statement, with what `sqlite3.Cursor` has for reading them."""
+    """The rows of one statement, with the reading methods of `sqlite3.Cursor`."""
 
     __slots__ = ("_connection", "_cursor", "_snapshot", "description")
 
@@ -240,61 +255,67 @@ class ReadCursor:
         self.description = cursor.description
 
     def fetchone(self) -> Any:
-        """The next row, None at the end. Raises SnapshotClosed or ViewExpired after the end of the snapshot."""
+        """The next row, None at the end.
+
+        Raises SnapshotClosed or ViewExpired after the end of the snapshot.
+        """
         rows = self._snapshot.fetch(self, 1)
         return rows[0] if rows else None
 
     def fetchmany(self, size: int = 1) -> list[Any]:
-        """The next `size` rows; raises what `fetchone` does."""
+        """The next `size` rows; raises what `fetchone` raises."""
         return self._snapshot.fetch(self, size)
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left; raises what `fetchone` does."""
+        """All remaining rows; raises what `fetchone` raises."""
         return self._snapshot.fetch(self, None)
 
     def __iter__(self) -> Iterator[Any]:
         while rows := self._snapshot.fetch(self, _CHUNK):
             for row in rows:
                 if self._snapshot.ended:
-                    self._connection.uncounted = True
+                    self._connection.uncacheable = True
                     raise self._snapshot.expired()
                 yield row
 
 
 class ReadConnection:
-    """What a query reads from: `execute` as a sqlite3.Connection has it, for statements that only read.
+    """What a query reads from: `execute` works as in sqlite3.Connection, for statements that only read.
 
-    Rows are a kind of `sqlite3.Row`: by number and by name of column, `dict(row)` makes a dict of one. They may be kept.
+    Rows are a kind of `sqlite3.Row`: columns by number and by name; `dict(row)` makes a dict. A query may
+    keep them.
     """
 
-    __slots__ = ("_snapshot", "uncounted")
+    __slots__ = ("_snapshot", "uncacheable")
 
     def __init__(self, snapshot: SqliteSnapshot) -> None:
         self._snapshot = snapshot
-        self.uncounted = False
-        """Whether a statement told something that may change without the rows: the time of day, say, or an error."""
+        self.uncacheable = False
+        """Whether a result may change without the rows: a statement used the clock, say, or it failed."""
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> ReadCursor:
         """Run one statement and return its cursor.
 
-        Raises StatementRefused for a statement that does not only read, UnencodableValue for a parameter that SQLite
-        has no type for, SnapshotClosed or ViewExpired after the end, and sqlite3's own errors for mistakes in the SQL.
+        Raises StatementRefused for a statement that does not only read; UnencodableValue for a parameter of a
+        type that SQLite lacks; SnapshotClosed or ViewExpired after the end; and sqlite3's own errors for
+        mistakes in the SQL.
         """
         snapshot = self._snapshot
         try:
             cursor = ReadCursor(self, snapshot, snapshot.execute(sql, parameters))
-            if not snapshot.counts(sql):
-                self.uncounted = True
+            if not snapshot.is_cacheable(sql):
+                self.uncacheable = True
             return cursor
         except BaseException:
-            self.uncounted = True  # whatever the query makes of that
+            self.uncacheable = True  # whatever the query makes of the error
             raise
 
 
 def all_rows(db: ReadConnection | sqlite3.Connection) -> dict[str, list[Row]]:
     """All rows of a model's own tables, full-text tables included, in the order of their keys."""
     listed = db.execute(
-        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') ORDER BY name"
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') "
+        "ORDER BY name"
     ).fetchall()
     tables = {}
     for name, without_rowid in listed:

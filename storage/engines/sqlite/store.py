@@ -1,8 +1,8 @@
-"""A build of a read model in a SQLite database of its own: SQL and full-text search.
+"""A build of a read model in its own SQLite database: SQL and full-text search. The replica's thread writes.
 
-The replica's thread writes through one connection; queries read through pooled ones in WAL mode, so neither waits
-for the other. Commits do not wait for the disk, as those of the replica's tables do not: what a crash of the machine
-left behind is not to be trusted, and the replica's state file tells.
+It writes through one connection; queries read through pooled ones in WAL mode, in any thread, so neither
+waits for the other. Like commits of the replica's tables, commits here do not wait for the disk. After a
+crash of the machine the file must not be trusted; the replica's state file shows that.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _SETTINGS = (
 
 
 class SqliteStore:
-    """A `ModelStore`: see `storage.engines.base` for what each method promises."""
+    """A `ModelStore`: `storage.engines.base` says what each method promises."""
 
     def __init__(self, directory: Path, schema: ModelSchema | None, db: GuardedConnection) -> None:
         self.directory = directory
@@ -85,7 +85,7 @@ class SqliteStore:
 
     @classmethod
     def open(cls, directory: Path, schema: ModelSchema | None, codec: Codec) -> SqliteStore:  # noqa: ARG003
-        """Open the database in `directory`, made by the model's script where there is none."""
+        """Open the database in `directory`; if there is none, create it with the model's script."""
         what = f"opening the database in {directory}"
         file = directory / FILE
         if schema is not None and not file.exists():
@@ -102,7 +102,7 @@ class SqliteStore:
             for setting in _SETTINGS:
                 db.engine(setting)
             _prepare(db, schema, file)
-            db.guard.stand_in(db)
+            db.guard.refuse_functions(db)
             return cls(directory, schema, db)
         except BaseException as error:
             if db is not None:
@@ -113,12 +113,12 @@ class SqliteStore:
 
     @property
     def checkpoint(self) -> int:
-        """The position that the last commit noted."""
+        """The position that the last commit stored."""
         return self._checkpoint
 
     @property
     def digest(self) -> bytes:
-        """That of the event at the checkpoint."""
+        """The digest of the event at the checkpoint."""
         return self._digest
 
     # -- applying --------------------------------------------------------------------------------------------
@@ -139,28 +139,28 @@ class SqliteStore:
         return db
 
     def flush(self) -> None:
-        """Nothing is buffered; raises StorageError if a statement's conflict rolled the transaction back."""
+        """Nothing is buffered; raises StorageError if a statement's conflict rolled back the transaction."""
         if not self._db.in_transaction:
             raise StorageError(
-                f"{self._what}: a statement ended the transaction (OR ROLLBACK, RAISE(ROLLBACK), or a full disk), "
-                "so nothing of the batch is left; use OR ABORT or OR IGNORE"
+                f"{self._what}: a statement ended the transaction (OR ROLLBACK, RAISE(ROLLBACK), or a full "
+                "disk), so nothing of the batch is left; use OR ABORT or OR IGNORE"
             )
-        # Readers that have loaded a ranking answer by it once more after it was changed.
+        # After a ranking is changed, readers that have loaded it use the old one for one more query.
         if self._db.guard.configured and (changed := self._ranks.items() ^ self._ranking().items()):
             table = min(changed)[0].removesuffix(CONFIG)
             raise StatementRefused(
-                f"read model {self._name!r}: a projection may not change the ranking of full-text table {table!r} "
-                "(its option 'rank'): set it in schema= and raise version=, or let a query give its own, as in "
-                f"WHERE {table} MATCH ? AND rank MATCH 'bm25(10.0, 5.0)'"
+                f"read model {self._name!r}: a projection may not change the ranking of full-text table "
+                f"{table!r} (its option 'rank'): set it in schema= and raise version=, or let a query give "
+                f"its own, as in WHERE {table} MATCH ? AND rank MATCH 'bm25(10.0, 5.0)'"
             )
 
     def _ranking(self) -> dict[str, Any]:
-        """How each full-text table of FTS5 ranks, by the table of its settings."""
+        """How each full-text table of FTS5 ranks, by the name of its settings table."""
         found = {}
         for table in sorted(self._db.guard.shadows):
             if table.endswith(CONFIG):
                 quoted = '"' + table.replace('"', '""') + '"'
-                # FTS5 takes the option's name in any letters, and keeps a row for each that it was given.
+                # FTS5 ignores the case of the option's name, and stores a row for each spelling.
                 rows = self._db.engine(f"SELECT k, v FROM {quoted} WHERE lower(k) = 'rank' ORDER BY k")
                 found[table] = tuple(map(tuple, rows))
         return found
@@ -179,7 +179,7 @@ class SqliteStore:
         self._checkpoint, self._changed, self._digest = position, changed, digest
 
     def abort(self) -> None:
-        """Roll the batch back."""
+        """Roll back the batch."""
         db = self._db
         db.end_batch()
         if db.in_transaction:
@@ -190,7 +190,7 @@ class SqliteStore:
 
     # -- reading ---------------------------------------------------------------------------------------------
     def await_readable(self, timeout: float = 10.0) -> None:
-        """Returns at once: a batch is invisible until its commit."""
+        """Returns immediately: a batch is invisible until its commit."""
 
     def snapshot(
         self,
@@ -198,11 +198,11 @@ class SqliteStore:
         closed: type[SnapshotClosed] = SnapshotClosed,
         waited: bool = False,  # noqa: ARG002
     ) -> SqliteSnapshot:
-        """Pin the database as it is now."""
+        """Pin the present state of the database."""
         return self._readers.snapshot(closed)
 
     def changed(self, name: str = "") -> int:  # noqa: ARG002
-        """The position of the last batch that changed a row; SQLite does not tell for tables apart."""
+        """The position of the last batch that changed a row; SQLite does not distinguish tables here."""
         return self._changed
 
     def dump(self) -> dict[str, list[Row]]:
@@ -211,12 +211,12 @@ class SqliteStore:
             return all_rows(snapshot.target)
 
     def size_bytes(self) -> int:
-        """The database and its write-ahead log."""
+        """The size of the database and its write-ahead log."""
         return self._file.stat().st_size + self._wal.size()
 
     # -- ending ----------------------------------------------------------------------------------------------
     def close(self) -> None:
-        """End all snapshots, close all connections, and bring the file to the disk."""
+        """End all snapshots, close all connections, and write the file to disk."""
         with self._lock:
             if self._ended:
                 return
@@ -229,8 +229,10 @@ class SqliteStore:
                 except sqlite3.Error as error:
                     raise of_engine(error, f"closing {self._what}", self._file) from error
                 finally:
-                    # In one statement, for one that was interrupted is closed once more.
-                    self._left = sqlite3.Connection.close(self._db) is None  # type: ignore[func-returns-value]
+                    # In one statement: after an interrupt, close is called once more.
+                    self._left = (
+                        sqlite3.Connection.close(self._db) is None  # type: ignore[func-returns-value]
+                    )
             try:
                 with Descriptor(self._file, os.O_RDONLY) as number:
                     os.fsync(number)
@@ -245,23 +247,23 @@ class SqliteStore:
 
 
 def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> None:
-    """Check the database that is there; make its tables, in one transaction, if there are none."""
+    """Check an existing database; if it has no tables, create them in one transaction."""
     tables = [name for (name,) in db.engine("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     [(version,)] = db.engine("PRAGMA user_version")
     if version > FORMAT:
         raise NewerFormat(f"{file} has format {version}, this program knows {FORMAT}; use a newer one")
     if OURS + "checkpoint" in tables and version == FORMAT:
         if not db.engine(CHECKPOINT):
-            raise DamagedStore(f"{file} has no checkpoint; it is built anew from the log")
+            raise DamagedStore(f"{file} has no checkpoint; it is rebuilt from the log")
         columns = [column for _, column, *_ in db.engine("PRAGMA table_info(onewriter_checkpoint)")]
         for column in {"digest", "shape"}.difference(columns):  # of an earlier version
             db.engine(f"ALTER TABLE onewriter_checkpoint ADD COLUMN {column} BLOB")
         [(shape,)] = db.engine("SELECT shape FROM onewriter_checkpoint")
         if shape is not None and shape != _shape(db):
-            raise DamagedStore(f"{file} has other tables than its model's; it is built anew from the log")
+            raise DamagedStore(f"{file} has other tables than its model's; it is rebuilt from the log")
         return
     if tables or schema is None:
-        raise DamagedStore(f"{file} is not a database of this engine; it is built anew from the log")
+        raise DamagedStore(f"{file} is not a database of this engine; it is rebuilt from the log")
     db.engine(BEGIN)
     guard = Guard("schema", schema.name, file)
     db.set_authorizer(guard)
@@ -281,7 +283,7 @@ def _prepare(db: GuardedConnection, schema: ModelSchema | None, file: Path) -> N
 
 
 def _shape(db: GuardedConnection) -> bytes:
-    """A digest of the tables, indexes and triggers that there are, but for the engine's own."""
+    """A digest of all tables, indexes and triggers, except the engine's own."""
     found = db.engine(
         "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'onewriter%' ORDER BY type, name"
     )

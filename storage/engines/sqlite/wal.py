@@ -1,6 +1,6 @@
-"""Keeping the write-ahead log of a SQLite database from growing for ever. The thread that writes, between two batches.
+"""Keeps the write-ahead log of a SQLite database short. The thread that writes, between two batches.
 
-Not in a commit, which SQLite would do by itself: snapshots of all engines wait for commits.
+SQLite could do it in a commit, but snapshots of all engines wait for commits.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from storage.engines.sqlite.connection import GuardedConnection
 __all__ = ["WAL_BYTES", "WriteAheadLog"]
 
 WAL_BYTES = 4 << 20
-"""Size from which on what the write-ahead log holds is brought into the database, for it to begin anew."""
+"""From this size on, the write-ahead log is copied into the database, so that it can start over."""
 
 _PATIENCE = 64 << 20
-"""Size from which on the writer waits for readers: while some overlap without end it never begins anew."""
+"""From this size on, the writer waits for readers: as long as some overlap, the log cannot start over."""
 
 _WAIT = 0.1
 _TRIED_EVERY = 1.0
 
 
 class WriteAheadLog:
-    """The file at `path`, bounded but for snapshots that stay open for long."""
+    """The write-ahead log at `path`. Its size is bounded, unless snapshots stay open for long."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tried = 0.0
 
     def size(self) -> int:
-        """Bytes of the file, 0 where there is none."""
+        """The file's size in bytes, 0 if there is none."""
         try:
             return self._path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def keep_short(self, db: GuardedConnection) -> None:
-        """Bring what it holds into the database if it is long; wait up to 0.1 s a second if it is far too long."""
+        """Copy it into the database if it is long; if it is far too long, wait up to 0.1 s, once a second."""
         size = self.size()
         if size <= WAL_BYTES:
             return

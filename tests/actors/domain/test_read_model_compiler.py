@@ -134,7 +134,7 @@ def test_mistakes_in_the_sql_of_a_schema_are_found_with_their_places(domain: Dom
     domain.read_model("b", engine="sqlite", schema="CREATE TABLE rows (id); COMMIT;")
     assert mistakes(domain) == [
         "read model 'a': in its schema=, 'CREATE TABEL rows (id);': near \"TABEL\": syntax error",
-        "read model 'b': its schema= may not end or begin a transaction: the transaction is ended by the engine, "
+        "read model 'b': its schema= may not end or begin a transaction: the engine ends the transaction, "
         "together with the checkpoint",
     ]
 

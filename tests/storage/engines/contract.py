@@ -1,7 +1,7 @@
-"""What every engine of read models keeps to: the promises of `storage.engines.base`, as tests.
+"""The contract of every engine of read models: the promises of `storage.engines.base`, as tests.
 
-An engine's own test is a subclass that says how a row is written and read; `test_contract.py` has those of the
-engines that come along.
+The test of an engine is a subclass that says how to write and read a row; `test_contract.py` has those of the
+engines of this package.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from tests.helpers import Threads
 
 
 class Expired(SnapshotClosed):
-    """What a view says when it is used after its end."""
+    """The error of a view that is used after its end."""
 
 
 class EngineContract(ABC):
-    """Rows are numbers by name here, whatever the engine makes of them."""
+    """Rows are numbers by name here, in whatever form the engine stores them."""
 
     engine: ClassVar[type[ModelStore]]
     schema: ClassVar[ModelSchema]
 
     @abstractmethod
     def put(self, target: Any, name: str, number: int) -> None:
-        """Write a row, as a projection does, over one of this name; `target` is what `begin` gave."""
+        """Write a row, as a projection does, and replace the one with this name; `target` is from `begin`."""
 
     @abstractmethod
     def rows(self, target: Any) -> dict[str, int]:
-        """All rows, as a query reads them; `target` is a snapshot's."""
+        """All rows, as a query reads them; `target` is that of a snapshot."""
 
-    # -- helpers -----------------------------------------------------------------------------------------------------
+    # -- helpers ---------------------------------------------------------------------------------------------
     @pytest.fixture
     def directory(self, tmp_path: Path) -> Path:
         return tmp_path / "numbers@1.abc.1"
@@ -84,7 +84,7 @@ class EngineContract(ABC):
             return self.rows(snapshot.target)
 
     def apply(self, store: ModelStore, position: int, digest: bytes = b"", **rows: int) -> Any:
-        """A batch that ends at this position; what `begin` gave."""
+        """Apply a batch that ends at this position; returns the result of `begin`."""
         target = store.begin()
         for name, number in rows.items():
             self.put(target, name, number)
@@ -92,7 +92,7 @@ class EngineContract(ABC):
         store.commit(position, digest)
         return target
 
-    # -- batches -----------------------------------------------------------------------------------------------------
+    # -- batches ---------------------------------------------------------------------------------------------
     def test_a_new_store_is_empty_and_at_no_position(self, open: Callable[[], ModelStore]) -> None:
         store = open()
         assert (store.checkpoint, store.digest, store.changed()) == (0, b"", 0)
@@ -173,7 +173,7 @@ class EngineContract(ABC):
             assert 2 <= snapshot.changed() <= 5
         assert store.changed() == 6
 
-    # -- snapshots ---------------------------------------------------------------------------------------------------
+    # -- snapshots -------------------------------------------------------------------------------------------
     def test_a_snapshot_stays_at_its_position_while_batches_are_committed(
         self, open: Callable[[], ModelStore]
     ) -> None:
@@ -233,7 +233,7 @@ class EngineContract(ABC):
         finally:
             other.close()
 
-    # -- ending ------------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
     def test_closing_ends_all_snapshots_and_what_comes_later_is_told(
         self, open: Callable[[], ModelStore]
     ) -> None:

@@ -1,4 +1,4 @@
-"""Each engine that comes along, held to what engines promise."""
+"""Each engine of this package, tested against the contract of engines."""
 
 from __future__ import annotations
 

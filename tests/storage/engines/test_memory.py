@@ -1,4 +1,4 @@
-"""Objects in memory as an engine: who reads and who writes when, what is saved, what a failed batch takes back."""
+"""Objects in memory as an engine: who reads and writes when, what is saved, what a failed batch undoes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEMA = ModelSchema("sums", 1, engine="memory", objects=(totals, latest))
 
 
 class Expired(SnapshotClosed):
-    """What a view says."""
+    """The error of a view."""
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_collections_come_back_as_what_their_factories_make(directory):
 
 
 class Tagged(dict[str, int]):
-    """Has more than its items."""
+    """A dict with more than its items."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_what_would_come_back_as_something_else_is_filled_from_the_log(directory
     store.begin()[one] = value
     store.commit(1)
     store.close()
-    assert "than what its factory makes" in caplog.text
+    assert "from what its factory makes" in caplog.text
     again = MemoryStore.open(directory, schema, Codec())
     assert again.checkpoint == 0
     again.close()
@@ -208,7 +208,7 @@ def test_objects_that_would_come_back_with_other_values_are_filled_from_the_log(
     objects[totals]["odd"] = {"deep": value}
     store.commit(1)
     store.close()
-    assert "would come back as something else" in caplog.text
+    assert "would be loaded as another value" in caplog.text
     assert MemoryStore.open(directory, SCHEMA, Codec()).checkpoint == 0
 
 
@@ -288,7 +288,7 @@ def test_objects_that_are_lent_stay_as_they_are_until_the_snapshot_closes(store)
     add(store, 1)
     with store.snapshot() as snapshot:
         lent = snapshot.target.lend(totals)
-        add(store, 2)  # waits, then goes on with a copy
+        add(store, 2)  # waits, then works on a copy
         assert lent == {"a": 1}
         assert snapshot.target.lend(totals) is lent
         assert (snapshot.checkpoint, snapshot.target[latest]) == (1, 1)
@@ -537,7 +537,7 @@ def test_nobody_enters_on_a_promise_once_a_batch_has_objects_that_cannot_be_copi
 
     def leave_and_enter() -> Any:
         held.close()
-        store._promised = 1  # as it is for who waited while the batch before this one was made
+        store._promised = 1  # as for a reader that waited during the previous batch
         working = waited_for()
         with pytest.raises(TryAgain):
             store.snapshot()

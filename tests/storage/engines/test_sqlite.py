@@ -1,4 +1,4 @@
-"""SQLite as an engine: what projections and queries may do, what is committed together, what ends a snapshot."""
+"""SQLite as an engine: what projections and queries may do, what is committed together, how snapshots end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 class Expired(SnapshotClosed):
-    """What a view says."""
+    """The error of a view."""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_rows_and_checkpoint_are_there_after_opening_again(store, directory):
 def test_a_database_that_was_not_closed_goes_on_where_it_committed(store, directory):
     put(store, 7, "lamp")
     store.begin().execute("DELETE FROM products")
-    other = SqliteStore.open(directory, None, Codec())  # as after a crash of the process: nobody closed it
+    other = SqliteStore.open(directory, None, Codec())  # as after a crash of the process, without a close
     assert (other.checkpoint, count(other)) == (7, 1)
     other._readers.close()
     sqlite3.Connection.close(other._db)
@@ -134,7 +134,7 @@ def test_what_comes_after_a_conflict_that_rolled_back_is_not_committed_by_itself
     with pytest.raises(sqlite3.IntegrityError, match="nothing is given away"):
         use("INSERT INTO products (sku, price) VALUES (?, ?)", given)
     for use in (db.execute, cursor.execute):
-        with pytest.raises(StatementRefused, match=r"rolled its batch back.*OR IGNORE"):
+        with pytest.raises(StatementRefused, match=r"rolled back its batch.*OR IGNORE"):
             use("INSERT INTO products (sku, price) VALUES ('chair', 1)")
     store.abort()
     assert (store.checkpoint, count(store)) == (1, 1)
@@ -181,7 +181,7 @@ def test_a_full_disk_is_told_and_what_was_committed_stays(store):
         ("CREATE TEMP TABLE more (a)", "schema="),
         ("DROP TABLE products", "schema="),
         ("ALTER TABLE products ADD COLUMN more", "schema="),
-        ("UPDATE onewriter_checkpoint SET position = 0", "engine's"),
+        ("UPDATE onewriter_checkpoint SET position = 0", "belong to the engine"),
     ],
 )
 def test_a_projection_is_told_what_it_may_not_do_and_why(store, sql, why):
@@ -298,8 +298,8 @@ def test_when_no_more_files_can_be_opened_the_error_says_so(store):
         ("CREATE TABLE a (b); COMMIT;", "may not end or begin a transaction"),
         ("PRAGMA journal_mode = DELETE; CREATE TABLE a (b)", "may not use PRAGMA"),
         ("CREATE TABLE onewriter_mine (b)", "onewriter_"),
-        ("-- nothing", "makes no table"),
-        ("", "makes no table"),
+        ("-- nothing", "creates no table"),
+        ("", "creates no table"),
         ("CREATE TABLE a (", "syntax error"),
     ],
 )
@@ -374,7 +374,7 @@ def test_a_snapshot_stays_at_its_position_while_batches_are_committed(store):
 )
 def test_a_query_only_reads(store, sql):
     put(store, 1, "lamp")
-    for _ in range(2):  # the second one on the same connection, from the pool
+    for _ in range(2):  # the second time on the same connection, from the pool
         with store.snapshot() as snapshot:
             with pytest.raises(StatementRefused, match="a query may not"):
                 snapshot.target.execute(sql)
@@ -404,7 +404,7 @@ def test_all_that_a_snapshot_gave_out_ends_with_it(store):
     next(rows)
     snapshot.close()
     snapshot.close()
-    with store.snapshot() as other:  # has the same connection
+    with store.snapshot() as other:  # gets the same connection
         assert other.target.execute("SELECT 1").fetchone()[0] == 1
         for use in (
             lambda: db.execute("SELECT 1"),
@@ -591,7 +591,7 @@ def test_an_interrupt_for_a_snapshot_that_is_closed_twice_at_once_never_meets_th
 
     connection, snapshot._db = snapshot._db, Connection()
     snapshot._give_back = lambda *_: given_back.set()
-    with Threads() as threads, snapshot._lock:  # as a statement that runs holds it
+    with Threads() as threads, snapshot._lock:  # as a running statement holds it
         threads.start(snapshot.close)
         threads.start(snapshot.close)
         assert interrupting.wait(PATIENCE)

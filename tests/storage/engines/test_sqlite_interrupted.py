@@ -1,4 +1,4 @@
-"""An interrupt that strikes inside SQLite's authorizer comes out as what it is, and leaves the connection usable."""
+"""An interrupt inside SQLite's authorizer is raised as it is, and leaves the connection usable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def raised_at(number: int, error: type[BaseException], work: Callable[[], object]) -> bool:
-    """Raise `error` at the nth line, or call, of the guard while `work` runs; False where there are not so many."""
+    """Raise `error` at the nth line, or call, of the guard while `work` runs; False if it has fewer lines."""
     left = number
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -50,7 +50,7 @@ def raised_at(number: int, error: type[BaseException], work: Callable[[], object
 
 
 def at_every_line(error: type[BaseException], work: Callable[[], object]) -> int:
-    """Whatever the line, `work` raises `error`; returns how many lines there were."""
+    """At every line `work` raises `error`; returns the number of lines."""
     for number in range(1, 10_000):
         try:
             if not raised_at(number, error, work):
@@ -62,7 +62,7 @@ def at_every_line(error: type[BaseException], work: Callable[[], object]) -> int
 
 
 class SomeSignal(BaseException):
-    """What a program's own handler raises."""
+    """An exception that a program's own signal handler raises."""
 
 
 def test_in_a_model_s_script(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_in_a_projection_s_statement(store: SqliteStore, write: str) -> None:
 
     def project() -> None:
         nonlocal number
-        number += 1  # another text: a statement that is in the cache is not shown to the guard again
+        number += 1  # another text: the guard is not asked about a statement in the cache
         try:
             db = store.begin()
             statement = f"INSERT INTO book VALUES (?, {number})"

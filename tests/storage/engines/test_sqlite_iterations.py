@@ -1,4 +1,4 @@
-"""What a projection's SQL statement gives is fixed when it is executed, whatever the projection writes until its end."""
+"""The results of a projection's SQL statement are fixed when it is executed, whatever is written later."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import Codec, ModelSchema, StoreFull
-from storage.engines.sqlite import pending_rows as sqlite_kept
-from storage.engines.sqlite.connection import GuardedConnection, KeptCursor
+from storage.engines.sqlite import buffered_rows
+from storage.engines.sqlite.connection import BufferedCursor, GuardedConnection
 from storage.engines.sqlite.store import SqliteStore
 
 SCRIPT = """
@@ -127,7 +127,7 @@ def test_one_statement_for_many_parameters_may_read_what_it_changes(db: GuardedC
     moved = ((price + 1000, room) for room, price in db.execute(BY_PRICE))
     db.executemany("UPDATE rooms SET price = ?, raised = raised + 1 WHERE room = ?", moved)
 
-    def moved_again() -> Iterator[tuple[int, int]]:  # begins to read when the first parameters are asked for
+    def moved_again() -> Iterator[tuple[int, int]]:  # starts to read when the first parameters are asked for
         for room, price in db.execute(BY_PRICE):
             yield price + 1000, room
 
@@ -151,7 +151,7 @@ def test_the_error_of_a_statement_comes_at_its_row(db: GuardedConnection) -> Non
         cursor = db.execute("SELECT CASE room WHEN 5 THEN abs(-9223372036854775808) ELSE room END FROM rooms")
         if write is not None:
             db.execute(write)
-        # Python's sqlite3 makes a step before it gives a row, so the one before the error is lost.
+        # Python's sqlite3 makes a step before it gives a row, so the row before the error is lost.
         assert rooms(islice(cursor, 4)) == [0, 1, 2, 3]
         with pytest.raises(sqlite3.OperationalError, match="overflow"):
             cursor.fetchone()
@@ -161,11 +161,11 @@ def test_a_cursor_that_executes_again_has_the_rows_of_that_statement(db: Guarded
     fill(db, 30)
     cursor = db.execute(BY_PRICE)
     db.execute(WRITES["update"])
-    assert isinstance(cursor, KeptCursor)
+    assert isinstance(cursor, BufferedCursor)
     cursor.execute("SELECT count(*) FROM rooms")
     assert cursor.fetchall() == [(30,)]
     cursor.execute(BY_PRICE)
-    cursor.execute("UPDATE rooms SET price = 1")  # gives up what it had
+    cursor.execute("UPDATE rooms SET price = 1")  # drops the rows that it had
     assert cursor.fetchall() == []
 
 
@@ -174,9 +174,9 @@ def test_reads_put_nothing_aside(db: GuardedConnection) -> None:
     cursor = db.execute(BY_PRICE)
     for sql in ("SELECT 1", " \n/* c */ -- d\n select 2", "VALUES (3)", "EXPLAIN SELECT 4"):
         db.execute(sql)
-    assert not isinstance(cursor, KeptCursor)
-    db.execute("WITH n AS (SELECT 1) SELECT * FROM n")  # might have written
-    assert isinstance(cursor, KeptCursor)
+    assert not isinstance(cursor, BufferedCursor)
+    db.execute("WITH n AS (SELECT 1) SELECT * FROM n")  # might write
+    assert isinstance(cursor, BufferedCursor)
     assert rooms(cursor) == list(range(30))
 
 
@@ -195,7 +195,7 @@ def test_a_cursor_that_is_dropped_or_closed_is_not_read_on(db: GuardedConnection
 
 # -- many rows -----------------------------------------------------------------------------------------------
 def files_open_beside(store: SqliteStore) -> int:
-    """Files without a name, in the folder of the database."""
+    """The number of unnamed files that are open in the database's directory."""
     named = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd_is_open(fd)]
     return sum(name.startswith(str(store.directory)) and name.endswith("(deleted)") for name in named)
 
@@ -209,7 +209,7 @@ def fd_is_open(fd: str) -> bool:
 def test_many_rows_go_to_a_file_that_is_gone_with_the_cursor(
     store: SqliteStore, db: GuardedConnection, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_kept, "IN_MEMORY", 5_000)
+    monkeypatch.setattr(buffered_rows, "IN_MEMORY", 5_000)
     fill(db, 5_000)
     cursor: Any = db.execute(BY_PRICE)
     before = set(os.listdir(store.directory))
@@ -241,7 +241,7 @@ def test_a_full_disk_while_rows_are_put_aside_is_said(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
-    with pytest.raises(StoreFull, match="putting aside rows"):
+    with pytest.raises(StoreFull, match="buffering rows"):
         db.execute(WRITES["update"])
     cursor.close()
 
@@ -260,7 +260,7 @@ steps = st.one_of(
 @given(first=st.integers(0, 20), done=st.lists(steps, max_size=40))
 def test_statements_give_what_a_list_taken_at_their_beginning_holds(first: int, done: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_kept, "CHUNK", 3)
+        patch.setattr(buffered_rows, "CHUNK", 3)
         store = SqliteStore.open(Path(folder) / "hotel@1.abc.1", SCHEMA, Codec())
         try:
             db = store.begin()

@@ -1,4 +1,7 @@
-"""What of a SQLite database queries and projections may read: nothing that depends on where batches end; and what counts as rows."""
+"""What projections and queries of a SQLite database may read, and which results depend on rows alone.
+
+Projections may not read anything that depends on where batches end.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from storage import Codec, ModelSchema, StatementRefused
-from storage.engines.sqlite import cacheability as sqlite_counted
+from storage.engines.sqlite import cacheability as sqlite_cacheability
 from storage.engines.sqlite.store import SqliteStore
 from storage.errors import SnapshotClosed, UnencodableValue
 
@@ -60,7 +63,7 @@ def counts(store: SqliteStore, sql: str, *parameters: Any) -> bool:
     with store.snapshot() as snapshot:
         connection = snapshot.target
         connection.execute(sql, parameters).fetchall()
-        return not connection.uncounted
+        return not connection.uncacheable
 
 
 COUNTED = [
@@ -69,11 +72,12 @@ COUNTED = [
     "-- all\n /* of */ SELECT count(*), sum(price), group_concat(day), max(day) FROM sales",
     "WITH cheap AS (SELECT * FROM sales WHERE price < 9) SELECT upper(day), row_number() OVER () FROM cheap",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n",
-    "SELECT rowid, rank, bm25(texts), highlight(texts, 0, '<', '>'), snippet(texts, 0, '<', '>', '', 9) FROM texts "
-    "WHERE texts MATCH 'red' ORDER BY rank",
+    "SELECT rowid, rank, bm25(texts), highlight(texts, 0, '<', '>'), snippet(texts, 0, '<', '>', '', 9) "
+    "FROM texts WHERE texts MATCH 'red' ORDER BY rank",
     "SELECT number FROM places WHERE west < 5",
     "SELECT value FROM json_each('[1, 2]')",
-    "SELECT json_extract('[1]', '$[0]'), day LIKE '2026%', abs(price), coalesce(price, 0), '[1]' ->> '$[0]', sqlite_version() FROM sales",
+    "SELECT json_extract('[1]', '$[0]'), day LIKE '2026%', abs(price), coalesce(price, 0), '[1]' ->> '$[0]', "
+    "sqlite_version() FROM sales",
 ]
 
 NOT_COUNTED = [
@@ -101,7 +105,7 @@ NOT_COUNTED = [
 
 @pytest.mark.parametrize("sql", COUNTED)
 def test_what_rows_alone_tell_counts(store: SqliteStore, sql: str) -> None:
-    # The second time on a connection of the pool, which has compiled it already.
+    # The second time on a pooled connection, which has compiled it already.
     assert [counts(store, sql), counts(store, sql)] == [True, True]
 
 
@@ -134,10 +138,10 @@ def test_a_statement_that_failed_when_it_was_run_is_known_when_it_is_run_again(
         connection = snapshot.target
         with pytest.raises((sqlite3.Error, UnencodableValue, OverflowError)):
             connection.execute(sql, bad).fetchall()
-        assert connection.uncounted
+        assert connection.uncacheable
         again = snapshot.target
         again.execute(sql, good).fetchall()
-        assert again.uncounted
+        assert again.uncacheable
     if isinstance(good, tuple):
         assert not counts(store, sql, *good)
 
@@ -149,11 +153,11 @@ def test_a_statement_that_was_interrupted_is_known_when_it_is_run_again(store: S
             snapshot.target.execute(sql, Striking())
         again = snapshot.target
         again.execute(sql, (1,)).fetchall()
-        assert again.uncounted
+        assert again.uncacheable
 
 
 class Striking(list[Any]):
-    """Parameters that are asked for once the statement is compiled; Ctrl-C strikes then."""
+    """Parameters that raise KeyboardInterrupt when they are read, after the statement was compiled."""
 
     def __len__(self) -> int:
         raise KeyboardInterrupt
@@ -169,7 +173,7 @@ def test_a_statement_of_rows_alone_that_failed_counts_when_it_is_run_again(store
             snapshot.target.execute(sql, ("{",)).fetchall()
         again = snapshot.target
         assert again.execute(sql, ("1",)).fetchall()
-        assert not again.uncounted
+        assert not again.uncacheable
 
 
 LATE = "SELECT json_extract(value, '$.a') FROM (SELECT '{}' AS value UNION ALL SELECT '{')"
@@ -189,12 +193,12 @@ def test_an_answer_that_an_error_is_part_of_does_not_count(
     with store.snapshot() as snapshot:
         connection = snapshot.target
         cursor = connection.execute(LATE)
-        assert not connection.uncounted
+        assert not connection.uncacheable
         if closed:
             snapshot.close()
         with pytest.raises(SnapshotClosed if closed else sqlite3.Error):
             fetch(cursor)
-        assert connection.uncounted
+        assert connection.uncacheable
 
 
 def test_an_answer_that_a_refused_statement_is_part_of_does_not_count(store: SqliteStore) -> None:
@@ -203,7 +207,7 @@ def test_an_answer_that_a_refused_statement_is_part_of_does_not_count(store: Sql
             connection = snapshot.target
             with pytest.raises((sqlite3.Error, StatementRefused)):
                 connection.execute(sql)
-            assert connection.uncounted
+            assert connection.uncacheable
 
 
 def test_rows_that_an_iteration_has_taken_do_not_count_after_the_end(store: SqliteStore) -> None:
@@ -214,7 +218,7 @@ def test_rows_that_an_iteration_has_taken_do_not_count_after_the_end(store: Sqli
         snapshot.close()
         with pytest.raises(SnapshotClosed):
             next(rows)
-        assert connection.uncounted
+        assert connection.uncacheable
 
 
 def test_one_statement_that_does_not_count_is_enough(store: SqliteStore) -> None:
@@ -222,22 +226,22 @@ def test_one_statement_that_does_not_count_is_enough(store: SqliteStore) -> None
         connection = snapshot.target
         connection.execute("SELECT random()")
         connection.execute("SELECT * FROM sales").fetchall()
-        assert connection.uncounted
-        assert not snapshot.target.uncounted  # which is another query's
+        assert connection.uncacheable
+        assert not snapshot.target.uncacheable  # that is another query's connection
 
 
 def test_a_connection_that_knows_too_many_statements_counts_nothing_new_and_is_not_used_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_counted, "MOST_STATEMENTS", 3)
+    monkeypatch.setattr(sqlite_cacheability, "MAX_STATEMENTS", 3)
     with store.snapshot() as snapshot:
         for number in range(5):
             snapshot.target.execute(f"SELECT {number} FROM sales").fetchall()
         connection = snapshot.target
         connection.execute("SELECT 0 FROM sales")
-        assert not connection.uncounted
+        assert not connection.uncacheable
         connection.execute("SELECT 4 FROM sales")
-        assert connection.uncounted
+        assert connection.uncacheable
     assert counts(store, "SELECT 4 FROM sales")
 
 
@@ -368,7 +372,7 @@ RANK = "INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(0.0, 10.0)')"
 def test_a_projection_does_not_change_the_ranking_of_a_full_text_table(
     store: SqliteStore, sql: str, table: str
 ) -> None:
-    for _ in range(2):  # the second time FTS5 has its own statement compiled
+    for _ in range(2):  # the second time FTS5 has its own statement in the cache
         store.begin().execute(sql)
         with pytest.raises(StatementRefused, match=f"ranking of full-text table '{table}'.*rank MATCH"):
             store.flush()
@@ -409,6 +413,6 @@ def test_every_function_of_this_sqlite_is_known_to_count_or_not() -> None:
         names = {str(name) for (name,) in db.execute("SELECT name FROM pragma_function_list")}
     db.close()
     for name in ("now", "random", "randomblob", "date", "unixepoch", "changes", "a_function_of_tomorrow"):
-        assert not sqlite_counted.is_counted_function(name)
+        assert not sqlite_cacheability.is_cacheable_function(name)
     plain = {"abs", "count", "sum", "max", "lower", "json", "like", "row_number", "bm25", "match"}
-    assert all(sqlite_counted.is_counted_function(name) for name in plain & names)
+    assert all(sqlite_cacheability.is_cacheable_function(name) for name in plain & names)

@@ -1,8 +1,8 @@
-"""The rest of a statement's rows, put aside before a projection writes. The replica's thread, within a batch.
+"""The remaining rows of a statement, buffered before a projection writes. The replica's thread, in a batch.
 
-SQLite leaves it open which rows a statement still gives once a table that it reads is changed: a moved row may come
-again, and again. So the rows that are still to come are read first. Many of them go to a file without a name, which
-the system takes back as soon as nobody holds it.
+SQLite does not define which rows a statement gives after a table that it reads was changed: a moved row may
+come again, more than once. So all remaining rows are read first. Many of them go to an unnamed file, which
+the system removes once nothing refers to it.
 """
 
 from __future__ import annotations
@@ -16,35 +16,38 @@ from typing import Any
 
 from storage.files.error_translation import from_system
 
-__all__ = ["CHUNK", "KeptRows"]
+__all__ = ["CHUNK", "BufferedRows"]
 
 CHUNK = 100
-"""Rows that are read, kept and decoded at once."""
+"""How many rows are read, buffered and decoded at a time."""
 
 IN_MEMORY = 1 << 20
-"""Bytes that are kept in memory; more go to a file."""
+"""How many bytes stay in memory; more go to a file."""
 
 Rows = list[tuple[Any, ...]]
 
 
-class KeptRows:
-    """Rows in their order, to be taken once. `close` gives up what is left; so does dropping them."""
+class BufferedRows:
+    """Rows in order, each to be taken once.
 
-    __slots__ = ("_chunks", "_database", "_error", "_file", "_place", "_taken")
+    `close` drops those that are left; so does dropping the object.
+    """
+
+    __slots__ = ("_chunks", "_database", "_error", "_file", "_offset", "_taken")
 
     def __init__(self, database: Path | None) -> None:
-        self._database = database  # beside which the file is made
+        self._database = database  # the file is created in its directory
         self._taken: Rows = []  # reversed
-        # For each chunk, the last one first, how many bytes of the file it takes, or the chunk itself.
+        # For each chunk, last one first: how many bytes of the file it takes, or the chunk itself.
         self._chunks: list[int | Rows] = []
-        self._place = 0
+        self._offset = 0
         self._file: Any = None
         self._error: Exception | None = None
 
     def read_from(
         self, fetchone: Callable[[], tuple[Any, ...] | None], explain: Callable[[sqlite3.Error], Exception]
     ) -> None:
-        """Take all that `fetchone` still gives; an error of the statement is raised after the rows before it.
+        """Read all that `fetchone` still gives; an error of the statement is raised after the rows before it.
 
         Raises StoreFull, StorageError.
         """
@@ -64,7 +67,7 @@ class KeptRows:
     def _add(self, chunk: Rows) -> None:
         try:
             raw = marshal.dumps(chunk)
-        except ValueError:  # what a text_factory made
+        except ValueError:  # values from a text_factory
             self._chunks.append(chunk)
             return
         try:
@@ -73,7 +76,7 @@ class KeptRows:
                 self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115
             self._file.write(raw)
         except OSError as error:
-            what = f"putting aside rows of {self._database}, which a projection reads and changes,"
+            what = f"buffering rows of {self._database}, which a projection reads and changes,"
             raise from_system(error, what, self._database or tempfile.gettempdir()) from error
         self._chunks.append(len(raw))
 
@@ -97,14 +100,14 @@ class KeptRows:
             return False
         chunk = self._chunks.pop()
         if isinstance(chunk, int):
-            self._file.seek(self._place)
-            self._place += chunk
+            self._file.seek(self._offset)
+            self._offset += chunk
             chunk = marshal.loads(self._file.read(chunk))
         self._taken = chunk[::-1]
         return True
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Drop all rows, and close the file."""
         self._chunks, self._taken = [], []
         file, self._file = self._file, None
         if file is not None:

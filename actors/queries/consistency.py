@@ -7,21 +7,21 @@ from datetime import timedelta
 
 from actors.errors import ForeignToken, InvalidToken
 from actors.queries.options import After, Consistency, MaxLag
-from actors.queries.session_token import Tokens
+from actors.queries.session_token import SessionTokens
 from actors.receipt import Receipt
 from actors.replication.progress import Progress
 from storage.value_text import short_repr
 
-__all__ = ["LAST", "position_of", "target_position"]
+__all__ = ["MAX_POSITION", "position_of", "target_position"]
 
-LAST = (1 << 63) - 1
+MAX_POSITION = (1 << 63) - 1
 """No log, stream or list is longer: a position or number beyond is a slip, and would not fit where it is stored."""
 
 
-def position_of(after: After, option: str = "after", tokens: Tokens | None = None) -> int:
+def position_of(after: After, option: str = "after", tokens: SessionTokens | None = None) -> int:
     """The position that a receipt, a position itself, or a token where there are `tokens`, stands for.
 
-    Raises `ValueError` that names the `option`, and what `Tokens.position` does.
+    Raises `ValueError` that names the `option`, and what `SessionTokens.position` does.
     """
     if isinstance(after, Receipt):
         return after.position
@@ -32,7 +32,7 @@ def position_of(after: After, option: str = "after", tokens: Tokens | None = Non
             raise
         except InvalidToken as error:
             raise InvalidToken(f"{option}={error}") from None
-    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= LAST:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= MAX_POSITION:
         kinds = "a receipt or a position from 0 on"
         if tokens is not None:
             kinds = "a receipt, a position from 0 on or a session token"
@@ -45,7 +45,7 @@ def target_position(
     consistency: Consistency = "eventual",
     after: After | None = None,
     max_lag: MaxLag | None = None,
-    tokens: Tokens | None = None,
+    tokens: SessionTokens | None = None,
 ) -> int:
     """The position that each model read has to have applied; 0 or less where any will do.
 

@@ -15,10 +15,10 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.running_calls import CallSlot
 from actors.kernel.supervisor import ActorSlot
-from actors.queries.cache import ResultCache
 from actors.queries.query_actor import QueryActor
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.query_job import QueryJob
+from actors.queries.result_cache import ResultCache
 from actors.replication.committed_log import CommittedLog
 from actors.replication.current_event import CurrentEvent, ProjectionWatch
 from actors.replication.messages import Applied

@@ -12,10 +12,11 @@ from actors.domain.specs import QuerySpec
 from actors.errors import ActorsError, QueryFailed, QueryTimeout, described
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.mailbox import Mailbox
-from actors.queries.cache import RecordingView, ResultCache, spans_of
+from actors.queries.encoded_query import EncodedQuery, opened
 from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
-from actors.queries.query_request import Encoded, opened
+from actors.queries.recording_view import RecordingView, spans_of
+from actors.queries.result_cache import ResultCache
 from actors.queries.view import View
 from actors.replication.progress import Progress
 from storage import ReplicaStore, Snapshot, StorageError, StoreClosed
@@ -256,7 +257,7 @@ class QueryActor(SupervisedActor):
     def _run(self, query: Any, spec: QuerySpec, view: View) -> Any:
         self._stats.activity = (spec.name, time.monotonic())
         try:
-            if query.__class__ is Encoded:
+            if query.__class__ is EncodedQuery:
                 query = opened(query, spec, self._codec)
             result = query.run(view)
             # A lazy result would read from a snapshot that is closed by then.

@@ -15,7 +15,7 @@ from actors.domain.call_options import checked, several
 from actors.domain.middleware import Call
 from actors.domain.read_model import ReadModel
 from actors.kernel.running_calls import RunningCalls
-from actors.queries.cache import Answer
+from actors.queries.answer import Answer
 from actors.queries.call_time import CallTime
 from actors.queries.consistency import position_of
 from actors.queries.options import After, Consistency, QueryOptions

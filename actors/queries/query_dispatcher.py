@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,21 +15,19 @@ from actors.domain.lookup import unknown
 from actors.domain.specs import CompiledDomain, QuerySpec, check_message
 from actors.errors import (
     ActorsError,
-    ConsistencyTimeout,
-    DomainError,
-    ModelStopped,
     Overloaded,
     QueryTimeout,
-    SystemClosed,
 )
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
+from actors.queries.answer import Answer
 from actors.queries.balancer import Balancer
-from actors.queries.cache import Answer, ResultCache
 from actors.queries.consistency import target_position
+from actors.queries.encoded_query import EncodedQuery, sealed
+from actors.queries.fresh_replicas import FreshReplicas
 from actors.queries.query_job import QueryJob
-from actors.queries.query_request import Encoded, sealed
-from actors.queries.session_token import Tokens
+from actors.queries.result_cache import ResultCache
+from actors.queries.session_token import SessionTokens
 from actors.replication.progress import Progress
 from actors.replication.replica_status import SnapshotSource
 
@@ -37,7 +35,6 @@ __all__ = ["TIMEOUT", "QueryDispatcher"]
 
 TIMEOUT = 10.0
 """Seconds that a caller waits unless it, or the query's class, says otherwise."""
-
 
 MAX_WAITING = 10_000
 """Queries that wait at one query actor before more are refused."""
@@ -57,20 +54,18 @@ class QueryDispatcher:
         progress: Progress,
         balancer: Balancer,
         stores: Mapping[str, SnapshotSource],
-        tokens: Tokens,
+        tokens: SessionTokens,
         max_waiting: int = MAX_WAITING,
         cache: ResultCache | None = None,
     ) -> None:
         self.domain = domain
         self.progress = progress
-        self._opening = progress.head
+        self.replicas = FreshReplicas(progress)
         self.stores = stores
         self.max_waiting = max_waiting
         self.balancer = balancer
         self.tokens = tokens
         self._cache = cache
-        self.why_not: Callable[[Sequence[str], int], str] = lambda _models, _target: ""
-        """Says of models that have not applied a position where they are, and what holds them."""
 
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
@@ -112,7 +107,7 @@ class QueryDispatcher:
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
         """The queries with the position that they ask for, and the seconds that they may take."""
-        asked = [self._asked(query) for query in queries]
+        asked = [self._bound(query) for query in queries]
         timeout = options.pop("timeout", None)
         if timeout is None:
             timeout = asked[0][1].timeout or TIMEOUT
@@ -129,11 +124,11 @@ class QueryDispatcher:
         query, spec = asked[number]
         if self._cache is None or not spec.cache:
             return None
-        if isinstance(query, Encoded):
+        if isinstance(query, EncodedQuery):
             return query.data
         key = self._cache.key(query)
         if key is not None:
-            asked[number] = Encoded(key), spec
+            asked[number] = EncodedQuery(key), spec
         return key
 
     def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
@@ -145,7 +140,7 @@ class QueryDispatcher:
         # One that was begun anew this moment is no longer as far as it was said to be.
         able = (
             (self.stores[name].state, self.progress.floor(name, models))
-            for name in self.able(models, job.target)
+            for name in self.replicas.fresh(models, job.target)
         )
         states = (state for state, floor in able if min(map(state.checkpoint, models)) >= floor)
         return self._cache.answer(known, models, job.target, states)
@@ -162,7 +157,7 @@ class QueryDispatcher:
                 retry = job.retry
                 if retry is None:
                     retry = job.retry = partial(self.try_assign, job)
-                replicas = self.fresh_or_call(tuple(job.models), job.target, retry)
+                replicas = self.replicas.fresh_or_call(tuple(job.models), job.target, retry)
         except ActorsError as error:
             job.answer(error)
             return
@@ -198,8 +193,8 @@ class QueryDispatcher:
         """
         self.progress.set_occupied({*self.balancer.occupied(OCCUPIED_AFTER), *others})
 
-    def _asked(self, query: Any) -> tuple[Any, QuerySpec]:
-        """The query, checked, as it is kept until it runs."""
+    def _bound(self, query: Any) -> tuple[Any, QuerySpec]:
+        """The query, checked, as it is kept until it runs, and what the domain says of it."""
         spec = self.domain.queries.get(type(query))
         if spec is None:
             raise unknown(query, "query", self.domain)
@@ -220,56 +215,11 @@ class QueryDispatcher:
                 f"no answer from {endpoint.name} within {timeout:g} s; the query may still be running there; "
                 "ask for less, or give a longer timeout="
             )
-        return self.not_fresh(tuple(job.models), job.target, timeout)
+        return self.replicas.not_fresh(tuple(job.models), job.target, timeout)
 
     # -- which replicas may answer -----------------------------------------------------------
     def candidates(self, job: QueryJob) -> list[str]:
         """The replicas that may answer a job now: any one's query actors may read the writer's own tables."""
         if job.inline and not self.progress.closed:
             return list(self.stores)
-        return self.able(tuple(job.models), job.target)
-
-    def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
-        """Replicas fresh enough; none means that `callback` will be called. Any thread.
-
-        Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
-        """
-        progress = self.progress
-        names = self.able(models, target)
-        if names:
-            return names
-        if progress.closed:
-            raise SystemClosed("the system is closed; the query was not run")
-        if not progress.holders(models):
-            raise DomainError(
-                f"no replica has all of {', '.join(models)}; read fewer of them together, or give them a replica in "
-                "common with replicas="
-            )
-        stopped = progress.stopped_model(models)
-        if stopped is not None:
-            raise ModelStopped(
-                f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
-                "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
-                "the projection and open the system again, or skip the event"
-            )
-        return progress.fresh_or_call(models, target, callback)
-
-    def able(self, models: tuple[str, ...], target: int) -> list[str]:
-        """Replicas fresh enough now."""
-        # A replica that is being rebuilt is left out until it has what was there at the opening.
-        names = self.progress.fresh(models, max(target, self._opening))
-        if names or target > 0 or self.progress.closed:
-            return names
-        return self.progress.most_advanced(models)
-
-    def not_fresh(self, models: tuple[str, ...], target: int, timeout: float) -> ConsistencyTimeout:
-        """What a caller is told whose time is over before a replica had what it asked for."""
-        target = max(target, self._opening)
-        head = self.progress.head
-        yet = f", and the log ends at {head}" if target > head else ""
-        held = self.why_not(models, target)
-        return ConsistencyTimeout(
-            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s: position {target} was asked "
-            f"for{yet}{'; ' if held else ''}{held}; no stale answer was given; "
-            "give a longer timeout=, a weaker consistency, or look at health()"
-        )
+        return self.replicas.fresh(tuple(job.models), job.target)

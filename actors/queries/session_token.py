@@ -15,7 +15,7 @@ from actors.errors import ForeignToken, InvalidToken
 from actors.replication.progress import Progress
 from storage.value_text import short_repr
 
-__all__ = ["Tokens", "decode_token", "encode_token"]
+__all__ = ["SessionTokens", "decode_token", "encode_token"]
 
 PUBLISHED_WITHIN = 0.2
 """Seconds that a token waits at most for its position to be the log's for everybody."""
@@ -59,7 +59,7 @@ def _digest(data: bytes, size: int) -> bytes:
     return blake2b(data, digest_size=size).digest()
 
 
-class Tokens:
+class SessionTokens:
     """The tokens of one open store. Any thread."""
 
     def __init__(self, history_id: str, progress: Progress) -> None:

@@ -67,7 +67,7 @@ class View(Closeable):
                 for table in one.tables:
                     if table is key:
                         return self._snapshot.table(name, key)
-        model, name = self._place(key)
+        model, name = self._owner(key)
         if isinstance(key, TableSchema):
             return self._snapshot.table(model, key)
         if not name:
@@ -80,7 +80,7 @@ class View(Closeable):
             objects = self._opened[model] = self._snapshot.target(model)
         return objects[key]
 
-    def _place(self, key: Any) -> tuple[str, str]:
+    def _owner(self, key: Any) -> tuple[str, str]:
         """The model that a table or object belongs to, and its name; "" for the model itself."""
         for name, model in self._models.items():
             for version in (model, *model.older):

@@ -37,7 +37,7 @@ class ViewRegistry:
     def __init__(
         self,
         domain: CompiledDomain,
-        reads: QueryDispatcher,
+        dispatcher: QueryDispatcher,
         progress: Progress,
         stores: Mapping[str, SnapshotSource],
         inline: Callable[..., InlineSnapshot],
@@ -47,7 +47,7 @@ class ViewRegistry:
         """`inline` takes a snapshot of the inline models' tables; `mark_damaged` has a damaged replica begun anew, False where
         it stays in use; `moved` is whether the store is elsewhere than where it was opened."""
         self._domain = domain
-        self._reads = reads
+        self._dispatcher = dispatcher
         self._progress = progress
         self._stores = stores
         self._inline = inline
@@ -62,16 +62,16 @@ class ViewRegistry:
         opened = {model.name: model for model in given or self._domain.models.values()}
         names = tuple(opened)
         timeout = options.pop("timeout", TIMEOUT)
-        target = target_position(self._progress, tokens=self._reads.tokens, **options)
+        target = target_position(self._progress, tokens=self._dispatcher.tokens, **options)
         end = time.monotonic() + timeout
         if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
             return view
-        replicas = self._reads.able(
+        replicas = self._dispatcher.replicas.fresh(
             names, target
         )  # nearly always: then nothing has to be made that could wait
         while True:
             if replicas:
-                view = self._open_view(self._reads.balancer.next_replica(replicas), opened, target)
+                view = self._open_view(self._dispatcher.balancer.next_replica(replicas), opened, target)
                 if view is not None:
                     return view
                 if self._progress.closed:
@@ -80,9 +80,9 @@ class ViewRegistry:
             try:
                 # A replica that is not what was said of it gets a moment, until that is said, too.
                 late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
-                replicas = self._reads.fresh_or_call(names, target, again.set)
+                replicas = self._dispatcher.replicas.fresh_or_call(names, target, again.set)
                 if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
-                    raise self._reads.not_fresh(names, target, timeout)
+                    raise self._dispatcher.replicas.not_fresh(names, target, timeout)
             except BaseException:
                 self._progress.forget(again.set)
                 raise

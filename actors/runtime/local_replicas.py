@@ -13,11 +13,11 @@ from actors.kernel.reply import Reply
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot
 from actors.queries.balancer import Balancer
-from actors.queries.cache import result_cache
 from actors.queries.local_replica import LocalReplica
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
-from actors.queries.session_token import Tokens
+from actors.queries.result_cache import result_cache
+from actors.queries.session_token import SessionTokens
 from actors.replication.current_event import CurrentEvent
 from actors.replication.listeners import Listeners
 from actors.replication.progress import Progress
@@ -66,7 +66,7 @@ class LocalReplicas:
             self.progress,
             Balancer(self.endpoints),
             stores,
-            Tokens(log.history_id, self.progress),
+            SessionTokens(log.history_id, self.progress),
             cache=self._cache,
         )
         self.subscribers = {name: Mailbox() for name in slots}

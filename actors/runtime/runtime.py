@@ -119,7 +119,7 @@ class Runtime:
             actors=actors,
         )
         self._monitor = Monitor(self.parts)
-        replicas.dispatcher.why_not = self._monitor.why_not
+        replicas.dispatcher.replicas.why_not = self._monitor.why_not
         self.rebuilds = Rebuilds(self.parts, self._monitor)
         self._maintenance = Maintenance(self.parts, self._monitor)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)

@@ -1,4 +1,4 @@
-"""What callers give to a system in place of what is wanted, and the errors that tell them. Callers' threads."""
+"""What `System.open` was given, checked. Callers' threads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from actors.domain.domain import Domain
 from storage.value_text import short_repr
 
-__all__ = ["checked_place"]
+__all__ = ["checked_path"]
 
 
-def checked_place(path: Any, domain: Any) -> str:
+def checked_path(path: Any, domain: Any) -> str:
     """The path as text. Raises `TypeError` or `ValueError` where `System.open` was given something else."""
     if not isinstance(domain, Domain):
         advice = "give the Domain that declares the messages"

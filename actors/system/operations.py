@@ -11,7 +11,7 @@ from actors.domain.read_model import ReadModel
 from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health, Rebuild
 from actors.kernel.actor import refuse_in_actor
-from actors.queries.consistency import LAST, position_of
+from actors.queries.consistency import MAX_POSITION, position_of
 from actors.receipt import Receipt
 from actors.replication.skipped_events import SkippedEvent, read_skips
 from actors.system.base import SystemBase
@@ -185,5 +185,5 @@ class OperationMethods(SystemBase):
 
 def _whole(option: str, value: Any) -> None:
     """Raise `ValueError` for what is neither None nor a number from 0 on."""
-    if value is not None and (type(value) is not int or not 0 <= value <= LAST):
+    if value is not None and (type(value) is not int or not 0 <= value <= MAX_POSITION):
         raise ValueError(f"{option} is a whole number from 0 on, not {short_repr(value)}")

@@ -25,7 +25,7 @@ from actors.queries.options import Consistency
 from actors.queries.query_client import QueryClient
 from actors.runtime.runtime import Runtime
 from actors.settings import Settings
-from actors.system.arguments import checked_place
+from actors.system.arguments import checked_path
 from actors.system.base import Availability
 from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
@@ -119,11 +119,11 @@ class System(
         Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
         in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
         `WorkerDied` for a process that could not be started, `LimitReached` where no file, thread or process can be
-        had any more, and for the place `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
+        had any more, and for the directory `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
         Whatever is raised, Ctrl-C too, nothing stays open, locked or running. The path is resolved now: a link above
         the store may be switched afterwards.
         """
-        place = os.fspath(resolved_path(checked_place(path, domain)))
+        store = os.fspath(resolved_path(checked_path(path, domain)))
         settings = Settings(
             replicas=replicas,
             query_actors=query_actors,
@@ -143,13 +143,13 @@ class System(
         )
         resources = OpeningResources()
         try:
-            return cls(Runtime.open(place, domain, settings, resources))
+            return cls(Runtime.open(store, domain, settings, resources))
         except BaseException as error:
             undoing = UninterruptedCall("onewriter-undoing", resources.roll_back)
             undoing.start()
             undoing.wait()
             if isinstance(error, OSError):
-                raise from_system(error, f"{place} cannot be opened", place) from error
+                raise from_system(error, f"{store} cannot be opened", store) from error
             raise
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Generic, Self, cast
 from actors.errors import ActorsError, ConsistencyTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.closeable import Closeable
-from actors.queries.cache import Answer
+from actors.queries.answer import Answer
+from actors.queries.encoded_query import own_query
 from actors.queries.model_changes import ModelChanges
 from actors.queries.options import QueryOptions, WatchOptions
 from actors.queries.query_client import QueryClient
-from actors.queries.query_request import own_query
 from actors.queries.result_typing import Query, Result
 from actors.subscriptions.result_comparison import trace_of
 from actors.subscriptions.subscription import refuse_forked
@@ -47,7 +47,8 @@ class Watch(Closeable, Generic[Result]):
     ) -> None:
         """For `System.watch`."""
         self._queries = queries
-        self._dispatcher = dispatcher = queries.dispatcher
+        dispatcher = queries.dispatcher
+        self._fresh_replicas = dispatcher.replicas
         self._progress = dispatcher.progress
         self._codec = dispatcher.domain.codec
         # The caller may change a list in it, and is to be shown what was asked for.
@@ -62,7 +63,7 @@ class Watch(Closeable, Generic[Result]):
         self._last: Any = NOTHING
         self._ended = False
         self._closed = False
-        self._armed = False
+        self._registered = False
         self._wake: Callable[[], None] | None = None
 
     @property
@@ -85,13 +86,13 @@ class Watch(Closeable, Generic[Result]):
         while self._goes_on():
             wake = ThreadWake()
             try:
-                ready = self._arm(wake)
+                ready = self._register(wake)
                 if not ready and not self._ended:
                     refuse_in_actor("watch", self._progress)
                     self._ended = not wake.wait(self._deadline.left())
-                    self._armed = self._ended or self._closed
+                    self._registered = self._ended or self._closed
             finally:
-                self._disarm(wake)
+                self._unregister(wake)
             if ready:
                 try:
                     answer = self._queries.query(self._query, self._options.copy())
@@ -110,12 +111,12 @@ class Watch(Closeable, Generic[Result]):
         while self._goes_on():
             wake = LoopWake()
             try:
-                ready = self._arm(wake)
+                ready = self._register(wake)
                 if not ready and not self._ended:
                     self._ended = not await wake.wait(self._deadline.left())
-                    self._armed = self._ended or self._closed
+                    self._registered = self._ended or self._closed
             finally:
-                self._disarm(wake)
+                self._unregister(wake)
             if ready:
                 try:
                     answer = await self._queries.aquery(self._query, self._options.copy())
@@ -133,7 +134,7 @@ class Watch(Closeable, Generic[Result]):
             self._ended = True
         return not self._ended
 
-    def _arm(self, wake: Callable[[], None]) -> bool:
+    def _register(self, wake: Callable[[], None]) -> bool:
         """Whether to run the query now; else `wake` is called at the news, unless it has ended."""
         if self._position < 0:
             self._changes.switched(self._progress.replicas)
@@ -146,13 +147,13 @@ class Watch(Closeable, Generic[Result]):
                 self._ended = True
                 break
             try:
-                fresh = self._dispatcher.fresh_or_call(self._models, self._position + 1, wake)
+                fresh = self._fresh_replicas.fresh_or_call(self._models, self._position + 1, wake)
             except ActorsError as error:
                 self._failed(error)
                 break
             if not fresh:
-                self._armed = True
-                # Armed first: a switch that is not seen here wakes.
+                self._registered = True
+                # Registered first: a switch that is not seen here wakes.
                 if not self._changes.switched(self._progress.fresh(self._models, self._position)):
                     return False
                 self._options["after"] = self._position
@@ -165,11 +166,11 @@ class Watch(Closeable, Generic[Result]):
             self._position = unchanged
         return False
 
-    def _disarm(self, wake: Callable[[], None]) -> None:
+    def _unregister(self, wake: Callable[[], None]) -> None:
         self._wake = None
         # One that was woken is forgotten already, and looking for it among many would cost each of them.
-        if self._armed:
-            self._armed = False
+        if self._registered:
+            self._registered = False
             self._progress.forget(wake)
 
     def _failed(self, error: ActorsError) -> None:

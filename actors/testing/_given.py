@@ -10,7 +10,7 @@ from actors.domain.domain import Domain
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import Rejected, UnknownMessage
-from actors.queries.query_request import opened, sealed
+from actors.queries.encoded_query import opened, sealed
 from actors.queries.result_typing import Query, Result
 from actors.receipt import Receipt
 from actors.testing._difference import compare

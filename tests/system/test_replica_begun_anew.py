@@ -306,11 +306,11 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
     """The replica is given up between the news that it has applied something and the query that is to read it."""
     monkeypatch.setattr("actors.queries.query_dispatcher.TIMEOUT", 0.05)
     system = begun(replicas=1)
-    reads = inside.query_dispatcher(system)
+    replicas = inside.query_dispatcher(system).replicas
     anew = threading.Event()
     late: list[str] = []
-    begin, fresh = ReplicaSlot.reset, reads.fresh_or_call
-    not_fresh = reads.not_fresh
+    begin, fresh = ReplicaSlot.reset, replicas.fresh_or_call
+    not_fresh = replicas.not_fresh
 
     def held(self: ReplicaSlot) -> None:
         assert anew.wait(PATIENCE)
@@ -328,8 +328,8 @@ def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_re
         return not_fresh(*args)
 
     monkeypatch.setattr(ReplicaSlot, "reset", held)
-    monkeypatch.setattr(reads, "fresh_or_call", news)
-    monkeypatch.setattr(reads, "not_fresh", told)
+    monkeypatch.setattr(replicas, "fresh_or_call", news)
+    monkeypatch.setattr(replicas, "not_fresh", told)
 
     async def follow() -> list[Any]:
         found = []

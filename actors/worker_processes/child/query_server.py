@@ -13,8 +13,8 @@ from typing import Any, cast
 from actors.errors import ActorsError, QueryFailed, described
 from actors.kernel.actor import Kill
 from actors.kernel.mailbox import Mailbox
-from actors.queries.cache import ResultCache
 from actors.queries.query_job import QueryJob
+from actors.queries.result_cache import ResultCache
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import pack_error
 from actors.worker_processes.wire.framing import Connection, frame

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
 
-from actors.queries.cache import ResultCache
+from actors.queries.result_cache import ResultCache
 from actors.replication.build_progress import BuildProgress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.worker_processes.wire import protocol

@@ -16,9 +16,9 @@ from actors.kernel.actor import ActorKilled
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.supervisor import ActorSlot, Supervisor
-from actors.queries.cache import result_cache
 from actors.queries.local_replica import LocalReplica
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
+from actors.queries.result_cache import result_cache
 from actors.replication.placement import place_models
 from actors.replication.replica_slot import open_slots
 from actors.replication.skipped_events import SkippedEvents, read_skips

@@ -13,12 +13,12 @@ from typing import Any
 from actors.domain.specs import CompiledDomain, QuerySpec
 from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
+from actors.queries.answer import Answer
 from actors.queries.balancer import Balancer
-from actors.queries.cache import Answer
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.query_job import QueryJob
-from actors.queries.session_token import Tokens
+from actors.queries.session_token import SessionTokens
 from actors.replication.progress import Progress
 from actors.replication.replica_status import SnapshotSource
 from actors.worker_processes.parent.fan_out import FanOut
@@ -41,7 +41,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
         progress: Progress,
         balancer: Balancer,
         stores: Mapping[str, SnapshotSource],
-        tokens: Tokens,
+        tokens: SessionTokens,
         *,
         slots: Mapping[str, RemoteReplicaSlot],
         endpoints: Sequence[QueryEndpoint],
@@ -128,7 +128,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
         if parts < 2 or job.inline:
             return None
         models = tuple(job.models)
-        names = self.able(models, job.target)
+        names = self.replicas.fresh(models, job.target)
         if len(names) < 2 or not self._alike(names, models):
             return None
         endpoints = self._free(names, parts)

@@ -21,7 +21,7 @@ from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot
 from actors.queries.balancer import Balancer
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
-from actors.queries.session_token import Tokens
+from actors.queries.session_token import SessionTokens
 from actors.replication.current_event import CurrentEvent
 from actors.replication.listeners import Listeners
 from actors.replication.placement import models_on
@@ -127,7 +127,7 @@ class WorkerPool:
             self.progress,
             Balancer(self.endpoints),
             self.stores,
-            Tokens(log.history_id, self.progress),
+            SessionTokens(log.history_id, self.progress),
             slots=self.slots,
             endpoints=self.endpoints,
             connections=connections,

@@ -6,7 +6,7 @@ import pytest
 
 from actors.errors import InvalidToken
 from actors.queries.consistency import position_of, target_position
-from actors.queries.session_token import Tokens
+from actors.queries.session_token import SessionTokens
 from actors.receipt import Receipt
 from actors.replication.progress import Progress
 
@@ -79,7 +79,7 @@ def test_a_receipt_stands_for_the_position_of_its_outcome():
 
 
 def test_a_token_stands_for_its_position_where_tokens_are_taken(progress):
-    tokens = Tokens("history", progress)
+    tokens = SessionTokens("history", progress)
     assert target_position(progress, after=tokens.issue(7), tokens=tokens) == 7
     assert target_position(progress, "strong", tokens.issue(7), tokens=tokens) == 20
     assert position_of(RECEIPT, "position", tokens) == 4

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import ForeignToken, InvalidToken
-from actors.queries.session_token import Tokens, decode_token, encode_token
+from actors.queries.session_token import SessionTokens, decode_token, encode_token
 from actors.replication.progress import Progress
 
 HISTORY = "0123456789abcdef0123456789abcdef"
@@ -56,7 +56,7 @@ def test_a_token_of_another_history_is_foreign():
 
 def test_a_token_ahead_of_the_log_is_foreign_and_one_at_its_head_is_not():
     progress = Progress(7, ["m"], ["a"])
-    tokens = Tokens(HISTORY, progress)
+    tokens = SessionTokens(HISTORY, progress)
     assert tokens.position(tokens.issue(7)) == 7
     with pytest.raises(ForeignToken, match="position 8, the log ends at 7"):
         tokens.position(tokens.issue(8))
@@ -66,7 +66,7 @@ def test_a_token_ahead_of_the_log_is_foreign_and_one_at_its_head_is_not():
 
 def test_a_token_waits_for_a_commit_that_was_seen_a_moment_before_it_was_published(monkeypatch):
     progress = Progress(7, ["m"], ["a"])
-    tokens = Tokens(HISTORY, progress)
+    tokens = SessionTokens(HISTORY, progress)
     wait = progress.wait_committed
 
     def publish_while_it_waits(position, timeout):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.queries.cache import OVERHEAD, ResultCache, Span
+from actors.queries.recording_view import Span
+from actors.queries.result_cache import OVERHEAD, ResultCache
 from storage.codec.codec import Codec
 
 

@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.health import CacheHealth
-from actors.queries.view import View
-from storage import CodecError, Snapshot
+from actors.queries.answer import Answer
+from actors.queries.recording_view import Span, States
+from storage import CodecError
 from storage.codec.codec import Codec
-from storage.engines.sqlite.snapshot import ReadConnection
 
-__all__ = ["Answer", "RecordingView", "ResultCache", "Span", "States", "spans_of"]
+__all__ = ["ResultCache"]
 
 OVERHEAD = 600
 """Bytes that an entry takes beside its key and result, for bounding: its objects and its place in the dict."""
@@ -37,46 +36,6 @@ OVERHEAD = 600
 _CHANGING = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
 """What bytes and extensions begin with in msgpack. Without these bytes there is nothing in a result that comes back as
 something else; with them there may be, since texts and numbers have them too."""
-
-
-class Answer(NamedTuple):
-    """Results, all on one snapshot, and the lowest and highest position of the models that they were read from."""
-
-    results: list[Any]
-    position: int
-    newest: int
-
-
-class States(Protocol):
-    """What is known of a replica's tables at one moment, or of those of a snapshot."""
-
-    def build(self, model: str) -> str:
-        """Which of the model's builds it is."""
-
-    def checkpoint(self, model: str) -> int:
-        """The position up to which the model goes."""
-
-    def changed(self, model: str, name: str = "") -> int:
-        """The position that last changed a table, or anything of the model, or a later one."""
-
-
-class Span(NamedTuple):
-    """From where to where a table that a query touched is known to be the same; `name` is "" for all of the model."""
-
-    model: str
-    name: str
-    build: str
-    changed: int
-    checkpoint: int
-
-    def holds(self, state: States) -> bool:
-        """Whether the table is the same in `state`."""
-        model = self.model
-        return (
-            self.changed <= state.checkpoint(model)
-            and state.changed(model, self.name) <= self.checkpoint
-            and state.build(model) == self.build
-        )
 
 
 class _Entry(NamedTuple):
@@ -218,66 +177,3 @@ class ResultCache:
                 self.max_bytes,
                 self._uncacheable,
             )
-
-
-class RecordingView(View):
-    """A view that notes which tables one query touches. The thread that runs the query.
-
-    `touched` is None once the query asked for something else that its answer may depend on, such as its position.
-    What it asked a database for, the database's connection tells.
-    """
-
-    __slots__ = ("touched",)
-
-    def __init__(self, snapshot: Snapshot, models: Mapping[str, ReadModel], *, lend: bool = False) -> None:
-        super().__init__(snapshot, models, lend=lend)
-        self.touched: set[tuple[str, str]] | None = set()
-
-    def _open(self, key: Any) -> Any:
-        try:
-            opened = super()._open(key)
-        except BaseException:
-            self.touched = None  # whatever the query makes of that
-            raise
-        if self.touched is not None:
-            self.touched.add(self._place(key))
-        return opened
-
-    def version(self, model: ReadModel) -> int:
-        """As `View.version`; another build makes the result stale."""
-        if self.touched is not None:
-            self.touched.add((model.name, ""))
-        return super().version(model)
-
-    def position(self, model: ReadModel | None = None) -> int:
-        """As `View.position`; the position moves with every event, so the result is not kept."""
-        self.touched = None
-        return super().position(model)
-
-    def newest(self) -> int:
-        """As `View.newest`; as with `position`."""
-        self.touched = None
-        return super().newest()
-
-    @property
-    def opened(self) -> float:
-        """As `View.opened`; every view has another one, so the result is not kept."""
-        self.touched = None
-        return super().opened
-
-    def counted(self) -> bool:
-        """Whether its result depends on nothing but the tables that it touched."""
-        return self.touched is not None and not any(
-            isinstance(target, ReadConnection) and target.uncacheable for target in self._opened.values()
-        )
-
-
-def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:
-    """The spans of what a query touched on a snapshot; None where its result is not to be kept."""
-    touched = view.touched
-    if touched is None or not view.counted():
-        return None
-    return tuple(
-        Span(model, name, snapshot.build(model), snapshot.changed(model, name), snapshot.checkpoint(model))
-        for model, name in touched
-    )

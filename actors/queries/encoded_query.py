@@ -14,10 +14,10 @@ from actors.errors import QueryFailed
 from storage import CodecError
 from storage.codec.codec import Codec
 
-__all__ = ["Encoded", "opened", "own_query", "sealed"]
+__all__ = ["EncodedQuery", "opened", "own_query", "sealed"]
 
 
-class Encoded:
+class EncodedQuery:
     """A query as its bytes, to be decoded for each run."""
 
     __slots__ = ("data",)
@@ -34,14 +34,14 @@ def sealed(query: Any, spec: QuerySpec, codec: Codec) -> Any:
     if spec.shareable is None or spec.shareable(query):
         return query
     try:
-        return Encoded(codec.pack(query))
+        return EncodedQuery(codec.pack(query))
     except CodecError:
         return own_query(query, codec)
 
 
 def opened(query: Any, spec: QuerySpec, codec: Codec) -> Any:
     """What `sealed` kept, to be run. Raises `QueryFailed` where its class refuses what it held."""
-    if query.__class__ is not Encoded:
+    if query.__class__ is not EncodedQuery:
         return query
     try:
         return codec.decode(query.data)

@@ -108,7 +108,7 @@ def notes(system: System, prefix: bytes) -> list[tuple[bytes, bytes]]:
 
 def command_client(system: System) -> CommandClient:
     """Where commands, facts and steps are handed to the writer."""
-    return system._parts.writes
+    return system._parts.command_client
 
 
 def writer_mailbox(system: System) -> Mailbox:
@@ -118,7 +118,7 @@ def writer_mailbox(system: System) -> Mailbox:
 
 def writer_state(system: System) -> WriterState:
     """What the writer is at, which outlives it."""
-    return system._parts.desk
+    return system._parts.writer
 
 
 def submission(system: System, command: Any, **options: Any) -> Any:
@@ -202,7 +202,7 @@ def commit_waiters(system: System) -> Any:
 # -- queries ----------------------------------------------------------------------------------
 def query_dispatcher(system: System) -> QueryDispatcher:
     """What gives queries to query actors."""
-    return system._parts.reads
+    return system._parts.query_dispatcher
 
 
 def query_endpoints(system: System) -> list[QueryEndpoint]:
@@ -255,7 +255,7 @@ def marked_slots(system: System) -> set[int]:
 # -- process managers -------------------------------------------------------------------------
 def manager(system: System, name: str) -> ManagerHandle:
     """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows of itself."""
-    return system._parts.processes.handles[name]
+    return system._parts.process_managers.handles[name]
 
 
 # -- worker processes -------------------------------------------------------------------------

@@ -81,10 +81,10 @@ class _Compiler:
         self.rules.match(self.declarations.evolvers, "evolve", "event", 2)
         self.rules.require_all()
         models, old_models = compile_read_models(self.declarations, self.rules, self.problems)
-        processes = compile_process_managers(
+        process_managers = compile_process_managers(
             self.declarations.process_managers, self.events, self.commands, self.localns, self.problems
         )
-        check_keys(processes.values(), self.events)
+        check_keys(process_managers.values(), self.events)
         compiled = CompiledDomain(
             name=self.declarations.name,
             codec=codec,
@@ -97,7 +97,7 @@ class _Compiler:
             old_models=old_models,
             command_middleware=self._middleware(self.declarations.command_middleware),
             query_middleware=self._middleware(self.declarations.query_middleware),
-            processes=processes,
+            process_managers=process_managers,
         )
         for one in self.declared.values():
             if one.kind == "query":

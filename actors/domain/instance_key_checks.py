@@ -24,13 +24,13 @@ SHORT = MAX_NAME_BYTES // 4
 SMALL = 1 << 64
 
 
-def check_keys(processes: Iterable[ProcessManagerSpec], events: dict[type, EventSpec]) -> None:
+def check_keys(managers: Iterable[ProcessManagerSpec], events: dict[type, EventSpec]) -> None:
     """Have the events checked that these managers tell apart by a field."""
     fields: dict[type, dict[str, str]] = {}
-    for process in processes:
-        for event, rule in process.events.items():
+    for manager in managers:
+        for event, rule in manager.events.items():
             if rule.field is not None:
-                fields.setdefault(event, {}).setdefault(rule.field, process.name)
+                fields.setdefault(event, {}).setdefault(rule.field, manager.name)
     for event, named in fields.items():
         if event in events:
             spec = events[event]

@@ -121,7 +121,7 @@ class CompiledDomain:
     """Its older versions that are still declared, the newest of them first; names without one are absent."""
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
-    processes: dict[str, ProcessManagerSpec] = field(default_factory=dict)
+    process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
 
     def newest(self, model: object) -> ReadModel | None:
         """The newest version of a read model given by any of its objects; None for what is none of this domain's."""

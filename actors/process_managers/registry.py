@@ -85,7 +85,7 @@ class ProcessManagers:
         self._quiescence = Quiescence(
             self.handles, log, progress, self.clock, self._records, self.health, calls
         )
-        for name, spec in domain.processes.items():
+        for name, spec in domain.process_managers.items():
             keys = RecordKeys(name)
             left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.blocked))
             outbox = Mailbox()

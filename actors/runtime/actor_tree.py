@@ -38,7 +38,7 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
             exited,
             domain=parts.domain,
             log=parts.log,
-            state=parts.desk,
+            state=parts.writer,
             progress=parts.progress,
             announce=parts.sync.put,
             cache_states=parts.settings.cache_states,
@@ -47,7 +47,9 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
         )
 
     actors["sync"] = ActorSlot("sync", parts.sync, start_sync)
-    actors["command-handler"] = ActorSlot("command-handler", parts.writes.mailbox, start_command_handler)
-    for name, mailbox, start in parts.processes.actors(exited):
+    actors["command-handler"] = ActorSlot(
+        "command-handler", parts.command_client.mailbox, start_command_handler
+    )
+    for name, mailbox, start in parts.process_managers.actors(exited):
         actors[name] = ActorSlot(name, mailbox, start)
     return actors

@@ -29,7 +29,7 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
     replicas = tuple(_replica(parts, monitor, name) for name in parts.replicas.slots)
     actors = tuple(_actor(one) for one in parts.actors.values())
     building = rebuilds.all()
-    processes = parts.processes.health()
+    processes = parts.process_managers.health()
     running = monitor.running()
     problems = (
         *_problems(parts, writer, replicas, actors, building),
@@ -56,11 +56,16 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
 
 
 def _writer(parts: Parts) -> WriterHealth:
-    desk = parts.desk
-    activity = desk.activity
+    writer = parts.writer
+    activity = writer.activity
     busy = None if activity is None else (activity[0], activity[1], round(time.monotonic() - activity[2], 3))
     return WriterHealth(
-        desk.commands, desk.refused, desk.batches, len(parts.writes.mailbox), busy, desk.trouble
+        writer.commands,
+        writer.refused,
+        writer.batches,
+        len(parts.command_client.mailbox),
+        busy,
+        writer.trouble,
     )
 
 

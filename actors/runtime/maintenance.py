@@ -49,11 +49,11 @@ class Maintenance:
         parts.replicas.run_maintenance()
 
     def _watch_decider(self) -> None:
-        writer, limit = self._parts.desk, self._parts.settings.decider_limit
+        writer, limit = self._parts.writer, self._parts.settings.decider_limit
         activity = writer.activity
         if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
             # A slow decider puts off the next fsync, which the replies of the batch before wait for, and the replicas' news.
-            writer.release()
+            writer.release_replies()
             writer.notifier.flush_now()
         if activity is None or activity == self._reported:
             return

@@ -38,7 +38,7 @@ class Monitor:
         for name, entries in parts.progress.replicas.items():
             for model, entry in entries.items():
                 self._rates.look((name, model), entry.applied, head, now)
-        for name, handle in parts.processes.handles.items():
+        for name, handle in parts.process_managers.handles.items():
             self._rates.look(name, handle.board.status.position, head, now)
 
     def unwatched(self) -> float:
@@ -52,16 +52,18 @@ class Monitor:
 
     def _running(self) -> Iterator[Activity]:
         parts, now = self._parts, time.monotonic()
-        desk = parts.desk
-        activity = desk.activity
+        writer = parts.writer
+        activity = writer.activity
         if activity is not None:
             command, stream, since = activity
-            inline = desk.inline
+            inline = writer.inline
             at = None if inline is None else inline.at
             inside = "" if at is None else f", in inline model {at[0].name!r} at event {at[1].type}"
             yield Activity("decider", command, f"on stream {stream!r}{inside}", _age(since, now))
-        if desk.committing:
-            yield Activity("commit", "command-handler", "the disk has the commit", _age(desk.committing, now))
+        if writer.committing:
+            yield Activity(
+                "commit", "command-handler", "the disk has the commit", _age(writer.committing, now)
+            )
         for replica in parts.replicas.slots:
             work = parts.replicas.current_event(replica)
             if work is not None:

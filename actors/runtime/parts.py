@@ -44,16 +44,16 @@ class Parts:
     calls: RunningCalls
     """Which calls of the program's own code are running."""
 
-    desk: WriterState
-    writes: CommandClient
+    writer: WriterState
+    command_client: CommandClient
     sync: Mailbox
     """The mailbox of Sync."""
     replicas: ReplicaHost
     progress: Progress
-    """That of `replicas`, and so is `reads`."""
-    reads: QueryDispatcher
+    """That of `replicas`, and so is `query_dispatcher`."""
+    query_dispatcher: QueryDispatcher
     views: ViewRegistry
-    processes: ProcessManagers
+    process_managers: ProcessManagers
     """The process managers."""
     consumers: Consumers
     marks: DeliveryMarks

@@ -98,12 +98,12 @@ class Runtime:
             skips=skips,
             listeners=listeners,
             calls=calls,
-            desk=writer,
-            writes=commands,
+            writer=writer,
+            command_client=commands,
             sync=sync,
             replicas=replicas,
             progress=progress,
-            reads=replicas.dispatcher,
+            query_dispatcher=replicas.dispatcher,
             views=ViewRegistry(
                 domain,
                 replicas.dispatcher,
@@ -113,7 +113,7 @@ class Runtime:
                 replicas.mark_damaged,
                 log.moved,
             ),
-            processes=managers,
+            process_managers=managers,
             consumers=Consumers(log, progress, commands, calls, marks),
             marks=marks,
             actors=actors,
@@ -192,14 +192,14 @@ class Runtime:
         parts.consumers.close(timeout, asker)
         self.supervisor.stop_starting()
         # What an effect's handler does outside may take long; the writer is to have time, too.
-        stuck = self._stop_actors(parts.processes.names, end, share=0.25)
+        stuck = self._stop_actors(parts.process_managers.names, end, share=0.25)
         stuck += self._stop_actors(["command-handler"], end)
         self._give_up_writer()
         stuck += self._stop_actors(["sync"], end)
         parts.replicas.stop()
         stuck += self._stop_actors(parts.replicas.slots, end, asked=True)
         stuck += self._stop_actors([one.name for one in parts.replicas.endpoints], end)
-        parts.processes.close()
+        parts.process_managers.close()
         parts.marks.close()
         if stuck:
             logger.error("closing %s: given up within %g s: %s", parts.path, timeout, ", ".join(stuck))
@@ -234,7 +234,7 @@ class Runtime:
         """Whose deliveries may be out: the consumers of the store, and the process managers of the domain."""
         return {
             *(owner_of("consumer", name) for name in self.parts.consumers.names()),
-            *(owner_of("process manager", name) for name in self.parts.domain.processes),
+            *(owner_of("process manager", name) for name in self.parts.domain.process_managers),
         }
 
     def _give_up_writer(self) -> None:
@@ -242,9 +242,9 @@ class Runtime:
 
         A decider that does not return can't be stopped; what it gives later is not written.
         """
-        writer = self.parts.desk
+        writer = self.parts.writer
         writer.closing = True
-        writer.release()
+        writer.release_replies()
         deciding = writer.activity is not None
         for submission in list(writer.in_flight):
             submission.settle(self._refusal() if deciding else CommitUncertain(submission.command_id))

@@ -29,7 +29,9 @@ class CommandMethods(SystemBase):
         `StoreFull`: nothing was written; `CommandTimeout` or `CommitUncertain`: unknown, execute
         it again with the id that the error carries. `WrongThread` in a decider, a query or a callback.
         """
-        return self._running().writes.execute(command, checked_options(options, CommandOptions, "execute"))
+        return self._running().command_client.execute(
+            command, checked_options(options, CommandOptions, "execute")
+        )
 
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
         """As `execute`, without waiting for the reply: a future of the receipt.
@@ -38,11 +40,13 @@ class CommandMethods(SystemBase):
         writer's thread: keep them short. A future that is cancelled before its command is
         decided cancels the command.
         """
-        return self._running().writes.submit(command, checked_options(options, CommandOptions, "submit"))
+        return self._running().command_client.submit(
+            command, checked_options(options, CommandOptions, "submit")
+        )
 
     async def aexecute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
         """As `execute`, for asyncio: the event loop goes on meanwhile."""
-        return await self._running().writes.aexecute(
+        return await self._running().command_client.aexecute(
             command, checked_options(options, CommandOptions, "aexecute")
         )
 
@@ -59,7 +63,7 @@ class CommandMethods(SystemBase):
         """
         commands = several(commands, "execute_many", "command")
         given = checked_options(options, ManyOptions, "execute_many")
-        outcomes = self._running().writes.execute_many(commands, given)
+        outcomes = self._running().command_client.execute_many(commands, given)
         return outcomes if return_exceptions else _all_receipts(outcomes)
 
     async def aexecute_many(
@@ -72,7 +76,7 @@ class CommandMethods(SystemBase):
         """
         commands = several(commands, "aexecute_many", "command")
         given = checked_options(options, ManyOptions, "aexecute_many")
-        outcomes = await self._running().writes.aexecute_many(commands, given)
+        outcomes = await self._running().command_client.aexecute_many(commands, given)
         return outcomes if return_exceptions else _all_receipts(outcomes)
 
     def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
@@ -82,7 +86,7 @@ class CommandMethods(SystemBase):
         `expected_version`, `command_id` (which makes it safe to repeat), `causation_id`,
         `correlation_id`, `metadata`. Raises as `execute` does.
         """
-        return self._running().writes.append(
+        return self._running().command_client.append(
             stream, events, checked_options(options, AppendOptions, "append")
         )
 

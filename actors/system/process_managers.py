@@ -20,16 +20,16 @@ class ProcessManagerMethods(SystemBase):
 
     def process_managers(self) -> list[ProcessManagerHealth]:
         """How each process manager is: position, lag, instances, timers, effects, and why it is stopped."""
-        return list(self._running().processes.health())
+        return list(self._running().process_managers.health())
 
     def process_manager_state(self, name: str, key: str) -> Any:
         """The state of one instance of a process manager, None where there is none."""
-        return self._running().processes.state(name, key)
+        return self._running().process_managers.state(name, key)
 
     def process_manager_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
         """At most `limit` instances of a process manager after a key, with their states, in the order of the keys."""
         checked_page("process_manager_states", limit, after)
-        return self._running().processes.states(name, limit, after)
+        return self._running().process_managers.states(name, limit, after)
 
     def wait_process_managers(self, timeout: float = 10.0) -> int:
         """Wait until all process managers have handled what is committed and delivered their effects.
@@ -39,7 +39,7 @@ class ProcessManagerMethods(SystemBase):
         """
         refuse_in_actor("wait_process_managers", self._running().progress)
         checked_timeout(timeout, "wait_process_managers")
-        return self._running().processes.wait(timeout)
+        return self._running().process_managers.wait(timeout)
 
     def skip_process_manager(self, name: str, reason: str = "", timeout: float = 10.0) -> str:
         """Have a stopped process manager pass over the input that it is stopped at; returns that input's id.
@@ -49,7 +49,7 @@ class ProcessManagerMethods(SystemBase):
         refuse_in_actor("skip_process_manager", self._running().progress)
         checked_timeout(timeout, "skip_process_manager")
         checked_text("skip_process_manager", "reason", reason)
-        return self._running().processes.skip(name, reason, timeout)
+        return self._running().process_managers.skip(name, reason, timeout)
 
     def quarantined_instances(
         self, name: str, limit: int = 100, after: str = ""
@@ -59,7 +59,7 @@ class ProcessManagerMethods(SystemBase):
         One is set aside when an input fails in it: all that comes for it later waits, in order, and others go on.
         """
         checked_page("quarantined_instances", limit, after)
-        return self._running().processes.quarantined(name, limit, after)
+        return self._running().process_managers.quarantined(name, limit, after)
 
     def retry_instance(self, name: str, key: str, timeout: float = 10.0) -> bool:
         """Try an instance that is set aside again, now; tells whether it got past the input that it failed on.
@@ -69,7 +69,7 @@ class ProcessManagerMethods(SystemBase):
         refuse_in_actor("retry_instance", self._running().progress)
         checked_timeout(timeout, "retry_instance")
         checked_text("retry_instance", "key", key)
-        return self._running().processes.retry_instance(name, key, timeout)
+        return self._running().process_managers.retry_instance(name, key, timeout)
 
     def skip_instance(self, name: str, key: str, reason: str = "", timeout: float = 10.0) -> str:
         """Have an instance that is set aside pass over the input that it fails on; returns that input's id.
@@ -80,11 +80,11 @@ class ProcessManagerMethods(SystemBase):
         checked_timeout(timeout, "skip_instance")
         checked_text("skip_instance", "key", key)
         checked_text("skip_instance", "reason", reason)
-        return self._running().processes.skip_instance(name, key, reason, timeout)
+        return self._running().process_managers.skip_instance(name, key, reason, timeout)
 
     def effects(self, name: str) -> list[PendingEffect]:
         """The effects of a process manager that are not delivered: those that wait, then those that are parked."""
-        return self._running().processes.effects(name)
+        return self._running().process_managers.effects(name)
 
     def retry_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
         """Deliver a parked effect again; `key` is its own, as `effects` shows it.
@@ -94,13 +94,13 @@ class ProcessManagerMethods(SystemBase):
         """
         refuse_in_actor("retry_effect", self._running().progress)
         checked_timeout(timeout, "retry_effect")
-        self._running().processes.release_effect(name, key, timeout, drop=False)
+        self._running().process_managers.release_effect(name, key, timeout, drop=False)
 
     def drop_effect(self, name: str, key: str, timeout: float = 10.0) -> None:
         """Give a parked effect up for good. Raises as `retry_effect` does."""
         refuse_in_actor("drop_effect", self._running().progress)
         checked_timeout(timeout, "drop_effect")
-        self._running().processes.release_effect(name, key, timeout, drop=True)
+        self._running().process_managers.release_effect(name, key, timeout, drop=True)
 
 
 def checked_page(method: str, limit: Any, after: Any) -> None:

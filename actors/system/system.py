@@ -64,7 +64,7 @@ class System(
         self._parts = parts = runtime.parts
         self._availability = Availability()
         self._queries = QueryClient(
-            parts.reads, parts.views, parts.calls, self._availability.require, self._consistency
+            parts.query_dispatcher, parts.views, parts.calls, self._availability.require, self._consistency
         )
         self._closing: UninterruptedCall | None = None
         self._closings: dict[UninterruptedCall | None, UninterruptedCall] = {}

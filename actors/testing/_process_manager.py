@@ -31,7 +31,7 @@ def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManag
     Raises `DomainError` for a mistake in the domain, `UnknownMessage` for what the manager does not handle, and
     `AssertionError` for a timer that was not set.
     """
-    spec = manager.domain.compile().processes[manager.name]
+    spec = manager.domain.compile().process_managers[manager.name]
     given = ProcessManagerGiven(spec, NO_INSTANCE, "", 0)
     for one in flattened(inputs):
         given = given.when(one).after

@@ -55,7 +55,7 @@ class TestSystem(System):
 
     def advance(self, by: timedelta) -> None:
         """Put the clock that process managers' timers go by forward; `wait_process_managers` waits for what fires then."""
-        self._running().processes.advance(by // timedelta(microseconds=1))
+        self._running().process_managers.advance(by // timedelta(microseconds=1))
 
     def recorded_events(self, after: Receipt | int = 0) -> list[RecordedEvent]:
         """Everything that is committed after a position, in order."""

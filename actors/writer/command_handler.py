@@ -75,7 +75,7 @@ class CommandHandler(SupervisedActor):
     def on_start(self) -> None:
         """Finish what an earlier handler left: its batch is looked up by id, so nothing is done twice."""
         state = self._state
-        state.release()
+        state.release_replies()
         if state.must_reopen:
             self._log.reopen()
             state.must_reopen = False
@@ -88,7 +88,7 @@ class CommandHandler(SupervisedActor):
         state.activity = None
         if left:
             self._handle_again(left)
-            state.release()
+            state.release_replies()
         state.in_flight = []
         state.attempts = 0
 
@@ -113,13 +113,13 @@ class CommandHandler(SupervisedActor):
 
     def on_stop(self) -> None:
         """Leave nothing held."""
-        self._state.release()
+        self._state.release_replies()
         self._notify_sync()
 
     def _handle_failure(self, *failure: Any) -> None:
         super()._handle_failure(*failure)
         # What they are about is on disk; callers and replicas need not wait for the next incarnation.
-        self._state.release()
+        self._state.release_replies()
         self._notify_sync()
 
     def on_receive(self, message: Any) -> None:
@@ -141,7 +141,7 @@ class CommandHandler(SupervisedActor):
             batch = batch[self._handle(batch[:MAX_BATCH]) :]
             self._state.attempts = 0
         if self.mailbox.empty():
-            self._state.release()
+            self._state.release_replies()
         self._state.in_flight = []
         if not self._notifier.quick(time.monotonic()) or self._progress.has_waiters:
             self._notify_sync()
@@ -238,7 +238,7 @@ class CommandHandler(SupervisedActor):
         While this thread decides and writes, they would only contend for the interpreter, which LMDB lets go of
         at each of its calls.
         """
-        self._state.release()
+        self._state.release_replies()
         now = time.monotonic()
         if self._notifier.due(now, self._progress.has_waiters):
             self._notify_sync()
@@ -254,12 +254,12 @@ class CommandHandler(SupervisedActor):
 
     def _reply(self, decided: list[Submission | AtomicStep]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""
-        self._state.hold(decided)
+        self._state.batch_committed(decided)
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | AtomicStep], error: Exception) -> None:
         """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
-        self._state.release()
+        self._state.release_replies()
         if len(batch) == 1:
             self._state.trouble = str(error) if isinstance(error, StoreFull) else None
             batch[0].settle(error)

@@ -43,7 +43,7 @@ class Recovery:
             for request in batch:
                 request.settle(SystemClosed(f"{error}; nothing was written"))
             return
-        self._state.release()
+        self._state.release_replies()
         # Asked at once: the room may be there again a moment later.
         full = full_disk(self._log.path, error.errno)
         self._state.trouble = full or error.reason

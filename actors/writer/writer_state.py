@@ -39,7 +39,7 @@ class WriterState:
         self._held: deque[Submission | AtomicStep] = deque()
         self._releasing = threading.Lock()
 
-    def hold(self, decided: Sequence[Submission | AtomicStep]) -> None:
+    def batch_committed(self, decided: Sequence[Submission | AtomicStep]) -> None:
         """Count a batch whose commit is done, and keep its replies for a moment that suits the next one."""
         self.batches += 1
         self.commands += len(decided)
@@ -54,7 +54,7 @@ class WriterState:
                 self.refused += sum(isinstance(one, Exception) for one in outcome)
         self._held.extend(decided)
 
-    def release(self) -> None:
+    def release_replies(self) -> None:
         """Give all held replies; any thread. When another one is at it already, that one gives them."""
         held = self._held
         while held and self._releasing.acquire(blocking=False):

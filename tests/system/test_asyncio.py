@@ -50,7 +50,7 @@ def hang(system: System, gates: Any) -> Any:
 
 
 def mailbox(system: System) -> Any:
-    return system._running().writes.mailbox
+    return system._running().command_client.mailbox
 
 
 def begun(calls: list[Any]) -> list[asyncio.Task[Any]]:

@@ -265,7 +265,7 @@ def test_timers_rejections_and_answers_wait_with_their_instance_and_come_in_orde
     domain = jobs_of(world)
     heard: list[str] = []
     stop = {"a"}
-    spec = domain.compile().processes["worker"]
+    spec = domain.compile().process_managers["worker"]
 
     def watched(handler: Any) -> Any:
         def run(state: Any, message: Any, do: Do) -> Any:

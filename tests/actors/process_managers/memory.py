@@ -33,7 +33,7 @@ class Memory(dict[bytes, bytes]):
     def __init__(self, domain: Domain, *events: Any) -> None:
         super().__init__()
         self.domain = domain.compile()
-        self.spec = self.domain.processes["worker"]
+        self.spec = self.domain.process_managers["worker"]
         self.keys = RecordKeys("worker")
         self[self.keys.checkpoint] = Checkpoint(0, 0).pack()
         self[self.keys.metadata] = ManagerMetadata(1, 0).pack(self.domain.codec)

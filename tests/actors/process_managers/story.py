@@ -139,7 +139,7 @@ class Story:
         domain, _ = story_of(self.weather, self.version)
         memory = self.memory
         memory.domain = domain.compile()
-        memory.spec = memory.domain.processes["worker"]
+        memory.spec = memory.domain.process_managers["worker"]
         for event in [*memory.events, *self.coming]:
             words = event.event
             event.event = next(iter(memory.spec.events))(words.job, words.words)

@@ -66,7 +66,7 @@ def beating(missed: Any) -> tuple[Domain, Any, type, type, type]:
 )
 def test_a_timer_that_is_set_late_is_due_where_its_handler_says(missed: str, late: float, due: float) -> None:
     domain, _, _, beat, beating_ = beating(missed)
-    spec = domain.compile().processes["heart"]
+    spec = domain.compile().process_managers["heart"]
     fired = SetTimer(1_000_000_000, "heart:1:t0", beat("a"), None)
     now = fired.due_us + round(late * 1_000_000)
     decision = decide(spec, Instance(beating_("a"), (fired,)), input_of_timer("a", fired), now)

@@ -118,7 +118,7 @@ def test_a_name_that_is_taken_or_none_is_refused() -> None:
 
 
 # -- deciding ------------------------------------------------------------------------------------
-SPEC = jobs_of().compile().processes["worker"]
+SPEC = jobs_of().compile().process_managers["worker"]
 BEYOND = datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
 
 
@@ -164,7 +164,7 @@ def make_do(handler: Any) -> Any:
     worker.on(Begun)(handler)
     worker.on_timer(Later)(lambda _state, _timer, _do: None)
     worker.effect("tell")(lambda _payload, _key: None)
-    return decide(domain.compile().processes["worker"], Instance(), told(Begun("a", "")))
+    return decide(domain.compile().process_managers["worker"], Instance(), told(Begun("a", "")))
 
 
 @pytest.mark.parametrize(

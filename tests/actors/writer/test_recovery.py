@@ -187,7 +187,7 @@ def test_replies_that_were_held_back_are_given_before_the_log_is_opened_again(
     overlay = writer.decided([held])
     writer.append(overlay)
     overlay.merge()
-    writer.state.hold([held])
+    writer.state.batch_committed([held])
     assert held.future is not None
     assert not held.future.done()
     reopen, given = writer.log.reopen, []

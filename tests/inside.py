@@ -17,10 +17,12 @@ from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.manager_handle import ManagerHandle
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
+from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.build_progress import BuildProgress
 from actors.replication.progress import Progress
 from actors.replication.replica_slot import ReplicaSlot
+from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
@@ -148,6 +150,16 @@ def middleware_pool_closed(system: System) -> bool:
 
 
 # -- replicas ---------------------------------------------------------------------------------
+def replica_host(system: System) -> ReplicaHost:
+    """Where the replicas are: threads, or worker processes."""
+    return system._parts.replicas
+
+
+def skips(system: System) -> SkippedEvents:
+    """The events that models skip."""
+    return system._parts.skips
+
+
 def slots(system: System) -> Mapping[str, ReplicaSlot]:
     """Each replica by its name: its store of now, its projector, why it is no good."""
     return system._parts.replicas.slots

@@ -95,13 +95,16 @@ def events_table(events: Iterable[RecordedEvent], vocabulary: Vocabulary, times:
 
 # -- health ---------------------------------------------------------------------------------
 def replicas_table(health: Health) -> Table:
-    """One row a replica."""
+    """One row a replica, with the id of its worker process where it has one."""
     rows = []
+    in_processes = any(one.pid is not None for one in health.replicas)
     for one in health.replicas:
+        pid = ("" if one.pid is None else str(one.pid),) if in_processes else ()
         stopped = [model.name for model in one.models if model.stopped_at is not None]
         rows.append(
             (
                 one.name,
+                *pid,
                 number(one.lag),
                 f"{one.lag_seconds * 1000:.1f}",
                 number(one.events_applied),
@@ -110,8 +113,15 @@ def replicas_table(health: Health) -> Table:
                 f"stopped: {', '.join(stopped)}" if stopped else "runs",
             )
         )
-    columns = ("replica", "lag", "lag (ms)", "events applied", "queries served", "failed", "models")
-    return Table(columns, tuple(rows), frozenset(range(1, 6)))
+    figures = (
+        *(("pid",) if in_processes else ()),
+        "lag",
+        "lag (ms)",
+        "events applied",
+        "queries served",
+        "failed",
+    )
+    return Table(("replica", *figures, "models"), tuple(rows), frozenset(range(1, len(figures) + 1)))
 
 
 def lag_table(health: Health) -> Table:

@@ -54,7 +54,10 @@ class RateStatus(Protocol):
 
 
 class BuildStatus(Protocol):
-    """One build of a model: how far it is, why it stopped, and whether it waits for the rebuild lock."""
+    """One build of a model: why it stopped, how far it is and whether it waits for the rebuild lock while it is filled.
+
+    How far a build is that serves, `CommitStatus` says at once; here a worker reports it from time to time.
+    """
 
     @property
     def model(self) -> ReadModel: ...

@@ -24,3 +24,15 @@ def test_what_hangs_is_shown_with_what_it_is_at_and_since_when(tmp_path: Path, s
         gate.unlink()
         system.wait_applied(timeout=PATIENCE)
         assert "current" in shown(system, ":lag\n")[0]
+
+
+def test_replicas_in_worker_processes_are_shown_with_their_ids(tmp_path: Path, shown: Shown) -> None:
+    with System.open(tmp_path / "store", hall, replicas=2, workers="process") as system:
+        pids = [replica.pid for replica in system.health().replicas]
+        said, _ = shown(system, ":replicas\n")
+        lines = [line.split() for line in said.splitlines() if line.startswith("replica")]
+    assert lines[0][:3] == ["replica", "pid", "lag"]
+    assert [line[:3] for line in lines[1:]] == [
+        ["replica-1", str(pids[0]), "0"],
+        ["replica-2", str(pids[1]), "0"],
+    ]

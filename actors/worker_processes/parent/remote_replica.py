@@ -63,8 +63,9 @@ class RemoteBuildProgress(NamedTuple):
 class RemoteProjector:
     """The `ProjectorStatus` of a replica in a worker."""
 
-    def __init__(self, models: Iterable[ReadModel]) -> None:
-        """`models` are all versions of the replica's models that are declared."""
+    def __init__(self, models: Iterable[ReadModel], store: RemoteStore) -> None:
+        """`models` are all versions of the replica's models that are declared; `store` knows how far those are that serve."""
+        self._store = store
         self._models = {(model.name, model.version): model for model in models}
         self.runs: list[RemoteBuildProgress] = []
         self.building: list[RemoteBuildProgress] = []
@@ -97,7 +98,7 @@ class RemoteProjector:
             if one.name == name:
                 return one.version, one.checkpoint, None
         run = next(run for run in self.runs if run.model.name == name)
-        return run.model.version, run.checkpoint, run.failure
+        return run.model.version, self._store.state.checkpoint(name), run.failure
 
 
 class RemoteReplicaSlot:
@@ -114,7 +115,7 @@ class RemoteReplicaSlot:
         """`models` are all versions of its models; `moved` is whether the store is not where it was opened."""
         self.name = name
         self.store = store
-        self.projector = RemoteProjector(models)
+        self.projector = RemoteProjector(models, store)
         self.rows = RowDamage()
         store.heals_rows = self.rows.needs_reset
         self.damage: str | None = None

@@ -237,7 +237,7 @@ def test_replies_that_a_slow_decider_holds_up_are_given_and_its_commits_made_kno
     system: System, shop: Shop, clock: Clock, monkeypatch: Patch
 ) -> None:
     state = inside.writer_state(system)
-    released, flushed = calls(monkeypatch, state, "release"), calls(monkeypatch, state.notifier, "flush_now")
+    released, flushed = calls(monkeypatch, state, "release_replies"), calls(monkeypatch, state.notifier, "flush_now")
     future = system.submit(shop.Sell("a", waits=True))
     assert shop.gate.entered.wait(PATIENCE)
     del released[:], flushed[:]
@@ -255,7 +255,7 @@ def test_replies_that_a_slow_decider_holds_up_are_given_and_its_commits_made_kno
 def test_nothing_is_released_while_nothing_is_decided(
     system: System, clock: Clock, monkeypatch: Patch
 ) -> None:
-    released = calls(monkeypatch, inside.writer_state(system), "release")
+    released = calls(monkeypatch, inside.writer_state(system), "release_replies")
     clock.later = 3600.0
     maintain(system)
     assert released == []

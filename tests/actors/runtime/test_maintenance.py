@@ -237,7 +237,10 @@ def test_replies_that_a_slow_decider_holds_up_are_given_and_its_commits_made_kno
     system: System, shop: Shop, clock: Clock, monkeypatch: Patch
 ) -> None:
     state = inside.writer_state(system)
-    released, flushed = calls(monkeypatch, state, "release_replies"), calls(monkeypatch, state.notifier, "flush_now")
+    released, flushed = (
+        calls(monkeypatch, state, "release_replies"),
+        calls(monkeypatch, state.notifier, "flush_now"),
+    )
     future = system.submit(shop.Sell("a", waits=True))
     assert shop.gate.entered.wait(PATIENCE)
     del released[:], flushed[:]

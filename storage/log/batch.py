@@ -1,6 +1,6 @@
-"""A batch made ready for the log: everything encoded, checked and sorted before a transaction begins.
+"""A batch, ready for the log: everything is encoded, checked and sorted before a transaction begins.
 
-Pure; runs in the writing thread. What can be wrong with a batch is found here, while nothing is locked yet.
+Pure; runs in the writing thread. Mistakes in a batch are found here, while nothing is locked yet.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Items = list[tuple[bytes, bytes]]
 class Batch:
     """The entries of one transaction, by database, each sorted by key.
 
-    `commands` are those that no event of the batch tells of, `commands_in_events` the others: their records are read
-    back from the events.
+    `commands` are those whose records are not in an event of the batch. `commands_in_events` are the others:
+    their records are read back from the events.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Batch:
         commands: Sequence[CommandRecord],
         encoded: Sequence[bytes] | None,
     ) -> dict[int, Origin]:
-        """Sort the commands; returns the origins of those that events tell of, by the position of the first event."""
+        """Sort the commands; return the origins of those in events, by the position of the first event."""
         origins: dict[int, Origin] = {}
         in_events, pack, number = self.commands_in_events, command_packer(), len(events)
         for record in commands:
@@ -92,7 +92,7 @@ class Batch:
             start = first - head - 1  # in the batch, from 0
             after = start + count
             last = events[after - 1] if count > 0 and start >= 0 and after <= number else None
-            # Read again, a command begins with its origin, and goes as far as events bear its id.
+            # Read again, a command begins with its origin, and extends over all following events with its id.
             if (
                 last is None
                 or last.command_id != command_id

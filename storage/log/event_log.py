@@ -1,7 +1,7 @@
 """The event log: every event in commit order, indexed by stream and tag, with command ids and snapshots.
 
-One thread writes, in batches that are on disk entirely or not at all. Any thread reads, each call within a short
-transaction of its own, and sees what was committed. Opening does not depend on the length of the log.
+One thread writes, in batches that are on disk entirely or not at all. Any thread reads, each call in its own
+short transaction, and sees what was committed. The time to open it does not depend on its length.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from storage.log.unindexed_tail import check_new, write_tail
 from storage.tables.schema import ModelSchema
 
 REMEMBERED_STREAMS = 10_000
-"""Streams whose last version is remembered, so that the next event of one needs no look into the index."""
+"""Streams whose last version is remembered, so that their next events need no look-up in the index."""
 
 
 class EventLog(LogReader):
-    """The log in a directory of its own. Make one with `EventLog.open`; usable as a context manager.
+    """The log in its own directory. Create one with `EventLog.open`; usable as a context manager.
 
-    `append` and `reopen` are for one thread, the writer; everything else is for any thread.
+    One thread, the writer's, calls `append` and `reopen`; any thread may call everything else.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EventLog(LogReader):
         siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
-        """For `open`, which says what the arguments mean."""
+        """Called by `open`, which says what the arguments mean."""
         super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._lock = lock
@@ -72,8 +72,8 @@ class EventLog(LogReader):
         self._uncertain = False
         self._closed = self._ended = False
         self._last_versions: dict[bytes, int] = {}
-        # Held by whoever changes the environment: close() may come from another thread than the writer's. Reentrant, so
-        # that a closing that was interrupted may be repeated.
+        # Held by the thread that changes the environment: close() may run in another thread than the
+        # writer's. Reentrant, so that an interrupted close may be repeated.
         self._writing = threading.RLock()
         self._attach(environment)
 
@@ -90,16 +90,17 @@ class EventLog(LogReader):
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int = DEFAULT_VERIFY_BYTES,
     ) -> Self:
-        """Open the log in the directory `path`, making it if it is missing and `create` is true.
+        """Open the log in the directory `path`; create it if it is missing and `create` is true.
 
         `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
-        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `siblings` names
-        what else may stand in the directory. `inline` are the models whose tables `inline_batch` changes within
-        `append`; tables of others are dropped, unless it is None. Where the last end gives reason to doubt the file, it
-        is looked at before it is mapped: all of it up to `verify_bytes`, the top of a larger one, nothing for 0.
+        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `siblings`
+        names other files that may be in the directory. `inline` are the models whose tables `inline_batch`
+        changes within `append`; tables of other models are dropped, unless it is None. After an unclean end
+        that makes the file doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the
+        top of a larger file, nothing for 0.
 
-        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then as it was. Raises
-        StoreFull where the disk has no room; once it has, the next open works.
+        Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then unchanged.
+        Raises StoreFull if the disk has no space; once it has, the next open works.
         """
         path = resolved_path(path)
         held: ResourceSlot[tuple[StoreLock, lmdb.Environment, Header]] = ResourceSlot(_release)
@@ -130,14 +131,15 @@ class EventLog(LogReader):
 
     @property
     def created(self) -> datetime:
-        """When the log was made, in UTC."""
+        """When the log was created, in UTC."""
         return self._header.created
 
     # -- writing ---------------------------------------------------------------------------------------------
     def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
         """Return the bytes to store for an event, for `append`; any thread. Raises what `Codec.encode` does.
 
-        `origin` is what `records.origin_of` gives for a command with a record, of which this is the first event.
+        `origin` is the result of `records.origin_of` if this is the first event of a command that has a
+        record.
         """
         return records.encode_event(self._codec, recorded, origin)
 
@@ -155,13 +157,15 @@ class EventLog(LogReader):
     ) -> None:
         """Commit events, command records, snapshots and notes together; on return they are on disk.
 
-        Positions continue at head + 1 and versions at their stream's; command ids are new, which is not looked up
-        with `new_ids`. `encoded` holds what `encode_event` gave for each event, if that was called before. `before_fsync`
-        is called when only the wait for the disk is left. Each of `notes` is a key and its new value, None to delete it;
-        the last of a key counts. `inline` is what `inline_batch` gave, with the changes that follow from the events.
+        Positions continue at head + 1 and versions at their stream's; command ids must be new, which
+        `new_ids` asserts, so that they are not looked up. `encoded` holds the results of `encode_event` for
+        the events, if it was called before. `before_fsync` is called when only the wait for the disk is left.
+        Each of `notes` is a key and its new value, None to delete it; the last one of a key counts. `inline`
+        is a result of `inline_batch`, with the changes that follow from the events.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
-        CommitFailed if the outcome is unknown; then nothing more is appended until `reopen`. Writer's thread.
+        CommitFailed if the outcome is unknown; then nothing more can be appended until `reopen`. The writer's
+        thread.
         """
         with self._writing:
             self._require_writable()
@@ -174,7 +178,7 @@ class EventLog(LogReader):
                 if tail.due(batch):
                     tail = write_tail(transaction, self._databases, tail)
                 whole = tail.due(batch)
-                if whole:  # large enough to go into the indexes at once
+                if whole:  # large enough to be indexed immediately
                     tail.add(batch)
                     tail = write_tail(transaction, self._databases, tail)
                 if self._inline is not None:
@@ -211,10 +215,11 @@ class EventLog(LogReader):
             self._last_versions.update(batch.last_versions)
 
     def reopen(self, *, map_size: int | None = None) -> None:
-        """Close the log and open it again, finding out after CommitFailed what `head` is.
+        """Close the log and open it again, to find out after CommitFailed what `head` is.
 
-        Readers wait meanwhile. A larger `map_size` makes room in a log that was full. If it fails, the log stays
-        unusable until another call succeeds. Writer's thread. Raises what `open` does, but for StoreLocked.
+        Readers wait meanwhile. A larger `map_size` makes room in a log that was full. If it fails, the log
+        stays unusable until another call succeeds. The writer's thread. Raises what `open` raises, except
+        StoreLocked.
         """
         if map_size is not None:
             checked_map_size(map_size)
@@ -224,8 +229,8 @@ class EventLog(LogReader):
             with self._gate.exclusive():
                 if not self._lock.in_place():
                     raise StorageError(
-                        f"the log in {self.path} can't be opened again: its directory was moved, or another one is in "
-                        "its place; close it, and open it where it is now"
+                        f"the log in {self.path} cannot be opened again: its directory was moved or "
+                        "replaced; close the log, and open it at its new path"
                     )
                 self._uncertain = True
                 self._last_versions.clear()
@@ -243,9 +248,9 @@ class EventLog(LogReader):
                 self._uncertain = False
 
     def close(self) -> None:
-        """Close the log once the calls in progress are done; a second call does nothing. Any thread.
+        """Close the log once all calls in progress are done; a second call does nothing. Any thread.
 
-        Interrupted, it can be called again.
+        If interrupted, it can be called again.
         """
         with self._writing:
             if self._ended:
@@ -264,11 +269,14 @@ class EventLog(LogReader):
             self._ended = True
 
     def moved(self) -> bool:
-        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        """Whether the log's directory, or one above it, was moved or renamed since it was opened.
+
+        Any thread.
+        """
         return self._lock.moved()
 
     def abandon(self) -> None:
-        """Close the log at once, whatever an opening that failed left unfinished. Nobody else may know of it."""
+        """Close the log immediately, for an opening that failed. Nobody else may have it."""
         self._closed = self._ended = True
         if self._environment is not None:
             self._environment.close()
@@ -286,7 +294,7 @@ class EventLog(LogReader):
         self.close()
 
     def _index_tail(self) -> None:
-        """Have the next opening find nothing to read again. What can't be written now waits for that."""
+        """Index the tail, so that the next opening need not read it. If this fails, that opening reads it."""
         if self._tail.count and not self._uncertain and self._environment is not None:
             with suppress(lmdb.Error), self._environment.begin(write=True) as transaction:
                 write_tail(transaction, self._databases, self._tail)
@@ -297,7 +305,7 @@ class EventLog(LogReader):
             raise StoreClosed(f"the log in {self.path} is closed")
         if self._uncertain:
             raise CommitFailed(
-                f"the log in {self.path} is not to be written after a commit that failed; call reopen() first"
+                f"the log in {self.path} cannot be written after a failed commit; call reopen() first"
             )
 
     def _begin(self) -> lmdb.Transaction[bytes]:
@@ -307,7 +315,10 @@ class EventLog(LogReader):
             raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
 
     def _write(self, transaction: lmdb.Transaction[bytes], batch: Batch) -> None:
-        """Put what does not wait in the tail; a method of its own for the same reason as `_commit`."""
+        """Put everything that does not wait in the tail.
+
+        A separate method for the same reason as `_commit`.
+        """
         databases, tail = self._databases, self._tail
         for name, items, what in (
             ("events", batch.events, "position"),
@@ -326,7 +337,7 @@ class EventLog(LogReader):
             write_notes(transaction, databases["notes"], batch.notes)
 
     def _commit(self, transaction: lmdb.Transaction[bytes]) -> None:
-        """Commit; a method of its own so that a test may put a fault before, in place of or after it."""
+        """Commit. A separate method, so that a test can inject a fault before, after or instead of it."""
         transaction.commit()
 
 

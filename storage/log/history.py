@@ -1,7 +1,7 @@
-"""Whether what a replica was filled from is this log: the same history, up to the very event at its checkpoint. Any thread.
+"""Whether a replica was filled from this log: same history, same event at the checkpoint. Any thread.
 
-A log that is put back from a backup keeps its history's id, and grows past what replicas had applied of the events that
-are gone. So a checkpoint goes with a digest of the stored event at it, committed together.
+A log that is restored from a backup keeps its history's id, and grows past the lost events that replicas had
+applied. So each checkpoint has a digest of the stored event at its position, committed with it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ DIGEST_BYTES = 16
 POSITION_BYTES = 8
 
 _WHOLE = 4096
-"""Bytes of a record up to which all of it is digested, else its length with its beginning and its end, where its
-stream, its time and its command's id are."""
+"""A record of up to so many bytes is digested as a whole.
+
+For a longer one, its length, its beginning and its end are: the stream, the time and the command's id are
+there.
+"""
 
 
 def digest_of(record: bytes) -> bytes:
@@ -29,17 +32,20 @@ def digest_of(record: bytes) -> bytes:
 
 
 def unknown(_position: int) -> bytes:
-    """The digest of the event at any position, for who has no log to ask: none."""
+    """The digest of an event if there is no log to ask: none."""
     return b""
 
 
 def pack_checkpoint(position: int, digest: bytes = b"") -> bytes:
-    """A checkpoint as it is stored: with the digest of the event there, if it is known."""
+    """A checkpoint as it is stored: with the digest of its event, if that is known."""
     return position.to_bytes(POSITION_BYTES) + digest
 
 
 def unpack_checkpoint(data: bytes) -> tuple[int, bytes]:
-    """The position, and the digest, empty where it was not known. Raises ValueError for what is no checkpoint."""
+    """The position, and the digest, empty if it is unknown.
+
+    Raises ValueError for bytes that are no checkpoint.
+    """
     if len(data) not in (POSITION_BYTES, POSITION_BYTES + DIGEST_BYTES):
         raise ValueError(f"a checkpoint of {len(data)} bytes")
     return int.from_bytes(data[:POSITION_BYTES]), data[POSITION_BYTES:]
@@ -47,9 +53,9 @@ def unpack_checkpoint(data: bytes) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A log as a replica is held against it: its id, its last position, and the digest of the event at each.
+    """A log as a replica is compared with it: its id, its last position, and the digests of its events.
 
-    `digest` gives empty bytes for one that it does not know.
+    `digest` gives empty bytes for an event that it does not know.
     """
 
     id: str
@@ -64,7 +70,7 @@ class History:
             )
         if position and digest and (mine := self.digest(position)) and mine != digest:
             return (
-                f"its model {model!r} was filled from another history: the event at position {position} was another "
-                "one; was a backup of the log put in its place?"
+                f"its model {model!r} was filled from another history: the event at position {position} was "
+                "another one; was a backup of the log restored?"
             )
         return None

@@ -1,6 +1,6 @@
-"""What a batch does to inline tables before it is written: changed rows that are merged with those on disk.
+"""The changes of a batch to inline tables before it is written: changed rows, merged with those on disk.
 
-The deciding thread; `close` is for any.
+The deciding thread; any thread may call `close`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["InlineBatch"]
 
 
 class InlineBatch:
-    """What a batch does to inline tables before it is written. The deciding thread; `close` is for any.
+    """The changes of a batch to inline tables before it is written. The deciding thread; `close`: any thread.
 
-    `positions` says of models that are filled from the log how far that is done.
+    `positions` holds, for models that are being filled from the log, how far that has come.
     """
 
     __slots__ = ("_access", "_begin", "_codec", "_handle_of", "_tables", "_undo", "_views", "positions")
@@ -29,7 +29,7 @@ class InlineBatch:
     def __init__(
         self, handle_of: Callable[[TableSchema], TableHandle], begin: Callable[[], Access], codec: Codec
     ) -> None:
-        """`begin` begins the transaction to read in; `handle_of` gives a table's databases."""
+        """`begin` begins a transaction to read in; `handle_of` gives a table's databases."""
         self.positions: dict[str, int] = {}
         self._handle_of = handle_of
         self._begin = begin
@@ -40,7 +40,7 @@ class InlineBatch:
         self._undo: UndoLog = []
 
     def table(self, table: TableSchema) -> PendingTable:
-        """A table for writing. Raises InvalidSchema for one that is not of an inline model."""
+        """A table for writing. Raises InvalidSchema unless it belongs to an inline model."""
         found = self._tables.get(table)
         if found is None:
             handle = self._handle_of(table)
@@ -50,29 +50,29 @@ class InlineBatch:
         return found
 
     def view(self, table: TableSchema) -> PendingReader:
-        """The same for reading alone."""
+        """The same table, which can only be read."""
         found = self._views.get(table)
         if found is None:
             found = self._views[table] = PendingReader(self.table(table))
         return found
 
     def prepare(self) -> None:
-        """Raise what stands against storing a changed row: CodecError, InvalidKey or KeyTooLong, naming it."""
+        """Raise the error that prevents storing a changed row: CodecError, InvalidKey or KeyTooLong."""
         for table in self._tables.values():
             table.prepare()
 
     def mark(self) -> int:
-        """Now, for `back_to`."""
+        """A mark of the present state, for `back_to`."""
         return len(self._undo)
 
     def back_to(self, mark: int) -> None:
-        """Take back every change since `mark`."""
+        """Undo all changes since `mark`."""
         undo = self._undo
         while len(undo) > mark:
             undo.pop().take_back()
 
     def settle(self) -> None:
-        """What was done so far stays: marks are void."""
+        """Make all changes so far final: earlier marks are invalid."""
         self._undo.clear()
 
     def write_to(self, txn: lmdb.Transaction) -> None:
@@ -81,6 +81,6 @@ class InlineBatch:
             table.write_to(txn)
 
     def close(self) -> None:
-        """End its transaction; nothing can be read any more. The second call does nothing."""
+        """End its transaction; nothing can be read any more. A second call does nothing."""
         if self._access is not None:
             self._access.end()

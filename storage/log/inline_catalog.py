@@ -1,6 +1,6 @@
-"""What the log knows of its inline models: their fingerprints, databases and positions, as stored. The opener's thread.
+"""What the log stores about its inline models: fingerprints, databases and positions. The opener's thread.
 
-Their tables can be filled from the log, so a catalog that does not fit them is no reason to give the log up.
+Their tables can be filled from the log, so the log is still usable if this catalog does not match them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["MODEL", "POSITION", "TABLES", "stored_models", "table_databases"]
 MODEL = b"model/"
 POSITION = b"position/"
 TABLES = "inline/"
-"""How the names of all their databases begin."""
+"""The prefix of all their databases' names."""
 
 _AGAIN = "the inline models are filled from the log again"
 
@@ -24,9 +24,9 @@ _AGAIN = "the inline models are filled from the log again"
 def stored_models(
     txn: lmdb.Transaction[bytes], catalog: lmdb._Database, head: int, what: str
 ) -> dict[str, tuple[str, list[str]]]:
-    """Fingerprint and databases of each stored model; those of one that has no position belong to no fingerprint.
+    """Fingerprint and databases of each stored model; the fingerprint is "" for a model without a position.
 
-    `head` is the log's. Raises DamagedStore for a catalog that does not fit the databases.
+    `head` is the log's. Raises DamagedStore if the catalog does not match the databases.
     """
     stored: dict[str, tuple[str, list[str]]] = {}
     with damaged_records(f"the catalog of the inline models of {what}", _AGAIN):
@@ -34,18 +34,18 @@ def stored_models(
         for key, raw in below(txn, catalog, MODEL):
             name = key[len(MODEL) :].decode()
             fingerprint, databases = msgpack.unpackb(raw)
-            # One that was made and never filled, or whose position is lost: its tables begin anew.
+            # A model that was created but never filled, or whose position is lost: its tables start empty.
             stored[name] = fingerprint if name in positions or not head else "", databases
         for name, raw in positions.items():
             position = int.from_bytes(raw)
             if len(raw) != 8 or position > head or name not in stored:
-                raise ValueError(f"model {name!r} at position {position}, where the log ends at {head}")
+                raise ValueError(f"model {name!r} at position {position}, but the log ends at {head}")
         named = {name.encode() for _, databases in stored.values() for name in databases}
         strangers = sorted({*table_databases(txn)} - named) + [
-            one for one in named if not one.startswith(TABLES.encode())
+            database for database in named if not database.startswith(TABLES.encode())
         ]
         if strangers:
-            raise ValueError(f"{strangers[0]!r} is a table of no model")
+            raise ValueError(f"{strangers[0]!r} belongs to no model")
     return stored
 
 

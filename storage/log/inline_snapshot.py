@@ -19,7 +19,7 @@ __all__ = ["InlineSnapshot"]
 
 
 class InlineSnapshot:
-    """Inline tables as they were at one moment, in the form of a replica's snapshot. Any thread; close it soon."""
+    """Inline tables as they were at one moment, like a replica's snapshot. Any thread; close it soon."""
 
     __slots__ = ("_access", "_codec", "_handle_of", "_models", "_positions", "_readers", "opened")
 
@@ -31,7 +31,7 @@ class InlineSnapshot:
         handle_of: Callable[[str, TableSchema], TableHandle],
         positions: Callable[[lmdb.Transaction[bytes]], dict[str, int]],
     ) -> None:
-        """`handle_of` gives a model's table's databases, `positions` how far each model is in a transaction."""
+        """`handle_of` gives the databases of a model's table; `positions` gives each model's position."""
         self._access = access
         self._codec = codec
         self._models = models
@@ -41,7 +41,7 @@ class InlineSnapshot:
         self.opened = time.monotonic()
 
     def table(self, model: str, schema: TableSchema) -> TableReader:
-        """A table of an inline model, by its name. Raises InvalidSchema for another one, SnapshotClosed."""
+        """A table of an inline model, found by its name. Raises InvalidSchema, SnapshotClosed."""
         found = self._readers.get(schema)
         if found is None:
             found = self._readers[schema] = TableReader(
@@ -50,7 +50,7 @@ class InlineSnapshot:
         return found
 
     def target(self, model: str) -> NoReturn:
-        """Never anything: an inline model has tables only."""
+        """Always raises InvalidSchema: an inline model has only tables."""
         raise InvalidSchema(f"inline model {model!r} has tables only")
 
     def checkpoint(self, model: str) -> int:
@@ -67,7 +67,7 @@ class InlineSnapshot:
         return self._access.txn is None
 
     def close(self) -> None:
-        """End it, from any thread: a read that is under way ends first, later ones raise."""
+        """End it, from any thread: a read in progress ends first, later ones raise."""
         self._access.end()
 
     def __enter__(self) -> InlineSnapshot:
@@ -79,5 +79,5 @@ class InlineSnapshot:
         self.close()
 
     def abandon(self) -> None:
-        """As `close`, but leave LMDB's transaction alone: in a forked child it is the parent's."""
+        """As `close`, but without touching LMDB's transaction: in a forked child it is the parent's."""
         self._access.abandon()

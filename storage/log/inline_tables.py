@@ -1,8 +1,9 @@
-"""Tables in the log's own environment, changed in the transaction that writes the events they come from.
+"""Tables in the log's own environment, changed in the transaction that writes the events behind the changes.
 
 Database `inline` holds `model/<name>` (fingerprint and databases, packed) and `position/<name>` (eight bytes,
-big-endian: the last event that the tables include). Every batch with events moves all positions, so a model that was
-not there when events were written is known to be behind. Opened and written by the log, under its locks.
+big-endian: the last event that the tables include). Every batch with events advances the positions of all
+models, so a model that did not exist then is known to be behind. The log opens and writes these tables, under
+its locks.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from storage.value_text import short_repr
 __all__ = ["InlineTables", "max_databases"]
 
 DATABASES = 64
-"""More than the log itself has."""
+"""More databases than the log itself has."""
 CATALOG = b"inline"
 
 logger = logging.getLogger("onewriter.inline")
 
 
 def max_databases(models: Iterable[ModelSchema] | None) -> int:
-    """How many databases the environment of a log with these inline models is opened for."""
+    """The number of databases for which to open the environment of a log with these inline models."""
     return DATABASES + sum(1 + len(table.indexes) for model in models or () for table in model.tables)
 
 
 class InlineTables:
-    """The inline models of an open log. Without any it costs nothing, and touches nothing."""
+    """The inline models of an open log. Without models it costs nothing, and changes nothing."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class InlineTables:
         gate: ReadGate,
         live_environment: Callable[[], lmdb.Environment],
     ) -> None:
-        """`what` is what errors call the log; `live_environment` is called within `gate`, where its result stays open."""
+        """Errors call the log `what`; call `live_environment` within `gate`, where its result stays open."""
         self.models = {model.name: model for model in models}
         self._codec = codec
         self._what = what
@@ -60,11 +61,12 @@ class InlineTables:
         self._catalog: lmdb._Database | None = None
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
 
-    # -- opening and closing --------------------------------------------------------------------------------------
+    # -- opening and closing ---------------------------------------------------------------------------------
     def attach(self, environment: lmdb.Environment, head: int) -> None:
-        """Open or make the tables, and drop those of models that are gone or were otherwise. Raises LMDB's errors.
+        """Open or create the tables, and drop those of models that are gone or changed. Raises LMDB's errors.
 
-        `head` is the log's. Where the catalog is damaged, all tables are dropped, to be filled from the log again.
+        `head` is the log's. If the catalog is damaged, all tables are dropped, to be filled from the log
+        again.
         """
         try:
             with environment.begin(write=True) as txn:
@@ -87,7 +89,7 @@ class InlineTables:
                 txn.put(MODEL + name.encode(), msgpack.packb([model.fingerprint(), names]), db=self._catalog)
                 for table in model.tables:
                     rows, *indexes = (
-                        environment.open_db(one.encode(), txn=txn) for one in _names(model, table)
+                        environment.open_db(database.encode(), txn=txn) for database in _names(model, table)
                     )
                     self._handles[table] = TableHandle(
                         table, f"{name}.{table.name}", rows, dict(zip(table.indexes, indexes, strict=True))
@@ -100,29 +102,32 @@ class InlineTables:
             with environment.begin(write=True) as txn:
                 txn.drop(environment.open_db(name, txn=txn, create=False))
         with environment.begin(write=True) as txn:
-            # Opened again: the transaction that opened it before did not come to its end.
+            # It is opened again, because the transaction that opened it before did not complete.
             self._catalog = environment.open_db(CATALOG, txn=txn)
             txn.drop(self._catalog, delete=False)
 
     def attach_read_only(self, environment: lmdb.Environment) -> None:
-        """Open the tables as another process made them. Raises LMDB's errors, NotFoundError where they are not there."""
+        """Open the tables that another process created.
+
+        Raises LMDB's errors, NotFoundError if there are none.
+        """
         if not self.models:
             return
         self._catalog = environment.open_db(CATALOG, create=False)
         for name, model in self.models.items():
             for table in model.tables:
                 rows, *indexes = (
-                    environment.open_db(one.encode(), create=False) for one in _names(model, table)
+                    environment.open_db(database.encode(), create=False) for database in _names(model, table)
                 )
                 databases = dict(zip(table.indexes, indexes, strict=True))
                 self._handles[table] = TableHandle(table, f"{name}.{table.name}", rows, databases)
 
     def _drop(self, environment: lmdb.Environment, model: str, databases: Iterable[str]) -> None:
-        """One database a transaction, so that any number needs one handle; the record goes last."""
+        """Drop one database per transaction, so that one handle is enough; the record goes last."""
         assert self._catalog is not None
         record = MODEL + model.encode()
         with environment.begin(write=True) as txn:
-            # If this does not come to its end, no model must take over what is left.
+            # If this is interrupted, no model may use the remaining databases.
             txn.put(record, msgpack.packb(["", list(databases)]), db=self._catalog)
         for name in databases:
             with environment.begin(write=True) as txn:
@@ -136,7 +141,7 @@ class InlineTables:
             txn.delete(POSITION + model.encode(), db=self._catalog)
 
     def detach(self) -> None:
-        """End every transaction that reads them; the environment is about to be closed."""
+        """End every transaction that reads them; call it before the environment is closed."""
         for access in list(self._open):
             access.end()
         self._handles.clear()
@@ -150,31 +155,30 @@ class InlineTables:
             self._open.add(access)
         return access
 
-    # -- reading and writing -------------------------------------------------------------------------------------
+    # -- reading and writing ---------------------------------------------------------------------------------
     def named(self, model: str, table: TableSchema) -> TableHandle:
-        """The databases of the model's table of this name, whichever version of the model it was declared for."""
+        """The databases of the model's table with this name, whichever version of the model declared it."""
         known = self.models[model].tables if model in self.models else ()
-        same = [one for one in known if one.name == getattr(table, "name", None)]
+        same = [known_table for known_table in known if known_table.name == getattr(table, "name", None)]
         return self.handle(same[0] if same else table)
 
     def handle(self, table: TableSchema) -> TableHandle:
-        """The databases of a table. Raises InvalidSchema for one that is not of an inline model."""
+        """The databases of a table. Raises InvalidSchema unless it belongs to an inline model."""
         try:
             return self._handles[table]
         except (KeyError, TypeError):
             raise InvalidSchema(
                 f"table {short_repr(getattr(table, 'name', table))} is not in {self._what}; its inline "
-                "models are: "
-                f"{', '.join(self.models) or 'none'}"
+                f"models are: {', '.join(self.models) or 'none'}"
             ) from None
 
     def positions(self, txn: lmdb.Transaction[bytes]) -> dict[str, int]:
-        """How far each model is, 0 for a new one."""
+        """The position of each model, 0 for a new one."""
         found = {} if self._catalog is None else dict(below(txn, self._catalog, POSITION))
         return {name: int.from_bytes(found.get(POSITION + name.encode(), b"")) for name in self.models}
 
     def batch(self) -> InlineBatch:
-        """The tables for a batch to come; a transaction to read in is begun when the first one is used."""
+        """The tables for the next batch; the transaction to read in begins when the first one is used."""
         return InlineBatch(self.handle, lambda: self._access("a batch of"), self._codec)
 
     def snapshot(self, closed: type[SnapshotClosed]) -> InlineSnapshot:
@@ -184,7 +188,7 @@ class InlineTables:
         )
 
     def write(self, txn: lmdb.Transaction, batch: InlineBatch | None, head: int | None) -> None:
-        """Write a batch's rows; with `head`, the position of its last event, every model is up to there."""
+        """Write a batch's rows; `head` is the position of its last event, which every model reaches."""
         positions = {} if head is None else dict.fromkeys(self.models, head)
         if batch is not None:
             batch.write_to(txn)

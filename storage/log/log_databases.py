@@ -1,6 +1,6 @@
-"""The databases in a log's environment: their names, how they are opened, and what has to hold between them.
+"""The databases in a log's environment: their names, opening them, and the checks between them.
 
-The opener's thread, with nobody else in the environment.
+The opener's thread, while no other thread uses the environment.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 def open_databases(
     environment: lmdb.Environment,
 ) -> tuple[dict[str, lmdb._Database], int, UnindexedTail]:
-    """Open the databases, making those that are missing; returns them by name, the head and the unindexed tail.
+    """Open the databases, and create missing ones; returns them by name, the head and the unindexed tail.
 
-    Raises DamagedStore where events are lost, and LMDB's errors.
+    Raises DamagedStore if events are lost, and LMDB's errors.
     """
     with (
         damaged_records(f"the log in {environment.path()}", "restore a backup"),
@@ -38,16 +38,16 @@ def open_databases(
         count = transaction.stat(databases["events"])["entries"]
         if count != head:
             raise DamagedStore(
-                f"the log in {environment.path()} ends at position {head} and holds {count} events: "
-                "some are lost, or their positions are; restore a backup"
+                f"the log in {environment.path()} ends at position {head} and holds {count} events: some of "
+                "them, or their positions, are lost; restore a backup"
             )
         indexed = transaction.get(INDEXED, db=meta)
         if indexed is None:
-            # New, or of a version that had no tail.
+            # A new log, or one of a version that had no tail.
             transaction.put(INDEXED, U64.pack(head), db=meta)
         elif U64.unpack(indexed)[0] > head:
             raise DamagedStore(
-                f"the log in {environment.path()} ends at position {head}, and its indexes know of later "
+                f"the log in {environment.path()} ends at position {head}, but its indexes know of later "
                 "events, which are lost; restore a backup"
             )
         return databases, head, read_tail(transaction, databases, head)
@@ -55,10 +55,10 @@ def open_databases(
 
 def existing_databases(environment: lmdb.Environment) -> dict[str, lmdb._Database]:
     """Open the databases of a log that another process writes, by name. Raises LMDB's errors."""
-    # Each in a transaction of its own: what is opened within one that reads is closed with it.
+    # Each in its own transaction: a database opened in a read transaction is closed with it.
     return {name: environment.open_db(name.encode(), create=False) for name in (*DATABASES, META_DB.decode())}
 
 
 def malformed_index(error: struct.error) -> DamagedStore:
-    """The error for a key or a position in the log that is not of eight bytes."""
-    return DamagedStore(f"an index of the log holds what is no position ({error}); restore a backup")
+    """The error for a key or a position in the log that does not have eight bytes."""
+    return DamagedStore(f"an index of the log holds an invalid position ({error}); restore a backup")

@@ -1,8 +1,8 @@
 """The log of a store that another process writes, read from its memory map. Any thread.
 
-The process that writes says up to where the log is on disk; nothing beyond is shown, though it may be in the file
-already. Nothing is locked and nothing is written, but for the slots of readers, which keep the pages that are being
-read from being used again; none is held between two calls.
+The writing process says up to which position the log is on disk; later events are not shown, even if they are
+in the file. Nothing is locked or written, except the slots of readers, which protect the pages that are being
+read. No slot is held between two calls.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = ["LogFollower"]
 
 
 class LogFollower(LogReader):
-    """What `EventLog` reads, in a process that does not write. Make one with `LogFollower.open`; a context manager.
+    """The readable part of `EventLog`, in a process that does not write. Create one with `LogFollower.open`.
 
-    Its `head` is where `advance` has brought it, 0 at first. Notes, and the tables of inline models, which say
-    themselves how far they are, are those of the last commit.
+    It is a context manager. Its `head` is the position of the last `advance`, 0 at first. Notes and the
+    tables of inline models are those of the last commit; the tables include their positions.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LogFollower(LogReader):
         header: Header,
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
-        """For `open`, which says what the arguments mean."""
+        """Called by `open`, which says what the arguments mean."""
         super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._file = path / DATA_FILE
@@ -77,13 +77,14 @@ class LogFollower(LogReader):
         map_size: int = DEFAULT_MAP_SIZE,
         inline: Sequence[ModelSchema] | None = None,
     ) -> Self:
-        """Open the log in the directory `path`, which another process has open for writing, or had.
+        """Open the log in the directory `path`, which another process has, or had, open for writing.
 
-        `map_size` is that process's. `inline` are the inline models whose tables are to be read, as they are
-        declared in that process.
+        `map_size` is the same as in that process. `inline` are the inline models to read, as that process
+        declares them.
 
-        Raises NotAStore where there is none, NewerFormat, DamagedStore, StoreReadOnly where no reader can register,
-        and StorageError if this process has it open itself, or the tables of `inline` are not there.
+        Raises NotAStore if there is no log; NewerFormat, DamagedStore; StoreReadOnly if no reader can
+        register; and StorageError if this process has it open for writing, or the tables of `inline` do not
+        exist.
         """
         path = resolved_path(path)
         opened: ResourceSlot[lmdb.Environment] = ResourceSlot(lmdb.Environment.close)
@@ -107,12 +108,15 @@ class LogFollower(LogReader):
         return self._header.history_id
 
     def advance(self, head: int) -> None:
-        """Show the events up to the position `head`, which are on disk. A lower one than before changes nothing."""
+        """Show the events up to the position `head`, which are on disk. A lower position changes nothing."""
         with self._advancing:
             self._head = max(self._head, head)
 
     def moved(self) -> bool:
-        """Whether the log's directory was moved or renamed since it was opened, or one above it. Any thread."""
+        """Whether the log's directory, or one above it, was moved or renamed since it was opened.
+
+        Any thread.
+        """
         marker = self._marker
         return marker is not None and is_elsewhere(marker.number, self.path / LOCK_FILE)
 
@@ -120,10 +124,10 @@ class LogFollower(LogReader):
         try:
             return Descriptor(self.path / LOCK_FILE, os.O_RDONLY)
         except OSError:
-            return None  # It is for telling where the directory is, and for nothing else.
+            return None  # it only serves to find out where the directory is
 
     def close(self) -> None:
-        """Close the log once the calls in progress are done; a second call does nothing. Any thread."""
+        """Close the log once all calls in progress are done; a second call does nothing. Any thread."""
         with self._growing:
             if not self._closed:
                 self._gate.close()
@@ -143,7 +147,7 @@ class LogFollower(LogReader):
     ) -> None:
         self.close()
 
-    # -- what the indexes may know of events beyond the head --------------------------------------------------------
+    # -- the indexes may have entries of events beyond the head ----------------------------------------------
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
         head = self._head
@@ -153,26 +157,26 @@ class LogFollower(LogReader):
             index = self._databases["streams"]
             while version:
                 at = transaction.get(prefix + U64.pack(version), db=index)
-                if at is None or U64.unpack(at)[0] <= head:  # it is in the tail, which ends at the head
+                if at is None or U64.unpack(at)[0] <= head:  # None: it is in the tail, which ends at the head
                     break
                 version -= 1
         return version
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
-        """Return names and versions of streams by name, those with a prefix, those after a name if one is given."""
+        """Return names and versions of streams by name: those with `prefix`, and after `after`."""
         found: list[tuple[str, int]] = []
         while len(found) < limit:
             wanted = limit - len(found)
             more = super().streams(prefix, wanted, after)
             versions = ((name, self.stream_version(name)) for name, _ in more)
-            found += [one for one in versions if one[1]]
+            found += [item for item in versions if item[1]]
             if len(more) < wanted:
                 break
             after = more[-1][0]
         return found
 
     def command(self, command_id: str) -> CommandRecord | None:
-        """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
+        """Return the record of a command, or None if the log does not know its id. Raises InvalidKey."""
         head = self._head
         record = super().command(command_id)
         known = record is not None and record.first + max(record.count - 1, 0) <= head
@@ -184,8 +188,8 @@ class LogFollower(LogReader):
         return found if found is not None and found[0] <= self.stream_version(stream) else None
 
     def stats(self) -> dict[str, int]:
-        """As `LogReader.stats`, of all that is on disk; index entries that wait are counted up to the head."""
-        self._tail_head = 0  # the indexes may have gone on since
+        """As `LogReader.stats`, for all that is on disk; waiting index entries are counted up to the head."""
+        self._tail_head = 0  # the indexes may have grown since
         return super().stats()
 
     def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
@@ -198,7 +202,7 @@ class LogFollower(LogReader):
                     raise
             self._grow()
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _current_tail(self) -> UnindexedTail:
         head = self._head
         if self._tail_head < head:
@@ -214,8 +218,9 @@ class LogFollower(LogReader):
                 self._inline.attach_read_only(environment)
         except lmdb.NotFoundError as error:
             raise StorageError(
-                f"the log in {self.path} lacks a database ({error}): what writes it has not opened it yet, or "
-                "declares other inline models; open it here afterwards, with the same models"
+                f"the log in {self.path} lacks a database ({error}): the process that writes it has not "
+                "opened it yet, or declares other inline models; open it here afterwards, with the same "
+                "models"
             ) from error
         except lmdb.Error as error:
             raise translate(error, f"opening the log in {self.path}") from error
@@ -250,7 +255,7 @@ class LogFollower(LogReader):
             self._grow()
 
     def _grow(self) -> None:
-        """Take over a larger map, once no transaction of this process reads in the present one."""
+        """Adopt a larger map, once no transaction of this process reads in the present one."""
         with self._growing:
             if self._closed:
                 return
@@ -263,4 +268,4 @@ class LogFollower(LogReader):
                     if self._inline is not None:
                         self._inline.attach_read_only(environment)
                 except lmdb.Error as error:
-                    raise translate(error, f"taking over the larger map of the log in {self.path}") from error
+                    raise translate(error, f"adopting the larger map of the log in {self.path}") from error

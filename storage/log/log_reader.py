@@ -1,7 +1,7 @@
-"""The reading half of the event log. Any thread; each call has a short read transaction of its own.
+"""The reading half of the event log. Any thread; each call has its own short read transaction.
 
-Values are copied out within the transaction and decoded after it, so that a slow decoder holds nothing up.
-Nothing behind `head` is shown: what a failed commit may have left is not there until the log is reopened.
+Values are copied out within the transaction and decoded after it, so that slow decoding blocks nothing.
+Events after `head` are not shown: what a failed commit may have left is invisible until the log is reopened.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from storage.tables.schema import ModelSchema
 REMEMBERED_DIGESTS = 256
 
 READ_BYTES = 64 << 20
-"""What one call of `read` copies at most, but for its last event."""
+"""How many bytes one call of `read` copies at most, not counting its last event."""
 
 
 class LogReader:
     """Reads an open log; `EventLog` adds the writing."""
 
     def __init__(self, codec: Codec, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str) -> None:
-        """`inline` are the models whose tables are kept beside the log, None to leave alone what there is."""
+        """`inline` are the models with tables in the log; None leaves existing tables alone."""
         self._codec = codec
         self._gate = gate
         self._inline = (
@@ -69,10 +69,10 @@ class LogReader:
         return self._head
 
     def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
-        """Return the events at positions after + 1 and on, in order, through `until` and never more than `limit`.
+        """Return the events from position after + 1 on, in order, through `until`, but at most `limit`.
 
-        Fewer are returned if they are large (64 MiB together), at least one if there is one: the end is where the
-        last position says, not where a list is short.
+        If they are large (64 MiB together) fewer are returned, but at least one if there is one. So a short
+        list does not mean the end; compare its last position.
 
         Raises UnknownType or CodecError for an event that cannot be decoded, StoreClosed.
         """
@@ -81,10 +81,10 @@ class LogReader:
         return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
 
     def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
-        """As `read`, but go on beyond `limit`, `until` and 64 MiB to the last event of the command that they are in.
+        """As `read`, but beyond `limit`, `until` and 64 MiB up to the last event of the last command.
 
-        Each is decoded when it is looked at, again each time, as `StoredEvents` says. One that can't be decoded is
-        there too, an `Undecodable` in its place.
+        An event is decoded each time it is accessed, as `StoredEvents` says. One that cannot be decoded is an
+        `Undecodable`.
         """
         values = self._values(after, limit, until, whole=True)
         if values:
@@ -92,9 +92,9 @@ class LogReader:
         return StoredEvents(self._codec, after, values)
 
     def digest(self, position: int) -> bytes:
-        """Return the digest of the event at a position; empty where there is none, or none that can be read.
+        """Return the digest of the event at a position; empty if there is none, or it cannot be read.
 
-        Costs nothing for the last event of a batch, as it was committed or read.
+        For the last event of a batch that was committed or read recently it costs nothing.
         """
         known, digest = self._digests[position % REMEMBERED_DIGESTS]
         if known == position:
@@ -105,7 +105,7 @@ class LogReader:
         return b""
 
     def _remember(self, position: int, record: bytes) -> None:
-        # A list of pairs, so that threads need no lock.
+        # Each entry is one pair, so that threads need no lock.
         self._digests[position % REMEMBERED_DIGESTS] = position, digest_of(record)
 
     def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
@@ -132,20 +132,20 @@ class LogReader:
         return values
 
     def own(self, recorded: RecordedEvent) -> RecordedEvent:
-        """Return an event that was read, or a copy of it where somebody could change what is in it."""
+        """Return an event that was read, or a copy of it if somebody could change its contents."""
         return own_copy(self._codec, recorded)
 
     def read_stream(
         self, stream: str, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
-        """Return a stream's events of version after_version + 1 and on, in order; all of them without a limit.
+        """Return a stream's events from version after_version + 1 on, in order; all of them without a limit.
 
         Raises InvalidKey, and what `read` does.
         """
         return self._read_index("streams", name_key("stream", stream), after_version, limit)
 
     def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
-        """Return the events that bear a tag, at positions after + 1 and on; all of them without a limit.
+        """Return the events with a tag from position after + 1 on; all of them without a limit.
 
         Raises InvalidKey, and what `read` does.
         """
@@ -176,16 +176,16 @@ class LogReader:
             return last_version(cursor, tail, name)
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
-        """Return names and versions of streams by name, those with a prefix, those after a name if one is given.
+        """Return names and versions of streams in the order of names: those with `prefix`, and after `after`.
 
-        Costs two look-ups a stream, however many events it has.
+        It costs two look-ups for each stream, however many events the stream has.
         """
         tail = self._current_tail()
         with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
             return streams_from(cursor, tail, prefix.encode(), after.encode(), limit)
 
     def command(self, command_id: str) -> CommandRecord | None:
-        """Return what became of a command, or None if the log does not know its id. Raises InvalidKey."""
+        """Return the record of a command, or None if the log does not know its id. Raises InvalidKey."""
         key = name_key("command id", command_id)
         data = self._current_tail().commands.get(key)
         if data is None:
@@ -196,7 +196,7 @@ class LogReader:
     def snapshot(self, stream: str) -> tuple[int, str, object] | None:
         """Return version, fingerprint and state of a stream's snapshot, or None if there is no usable one.
 
-        A snapshot that cannot be decoded, since a class of it has changed, counts as none.
+        A snapshot that cannot be decoded, because one of its classes changed, is not usable.
         """
         key = name_key("stream", stream)
         with self._reading() as transaction:
@@ -214,37 +214,38 @@ class LogReader:
             return transaction.get(key, db=self._databases["notes"])
 
     def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[tuple[bytes, bytes]]:
-        """Return the notes whose keys begin with `prefix`, those after the key `after`, by key; at most `limit`."""
+        """Return notes with keys that begin with `prefix` and are after `after`, by key; at most `limit`."""
         with self._reading() as transaction:
             return read_notes(transaction, self._databases["notes"], prefix, after, limit)
 
-    # -- inline models --------------------------------------------------------------------------------------------
+    # -- inline models ---------------------------------------------------------------------------------------
     def inline_positions(self) -> dict[str, int]:
-        """Return how far each inline model is; one that is new, or was otherwise, begins at 0."""
+        """Return the position of each inline model; a new or changed model begins at 0."""
         if self._inline is None or not self._inline.models:
             return {}
         with self._reading() as transaction:
             return self._inline.positions(transaction)
 
     def inline_batch(self) -> InlineBatch | None:
-        """Return the inline tables for changes that go into the next `append`; None where there are none.
+        """Return the inline tables for changes that go into the next `append`; None if there are none.
 
-        For the writer's thread.
+        The writer's thread.
         """
         return None if self._inline is None or not self._inline.models else self._inline.batch()
 
     def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
-        """Return the inline tables as they are committed; `closed` is what using them after their end raises.
+        """Return the inline tables as they are committed; `closed` is the error for a use after their end.
 
-        Raises StoreClosed; StorageError if the log was opened without inline models, or with too many readers.
+        Raises StoreClosed; StorageError if the log was opened without inline models, or with too many
+        readers.
         """
         if self._inline is None or not self._inline.models:
-            raise StorageError("the log was opened without inline models; name them when it is opened")
+            raise StorageError("the log was opened without inline models; name them when you open it")
         return self._inline.snapshot(closed)
 
-    # -- the whole ------------------------------------------------------------------------------------------------
+    # -- the whole -------------------------------------------------------------------------------------------
     def stats(self) -> dict[str, int]:
-        """Return the number of entries of each database, and the log's size and map in bytes and its readers."""
+        """Return the number of entries of each database, the log's size and map in bytes, and its readers."""
         waiting = self._current_tail().sizes()
         with self._reading() as transaction:
             numbers = {
@@ -262,17 +263,17 @@ class LogReader:
         }
 
     def reader_check(self) -> int:
-        """Free the slots of readers whose processes died, so that pages can be used again; return how many."""
+        """Free the slots of readers whose processes died, so that pages can be reused; return how many."""
         with self._gate:
             return self._live_environment().reader_check()
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
     def _current_tail(self) -> UnindexedTail:
-        """The tail up to the head or beyond; taken before a transaction that reads the indexes is begun."""
+        """The tail up to at least the head; take it before you begin a transaction that reads the indexes."""
         return self._tail
 
     def _attach(self, environment: lmdb.Environment) -> None:
-        """Read from this environment from now on; it is closed if that cannot be."""
+        """Read from this environment from now on; if that is not possible, it is closed."""
         try:
             self._databases, self._head, self._tail = open_databases(environment)
             if self._inline is not None:
@@ -287,7 +288,7 @@ class LogReader:
         self._environment = environment
 
     def _detach(self) -> None:
-        """Close the environment; nobody may be in the gate."""
+        """Close the environment; no reader may be in the gate."""
         if self._inline is not None:
             self._inline.detach()
         if self._environment is not None:
@@ -295,7 +296,7 @@ class LogReader:
             self._environment = None
 
     def _live_environment(self) -> lmdb.Environment:
-        """The environment to read from, for use within the gate. Raises StoreClosed."""
+        """The environment to read from; use it within the gate. Raises StoreClosed."""
         if self._environment is None:
             raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
         return self._environment

@@ -1,7 +1,8 @@
-"""Notes: a small durable map from keys to bytes beside the log, changed only together with a batch.
+"""Notes: a small durable map from keys to bytes in the log's environment, changed only together with a batch.
 
-For what has to agree with the log exactly: how far a subscription has come, what a process manager knows, which
-event a projection skips. Functions over a transaction that the caller holds; they know no thread.
+They are for state that must agree with the log exactly: the position of a subscription, the state of a
+process manager, the events that a projection skips. Functions over a transaction of the caller; in the
+caller's thread.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Note = tuple[bytes, bytes | None]
 
 
 def note_key(key: bytes) -> bytes:
-    """Return the key if it can be one; raises InvalidKey or KeyTooLong."""
+    """Return the key if it is valid; raises InvalidKey or KeyTooLong."""
     if not isinstance(key, bytes) or not key:
         raise InvalidKey(f"the key of a note is bytes, at least one, not {short_repr(key, 100)}")
     if len(key) > MAX_KEY_BYTES:
@@ -34,7 +35,10 @@ def note_key(key: bytes) -> bytes:
 
 
 def checked_notes(notes: Iterable[Note]) -> dict[bytes, bytes | None]:
-    """Return the last value given for each key. Raises InvalidKey, KeyTooLong, and UnencodableValue for no bytes."""
+    """Return the last value given for each key.
+
+    Raises InvalidKey, KeyTooLong; UnencodableValue unless it is bytes.
+    """
     found: dict[bytes, bytes | None] = {}
     for key, value in notes:
         if value is not None and not isinstance(value, bytes):
@@ -49,7 +53,7 @@ def checked_notes(notes: Iterable[Note]) -> dict[bytes, bytes | None]:
 def write_notes(
     transaction: lmdb.Transaction, database: lmdb._Database, notes: dict[bytes, bytes | None]
 ) -> None:
-    """Put and delete notes that `checked_notes` gave."""
+    """Put and delete notes; `notes` is a result of `checked_notes`."""
     for key, value in sorted(notes.items()):
         if value is None:
             transaction.delete(key, db=database)
@@ -64,12 +68,12 @@ def read_notes(
     after: bytes,
     limit: int | None,
 ) -> list[tuple[bytes, bytes]]:
-    """Return the notes whose keys begin with `prefix` and come after `after`, in the order of the keys."""
+    """Return the notes with keys that begin with `prefix` and are after `after`, in the order of keys."""
     with transaction.cursor(database) as cursor:
         start = max(prefix, after)
-        there = cursor.set_range(start) if start else cursor.first()
-        if there and after and cursor.key() == after:
-            there = cursor.next()
-        if not there:
+        found = cursor.set_range(start) if start else cursor.first()
+        if found and after and cursor.key() == after:
+            found = cursor.next()
+        if not found:
             return []
         return list(islice(takewhile(lambda note: note[0].startswith(prefix), cursor.iternext()), limit))

@@ -1,4 +1,4 @@
-"""Keeps many short reads apart from what must run while nothing is read. Any thread."""
+"""A gate that separates many short reads from work that must run while nothing is read. Any thread."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ PATIENCE = 30.0
 
 
 class ReadGate:
-    """Reads are made within `with gate:`. They wait while another thread is in `exclusive`, and are refused once closed."""
+    """Read within `with gate:`.
+
+    Reads wait while a thread is in `exclusive`, and are refused once it is closed.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
-        # Reentrant, so that a closing that was interrupted may be repeated.
+        # Reentrant, so that an interrupted close may be repeated.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._inside = 0
@@ -44,15 +47,15 @@ class ReadGate:
 
     def _wait_outside(self) -> None:
         if not self._changed.wait_for(lambda: self._closed or not self._exclusive, PATIENCE):
-            raise StorageError(f"{self._what} has been shut for {PATIENCE:.0f} s; try again")
+            raise StorageError(f"{self._what} has been blocked for {PATIENCE:.0f} s; try again")
         if self._closed:
             raise StoreClosed(f"{self._what} is closed")
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep readers out for the length of the block, which begins when the last one has left.
+        """Keep readers out during the block, which begins when the last one has left.
 
-        One thread at a time may do so. Raises StorageError if a reader stays for 30 seconds.
+        Only one thread at a time may do so. Raises StorageError if a reader stays for 30 seconds.
         """
         with self._lock:
             self._await_empty()
@@ -63,7 +66,10 @@ class ReadGate:
                 self._open_again()
 
     def close(self) -> None:
-        """Keep readers out for ever; returns when the last one has left. A second call does nothing; raises as `exclusive`."""
+        """Keep readers out for ever; returns when the last one has left. Raises as `exclusive` does.
+
+        A second call does nothing.
+        """
         with self._lock:
             if not self._closed:
                 self._await_empty()

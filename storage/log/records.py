@@ -1,9 +1,10 @@
-"""What the event log stores, and how it is laid out in keys and bytes. Pure; any thread.
+"""The records of the event log, and how they are laid out in keys and bytes. Pure; any thread.
 
 An event is [stream, version, type, fields, time_us, command_id, command, causation_id, correlation_id, tags,
-metadata] under its position, with the origin at the end in the first event of a command; a command is [first, count, digest, stream, version] under its id; a snapshot is
-[version, fingerprint, state] under its stream. An origin is what the event alone does not tell of the command: its
-digest, or [digest, stream, version] where its own stream is not as its last event left it. Numbers in keys are 64 bits, big-endian, so that they sort.
+metadata] under its position; the first event of a command has its origin at the end. A command is [first,
+count, digest, stream, version] under its id; a snapshot is [version, fingerprint, state] under its stream. An
+origin is what the events do not say about their command: its digest, or [digest, stream, version] if its last
+event does not give its own stream and version. Numbers in keys are 64 bits, big-endian, so that they sort.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 U64 = struct.Struct(">Q")
 
 Origin = bytes | list[Any]
-"""What the first event of a command tells of it beyond what its events tell by themselves."""
+"""What the first event of a command says about it beyond what the events say by themselves."""
 
 WITH_ORIGIN = b"\x9c"
-"""How an event with an origin begins: the head of a msgpack array of twelve."""
+"""The first byte of an event with an origin: the head of a msgpack array of twelve items."""
 
-_FIELDS, _COMMAND_ID, _METADATA = 3, 5, 10  # places in a stored event
+_FIELDS, _COMMAND_ID, _METADATA = 3, 5, 10  # indexes in a stored event
 
 
 class RecordedEvent:
-    """An event as it stands in the log. To be read only, though nothing enforces it: it is made by the million.
+    """An event in the log. Do not change it, though nothing enforces that: millions of them are created.
 
-    `time_us` is in microseconds since 1970 UTC. `command` is the type name of the command that caused it, or None
-    for a fact from outside.
+    `time_us` is in microseconds since 1970 UTC. `command` is the type name of the command that caused it, or
+    None for a fact from outside.
     """
 
     __slots__ = (
@@ -100,7 +101,7 @@ class RecordedEvent:
 
 
 class Undecodable:
-    """Stands in a `RecordedEvent` for an event that can't be decoded, and says why."""
+    """In a `RecordedEvent`, replaces an event that cannot be decoded, and says why."""
 
     __slots__ = ("error",)
 
@@ -109,9 +110,10 @@ class Undecodable:
 
 
 class CommandRecord:
-    """What became of a command: `count` events from position `first` on, or none, decided after that position.
+    """The result of a command: `count` events from position `first` on; or none, decided after that position.
 
-    `digest` is that of its payload; `stream` and `version` are its own stream and the version that it left.
+    `digest` is the digest of its payload; `stream` and `version` are its own stream and that stream's version
+    after it.
     """
 
     __slots__ = ("command_id", "first", "count", "digest", "stream", "version")
@@ -143,7 +145,7 @@ class CommandRecord:
 
 # -- keys ----------------------------------------------------------------------------------------------------
 def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
-    """Return the UTF-8 of a name; raises InvalidKey or KeyTooLong. `kind` is what the error calls it."""
+    """Return the UTF-8 of a name; raises InvalidKey or KeyTooLong. Errors call the name `kind`."""
     try:
         key = name.encode()
     except (AttributeError, UnicodeEncodeError) as error:
@@ -161,7 +163,7 @@ def name_key(kind: str, name: str, limit: int = MAX_NAME_BYTES) -> bytes:
 
 # -- bytes ---------------------------------------------------------------------------------------------------
 def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
-    """Return the stored bytes of an event, with the origin of a command of which it is the first.
+    """Return the stored bytes of an event; the first event of a command gets its origin.
 
     Raises what `Codec.encode` does, MessageTooLarge included.
     """
@@ -185,13 +187,14 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
         data = codec.pack_record(record, type(recorded.event), recorded.metadata)
     except CodecError as error:
         closer = error
-        # The event alone gives an error whose path begins at the event, unless its metadata is at fault.
+        # Encoding only the event gives an error whose path begins at the event, unless its metadata is at
+        # fault.
         try:
             codec.pack(recorded.event)
         except CodecError as of_event:
             closer = of_event
         else:
-            # Of metadata that is nested too deeply only the record says so.
+            # If the metadata is nested too deeply, only the error of the record says so.
             closer = _of_origin(codec, recorded) or type(error)(
                 str(error).replace(f"list[{_METADATA}]", "metadata", 1)
             )
@@ -203,7 +206,7 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
 
 
 def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
-    """The error of what the caller gave with the event, with a path that begins at its name: `metadata['user']`."""
+    """The error in a value that the caller gave with the event; its path begins there: `metadata['user']`."""
     for name in ("metadata", "causation_id", "correlation_id"):
         value = getattr(recorded, name)
         try:
@@ -214,28 +217,29 @@ def _of_origin(codec: Codec, recorded: RecordedEvent) -> CodecError | None:
 
 
 def envelope_of(data: bytes) -> list[Any]:
-    """The items of a stored event, all but its fields and its metadata decoded; those may be None, or of any kind.
+    """The items of a stored event. All except its fields and its metadata are decoded; these may be anything.
 
-    For an event that can't be decoded, whatever it holds. Raises whatever msgpack raises for what is no event.
+    For an event that cannot be decoded, whatever it contains. Raises whatever msgpack raises if it is not an
+    event.
     """
     try:
         return list(unpackb(data, ext_hook=ExtType, strict_map_key=False))
     except StackError:
-        # Earlier versions wrote what msgpack packs and does not unpack.
+        # Earlier versions wrote values that msgpack packs but does not unpack.
         unpacker = Unpacker(read_size=1, max_buffer_size=len(data))
         unpacker.feed(data)
         items: list[Any] = []
         for number in range(unpacker.read_array_header()):
             if number in (_FIELDS, _METADATA):
-                _pass_over(unpacker, data)
+                _skip(unpacker, data)
                 items.append(None)
             else:
                 items.append(unpacker.unpack())
         return items
 
 
-def _pass_over(unpacker: Unpacker, data: bytes) -> None:
-    """Pass over a value by one list or dict after another: `Unpacker.skip` goes no deeper than `unpack`."""
+def _skip(unpacker: Unpacker, data: bytes) -> None:
+    """Skip a value, one list or dict after another: `Unpacker.skip` goes no deeper than `unpack`."""
     left = 1
     while left:
         head = data[unpacker.tell()]
@@ -249,7 +253,7 @@ def _pass_over(unpacker: Unpacker, data: bytes) -> None:
 
 
 def command_of(data: bytes) -> str:
-    """The id of the command that an event in stored bytes is of; nothing else is decoded. Raises DamagedStore."""
+    """The command id of an event in stored bytes; nothing else is decoded. Raises DamagedStore."""
     unpacker = Unpacker(read_size=len(data), max_buffer_size=len(data))
     unpacker.feed(data)
     try:
@@ -260,19 +264,19 @@ def command_of(data: bytes) -> str:
     except StackError:
         command_id = envelope_of(data)[_COMMAND_ID]
     except Exception as error:
-        raise DamagedStore(f"a record of the log is no event ({error}); restore a backup") from error
+        raise DamagedStore(f"a record of the log is not an event ({error}); restore a backup") from error
     return command_id
 
 
 def command_packer() -> Callable[[tuple[int, int, bytes, str, int]], bytes]:
-    """Return a function from first, count, digest, stream and version to a command's record; for one thread."""
-    # The usual first buffer of 256 KiB would be mapped and unmapped each time.
+    """Return a function from first, count, digest, stream and version to a record; for one thread."""
+    # A buffer of the usual 256 KiB would be mapped and unmapped each time.
     packer: Callable[[tuple[int, int, bytes, str, int]], bytes] = Packer(buf_size=512).pack
     return packer
 
 
 def origin_of(record: CommandRecord, last: RecordedEvent) -> Origin:
-    """Return what the first event of a command tells of it, given its last event."""
+    """Return the origin that the first event of a command stores, given the command's last event."""
     if record.stream == last.stream and record.version == last.version:
         return record.digest
     return [record.digest, record.stream, record.version]
@@ -284,6 +288,6 @@ def decode_command(codec: Codec, command_id: str, data: bytes) -> CommandRecord:
         first, count, digest, stream, version = codec.decode(data)
     except (CodecError, ValueError, TypeError) as error:
         raise DamagedStore(
-            f"the record of command {command_id!r} is none ({error}); restore a backup"
+            f"the record of command {command_id!r} is damaged ({error}); restore a backup"
         ) from error
     return CommandRecord(command_id, first, count, digest, stream, version)

@@ -1,7 +1,8 @@
-"""Events of the log as they were read, and how one is decoded. Pure; any thread.
+"""Events of the log as they were read, and the decoding of one. Pure; any thread.
 
-Who applies a hundred thousand events goes through them one after another: made beforehand they would all be in memory
-at once, and Python's collector would walk them again and again.
+Code that applies a hundred thousand events goes through them one after another. If they were decoded in
+advance, all would be in memory at the same time, and Python's garbage collector would visit them again and
+again.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from storage.log.records import RecordedEvent, Undecodable, envelope_of
 
 __all__ = ["CommittedEvents", "StoredEvents", "bounds", "decode_event", "own_copy"]
 
-_FIELDS = 11  # of a stored event, before the origin of its command
+_FIELDS = 11  # of a stored event, without the origin of its command
 
 
 def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
-    """Return the event stored at a position. Raises UnknownType or CodecError, with a note of the position."""
+    """Return the event stored at a position.
+
+    Raises UnknownType or CodecError, with a note of the position.
+    """
     try:
         record = codec.unpack(data)
         if len(record) > _FIELDS:
-            # What the indexes are to know of its command. A star below would cost more than this.
+            # The origin, which is for the indexes. A star in the unpacking below would cost more than this.
             del record[_FIELDS:]
         (
             stream,
@@ -63,7 +67,7 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
             of_values.add_note(_at(position))
             raise
         raise DamagedStore(
-            f"the record at position {position} is no event ({error}); restore a backup"
+            f"the record at position {position} is not an event ({error}); restore a backup"
         ) from error
 
 
@@ -72,7 +76,7 @@ def _at(position: int) -> str:
 
 
 def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent:
-    """As `decode_event`, but an event that can't be decoded is an `Undecodable`; its metadata is left out."""
+    """As `decode_event`, but an event that cannot be decoded is an `Undecodable`, without its metadata."""
     try:
         return decode_event(codec, position, data)
     except CodecError as error:
@@ -84,10 +88,10 @@ def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEve
 
 
 class StoredEvents(Sequence[RecordedEvent]):
-    """Consecutive events from their stored bytes. An event that can't be decoded is an `Undecodable` in its place.
+    """Consecutive events in stored bytes. An event that cannot be decoded is replaced by an `Undecodable`.
 
-    Looking at one decodes it, again each time. It raises StorageError for a record that is no event at all, and not
-    as DamagedStore: who applies events would look for the damage in the tables.
+    Each access decodes the event again. It raises StorageError for a record that is not an event at all, and
+    not DamagedStore: code that applies events would look for damage in the tables.
     """
 
     __slots__ = ("_codec", "_values", "after")
@@ -115,26 +119,26 @@ class StoredEvents(Sequence[RecordedEvent]):
             yield recorded
 
     @overload
-    def __getitem__(self, place: int) -> RecordedEvent: ...
+    def __getitem__(self, index: int) -> RecordedEvent: ...
     @overload
-    def __getitem__(self, place: slice) -> StoredEvents: ...
-    def __getitem__(self, place: int | slice) -> RecordedEvent | StoredEvents:
-        if isinstance(place, slice):
-            start, stop, step = place.indices(len(self))
+    def __getitem__(self, index: slice) -> StoredEvents: ...
+    def __getitem__(self, index: int | slice) -> RecordedEvent | StoredEvents:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
             if step != 1:
                 raise ValueError(f"events of the log come one after another, not with a step of {step}")
             return StoredEvents(self._codec, self.after + start, self._values[start:stop])
-        at = range(len(self))[place]
+        at = range(len(self))[index]
         return next(iter(StoredEvents(self._codec, self.after + at, self._values[at : at + 1])))
 
 
 class CommittedEvents(Sequence[RecordedEvent]):
-    """Consecutive events as the writer made them, some of which are not to be shared: who looks at one gets an own copy."""
+    """Consecutive events as the writer made them. Each access to one that must not be shared gives a copy."""
 
     __slots__ = ("_codec", "_events")
 
     def __init__(self, codec: Codec, events: Sequence[RecordedEvent]) -> None:
-        """`events` hold what decoding gave; nobody else may change them."""
+        """`events` hold what decoding gave; no other code may change them."""
         self._codec = codec
         self._events = events
 
@@ -150,39 +154,39 @@ class CommittedEvents(Sequence[RecordedEvent]):
         return map(partial(own_copy, self._codec), self._events)
 
     @overload
-    def __getitem__(self, place: int) -> RecordedEvent: ...
+    def __getitem__(self, index: int) -> RecordedEvent: ...
     @overload
-    def __getitem__(self, place: slice) -> CommittedEvents: ...
-    def __getitem__(self, place: int | slice) -> RecordedEvent | CommittedEvents:
-        if isinstance(place, slice):
-            return CommittedEvents(self._codec, self._events[place])
-        return own_copy(self._codec, self._events[place])
+    def __getitem__(self, index: slice) -> CommittedEvents: ...
+    def __getitem__(self, index: int | slice) -> RecordedEvent | CommittedEvents:
+        if isinstance(index, slice):
+            return CommittedEvents(self._codec, self._events[index])
+        return own_copy(self._codec, self._events[index])
 
     @staticmethod
     def joined(parts: Sequence[Sequence[RecordedEvent]]) -> Sequence[RecordedEvent]:
-        """Events that follow each other in one sequence; each part is a list or one of these."""
+        """Consecutive parts as one sequence of events; each part is a list or a `CommittedEvents`."""
         if len(parts) == 1:
             return parts[0]
         events: list[RecordedEvent] = []
         codec: Codec | None = None
-        for one in parts:
-            if isinstance(one, CommittedEvents):
-                codec = one._codec
-                events += one._events
+        for part in parts:
+            if isinstance(part, CommittedEvents):
+                codec = part._codec
+                events += part._events
             else:
-                events += one
+                events += part
         return events if codec is None else CommittedEvents(codec, events)
 
 
 def bounds(events: Sequence[RecordedEvent]) -> tuple[int, int]:
-    """The first and the last position of consecutive events, none of which is decoded for that."""
+    """The first and the last position of consecutive events, without decoding any."""
     if isinstance(events, StoredEvents | CommittedEvents):
         return events.after + 1, events.after + len(events)
     return events[0].position, events[-1].position
 
 
 def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
-    """The event, or a copy of it if it, or its metadata, is not to be shared. Raises what decoding does."""
+    """The event, or a copy of it if it, or its metadata, must not be shared. Raises what decoding raises."""
     event, metadata = recorded.event, recorded.metadata
     if metadata is None and codec.shareable(event):
         return recorded

@@ -1,12 +1,12 @@
-"""The unindexed tail: the last events, which the indexes by stream, tag and command id do not have on disk yet.
+"""The unindexed tail: the last events, which the indexes by stream, tag and command id on disk still lack.
 
-A commit waits for the disk once for each page that it changed, and index entries are spread over many. So a commit
-writes its events alone; each event has in it what the indexes need. The entries wait in memory, where
-every look-up finds them, and go into the indexes a thousand or more at a time. Opening a log that was not closed
-reads its tail again, which is never longer than `LONGEST`, however long the log is.
+A commit waits for the disk once for each page that it changed, and index entries are spread over many pages.
+So a commit writes only its events; each event contains what the indexes need. The entries wait in memory,
+where every look-up finds them, and go into the indexes a thousand or more at a time. Opening a log that was
+not closed reads its tail again, which never has more than `LONGEST` events.
 
-The writer's thread adds, after the commit. Other threads look: they take the tail before they begin to read the
-indexes, and a tail that has gone into these stays as it was for those who have it.
+The writer's thread adds, after the commit. Other threads read: they take the tail before they begin to read
+the indexes. A tail that was written to the indexes does not change for the threads that have it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from storage.log.batch import Batch, Items
 from storage.log.records import U64, command_packer, envelope_of, name_key
 
 SHORTEST, LONGEST = 512, 8_192
-"""Events between which the tail goes into the indexes: few, so that this holds no commit up for long, but several
-times a batch, so that large batches profit from it, too."""
+"""With so many events the tail goes into the indexes.
+
+The number depends on the batch: it is small, so that no commit takes long, but several times the batch, so
+that large batches profit too.
+"""
 BATCHES = 4
 
 INDEXED = b"indexed"
-"""The key, beside the header, of the last position that the indexes have."""
+"""The key, in the header's database, of the last position that the indexes have."""
 
 AFTER_ALL_VERSIONS = b"\x01"
-"""Appended to a stream's name it sorts after all its keys, since NUL ends a name in them."""
+"""With this appended, a stream's name sorts after all its keys, in which NUL ends the name."""
 
 
 Databases = Mapping[str, lmdb._Database]
@@ -51,12 +54,12 @@ class UnindexedTail:
         """The last version of each stream, under its name and NUL."""
 
     def due(self, batch: Batch) -> bool:
-        """Whether it should go into the indexes as this batch, which comes next, is written."""
+        """Whether the tail should go into the indexes when the next batch, this one, is written."""
         more = len(batch.events)
         return self.count + more > min(max(SHORTEST, more * BATCHES), LONGEST)
 
     def add(self, batch: Batch) -> None:
-        """Note what a batch that is on disk has brought."""
+        """Add the entries of a batch that is on disk."""
         self.commands.update(batch.commands_in_events)
         self.streams.update(batch.streams)
         self.versions.update(batch.last_versions)
@@ -81,7 +84,10 @@ class UnindexedTail:
 def read_tail(
     transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: UnindexedTail | None = None
 ) -> UnindexedTail:
-    """The tail up to `head`, from the events themselves; `known` goes on if the indexes have not. Raises DamagedStore."""
+    """The tail up to `head`, read from the events; extends `known` unless indexes were written since.
+
+    Raises DamagedStore.
+    """
     stored = transaction.get(INDEXED, db=databases["meta"])
     indexed = head if stored is None else U64.unpack(stored)[0]
     tail = known if known is not None and known.indexed == indexed else UnindexedTail(indexed)
@@ -103,7 +109,7 @@ def read_tail(
                 key = command_id.encode()
             except Exception as error:
                 raise DamagedStore(
-                    f"the record at position {position} is no event ({error}); restore a backup"
+                    f"the record at position {position} is not an event ({error}); restore a backup"
                 ) from error
             tail.versions[prefix] = version
             tail.count += 1
@@ -131,11 +137,11 @@ def check_new(
     *,
     new_ids: bool,
 ) -> None:
-    """Raise OutOfOrder for a version that does not follow its stream's last, and for a command id that is there.
+    """Raise OutOfOrder for a version that does not follow its stream's last, and for an existing command id.
 
-    `known` are last versions that need no look; with `new_ids` those of the commands need none.
+    `known` are last versions that need no look-up; with `new_ids` command ids need none.
     """
-    unknown = [one for one in batch.first_versions.items() if known.get(one[0]) != one[1] - 1]
+    unknown = [item for item in batch.first_versions.items() if known.get(item[0]) != item[1] - 1]
     if unknown:
         with transaction.cursor(databases["streams"]) as cursor:
             for prefix, version in unknown:
@@ -154,7 +160,7 @@ def check_new(
 def write_tail(
     transaction: lmdb.Transaction[bytes], databases: Databases, tail: UnindexedTail
 ) -> UnindexedTail:
-    """Put the tail into the indexes, within a write transaction; returns the one that follows it, which is empty."""
+    """Put the tail into the indexes, in a write transaction; returns the next tail, which is empty."""
     for name, items in tail.items().items():
         if items:
             with transaction.cursor(databases[name]) as cursor:
@@ -164,7 +170,7 @@ def write_tail(
     return UnindexedTail(indexed)
 
 
-# -- looking up ----------------------------------------------------------------------------------------------
+# -- look-ups ------------------------------------------------------------------------------------------------
 def stream_positions(
     transaction: lmdb.Transaction[bytes],
     index: lmdb._Database,
@@ -174,7 +180,7 @@ def stream_positions(
     limit: int | None,
     head: bytes,
 ) -> list[bytes]:
-    """Where a stream's events of version after + 1 and on are, none beyond `head`."""
+    """The positions of a stream's events from version after + 1 on, none of them beyond `head`."""
     positions = list(islice(_indexed(transaction, index, prefix, after, head), limit))
     version = after + len(positions)
     while limit is None or len(positions) < limit:
@@ -195,7 +201,7 @@ def tag_positions(
     limit: int | None,
     head: bytes,
 ) -> list[bytes]:
-    """Where the events after position `after` that bear a tag are, none beyond `head`."""
+    """The positions after `after` of the events with a tag, none of them beyond `head`."""
     last = U64.pack(after)
     positions = list(islice(_indexed(transaction, index, prefix, after, head, True), limit))
     if positions:
@@ -222,7 +228,10 @@ def _indexed(
 
 
 def last_version(cursor: lmdb.Cursor[bytes], tail: UnindexedTail, name: bytes) -> int:
-    """The last version of a stream, 0 if it has none. `cursor`, in the index, is left on what that has of it."""
+    """The last version of a stream, 0 if it has none.
+
+    Leaves `cursor` on the stream's last entry in the index.
+    """
     indexed = 0
     if cursor.prev() if cursor.set_range(name + AFTER_ALL_VERSIONS) else cursor.last():
         key = cursor.key()
@@ -233,7 +242,7 @@ def last_version(cursor: lmdb.Cursor[bytes], tail: UnindexedTail, name: bytes) -
 def streams_from(
     cursor: lmdb.Cursor[bytes], tail: UnindexedTail, start: bytes, after: bytes, limit: int
 ) -> list[tuple[str, int]]:
-    """Names and last versions of the first `limit` streams whose names begin with `start` and come after `after`.
+    """Names and last versions of the first `limit` streams that begin with `start` and come after `after`.
 
     Raises DamagedStore.
     """
@@ -242,10 +251,8 @@ def streams_from(
     while more and len(found) < limit and cursor.key().startswith(start):
         name = cursor.key()[:-9]
         found[name] = last_version(cursor, tail, name)
-        if cursor.key()[:-8] != name + b"\0":  # from here it would come back for ever
-            raise DamagedStore(
-                f"the index of streams has a key that is none, after {name!r}; restore a backup"
-            )
+        if cursor.key()[:-8] != name + b"\0":  # from here the loop would never end
+            raise DamagedStore(f"the index of streams has an invalid key after {name!r}; restore a backup")
         more = cursor.next()
     for prefix, version in list(tail.versions.items()):
         name = prefix[:-1]

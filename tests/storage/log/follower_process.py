@@ -1,4 +1,4 @@
-"""What the tests of the follower have a process of its own do: write a log, or hold a snapshot of one open."""
+"""The other process in tests of the follower: it writes a log, or holds a snapshot of one open."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def event(position: int, log: EventLog) -> RecordedEvent:
 
 
 def commands(path: str, what: str = "write", map_size: str = "") -> Callable[[list[str]], Any]:
-    """The commands of a process that has the log at `path` open: a writer's, or a reader's."""
+    """The commands of a process that has the log at `path` open, as a writer or as a reader."""
     if what == "read":
         follower = LogFollower.open(path, CODEC, inline=[MODEL])
         return lambda words: [word for word in words if follower.inline_snapshot()]

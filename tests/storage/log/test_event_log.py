@@ -1,4 +1,4 @@
-"""The event log: batches, reads, limits and what is left after each kind of failure."""
+"""The event log: batches, reads, limits, and its state after each kind of failure."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_one_read_copies_no_more_than_its_share(log: EventLog, monkeypatch: pyte
 
 
 def of_commands(sizes: Sequence[int]) -> list[RecordedEvent]:
-    """Events of commands of so many events each."""
+    """Events of several commands; `sizes` are their numbers of events."""
     found = []
     for number, size in enumerate(sizes):
         for _ in range(size):
@@ -287,7 +287,7 @@ def test_a_log_with_a_hole_is_reported_as_damaged(log: EventLog) -> None:
         log.read(after=1)
     with pytest.raises(DamagedStore, match="streams of 'a' name positions that the log lacks"):
         log.read_stream("a")
-    with pytest.raises(DamagedStore, match="record at position 3 is no event"):
+    with pytest.raises(DamagedStore, match="record at position 3 is not an event"):
         log.read(after=2)
 
 
@@ -341,7 +341,7 @@ def test_an_error_of_written_aborts_the_batch(
     def written() -> None:
         raise error("not now")
 
-    # Kept, so that it is not ended by being collected.
+    # It keeps a reference, so that the transaction is not ended by being collected.
     monkeypatch.setattr(log, "_begin", kept)
 
     with pytest.raises(error, match="not now"):

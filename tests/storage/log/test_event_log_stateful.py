@@ -1,4 +1,4 @@
-"""The event log against a model in plain Python: any order of batches, aborts, failed commits and reopenings."""
+"""The event log against a plain-Python model: any order of batches, aborts, failed commits and reopenings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CODEC.register(Noted)
 
 @dataclass
 class Model:
-    """What the log should hold."""
+    """What the log should contain."""
 
     events: list[RecordedEvent] = field(default_factory=list)
     commands: dict[str, CommandRecord] = field(default_factory=dict)
@@ -74,7 +74,7 @@ drafts = st.lists(
 
 
 class FaultyLog(EventLog):
-    """Fails where a test says: in the middle of writing, in place of the commit or after it."""
+    """A log that fails where a test says: during writing, instead of the commit, or after it."""
 
     fault: tuple[str, Exception] | None = None
 
@@ -104,7 +104,7 @@ class LogMachine(RuleBasedStateMachine):
         self.path = Path(tempfile.mkdtemp())
         self.model = Model()
         self.commands = 0
-        # So short that a few batches reach its end.
+        # So short that a few batches fill it.
         self.short_tail = mock.patch.object(tail, "SHORTEST", 4)
         self.short_tail.start()
         self.log = self.open()
@@ -145,7 +145,7 @@ class LogMachine(RuleBasedStateMachine):
         return made
 
     def append(self, made: Made) -> None:
-        # Only the last snapshot of a stream can be in a batch: entries are sorted by stream.
+        # A batch holds only the last snapshot of a stream, as entries are sorted by stream.
         made.snapshots = list({snapshot[0]: snapshot for snapshot in made.snapshots}.values())
         self.log.append(made.events, made.commands, made.snapshots)
 
@@ -190,7 +190,7 @@ class LogMachine(RuleBasedStateMachine):
         error.code = errno.ENOSPC
         with self.log.failing("after" if done else "before", error), pytest.raises(CommitFailed):
             self.append(made)
-        # What is unknown is not shown, and nothing is written on top of it.
+        # After an unknown outcome the new events are not shown, and nothing more can be written.
         self.everything_that_was_committed_is_there()
         with pytest.raises(CommitFailed):
             self.append(made)

@@ -1,4 +1,4 @@
-"""Tables beside the log: a batch's changes, taking them back, what cannot be stored, and opening with other models."""
+"""Inline tables: a batch's changes, undoing them, what cannot be stored, and opening with other models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log that another process writes: all look-ups up to the head that was told, a crash of either, another file."""
+"""A log that another process writes: look-ups up to the announced head, a crash of either, another file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def open_follower(path: Path, head: int = 0) -> LogFollower:
 
 
 def follow_after(_: str, path: Path) -> LogFollower:
-    """To be written behind what the writer has to do first."""
+    """Open a follower after the writer's command that is the first argument."""
     return open_follower(path)
 
 
 def check(log: LogFollower, last: int) -> None:
-    """Every look-up gives what was written up to `last`, and no more."""
+    """Every look-up gives what was written up to `last`, and nothing more."""
     positions = list(range(1, last + 1))
     odd = [one for one in positions if one % 2]
     assert log.head == last
@@ -61,7 +61,7 @@ def test_events_of_another_process_are_read_up_to_the_position_that_was_told(sto
             check(log, 5)
             log.advance(3)
             check(log, 5)
-            # The tail goes into the indexes meanwhile, with what is not to be seen yet.
+            # Meanwhile the tail goes into the indexes, with events that must not be visible yet.
             for head in (8, 600, 1300, 2100):
                 writer.do("until", head + 50)
                 log.advance(head)
@@ -143,7 +143,7 @@ def test_no_call_leaves_a_reader_behind_and_a_killed_process_loses_its_slots(sto
     with other(WRITER, store_path) as writer:
         writer.do("until", 5)
         with other(WRITER, store_path, "read") as reader:
-            reader.do("inline")  # which leaves a transaction open
+            reader.do("inline")  # this leaves a transaction open
             before = int(writer.do("readers"))
             assert writer.do("check") == "0"
             reader.kill()
@@ -162,7 +162,7 @@ def test_pages_are_used_again_while_another_process_follows(store_path: Path) ->
         for head in range(10, 300, 10):
             log.advance(int(writer.do("until", head)))
             check(log, head)
-        # Each commit leaves some ten pages behind, so this would be far more if readers held them.
+        # Each commit frees some ten pages, so the file would be far larger if readers held them.
         assert log.stats()["bytes"] < size + (300 << 12)
 
 
@@ -189,7 +189,7 @@ def test_what_is_not_there_to_be_followed_is_refused_and_left_alone(store_path: 
         open_follower(store_path)
     assert not store_path.exists()
     with EventLog.open(store_path, CODEC), pytest.raises(StorageError):
-        open_follower(store_path)  # one environment is opened once in a process
+        open_follower(store_path)  # a process can open an environment only once
     with pytest.raises(StorageError, match="declares other inline models"):
         open_follower(store_path)
     with EventLog.open(store_path, CODEC, inline=[MODEL]):

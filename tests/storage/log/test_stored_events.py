@@ -1,4 +1,4 @@
-"""Events of the log that are decoded one by one, when they are looked at."""
+"""Events of the log that are decoded one by one, when they are accessed."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_what_can_not_be_decoded_stands_there_with_the_reason() -> None:
 @pytest.mark.parametrize("record", [b"\x93\x01\x02\x03", b"\x05", b"\x80"])
 def test_a_record_that_is_no_event_is_not_taken_for_damage_of_what_it_is_applied_to(record: bytes) -> None:
     codec = make_codec()
-    with pytest.raises(DamagedStore, match="the record at position 3 is no event"):
+    with pytest.raises(DamagedStore, match="the record at position 3 is not an event"):
         decode_event(codec, 3, record)
-    with pytest.raises(StorageError, match="the record at position 3 is no event") as caught:
+    with pytest.raises(StorageError, match="the record at position 3 is not an event") as caught:
         list(StoredEvents(codec, 2, [record]))
     assert not isinstance(caught.value, DamagedStore)
     assert caught.value.__suppress_context__

@@ -1,4 +1,4 @@
-"""The tail of the log: what its indexes do not have on disk yet is found all the same, after a crash too."""
+"""The tail of the log: look-ups find what the indexes on disk lack, after a crash too."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check(log: EventLog, last: int) -> None:
 
 
 def on_disk(path: Path) -> dict[str, int]:
-    """Entries of each database as a copy of the file has them."""
+    """The number of entries in each database of a copy of the file."""
     with lmdb.open(str(path), readonly=True, lock=False, max_dbs=8) as environment:
         names = ("events", "streams", "tags", "commands")
         databases = {name: environment.open_db(name.encode(), create=False) for name in names}
@@ -232,5 +232,5 @@ def test_a_damaged_tail_is_told_with_its_position(tmp_path: Path) -> None:
         copy = crashed(log.path, tmp_path / "copy")
     with lmdb.open(str(copy), max_dbs=8) as environment, environment.begin(write=True) as txn:
         txn.put(U64.pack(4), b"\xc1", db=environment.open_db(b"events", txn=txn))
-    with pytest.raises(DamagedStore, match="position 4 is no event"):
+    with pytest.raises(DamagedStore, match="position 4 is not an event"):
         EventLog.open(copy, CODEC)

@@ -77,7 +77,7 @@ class ReplicaSlot:
             logger.error("%s", error)
 
     def _use(self, store: ReplicaStore) -> None:
-        store.heals_rows = self.rows.needs_reset
+        store.reset_on_bad_rows = self.rows.needs_reset
         self.projector = self._project(store)
         self.store = self._stores[self.name] = store
         self._file = file_identity(store.path / DATA_FILE)
@@ -123,7 +123,7 @@ class ReplicaSlot:
         """
         store = self.store
         try:
-            store.condemn(self.damage or "")
+            store.mark_damaged(self.damage or "")
             noted = True
         except StorageError:
             noted = False

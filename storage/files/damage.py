@@ -55,7 +55,7 @@ def damaged_records(what: str, advice: str) -> Iterator[None]:
 class Damageable(Protocol):
     """A replica's files, as its readers and writers see them."""
 
-    heals_rows: Callable[[], bool]
+    reset_on_bad_rows: Callable[[], bool]
     """Whether a row that cannot be decoded counts as damage of the files; called once for each such error."""
 
     def readable(self) -> bool:
@@ -80,7 +80,7 @@ def is_damage(error: BaseException | None, store: Damageable) -> bool:
     ):
         return True
     if any(isinstance(cause, DamagedRow) for cause in causes):
-        return store.heals_rows()
+        return store.reset_on_bad_rows()
     return any(isinstance(cause, lmdb.BadTxnError) for cause in causes) and not store.readable()
 
 

@@ -16,7 +16,7 @@ import lmdb
 
 from storage.codec.codec import Codec
 from storage.engines.base import ModelSnapshot
-from storage.engines.sqlite.pool import SqliteReaders
+from storage.engines.sqlite.pool import SqliteReaderPool
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
 from storage.files.damage import damaged_records, file_identity
@@ -54,7 +54,7 @@ class ReplicaReader:
         self._closed = False
         self._builds = ActiveBuilds(path, models, map_size, self._end_all)
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
-        self._databases: dict[str, tuple[object, SqliteReaders]] = {}
+        self._databases: dict[str, tuple[object, SqliteReaderPool]] = {}
         self._accepted: object = None
         self._snapshot_name = f"the snapshot of {path}"
 
@@ -184,7 +184,7 @@ class ReplicaReader:
                 )
         return found
 
-    def _readers(self, opened: OpenBuild) -> SqliteReaders:
+    def _readers(self, opened: OpenBuild) -> SqliteReaderPool:
         file = database_file(self._builds.path, opened.build)
         identity = file_identity(file)  # one that was damaged is replaced alone
         model = opened.build.model
@@ -192,7 +192,7 @@ class ReplicaReader:
         if readers is None or known != (opened.key, identity):
             if readers is not None:
                 readers.retire()
-            readers = SqliteReaders(file, model)
+            readers = SqliteReaderPool(file, model)
             self._databases[model] = (opened.key, identity), readers
         return readers
 

@@ -59,12 +59,12 @@ class ReplicaStore:
         self._reader_turns = ReaderTurns(opened.path)
         self._in_write = False
         self._closed = self._left = self._ended = False
-        self._condemned = False
+        self._marked_damaged = False
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
         self._engine_snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
         self._snapshot_name = f"the snapshot of {opened.path}"
-        self.heals_rows: Callable[[], bool] = lambda: True
-        """Whether rows that can't be decoded are a reason to begin it anew: whoever fills it knows better."""
+        self.reset_on_bad_rows: Callable[[], bool] = lambda: True
+        """Whether rows that can't be decoded are a reason to reset it: set by what fills it."""
 
     @classmethod
     def open(
@@ -83,7 +83,7 @@ class ReplicaStore:
 
         It is emptied if it belongs to another history, is ahead of the log, was filled from other events (`digest`
         gives that of the event at a position, empty if it is not known), was running when the machine went
-        down (`boot_id` is this run's, the system's own unless given), was condemned or is damaged; `reset_reason`
+        down (`boot_id` is this run's, the system's own unless given), was marked as damaged or is damaged; `reset_reason`
         then says so. `models` may have several versions of one name: the newest is wanted. Where another build is
         active it stays so, and goes on being updated if its schema is among `models`, until `activate` is called
         with the wanted one; builds that are neither are dropped, and so are those of models not among `models`.
@@ -267,9 +267,9 @@ class ReplicaStore:
         self._builds.sweep(lambda opened: any(snapshot.reads(opened) for snapshot in of_engines))
 
     # -- ending ----------------------------------------------------------------------------------------------
-    def condemn(self, reason: str) -> None:
-        """Have the next `open` begin this replica anew: for damage that is found while it is in use."""
-        self._condemned = True
+    def mark_damaged(self, reason: str) -> None:
+        """Have the next `open` reset this replica: for damage that is found while it is in use."""
+        self._marked_damaged = True
         if self._file_lock.in_place():
             write_state(self.path, ReplicaState("condemned", " ".join(reason.split())))
 
@@ -294,7 +294,7 @@ class ReplicaStore:
                 if not self._left:
                     self._environment.sync(True)
                 # Where its directory was moved, another replica may be in its opened.
-                if not self._condemned and self._file_lock.in_place():
+                if not self._marked_damaged and self._file_lock.in_place():
                     write_state(self.path, ReplicaState("clean", ""))
             except MemoryError:
                 raise

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from actors import Domain, SnapshotClosed, StorageError
 from actors.queries import local_replica
 from storage.engines.sqlite import pool as sqlite_pool
-from storage.engines.sqlite.pool import SqliteReaders
+from storage.engines.sqlite.pool import SqliteReaderPool
 from tests.oracle.values import BERLIN, as_stored, shown_exactly
 
 entries = Domain("entries")
@@ -30,17 +30,17 @@ FILES_CHECKED = "ONEWRITER_TESTS_FILES_CHECKED"
 
 def sicken(file: str) -> Callable[[], None]:
     """Have no snapshot of a SQLite database be had while the file is there; returns what ends that."""
-    snapshot = SqliteReaders.snapshot
+    snapshot = SqliteReaderPool.snapshot
 
-    def sick(self: SqliteReaders, closed: type[SnapshotClosed] = SnapshotClosed) -> Any:
+    def sick(self: SqliteReaderPool, closed: type[SnapshotClosed] = SnapshotClosed) -> Any:
         if os.path.exists(file):
             raise StorageError(SICK)
         return snapshot(self, closed)
 
     def heal() -> None:
-        SqliteReaders.snapshot = snapshot  # type: ignore[method-assign]
+        SqliteReaderPool.snapshot = snapshot  # type: ignore[method-assign]
 
-    SqliteReaders.snapshot = sick  # type: ignore[method-assign]
+    SqliteReaderPool.snapshot = sick  # type: ignore[method-assign]
     return heal
 
 

@@ -117,7 +117,7 @@ class RemoteReplicaSlot:
         self.store = store
         self.projector = RemoteProjector(models, store)
         self.rows = RowDamage()
-        store.heals_rows = self.rows.needs_reset
+        store.reset_on_bad_rows = self.rows.needs_reset
         self.damage: str | None = None
         self.reset_reason: str | None = None
         self.cache: CacheHealth | None = None

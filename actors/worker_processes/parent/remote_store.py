@@ -66,7 +66,7 @@ class RemoteStore:
         """`models` are all versions of its models, `control` is the way to the worker. Opens nothing yet."""
         self.path = Path(path)
         self.state = RemoteCommitState({})
-        self.heals_rows: Callable[[], bool] = lambda: True
+        self.reset_on_bad_rows: Callable[[], bool] = lambda: True
         self._schemas = [model.schema for model in models]
         self._codec = codec
         self._map_size = map_size

@@ -20,7 +20,7 @@ from storage.errors import CodecError
 from storage.files.error_translation import LIMITS, limit_reached
 from storage.tables.schema import ObjectSchema
 
-__all__ = ["SavedState", "Saver"]
+__all__ = ["SavedState", "SavedStateFile"]
 
 logger = logging.getLogger("onewriter.memory")
 
@@ -40,7 +40,7 @@ class SavedState:
     digest: bytes = b""
 
 
-class Saver:
+class SavedStateFile:
     """Saves one build's objects in `directory`, and loads them."""
 
     def __init__(self, directory: Path, objects: Mapping[str, ObjectSchema], codec: Codec) -> None:

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from storage.codec.codec import Codec
 from storage.engines.base import TryAgain
 from storage.engines.memory.objects import Bundle, MemorySnapshot, WriteObjects
-from storage.engines.memory.saved_state import FILE, Saver
+from storage.engines.memory.saved_state import FILE, SavedStateFile
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.files.error_translation import from_system
 from storage.tables.schema import ModelSchema, Row
@@ -51,7 +51,7 @@ class MemoryStore:
         self._what = f"the objects of {directory}"
         self._frozen = schema is None
         self._objects = {schema.name: schema for schema in schema.objects} if schema is not None else {}
-        self._saver = Saver(directory, self._objects, codec)
+        self._saved_state = SavedStateFile(directory, self._objects, codec)
         self._turn = threading.Condition()
         self._closed = self._ended = False
         self._current = self._restored()
@@ -76,7 +76,7 @@ class MemoryStore:
         return cls(directory, schema, codec)
 
     def _restored(self) -> Bundle:
-        saved = self._saver.load()
+        saved = self._saved_state.load()
         values = saved.values if saved is not None else {}
         if not self._frozen:
             if saved is not None and values.keys() != self._objects.keys():
@@ -206,10 +206,10 @@ class MemoryStore:
 
     def _save_if_due(self) -> None:
         current = self._current
-        most = max(SAVE_EVERY, self._saver.size // BYTES_AN_EVENT)
+        most = max(SAVE_EVERY, self._saved_state.size // BYTES_AN_EVENT)
         if self._save_now or current.checkpoint - self._saved_at >= most:
             self._save_now = False
-            self._saver.save(current.values, current.checkpoint, current.digest)
+            self._saved_state.save(current.values, current.checkpoint, current.digest)
             self._saved_at = current.checkpoint
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ class MemoryStore:
         self.abort()
         if not self._frozen and self._current.checkpoint:
             current = self._current
-            self._saver.save(current.values, current.checkpoint, current.digest, durable=True)
+            self._saved_state.save(current.values, current.checkpoint, current.digest, durable=True)
         self._ended = True
 
     @classmethod

@@ -11,17 +11,18 @@ from pathlib import Path
 from weakref import WeakSet
 
 from storage.engines.sqlite.cacheability import ReadGuard
-from storage.engines.sqlite.guard import of_engine
-from storage.engines.sqlite.snapshot import SqliteSnapshot, open_reader
+from storage.engines.sqlite.error_translation import translate_engine_error
+from storage.engines.sqlite.reader_connection import open_reader
+from storage.engines.sqlite.snapshot import SqliteSnapshot
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 
-__all__ = ["SqliteReaders"]
+__all__ = ["SqliteReaderPool"]
 
 MAX_IDLE, MAX_OPEN = 16, 256
 """Read connections that are kept idle for the next snapshot, and that may be open."""
 
 
-class SqliteReaders:
+class SqliteReaderPool:
     """Snapshots of the database in `file`, which holds a build of the read model of this name."""
 
     def __init__(self, file: Path, model: str) -> None:
@@ -53,7 +54,7 @@ class SqliteReaders:
             db.close()
             if isinstance(error, sqlite3.Error | TypeError | ValueError):
                 what = f"taking a snapshot of the database {self._file}"
-                raise of_engine(error, what, self._file) from error
+                raise translate_engine_error(error, what, self._file) from error
             raise
         with self._lock:
             self._open.add(snapshot)

@@ -10,17 +10,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from storage.engines.sqlite.cacheability import ReadGuard
-from storage.engines.sqlite.guard import OURS, translate
+from storage.engines.sqlite.guard import OURS
 from storage.errors import SnapshotClosed
-from storage.files.opening_resources import ResourceSlot
 from storage.tables.schema import Row
 
-__all__ = ["ReadConnection", "ReadCursor", "SqlRow", "SqliteSnapshot", "all_rows", "open_reader"]
+__all__ = ["ReadConnection", "ReadCursor", "SqliteSnapshot", "all_rows"]
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -36,48 +34,6 @@ _INTERRUPT_EVERY = 0.002
 
 _abandoned: list[sqlite3.Connection] = []
 """Kept for ever: a collected connection is closed, and in a forked child that removes the parent's locks."""
-
-
-class SqlRow(sqlite3.Row):
-    """A `sqlite3.Row` whose repr shows its contents.
-
-    Copying returns the same object, since it is immutable.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"SqlRow({', '.join(f'{name}={self[name]!r}' for name in self.keys())})"
-
-    def __deepcopy__(self, memo: Any) -> SqlRow:
-        return self
-
-
-SHADOWS = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"
-"""The tables of virtual tables.
-
-This query opens the virtual tables too, so that their preparations are not attributed to a query later.
-"""
-
-
-def open_reader(file: Path, model: str) -> tuple[sqlite3.Connection, ReadGuard]:
-    """A connection that only reads, with its guard. For any thread, one at a time. Raises our errors."""
-    opened: ResourceSlot[sqlite3.Connection] = ResourceSlot(sqlite3.Connection.close)
-    try:
-        opened.resource = db = sqlite3.connect(
-            f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
-        guard = ReadGuard("query", model, file)
-        guard.engine = True
-        guard.shadows = frozenset(name for (name,) in db.execute(SHADOWS))
-        db.set_authorizer(guard)
-        db.row_factory = SqlRow
-        return db, guard
-    except BaseException as error:
-        opened.release()
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, f"opening the database of read model {model!r}", file) from error
-        raise
 
 
 class SqliteSnapshot:

@@ -16,18 +16,12 @@ from typing import Any
 
 from storage.codec.codec import Codec
 from storage.engines.sqlite.connection import GuardedConnection, connect
-from storage.engines.sqlite.guard import CONFIG, OURS, Guard, of_engine
-from storage.engines.sqlite.pool import SqliteReaders
+from storage.engines.sqlite.error_translation import translate_engine_error
+from storage.engines.sqlite.guard import CONFIG, OURS, Guard
+from storage.engines.sqlite.pool import SqliteReaderPool
+from storage.engines.sqlite.reader_connection import SHADOWS
 from storage.engines.sqlite.script import check_script, run_script
-from storage.engines.sqlite.snapshot import (
-    BEGIN,
-    CHECKPOINT,
-    COMMIT,
-    ROLLBACK,
-    SHADOWS,
-    SqliteSnapshot,
-    all_rows,
-)
+from storage.engines.sqlite.snapshot import BEGIN, CHECKPOINT, COMMIT, ROLLBACK, SqliteSnapshot, all_rows
 from storage.engines.sqlite.wal import WAL_BYTES, WriteAheadLog
 from storage.errors import (
     DamagedStore,
@@ -79,7 +73,7 @@ class SqliteStore:
         self._seen_changes = db.changes_so_far()
         db.guard.shadows = frozenset(name for (name,) in db.engine(SHADOWS))
         self._ranks = self._ranking()
-        self._readers = SqliteReaders(self._file, self._name)
+        self._reader_pool = SqliteReaderPool(self._file, self._name)
         self._lock = threading.RLock()
         self._closed = self._left = self._ended = False
 
@@ -108,7 +102,7 @@ class SqliteStore:
             if db is not None:
                 sqlite3.Connection.close(db)
             if isinstance(error, sqlite3.Error | TypeError | ValueError):
-                raise of_engine(error, what, file) from error
+                raise translate_engine_error(error, what, file) from error
             raise
 
     @property
@@ -133,7 +127,9 @@ class SqliteStore:
             self._wal.keep_short(db)
             db.engine(BEGIN)
         except sqlite3.Error as error:
-            raise of_engine(error, f"beginning a transaction of {self._what}", self._file) from error
+            raise translate_engine_error(
+                error, f"beginning a transaction of {self._what}", self._file
+            ) from error
         self._seen_changes = db.changes_so_far()
         db.batch, db.lost = True, False
         return db
@@ -175,7 +171,7 @@ class SqliteStore:
             db.engine(NEW_CHECKPOINT, (position, changed, digest))
             db.engine(COMMIT)
         except sqlite3.Error as error:
-            raise of_engine(error, f"a commit of {self._what}", self._file) from error
+            raise translate_engine_error(error, f"a commit of {self._what}", self._file) from error
         self._checkpoint, self._changed, self._digest = position, changed, digest
 
     def abort(self) -> None:
@@ -186,7 +182,7 @@ class SqliteStore:
             try:
                 db.engine(ROLLBACK)
             except sqlite3.Error as error:
-                raise of_engine(error, f"rolling back in {self._what}", self._file) from error
+                raise translate_engine_error(error, f"rolling back in {self._what}", self._file) from error
 
     # -- reading ---------------------------------------------------------------------------------------------
     def await_readable(self, timeout: float = 10.0) -> None:
@@ -199,7 +195,7 @@ class SqliteStore:
         waited: bool = False,  # noqa: ARG002
     ) -> SqliteSnapshot:
         """Pin the present state of the database."""
-        return self._readers.snapshot(closed)
+        return self._reader_pool.snapshot(closed)
 
     def changed(self, name: str = "") -> int:  # noqa: ARG002
         """The position of the last batch that changed a row; SQLite does not distinguish tables here."""
@@ -222,12 +218,12 @@ class SqliteStore:
                 return
             self._closed = True
             if not self._left:
-                self._readers.close()
+                self._reader_pool.close()
                 self.abort()
                 try:
                     self._db.engine("PRAGMA wal_checkpoint(TRUNCATE)")
                 except sqlite3.Error as error:
-                    raise of_engine(error, f"closing {self._what}", self._file) from error
+                    raise translate_engine_error(error, f"closing {self._what}", self._file) from error
                 finally:
                     # In one statement: after an interrupt, close is called once more.
                     self._left = (

@@ -399,7 +399,7 @@ def fail(store: MemoryStore) -> None:
 
 def test_a_failed_batch_goes_back_to_what_was_saved_and_readers_wait_until_it_is_made_good(store):
     add(store, 1)
-    store._saver.save(store._current.values, 1)
+    store._saved_state.save(store._current.values, 1)
     add(store, 2)
     fail(store)
     assert store.checkpoint == 1

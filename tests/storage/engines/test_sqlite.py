@@ -89,7 +89,7 @@ def test_a_database_that_was_not_closed_goes_on_where_it_committed(store, direct
     store.begin().execute("DELETE FROM products")
     other = SqliteStore.open(directory, None, Codec())  # as after a crash of the process, without a close
     assert (other.checkpoint, count(other)) == (7, 1)
-    other._readers.close()
+    other._reader_pool.close()
     sqlite3.Connection.close(other._db)
 
 
@@ -462,7 +462,7 @@ def test_connections_are_pooled_and_bounded(store):
         snapshot.close()
     used = {id(snapshot._db) for snapshot in snapshots}
     assert used == {id(None)}
-    assert 0 < len(store._readers._idle) <= 16
+    assert 0 < len(store._reader_pool._idle) <= 16
 
 
 def test_closing_ends_snapshots_and_is_told(store):

@@ -426,7 +426,7 @@ def test_a_build_of_another_engine_ahead_of_the_log_is_begun_anew(store_path: Pa
 def test_a_replica_that_is_not_to_be_trusted_loses_the_files_of_all_engines(store_path: Path) -> None:
     with opened(store_path) as store:
         apply(store, 3)
-        store.condemn("a bit fell over")
+        store.mark_damaged("a bit fell over")
     with opened(store_path) as store:
         assert store.reset_reason == "a bit fell over"
         assert store.checkpoints() == dict.fromkeys(NAMES, 0)

@@ -308,7 +308,7 @@ def test_a_replica_ahead_of_the_log_begins_anew(store_path: Path) -> None:
 
 def test_a_condemned_replica_begins_anew(store_path: Path) -> None:
     store = filled(store_path)
-    store.condemn("an index names rows\nthat are not there")
+    store.mark_damaged("an index names rows\nthat are not there")
     store.close()
     with opened(store_path) as store:
         assert store.reset_reason == "an index names rows that are not there"

@@ -92,6 +92,8 @@ class RecordingView(View):
 
     def counted(self) -> bool:
         """Whether its result depends on nothing but the tables that it touched."""
+        if self._snapshot.read_failed:
+            return False  # The query may have made an answer of the error.
         return self.touched is not None and not any(
             isinstance(target, ReadConnection) and target.uncacheable for target in self._opened.values()
         )

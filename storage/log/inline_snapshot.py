@@ -62,6 +62,11 @@ class InlineSnapshot:
         return self._models[model].version
 
     @property
+    def read_failed(self) -> bool:
+        """As `Snapshot.read_failed`."""
+        return self._access.read_failed
+
+    @property
     def closed(self) -> bool:
         """Whether it was closed, by `close` or together with the log."""
         return self._access.txn is None

@@ -95,6 +95,11 @@ class Snapshot:
         """Whether it was closed, by `close` or together with the store."""
         return self._access.txn is None
 
+    @property
+    def read_failed(self) -> bool:
+        """Whether a read of a table raised something that its rows do not tell: it may not be raised again."""
+        return self._access.read_failed
+
     def abandon(self) -> None:
         """As `close`, but leave the files alone: in a forked child they are the parent's."""
         self._access.abandon()

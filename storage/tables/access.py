@@ -36,7 +36,7 @@ class Access:
     end. `path` is the store that a write transaction writes to.
     """
 
-    __slots__ = ("lock", "txn", "_what", "_closed", "_path", "__weakref__")
+    __slots__ = ("lock", "read_failed", "txn", "_what", "_closed", "_path", "__weakref__")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Access:
     ) -> None:
         self.lock = threading.Lock()
         self.txn: lmdb.Transaction[bytes] | None = txn
+        self.read_failed = False
+        """Whether a read raised something that the rows do not tell: damage, LMDB's errors, or the end."""
         self._what = what
         self._closed = closed
         self._path = path
@@ -54,6 +56,7 @@ class Access:
     def live(self) -> lmdb.Transaction[bytes]:
         """The transaction, for use under the lock. Raises SnapshotClosed if it has ended."""
         if self.txn is None:
+            self.read_failed = True
             raise self._closed(f"{self._what} is closed and cannot be used any more; take a new one")
         return self.txn
 
@@ -68,6 +71,7 @@ class Access:
             with self.lock:
                 return read(self.live(), *args, **kwargs)
         except lmdb.Error as error:
+            self.read_failed = True
             raise translate(error, f"using {self._what}", self._path) from error
 
     def abandon(self) -> None:

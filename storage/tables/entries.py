@@ -138,6 +138,7 @@ class TableEntries:
         raws = self._fetch(row_keys)
         if None in raws:
             missing = [key for key, raw in zip(row_keys, raws, strict=True) if raw is None]
+            self._access.read_failed = True
             raise DamagedStore(
                 f"{self._handle.where}: an index refers to {len(missing)} row(s) that do not exist, the "
                 f"first with key {short_repr(min(missing))}; the replica must be rebuilt"
@@ -169,6 +170,7 @@ class TableEntries:
         return self._explained(TypeError(f"it is a {type(value).__name__}"))
 
     def _explained(self, error: Exception) -> StorageError:
+        self._access.read_failed = True
         if isinstance(error, lmdb.Error):
             self._access.live()  # LMDB itself refuses a transaction that has ended
             return translate(error, self._handle.where)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors import Domain, System
+from actors import Domain, StorageError, System
+from tests import inside
 from tests.helpers import wait_until
 
 harbour = Domain("harbour")
@@ -89,6 +92,23 @@ class Stumbles:
             return next(runs)
 
 
+@harbour.query(reads=[quays], cache=True)
+class Soundings:
+    """Reads a row that can't be read, in one of the ways, and makes the best of it."""
+
+    way: str
+
+    def run(self, view: Any) -> int:
+        reads: dict[str, Callable[[Any], Any]] = {
+            "get": lambda table: table.get(1),
+            "all": lambda table: list(table.all()),
+            "columns": lambda table: table.get(1, columns=["number"]),
+        }
+        with suppress(StorageError):
+            reads[self.way](view[berths])
+        return next(runs)
+
+
 @pytest.fixture(scope="module", params=["thread", "process"])
 def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     path = tmp_path_factory.mktemp("harbours") / "harbour"
@@ -119,3 +139,23 @@ def test_what_rows_tell_is_kept_meanwhile(system: System) -> None:
     for _ in range(3):
         assert system.query(Throw("SELECT number FROM ships")) == [(1,)]
     wait_until(lambda: system.health().cache.hits == hits + 2)
+
+
+@pytest.mark.parametrize("way", ["get", "all", "columns"])
+def test_an_answer_made_of_the_error_of_a_damaged_row_is_not_kept(store_path: Path, way: str) -> None:
+    with System.open(store_path, harbour, replicas=1) as system:
+        system.append("harbour", [Moored(1)])
+        system.wait_applied()
+        store = inside.store(system, "replica-1")
+        answers = [system.query(Soundings(way)) for _ in range(2)]
+        assert len(set(answers)) == 1, "of a sound row it is kept"
+        with store.snapshot() as snapshot:
+            rows = snapshot.table("quays", berths)._handle.rows
+        system.append("harbour", [Moored(2)])
+        system.wait_applied()
+        with store.write() as transaction:
+            txn = transaction._access.live()
+            with txn.cursor(rows) as cursor:
+                assert cursor.first()
+                cursor.put(cursor.key(), b"\xc1")
+        assert len({system.query(Soundings(way)) for _ in range(3)}) == 3

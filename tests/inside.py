@@ -30,7 +30,8 @@ from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.consumer_registry import Consumers
 from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.worker_processes.parent.worker_pool import WorkerPool
-from actors.writer.command_client import TIMEOUT, CommandClient
+from actors.writer.command_client import CommandClient
+from actors.writer.options import TIMEOUT
 from actors.writer.writer_state import WriterState
 from storage import EventLog, ReplicaStore
 from storage.codec.codec import Codec
@@ -125,7 +126,7 @@ def writer_state(system: System) -> WriterState:
 
 def submission(system: System, command: Any, **options: Any) -> Any:
     """A command, checked and encoded, as it goes into a step."""
-    return command_client(system).submission(command, **options)
+    return command_client(system).steps.submission(command, **options)
 
 
 def step(
@@ -136,7 +137,7 @@ def step(
     timeout: float = TIMEOUT,
 ) -> Future[Any]:
     """Hand over an atomic step: commands, and what is noted in the same commit, by their outcomes."""
-    return command_client(system).step(list(submissions), write_notes, guard, timeout)
+    return command_client(system).steps.submit(list(submissions), write_notes, guard, timeout)
 
 
 def put_notes(system: System, *written: Note) -> None:

@@ -9,7 +9,7 @@ from actors.process_managers.manager_handle import ManagerHandle
 from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.record_codec import RecordCodec
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage import EventLog
 
 __all__ = ["release_effect"]
@@ -23,7 +23,7 @@ def release_effect(
     drop: bool,
     log: EventLog,
     records: RecordCodec,
-    writes: CommandClient,
+    steps: StepClient,
 ) -> None:
     """Deliver a parked effect again, or drop it; `key` is its own.
 
@@ -35,7 +35,7 @@ def release_effect(
         parked, value, notes = _notes_of(handle, key, drop, log, records)
         handle.board.count_release()
         try:
-            step = writes.step(
+            step = steps.submit(
                 [],
                 lambda _outcomes, notes=notes: notes,  # type: ignore[misc]
                 (parked, value),

@@ -42,7 +42,7 @@ from actors.process_managers.step_errors import CommandsFailed, InputFailed
 from actors.process_managers.step_plan import StepPlan
 from actors.process_managers.unhandled_rejections import log_unhandled
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from actors.writer.submission import Submission
 from storage import EventLog, OnewriterError
 
@@ -71,7 +71,7 @@ class ManagerActor(SupervisedActor):
         spec: ProcessManagerSpec,
         domain: CompiledDomain,
         log: EventLog,
-        writes: CommandClient,
+        steps: StepClient,
         board: StatusBoard,
         clock: Clock,
         deliver: Callable[[], None],
@@ -81,7 +81,7 @@ class ManagerActor(SupervisedActor):
         self._spec = spec
         self._domain = domain
         self._log = log
-        self._writes = writes
+        self._steps = steps
         self._board = board
         self._clock = clock
         self._deliver = deliver
@@ -205,7 +205,7 @@ class ManagerActor(SupervisedActor):
         return planner
 
     def _make_submission(self, issued: Issued, input: Input) -> Submission:
-        return self._writes.submission(
+        return self._steps.submission(
             issued.message,
             command_id=issued.id,
             causation_id=input.causation,
@@ -218,7 +218,7 @@ class ManagerActor(SupervisedActor):
         # Called in the writer's thread, or at once in this one.
         step.future.add_done_callback(lambda done: self.mailbox.put(StepDone(plan, done)))
         # Its bound is for callers, who can wait; no more than MAX_IN_FLIGHT of these are ever in there.
-        self._writes.mailbox.put(step)
+        self._steps.put(step)
 
     def _step_done(self, message: StepDone) -> None:
         if not any(plan is message.plan for plan in self._in_flight):

@@ -42,7 +42,7 @@ from actors.process_managers.step_errors import CommandsFailed
 from actors.process_managers.step_plan import StepPlan
 from actors.process_managers.unreadable_values import Unreadable
 from actors.writer.atomic_step import StepSuperseded
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage import EventLog
 
 __all__ = ["OutboxActor"]
@@ -64,7 +64,7 @@ class OutboxActor(SupervisedActor):
         spec: ProcessManagerSpec,
         domain: CompiledDomain,
         log: EventLog,
-        writes: CommandClient,
+        steps: StepClient,
         board: StatusBoard,
         threads: DeliveryThreads,
         marks: DeliveryMarks,
@@ -78,7 +78,7 @@ class OutboxActor(SupervisedActor):
         super().__init__(name, mailbox, exited)
         self._spec = spec
         self._log = log
-        self._writes = writes
+        self._steps = steps
         self._board = board
         self._rejection_left = rejection_left
         self._threads = threads
@@ -87,9 +87,7 @@ class OutboxActor(SupervisedActor):
         self._records = records = RecordCodec(domain.codec, spec.version)
         self._attempts = AttemptCounter(board.attempts, keys, records)
         self._outstanding = OutstandingEffects(marks, spec.name)
-        self._parked = ParkedInstances(
-            keys, records, lambda notes, guard: writes.put_step(lambda _: notes, guard), mailbox.put
-        )
+        self._parked = ParkedInstances(keys, records, steps.put_notes, mailbox.put)
         self._loaded = LoadedEffects(keys, records, log, self._parked, self._outstanding, self._attempts)
         threads.send = EffectCalls(spec, records, self._outstanding, self._attempts).deliver
 
@@ -257,7 +255,7 @@ class OutboxActor(SupervisedActor):
         notes = self._attempts.take_changes(leaving)
         if notes:
             keys = [self._keys.due + key[len(self._keys.attempts) :] for key in notes]
-            future = self._writes.put_step(lambda _outcomes: notes.items())
+            future = self._steps.put_notes(notes.items())
             future.add_done_callback(lambda done: self.mailbox.put(AttemptsStored(keys, done)))
 
     # -- leaving the outbox -------------------------------------------------------------------
@@ -284,7 +282,7 @@ class OutboxActor(SupervisedActor):
         for number, command in enumerate(delivery.results or ()):
             issued = Issued(f"{entry.id}:{number}", command)
             try:
-                submission = self._writes.submission(
+                submission = self._steps.submission(
                     command,
                     command_id=issued.id,
                     causation_id=entry.id,
@@ -306,7 +304,7 @@ class OutboxActor(SupervisedActor):
         plan.notes.update(self._attempts.removals(taken))
         step = plan.step(self._keys, self._records)
         step.future.add_done_callback(lambda done: self.mailbox.put(EffectsRemoved(taken, plan, done)))
-        self._writes.mailbox.put(step)
+        self._steps.put(step)
 
     def _removed(self, message: EffectsRemoved) -> None:
         error = message.future.exception()

@@ -39,7 +39,7 @@ from actors.process_managers.records import Checkpoint, ManagerMetadata
 from actors.process_managers.status import Status
 from actors.process_managers.status_board import StatusBoard
 from actors.replication.progress import Progress
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage import EventLog
 from storage.files.damage import damaged_records
 
@@ -60,7 +60,7 @@ class ProcessManagers:
         self,
         domain: CompiledDomain,
         log: EventLog,
-        writes: CommandClient,
+        steps: StepClient,
         progress: Progress,
         calls: RunningCalls,
         busy_limit: float,
@@ -76,7 +76,7 @@ class ProcessManagers:
         self._busy_limit = busy_limit
         self._domain = domain
         self._log = log
-        self._writes = writes
+        self._steps = steps
         self._progress = progress
         self._records = RecordCodec(domain.codec)
         self.clock = Clock()
@@ -152,7 +152,7 @@ class ProcessManagers:
             spec=handle.spec,
             domain=self._domain,
             log=self._log,
-            writes=self._writes,
+            steps=self._steps,
             board=handle.board,
             clock=self.clock,
             deliver=lambda: handle.outbox.put(DeliverEffects()) if handle.has_outbox else None,
@@ -166,7 +166,7 @@ class ProcessManagers:
             spec=handle.spec,
             domain=self._domain,
             log=self._log,
-            writes=self._writes,
+            steps=self._steps,
             board=handle.board,
             threads=handle.threads,
             marks=self._marks,
@@ -298,5 +298,5 @@ class ProcessManagers:
             drop=drop,
             log=self._log,
             records=self._records,
-            writes=self._writes,
+            steps=self._steps,
         )

@@ -122,7 +122,7 @@ class Rebuilds:
             )
         note = skip_note(model, position, reason)
         try:
-            parts.command_client.step([], lambda outcomes: [note], timeout=timeout).result(timeout)  # noqa: ARG005
+            parts.command_client.steps.submit([], lambda _outcomes: [note], timeout=timeout).result(timeout)
         except TimeoutError:
             raise CommandTimeout(
                 "",

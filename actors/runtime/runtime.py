@@ -84,7 +84,7 @@ class Runtime:
             progress,
         )
         marks = DeliveryMarks(log.path, lambda: not log.moved(), self._mark_owners)
-        managers = ProcessManagers(domain, log, commands, progress, calls, settings.busy_limit, marks)
+        managers = ProcessManagers(domain, log, commands.steps, progress, calls, settings.busy_limit, marks)
         if managers.handles:
             listeners.committed.append(managers.wake)
         actors: dict[str, ActorSlot] = {}
@@ -114,7 +114,7 @@ class Runtime:
                 log.moved,
             ),
             process_managers=managers,
-            consumers=Consumers(log, progress, commands, calls, marks),
+            consumers=Consumers(log, progress, commands.steps, calls, marks),
             marks=marks,
             actors=actors,
         )

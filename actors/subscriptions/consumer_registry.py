@@ -28,7 +28,7 @@ from actors.subscriptions.group_state import (
     state_key,
 )
 from actors.subscriptions.options import Opening
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage import EventLog
 from storage.log.notes import Note
 
@@ -91,7 +91,7 @@ class Consumers:
         self,
         log: EventLog,
         progress: Progress,
-        writes: CommandClient,
+        steps: StepClient,
         calls: RunningCalls,
         marks: DeliveryMarks,
     ) -> None:
@@ -100,7 +100,7 @@ class Consumers:
         self._calls = calls
         self._log = log
         self._progress = progress
-        self._writes = writes
+        self._steps = steps
         # Held while a group is opened, which may wait for a commit.
         self._lock = threading.RLock()
         self._groups: dict[str, ConsumerGroup] = {}
@@ -109,7 +109,7 @@ class Consumers:
 
     def _write(self, notes: Iterable[Note]) -> Future[Any]:
         # No mailbox is too full for it: a name has one of these on its way at most.
-        return self._writes.put_step(lambda _outcomes: notes)
+        return self._steps.put_notes(notes)
 
     # -- opening -----------------------------------------------------------------------------
     def open(self, opening: Opening, count: int) -> list[Consumer]:

@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from actors.errors import MiddlewareFailed, Overloaded
+from actors.errors import MiddlewareFailed
 from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
 from actors.receipt import Receipt
-from actors.writer.call_attempts import CallAttempts, late, no_reply
+from actors.writer.call_attempts import CallAttempts
+from actors.writer.call_errors import late, no_reply, overloaded
 from actors.writer.submission import Bulk, CommandOutcome, Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionFactory
 from storage import OnewriterError
@@ -107,9 +108,7 @@ class ManyCommands:
         self.received(indexes, [late(one.command_id, timeout) for one in bulk.submissions])
 
 
-def in_bulks(
-    many: ManyCommands, mailbox: Mailbox, overloaded: Callable[[], Overloaded], end: float, timeout: float
-) -> None:
+def in_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: float) -> None:
     """Hand over bulk after bulk, and take in what became of them until `end`, a monotonic time.
 
     None is handed over after it; with a `timeout` of zero, where nothing is waited for, all are that there is room for.
@@ -122,7 +121,7 @@ def in_bulks(
             continue
         under_way.append((indexes, bulk))
         if not mailbox.offer(bulk, left):
-            bulk.fail(overloaded())
+            bulk.fail(overloaded(mailbox))
     for indexes, bulk in under_way:
         try:
             many.received(indexes, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
@@ -130,9 +129,7 @@ def in_bulks(
             many.unknown(indexes, bulk, timeout)
 
 
-async def ain_bulks(
-    many: ManyCommands, mailbox: Mailbox, overloaded: Callable[[], Overloaded], end: float, timeout: float
-) -> None:
+async def ain_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: float) -> None:
     """As `in_bulks`, without holding up the event loop for more than one bulk, nor a thread."""
     under_way: deque[tuple[list[int], Bulk, AsyncReply]] = deque()
 
@@ -141,7 +138,7 @@ async def ain_bulks(
             many.received(indexes, await reply.waiter)
         except TimeoutError:
             if mailbox.withdraw(bulk):
-                many.received(indexes, [overloaded()] * len(indexes))
+                many.received(indexes, [overloaded(mailbox)] * len(indexes))
             else:
                 many.unknown(indexes, bulk, timeout)
         finally:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.errors import CommandTimeout
-
-__all__ = ["CallAttempts", "late", "no_reply"]
+__all__ = ["CallAttempts"]
 
 
 class CallAttempts:
@@ -52,27 +50,3 @@ class CallAttempts:
         if given is None:
             given = self._given
         return given, number == 1 and self._fresh and given is self._given
-
-
-def late(command_id: str, timeout: float, number: int = 1) -> CommandTimeout:
-    """The error of a command that was not handed over, at its attempt of that `number`, as the time of its call was over."""
-    if number == 1:
-        return CommandTimeout(
-            command_id,
-            f"command {command_id!r} was not handed over, and nothing was written: the {timeout:g} s of its call were over "
-            "before; execute it again with this command_id, or give a longer timeout=",
-        )
-    return CommandTimeout(
-        command_id,
-        f"command {command_id!r} was not handed over once more: the {timeout:g} s of its call are over; what the attempt "
-        "before it did may or may not be on disk: execute it again with this command_id to find out",
-    )
-
-
-def no_reply(command_id: str, timeout: float) -> CommandTimeout:
-    """The error of a command that was handed over, and has no outcome at the end of its call."""
-    return CommandTimeout(
-        command_id,
-        f"no reply to command {command_id!r} within {timeout:g} s; it may or may not be on disk: "
-        "execute it again with this command_id to find out",
-    )

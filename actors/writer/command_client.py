@@ -14,7 +14,7 @@ from typing import Any
 from actors.domain import middleware
 from actors.domain.call_options import checked_call
 from actors.domain.specs import CompiledDomain
-from actors.errors import ActorsError, CommandTimeout, Overloaded
+from actors.errors import ActorsError, CommandTimeout
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
 from actors.kernel.mailbox import Mailbox
@@ -23,7 +23,6 @@ from actors.receipt import Receipt
 from actors.replication.progress import Progress
 from actors.writer import submit_middleware as submitted
 from actors.writer.aggregate_cache import History
-from actors.writer.atomic_step import AtomicStep, Outcomes
 from actors.writer.bulk_execution import (
     CommandSource,
     ManyCommands,
@@ -32,17 +31,15 @@ from actors.writer.bulk_execution import (
     in_bulks,
     one_by_one,
 )
-from actors.writer.call_attempts import CallAttempts, late, no_reply
+from actors.writer.call_attempts import CallAttempts
+from actors.writer.call_errors import late, no_reply, overloaded
 from actors.writer.conflict_retry import conflict_retry
-from actors.writer.options import CommandOptions
+from actors.writer.options import TIMEOUT, CommandOptions
+from actors.writer.step_client import StepClient
 from actors.writer.submission import ReceiptReply, Submission, receipt_or_error
 from actors.writer.submission_factory import SubmissionFactory
-from storage.log.notes import Note
 
 __all__ = ["CommandClient"]
-
-TIMEOUT = 30.0
-"""Seconds that a caller waits unless it says otherwise."""
 
 
 class CommandClient:
@@ -67,6 +64,8 @@ class CommandClient:
         self._deciding = deciding
         self._calls = calls
         self._make = SubmissionFactory(domain)
+        self.steps = StepClient(mailbox, self._make)
+        """For those who hand over steps."""
 
     # -- one command -------------------------------------------------------------------------
     def execute(self, command: Any, options: dict[str, Any]) -> Receipt:
@@ -148,7 +147,7 @@ class CommandClient:
             raise
         except TimeoutError:
             if not entered and self.mailbox.withdraw(submission):
-                raise self._overloaded() from None
+                raise overloaded(self.mailbox) from None
             raise no_reply(submission.command_id, timeout) from None
         finally:
             reply.over()
@@ -190,26 +189,20 @@ class CommandClient:
         return submission
 
     def _offer(
-        self, request: Submission | AtomicStep, end: float, timeout: float, strict: bool, number: int = 1
+        self, submission: Submission, end: float, timeout: float, strict: bool, number: int = 1
     ) -> None:
         """Hand over once there is room, waiting for it until `end`; where that is `strict`, not at all after it."""
         left = end - time.monotonic()
-        if left <= 0 and strict and isinstance(request, Submission):
-            raise self._late(request, timeout, number)
-        if not self.mailbox.offer(request, left):
-            raise self._overloaded()
+        if left <= 0 and strict:
+            raise self._late(submission, timeout, number)
+        if not self.mailbox.offer(submission, left):
+            raise overloaded(self.mailbox)
 
     def _late(self, submission: Submission, timeout: float, number: int = 1) -> ActorsError:
         """The error of what is not handed over, as the time of its call is over."""
         if number == 1 and self.mailbox.full():
-            return self._overloaded()
+            return overloaded(self.mailbox)
         return late(submission.command_id, timeout, number)
-
-    def _overloaded(self) -> Overloaded:
-        return Overloaded(
-            f"the command handler's mailbox stayed full ({len(self.mailbox)} commands wait); nothing was done; "
-            "try again later, give a longer timeout=, or open the system with a larger mailbox_size="
-        )
 
     @staticmethod
     def _wait(submission: Submission, end: float, timeout: float) -> Receipt:
@@ -236,7 +229,7 @@ class CommandClient:
             outcomes = one_by_one(lambda one: self._one_of_many(one, dict(options), end, timeout), given)
             return given.done(outcomes)
         many = ManyCommands(self._make, given, options)
-        in_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        in_bulks(many, self.mailbox, end, timeout)
         return given.done(many.outcomes)
 
     async def aexecute_many(
@@ -255,7 +248,7 @@ class CommandClient:
             )
             return given.done(outcomes)
         many = ManyCommands(self._make, taken, options)
-        await ain_bulks(many, self.mailbox, self._overloaded, end, timeout)
+        await ain_bulks(many, self.mailbox, end, timeout)
         return given.done(many.outcomes)
 
     def _one_of_many(
@@ -289,34 +282,3 @@ class CommandClient:
         submission = self._make.of_facts(stream, events, options)
         self._offer(submission, end, timeout, timeout > 0)
         return self._wait(submission, end, timeout)
-
-    # -- steps -------------------------------------------------------------------------------
-    def submission(self, command: Any, **options: Any) -> Submission:
-        """A process manager's command for a step, checked; `options` are those of `execute`. Raises what is wrong with it.
-
-        Middleware does not see it: that is around a caller, and a step has none.
-        """
-        return self._make.of_command(command, options, options.get("metadata"), of_manager=True)
-
-    def step(
-        self,
-        submissions: Sequence[Submission],
-        notes: Callable[[Outcomes], Iterable[Note]],
-        guard: tuple[bytes, bytes | None] | None = None,
-        timeout: float = TIMEOUT,
-    ) -> Future[Outcomes]:
-        """Hand over a step, waiting up to `timeout` seconds for room; the future has its commands' outcomes.
-
-        `AtomicStep` says what the arguments are. Any thread but the writer's. Raises `Overloaded`.
-        """
-        step = AtomicStep(submissions, notes, guard)
-        self._offer(step, time.monotonic() + timeout, timeout, False)
-        return step.future
-
-    def put_step(
-        self, notes: Callable[[Outcomes], Iterable[Note]], guard: tuple[bytes, bytes | None] | None = None
-    ) -> Future[Outcomes]:
-        """Hand over a step without commands, past the mailbox's bound, which is for callers: they can wait. Any thread."""
-        step = AtomicStep([], notes, guard)
-        self.mailbox.put(step)
-        return step.future

@@ -9,7 +9,10 @@ from uuid import UUID
 
 from actors.errors import ConcurrencyConflict
 
-__all__ = ["AppendOptions", "CommandOptions", "ManyOptions", "OnConflict"]
+__all__ = ["TIMEOUT", "AppendOptions", "CommandOptions", "ManyOptions", "OnConflict"]
+
+TIMEOUT = 30.0
+"""Seconds that a caller waits unless it says otherwise."""
 
 OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
 

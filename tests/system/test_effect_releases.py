@@ -15,7 +15,7 @@ from actors.process_managers.pending_effects import PendingEffect
 from actors.testing import TestSystem
 from actors.worker_processes.parent.control_client import ControlClient
 from actors.worker_processes.parent.remote_store import RemoteStore
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage.codec.codec import Codec
 from tests.helpers import PATIENCE, wait_until
 from tests.system.jobs import Begin, World, jobs_of
@@ -68,17 +68,17 @@ def test_of_two_operators_who_release_an_effect_the_later_one_hears_that_it_is_n
     with TestSystem.open(store_path, jobs_of(world, attempts=1), replicas=1) as system:
         one = parked(system)
         world.send = lambda _payload, _key: None
-        step: Callable[..., Future[Any]] = CommandClient.step
+        step: Callable[..., Future[Any]] = StepClient.submit
 
-        def another_first(writes: CommandClient, *arguments: Any) -> Future[Any]:
-            monkeypatch.setattr(CommandClient, "step", step)
+        def another_first(steps: StepClient, *arguments: Any) -> Future[Any]:
+            monkeypatch.setattr(StepClient, "submit", step)
             getattr(system, other)("worker", one.key)
-            return step(writes, *arguments)
+            return step(steps, *arguments)
 
-        monkeypatch.setattr(CommandClient, "step", another_first)
+        monkeypatch.setattr(StepClient, "submit", another_first)
         with pytest.raises(UnknownName, match="there is no parked effect of process manager 'worker'"):
             getattr(system, method)("worker", one.key)
-        assert CommandClient.step is step
+        assert StepClient.submit is step
         system.wait_process_managers()
         assert system.effects("worker") == []
 

@@ -203,18 +203,18 @@ def test_a_domain_without_inline_models_says_so(store_path: Path) -> None:
 
 # -- steps ----------------------------------------------------------------------------------
 def test_a_step_whose_notes_fail_leaves_nothing_in_the_tables(system: System) -> None:
-    writes = inside.command_client(system)
+    steps = inside.command_client(system).steps
 
     def fail(_outcomes: Any) -> Any:
         raise ZeroDivisionError
 
     with held_batch(system):
         first = system.submit(Join("1", "ann"))
-        failing = writes.step(
-            [writes.submission(one) for one in (Rename("1", "bob"), Join("2", "ann"), Sit("1", "bar"))], fail
+        failing = steps.submit(
+            [steps.submission(one) for one in (Rename("1", "bob"), Join("2", "ann"), Sit("1", "bar"))], fail
         )
-        done = writes.step(
-            [writes.submission(one) for one in (Join("2", "bob"), Join("3", "bob"), Break("1", "raise"))],
+        done = steps.submit(
+            [steps.submission(one) for one in (Join("2", "bob"), Join("3", "bob"), Break("1", "raise"))],
             lambda outcomes: [(b"k", type(outcomes[1]).__name__.encode())],
         )
     assert type(failing.exception(PATIENCE)) is ZeroDivisionError

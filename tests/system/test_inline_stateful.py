@@ -109,7 +109,7 @@ class Clubs(RuleBasedStateMachine):
     def a_step_among_commands(
         self, before: list[Any], between: list[Any], after: list[Any], fails: bool
     ) -> None:
-        writes = inside.command_client(self.system)
+        steps = inside.command_client(self.system).steps
 
         def notes(_outcomes: Any) -> Any:
             if fails:
@@ -118,7 +118,7 @@ class Clubs(RuleBasedStateMachine):
 
         with held_batch(self.system):
             first = [self.system.submit(one) for one in before]
-            step = writes.step([writes.submission(one) for one in between], notes)
+            step = steps.submit([steps.submission(one) for one in between], notes)
             last = [self.system.submit(one) for one in after]
         wanted = [self.model.do(one) for one in before]
         trial = self.model.copy()

@@ -90,12 +90,12 @@ def step(
     ids: Callable[[int], str] | None = None,
 ) -> Any:
     """Hand over a step; `notes` is what it notes, or a function of the outcomes."""
-    writes = inside.command_client(system)
+    steps = inside.command_client(system).steps
     made = [
-        writes.submission(command, **({} if ids is None else {"command_id": ids(number)}))
+        steps.submission(command, **({} if ids is None else {"command_id": ids(number)}))
         for number, command in enumerate(commands)
     ]
-    return writes.step(made, notes if callable(notes) else lambda _outcomes: notes, guard)
+    return steps.submit(made, notes if callable(notes) else lambda _outcomes: notes, guard)
 
 
 def note(system: System, key: bytes = PLACE) -> bytes | None:
@@ -300,9 +300,9 @@ def test_a_step_without_a_guard_gets_its_first_receipts_when_the_writer_died_aft
 
 def test_a_step_that_waits_when_the_system_closes_is_answered(store_path: Path) -> None:
     system = System.open(store_path, post, replicas=1)
-    writes = inside.command_client(system)
+    steps = inside.command_client(system).steps
     system.close()
-    future = writes.step([], lambda _outcomes: [(PLACE, b"1")])
+    future = steps.submit([], lambda _outcomes: [(PLACE, b"1")])
     assert type(future.exception(PATIENCE)) is SystemClosed
 
 

@@ -11,7 +11,7 @@ from actors import CommitUncertain, StoreFull, System
 from actors.process_managers.record_keys import RecordKeys
 from actors.subscriptions.group_state import GroupState, state_key
 from actors.subscriptions.group_writer import Saver
-from actors.writer.command_client import CommandClient
+from actors.writer.step_client import StepClient
 from storage import EventLog
 from tests import inside
 from tests.faults import put_fault
@@ -61,14 +61,14 @@ def test_an_answer_whose_write_fails_is_stored_when_it_can_be_and_health_shows_i
     consumer = system.consumer("mailer")
     delivery = next(consumer)
     full = True
-    put_step = CommandClient.put_step
+    put_notes = StepClient.put_notes
 
-    def put(gateway: CommandClient, notes: object) -> object:
+    def put(steps: StepClient, notes: object) -> object:
         if not full:
-            return put_step(gateway, notes)  # type: ignore[arg-type]
+            return put_notes(steps, notes)  # type: ignore[arg-type]
         raise error
 
-    monkeypatch.setattr(CommandClient, "put_step", put)
+    monkeypatch.setattr(StepClient, "put_notes", put)
     monkeypatch.setattr("actors.subscriptions.group_writer.RETRY_LAST", 0.01)
     assert delivery.ack()
     consumer.close()

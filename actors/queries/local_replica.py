@@ -21,9 +21,9 @@ from actors.queries.query_job import QueryJob
 from actors.queries.result_cache import ResultCache
 from actors.replication.committed_log import CommittedLog
 from actors.replication.current_event import CurrentEvent, ProjectionWatch
-from actors.replication.messages import Applied
+from actors.replication.messages import Applied, ResetReplica, Resume, RetryStopped, StartBuild
 from actors.replication.progress import Progress
-from actors.replication.read_replica import ReadReplica, ResetReplica, Resume, RetryStopped, StartBuild
+from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.replica_slot import ReplicaSlot
 from actors.replication.replica_status import SnapshotSource

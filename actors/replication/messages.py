@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.kernel.mailbox import Request
+from actors.kernel.reply import Reply
 from storage import RecordedEvent
 
-__all__ = ["Committed", "Apply", "CatchUp", "Join", "Applied"]
+__all__ = [
+    "Committed",
+    "Apply",
+    "CatchUp",
+    "Join",
+    "Applied",
+    "RetryStopped",
+    "Resume",
+    "ResetReplica",
+    "StartBuild",
+]
 
 
 class Committed(Request):
@@ -57,3 +68,42 @@ class Applied(Request):
         self.replica = replica
         self.position = position
         self.joining = joining
+
+
+class RetryStopped(Request):
+    """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
+
+    __slots__ = ()
+
+
+class Resume(Request):
+    """To a replica: an operator has had an event skipped; models that stopped at it go on."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)
+
+
+class ResetReplica(Request):
+    """To a replica: your slot is marked as damaged."""
+
+    __slots__ = ()
+
+
+class StartBuild(Request):
+    """To a replica: begin a new build of this model beside the one that serves."""
+
+    __slots__ = ("future", "model")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.future: Reply[None] = Reply()
+
+    def fail(self, error: Exception) -> None:
+        """Answer with `error`."""
+        self.future.set_exception(error)

@@ -6,12 +6,11 @@ for a position. Nothing polls: a waiter is called by the thread that made it tru
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from actors.replication.commit_times import CommitTimes
+from actors.replication.freshness_waiters import FreshnessWaiters
 from actors.replication.model_progress import NEVER, ModelProgress
 
 __all__ = ["ModelProgress", "Progress"]
@@ -43,9 +42,8 @@ class Progress:
         self._commits = CommitTimes(head)
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
-        self._waiters: list[tuple[int, int, tuple[str, ...], Callable[[], None]]] = []
+        self._waiters = FreshnessWaiters()
         self._watching = 0
-        self._number = itertools.count()
         self._at_commit: dict[Callable[[], None], None] = {}
         self.on_wait: Callable[[], None] = lambda: None
         """Called when somebody begins to wait for replicas: what is held back for them is to go out now."""
@@ -72,7 +70,7 @@ class Progress:
                 on_replica[model].readable = True
                 highest = max(highest, position)
             self._moved.notify_all()
-            ready = self._ready(highest) if self._waiters else ()
+            ready = self._waiters.take_ready(highest, self._fresh) if self._waiters else ()
         for callback in ready:
             callback()
 
@@ -90,9 +88,7 @@ class Progress:
     def recheck(self, model: str) -> None:
         """Have those look again who wait for this model: it stopped, or another build of it serves."""
         with self._lock:
-            waiting = [waiter[3] for waiter in self._waiters if model in waiter[2]]
-            self._waiters = [waiter for waiter in self._waiters if model not in waiter[2]]
-            heapq.heapify(self._waiters)
+            waiting = self._waiters.take_of(model)
         for callback in waiting:
             callback()
 
@@ -133,21 +129,9 @@ class Progress:
             return
         with self._lock:
             self.occupied = occupied
-            ready = self._ready(self.head)
+            ready = self._waiters.take_ready(self.head, self._fresh)
         for callback in ready:
             callback()
-
-    def _ready(self, position: int) -> list[Callable[[], None]]:
-        ready, later = [], []
-        while self._waiters and self._waiters[0][0] <= position:
-            waiter = heapq.heappop(self._waiters)
-            if self._fresh(waiter[2], waiter[0]):
-                ready.append(waiter[3])
-            else:
-                later.append(waiter)
-        for waiter in later:
-            heapq.heappush(self._waiters, waiter)
-        return ready
 
     # -- asking ------------------------------------------------------------------------------
     def _fresh(self, models: Sequence[str], position: int) -> list[str]:
@@ -204,7 +188,7 @@ class Progress:
             found = self._fresh(models, position)
             in_vain = not found and (self.closed or self.stopped_model(models) is not None)
             if not found and not in_vain:
-                heapq.heappush(self._waiters, (position, next(self._number), models, callback))
+                self._waiters.add(position, models, callback)
         if in_vain:
             callback()
         elif not found:
@@ -214,8 +198,7 @@ class Progress:
     def forget(self, callback: Callable[[], None]) -> None:
         """Drop a waiter that gave up."""
         with self._lock:
-            self._waiters = [waiter for waiter in self._waiters if waiter[3] != callback]
-            heapq.heapify(self._waiters)
+            self._waiters.forget(callback)
 
     def most_advanced(self, models: Sequence[str]) -> list[str]:
         """The replicas that run these models and have applied the most, the same of each; perhaps none."""
@@ -308,8 +291,7 @@ class Progress:
         with self._moved:
             self.closed = True
             self._moved.notify_all()
-            waiting = [waiter[3] for waiter in self._waiters]
-            self._waiters = []
+            waiting = self._waiters.take_all()
             waiting += self._at_commit
             self._at_commit = {}
         for callback in waiting:

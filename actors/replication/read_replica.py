@@ -12,14 +12,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.kernel.actor import SupervisedActor, notify
-from actors.kernel.mailbox import IdleTimeout, Mailbox, Request
-from actors.kernel.reply import Reply
+from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
 from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import read_commands
 from actors.replication.committed_log import CommittedLog
-from actors.replication.messages import Applied, Apply, CatchUp, Join
+from actors.replication.messages import (
+    Applied,
+    Apply,
+    CatchUp,
+    Join,
+    ResetReplica,
+    Resume,
+    RetryStopped,
+    StartBuild,
+)
 from actors.replication.progress import Progress
 from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
@@ -29,7 +37,7 @@ from storage import RecordedEvent, StorageError
 from storage.files.damage import is_damage
 from storage.log.stored_events import CommittedEvents, bounds
 
-__all__ = ["READ_BATCH", "ResetReplica", "ReadReplica", "Resume", "RetryStopped", "StartBuild"]
+__all__ = ["READ_BATCH", "ReadReplica"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -45,45 +53,6 @@ larger its batch, the less each event costs: a row that changed often is written
 MIN_BATCH = 200
 """The same while a build does not keep up: small batches, so that it often has its turn between them. And the fewest
 where events take long."""
-
-
-class RetryStopped(Request):
-    """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
-
-    __slots__ = ()
-
-
-class Resume(Request):
-    """To a replica: an operator has had an event skipped; models that stopped at it go on."""
-
-    __slots__ = ("future",)
-
-    def __init__(self) -> None:
-        self.future: Reply[None] = Reply()
-
-    def fail(self, error: Exception) -> None:
-        """Answer with `error`."""
-        self.future.set_exception(error)
-
-
-class ResetReplica(Request):
-    """To a replica: your slot is marked as damaged."""
-
-    __slots__ = ()
-
-
-class StartBuild(Request):
-    """To a replica: begin a new build of this model beside the one that serves."""
-
-    __slots__ = ("future", "model")
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-        self.future: Reply[None] = Reply()
-
-    def fail(self, error: Exception) -> None:
-        """Answer with `error`."""
-        self.future.set_exception(error)
 
 
 class ReadReplica(SupervisedActor):

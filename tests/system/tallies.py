@@ -15,7 +15,7 @@ import pytest
 
 from actors import Domain, System
 from actors.replication.backfill import Backfill
-from actors.replication.read_replica import RetryStopped
+from actors.replication.messages import RetryStopped
 from tests import inside
 from tests.helpers import wait_until
 

@@ -13,7 +13,7 @@ import pytest
 
 from actors import ConsistencyTimeout, System
 from actors.replication.backfill import Backfill
-from actors.replication.read_replica import ResetReplica
+from actors.replication.messages import ResetReplica
 from storage import DamagedStore, ReplicaStore, StorageError
 from tests import inside
 from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, QueryTimeout, Rejected, System, ViewExpired
-from actors.replication.read_replica import RetryStopped
+from actors.replication.messages import RetryStopped
 from actors.runtime.maintenance import Maintenance
 from storage import StoreFull
 from tests import inside

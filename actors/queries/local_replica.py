@@ -1,7 +1,7 @@
-"""One replica in this process: its slot, its read replica and its query actors, and what they need from time to time.
+"""One replica in this process: its slot, its read replica and its query actors, and their maintenance.
 
-The parent has one for each replica when they run in threads, a worker process has its own: this is the only place
-where a `ReadReplica` and a `QueryActor` are built.
+With threads the parent has one for each replica; with worker processes each worker has its own. This is the
+only place where a `ReadReplica` and a `QueryActor` are built.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from storage.codec.codec import Codec
 __all__ = ["FILES_CHECK_EVERY", "LocalReplica"]
 
 FILES_CHECK_EVERY = 1.0
-"""Seconds after which it is looked again whether the files in use are those on disk."""
+"""Seconds from one check that the files in use are those on disk to the next."""
 
 Exited = Callable[[str, BaseException | None], None]
 
 
 class LocalReplica:
-    """The actors of one replica, which are built here, and outlived by this."""
+    """Builds the actors of one replica, and outlives them."""
 
     def __init__(
         self,
@@ -59,7 +59,8 @@ class LocalReplica:
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`mailbox` is that of the read replica. `report` is told of each position that is handled, `redirect` finds another replica for a query.
+        """`mailbox` is the read replica's. `report` gets each position that is handled, `redirect` finds
+        another replica for a query.
 
         `stores` has the slot's store of each moment; `call_slot` shows the one of the `listeners` that runs.
         """
@@ -148,7 +149,7 @@ class LocalReplica:
 
     # -- from time to time -------------------------------------------------------------------
     def run_maintenance(self) -> None:
-        """See what the projections are at, have stopped models tried again, look for the files. The supervisor's thread."""
+        """See what the projections are at, retry stopped models, look for the files. Supervisor's thread."""
         projector = self.slot.projector
         self._watch.look(projector)
         if any(run.failure is not None for run in (*projector.runs, *projector.building)):

@@ -1,7 +1,8 @@
 """Where the replicas and their query actors are: what a running system needs to know of that, and no more.
 
-A protocol with two implementations: `LocalReplicas` (actors.runtime.local_replicas) runs them in threads of this
-process, `WorkerPool` (actors.worker_processes.parent.worker_pool) in worker processes. Nobody asks which one it has.
+A protocol with two implementations: `LocalReplicas` (actors.runtime.local_replicas) runs them in threads of
+this process, `WorkerPool` (actors.worker_processes.parent.worker_pool) in worker processes. No caller asks
+which one it has.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["ReplicaHost"]
 
 
 class ReplicaHost(Protocol):
-    """All replicas of one system. Opened in the opener's thread; its files are closed by the `OpeningResources`."""
+    """All replicas of one system. The opener's thread opens it; `OpeningResources` closes its files."""
 
     @property
     def slots(self) -> Mapping[str, ReplicaStatus]:
@@ -32,7 +33,7 @@ class ReplicaHost(Protocol):
 
     @property
     def stores(self) -> Mapping[str, SnapshotSource]:
-        """The files of each replica, to read: replaced when it is reset."""
+        """The files of each replica, to read; replaced when it is reset."""
         ...
 
     @property
@@ -47,12 +48,13 @@ class ReplicaHost(Protocol):
 
     @property
     def dispatcher(self) -> QueryDispatcher:
-        """What gives callers' queries to the query actors."""
+        """Gives callers' queries to the query actors."""
         ...
 
     @property
     def subscribers(self) -> Mapping[str, Mailbox]:
-        """The mailboxes to which Sync sends what was committed: none, where the replicas follow the log themselves."""
+        """The mailboxes to which Sync sends what was committed; none, if the replicas follow the log
+        themselves."""
         ...
 
     # -- actors ------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ class ReplicaHost(Protocol):
         ...
 
     def stop(self) -> None:
-        """Ask all replicas to stop, so that they do so at the same time. The closer's thread; does not wait."""
+        """Ask all replicas to stop, all at the same time. The closer's thread; does not wait."""
         ...
 
     def forked(self) -> None:
@@ -73,41 +75,44 @@ class ReplicaHost(Protocol):
 
     # -- what a replica is to do -------------------------------------------------------------
     def mark_damaged(self, replica: str, store: SnapshotSource, reason: str) -> bool:
-        """Have a replica reset whose files are no good, while the others serve. Any thread; does not wait.
+        """Have a replica reset whose files are damaged or gone, while the others serve. Any thread; does not
+        wait.
 
-        False where this store stays in use all the same, since nothing new can be made where it was opened.
+        False if this store stays in use all the same, since nothing new can be made where it was opened.
         """
         ...
 
     def start_build(self, replica: str, model: str) -> Reply[None]:
-        """Have a replica begin a new build of a model beside the one that serves. Any thread; the reply says it has."""
+        """Have a replica begin a new build of a model beside the one that serves. The reply comes once it has
+        begun. Any thread."""
         ...
 
     def resume(self, replica: str) -> Reply[None]:
-        """Have models go on that stopped at an event which they are to skip by now. Any thread."""
+        """Let models go on that stopped at an event which they are to skip by now. Any thread."""
         ...
 
     def run_maintenance(self) -> None:
-        """See that every replica gets on, and have others asked where one does not. The supervisor's thread, often."""
+        """See that every replica makes progress, and ask others if one does not. The supervisor's thread, at
+        every tick."""
         ...
 
     # -- how it is: any thread ---------------------------------------------------------------
     def current_event(self, replica: str) -> CurrentEvent | None:
-        """What a replica's projections are at, None where they are at nothing, or nothing is known."""
+        """What a replica's projections are at; None between two transactions, or if it is not known."""
         ...
 
     def hindrance(self, replica: str) -> str:
-        """What keeps a replica from getting on beside its own projections, to end a sentence; empty for nothing."""
+        """What holds a replica up other than its projections, as the end of a sentence; empty for nothing."""
         ...
 
     def problem(self, replica: str) -> str | None:
-        """Why a replica can't be asked at present, as a sentence for health; None where it can be."""
+        """Why a replica can't be asked at present, as a sentence for health; None if it can."""
         ...
 
     def pid(self, replica: str) -> int | None:
-        """The id of the worker process that a replica is in, None for this process or while there is none."""
+        """The id of the replica's worker process; None for this process, or while there is none."""
         ...
 
     def cache_health(self) -> CacheHealth | None:
-        """How the result cache does, or all of them together; None where no query has its results kept."""
+        """The figures of the result cache, or of all of them together; None if no query has results kept."""
         ...

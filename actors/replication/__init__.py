@@ -1,1 +1,1 @@
-"""The read replicas: what they are told, how they apply it, and how they build their models anew."""
+"""The read replicas: what Sync sends them, how they apply it, and how they rebuild their models."""

@@ -1,8 +1,10 @@
-"""What a replica fills from the log between live batches: models that are behind, and builds beside those that serve.
+"""What a replica fills from the log between live batches: models that are behind, and builds beside those
+that serve.
 
-The replica's thread calls it, a slice at a time, so that live events and queries never wait for long. What has
-nobody else to serve it is filled at once; a build beside one that serves waits for the replica's turn, and pauses
-after each slice so that only `share` of the time goes into it, or more where it would never be done (`throttle`).
+The replica's thread calls it, a slice at a time, so that live events and queries never wait for long. A model
+that nothing else serves is filled without pauses. A build beside one that serves waits until the replica
+holds the rebuild lock, and pauses after each slice, so that it gets only `share` of the time, or more if it
+would never be done (`rebuild_throttle`).
 """
 
 from __future__ import annotations
@@ -29,12 +31,12 @@ SLICE_SECONDS = 0.015
 """Seconds that one slice should take."""
 
 LONG_SLICE_SECONDS = 0.25
-"""The same while no model of the replica gets live events, so that nobody waits for them: in a large slice rows that
-change often are written once, and those of a new table in the order of their keys."""
+"""The same while no model of the replica gets live events, so that nothing waits for them. In a large slice,
+rows that change often are written once, and those of a new table in the order of their keys."""
 
 MIN_EVENTS, MAX_EVENTS = 20, 20_000
-"""Events of one slice: what a slow projection gets all the same, and what a transaction should not exceed, but for the
-rest of the last command."""
+"""Events of one slice: what a slow projection gets in any case, and what a transaction should not exceed,
+except for the rest of the last command."""
 
 RETRY_FIRST, RETRY_LAST = 0.1, 30.0
 
@@ -43,7 +45,8 @@ RETRY_FULL = 2.0
 
 
 class Backfill:
-    """The filling of one replica. Calls `stopped` for a model that stops, `moved` after each slice, `switched` after a switch."""
+    """The backfill of one replica. Calls `stopped` for a model that stops, `moved` after each slice,
+    `switched` after a switch."""
 
     def __init__(
         self,
@@ -96,7 +99,8 @@ class Backfill:
         return run.failure is None or self._due.get(run.key, 0.0) <= self._clock()
 
     def _behind(self, position: int) -> list[BuildProgress]:
-        """The models that serve and lack events which the replica has had; those that stopped once they are due."""
+        """The models that serve and lack events which the replica has had; those that stopped, once they are
+        due."""
         return [run for run in self._projector.runs if run.checkpoint < position and self._ready(run)]
 
     def _throttled(self, run: BuildProgress) -> bool:
@@ -108,11 +112,11 @@ class Backfill:
         return [run for run in self._projector.building if self._ready(run) and not self._throttled(run)]
 
     def _beside(self) -> list[BuildProgress]:
-        """The builds beside one that serves, when it is this replica's turn."""
+        """The builds beside one that serves, while the replica holds the rebuild lock."""
         builds = [run for run in self._projector.building if self._throttled(run)]
         ready = [run for run in builds if self._ready(run)]
         if not ready:
-            # A build that stopped gives its turn up until it is tried again.
+            # A build that stopped releases the lock until it is tried again.
             self._rebuild_lock.release(self._name)
             self._throttle.reset()
             return []
@@ -123,7 +127,8 @@ class Backfill:
 
     # -- doing it ----------------------------------------------------------------------------
     def run_slice(self, position: int) -> None:
-        """Fill for about `SLICE_SECONDS` seconds, or `LONG_SLICE_SECONDS`, what is due; `position` is what the replica has had."""
+        """Fill what is due, for about `SLICE_SECONDS` or `LONG_SLICE_SECONDS`; `position` is what the replica
+        has had."""
         live = any(run.failure is None and run.checkpoint >= position for run in self._projector.runs)
         self._seconds = SLICE_SECONDS if live else LONG_SLICE_SECONDS
         behind = self._behind(position)
@@ -139,7 +144,7 @@ class Backfill:
             return
         began = self._clock()
         end = began + self._throttle.budget(began - self._pause_until) if pause else began
-        # What serves may be ahead, where its code is gone: nobody goes back behind that.
+        # What serves may be ahead, if its code is gone: readers must not go back behind it.
         target = max(position, *(self._projector.serving(run.model.name)[1] for run in runs))
         lacking = True
         while lacking:
@@ -172,13 +177,14 @@ class Backfill:
         self._switched(run)
 
     def _fill(self, runs: Sequence[BuildProgress], until: int) -> list[BuildProgress]:
-        """Apply the next events to those of `runs` that lack them; returns those that stopped."""
+        """Apply the next events to those of `runs` that lack them; returns the ones that stopped."""
         if not runs:
             return []
         began = self._clock()
         after = min(run.checkpoint for run in runs)
         for run in runs:
-            # One that lost what it had is first brought to where it failed: the next failure then takes nothing back.
+            # A model that lost what it had is first brought to where it failed: then the next failure takes
+            # nothing back.
             if run.failure is not None and run.checkpoint < run.failure.before:
                 until = min(until, run.failure.before)
         events = read_commands(self._log, after, self._limit, until)
@@ -196,7 +202,7 @@ class Backfill:
 
     # -- models that stopped -----------------------------------------------------------------
     def report(self, run: BuildProgress) -> None:
-        """Say that a model stopped, and when it is tried again."""
+        """Report that a model stopped, and note when it is tried again."""
         failure = run.failure
         assert failure is not None
         wait = backoff(RETRY_FIRST, RETRY_FULL if failure.full else RETRY_LAST, failure.attempts - 1)
@@ -214,7 +220,7 @@ class Backfill:
         )
 
     def resume(self) -> None:
-        """Have the models go on that stopped at an event which they are to pass over by now."""
+        """Let models go on that stopped at an event which they are to skip by now."""
         projector = self._projector
         stopped = [run for run in (*projector.runs, *projector.building) if run.failure is not None]
         for run in stopped:

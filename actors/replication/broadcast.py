@@ -66,7 +66,7 @@ class Broadcast:
         return orders
 
     def applied(self, name: str, position: int, joining: bool = False) -> list[tuple[str, int]]:
-        """A replica has handled everything up to `position`, or (`joining`) has started anew there."""
+        """A replica has handled everything up to `position`; or (`joining`) it has restarted there."""
         peer = self._peers[name]
         peer.acked = position
         if joining:

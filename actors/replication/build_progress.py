@@ -1,4 +1,5 @@
-"""How far one build of a model on one replica is, and what stopped it. The replica's thread changes it; any thread reads."""
+"""How far one build of a model on one replica is, and what stopped it. The replica's thread writes, any
+thread reads."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class ProjectionFailure:
 class BuildProgress:
     """One build of a model on one replica: its checkpoint, and its failure while it is stopped.
 
-    `rate` is kept, and `waiting` says that it is not the replica's turn, while the build is one beside another.
+    `rate` is kept, and `waiting` says that the replica waits for the rebuild lock, while the build is one
+    beside another.
     """
 
     __slots__ = ("checkpoint", "failure", "key", "model", "rate", "waiting")

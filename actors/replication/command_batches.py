@@ -11,7 +11,8 @@ __all__ = ["before_command", "middle_command", "read_commands", "read_events"]
 
 
 def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
-    """The next `limit` events or so, with all of the last one's command: no query is to see half of what that did.
+    """The next `limit` events or so, with all events of the last one's command: no query may see half of a
+    command.
 
     An event that can't be decoded is an `Undecodable`. Raises `StorageError` as `read_events`.
     """
@@ -26,7 +27,7 @@ def read_events(
 ) -> tuple[Sequence[RecordedEvent], CodecError | None]:
     """The next events, or those before one that can't be decoded; its error when there are none before it.
 
-    Raises `StorageError` where the log is damaged, and then not as `DamagedStore`: the replica is not to blame.
+    Raises `StorageError` if the log is damaged, and not `DamagedStore`: the replica is not the cause.
     """
     try:
         return log.read(after, limit, until), None

@@ -16,7 +16,7 @@ REMEMBERED_COMMITS = 20_000
 
 
 class CommitTimes:
-    """The moments of the last commits, on the monotonic clock."""
+    """The times of the last commits, on the monotonic clock."""
 
     def __init__(self, head: int) -> None:
         """`head` is the last position at opening; what is committed by then counts as old."""

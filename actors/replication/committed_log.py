@@ -1,4 +1,5 @@
-"""The log as a replica reads it: the writer's own in its process, a follower of it in a worker. A protocol alone."""
+"""The log as a replica reads it: the writer's own in its process, a follower of it in a worker. Only a
+protocol."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Which event a replica's projection is at, and since when: found by looking at it now and then, which costs it no clock.
+"""Which event a replica's projection is at, and since when. It is polled now and then, so the projection
+reads no clock.
 
-The supervisor's thread looks; any thread asks.
+The supervisor's thread polls; any thread asks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ __all__ = ["CurrentEvent", "ProjectionWatch"]
 
 
 class CurrentEvent(NamedTuple):
-    """What a replica's thread is at. Without a `model` it commits what the projections did. `since` is a monotonic time."""
+    """What a replica's thread is at. Without a `model` it is committing what the projections did. `since` is
+    a monotonic time."""
 
     model: str
     version: int
@@ -32,7 +34,7 @@ class CurrentEvent(NamedTuple):
 
 
 class ProjectionWatch:
-    """Looks at the projector of one replica, whichever that is at the time."""
+    """Watches the projector of one replica, whichever projector that is at the time."""
 
     def __init__(self) -> None:
         self._mark: tuple[float, Any, Any] = (0.0, None, None)
@@ -40,7 +42,7 @@ class ProjectionWatch:
         self._looked = 0.0
 
     def look(self, projector: Projector) -> None:
-        """See whether it has got on since the last look."""
+        """See whether it has moved since the last look."""
         now = time.monotonic()
         mark = projector.began, projector.at, projector.by
         if not _same(mark, self._mark):

@@ -1,4 +1,4 @@
-"""What a replica's models do with events of one class, each without the others' notice. The replica's thread."""
+"""What a replica's models do with events of one class, isolated from each other. The replica's thread."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ __all__ = ["EventHandler", "on_own_copy"]
 
 
 class EventHandler(NamedTuple):
-    """A model with what it does with an event of some class.
+    """What one model does with events of one class.
 
-    That is the handler, whether it takes the `RecordedEvent`, what it writes to, after which position and up to which one, but
-    for those skipped. None stops at the event.
+    `fn` is the handler, `wants_recorded` whether it takes the `RecordedEvent`, `target` what it writes to. It
+    gets the events after position `after`, up to `until`, except those `skipped`. Without a handler the model
+    stops at the event.
     """
 
     run: BuildProgress
@@ -32,7 +33,8 @@ class EventHandler(NamedTuple):
 def on_own_copy(
     codec: Codec, kind: type, fn: Callable[..., None] | None, wants_recorded: bool
 ) -> Callable[..., None] | None:
-    """The handler `fn`, given a copy of its own of events of class `kind`, where others could see what it does to them."""
+    """The handler `fn`; it gets its own copy of events of class `kind` if other models could see what it does
+    to them."""
     if fn is None or not (wants_recorded or codec.shareable.check_of(kind)):
         return fn
     handler = fn

@@ -1,4 +1,5 @@
-"""Callers that wait until a replica is fresh enough, the lowest position first. Its owner calls it under a lock."""
+"""Callers that wait for a replica that is fresh enough, lowest position first. Its owner calls it under a
+lock."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class FreshnessWaiters(list[Waiter]):
         self._numbers = itertools.count()
 
     def add(self, position: int, models: tuple[str, ...], callback: Callable[[], None]) -> None:
-        """Somebody waits for a replica on which all of these models have applied `position`."""
+        """A caller waits for a replica on which all of these models have applied `position`."""
         heapq.heappush(self, (position, next(self._numbers), models, callback))
 
     def take_ready(

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 __all__ = ["STILL", "Lag", "counted"]
 
 STILL = 2.0
-"""Seconds without a change after which what is behind is said to stand still."""
+"""Seconds without a change after which a lagging position counts as stalled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far behind something is. `still` is for how long it has not moved, `rate` its positions a second, `left` the
-    seconds until it is there, where these are known; `filling` says that it is filled from the log, after the opening or
-    a new beginning; `still_after` seconds without a change count as stalled."""
+    """How far behind something is.
+
+    `still` is how long it has not moved, `rate` its positions a second, `left` the seconds until it is
+    current, if these are known. `filling` says that it is being filled from the log, after it was opened or
+    reset; after `still_after` seconds without a change it counts as stalled.
+    """
 
     position: int
     behind: int
@@ -27,7 +30,7 @@ class Lag:
 
     @property
     def stands(self) -> bool:
-        """Whether it stands still."""
+        """Whether it has stalled."""
         return self.behind > 0 and self.still >= self.still_after
 
     @property

@@ -1,4 +1,4 @@
-"""What the writer, sync and the replicas tell each other. Small values; no thread of their own."""
+"""The messages between the writer, Sync and the replicas. Small values; no thread of their own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Join(Request):
 
 
 class Applied(Request):
-    """A replica to sync: everything up to `position` is handled. `joining` asks to be caught up anew."""
+    """A replica to Sync: everything up to `position` is handled. `joining` asks for what comes after it."""
 
     __slots__ = ("joining", "position", "replica")
 
@@ -71,7 +71,8 @@ class Applied(Request):
 
 
 class RetryStopped(Request):
-    """To a replica: see whether a stopped model is due for another try, or whether it is your turn to rebuild."""
+    """To a replica: see whether a stopped model is due for another try, or whether you hold the rebuild lock
+    by now."""
 
     __slots__ = ()
 

@@ -9,10 +9,10 @@ NEVER = 1 << 64
 
 
 class ModelProgress:
-    """One model on one replica. `stopped` tells why its projection stopped, or is None.
+    """One model on one replica. `stopped` is why its projection stopped, or None.
 
-    With `readable` what it has applied may be read meanwhile. Below `floor` nobody reads it: it is being filled
-    again, and its readers have seen more than it has.
+    With `readable` what it has applied may still be read. Below `floor` it must not be read: it is being
+    filled again, and its readers have seen more than it has.
     """
 
     __slots__ = ("applied", "floor", "readable", "stopped")

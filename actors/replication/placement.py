@@ -1,4 +1,5 @@
-"""Which replicas have which read models: what `replicas=` of a model means in a system. Pure; the opener's thread."""
+"""Which replicas have which read models: what a model's `replicas=` means in a system. Pure; the opener's
+thread."""
 
 from __future__ import annotations
 
@@ -14,22 +15,22 @@ __all__ = ["check_queries", "models_on", "place_models"]
 def place_models(models: Mapping[str, ReadModel], replicas: Sequence[str]) -> dict[str, list[str]]:
     """The replicas of each model, by its name.
 
-    A number stands for that many, the first ones; numbers in a list that this system does not have are passed
-    over, so that one domain serves systems of several sizes. Raises `DomainError` for a model without a replica.
+    A number means that many, the first ones. Numbers in a list that this system does not have are ignored, so
+    that one domain serves systems of several sizes. Raises `DomainError` for a model without a replica.
     """
     placed = {}
     for name, model in models.items():
         placed[name] = [replica for number, replica in enumerate(replicas, 1) if model.placed_on(number)]
         if not placed[name]:
             raise DomainError(
-                f"{model.location}: read model {name!r} is on replicas {model.replicas!r}, and the system is opened with "
-                f"{len(replicas)}; open it with more replicas=, or change the model's"
+                f"{model.location}: read model {name!r} is on replicas {model.replicas!r}, and the system is "
+                f"opened with {len(replicas)}; open it with more replicas=, or change the model's"
             )
     return placed
 
 
 def models_on(replica: str, placed: Mapping[str, Sequence[str]], domain: CompiledDomain) -> list[ReadModel]:
-    """All versions that are declared of the models that are `placed` on a replica, the newest of each first."""
+    """All declared versions of the models that are `placed` on a replica, the newest of each first."""
     return [
         version
         for model in domain.models.values()

@@ -46,7 +46,7 @@ class Progress:
         self._watching = 0
         self._at_commit: dict[Callable[[], None], None] = {}
         self.on_wait: Callable[[], None] = lambda: None
-        """Called when somebody begins to wait for replicas: what is held back for them is to go out now."""
+        """Called when a caller begins to wait for replicas: what is held back for them has to go out now."""
 
     # -- publishing --------------------------------------------------------------------------
     def committed(self, last: int) -> None:
@@ -75,7 +75,7 @@ class Progress:
             callback()
 
     def stopped(self, replica: str, model: str, position: int, why: str, *, readable: bool = False) -> None:
-        """A replica: this model stopped before the event after `position`; `readable` where it only wants room."""
+        """A replica: this model stopped before the event after `position`; `readable` if it lacks room."""
         with self._lock:
             entry = self.replicas[replica][model]
             entry.applied = position
@@ -86,14 +86,14 @@ class Progress:
         self.recheck(model)
 
     def recheck(self, model: str) -> None:
-        """Have those look again who wait for this model: it stopped, or another build of it serves."""
+        """Call those that wait for this model: it stopped, or another build of it serves."""
         with self._lock:
             waiting = self._waiters.take_of(model)
         for callback in waiting:
             callback()
 
     def exclude(self, replica: str) -> None:
-        """Its tables are no good: nobody reads them until it has begun anew and caught up."""
+        """Its tables must not be read until it has been reset and has caught up."""
         with self._lock:
             for entry in self.replicas[replica].values():
                 entry.applied = 0
@@ -116,12 +116,12 @@ class Progress:
         return floor
 
     def moved(self) -> None:
-        """Have those who wait for a condition of their own look again."""
+        """Wake those that wait for a condition of their own."""
         with self._moved:
             self._moved.notify_all()
 
     def set_occupied(self, replicas: Iterable[str]) -> None:
-        """These replicas' query actors don't get on: ask others, as long as there are others."""
+        """These replicas' query actors make no progress: ask others, as long as there are others."""
         occupied = frozenset(replicas)
         if len(occupied) == len(self.replicas):
             occupied = frozenset()
@@ -146,7 +146,8 @@ class Progress:
                 entry = on_replica.get(model)
                 if entry is None or entry.applied < position or entry.applied < entry.floor:
                     break
-                # Together they have to show one moment: one that stands still keeps the others from being read.
+                # Together they have to show one position: a model that stands still keeps the others from
+                # being read.
                 if not entry.readable or at not in (-1, entry.applied):
                     break
                 at = entry.applied
@@ -166,9 +167,10 @@ class Progress:
         return [name for name, on_replica in self.replicas.items() if wanted <= on_replica.keys()]
 
     def fresh(self, models: Sequence[str], position: int) -> list[str]:
-        """The replicas to ask on which each of these models runs and has applied `position`, all of them the same.
+        """The replicas to ask: each of these models runs there and has applied `position`, all of them the
+        same.
 
-        Without any, those on which one stopped for want of room after it had applied that.
+        If there are none, those on which a model stopped for lack of room after it had applied that.
         """
         return self._fresh(models, position)
 
@@ -183,7 +185,8 @@ class Progress:
     def fresh_or_call(
         self, models: tuple[str, ...], position: int, callback: Callable[[], None]
     ) -> list[str]:
-        """As `fresh`; when there is none, `callback` is called once, as soon as there may be one or it is in vain."""
+        """As `fresh`; if there is none, `callback` is called once, as soon as there may be one or waiting is
+        in vain."""
         with self._lock:
             found = self._fresh(models, position)
             in_vain = not found and (self.closed or self.stopped_model(models) is not None)
@@ -241,12 +244,14 @@ class Progress:
             return 0.0 if position >= self.head else self._commits.seconds_since(position)
 
     def wait_committed(self, position: int, timeout: float | None) -> bool:
-        """Wait until `position` is on disk or the system closes; False when neither came in `timeout` seconds."""
+        """Wait until `position` is on disk or the system closes; False if neither happens in `timeout`
+        seconds."""
         with self._moved:
             return self._moved.wait_for(lambda: self.head >= position or self.closed, timeout)
 
     def call_committed(self, position: int, callback: Callable[[], None]) -> bool:
-        """Have `callback` called once, at the next commit or close; False, and it is not, where there is no need to wait.
+        """Have `callback` called once, at the next commit or close; False, and it is not called, if there is
+        nothing to wait for.
 
         It is called in the thread that commits or closes: it has to be quick.
         """
@@ -270,7 +275,7 @@ class Progress:
         return None
 
     def wait_until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until `reached()`, asked again whenever something was published; False after `timeout` seconds."""
+        """Wait until `reached()`, which is asked again after every change; False after `timeout` seconds."""
         with self._lock:
             self._watching += 1
         try:
@@ -283,7 +288,7 @@ class Progress:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether somebody waits for replicas to get on."""
+        """Whether a caller waits for replicas."""
         return bool(self._waiters or self._watching)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Whether positions that lag move or stand still, and how fast: from looks at them at every tick. Pure.
+"""Whether positions that lag move or have stalled, and how fast they are: sampled at every tick. Pure.
 
-The supervisor's thread looks; any thread asks.
+The supervisor's thread samples; any thread asks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ProgressRates:
         self._movers: dict[Hashable, _Mover] = {}
 
     def look(self, key: Hashable, position: int, target: int, now: float) -> None:
-        """Note where it is. One that is at its target has nothing to move for, and is forgotten."""
+        """Note where it is. One that is at its target has no reason to move, and is forgotten."""
         if position >= target:
             self._movers.pop(key, None)
             return
@@ -41,16 +41,16 @@ class ProgressRates:
         mover.rate.at(now, position, target)
 
     def still(self, key: Hashable, position: int, now: float) -> float:
-        """Seconds for which it has been seen at this position; 0.0 where it moved since the last look."""
+        """Seconds for which it has been seen at this position; 0.0 if it moved since the last sample."""
         mover = self._movers.get(key)
         return now - mover.since if mover is not None and mover.position == position else 0.0
 
     def rate(self, key: Hashable, position: int, now: float) -> float | None:
-        """Positions a second over the last looks, None where there are too few."""
+        """Positions a second over the last samples, None if there are too few."""
         mover = self._movers.get(key)
         return None if mover is None else mover.rate.per_second(position, now)
 
     def left(self, key: Hashable, position: int, now: float) -> float | None:
-        """Seconds until it is at its target, None where it does not come nearer."""
+        """Seconds until it is at its target, None if it does not gain on it."""
         mover = self._movers.get(key)
         return None if mover is None else mover.rate.seconds_left(position, now)

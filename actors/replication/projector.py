@@ -1,7 +1,7 @@
 """Applying events to the tables of one replica: which model takes which event, and what a failure stops.
 
-Whole commands only, so that no query sees half of one: a model that fails at an event stops before its command.
-No thread and no mailbox: the read replica's thread calls it, and tests do without one.
+Only whole commands, so that no query sees half of one: a model that fails at an event stops before its
+command. No thread and no mailbox: the read replica's thread calls it, and tests do without one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class _Stop(Exception):
 
 
 class Projector:
-    """The models of one replica: the builds that serve, the frozen ones, and those that are filled beside one.
+    """The models of one replica: the builds that serve, the frozen ones, and those that are filled beside
+    one.
 
-    The replica's thread changes it; each list is replaced, never changed, so any thread may look.
+    The replica's thread changes it. Each list is replaced, never changed, so that any thread may read.
     """
 
     def __init__(
@@ -114,13 +115,13 @@ class Projector:
         return run.model.version, run.checkpoint, run.failure
 
     def start_build(self, name: str) -> None:
-        """Begin a new build of a model beside the one that serves; where there is one already, it goes on."""
+        """Begin a new build of a model beside the one that serves; one that has begun already goes on."""
         if all(run.model.name != name for run in self.building):
             self._store.start_build(name)
             self._look()
 
     def switch(self, run: BuildProgress) -> None:
-        """Let a build serve from now on; the former one is done away with."""
+        """Let a build serve from now on, and remove the former one."""
         self._store.activate(run.key)
         run.failure = None
         self._look()
@@ -139,11 +140,12 @@ class Projector:
     def apply(
         self, events: Sequence[RecordedEvent], runs: Sequence[BuildProgress] | None = None
     ) -> list[BuildProgress]:
-        """Apply the events of consecutive commands to each running model in one transaction; returns the models that stopped.
+        """Apply the events of consecutive commands to each running model in one transaction; returns the
+        models that stopped.
 
-        A model that raises, or meets what can't be decoded, keeps what it had applied before that command; the
-        others are not disturbed. Events that a model has applied already are passed over. Where the disk has no
-        room for a command, all that were to apply it stop before it. A damaged replica raises.
+        A model that raises, or meets what can't be decoded, keeps what it had applied before that command;
+        the others are not affected. Events that a model has applied already are skipped. If the disk has no
+        room for a command, all models that were to apply it stop before it. A damaged replica raises.
         """
         stopped: list[BuildProgress] = []
         limits: dict[BuildProgress, int] = {}
@@ -159,8 +161,8 @@ class Projector:
             except StorageError as error:
                 if is_damage(error, self._store):
                     raise
-                # The tables refused what was buffered, or have no room for it: find the command by halves, and go
-                # event by event within the one, to find whose it was.
+                # The tables refused what was buffered, or have no room for it: find the command by bisection,
+                # and then go event by event within it, to find the model.
                 middle = middle_command(events)
                 if middle is not None:
                     for half in (events[:middle], events[middle:]):
@@ -223,8 +225,8 @@ class Projector:
         one_by_one: bool,
     ) -> None:
         takers: dict[type, list[EventHandler]] = {}
-        # Event by event, not model by model: events from the log are decoded as they come, and gone when the next
-        # one is there.
+        # Event by event, not model by model: events from the log are decoded as they come, and freed before
+        # the next one.
         for recorded in events:
             event = recorded.event
             kind = event.__class__
@@ -269,7 +271,7 @@ class Projector:
                 )
             elif kind is Undecodable:
                 found.append(EventHandler(run, None, False, None, run.checkpoint, until, skipped))
-        # A model alone would see events as they are in the log: what one does to a list there is no other's affair.
+        # A model alone sees events as they are in the log: nobody else sees what it does to a list in them.
         return [
             taker._replace(fn=on_own_copy(codec, kind, taker.fn, taker.wants_recorded))
             for taker in found[:-1]

@@ -1,7 +1,7 @@
 """A read replica: the actor that applies committed events to its own environment.
 
-One thread applies to one replica's tables, live events and what is filled from the log between them. Queries read
-snapshots of them from other threads.
+One thread applies to one replica's tables: live events, and between them what is filled from the log. Queries
+read snapshots of the tables from other threads.
 """
 
 from __future__ import annotations
@@ -42,24 +42,25 @@ __all__ = ["READ_BATCH", "ReadReplica"]
 logger = logging.getLogger("onewriter.replica")
 
 READ_BATCH, MAX_BATCH = 2_000, 20_000
-"""Events read from the log, or applied, in one transaction of a replica: at first, and at most where they lag and take
-less than `BATCH_SECONDS`; the last command's to the end. What more rows would save in LMDB is lost again where they are
-no longer in the processor's cache."""
+"""Events read from the log, or applied, in one transaction of a replica, up to the end of the last command:
+at first, and at most, for a replica that lags and takes less than `BATCH_SECONDS`. What larger batches save
+in LMDB is lost again when the rows no longer fit into the processor's cache."""
 
 BATCH_SECONDS = 0.25
-"""What a transaction should not exceed. So long is a replica's answer out of date that is far behind anyway, and the
-larger its batch, the less each event costs: a row that changed often is written once."""
+"""Seconds that a transaction should not exceed. For that long the answers of a replica are out of date that
+is far behind anyway; and the larger its batch, the less each event costs, since a row that changes often is
+written once."""
 
 MIN_BATCH = 200
-"""The same while a build does not keep up: small batches, so that it often has its turn between them. And the fewest
-where events take long."""
+"""Events of a batch while a build does not keep up: small batches, so that it often gets its time between
+them. And the fewest if events take long."""
 
 
 class ReadReplica(SupervisedActor):
-    """Applies what sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`, `ResetReplica`,
-    `StartBuild`.
+    """Applies what Sync sends. Messages: `Apply`, `CatchUp`, `Join`, `RetryStopped`, `Resume`,
+    `ResetReplica`, `StartBuild`.
 
-    After each one, and when none comes, a slice is filled of what is behind or being built.
+    After each one, and when none comes, it fills a slice of what is behind or being built.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ReadReplica(SupervisedActor):
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`report` is told of each position that is handled; `call_slot` shows the listener that runs."""
+        """`report` gets each position that is handled; `call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._slot = slot
         self._log = log
@@ -107,7 +108,7 @@ class ReadReplica(SupervisedActor):
         )
 
     def on_start(self) -> None:
-        """Publish where the tables are, and ask sync for what they miss."""
+        """Publish where the tables are, and ask Sync for what they lack."""
         if self._slot.damage is not None:
             self._reset()
         else:
@@ -172,14 +173,14 @@ class ReadReplica(SupervisedActor):
         return CommittedEvents.joined(parts)
 
     def _live(self) -> list[BuildProgress]:
-        """The models that have all that the replica has had, and get what comes."""
+        """The models that have all that the replica has had, and get live events."""
         position = self._position
         return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
 
     def _apply(self, events: Sequence[RecordedEvent]) -> None:
         first, last = bounds(events)
         if first > self._position + 1:
-            # Something was lost on the way, with an earlier incarnation: the log has it.
+            # Something was lost with an earlier incarnation: the log has it.
             self._join()
             return
         if last > self._position:
@@ -188,7 +189,7 @@ class ReadReplica(SupervisedActor):
 
     def _catch_up(self, until: int) -> None:
         if not self._live():
-            # Nobody here needs what lies before; those that stopped or are behind read it by themselves.
+            # No model here needs what lies before; those that stopped or are behind read it by themselves.
             self._position = max(until, self._position)
             self._report(Applied(self.name, self._position))
             return
@@ -222,7 +223,7 @@ class ReadReplica(SupervisedActor):
         failure = run.failure
         assert failure is not None
         if run in self._projector.building:
-            # What serves is not disturbed; but somebody may wait for the build.
+            # What serves is not affected; but a caller may wait for the build.
             self._progress.moved()
             return
         why = f"{failure.error}; it then goes on by itself" if failure.full else failure.error

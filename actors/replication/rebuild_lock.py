@@ -11,7 +11,8 @@ __all__ = ["RebuildLock", "RebuildQueue"]
 
 
 class RebuildLock(Protocol):
-    """Held by one replica at a time; by the replica, not by its actor, which may die and goes on when it is back."""
+    """Held by one replica at a time: by the replica, not by its actor, which may die and goes on when it is
+    restarted."""
 
     def acquire(self, name: str, wake: Callable[[], None]) -> bool:
         """Whether this replica holds it now; if not, `wake` is called once when it does, or may."""

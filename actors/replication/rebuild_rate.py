@@ -1,4 +1,5 @@
-"""How far a rebuild is: what `System.rebuilds()` and health show. Plain values; the rate is kept by the replica's thread."""
+"""How fast a rebuild is, as `System.rebuilds()` and health show it. The replica's thread samples; any thread
+asks."""
 
 from __future__ import annotations
 
@@ -18,20 +19,21 @@ class RebuildRate:
         self._target = 0
 
     def at(self, now: float, position: int, target: int) -> None:
-        """Note how far it is at a moment, in seconds of any clock, and how far it has to get."""
+        """Note how far it is at this time, in seconds of any clock, and how far it has to get."""
         self._target = target
         if not self._samples or now - self._samples[-1][0] >= SPACING:
             self._samples.append((now, position, target))
 
     def per_second(self, position: int, now: float) -> float | None:
-        """The rate up to this moment; None when too little time has passed."""
+        """The rate up to this time; None if too little time has passed."""
         samples = list(self._samples)
         if not samples or now - samples[0][0] < SPACING:
             return None
         return max(position - samples[0][1], 0) / (now - samples[0][0])
 
     def seconds_left(self, position: int, now: float) -> float | None:
-        """When it will have come to its target, which moves; None when it does not come nearer, or as `per_second`."""
+        """Seconds until it reaches its target, which moves; None if it does not gain on it, or as
+        `per_second`."""
         samples = list(self._samples)
         if not samples or now - samples[0][0] < SPACING:
             return None

@@ -1,7 +1,8 @@
-"""How many events a replica takes at a time, and how much of its time it gives to a build that cannot keep up.
+"""How many events a replica takes at a time, and what share of its time it gives to a build that does not
+keep up.
 
-The setting is kept to as long as the build gains on the replica. Where it does not, the share is raised step by step, or
-the rebuild would never be done; it is the setting's again once that would do. The replica's thread.
+The setting holds as long as the build gains on the replica. If it does not, the share is raised step by step,
+as the rebuild would never be done; the setting holds again once that is enough. The replica's thread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ GAIN = 0.1
 """The part of what a build applied by which it has to have come nearer."""
 
 SPARE = 1.25
-"""How much faster than the log grows a build has to be able to go with the setting's share, before it gets no more."""
+"""How much faster than the log grows a build has to be able to go with the setting's share, before it gets no
+more than that."""
 
 LONGEST = 1.0
 """Seconds that live events wait for a slice at most, where it makes up for what they took."""
@@ -44,7 +46,7 @@ class RebuildThrottle:
         self.reset()
 
     def reset(self) -> None:
-        """Another build, or one that did not go on for a while."""
+        """Another build begins, or one that paused for a while."""
         self._steps = 0
         self._began: tuple[float, int, int, int] | None = None
 
@@ -59,7 +61,8 @@ class RebuildThrottle:
         return max(self._setting, min(self._setting + STEP * self._steps, MOST_SHARE))
 
     def budget(self, late: float) -> float:
-        """Seconds that a slice may take for having begun `late`: under pressure that makes up for it; else nothing."""
+        """Seconds that a slice may take if it begins `late`: under pressure it makes up for that, otherwise
+        none."""
         if not self._steps:
             return 0.0
         share = min(self.share, MOST_SHARE)

@@ -1,4 +1,4 @@
-"""A replica's place on disk, and the store and projector that are open there: replaced when it is begun anew.
+"""A replica's files, and the store and projector that are open on them: replaced when the replica is reset.
 
 Opened and closed in callers' threads, replaced in the replica's own.
 """
@@ -37,12 +37,12 @@ REPLICAS = "replicas"
 """The folder of the replicas' environments, in the store's directory beside the log."""
 
 LOCK_TIMEOUT = 2.0
-"""Seconds to wait for a replica's lock. The log is locked by this process, so that only a worker of a process that died
-just now can hold it, and it is about to end."""
+"""Seconds to wait for a replica's lock. This process has locked the log, so only a worker of a process that
+died just now can hold it, and it is about to end."""
 
 
 class ReplicaSlot:
-    """What the replica's own thread replaces and others only look at; whoever reads asks for the store each time."""
+    """What the replica's own thread replaces and others only read: they ask for the store each time."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class ReplicaSlot:
         stores: MutableMapping[str, ReplicaStore],
         moved: Callable[[], bool],
     ) -> None:
-        """`stores` is told of the store that `open` opens, and of each that replaces it; `moved` tells of the log."""
+        """`stores` gets the store that `open` opens, and each that replaces it; `moved` is whether the log is
+        not where it was opened."""
         self.name = name
         self.damage: str | None = None
         self._reason: str | None = None
@@ -65,12 +66,13 @@ class ReplicaSlot:
         self._held: ResourceSlot[ReplicaStore] = ResourceSlot(_close)
 
     def open(self) -> None:
-        """Open the store. Raises what that does; `close` it in any case."""
+        """Open the store. Raises what that raises; call `close` in any case."""
         self._held.resource = store = self._open_store()
         self._use(store)
 
     def close(self) -> None:
-        """Close what is open there; one that a projection holds is closed by the replica's thread if it ever comes back."""
+        """Close what is open. A projection that still runs holds its store: the replica's thread closes it at
+        its end."""
         try:
             self._held.release()
         except StorageError as error:
@@ -85,10 +87,11 @@ class ReplicaSlot:
     def mark_damaged(
         self, store: SnapshotSource, reason: str, exclude: Callable[[], None] = lambda: None
     ) -> bool:
-        """Note that this store is no good any more; False when that is known, or it is not in use now. Any thread.
+        """Note that this store must not be used any more; False if that is known, or it is not in use now.
+        Any thread.
 
-        Nor where the whole store was moved away: no new one can be made here, and what is open goes on. `exclude` is
-        called before the replica's thread can have begun anew: it must not undo what that says.
+        False too if the whole store was moved: no new one can be made here, and what is open goes on.
+        `exclude` is called before the replica's thread can have reset it: it must not undo what that does.
         """
         if self._moved():
             return False
@@ -106,7 +109,7 @@ class ReplicaSlot:
         return self._reason or self.store.reset_reason
 
     def is_retired(self, store: SnapshotSource) -> bool:
-        """Whether nobody is given this store any more. Any thread."""
+        """Whether this store is not used any more. Any thread."""
         return self.store is not store or self.damage is not None
 
     def missing(self) -> str | None:
@@ -117,9 +120,10 @@ class ReplicaSlot:
         return f"{self.store.path} was {'removed' if now is None else 'replaced'} while it was in use"
 
     def reset(self) -> None:
-        """Close the damaged store, and open one with nothing in it. The replica's thread.
+        """Close the damaged store, and open an empty one. The replica's thread.
 
-        Raises what opening does; the store stays marked as damaged then, and the next incarnation tries again.
+        Raises what opening raises; the store stays marked as damaged then, and the next incarnation tries
+        again.
         """
         store = self.store
         try:
@@ -151,9 +155,9 @@ def open_slots(
     names: Sequence[str] | None = None,
     locked_for: float = LOCK_TIMEOUT,
 ) -> dict[str, ReplicaSlot]:
-    """The slots of these replicas, or of all, of the store at `path`, with the models `placed` there; `resources` closes them.
+    """The slots of these replicas, or of all, of the store at `path`, with the models `placed` there.
 
-    One that is locked is waited for, `locked_for` seconds.
+    `resources` closes them. A locked one is waited for, `locked_for` seconds.
     """
     slots = {}
     for name in settings.replica_names if names is None else names:
@@ -202,10 +206,11 @@ def _open_store(
 
 
 def moved_away(path: Path) -> str:
-    """What there is to say of a store whose directory was moved while it is open."""
+    """What is wrong with a store whose directory was moved while it is open."""
     return (
-        f"the store was moved away from {path} while it was in use; what is written goes on being written where it is "
-        "now, and nothing new is made at the old path: close the system, and open it at the new one"
+        f"the store was moved away from {path} while it was in use; what is written goes on being written "
+        "where it is now, and nothing new is made at the old path: close the system, and open it at the new "
+        "one"
     )
 
 

@@ -1,7 +1,7 @@
-"""What the parts of a running system look at in a replica, wherever it is: in a thread of this process, or in a worker.
+"""What a running system reads from a replica, whether it runs in this process or in a worker.
 
-Protocols alone. `ReplicaSlot`, its `Projector` and its `ReplicaStore` are one side, `RemoteReplicaSlot` with what a
-worker reported the other; the type checker holds both to this. Any thread reads.
+Only protocols. `ReplicaSlot`, its `Projector` and its `ReplicaStore` implement them, and so does
+`RemoteReplicaSlot` with what a worker reported; the type checker holds both to them. Any thread reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class FailureStatus(Protocol):
-    """The event at which a build stopped, and why; `full` where it lacks room, `text` with the traceback."""
+    """The event at which a build stopped, and why; `full` if it lacks room, `text` with the traceback."""
 
     @property
     def position(self) -> int: ...
@@ -45,18 +45,19 @@ class RateStatus(Protocol):
     """How fast a build is filled."""
 
     def per_second(self, position: int, now: float) -> float | None:
-        """Events a second at this moment, None while too little is known."""
+        """Events a second at this time, None if too little is known."""
         ...
 
     def seconds_left(self, position: int, now: float) -> float | None:
-        """Seconds until it is done, None where it does not gain or too little is known."""
+        """Seconds until it is done, None if it does not gain or too little is known."""
         ...
 
 
 class BuildStatus(Protocol):
-    """One build of a model: why it stopped, how far it is and whether it waits for the rebuild lock while it is filled.
+    """One build of a model: why it stopped; how far it is, and whether it waits for the rebuild lock, while
+    it is filled.
 
-    How far a build is that serves, `CommitStatus` says at once; here a worker reports it from time to time.
+    `CommitStatus` says how far a build is that serves; a worker reports it here only from time to time.
     """
 
     @property
@@ -89,7 +90,7 @@ class ProjectorStatus(Protocol):
 
 
 class ReplicaStatus(Protocol):
-    """One replica: what its projections are at, and why it was reset last."""
+    """One replica: what its projections have done, and why it was reset last."""
 
     @property
     def projector(self) -> ProjectorStatus: ...
@@ -98,7 +99,7 @@ class ReplicaStatus(Protocol):
 
 
 class CommitStatus(Protocol):
-    """The last commit of a replica, by model. Each raises `InvalidSchema` for a model that it does not have."""
+    """The last commit of a replica, by model. Each raises `InvalidSchema` for a model that it lacks."""
 
     def checkpoint(self, model: str) -> int:
         """The position of the last event that the model's active build includes."""
@@ -128,7 +129,8 @@ class SnapshotSource(Damageable, Protocol):
     def snapshot(
         self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
     ) -> Snapshot:
-        """A snapshot of these models, or of all; using it after it was closed raises `closed`. Raises `StorageError`."""
+        """A snapshot of these models, or of all; used after it was closed, it raises `closed`. Raises
+        `StorageError`."""
         ...
 
     def dump(self, model: str, /) -> dict[str, list[dict[str, Any]]]:

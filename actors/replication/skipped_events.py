@@ -1,4 +1,4 @@
-"""Events that an operator has a model pass over: noted in the log, and so the same for every replica and rebuild.
+"""Events that an operator has a model skip: noted in the log, and so the same for every replica and rebuild.
 
 The notes are the truth; what is in memory is read by the replicas' threads and replaced by callers'.
 """
@@ -30,7 +30,7 @@ class SkippedEvent(NamedTuple):
 
 
 class SkippedEvents:
-    """The skipped positions by model. Any thread reads; whoever has written the note adds."""
+    """The skipped positions by model. Any thread reads; a caller that has written the note adds."""
 
     def __init__(self, skipped: Mapping[str, frozenset[int]] | None = None) -> None:
         self._positions = dict(skipped or {})
@@ -48,17 +48,17 @@ class SkippedEvents:
         return sum(map(len, self._positions.values()))
 
     def of(self, model: str) -> frozenset[int]:
-        """The positions that this model, whatever its version, passes over."""
+        """The positions that this model skips, whatever its version."""
         return self._positions.get(model, frozenset())
 
     def add(self, model: str, position: int) -> None:
-        """From now on the model passes this position over."""
+        """From now on the model skips this position."""
         with self._adding:
             self._positions[model] = self.of(model) | {position}
 
 
 def skip_note(model: str, position: int, reason: str) -> tuple[bytes, bytes]:
-    """The note that says so."""
+    """The note of a skip, as key and value."""
     value = {"reason": reason, "time": int(datetime.now(UTC).timestamp() * 1e6)}
     return PREFIX + f"{model}/{position:020}".encode(), msgpack.packb(value)
 

@@ -1,4 +1,4 @@
-"""Sync: the actor that tells every replica what was committed, in order. One thread."""
+"""Sync: the actor that sends every replica what was committed, in order. One thread."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Sync"]
 
 
 class Sync(SupervisedActor):
-    """Broadcasts `Committed` from the writer, and hears `Applied` from the replicas.
+    """Broadcasts `Committed` from the writer, and receives `Applied` from the replicas.
 
-    What waits in the mailbox together is sent on together. A new incarnation knows nothing:
-    it asks every replica where it is, and those behind read the log.
+    What waits in the mailbox together is sent on together. A new incarnation knows nothing: it asks every
+    replica where it is, and those that are behind read the log.
     """
 
     def __init__(

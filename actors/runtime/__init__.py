@@ -1,1 +1,1 @@
-"""A running system: its parts put together, looked after, and taken apart in order."""
+"""A running system: its parts, its actors, its health; put together, maintained, and taken apart in order."""

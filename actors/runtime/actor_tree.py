@@ -1,4 +1,4 @@
-"""The actors of one system, and who is given what. The opener's thread."""
+"""The actors of one system, and what each is given. The opener's thread."""
 
 from __future__ import annotations
 

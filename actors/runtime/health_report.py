@@ -1,4 +1,4 @@
-"""Making the health report from what the parts show of themselves. The caller's thread; takes no locks for long."""
+"""Building the health report from what the parts show. The caller's thread; holds no lock for long."""
 
 from __future__ import annotations
 
@@ -153,7 +153,10 @@ def _hanging(parts: Parts, monitor: Monitor, running: Iterable[Activity]) -> Ite
     settings = parts.settings
     unwatched = monitor.unwatched()
     if unwatched > settings.busy_limit:
-        yield f"the supervisor has not looked after the system for {unwatched:.1f} s: what is said here may be old"
+        yield (
+            f"the supervisor has not looked after the system for {unwatched:.1f} s: "
+            "what is said here may be old"
+        )
     for one in running:
         if one.seconds > (settings.decider_limit if one.kind == "decider" else settings.busy_limit):
             yield _hangs(one)

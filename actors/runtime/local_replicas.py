@@ -111,7 +111,8 @@ class LocalReplicas:
         listeners: Listeners,
         resources: OpeningResources,
     ) -> LocalReplicas:
-        """Open or make the replicas' files; `resources` closes them. `sync` is told what the replicas have applied.
+        """Open or make the replicas' files; `resources` closes them. `sync` gets what the replicas have
+        applied.
 
         Raises what opening a replica does.
         """

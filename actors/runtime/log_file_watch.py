@@ -1,4 +1,4 @@
-"""Whether the log's file is still the one on disk, where it was opened. The supervisor's thread checks; any thread asks."""
+"""Whether the log's file is still the one on disk. The supervisor's thread checks; any thread asks."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class LogFileWatch:
         self.moved = None
         if self.gone is None and now != self._file:
             self.gone = (
-                f"the log in {self._log.path} was {'removed' if now is None else 'replaced'} while it was in use: "
-                "what is committed is lost when the system is closed; save what subscribe() and the queries still "
-                "give, and restore a backup"
+                f"the log in {self._log.path} was {'removed' if now is None else 'replaced'} while it was in "
+                "use: what is committed is lost when the system is closed; save what subscribe() and the "
+                "queries still give, and restore a backup"
             )
             logger.critical("%s", self.gone)
 

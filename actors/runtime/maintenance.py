@@ -1,4 +1,4 @@
-"""What has to be done from time to time in a running system. The supervisor's thread does it."""
+"""The maintenance of a running system. The supervisor's thread runs it at every tick."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger("onewriter.upkeep")
 READER_CHECK_EVERY = 60.0
 LOG_FILE_CHECK_EVERY = 1.0
 HELD_AT_MOST = 0.02
-"""Seconds that replies of the batch before are held back for the next fsync while a decider runs."""
+"""Seconds that replies of the last batch are held back for the next fsync while a decider runs."""
 
 
 class Maintenance:
@@ -28,8 +28,9 @@ class Maintenance:
         self._reported: tuple[str, str, float] | None = None
 
     def run(self) -> None:
-        """See what moves, have the replicas looked after, close old views, watch the decider that runs, store answers of
-        consumers that could not be stored, free the slots of dead readers, look for the log's file."""
+        """Sample what moves, close old views, watch the running decider, store answers of consumers that
+        could not be stored, free the slots of dead readers, look for the log's file, and have the host look
+        after the replicas."""
         parts = self._parts
         self._monitor.look()
         expired = parts.views.expire(parts.settings.view_max_age)
@@ -52,7 +53,8 @@ class Maintenance:
         writer, limit = self._parts.writer, self._parts.settings.decider_limit
         activity = writer.activity
         if activity is not None and time.monotonic() - activity[2] > HELD_AT_MOST:
-            # A slow decider puts off the next fsync, which the replies of the batch before wait for, and the replicas' news.
+            # A slow decider delays the next fsync, for which the replies of the last batch and the replicas
+            # wait.
             writer.release_replies()
             writer.notifier.flush_now()
         if activity is None or activity == self._reported:
@@ -61,8 +63,8 @@ class Maintenance:
         if time.monotonic() - since > limit:
             self._reported = activity
             logger.error(
-                "%s on stream %r has been deciding for more than %g s; no other command can be handled until it "
-                "returns, and a thread can't be stopped from outside",
+                "%s on stream %r has been deciding for more than %g s; no other command can be handled until "
+                "it returns, and a thread can't be stopped from outside",
                 command,
                 stream,
                 limit,

@@ -1,6 +1,7 @@
-"""What moves in one system and what does not: looked at at every tick, told by health and by those who waited in vain.
+"""What moves in one system and what does not: sampled at every tick, shown in health and in errors of waits
+that timed out.
 
-The supervisor's thread looks; any thread asks.
+The supervisor's thread samples; any thread asks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MOST_TOLD = 6
 
 
 class Monitor:
-    """Of one running system, whose parts it looks at without stopping them."""
+    """Reads the parts of one running system without stopping them."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -31,7 +32,7 @@ class Monitor:
         self._still_after = min(STILL, settings.lag_limit / 2, settings.busy_limit / 2)
 
     def look(self) -> None:
-        """See what has got on. The supervisor's thread."""
+        """Sample what has moved. The supervisor's thread."""
         parts, now = self._parts, time.monotonic()
         self._looked = now
         head = parts.progress.head
@@ -42,7 +43,7 @@ class Monitor:
             self._rates.look(name, handle.board.status.position, head, now)
 
     def unwatched(self) -> float:
-        """Seconds since the supervisor looked."""
+        """Seconds since the supervisor sampled."""
         return time.monotonic() - self._looked
 
     # -- what runs ---------------------------------------------------------------------------
@@ -105,14 +106,15 @@ class Monitor:
         )
 
     def lag_told(self, replica: str, model: str) -> str:
-        """How far a model on a replica is behind and what holds it, as the end of a sentence."""
+        """How far a model on a replica is behind and what holds it up, as the end of a sentence."""
         text = self.lag(replica, model).text
         held = self._frozen(replica, model) or self.held_at(replica, model)
         return f"{text}: {held}" if held else text
 
     # -- for those who waited in vain --------------------------------------------------------
     def why_not(self, models: Sequence[str], target: int) -> str:
-        """Where those of these models are that have not applied `target`, as far as it is committed, and what holds each."""
+        """Of these models, where those are that have not applied `target`, as far as it is committed, and
+        what holds each one up."""
         progress = self._parts.progress
         target = min(target, progress.head)
         found: list[str] = []
@@ -133,7 +135,7 @@ class Monitor:
         return "; ".join(found)
 
     def held(self, replica: str, model: str) -> str:
-        """What keeps a model on a replica from getting on."""
+        """What holds a model on a replica up."""
         parts = self._parts
         entry = parts.progress.replicas[replica][model]
         if hindrance := parts.replicas.hindrance(replica):
@@ -155,7 +157,7 @@ class Monitor:
         return "the code of the version that serves is gone, and the new one is being filled: see rebuilds()"
 
     def held_at(self, replica: str, model: str) -> str:
-        """What the replica's thread has been at for a while, empty where it moves."""
+        """What the replica's thread has been at for a while; empty if it moves."""
         work = self._parts.replicas.current_event(replica)
         if work is None:
             return ""

@@ -1,4 +1,4 @@
-"""What a running system is made of, as one record: what its actors, its health and its methods take their parts from."""
+"""What a running system is made of, as one record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ __all__ = ["Parts"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts change, the record does not. `Runtime.open` makes it; any thread reads it."""
+    """Taken by everything that works on the whole of a running system: its actors, health, maintenance,
+    methods.
+
+    The parts change, the record does not. `Runtime` makes it; any thread reads it.
+    """
 
     path: str
     """The store's directory."""

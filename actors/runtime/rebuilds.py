@@ -49,8 +49,8 @@ class Rebuilds:
                 future.result(max(end - time.monotonic(), 0.0))
             except TimeoutError:
                 raise ConsistencyTimeout(
-                    f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when its projections "
-                    f"return: {self._monitor.held(name, model)}; look at health()"
+                    f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when "
+                    f"its projections return: {self._monitor.held(name, model)}; look at health()"
                 ) from None
 
     def left(self, model: str) -> str:
@@ -87,14 +87,15 @@ class Rebuilds:
         progress.wait_until(lambda: not building() or bool(stopped()) or progress.closed, timeout)
         for name, failure in stopped():
             raise ModelStopped(
-                f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position {failure.position}: "
-                f"{failure.error}; what served before still does, and the rebuild is tried again by itself: mend the "
-                "projection and open the system again, or skip the event"
+                f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position "
+                f"{failure.position}: {failure.error}; what served before still does, and the rebuild is "
+                "tried again by itself: mend the projection and open the system again, or skip the event"
             )
         left = building()
         if left and progress.closed:
             raise SystemClosed(
-                f"the system was closed before {model!r} was rebuilt; the rebuild goes on when it is opened again"
+                f"the system was closed before {model!r} was rebuilt; the rebuild goes on when it is opened "
+                "again"
             )
         return not left
 
@@ -118,7 +119,8 @@ class Rebuilds:
         if all(at != position for at, _ in stopped):
             where = ", ".join(f"at {at} on {name}" for at, name in sorted(stopped)) or "nowhere"
             raise NotStopped(
-                f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is stopped {where}"
+                f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is "
+                f"stopped {where}"
             )
         note = skip_note(model, position, reason)
         try:
@@ -126,7 +128,8 @@ class Rebuilds:
         except TimeoutError:
             raise CommandTimeout(
                 "",
-                f"no reply in time to the skip of position {position} by {model!r}; skip it again to find out",
+                f"no reply in time to the skip of position {position} by {model!r}; skip it again to find "
+                "out",
             ) from None
         parts.skips.add(model, position)
         resumed = [parts.replicas.resume(name) for name in parts.replicas.slots]

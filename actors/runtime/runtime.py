@@ -1,4 +1,7 @@
-"""A running system: its parts put together, its actors started, and all of it taken apart in order. Callers' threads only."""
+"""A running system: its parts put together, its actors started, and all of it stopped and closed in order.
+
+Callers' threads only.
+"""
 
 from __future__ import annotations
 
@@ -173,13 +176,15 @@ class Runtime:
 
     # -- closing -----------------------------------------------------------------------------
     def waits_for(self, thread: int) -> bool:
-        """Whether closing waits for the thread with this identifier, unless that is the one that asked for it."""
+        """Whether closing waits for the thread with this identifier, unless that thread asked for it."""
         return self._pool.has(thread) or self.parts.consumers.has(thread)
 
     def close(self, timeout: float, asker: int) -> None:
-        """Stop process managers, writer, sync, replicas, query actors and supervisor, in that order, then close the files.
+        """Stop process managers, writer, Sync, replicas, query actors and supervisor, in that order, then
+        close the files.
 
-        `asker` identifies the thread that waits for this. Interrupted, or without memory, it goes on when it is called again.
+        `asker` identifies the thread that waits for this. Interrupted, or without memory, it goes on when it
+        is called again.
         """
         self._stop(timeout, asker)
         self._resources.release()
@@ -191,7 +196,7 @@ class Runtime:
         end = time.monotonic() + timeout
         parts.consumers.close(timeout, asker)
         self.supervisor.stop_starting()
-        # What an effect's handler does outside may take long; the writer is to have time, too.
+        # An effect's handler may take long outside; the writer needs time, too.
         stuck = self._stop_actors(parts.process_managers.names, end, share=0.25)
         stuck += self._stop_actors(["command-handler"], end)
         self._give_up_writer()
@@ -215,7 +220,8 @@ class Runtime:
     def _stop_actors(
         self, names: Iterable[str], end: float, *, share: float = 1.0, asked: bool = False
     ) -> list[str]:
-        """Stop these one after the other, unless they were `asked` already, and refuse what is left in their mailboxes.
+        """Stop these one after the other, unless they were `asked` already, and refuse what is left in their
+        mailboxes.
 
         Each has this `share` of the time until `end`. Returns those that did not stop.
         """
@@ -238,9 +244,9 @@ class Runtime:
         }
 
     def _give_up_writer(self) -> None:
-        """Answer what a writer that hangs, or that died just now, has in hand.
+        """Answer the commands of a writer that hangs, or that has just died.
 
-        A decider that does not return can't be stopped; what it gives later is not written.
+        A decider that does not return can't be stopped; what it returns later is not written.
         """
         writer = self.parts.writer
         writer.closing = True
@@ -255,7 +261,8 @@ class Runtime:
         )
 
     def forked(self) -> None:
-        """In a forked child: what the parent opened is out of bounds. Takes no lock; a thread that is gone may hold it."""
+        """In a forked child: nothing of the parent's may be used. Takes no lock, as a thread that is gone may
+        hold it."""
         self.parts.replicas.forked()
         self.parts.views.forked()
 

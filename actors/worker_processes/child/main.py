@@ -1,7 +1,7 @@
-"""A worker process: one replica and its query actors, the same actors as in a system without workers.
+"""A worker process: one replica and its query actors, the same actors as in a system with threads.
 
-Started by `actors.worker_processes.parent.worker_process`, with sockets to its parent for all that it hears and says. Its main thread hears the
-parent; it ends when the parent says so or is gone.
+`actors.worker_processes.parent.worker_process` starts it, with sockets to the parent for all that is sent
+either way. Its main thread serves the parent; it ends when the parent sends a stop or is gone.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ ENDS_WITHIN = 10.0
 """Seconds that the actors have to end before the process ends without them."""
 
 ORPHAN_ENDS_WITHIN = 0.3
-"""The same when the parent is gone: nobody waits for what they do, but somebody may open the store again."""
+"""The same if the parent is gone: nobody waits for what they do, but the store may be opened again."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a worker; `arguments` are the replica's name, the store's path and the sockets' numbers. Never returns."""
+    """Run a worker; `arguments`: replica's name, store's path, numbers of the sockets. Never returns."""
     sys.argv = [f"onewriter worker {arguments[0]} of {arguments[1]}"]
     control, *query_connections = (Connection(socket.socket(fileno=int(fd))) for fd in arguments[2:])
     code = 1
@@ -83,7 +83,8 @@ def _packed_error(error: BaseException) -> bytes:
 
 
 def _watch_parent(parent: int, control: Connection) -> None:
-    """End the connection when the parent is gone, where somebody else has its end open: a child that the parent forked."""
+    """Shut the connection down when the parent is gone, even if a child that the parent forked has its end
+    open."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -96,7 +97,7 @@ def _watch_parent(parent: int, control: Connection) -> None:
 def _open_host(
     config: dict[str, Any], control: Connection, query_connections: list[Connection]
 ) -> WorkerHost:
-    """Find the domain, see that it is the parent's, and open the replica."""
+    """Import the domain, check that it is the parent's, and open the replica."""
     module, attribute, modules = config["location"]
     location = DomainLocation(module, attribute, tuple(modules))
     source = import_domain(location)
@@ -104,9 +105,9 @@ def _open_host(
     differ = differences(config["fingerprints"], fingerprints(domain))
     if differ:
         raise DomainError(
-            f"a worker process imported {location}, and it is not the domain that the system was opened with: "
-            f"{', '.join(differ)} differ; if its files were changed, restart the program; declare all of it while its "
-            "modules are imported, the same way in each process"
+            f"a worker process imported {location}, and it is not the domain that the system was opened "
+            f"with: {', '.join(differ)} differ; if its files were changed, restart the program; declare all "
+            "of it while its modules are imported, the same way in each process"
         )
     settings = Settings(**config["settings"])
     domain.codec.max_bytes = settings.max_message_bytes

@@ -16,7 +16,7 @@ __all__ = ["RemoteRebuildLock", "PositionFeed"]
 
 
 class PositionFeed:
-    """In the place of Sync: has the replica read the log as far as the parent said, one batch an order."""
+    """In the place of Sync: has the replica read the log as far as the parent said, one batch at a time."""
 
     def __init__(self, replica: Mailbox, head: int, applied: Callable[[int], None]) -> None:
         """`applied` is called with each position that the replica has handled."""
@@ -27,7 +27,7 @@ class PositionFeed:
         self._lock = threading.Lock()
 
     def committed(self, head: int) -> None:
-        """Everything up to `head` is on disk. The thread that hears the parent."""
+        """Everything up to `head` is on disk. The thread that serves the parent."""
         with self._lock:
             self._head = head
             requested, self._requested = self._requested, True
@@ -57,7 +57,7 @@ class RemoteRebuildLock(RebuildLock):
         self._wake: Callable[[], None] | None = None
 
     def acquire(self, name: str, wake: Callable[[], None]) -> bool:  # noqa: ARG002
-        """As `RebuildLock.acquire`: False the first time, and `wake` is called soon where the lock is free."""
+        """As `RebuildLock.acquire`: False the first time; `wake` is called soon if the lock is free."""
         with self._lock:
             if self._held:
                 return True
@@ -68,7 +68,7 @@ class RemoteRebuildLock(RebuildLock):
             return False
 
     def granted(self, number: int) -> None:
-        """The parent granted it. The thread that hears the parent."""
+        """The parent granted it. The thread that serves the parent."""
         with self._lock:
             if number != self._requested:
                 return

@@ -1,6 +1,6 @@
-"""The mailbox of a query actor in a worker process: the socket itself, so that no other thread comes between.
+"""The mailbox of a query actor in a worker process: the socket itself, so that no other thread is in between.
 
-The query actor's thread reads queries and writes answers; it is the only one that does.
+Only the query actor's thread reads queries from it and writes responses to it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from storage.codec.codec import Codec
 __all__ = ["QueryServerMailbox", "redirect"]
 
 BATCH_SECONDS = 0.0002
-"""Seconds for which an answer may wait for others that are sent with it."""
+"""Seconds for which a response may wait for others that are sent with it."""
 
 BATCH_BYTES = 1 << 16
 
 
 class QueryServerMailbox(Mailbox):
-    """Questions from the parent, and what the worker's own supervisor puts."""
+    """The queries that the parent sends, and what the worker's own supervisor puts."""
 
     def __init__(
         self, connection: Connection, codec: Codec, query_codec: QueryCodec, cache: ResultCache | None
@@ -48,12 +48,12 @@ class QueryServerMailbox(Mailbox):
         self._before = 0.0
 
     def put(self, envelope: Any, /) -> None:
-        """For the order to stop, which comes after all queries that are here already. The worker's main thread."""
+        """For a stop, which comes after all queries that are here already. The worker's main thread."""
         super().put(envelope)
         self._connection.shutdown_reading()
 
     def get(self) -> Any:
-        """The next question; waits for one."""
+        """The next query; waits for one."""
         if self._pushed_back:
             return self._pushed_back.popleft()
         while (one := self._next()) is None:
@@ -76,7 +76,7 @@ class QueryServerMailbox(Mailbox):
         return taken
 
     def _next(self) -> Any:
-        """The next of those that are here; None when there is none."""
+        """The next of those that are here; None if there is none."""
         while self._bodies:
             body = self._bodies.popleft()
             if body == protocol.KILL:
@@ -84,7 +84,7 @@ class QueryServerMailbox(Mailbox):
             try:
                 return self._job(body)
             except Exception as error:
-                # One whose class refuses what the same class held in the parent: nobody else is to suffer for it.
+                # Its class refuses values that it held in the parent: no other query may suffer for that.
                 number, *_ = protocol.QUERY.unpack_from(body)
                 failed = QueryFailed(f"the query could not be read in the worker process: {described(error)}")
                 self.respond(number, protocol.FAILED, QueryJob([], 0.0), self.failure(failed))
@@ -103,7 +103,7 @@ class QueryServerMailbox(Mailbox):
 
     # -- answering ---------------------------------------------------------------------------
     def respond(self, number: int, kind: int, job: QueryJob, data: bytes) -> None:
-        """Send an answer, perhaps together with those that follow at once."""
+        """Send a response, perhaps together with those that follow immediately."""
         now = time.monotonic()
         took, self._before = now - self._before, now
         body = protocol.RESPONSE.pack(number, kind, job.seen, job.newest, took) + data
@@ -115,12 +115,12 @@ class QueryServerMailbox(Mailbox):
             self.flush()
 
     def flush(self) -> None:
-        """Send the answers that wait."""
+        """Send the responses that wait."""
         if self._responses:
             data = b"".join(self._responses)
             self._responses.clear()
             self._size = 0
-            # Where the parent is gone, or has given this worker up, the end is noticed elsewhere.
+            # If the parent is gone, or has replaced this worker, the end is noticed elsewhere.
             with suppress(OSError):
                 self._connection.send_all(data)
 
@@ -134,8 +134,9 @@ class QueryServerMailbox(Mailbox):
                     self._codec.pack(result)
                 except CodecError as why:
                     raise QueryFailed(
-                        f"the result of query {spec.name} can't be sent from a worker process: {why}; return what the "
-                        "codec encodes: None, numbers, texts, bytes, lists, dicts, tuples, frozensets, dates, and "
+                        f"the result of query {spec.name} can't be sent from a worker process: {why}; return "
+                        "what the codec encodes: None, numbers, texts, bytes, lists, dicts, tuples, "
+                        "frozensets, dates, and "
                         'classes that are registered with value(), or open the system with workers="thread"'
                     ) from why
             raise QueryFailed(f"the results can't be sent from a worker process: {error}") from error
@@ -146,7 +147,7 @@ class QueryServerMailbox(Mailbox):
 
 
 class ResponseFuture:
-    """Stands for the future of a job: what is set is sent."""
+    """The future of a job in a worker process: what is set is sent."""
 
     __slots__ = ("_done", "_mailbox", "_inline", "_job", "_number")
 
@@ -161,7 +162,7 @@ class ResponseFuture:
         return self._done
 
     def cancelled(self) -> bool:
-        """Never: the parent drops the answer of one who went away."""
+        """Never: the parent drops the response for a caller that gave up."""
         return False
 
     def set_result(self, results: list[Any]) -> None:
@@ -190,7 +191,7 @@ class ResponseFuture:
         self._mailbox.respond(self._number, kind, job, b"")
 
     def _take(self) -> QueryJob:
-        """The job, once; without it there is no cycle that the garbage collector would have to find."""
+        """The job, once; without it there is no cycle for the garbage collector to find."""
         job, self._job = self._job, None
         assert job is not None
         self._done = True

@@ -1,4 +1,4 @@
-"""What a worker sends to its parent: where its replica is, how its builds are, and its logging. Any thread of the worker."""
+"""What a worker sends to its parent: positions, builds, failures, logging. Any thread of the worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ __all__ = ["ForwardingLogHandler", "StatusReporter"]
 
 
 class StatusReporter:
-    """Writes to the control connection. Waits for the parent to read, which it always does unless it is gone."""
+    """Writes to the control connection, and waits until the parent reads, which it always does unless it is
+    gone."""
 
     def __init__(self, connection: Connection, slot: ReplicaSlot, cache: ResultCache | None) -> None:
         """Reports of the replica in `slot`."""
@@ -40,7 +41,8 @@ class StatusReporter:
 
     # -- positions ---------------------------------------------------------------------------
     def positions(self, running: Iterable[tuple[str, int]]) -> list[Any]:
-        """Of each model its checkpoint, its last change, its build, and whether it is among those `running`."""
+        """For each model: its checkpoint, its last change, its build, and whether it is among those
+        `running`."""
         state = self._slot.store.state
         runs = {model for model, _ in running}
         return [
@@ -59,7 +61,8 @@ class StatusReporter:
             self.send_state()
 
     def send_handled(self, position: int) -> None:
-        """The replica has handled all up to there, which may be more than any model that runs has applied."""
+        """The replica has handled everything up to there, which may be more than any running model has
+        applied."""
         if position > self._sent_position:
             slot = self._slot
             self._sent_position = position
@@ -119,7 +122,7 @@ class ForwardingLogHandler(logging.Handler):
         self._format = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell one."""
+        """Send one."""
         trace = record.exc_text or ""
         if record.exc_info and not trace:
             trace = self._format.formatException(record.exc_info)

@@ -1,4 +1,5 @@
-"""What is in a worker process: one replica with its query actors, their supervisor, and what takes the place of Sync.
+"""What runs in a worker process: one replica with its query actors, their supervisor, and what takes the
+place of Sync.
 
 The main thread opens it, serves the parent until the connection ends, and closes it.
 """
@@ -38,7 +39,7 @@ from storage.log.log_follower import LogFollower
 __all__ = ["WorkerHost"]
 
 LOCK_TIMEOUT = 20.0
-"""Seconds that a worker waits for one before it, which may not have ended yet, to let the replica go."""
+"""Seconds that a worker waits for the one before it, which may not have ended yet, to unlock the replica."""
 
 
 class WorkerHost:
@@ -63,7 +64,8 @@ class WorkerHost:
 
     # -- opening -----------------------------------------------------------------------------
     def open(self) -> None:
-        """Open the log and the replica, and build the actors. Raises what that does, and nothing stays open then."""
+        """Open the log and the replica, and build the actors. Raises what that raises; nothing stays open
+        then."""
         try:
             self._open()
         except BaseException:
@@ -130,7 +132,7 @@ class WorkerHost:
 
     # -- serving the parent: the main thread -------------------------------------------------
     def serve(self, bodies: list[bytes]) -> bool:
-        """Do what the parent sends until it sends a stop; False if it is gone without a word."""
+        """Do what the parent sends until it sends a stop; False if its connection ended before."""
         while True:
             for body in bodies:
                 word, *values = protocol.unpack(body)
@@ -152,7 +154,8 @@ class WorkerHost:
             bodies = received
 
     def _send_pong(self, number: int) -> None:
-        """Say that this process runs, and what the replica's thread is at: that may hang for all the parent knows."""
+        """Say that this process runs, and what the replica's thread is at: it may hang for all the parent
+        knows."""
         work = self._replica.current_event()
         described = None if work is None else (*work[:-1], time.monotonic() - work.since)
         self.reporter.send(protocol.PONG, number, described)
@@ -174,7 +177,7 @@ class WorkerHost:
         reply.add_done_callback(lambda done: self._send_done(number, done.exception()))
 
     def _send_done(self, number: int, error: BaseException | None) -> None:
-        # Whoever waits for it is to see what it did.
+        # A caller that waits for it has to see what it did.
         self.reporter.send_state()
         packed = None if error is None else pack_error(error, self._domain.codec)
         self.reporter.send(protocol.DONE, number, packed, None)
@@ -200,7 +203,7 @@ class WorkerHost:
 
     # -- closing -----------------------------------------------------------------------------
     def end(self, timeout: float) -> bool:
-        """Have the actors handle what waits, then close the files; False where an actor did not end in time."""
+        """Have the actors handle what waits, then close the files; False if an actor did not end in time."""
         end = time.monotonic() + timeout
         self._supervisor.stop_starting()
         ended = True

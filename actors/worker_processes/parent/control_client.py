@@ -1,4 +1,5 @@
-"""What the parent sends to a worker's replica: how far the log goes, and requests. Any thread of the parent; never waits."""
+"""What the parent sends to a worker's replica: the log's last position, and requests. Any thread; never
+waits."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from actors.worker_processes.wire.framing import Connection
 __all__ = ["ControlClient"]
 
 MAX_UNAPPLIED = 2
-"""Positions sent to a worker before it reports that it applied the first of them: the next batch is there when one is
-done, and no backlog builds up for a worker that is slow or hangs."""
+"""Positions sent to a worker before it reports that it applied the first of them. So the next batch is there
+when one is done, and no backlog builds up for a worker that is slow or hangs."""
 
 
 class ControlRequest:
@@ -33,7 +34,8 @@ class ControlRequest:
 
 
 class ControlClient:
-    """The requests to one replica's worker, whichever process that is: those it did not carry out go to the next one."""
+    """The requests to one replica's worker, whichever process that is: what one did not carry out goes to the
+    next."""
 
     def __init__(self, head: Callable[[], int]) -> None:
         """`head` returns the last position that is on disk."""
@@ -63,7 +65,7 @@ class ControlClient:
 
     # -- positions ---------------------------------------------------------------------------
     def committed(self) -> None:
-        """Send the log's last position; later, where the worker has enough to do. Sync's thread, and others."""
+        """Send the log's last position; later, if the worker has enough to do. Sync's thread, and others."""
         with self._lock:
             connection = self._connection
             if connection is None or len(self._unapplied) >= MAX_UNAPPLIED:
@@ -116,7 +118,7 @@ class ControlClient:
             return any(request.what == what for request in self._pending.values())
 
     def send(self, *words: Any) -> bool:
-        """Send a message that concerns this worker process alone; False where there is none."""
+        """Send a message that concerns this worker process alone; False if there is none."""
         with self._lock:
             if self._connection is None:
                 return False

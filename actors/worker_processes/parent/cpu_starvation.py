@@ -1,6 +1,7 @@
-"""Whether a worker that does not answer could not: a process that is ready to run, and is given no processor, is not dead.
+"""Whether a worker that does not answer could not: a process that is ready to run but gets no processor is
+not dead.
 
-The kernel tells. Where there is no `/proc`, nothing is known, and silence counts. The supervisor's thread.
+The kernel knows. Without a `/proc` nothing is known, and silence counts. The supervisor's thread.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import time
 __all__ = ["CpuStarvation"]
 
 SHARE = 0.1
-"""The share of a processor below which a process that could run is starved; one that calculates gets more or less all."""
+"""The share of a processor below which a process that could run is starved; one that is left to run gets
+nearly all of it."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class CpuStarvation:
-    """Of one process; another one has another."""
+    """Watches one process."""
 
     def __init__(self, pid: int, proc: str = "/proc") -> None:
         self._folder = f"{proc}/{pid}"
         self._seen: tuple[float, float] | None = None
 
     def is_starved(self, now: float | None = None) -> bool:
-        """Whether it has been starved since the look before, as far as can be told: one of its threads is ready to run, not
-        waiting and not stopped, and all of them together had hardly any of the time."""
+        """Whether it has been starved since the last call, as far as is known: one of its threads is ready to
+        run, neither waiting nor stopped, and all of them together had hardly any processor time."""
         now = time.monotonic() if now is None else now
         try:
             used = self._used()
@@ -49,6 +51,6 @@ class CpuStarvation:
 
 
 def _fields(path: str) -> list[str]:
-    """Those after the name of the program, which may hold anything: the state is the first."""
+    """The fields after the program's name, which may hold anything; the first is the state."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read().rpartition(")")[2].split()

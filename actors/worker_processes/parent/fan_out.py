@@ -1,7 +1,8 @@
-"""Whether many queries of one caller are shared out among workers, and how: pure, callers' threads.
+"""Whether many queries of one caller are shared out among workers, and how. Pure; callers' threads.
 
-It pays when they take much longer than the fan_out costs, and when the workers' snapshots show one moment; while the
-writer goes on that is a matter of luck, so after a failure it is left for a while, each time for twice as long.
+It pays if the queries take much longer than sharing them out costs, and if the workers' snapshots show one
+position. While the writer goes on that is a matter of luck, so after a failure it is not tried for a while,
+each time for twice as long.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ FADING = 0.2
 
 
 class FanOut:
-    """What queries cost, and whether fan_out them went well. Threads may lose each other's measurement, which is no harm."""
+    """What queries cost, and whether sharing them out succeeded. Threads may lose each other's measurements,
+    which does no harm."""
 
     def __init__(self, max_parts: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`max_parts` is the number of parts that can be worked on at the same time."""
@@ -34,7 +36,7 @@ class FanOut:
         self._until = 0.0
 
     def note_cost(self, queries: Sequence[BoundQuery], seconds: float) -> None:
-        """These queries took a worker so long."""
+        """These queries took a worker this long."""
         each = seconds / len(queries)
         for name in {spec.name for _, spec in queries}:
             before = self._costs.get(name, each)
@@ -73,11 +75,11 @@ class FanOut:
         return found
 
     def note_success(self, queries: Sequence[BoundQuery], seconds: float) -> None:
-        """They were shared, and took the workers so long together."""
+        """They were shared out, and took the workers this long together."""
         self._pause = FIRST_PAUSE
         self.note_cost(queries, seconds)
 
     def diverged(self) -> None:
-        """The workers' snapshots showed several moments: it has to be asked again, of one."""
+        """The workers' snapshots showed different positions: one worker has to be asked for all of them."""
         self._until = self._clock() + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE)

@@ -1,7 +1,8 @@
-"""Whether a worker process answers: when to ask, and for how long it has been silent. Pure; times in seconds of any clock.
+"""Whether a worker process answers: when to ping it, and for how long it has been silent. Pure; times in
+seconds of any clock.
 
-The supervisor's thread looks, the thread that hears the worker says that it answered. Time in which nobody checked does
-not count: a program that stood still itself does not blame its workers.
+The supervisor's thread checks; the thread that hears the worker reports its answers. Time between two checks
+counts only up to a limit: a program that was stopped itself does not blame its workers.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 __all__ = ["Heartbeat"]
 
 COUNTED = 0.5
-"""Seconds between two looks that count at most."""
+"""Seconds between two checks that count at most."""
 
 
 class Heartbeat:
-    """Of one worker; another one has another."""
+    """Of one worker process."""
 
     def __init__(self, every: float) -> None:
-        """Asks `every` so many seconds, once the question before is answered."""
+        """A ping is due `every` so many seconds, once the last one was answered."""
         self._every = every
         self._number = 0
         self._asked = 0
@@ -24,7 +25,7 @@ class Heartbeat:
         self._since = 0.0
 
     def check(self, now: float, counts: bool = True) -> int | None:
-        """The number to ask with, None where it is not time to. Silence grows unless it does not `count`."""
+        """The number to ping with, None if it is not time to. Silence grows only while it `counts`."""
         checked, self._checked = self._checked, now
         passed = 0.0 if checked is None else min(now - checked, COUNTED)
         if self._asked:
@@ -40,12 +41,12 @@ class Heartbeat:
         return self._number
 
     def answered(self, number: int) -> None:
-        """It answered the question with this number."""
+        """It answered the ping with this number."""
         if number == self._asked:
             self._since = 0.0
             self._asked = 0
 
     @property
     def silent(self) -> float:
-        """Seconds since the question that is not answered, 0.0 where there is none."""
+        """Seconds since the ping that is not answered, 0.0 if there is none."""
         return self._since if self._asked else 0.0

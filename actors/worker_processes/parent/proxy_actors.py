@@ -1,7 +1,7 @@
 """The proxies, in the parent, of a worker's actors: health shows them, and the supervisor restarts them.
 
-A replica's proxy has the worker started, hears it, and ends when it ends. A query actor's proxy reads the answers that
-no caller reads in its own thread.
+A replica's proxy starts the worker, hears it, and ends when it ends. A query actor's proxy reads the answers
+that no caller reads in its own thread.
 """
 
 from __future__ import annotations

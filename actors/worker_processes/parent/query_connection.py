@@ -1,8 +1,9 @@
 """The parent's end of one query actor in a worker process: the queries in flight, and who reads the answers.
 
-This is the leader/follower pattern. A caller sends its query from its own thread. One that waits for the answer becomes
-the leader: it reads the connection itself, its own answer and those of the others (the followers) that come meanwhile, so
-that no further thread has to run. While no caller leads, the proxy's thread reads.
+This is the leader/follower pattern. A caller sends its query from its own thread. A caller that waits for the
+answer becomes the leader: it reads the connection itself, its own answer and those of the others (the
+followers) that come meanwhile, so that no further thread has to run. While no caller leads, the proxy's
+thread reads.
 """
 
 from __future__ import annotations
@@ -30,19 +31,20 @@ MAX_POSITION = (1 << 64) - 1
 """A position that no log reaches."""
 
 MAX_DEATHS = 3
-"""Workers that may die over a query before it is taken for the reason."""
+"""Workers that may die during a query before it is taken for the cause."""
 
 
 class ReadAnswers(Request):
-    """To the proxy of a query actor: nobody reads the answers."""
+    """To the proxy of a query actor: no caller reads the answers."""
 
     __slots__ = ()
 
 
 class RemoteQueryJob(QueryJob):
-    """Queries for a worker. `is_leader` says that its caller's thread reads the answers, `deaths` how many workers died over it.
+    """Queries for a worker. `is_leader` says that its caller's thread reads the answers; `deaths` counts the
+    workers that died during it.
 
-    `body` is the queries as they are sent, `took` how long the worker was at it, in seconds.
+    `body` is the queries as they are sent, `took` how long the worker took, in seconds.
     """
 
     __slots__ = ("body", "deaths", "is_leader", "took")
@@ -98,7 +100,7 @@ class QueryConnection(Mailbox):
             self._connection = connection
 
     def detach(self) -> list[RemoteQueryJob]:
-        """The worker is gone: the queries that it did not answer. The thread of the replica's proxy."""
+        """The worker is gone; returns the queries it did not answer. The thread of the replica's proxy."""
         with self._lock:
             connection, self._connection = self._connection, None
             jobs = list(self._in_flight.values())
@@ -111,7 +113,7 @@ class QueryConnection(Mailbox):
         return jobs
 
     def redirect_all(self) -> None:
-        """Ask another worker what this one does not answer. The supervisor's thread."""
+        """Send to other workers what this one does not answer. The supervisor's thread."""
         with self._lock:
             jobs = list(self._in_flight.values())
             self._in_flight.clear()
@@ -121,7 +123,7 @@ class QueryConnection(Mailbox):
 
     # -- asking: callers' threads ------------------------------------------------------------
     def put(self, envelope: Any, /) -> None:
-        """Ask, when it is a job; anything else is for the proxy's thread. Any thread."""
+        """Send a job to the worker; anything else is for the proxy's thread. Any thread."""
         if envelope.__class__ is RemoteQueryJob:
             self._ask(envelope)
             return
@@ -156,7 +158,7 @@ class QueryConnection(Mailbox):
             super().put(ReadAnswers())
 
     def request_reader_again(self) -> None:
-        """Have it read where queries are in flight whose callers rely on that. The thread of a new proxy."""
+        """Have it read if queries are in flight whose callers rely on that. The thread of a new proxy."""
         self._reader_requested = False
         if self._in_flight:
             self._request_reader()
@@ -168,7 +170,8 @@ class QueryConnection(Mailbox):
 
     # -- reading -----------------------------------------------------------------------------
     def read_as_leader(self, job: RemoteQueryJob, end: float) -> None:
-        """Read answers in the caller's thread until that to `job` is there; returns at once while another thread reads."""
+        """Read answers in the caller's thread until that to `job` is there; returns if another thread reads
+        already."""
         if not self._reader_lock.acquire(blocking=False):
             return
         try:
@@ -257,7 +260,7 @@ class QueryConnection(Mailbox):
 
 
 def retryable(jobs: list[RemoteQueryJob], why: str) -> list[RemoteQueryJob]:
-    """Those of a dead worker's jobs that another one may be asked; the others get an error."""
+    """Those of a dead worker's jobs that may be sent to another one; the others get an error."""
     again = []
     for job in jobs:
         job.deaths += 1
@@ -267,8 +270,8 @@ def retryable(jobs: list[RemoteQueryJob], why: str) -> list[RemoteQueryJob]:
             names = ", ".join(dict.fromkeys(spec.name for _, spec in job.queries))
             job.answer(
                 QueryFailed(
-                    f"query {names} was given to {job.deaths} worker processes, and each died before it answered "
-                    f"(the last: {why}); it may be the reason"
+                    f"query {names} was given to {job.deaths} worker processes, and each died before it "
+                    f"answered (the last: {why}); it may be the reason"
                 )
             )
     return again

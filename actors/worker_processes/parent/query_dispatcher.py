@@ -1,6 +1,7 @@
-"""The callers' side of the read path where replicas are worker processes. Callers' threads and event loops.
+"""The callers' side of the read path if replicas are in worker processes. Callers' threads and event loops.
 
-A caller that waits reads the answer itself; many queries of one caller are shared out among workers where that pays.
+A caller that waits reads the answer itself; many queries of one caller are shared out among workers if that
+pays.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ class RemoteQueryDispatcher(QueryDispatcher):
         return job, timeout
 
     def _sealed(self, query: Any, spec: QuerySpec) -> Any:  # noqa: ARG002
-        # It goes to the worker as bytes, and is made anew from them for each run.
+        # It goes to the worker as bytes, and each run makes a new one from them.
         return query
 
     def _packed(self, queries: Sequence[BoundQuery]) -> bytes:
-        """Now, in the caller's thread: what it does to a list in them later is not asked for."""
+        """Now, in the caller's thread: what it does to a list in them later has no effect."""
         try:
             return self._query_codec.pack(queries)
         except CodecError as error:
@@ -107,9 +108,10 @@ class RemoteQueryDispatcher(QueryDispatcher):
         return Answer(results, job.seen, job.newest)
 
     def candidates(self, job: QueryJob) -> list[str]:
-        """As `QueryDispatcher.candidates`; of the workers that may read the writer's own tables, those that are there."""
+        """As `QueryDispatcher.candidates`; only attached workers may read the writer's own tables."""
         if job.inline and not self.progress.closed:
-            # All of a replica's: they are detached one after the other, and a query to one that is would come back here.
+            # All connections of a replica: they are detached one by one, and a query to one that is would
+            # come back.
             attached = dict.fromkeys(self._slots, True)
             for endpoint in self._endpoints:
                 if not self._connections[endpoint.name].attached:
@@ -138,7 +140,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
         for queries in self._fan_out.split(job.queries, len(endpoints)):
             part = RemoteQueryJob(queries, job.deadline, job.target)
             part.body = self._packed(queries)
-            # All have to show one moment of all the models, whichever of them their own queries read.
+            # All have to show one position of all the models, whichever of them their own queries read.
             part.models = job.models
             jobs.append(part)
         first = jobs[0]
@@ -174,7 +176,7 @@ class RemoteQueryDispatcher(QueryDispatcher):
         return len(builds) == 1
 
     def _free(self, names: Sequence[str], most: int) -> list[QueryEndpoint]:
-        """The least loaded query actor of each of at most so many of these replicas, the least loaded first."""
+        """The least loaded query actor of each of `most` of these replicas at most, least loaded first."""
         least: dict[str, QueryEndpoint] = {}
         for endpoint in self._endpoints:
             if endpoint.replica in names and (

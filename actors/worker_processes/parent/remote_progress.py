@@ -1,4 +1,4 @@
-"""How far the replicas are, where they are in worker processes: in the parent as the workers say, in a worker as the parent says."""
+"""How far replicas in worker processes are, as the workers report. Any thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["RemoteProgress"]
 
 
 class RemoteProgress(Progress):
-    """The parent's. A replica whose worker is gone keeps its place, and nobody asks it until it is back."""
+    """The progress of the parent. A replica without a worker keeps its positions, but is not asked until it
+    has one again."""
 
     def __init__(
         self,
@@ -36,8 +37,8 @@ class RemoteProgress(Progress):
     def mark_reachable(self, replica: str, checkpoints: Sequence[tuple[str, int]]) -> None:
         """Another worker has opened it, and it is that far.
 
-        One that lost what its readers have seen, or that was on its way back to that, is left out until it has all that
-        is committed now.
+        If it lost what its readers have seen, or was being filled up to that, it is excluded until it has all
+        that is committed now.
         """
         with self._lock:
             former = self._floors.pop(replica, 0)

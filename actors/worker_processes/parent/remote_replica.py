@@ -1,7 +1,7 @@
-"""A replica that is in a worker process, as the parent knows it: what the worker reported last.
+"""A replica in a worker process, as the parent knows it: what the worker reported last.
 
-Health and rebuilds look at it as a `ReplicaStatus`, as they do at a `ReplicaSlot`. The proxy's thread replaces what the
-worker reports; any thread reads.
+Health and rebuilds read it as a `ReplicaStatus`, as they do a `ReplicaSlot`. The proxy's thread replaces what
+the worker reports; any thread reads.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class RemoteProjector:
     """The `ProjectorStatus` of a replica in a worker."""
 
     def __init__(self, models: Iterable[ReadModel], store: RemoteStore) -> None:
-        """`models` are all versions of the replica's models that are declared; `store` knows how far those are that serve."""
+        """`models` are all declared versions of the replica's models; `store` knows how far those are that
+        serve."""
         self._store = store
         self._models = {(model.name, model.version): model for model in models}
         self.runs: list[RemoteBuildProgress] = []
@@ -87,11 +88,6 @@ class RemoteProjector:
             self._models[name, version], key, checkpoint, why, waiting, RemoteRate(*rate)
         )
 
-    def checkpoints(self) -> list[tuple[str, int]]:
-        """As `Projector.checkpoints`."""
-        running = [(run.model.name, run.checkpoint) for run in self.runs if run.failure is None]
-        return running + [(one.name, one.checkpoint) for one in self.frozen]
-
     def serving(self, name: str) -> tuple[int, int, RemoteFailure | None]:
         """As `ProjectorStatus.serving`."""
         for one in self.frozen:
@@ -112,7 +108,7 @@ class RemoteReplicaSlot:
         control: ControlClient,
         moved: Callable[[], bool],
     ) -> None:
-        """`models` are all versions of its models; `moved` is whether the store is not where it was opened."""
+        """`models` are all versions of its models; `moved` is whether the log is not where it was opened."""
         self.name = name
         self.store = store
         self.projector = RemoteProjector(models, store)
@@ -126,15 +122,16 @@ class RemoteReplicaSlot:
         self._lock = threading.Lock()
 
     def update(self, state: Mapping[str, Any]) -> None:
-        """Take over what the worker said."""
+        """Take over what the worker reported."""
         self.projector.update(state)
         self.reset_reason = state["reset_reason"]
         self.cache = None if state["cache"] is None else CacheHealth(*state["cache"])
 
     def mark_damaged(self, reason: str, exclude: Callable[[], None]) -> bool:
-        """Have the worker reset the replica; whether it is marked now. `exclude` is called before the worker can have done it.
+        """Have the worker reset the replica; returns whether it is marked now.
 
-        Not where the whole store was moved away: nothing new can be made there.
+        `exclude` is called before the worker can have reset it. Not if the whole store was moved: nothing new
+        can be made there.
         """
         if self._moved():
             return self.damage is not None
@@ -148,7 +145,7 @@ class RemoteReplicaSlot:
         return True
 
     def note_reset(self) -> None:
-        """The worker has reset it, or it is another worker."""
+        """The worker has reset the replica, or is a new one."""
         with self._lock:
             self.rows.note_reset()
             self.damage = None

@@ -1,4 +1,4 @@
-"""The files of a replica that is in a worker process, as the parent reads them: views, dumps, and what was committed last."""
+"""The files of a replica in a worker process, as the parent reads them: views, dumps, the last commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DUMP_TIMEOUT = 60.0
 
 
 class RemoteCommitState:
-    """The `CommitStatus` of a worker's last commit: for each model its checkpoint, its last change and its build."""
+    """The `CommitStatus` of a worker's last commit: checkpoint, last change and build of each model."""
 
     __slots__ = ("models",)
 
@@ -55,7 +55,7 @@ class RemoteCommitState:
 
 
 class RemoteStore:
-    """The `SnapshotSource` of a replica in a worker: snapshots come from its files, dumps from the worker itself.
+    """The `SnapshotSource` of a replica in a worker: snapshots come from its files, dumps from the worker.
 
     The proxy's thread replaces `state`; any thread reads.
     """
@@ -88,7 +88,7 @@ class RemoteStore:
     def snapshot(
         self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
     ) -> Snapshot:
-        """As `SnapshotSource.snapshot`, of what the worker has committed. Raises `StorageError` for models in memory."""
+        """As `SnapshotSource.snapshot`, of what is committed. Raises `StorageError` for models in memory."""
         reader = self._reader
         if reader is None:
             reader = self._open()
@@ -100,13 +100,13 @@ class RemoteStore:
         return reader is None or reader.readable()
 
     def dump(self, model: str, /) -> dict[str, list[dict[str, Any]]]:
-        """As `SnapshotSource.dump`; waits for the worker. Raises what it does there, `QueryTimeout`."""
+        """As `SnapshotSource.dump`; waits for the worker. Raises what it raises there, and `QueryTimeout`."""
         try:
             data = self._control.request(protocol.DUMP, model).result(DUMP_TIMEOUT)
         except TimeoutError:
             raise QueryTimeout(
-                f"{self.path.name} did not give the rows of {model!r} within {DUMP_TIMEOUT:g} s; look at health() "
-                "what its process is busy with, and dump it again"
+                f"{self.path.name} did not give the rows of {model!r} within {DUMP_TIMEOUT:g} s; look at "
+                "health() what its process is busy with, and dump it again"
             ) from None
         return self._codec.unpack(data)  # type: ignore[no-any-return]
 

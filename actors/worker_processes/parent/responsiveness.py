@@ -1,4 +1,5 @@
-"""Whether one worker process answers, and for how long it has not. The supervisor's thread checks; any thread asks."""
+"""Whether one worker process answers, and how long it has not. The supervisor's thread checks; any thread
+asks."""
 
 from __future__ import annotations
 
@@ -9,18 +10,19 @@ __all__ = ["Responsiveness"]
 
 
 class Responsiveness:
-    """Of one process: the next one has its own."""
+    """Of one worker process."""
 
     def __init__(self, pid: int, limit: float, every: float) -> None:
-        """Pings `every` so many seconds. It is unresponsive after half of `limit`, and given up after all of it."""
+        """A ping is due `every` so many seconds. The process is unresponsive after half of `limit`, and given
+        up after all of it."""
         self._limit = limit
         self._heartbeat = Heartbeat(every)
         self._starvation = CpuStarvation(pid)
 
     def check(self, now: float, heard: bool) -> int | None:
-        """The number of the ping to send, None where it is not time for one.
+        """The number of the ping to send, None if it is not time for one.
 
-        Silence does not count while its answers are not `heard`, nor while the process is given no processor.
+        Silence does not count while its answers are not `heard`, nor while the process gets no processor.
         """
         starved = self._heartbeat.silent > 0 and self._starvation.is_starved(now)
         return self._heartbeat.check(now, heard and not starved)

@@ -1,4 +1,4 @@
-"""What a worker's `StatusReporter` sends, as the parent takes it over. The thread that hears the worker: its proxy's."""
+"""What a worker's `StatusReporter` sends, as the parent takes it over. The thread of the replica's proxy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class StatusReceiver:
         listeners: Sequence[Callable[[str, int, float], None]],
         call_slot: CallSlot,
     ) -> None:
-        """`restarted` is told of each actor that died in the worker, and why; `call_slot` shows the listener that runs."""
+        """`restarted` gets the name of each actor that died in the worker, and why; `call_slot` shows the
+        listener that runs."""
         self._slot = slot
         self._control = control
         self._progress = progress
@@ -54,7 +55,7 @@ class StatusReceiver:
 
     @property
     def hears(self) -> bool:
-        """Whether the thread is free to hear the worker: a listener of the program may have it. Any thread."""
+        """Whether the thread is free to hear the worker: it also runs the program's listeners. Any thread."""
         return self._call_slot.what is None
 
     def on_hello(self, state: Mapping[str, Any], positions: Sequence[Any]) -> None:
@@ -63,7 +64,7 @@ class StatusReceiver:
         self._update_positions(positions)
 
     def receive(self, bodies: Sequence[bytes], pong: Callable[[int], None]) -> None:
-        """Take over these messages, in order; `pong` is called with the number of a ping that was answered."""
+        """Take over these messages, in order; `pong` gets the number of a ping that was answered."""
         applied = None
         for body in bodies:
             word, *values = protocol.unpack(body)

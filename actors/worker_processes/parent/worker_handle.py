@@ -1,6 +1,7 @@
-"""One replica's worker process, as the parent has it: started, heard, watched, ended, and followed by another one.
+"""One replica's worker process, as the parent has it: started, heard, watched, ended, and replaced by another
+one.
 
-The proxy of the replica (`ReplicaProxyActor`) runs most of it in its thread; the first worker is started before that.
+The replica's proxy (`ReplicaProxyActor`) runs most of it in its thread; the opener starts the first worker.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ START_TIMEOUT = 30.0
 """Seconds that a worker has to open its replica."""
 
 PING_EVERY = 1.0
-"""Seconds after which a worker is asked again whether it runs, or fewer where a limit is low."""
+"""Seconds from one ping of a worker to the next, or fewer if a limit is low."""
 
 
 class WorkerHandle:
@@ -53,9 +54,11 @@ class WorkerHandle:
         limit: float,
         ping_every: float,
     ) -> None:
-        """`connections` are those of its query actors, by their names; `config` is what a new worker is given.
+        """`connections` are those to its query actors, by their names; `config` makes what a new worker is
+        sent.
 
-        A worker that does not answer for `limit` seconds is killed. `reader_check` frees what a dead one holds of the log.
+        A worker that does not answer for `limit` seconds is killed. `reader_check` frees what a dead one
+        holds of the log.
         """
         self.name = slot.name
         self.slot = slot
@@ -82,13 +85,14 @@ class WorkerHandle:
         """Start a worker; `wait_ready` waits until it is ready. Raises `WorkerDied`, `LimitReached`."""
         config = self._config()
         self._sent_head = config["head"]
-        # Others ask the one that has started; whatever becomes of the start, `end` finds it.
+        # Only a process that has started is shown to others; `end` finds any other.
         self._starting = process = WorkerProcess(self.name, config, len(self.connections))
         process.start()
         self.process = process
 
     def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
-        """Wait until the worker has opened the replica. Raises what it could not be opened for; the worker is ended then."""
+        """Wait until the worker has opened the replica. Raises why it could not be opened; then the worker is
+        ended."""
         process = self.process
         if process is None:
             raise WorkerDied(f"the worker of {self.name} was ended before it was ready")
@@ -113,7 +117,7 @@ class WorkerHandle:
         self._progress.mark_reachable(self.name, self._receiver.positions)
 
     def detach(self, why: str) -> None:
-        """The worker is gone: others get the queries that it did not answer. Nothing, when that is done already."""
+        """The worker is gone: others get the queries that it did not answer. Does nothing the second time."""
         process = self.process
         if process is None:
             return
@@ -134,7 +138,7 @@ class WorkerHandle:
                     queries.redirect(one)
 
     def end(self) -> None:
-        """End the process, whatever has become of it."""
+        """End the process, whatever became of its start."""
         process = self.process or self._starting
         if process is not None:
             process.end()
@@ -161,7 +165,10 @@ class WorkerHandle:
 
     # -- whether it answers ------------------------------------------------------------------
     def check(self, now: float) -> None:
-        """Ping the worker from time to time, and kill one that does not answer: it is replaced then. The supervisor's thread."""
+        """Ping the worker from time to time, and kill one that does not answer, so that it is replaced.
+
+        The supervisor's thread.
+        """
         process, responsiveness = self.process, self._responsiveness
         # One that was asked to end hears no more.
         if process is None or responsiveness is None or self.closing or not self.ready:
@@ -177,7 +184,7 @@ class WorkerHandle:
             process.kill()
 
     def redirect_queries(self) -> None:
-        """Have others asked what this worker has not answered. The supervisor's thread."""
+        """Send to others what this worker has not answered. The supervisor's thread."""
         for queries in self.connections.values():
             queries.redirect_all()
 
@@ -192,6 +199,11 @@ class WorkerHandle:
         """The id of the process, None while there is none."""
         process = self.process
         return None if process is None else process.pid
+
+    @property
+    def positions(self) -> list[tuple[str, int]]:
+        """The models that run, and the position that each has applied."""
+        return self._receiver.positions
 
     @property
     def current_event(self) -> CurrentEvent | None:
@@ -212,7 +224,7 @@ class WorkerHandle:
 
     @property
     def hindrance(self) -> str:
-        """What keeps the replica from getting on, to end a sentence; empty where its process answers."""
+        """What holds the replica up, as the end of a sentence; empty if its process answers."""
         if not self.ready:
             return "its worker process is being started"
         silent = self.silent
@@ -220,13 +232,13 @@ class WorkerHandle:
 
     @property
     def problem(self) -> str | None:
-        """Why the replica can't be asked at present, as a sentence; None where it can be."""
+        """Why the replica can't be asked at present, as a sentence; None if it can."""
         if not self.ready:
             return f"{self.name} has no worker process at present: one is being started"
         if not self.unresponsive:
             return None
         pid = self.pid
         return (
-            f"worker process{'' if pid is None else f' {pid}'} of {self.name} has not answered for {self.silent:.1f} s; "
-            f"others are asked, and it is killed and replaced after {self._limit:g} s"
+            f"worker process{'' if pid is None else f' {pid}'} of {self.name} has not answered for "
+            f"{self.silent:.1f} s; others are asked, and it is killed and replaced after {self._limit:g} s"
         )

@@ -84,7 +84,7 @@ class WorkerPool:
         self.workers: dict[str, WorkerHandle] = {}
         self.endpoints: list[QueryEndpoint] = []
         self.subscribers: Mapping[str, Mailbox] = {}
-        """None: the workers are told positions, and follow the log themselves."""
+        """Empty: the workers are sent positions, and follow the log themselves."""
         self._actors: dict[str, ActorSlot] = {}
         rebuild_lock = RebuildQueue()
         connections: dict[str, QueryConnection] = {}
@@ -144,14 +144,14 @@ class WorkerPool:
                 self._domain.codec,
                 stats,
                 self.progress,
-                # Whoever asks a worker has a dispatcher.
+                # When a job is redirected, there is a dispatcher.
                 lambda job: self.dispatcher.redirect(job),
             )
             self.endpoints.append(QueryEndpoint(actor, replica, found[actor], stats))
         return found
 
     def _config_of(self, name: str) -> dict[str, Any]:
-        """What a worker is given before it opens its replica."""
+        """What a worker is sent before it opens its replica."""
         levels = {one: logging.getLogger(one).getEffectiveLevel() for one in ("", "onewriter")}
         return {
             **self._config,
@@ -176,8 +176,8 @@ class WorkerPool:
     ) -> WorkerPool:
         """Start a worker for each replica and wait until all have opened theirs; `resources` ends them.
 
-        Raises `DomainError` for a domain that a worker can't import or that it finds another one in place of, and
-        what opening a replica does.
+        Raises `DomainError` for a domain that a worker can't import, or in whose place it finds another one,
+        and what opening a replica raises.
         """
         pool = cls(path, locate_domain(source), domain, placed, settings, log, calls, listeners)
         resources.on_release(pool.end)
@@ -186,7 +186,7 @@ class WorkerPool:
         for name, worker in pool.workers.items():
             worker.wait_ready()
             # Known before the actors begin, so that the first query finds who is up to date.
-            pool.progress.applied(name, pool.slots[name].projector.checkpoints())
+            pool.progress.applied(name, worker.positions)
         return pool
 
     # -- actors ------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class WorkerPool:
         return dict(self._actors)
 
     def _note_restart(self, name: str, why: str) -> None:
-        """An actor died in a worker, which has it back by itself."""
+        """An actor died in a worker, which restarts it."""
         actor = self._actors[name]
         actor.starts += 1
         actor.last_error = why
@@ -250,12 +250,12 @@ class WorkerPool:
         return self.workers[replica].control.request(protocol.RESUME, None)
 
     def _on_committed(self, first: int, last: int) -> None:  # noqa: ARG002
-        """Tell the workers how far the log is. Sync's thread; never waits."""
+        """Send the log's last position to the workers. Sync's thread; never waits."""
         for worker in self.workers.values():
             worker.control.committed()
 
     def run_maintenance(self) -> None:
-        """As `ReplicaHost.run_maintenance`: see that every worker answers; each looks after its own replica."""
+        """As `ReplicaHost.run_maintenance`: check that each worker answers; it maintains its own replica."""
         now = time.monotonic()
         before = self._unresponsive()
         for worker in self.workers.values():

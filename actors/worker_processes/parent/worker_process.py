@@ -1,4 +1,4 @@
-"""One worker process as its parent sees it: started, heard when it is ready, ended. Any thread of the parent."""
+"""One worker process as its parent has it: started, ready, ended. Any thread of the parent."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def import_paths() -> list[str]:
 
 
 class WorkerProcess:
-    """A child process with its lines; `control` is read by one thread."""
+    """A child process with its connections; one thread reads each of them."""
 
     def __init__(self, name: str, config: dict[str, Any], queries: int) -> None:
-        """Takes nothing yet; `queries` is the number of its query actors, `config` what it is told."""
+        """Starts nothing yet; `queries` is the number of its query actors, `config` what it is sent."""
         self.name = name
         self._config = config
         self._queries = queries
@@ -55,7 +55,8 @@ class WorkerProcess:
         self._starting = UninterruptedCall(f"onewriter-{name}-spawning", self._start)
 
     def start(self) -> None:
-        """Start it. Raises `LimitReached` or `WorkerDied` where that can't be; interrupted, it may have begun: `end` it."""
+        """Start it. Raises `LimitReached` or `WorkerDied` if that fails. Interrupted, it may have started:
+        call `end`."""
         self._starting.run()
 
     def _start(self) -> None:
@@ -73,7 +74,7 @@ class WorkerProcess:
                 [sys.executable, *flags, "-c", BOOT, HOME, self.name, self._config["path"], *map(str, fds)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=fds,
-                # Ctrl-C goes to the foreground group: a worker ends by its connection.
+                # Ctrl-C goes to the foreground group: a worker ends with its connection.
                 process_group=0,
             )
         except OSError as error:
@@ -96,16 +97,17 @@ class WorkerProcess:
 
     @property
     def control_connection(self) -> Connection:
-        """The connection for all but questions."""
+        """The connection for everything but queries."""
         return self._connections[0]
 
     @property
     def query_connections(self) -> list[Connection]:
-        """The lines of its query actors, in order."""
+        """The connections of its query actors, in order."""
         return self._connections[1:]
 
     def wait_ready(self, codec: Codec, timeout: float) -> Any:
-        """Wait until it is ready; what it says of its replica. Raises what it could not be opened for, `WorkerDied`."""
+        """Wait until it is ready; returns what it sent of its replica. Raises why it could not open it,
+        `WorkerDied`."""
         end = time.monotonic() + timeout
         while self.control_connection.readable(end - time.monotonic()):
             bodies = self.control_connection.receive()
@@ -120,7 +122,7 @@ class WorkerProcess:
         raise WorkerDied(f"process {self.pid} of {self.name} was not ready within {timeout:g} s")
 
     def exit_reason(self) -> str:
-        """How it ended; it is killed if it has not within a moment."""
+        """How it ended; it is killed if it has not within a second."""
         if not self.wait(1.0):
             self.kill()
             self.wait(5.0)
@@ -134,7 +136,7 @@ class WorkerProcess:
         return f"process {self.pid} of {self.name} ended with code {code}"
 
     def kill(self) -> None:
-        """End it at once; whoever reads its lines finds their end."""
+        """Kill it; the readers of its connections find their end."""
         if self._process is not None:
             self._process.kill()
 
@@ -148,12 +150,12 @@ class WorkerProcess:
         return True
 
     def shutdown(self) -> None:
-        """Have everybody who reads one of its lines find the end."""
+        """Have the readers of its connections find the end."""
         for connection in self._connections:
             connection.shutdown()
 
     def end(self) -> None:
-        """Do away with it, whatever has become of its start. Interrupted, it can be called again."""
+        """End it, whatever became of its start. Interrupted, it can be called again."""
         self._starting.cancel()
         self.shutdown()
         if not self.wait(0.0):
@@ -162,6 +164,6 @@ class WorkerProcess:
         self.close()
 
     def close(self) -> None:
-        """Give the sockets back; also in a forked child, so that the worker finds its parent's end."""
+        """Close the sockets; also in a forked child, so that the worker finds its parent's end."""
         for one in self._sockets:
             one.close()

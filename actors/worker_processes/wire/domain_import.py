@@ -1,4 +1,4 @@
-"""Where a worker process finds the domain: the modules that make it, and what tells that it found the same one.
+"""Where a worker process imports the domain from, and how both processes know that it is the same one.
 
 The opener's thread, and the main thread of a worker.
 """
@@ -37,12 +37,14 @@ class DomainLocation:
 
 
 def locate_domain(domain: Domain) -> DomainLocation:
-    """Where another process may import the domain from. Raises `DomainError` where it can't."""
+    """Where another process can import the domain from. Raises `DomainError` if it can't."""
     makers = {getattr(one, "__module__", None) for one in _made_of(domain)}
     if "__main__" in makers:
         raise DomainError(
-            f"domain {domain.name!r} is declared, in part at least, in the program's main module, which a worker process "
-            'can\'t import: move it to a module of its own and import it from there, or open with workers="thread"'
+            f"domain {domain.name!r} is declared, in part at least, in the program's main module, which a "
+            "worker process "
+            "can't import: move it to a module of its own and import it from there, or open with "
+            'workers="thread"'
         )
     for name, module in list(sys.modules.items()):
         if name == "__main__" or module is None:
@@ -52,7 +54,8 @@ def locate_domain(domain: Domain) -> DomainLocation:
                 modules = tuple(one for one in list(sys.modules) if one in makers or one == name)
                 return DomainLocation(name, attribute, modules)
     raise DomainError(
-        f"domain {domain.name!r} is no attribute of a module that was imported, so a worker process can't find it: "
+        f"domain {domain.name!r} is no attribute of a module that was imported, so a worker process can't "
+        "find it: "
         'make it one, outside of functions and of the main module, or open with workers="thread"'
     )
 
@@ -77,7 +80,8 @@ def import_domain(place: DomainLocation) -> Domain:
         except BaseException as error:
             raise DomainError(
                 f"module {name!r}, which domain {place} is made in, can't be imported in a worker process "
-                f'({type(error).__name__}: {error}); see that it can be imported by its name, or open with workers="thread"'
+                f"({type(error).__name__}: {error}); see that it can be imported by its name, or open with "
+                'workers="thread"'
             ) from error
     found = getattr(sys.modules[place.module], place.attribute, None)
     if not isinstance(found, Domain):
@@ -86,7 +90,7 @@ def import_domain(place: DomainLocation) -> Domain:
 
 
 def fingerprints(domain: CompiledDomain) -> dict[str, str]:
-    """What makes each part of a domain that a replica needs, as a short text by the part's name."""
+    """What each part of a domain is made of that a replica needs, as a short text by the part's name."""
     found = {}
     for name, cls in domain.codec.registered.items():
         found[f"class {name}"] = _shape(cls)

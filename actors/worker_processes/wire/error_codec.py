@@ -1,4 +1,5 @@
-"""Errors on their way from a worker process to its parent: the same class with the same text and attributes, no pickle.
+"""Errors as bytes, on their way to the parent: of the same class, with the same text and attributes, and
+without pickle.
 
 Pure; any thread of either process.
 """
@@ -16,16 +17,16 @@ from storage.value_text import short_repr
 __all__ = ["pack_error", "unpack_error"]
 
 DEEPEST = 5
-"""Causes of causes that are told."""
+"""Causes of causes that are sent."""
 
 
 def pack_error(error: BaseException, codec: Codec) -> bytes:
-    """The error with its causes, as `unpack_error` takes it. What the codec has no encoding for is told as text."""
+    """The error with its causes, for `unpack_error`. A value that the codec can't encode is sent as text."""
     return codec.pack(_described(error, codec, DEEPEST))
 
 
 def unpack_error(data: bytes, codec: Codec) -> Exception:
-    """The error again. A class that this process does not have is a `RuntimeError` that names it."""
+    """The error again. A class that this process does not have becomes a `RuntimeError` that names it."""
     error = _made(codec.unpack(data))
     return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
 
@@ -41,7 +42,7 @@ def _described(error: BaseException, codec: Codec, depth: int) -> list[Any]:
         [_plain(one, codec) for one in _arguments(error)],
         state,
         None if cause is None or not depth else _described(cause, codec, depth - 1),
-        # Where it happened is in the other process, and lost otherwise.
+        # The traceback is in the other process, and lost otherwise.
         ""
         if error.__traceback__ is None or depth == DEEPEST
         else "".join(traceback.format_tb(error.__traceback__)),

@@ -1,6 +1,6 @@
-"""Frames on a stream socket between two processes: four bytes that say how long it is, then that many bytes.
+"""Frames on a stream socket between two processes: four bytes with the length of the body, then the body.
 
-Both processes use it. One thread at a time reads a line; any thread writes.
+Both processes use it. One thread at a time reads a connection; any thread writes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["FrameDecoder", "Connection", "frame"]
 
 LENGTH = struct.Struct("<I")
 RECEIVE_SECONDS = 1.0
-"""Seconds that a call waits in which one with a time-out may wait."""
+"""Seconds that `receive` waits on a bounded connection."""
 
 CHUNK = 1 << 16
 """Bytes that are asked of the socket at a time."""
@@ -41,7 +41,7 @@ class FrameDecoder:
         if not rest and len(data) >= LENGTH.size and LENGTH.unpack_from(data)[0] + LENGTH.size == len(data):
             return [data[LENGTH.size :]]
         rest += data
-        # A long one arrives in many pieces: no need to look before it can be there.
+        # A long one arrives in many pieces: there is no use in looking before all of it can be here.
         if len(rest) < self._wanted:
             return []
         bodies = []
@@ -61,10 +61,10 @@ class FrameDecoder:
 
 
 class Connection:
-    """One end of a socket pair. What is sent may be kept until there is room; nobody waits for that here."""
+    """One end of a socket pair. `send` never waits: what there is no room for is kept and sent later."""
 
     def __init__(self, sock: socket.socket, *, bounded: bool = False) -> None:
-        """Unless it is `patient`, `receive` waits no longer than `RECEIVE_SECONDS`."""
+        """If it is `bounded`, `receive` waits no longer than `RECEIVE_SECONDS`."""
         self._sock = sock
         if bounded:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(RECEIVE_SECONDS), 0))
@@ -76,7 +76,7 @@ class Connection:
 
     # -- reading: one thread at a time -------------------------------------------------------
     def readable(self, timeout: float | None) -> bool:
-        """Whether there is something to receive, or the end of it, within `timeout` seconds.
+        """Whether there is something to receive, or the end, within `timeout` seconds.
 
         What could not be sent is sent meanwhile, as soon as there is room.
         """
@@ -85,7 +85,7 @@ class Connection:
         return bool(self._poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
 
     def ready_to_receive(self, timeout: float) -> bool:
-        """As `readable`, but at once where `receive` may wait as well: that saves a system call."""
+        """As `readable`, but True without asking if `receive` may wait as well: that saves a system call."""
         if timeout > RECEIVE_SECONDS and not self._unsent:
             return True
         return self.readable(timeout)
@@ -102,7 +102,7 @@ class Connection:
                 return bool(events)
 
     def receive(self) -> list[bytes] | None:
-        """The frames that have arrived, perhaps none yet; waits for something. None at the end."""
+        """The frames that have arrived, perhaps none yet; waits for data. None at the end."""
         try:
             data = self._sock.recv(CHUNK)
         except BlockingIOError:
@@ -113,7 +113,7 @@ class Connection:
 
     # -- writing: any thread -----------------------------------------------------------------
     def send(self, body: bytes) -> bool:
-        """Send a frame, or keep what there is no room for; True where all of it is out. Never waits, never raises."""
+        """Send a frame, or keep what there is no room for; True if all is sent. Never waits or raises."""
         data = LENGTH.pack(len(body)) + body
         with self._lock:
             if self._unsent:
@@ -131,7 +131,7 @@ class Connection:
         except BlockingIOError:
             return 0
         except OSError:
-            # Whoever reads finds the end.
+            # The reader finds the end.
             return len(data)
 
     def _flush(self) -> bool:
@@ -147,21 +147,21 @@ class Connection:
             return False
 
     def send_all(self, data: bytes) -> None:
-        """Send frames that are framed already, waiting for room. Raises `OSError` where nobody is there to read."""
+        """Send frames, waiting for room. Raises `OSError` if the other end is closed."""
         with self._lock:
             self._sock.sendall(data)
 
     # -- ending ------------------------------------------------------------------------------
     def shutdown(self) -> None:
-        """Have whoever reads, here or there, find the end."""
+        """Have the readers at both ends find the end."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def shutdown_reading(self) -> None:
-        """Have the reader here find the end after what has arrived."""
+        """Have the reader at this end find the end after what has arrived."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
-        """Give the socket back; after `shutdown`, when nobody reads any more."""
+        """Close the socket; after `shutdown`, when no thread reads any more."""
         self._sock.close()

@@ -1,7 +1,7 @@
-"""What the parent and a worker process tell each other. Pure; any thread of either process.
+"""What the parent and a worker process send to each other. Pure; any thread of either process.
 
-Two kinds of lines join them. Each query actor has one of its own, with questions one way and answers the other. All
-else goes over the replica's control line, as msgpack lists that begin with one of the words below.
+Two kinds of connections join them. Each query actor has one of its own, with queries one way and responses
+the other. All else goes over the control connection, as msgpack lists that begin with one of the words below.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ __all__ = ["RESPONSE", "KILL", "QUERY", "pack", "unpack"]
 COMMITTED: Final = 1
 """[position]: everything up to there is on disk."""
 REQUEST: Final = 2
-"""[number, what, argument]: do this, and say when it is done."""
+"""[number, what, argument]: do this, and send `DONE`."""
 REBUILD_LOCK_GRANTED: Final = 3
-"""[number]: it is your turn to rebuild, as asked under this number."""
+"""[number]: the replica holds the rebuild lock, as requested under this number."""
 STOP: Final = 4
 """Handle what waits, close the replica and end."""
 PING: Final = 5
-"""[number]: say that you hear this, and what your replica is at."""
+"""[number]: answer this, with what your replica is at."""
 
 # -- the control line, from the worker -------------------------------------------------------
 HELLO: Final = 10
 """[state, positions]: the replica is open."""
 REFUSED: Final = 11
-"""[error]: it can't be, and why."""
+"""[error]: it can't be opened, and why."""
 APPLIED: Final = 12
 """[position, events applied, [model, checkpoint, last change, build], ...]"""
 STATE: Final = 13
@@ -37,22 +37,23 @@ STATE: Final = 13
 STOPPED: Final = 14
 """[model, position, why, readable]"""
 SWITCHED: Final = 15
-"""[model]: another build serves, or those who wait for it have to look again."""
+"""[model]: another build serves, or those that wait for it have to check again."""
 EXCLUDED: Final = 16
-"""Nobody is to read the replica until it has begun anew."""
+"""The replica must not be read until it has been reset."""
 WAS_RESET: Final = 17
 """Its tables are empty."""
 DONE: Final = 18
-"""[number, error or None, result]: an order is carried out."""
+"""[number, error or None, result]: a request is carried out."""
 ACQUIRE_REBUILD_LOCK: Final = 19
-"""[number]: say when it is my turn to rebuild."""
+"""[number]: a request for the rebuild lock."""
 RELEASE_REBUILD_LOCK: Final = 20
 LOGGED: Final = 21
 """[logger, level, text, traceback, seconds since the epoch, thread]: a record of the worker's logging."""
 EXITED: Final = 22
-"""[actor, why]: an actor in the worker died; it is started again there."""
+"""[actor, why]: an actor in the worker died; it is restarted there."""
 PONG: Final = 23
-"""[number, (model, version, whether it is being built, event, position, seconds) or None]: what the projection is at."""
+"""[number, (model, version, whether it is being built, event, position, seconds) or None]: the answer to a
+ping, with what the projection is at."""
 
 # -- requests --------------------------------------------------------------------------------
 BUILD: Final = "build"
@@ -62,22 +63,24 @@ DUMP: Final = "dump"
 
 # -- a query actor's line --------------------------------------------------------------------
 QUERY = struct.Struct("<QQd?")
-"""Number, position that is asked for, seconds left, whether the writer's own tables are to be read; then the queries."""
+"""Number, position that is asked for, seconds left, whether to read the writer's own tables; then the
+queries."""
 KILL = b""
-"""In place of a question: die as if you had failed."""
+"""In place of a query: die as if you had failed."""
 
 RESPONSE = struct.Struct("<QBQQd")
-"""Number, one of the kinds below, lowest and highest position shown, seconds that it took; then results, or the error."""
+"""Number, one of the kinds below, lowest and highest position shown, seconds that it took; then the results
+or the error."""
 RESULTS: Final = 0
 FAILED: Final = 1
 REDIRECT: Final = 2
-"""The replica can't answer it; another one has to."""
+"""The replica can't answer it: ask another one."""
 REDIRECT_TO_REPLICA: Final = 3
 """As that, and the writer's own tables can't either."""
 
 
 def pack(*words: Any) -> bytes:
-    """A message of the control line."""
+    """A message of the control connection."""
     return msgpack.packb(words, unicode_errors="replace")  # type: ignore[no-any-return]
 
 

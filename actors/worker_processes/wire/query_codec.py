@@ -1,6 +1,7 @@
-"""Queries on their way to a worker process, by the domain's codec: classes once, then their fields. Pure; any thread.
+"""Queries as bytes, on their way to a worker process, by the domain's codec: each class once, then its
+fields.
 
-As whole messages, a hundred queries of one class would take twenty times as long to encode.
+Pure; any thread. As whole messages, a hundred queries of one class would take twenty times as long to encode.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class QueryCodec:
         self._by_name = {form.spec.name: form for form in forms}
 
     def pack(self, asked: Sequence[BoundQuery]) -> bytes:
-        """The queries in their order. Raises `CodecError` for a value that has no encoding."""
+        """The queries in their order. Raises `CodecError` for a value that can't be encoded."""
         runs: list[list[Any]] = []
         before = None
         for query, spec in asked:

@@ -18,16 +18,16 @@ class ActorsError(OnewriterError):
 
 
 def described(error: BaseException) -> str:
-    """The class and the text of an error of somebody's code, also where its `__str__` fails."""
+    """The class and the message of an error raised by user code, even if its `__str__` fails."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:
-        return f"{type(error).__name__} (whose text can't be had)"
+        return f"{type(error).__name__} (its message could not be rendered)"
 
 
 # -- the definition -------------------------------------------------------------------------
 class DomainError(ActorsError):
-    """A domain is defined wrongly. ``problems`` lists every mistake found, each with its place."""
+    """A domain is defined wrongly. ``problems`` lists every mistake found, each with its location."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
@@ -39,7 +39,7 @@ class DomainError(ActorsError):
 
 # -- one message ----------------------------------------------------------------------------
 class InvalidMessage(ActorsError):
-    """A message's fields do not fit its declaration. ``message`` and ``field`` name the place."""
+    """A message's fields do not fit its declaration. ``message`` and ``field`` say which one."""
 
     def __init__(
         self, text: str, *, message: str = "", field: str = "", expected: str = "", got: str = ""
@@ -77,7 +77,7 @@ class Rejected(ActorsError):
     """A command that the domain refuses. Raised by deciders, ``validate`` and middleware.
 
     ``code`` is for programs and stays the same when the text is reworded; ``details`` are keyword values
-    for whoever shows the refusal.
+    for the program that shows the refusal.
     """
 
     def __init__(self, message: str = "", code: str = "rejected", **details: Any) -> None:
@@ -112,7 +112,7 @@ class ConcurrencyConflict(ActorsError):
         self.actual = actual
         super().__init__(
             f"stream {stream!r} is at version {actual}, expected {short_repr(expected)}; read it again and "
-            "decide anew"
+            "decide again"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -133,11 +133,11 @@ class CommandIdReused(ActorsError):
 
 
 class Overloaded(ActorsError):
-    """A bounded mailbox stayed full for as long as the caller was ready to wait; nothing was done."""
+    """A bounded mailbox stayed full for as long as the caller would wait; nothing was done."""
 
 
 class DeadlineExceeded(ActorsError):
-    """The message's deadline passed before it was its turn; it was not executed."""
+    """The message's deadline passed before its turn came; it was not executed."""
 
 
 class _OutcomeUnknown(ActorsError):
@@ -173,19 +173,22 @@ class CommitUncertain(_OutcomeUnknown):
 
 
 class DeciderFailed(ActorsError):
-    """A decider or evolver raised, or gave something that is not an event; nothing was written.
+    """A decider or evolver raised an error, or returned something that is not an event; nothing was written.
 
     The cause, if there is one, is ``__cause__``.
     """
 
 
 class Runaway(ActorsError):
-    """An instance of a process manager leads itself without end; it is set aside, and goes on slowly."""
+    """An instance of a process manager triggers itself without end; it is set aside, and continues slowly."""
 
 
 class MiddlewareFailed(ActorsError):
-    """A middleware neither yielded nor returned an outcome nor raised; or, around one of many commands, it raised what is
-    no `Exception`, which is the ``__cause__``."""
+    """A middleware neither yielded, nor returned an outcome, nor raised.
+
+    Or, around one of many commands, it raised something that is not an `Exception`: that is the
+    ``__cause__``.
+    """
 
 
 # -- the read side --------------------------------------------------------------------------
@@ -202,23 +205,23 @@ class ConsistencyTimeout(ActorsError):
 
 
 class InvalidToken(ActorsError, ValueError):
-    """A text that was given as a session token is none, or was cut or altered."""
+    """A text given as a session token is not one, or was cut off or changed."""
 
 
 class ForeignToken(InvalidToken):
-    """A session token of another store, or of a state of this one that it was put back behind."""
+    """A session token of another store, or of a later state of this store than it was restored to."""
 
 
 class ModelStopped(ActorsError):
-    """A read model is stopped at an event that its projection failed on, so it can't become fresh."""
+    """A read model is stopped at an event on which its projection failed, so it can't become fresh."""
 
 
 class NotStopped(ActorsError, ValueError):
-    """What was to be skipped is not what the model, or the process manager, is stopped at; nothing was noted."""
+    """The model, or the process manager, is not stopped at the event to skip; nothing was written."""
 
 
 class ProcessManagerStopped(ActorsError):
-    """A process manager is stopped at an input that it fails on; what comes after that is not handled."""
+    """A process manager is stopped at an input on which it fails; later inputs are not handled."""
 
 
 class ViewExpired(ActorsError, SnapshotClosed):
@@ -227,7 +230,7 @@ class ViewExpired(ActorsError, SnapshotClosed):
 
 # -- subscriptions --------------------------------------------------------------------------
 class ConsumerMismatch(ActorsError):
-    """A consumer of this name wants other events, began elsewhere, or is open with other settings."""
+    """The consumer of this name has another filter or start, or is open with other settings."""
 
 
 # -- the system -----------------------------------------------------------------------------
@@ -240,7 +243,7 @@ class WrongThread(ActorsError):
 
 
 class UnknownName(ActorsError, KeyError):
-    """There is no actor or replica of this name; the text lists those there are."""
+    """Nothing has this name; the message lists the names that exist."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind = kind
@@ -248,7 +251,7 @@ class UnknownName(ActorsError, KeyError):
         self.known = tuple(known)
         super().__init__(f"there is no {kind} {short_repr(name)}; there are: {', '.join(self.known)}")
 
-    # KeyError's shows the text in quotes.
+    # That of KeyError shows the message in quotes.
     __str__ = Exception.__str__
 
     def __reduce__(self) -> tuple[Any, ...]:

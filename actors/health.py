@@ -1,4 +1,4 @@
-"""What `System.health()` returns: plain values, taken at one moment without stopping anybody."""
+"""What `System.health()` returns: plain values, collected without stopping anything. Any thread."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A call of the program's own code, or a commit, that has been running for so many `seconds`.
+    """A call of the program's own code, or a commit, that has been running for `seconds`.
 
-    `kind` is "decider", "query", "projection", "handler" or "effect" of a process manager, "consumer", "listener",
-    "callback" of a future, "middleware" or "commit"; `name` says whose, `at` what it is at: the event, the instance.
+    - `kind`: "decider", "query", "projection", "handler" or "effect" of a process manager, "consumer",
+      "listener", "callback" of a future, "middleware" or "commit"
+    - `name`: whose it is; `at`: what it works on, such as the event or the instance
     """
 
     kind: str
@@ -34,7 +35,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class ActorHealth:
-    """One actor. `restarts` counts its incarnations but for the first, `waiting` its messages."""
+    """One actor. `restarts` counts its starts after the first one, `waiting` the messages in its mailbox."""
 
     name: str
     alive: bool
@@ -45,7 +46,11 @@ class ActorHealth:
 
 @dataclass(frozen=True, slots=True)
 class WriterHealth:
-    """The command handler. `trouble` is why the last commit failed, None once one went well; `busy_with` is (command, stream, seconds) while a decider runs."""
+    """The command handler.
+
+    - `busy_with`: (command, stream, seconds) while a decider runs
+    - `trouble`: why the last commit failed; None once one has succeeded
+    """
 
     commands: int
     refused: int
@@ -57,14 +62,18 @@ class WriterHealth:
 
 @dataclass(frozen=True, slots=True)
 class ModelHealth:
-    """One model on one replica; `failure` has the event and the traceback while it is stopped.
+    """One model on one replica.
 
-    `full` says then that there was no room: it goes on by itself once there is. `version` is the one that serves;
-    `frozen` says that its code is gone, so that it stands still until another build takes its place.
-
-    `lag` is in positions, `lag_seconds` the age of the oldest event that it has not applied. `state` is "current",
-    "moving" while it is behind and gets on, "filling" while it does so after the opening or from the beginning, "stalled", or "stopped"; `stalled_seconds` is for how many seconds it has not moved though it is behind, `events_per_second` how
-    fast it moves, None while nothing is known of that.
+    - `version`: the version that serves queries; `frozen`: its code is gone, so it is not updated until
+      another build replaces it
+    - `applied`: its position; `lag`: how many positions it is behind; `lag_seconds`: the age of the oldest
+      event that it has not applied
+    - `state`: "current"; "moving" while it is behind and catching up; "filling" while it does so after the
+      opening or a reset; "stalled"; or "stopped"
+    - `stalled_seconds`: for how long it has not moved although it is behind
+    - `events_per_second`: how fast it moves; None while that is not known
+    - `stopped_at`, `failure`: while it is stopped, the position, and the event with the traceback; `full`:
+      it stopped for lack of room, and continues by itself once there is some
     """
 
     name: str
@@ -83,10 +92,11 @@ class ModelHealth:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaHealth:
-    """One replica: its lag in positions and seconds is that of its worst model.
+    """One replica; its lag, in positions and in seconds, is that of its worst model.
 
-    `reset_reason` says why it was begun anew, at opening or since; `excluded` that it is not asked before it has
-    caught up again. `pid` is the id of its worker process, None for a replica in this process, or while it has none.
+    - `reset_reason`: why it was reset, at the opening or since
+    - `excluded`: it gets no queries until it has caught up again
+    - `pid`: the id of its worker process; None for a replica in this process, or while it has none
     """
 
     name: str
@@ -103,7 +113,11 @@ class ReplicaHealth:
 
 @dataclass(frozen=True, slots=True)
 class CacheHealth:
-    """The result cache. `hit_ratio` is `hits` of all lookups; `uncacheable` results, or queries, could not be kept."""
+    """The result cache.
+
+    - `hit_ratio`: the share of lookups that were hits
+    - `uncacheable`: how many results, or queries, could not be kept
+    """
 
     hits: int
     misses: int
@@ -116,14 +130,20 @@ class CacheHealth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessManagerHealth:
-    """One process manager; `position` is what it has handled, `lag` what it has not, and `lag_seconds` the age of the
-    oldest of that.
+    """One process manager.
 
-    `effects` wait to be delivered, `parked` ones were given up; `rejections` of its commands found no handler, in all the
-    store's time, and `last_rejections` are the last few of them, with their commands.
-    `rebuilding` is the position that its states are being built up to, `stopped_at` the input that it fails on with
-    `failure`, a traceback, and `trouble` why a step is tried again. `quarantined` instances are set aside since they failed,
-    `quarantine` says where the first few of them did, and why.
+    - `position`: how far it has handled the log; `lag`: how many positions it is behind; `lag_seconds`: the
+      age of the oldest event that it has not handled
+    - `instances`, `timers`: how many there are
+    - `effects`: how many wait to be delivered; `parked`: how many were given up; `blocked`: how many wait
+      because an earlier effect of their instance is parked
+    - `rejections`: how many rejections of its commands found no handler, since the store was made;
+      `last_rejections`: the last few of them, with their commands
+    - `rebuilding`: the position up to which its states are being rebuilt
+    - `stopped_at`, `failure`: the input on which it fails, and the traceback; `trouble`: why a step is being
+      tried again
+    - `quarantined`: how many instances are set aside because an input failed; `quarantine`: where and why the
+      first few of them did
     """
 
     name: str
@@ -144,18 +164,19 @@ class ProcessManagerHealth:
     lag_seconds: float = 0.0
     last_rejections: tuple[str, ...] = ()
     blocked: int = 0
-    """Effects that wait since one of their instance before them is parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The whole system. `problems` is empty when `status` is "ok": everything moves, or has nothing to do.
+    """The whole system. While `status` is "ok", everything moves or has nothing to do.
 
-    Each problem is a sentence. `running` is all code of the program's own that runs at this moment, the longest first;
-    one that runs for longer than `busy_limit` seconds is a problem, too (a decider: `decider_limit`).
-
-    `rebuilds` are the builds that are filled beside those that serve, `skipped_events` counts the events that a model was
-    told to pass over; `cache` is None where no query has its results kept.
+    - `problems`: a sentence for each; none while the status is "ok"
+    - `position`: the last committed position
+    - `rebuilds`: the builds that are being filled beside those that serve
+    - `skipped_events`: how many events an operator has had a model skip
+    - `cache`: None if no query has its results cached
+    - `running`: the program's own code that runs at this moment, the longest first. A call that runs for
+      longer than `busy_limit` seconds is a problem too; for a decider that is `decider_limit`.
     """
 
     status: str
@@ -180,12 +201,14 @@ class Health:
 class Rebuild:
     """A build that is being filled on one replica, beside the one that serves.
 
-    `state` is "waiting" for the replica's turn, "building", or "stopped" at an event that the projection failed
-    on, with the event and the traceback as `failure`; it is then tried again by itself. `position` is what has
-    been applied out of `head`; `events_per_second` is measured over the last seconds, pauses included, and so is
-    `seconds_left`, from how fast the build gains on what serves: None while it does not, and both while there is
-    nothing to go by. Throughout `from_version` serves,
-    frozen when its code is not declared any more; a forced rebuild is to the same version.
+    - `from_version`: the version that serves until then, and is not updated if it is `frozen`: its code is
+      not declared any more; `to_version`: the one being built, which is the same in a forced rebuild
+    - `state`: "waiting" for the replica's turn; "building"; or "stopped" at an event on which the projection
+      failed, which is tried again by itself. `failure` has that event and the traceback.
+    - `position`: how far it has come; `head`: how far it has to come
+    - `events_per_second`: measured over the last seconds, pauses included; `seconds_left`: follows from how
+      fast the build gains on the one that serves, None while it does not. Both are None while there is
+      nothing to measure.
     """
 
     model: str

@@ -13,10 +13,11 @@ __all__ = ["LateReceipt", "Receipt", "receipt_from", "receipt_from_log", "receip
 class Receipt(NamedTuple):
     """What a command returns once it is on disk.
 
-    `first` and `last` are the positions of its events, both 0 when it had none. `position` is
-    the place in the log from which its outcome can be read: `last`, or for a command without
-    events the position that it was decided at. `stream` and `version` are the command's own
-    stream and its version afterwards; `versions` has every stream that it wrote to.
+    - `first`, `last`: the positions of its first and last event, both 0 if it had none
+    - `position`: a reader at this position sees the outcome. It is `last`, or for a command without events
+      the position at which it was decided.
+    - `stream`, `version`: the command's own stream, and its version afterwards
+    - `versions`: every stream that it wrote to, with its version
     """
 
     command_id: str
@@ -30,10 +31,10 @@ class Receipt(NamedTuple):
 
 
 def receipt_of_event(recorded: RecordedEvent) -> Receipt:
-    """The receipt of a command whose one event is of its own stream: nearly every command.
+    """The receipt of a command with one event, in its own stream: nearly every command.
 
-    The writer passes the event itself on, and this is called when somebody looks: a pipelined caller may hold
-    thousands of outcomes, and each object that lives on has its price in the garbage collector.
+    The writer passes on the event itself, and this is called when the receipt is read: a caller that submits
+    many commands may hold thousands of outcomes, and the garbage collector walks each object that is kept.
     """
     position, stream, version = recorded.position, recorded.stream, recorded.version
     return Receipt(
@@ -49,7 +50,7 @@ def receipt_of_event(recorded: RecordedEvent) -> Receipt:
 
 
 def receipt_from(record: CommandRecord, events: Sequence[RecordedEvent]) -> Receipt:
-    """The receipt of a command whose events these are."""
+    """The receipt of a command with these events."""
     last = events[-1].position if events else 0
     return Receipt(
         record.command_id,
@@ -70,7 +71,7 @@ class EventReads(Protocol):
 
 
 def receipt_from_log(record: CommandRecord, log: EventReads) -> Receipt:
-    """The first receipt of a command, made again from what the log keeps of it: positions, not copies of events."""
+    """The first receipt of a command, from what the log keeps of it: positions, not copies of events."""
     events: list[RecordedEvent] = []
     last = 0
     if record.count:
@@ -82,15 +83,15 @@ def receipt_from_log(record: CommandRecord, log: EventReads) -> Receipt:
 
 
 class LateReceipt:
-    """Stands for a receipt whose events are not to be shared: each that is made of it has copies of its own.
+    """Stands for a receipt whose events are not to be shared: each receipt made from it has its own copies.
 
-    It is made when somebody looks, in that one's thread.
+    That is done when the receipt is read, in the reader's thread.
     """
 
     __slots__ = ("_events", "_record")
 
     def __init__(self, record: CommandRecord, events: Sequence[RecordedEvent]) -> None:
-        """`events` give a copy to each who looks."""
+        """`events` give a copy to each reader."""
         self._record = record
         self._events = events
 

@@ -12,7 +12,7 @@ from actors.testing import open_system
 from tests.helpers import PATIENCE, wait_until
 
 club = Domain("club")
-TEXT = r"Unspeakable \(whose text can't be had\)"
+TEXT = r"Unspeakable \(its message could not be rendered\)"
 
 
 class Unspeakable(Exception):

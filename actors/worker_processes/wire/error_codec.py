@@ -60,7 +60,7 @@ def _text(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:
-        return "(its text can't be had)"
+        return "(its message could not be rendered)"
     return text.encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What a query, or several on one snapshot, gave. A plain value."""
+"""The answer to a query, or to several on one snapshot. A plain value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Answer"]
 
 
 class Answer(NamedTuple):
-    """Results, all on one snapshot, and the lowest and highest position of the models that they were read from."""
+    """Results, all of one snapshot, and the lowest and the highest position of the models that were read."""
 
     results: list[Any]
     position: int

@@ -14,16 +14,15 @@ __all__ = ["Balancer"]
 
 
 class _StartIndex(threading.local):
-    """Where the calling thread begins to look: threads take turns, so that few of them meet."""
+    """Where the calling thread starts to look: each thread at another one, so that few of them meet."""
 
     def __init__(self, turns: Iterator[int]) -> None:
         self.number = next(turns)
 
 
 class Balancer:
-    """The least loaded among the given replicas' query actors; a caller's thread stays with one for as long as that is idle.
-
-    It is warm then, its thread as well as what it read; taking turns among idle ones costs a caller a tenth.
+    """Picks the least loaded of some replicas' query actors. A caller's thread stays with one while that is
+    idle: its thread and what it read are warm, and taking turns among idle ones costs a caller a tenth.
     """
 
     def __init__(self, endpoints: Sequence[QueryEndpoint]) -> None:
@@ -34,7 +33,7 @@ class Balancer:
         self._start = _StartIndex(itertools.count())
 
     def move_on(self) -> None:
-        """Have the calling thread begin at another one from now on: what it picked last turned out to be no good."""
+        """Have the calling thread start at another one: the last one that it picked could not answer."""
         self._start.number += 1
 
     def pick(self, replicas: Iterable[str]) -> QueryEndpoint:
@@ -53,7 +52,7 @@ class Balancer:
         return best
 
     def occupied(self, seconds: float) -> list[str]:
-        """The replicas none of whose query actors has been done with a query for so long. The supervisor's thread."""
+        """The replicas whose query actors all have been at one query for so long. The supervisor's thread."""
         limit = time.monotonic() - seconds
         return [
             replica

@@ -1,4 +1,4 @@
-"""The time of one query, or of several that are asked together, through all that middleware makes of it. Callers' threads."""
+"""The time of one query, or of several asked together, in all attempts of middleware. Callers' threads."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ __all__ = ["CallTime"]
 
 
 class CallTime:
-    """Begins when it is made. Each turn of a middleware is asked with what is left."""
+    """Starts when it is made. Each attempt of a middleware gets the time that is left."""
 
     def __init__(self, domain: CompiledDomain, queries: Sequence[Any]) -> None:
-        """The time-out of the `queries`, unless the options say otherwise, is the longest that one of their classes has."""
+        """Unless the options have one, the time-out is the longest of the classes of the queries."""
         specs = [domain.queries.get(type(query)) for query in queries]
         self._usual = max((spec.timeout or TIMEOUT for spec in specs if spec is not None), default=TIMEOUT)
         self._began = time.monotonic()
 
     def options(self, call: Call) -> dict[str, Any]:
-        """The options for this turn. Raises `QueryTimeout` where nothing is left, and what `checked_call` does.
+        """The options for this attempt. Raises `QueryTimeout` if no time is left, and what `checked_call`
+        does.
 
-        With a time-out of zero nothing is waited for, so the query is asked all the same.
+        With a time-out of zero nothing waits, so the query is sent all the same.
         """
         checked_call(call, QueryOptions, "query")
         timeout = call.options.get("timeout", self._usual)

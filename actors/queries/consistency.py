@@ -1,4 +1,4 @@
-"""How fresh a read has to be: pure translation of `consistency=`, `after=` and `max_lag=` into one position."""
+"""How fresh a read has to be: one position from `consistency=`, `after=` and `max_lag=`. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from storage.value_text import short_repr
 __all__ = ["MAX_POSITION", "position_of", "target_position"]
 
 MAX_POSITION = (1 << 63) - 1
-"""No log, stream or list is longer: a position or number beyond is a slip, and would not fit where it is stored."""
+"""No log, stream or list is longer. A larger position or number is a mistake, and could not be stored."""
 
 
 def position_of(after: After, option: str = "after", tokens: SessionTokens | None = None) -> int:
-    """The position that a receipt, a position itself, or a token where there are `tokens`, stands for.
+    """The position of a receipt, of a position itself or, if `tokens` are given, of a token.
 
     Raises `ValueError` that names the `option`, and what `SessionTokens.position` does.
     """
@@ -47,7 +47,7 @@ def target_position(
     max_lag: MaxLag | None = None,
     tokens: SessionTokens | None = None,
 ) -> int:
-    """The position that each model read has to have applied; 0 or less where any will do.
+    """The position that each model that is read has to have applied; 0 or less if any will do.
 
     `strong` is everything committed before this call; `max_lag` is positions when it is an
     int, and seconds since the commit of the oldest event not applied when it is a float or

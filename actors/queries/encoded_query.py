@@ -1,7 +1,7 @@
-"""A query on its way from its caller to its `run`: what runs is what its bytes say.
+"""A query between its caller and its `run`: what runs is decoded from the query's bytes.
 
-Then equal bytes mean equal answers, in threads, in worker processes and from the result cache alike, and nothing that
-`run` does to a list of the query is seen by its caller or by a second run. Pure; any thread.
+So equal bytes mean equal answers, in threads, in worker processes and from the result cache, and if `run`
+changes a list of the query, neither its caller nor a second run sees that. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ class EncodedQuery:
 
 
 def sealed(query: Any, spec: QuerySpec, codec: Codec) -> Any:
-    """What to keep of a query until it runs: itself where it is shareable, else its bytes.
+    """What to keep of a query until it runs: the query itself if it is shareable, otherwise its bytes.
 
-    One that has no encoding can't be run in a worker process, nor kept by the cache; here it runs as `own_query` says.
+    A query that can't be encoded runs in no worker process and is not cached; in threads, a copy of it runs:
+    that of `own_query`.
     """
     if spec.shareable is None or spec.shareable(query):
         return query
@@ -40,7 +41,7 @@ def sealed(query: Any, spec: QuerySpec, codec: Codec) -> Any:
 
 
 def opened(query: Any, spec: QuerySpec, codec: Codec) -> Any:
-    """What `sealed` kept, to be run. Raises `QueryFailed` where its class refuses what it held."""
+    """What `sealed` kept, to be run. Raises `QueryFailed` if its class refuses its own values."""
     if query.__class__ is not EncodedQuery:
         return query
     try:
@@ -52,7 +53,7 @@ def opened(query: Any, spec: QuerySpec, codec: Codec) -> Any:
 
 
 def own_query(query: Any, codec: Codec) -> Any:
-    """A copy that nobody else holds, as decoding gives it; of fields without an encoding what the caller holds."""
+    """A copy that only the caller of this holds, as decoded; a field that can't be encoded is shared."""
     try:
         return codec.own(query)
     except CodecError:

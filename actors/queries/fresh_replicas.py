@@ -11,7 +11,7 @@ __all__ = ["FreshReplicas"]
 
 
 class FreshReplicas:
-    """The replicas on which some models have applied a position, `target`; 0 or less where any position will do."""
+    """The replicas on which some models have applied a position, `target`; 0 or less if any will do."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -20,17 +20,19 @@ class FreshReplicas:
         """Says of models that have not applied a position where they are, and what holds them."""
 
     def fresh(self, models: tuple[str, ...], target: int) -> list[str]:
-        """Replicas fresh enough now."""
-        # A replica that is being rebuilt is left out until it has what was there at the opening.
+        """The replicas that are fresh enough now."""
+        # A replica that is being rebuilt is excluded until it has everything that was committed at the
+        # opening.
         names = self._progress.fresh(models, max(target, self._opening))
         if names or target > 0 or self._progress.closed:
             return names
         return self._progress.most_advanced(models)
 
     def fresh_or_call(self, models: tuple[str, ...], target: int, callback: Callable[[], None]) -> list[str]:
-        """As `fresh`; none means that `callback` will be called once there may be one.
+        """As `fresh`; if there are none, `callback` will be called once there may be one.
 
-        Raises `ModelStopped` where waiting is in vain, `SystemClosed` after the end.
+        Raises `ModelStopped` if a model is stopped, so that waiting would not help; `SystemClosed` after the
+        end.
         """
         progress = self._progress
         names = self.fresh(models, target)
@@ -40,26 +42,26 @@ class FreshReplicas:
             raise SystemClosed("the system is closed; the query was not run")
         if not progress.holders(models):
             raise DomainError(
-                f"no replica has all of {', '.join(models)}; read fewer of them together, or give them a replica in "
-                "common with replicas="
+                f"no replica has all of {', '.join(models)}; read fewer of them together, "
+                "or give them a replica in common with replicas="
             )
         stopped = progress.stopped_model(models)
         if stopped is not None:
             raise ModelStopped(
                 f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
-                "and the cause; the model goes on by itself where that can be mended while the system runs, else mend "
-                "the projection and open the system again, or skip the event"
+                "and the cause; the model continues by itself if that can be fixed while the system runs, "
+                "otherwise fix the projection and open the system again, or skip the event"
             )
         return progress.fresh_or_call(models, target, callback)
 
     def not_fresh(self, models: tuple[str, ...], target: int, timeout: float) -> ConsistencyTimeout:
-        """What a caller is told whose time is over before a replica had what it asked for."""
+        """The error for a caller whose time is over before a replica was fresh enough."""
         target = max(target, self._opening)
         head = self._progress.head
         yet = f", and the log ends at {head}" if target > head else ""
         held = self.why_not(models, target)
         return ConsistencyTimeout(
-            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s: position {target} was asked "
-            f"for{yet}{'; ' if held else ''}{held}; no stale answer was given; "
+            f"no replica became fresh enough in {', '.join(models)} within {timeout:g} s: "
+            f"position {target} was asked for{yet}{'; ' if held else ''}{held}; no stale answer was given; "
             "give a longer timeout=, a weaker consistency, or look at health()"
         )

@@ -1,4 +1,4 @@
-"""Whether what some models hold may have changed, as their replicas say: for a query that is watched. Its reader's thread."""
+"""Whether some models may have changed, as their replicas report: for a live query. Its reader's thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ModelChanges"]
 
 
 class ModelChanges:
-    """The builds of these models that served when they were last looked at, by replica, and what is new since."""
+    """The builds of some models that served at the last look, by replica, and whether they changed since."""
 
     def __init__(self, models: tuple[str, ...], stores: Mapping[str, SnapshotSource]) -> None:
         """`stores` has each replica's store at each moment."""
@@ -35,7 +35,7 @@ class ModelChanges:
         return switched
 
     def unchanged_up_to(self, position: int, replicas: Iterable[str]) -> int | None:
-        """How far these replicas are, as long as they hold what they did at `position`; None once they may not."""
+        """How far these replicas are, if the models are as at `position`; None if they may not be."""
         same, furthest = True, position
         for name in replicas:
             try:

@@ -17,9 +17,9 @@ After = Receipt | int | str
 class WatchOptions(TypedDict, total=False):
     """Options of `watch`, and of everything else that reads: how fresh a result has to be.
 
-    `consistency="strong"` sees everything committed before the call; `after=` a receipt, a position or a session's token
-    sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far behind the result may be, as of the
-    call. Together, the strictest holds.
+    `consistency="strong"` sees everything committed before the call; `after=` a receipt, a position or a
+    session's token sees that; `max_lag=` positions (int) or seconds (float, timedelta) bounds how far behind
+    the result may be, as of the call. Together, the strictest holds.
     """
 
     consistency: Consistency
@@ -30,8 +30,9 @@ class WatchOptions(TypedDict, total=False):
 class QueryOptions(WatchOptions, total=False):
     """Options of everything that reads but `watch`, which has a `timeout` of its own.
 
-    `consistency`, `after` and `max_lag`: as `WatchOptions` says. `timeout`: seconds from the call, for finding a replica
-    and for the result together; unless given the query class's own, which is 10 unless declared.
+    `consistency`, `after` and `max_lag`: as `WatchOptions` says. `timeout`: seconds from the call, for
+    finding a replica and for the result together; unless given the query class's own, which is 10 unless
+    declared.
     """
 
     timeout: float

@@ -29,7 +29,7 @@ __all__ = ["QueryActor"]
 
 MAX_BATCH = 64
 _WHOLE = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
-"""What nearly every query returns. Asking whether it is an iterator takes as long as a look-up in LMDB."""
+"""The types of nearly all results. Asking whether one is an iterator takes as long as a look-up in LMDB."""
 
 
 class QueryActor(SupervisedActor):
@@ -51,10 +51,10 @@ class QueryActor(SupervisedActor):
         codec: Codec,
         cache: ResultCache | None = None,
     ) -> None:
-        """`redirect` finds another replica for a job that this one turns out to be no good for.
+        """`redirect` finds another replica for a job that this one can't answer.
 
-        `mark_damaged` has a damaged replica begun anew, False where it stays in use; `stores` has its store at each moment.
-        `inline` takes a snapshot of the inline models' tables.
+        `mark_damaged` has a damaged replica reset, False if it stays in use; `stores` has its store
+        at each moment. `inline` takes a snapshot of the inline models' tables.
         """
         super().__init__(name, mailbox, exited)
         self._replica = replica
@@ -68,7 +68,7 @@ class QueryActor(SupervisedActor):
         self._cache = cache
 
     def on_receive(self, message: Any) -> None:
-        """Answer the job and those behind it."""
+        """Answer the job and those that wait behind it."""
         if message.__class__ is not QueryJob:
             super().on_receive(message)
             return
@@ -93,7 +93,7 @@ class QueryActor(SupervisedActor):
         models = {model for job in jobs for model in job.models}
         if all(len(job.models) == len(models) for job in jobs):
             self._answer_together(jobs, models, max(job.deadline for job in jobs))
-        # A model that can't be read, or not yet, is no affair of those who do not read it.
+        # A model that can't be read, or not yet, does not concern the jobs that do not read it.
         elif not self._answer_together(jobs, models, 0.0, last=False):
             self._answer_apart(jobs)
 
@@ -113,7 +113,7 @@ class QueryActor(SupervisedActor):
     def _answer_together(
         self, jobs: deque[QueryJob], models: Collection[str], end: float, *, last: bool = True
     ) -> bool:
-        """Answer jobs on one snapshot of these models, for which it waits until `end`; whether there was one.
+        """Answer jobs on one snapshot of these models, waiting for it until `end`; whether there was one.
 
         Unless it is the `last` attempt, the jobs are left as they are where there was none.
         """
@@ -151,7 +151,8 @@ class QueryActor(SupervisedActor):
         finally:
             snapshot.close()
         if jobs and outcome is not None:
-            # Last of all, so that this thread is done with the interpreter when the caller's wakes up and wants it.
+            # Last of all, so that this thread does not need the GIL any more when the caller's thread wakes
+            # up.
             self._stats.activity = None
             jobs.popleft().answer(outcome)
 
@@ -167,7 +168,7 @@ class QueryActor(SupervisedActor):
         try:
             job.seen = job.newest = min(map(snapshot.checkpoint, job.models))
             if job.seen < job.target:
-                # A position yet to come: replicas tell when it is there.
+                # A position that is not committed yet: replicas notify when it is there.
                 self._leave_to_replicas(job)
                 return
             view = View(snapshot, job.models)
@@ -192,19 +193,19 @@ class QueryActor(SupervisedActor):
 
     @staticmethod
     def _is_late(job: QueryJob) -> bool:
-        """Whether the caller's time is over; it is told so."""
+        """Whether the caller's time is over; then the job is answered with that."""
         late = time.monotonic() > job.deadline
         if late:
             job.answer(
                 QueryTimeout(
-                    "the query's time-out passed before its turn; it was not run: ask again, with a longer timeout= "
-                    "or with more replicas"
+                    "the query's time-out passed before its turn; it was not run: "
+                    "ask again, with a longer timeout= or with more replicas"
                 )
             )
         return late
 
     def _is_gone(self, store: ReplicaStore, error: BaseException) -> bool:
-        """Whether another replica is to be asked: this one was begun anew this moment, or is to be now."""
+        """Whether to ask another replica: this one was reset just now, or has to be."""
         if isinstance(error, StoreClosed) or self._stores[self._replica] is not store:
             return True
         if isinstance(error, FilesGone):
@@ -214,12 +215,12 @@ class QueryActor(SupervisedActor):
     def _outcome(
         self, job: QueryJob, store: ReplicaStore, snapshot: Snapshot
     ) -> list[Any] | Exception | None:
-        """The results, or the error; None where it was left to another replica."""
+        """The results, or the error; None if the job was left to another replica."""
         try:
             job.seen, job.newest = snapshot.checkpoints(job.models)
             floor = self._progress.floor(self._replica, job.models)
             if job.unfit(floor):
-                # The replica was begun anew after the job was given to it, or one of the models stopped.
+                # The replica was reset after the job was sent to it, or one of the models stopped.
                 self._redirect(job)
                 return None
             if job.keys is not None:
@@ -229,7 +230,7 @@ class QueryActor(SupervisedActor):
                 results = [self._run(query, spec, view) for query, spec in job.queries]
             if not snapshot.closed:
                 return results
-            # The replica was begun anew meanwhile; what a query makes of that is no result.
+            # The replica was reset meanwhile; what the query returned then is not a result.
         except Exception as error:
             if not snapshot.closed and not self._is_gone(store, error):
                 self._stats.failed += 1
@@ -238,7 +239,7 @@ class QueryActor(SupervisedActor):
         return None
 
     def _run_and_keep(self, job: QueryJob, keys: list[bytes | None], snapshot: Snapshot) -> list[Any]:
-        """Each result from the cache, or found on a view of its own and kept: before the caller can change it."""
+        """Each result, from the cache or a view of its own; cached before the caller can change it."""
         cache = self._cache
         assert cache is not None
         results = []
@@ -260,7 +261,7 @@ class QueryActor(SupervisedActor):
             if query.__class__ is EncodedQuery:
                 query = opened(query, spec, self._codec)
             result = query.run(view)
-            # A lazy result would read from a snapshot that is closed by then.
+            # An iterator would read from the snapshot after it is closed.
             if result.__class__ not in _WHOLE and isinstance(result, Iterator):
                 result = list(result)
             if view.lent:

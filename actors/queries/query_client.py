@@ -1,8 +1,8 @@
-"""What queries are asked through: by a system, by its sessions and watches, and by a system of the test kit.
+"""The client that sends queries: for a system, its sessions and watches, and a system of the test kit.
 
-A client knows what its holder is promised beyond what a call asks for: a default consistency, and of a session what it
-wrote and saw. It takes each query through the domain's middleware to the dispatcher. Callers' threads and event loops; a
-method for event loops shares everything but its waiting with the one above it.
+Its holder is promised more than a call asks for: a default consistency and, in a session, everything that the
+session wrote and saw. A query goes through the domain's middleware to the dispatcher. Callers' threads and
+event loops; a method for event loops shares everything but the waiting with the one above it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from actors.queries.view_registry import ViewRegistry
 __all__ = ["QueryClient"]
 
 NOTHING = Answer([], 0, 0)
-"""What middleware answers by itself shows no position."""
+"""An answer that middleware gives by itself shows no position."""
 
 
 class QueryClient:
-    """Asks queries for whoever holds it, through middleware, and no less fresh than the holder is promised.
+    """Sends queries for its holder, through middleware, and as fresh as the holder is promised.
 
-    `options` are those of one call, in a dict of its own. Where the system can't be used any more each method raises what
-    says so.
+    `options` are those of one call, in a dict that only this call has. Each method raises if the system can't
+    be used any more.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class QueryClient:
         consistency: Consistency = "eventual",
         session: SessionPosition | None = None,
     ) -> None:
-        """`running` shows the middleware that runs; `require_open` raises once the system can't be used any more."""
+        """`running` shows the middleware that runs; `require_open` raises once the system can't be used."""
         self.dispatcher = dispatcher
         self._views = views
         self._running = running
@@ -57,7 +57,7 @@ class QueryClient:
         self._middleware = dispatcher.domain.query_middleware
 
     def for_session(self, session: SessionPosition) -> QueryClient:
-        """One whose answers show what the session wrote and saw, and count as seen by it."""
+        """A client whose answers show what the session wrote and saw, and count as seen by it."""
         return QueryClient(
             self.dispatcher, self._views, self._running, self._require_open, self._consistency, session
         )
@@ -121,7 +121,7 @@ class QueryClient:
         return self.dispatcher.progress.head
 
     def position_of(self, after: After, option: str) -> int:
-        """The position that a receipt, a position or a session's token stands for. Raises as `consistency.position_of`."""
+        """The position of a receipt, a position or a session's token. Raises as `consistency.position_of`."""
         self._require_open()
         return position_of(after, option, self.dispatcher.tokens)
 
@@ -132,14 +132,14 @@ class QueryClient:
 
     # -- what a call asks for ----------------------------------------------------------------
     def _given(self, options: QueryOptions, method: str) -> dict[str, Any]:
-        """What the dispatcher is asked with. Raises for an option that `method` does not have."""
+        """The options for the dispatcher. Raises for an option that `method` does not have."""
         self._require_open()
         if options:
             checked(options, QueryOptions, method)
         return self._fresh(options) if self._promises_more else options  # type: ignore[return-value]
 
     def _fresh(self, options: QueryOptions) -> dict[str, Any]:
-        """The options in a dict of its own, with what the holder is promised at this moment."""
+        """The options in another dict, with what the holder is promised at this moment."""
         given: dict[str, Any] = {**options}
         if self._consistency != "eventual":
             given.setdefault("consistency", self._consistency)
@@ -151,26 +151,28 @@ class QueryClient:
 
     # -- middleware --------------------------------------------------------------------------
     def _run(self, query: Any, given: dict[str, Any], time: CallTime) -> Answer:
-        turns = _Turns(self.dispatcher, time)
-        result = middleware.run(self._middleware, Call(query, {}, given, "query"), turns.ask, self._running)
-        return self._shown(turns.last, result)
+        attempts = _Attempts(self.dispatcher, time)
+        result = middleware.run(
+            self._middleware, Call(query, {}, given, "query"), attempts.ask, self._running
+        )
+        return self._shown(attempts.last, result)
 
     async def _arun(self, query: Any, given: dict[str, Any], time: CallTime) -> Answer:
-        turns = _Turns(self.dispatcher, time)
+        attempts = _Attempts(self.dispatcher, time)
         result = await middleware.arun(
-            self._middleware, Call(query, {}, given, "query"), turns.aask, self._running
+            self._middleware, Call(query, {}, given, "query"), attempts.aask, self._running
         )
-        return self._shown(turns.last, result)
+        return self._shown(attempts.last, result)
 
     def _shown(self, last: Answer, result: Any) -> Answer:
-        """What the outermost middleware made of the last answer."""
+        """The answer with what the outermost middleware made of its result."""
         if self._session is not None:
             self._session.reach(last.newest)
         return last._replace(results=[result])
 
 
-class _Turns:
-    """One query below its middleware, which may have it asked several times; `last` is the answer of the last time."""
+class _Attempts:
+    """One query below its middleware, which may make several attempts; `last` is the last one's answer."""
 
     __slots__ = ("_dispatcher", "_time", "last")
 

@@ -34,13 +34,13 @@ from actors.replication.replica_status import SnapshotSource
 __all__ = ["TIMEOUT", "QueryDispatcher"]
 
 TIMEOUT = 10.0
-"""Seconds that a caller waits unless it, or the query's class, says otherwise."""
+"""Seconds that a caller waits unless its call or the query's class has a time-out."""
 
 MAX_WAITING = 10_000
-"""Queries that wait at one query actor before more are refused."""
+"""How many queries may wait at one query actor before more are refused."""
 
 OCCUPIED_AFTER = 0.5
-"""Seconds that a query may hold up those behind it before they go to another replica."""
+"""Seconds that a query may delay those behind it before they go to another replica."""
 
 
 class QueryDispatcher:
@@ -69,7 +69,7 @@ class QueryDispatcher:
 
     # -- queries -----------------------------------------------------------------------------
     def query(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
-        """The results, all on one snapshot, and what it showed."""
+        """The results, all on one snapshot, and the position that it showed."""
         refuse_in_actor("query", self.progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
@@ -86,13 +86,13 @@ class QueryDispatcher:
             job.retry = None
 
     async def aquery(self, queries: Sequence[Any], options: dict[str, Any]) -> Answer:
-        """As `query`, without holding up the event loop, nor a thread."""
+        """As `query`; waits neither in the event loop nor in a thread."""
         refuse_in_actor("aquery", self.progress)
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
         reply = AsyncReply(timeout, job.deadline)
-        job.future = reply  # type: ignore[assignment]  # What answers a job does the same with either.
+        job.future = reply  # type: ignore[assignment]  # It is settled in the same way.
         try:
             self.try_assign(job)
             return Answer(await reply.waiter, job.seen, job.newest)
@@ -106,7 +106,7 @@ class QueryDispatcher:
             job.retry = None
 
     def _job(self, queries: Sequence[Any], options: dict[str, Any]) -> tuple[QueryJob, float]:
-        """The queries with the position that they ask for, and the seconds that they may take."""
+        """The queries with the position that they require, and the seconds that they may take."""
         asked = [self._bound(query) for query in queries]
         timeout = options.pop("timeout", None)
         if timeout is None:
@@ -120,7 +120,7 @@ class QueryDispatcher:
         return job, timeout
 
     def _key(self, asked: list[tuple[Any, QuerySpec]], number: int) -> bytes | None:
-        """What the cache finds a query by, if it is to be asked; from then on it is run as these bytes say."""
+        """The cache's key of a query, None if it is not cached; from then on it runs from these bytes."""
         query, spec = asked[number]
         if self._cache is None or not spec.cache:
             return None
@@ -132,12 +132,12 @@ class QueryDispatcher:
         return key
 
     def _from_cache(self, job: QueryJob, keys: Sequence[bytes | None]) -> Answer | None:
-        """What the cache has for a replica that may answer now; None leaves it to a query actor."""
+        """The cached answer for a replica that is fresh enough now; None leaves it to a query actor."""
         known = [key for key in keys if key is not None]
         if self._cache is None or len(known) != len(keys):
             return None
         models = tuple(job.models)
-        # One that was begun anew this moment is no longer as far as it was said to be.
+        # A replica that was reset just now is no longer as far as it was reported.
         able = (
             (self.stores[name].state, self.progress.floor(name, models))
             for name in self.replicas.fresh(models, job.target)
@@ -146,9 +146,9 @@ class QueryDispatcher:
         return self._cache.answer(known, models, job.target, states)
 
     def try_assign(self, job: QueryJob) -> None:
-        """Hand the job to a query actor; where no replica is fresh enough, once one may be. Any thread; never waits.
+        """Send the job to a query actor; if no replica is fresh enough now, once one may be.
 
-        What keeps it from being answered at all is the job's answer.
+        If it can't be answered at all, the error is its answer. Any thread; never waits.
         """
         job.endpoint = None
         try:
@@ -167,34 +167,35 @@ class QueryDispatcher:
             if waiting >= self.max_waiting:
                 job.answer(
                     Overloaded(
-                        f"{waiting} queries wait at {endpoint.name}, the least loaded query actor; the query was not "
-                        "run; try again later, or open the system with more replicas"
+                        f"{waiting} queries wait at {endpoint.name}, the least loaded query actor; "
+                        "the query was not run; try again later, or open the system with more replicas"
                     )
                 )
                 return
             endpoint.mailbox.put(job)
 
     def _forget(self, job: QueryJob) -> None:
-        """Nobody waits for it any more: a replica that becomes fresh enough is none of its business."""
+        """The caller waits no more: no replica that becomes fresh enough is to call the job."""
         if job.retry is not None:
             self.progress.forget(job.retry)
 
     def redirect(self, job: QueryJob) -> None:
-        """Find a replica for a job that was given to one that does not have what it asks for. Any thread."""
+        """Find another replica for a job, as the one to which it was sent can't answer it. Any thread."""
         if job.future.done():  # the caller gave up
             return
         self.balancer.move_on()
         self.try_assign(job)
 
     def pass_over_occupied(self, others: Iterable[str] = ()) -> None:
-        """Ask no replica whose query actors have been at one query for long, nor `others`, while any is left.
+        """Send nothing to replicas whose query actors all are at long queries, nor to `others`, if any is
+        left.
 
         The supervisor's thread.
         """
         self.progress.set_occupied({*self.balancer.occupied(OCCUPIED_AFTER), *others})
 
     def _bound(self, query: Any) -> tuple[Any, QuerySpec]:
-        """The query, checked, as it is kept until it runs, and what the domain says of it."""
+        """The query, checked and in the form in which it is kept until it runs, with its declaration."""
         spec = self.domain.queries.get(type(query))
         if spec is None:
             raise unknown(query, "query", self.domain)
@@ -219,7 +220,7 @@ class QueryDispatcher:
 
     # -- which replicas may answer -----------------------------------------------------------
     def candidates(self, job: QueryJob) -> list[str]:
-        """The replicas that may answer a job now: any one's query actors may read the writer's own tables."""
+        """The replicas that may answer a job now; the writer's own tables can be read by any query actor."""
         if job.inline and not self.progress.closed:
             return list(self.stores)
         return self.replicas.fresh(tuple(job.models), job.target)

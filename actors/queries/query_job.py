@@ -1,4 +1,4 @@
-"""What a query actor is asked: queries that are answered together. Made in callers' threads, answered in a query actor's."""
+"""What a query actor gets: queries to answer together. Made in callers' threads, answered in an actor's."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def all_inline(models: Mapping[str, ReadModel]) -> bool:
 
 
 class QueryJob(Request):
-    """Queries that are answered on one snapshot, which has `target` at least applied in each model.
+    """Queries that are answered on one snapshot, in which each model has applied at least `target`.
 
-    `seen` and `newest` are the lowest and the highest checkpoint of the models read, set before the future is.
-    `keys` are those of the result cache, None where it is not asked. With `inline` it reads the writer's own tables,
-    which no replica needs to have caught up with. `endpoint` is the query actor that it
-    was given to last, None while it looks for one; `retry` is what a replica calls that may be fresh enough then, None
-    where none has to.
+    - `seen`, `newest`: the lowest and the highest checkpoint of the models that were read, set before the
+      future
+    - `keys`: those of the result cache; None if the job is not looked up there
+    - `inline`: it reads the writer's own tables, so no replica has to have caught up
+    - `endpoint`: the query actor to which it was sent last; None while it looks for one
+    - `retry`: is called then by a replica that may be fresh enough; None if that is not needed
     """
 
     __slots__ = (
@@ -65,12 +66,12 @@ class QueryJob(Request):
         self.newest = 0
 
     def unfit(self, floor: int) -> bool:
-        """Whether the snapshot lacks what the caller asked for, or the replica's `floor`, or shows several moments."""
+        """Whether the snapshot is older than `target` or the replica's `floor`, or shows several moments."""
         seen = self.seen
         return seen < self.target or seen < floor or seen != self.newest
 
     def answer(self, outcome: list[Any] | Exception) -> None:
-        """Give the caller the results, or the error, unless it went away."""
+        """Give the caller the results, or the error, unless it has given up."""
         try:
             if isinstance(outcome, Exception):
                 self.future.set_exception(outcome)

@@ -1,4 +1,4 @@
-"""What a query touched while it ran, and from where to where that is known to be the same. The query actor's thread."""
+"""Which tables a query touched, and between which positions they are the same. The query actor's thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class States(Protocol):
 
 
 class Span(NamedTuple):
-    """From where to where a table that a query touched is known to be the same; `name` is "" for all of the model."""
+    """The positions between which a table is known to be the same; `name` is "" for the whole model."""
 
     model: str
     name: str
@@ -46,10 +46,10 @@ class Span(NamedTuple):
 
 
 class RecordingView(View):
-    """A view that notes which tables one query touches. The thread that runs the query.
+    """A view that notes which tables one query touches.
 
-    `touched` is None once the query asked for something else that its answer may depend on, such as its position.
-    What it asked a database for, the database's connection tells.
+    `touched` is None once the query read something else on which its answer may depend, such as the position.
+    What it read from a database is known by the database's connection.
     """
 
     __slots__ = ("touched",)
@@ -62,7 +62,7 @@ class RecordingView(View):
         try:
             opened = super()._open(key)
         except BaseException:
-            self.touched = None  # whatever the query makes of that
+            self.touched = None  # The query may catch that.
             raise
         if self.touched is not None:
             self.touched.add(self._owner(key))
@@ -100,7 +100,7 @@ class RecordingView(View):
 
 
 def spans_of(view: RecordingView, snapshot: States) -> tuple[Span, ...] | None:
-    """The spans of what a query touched on a snapshot; None where its result is not to be kept."""
+    """The spans of the tables that a query touched on a snapshot; None if its result can't be cached."""
     touched = view.touched
     if touched is None or not view.counted():
         return None

@@ -1,16 +1,16 @@
-"""The result cache: answers of queries, kept for as long as the tables that they came from do not change.
+"""The result cache: results of queries, kept as long as the tables from which they were read do not change.
 
 Shared by all replicas of a process. Looked up in callers' threads, filled in query actors'.
 
-Why an entry of one replica may answer for another, however far each is: projections are deterministic, so what
-a table of one build holds is a function of the position that its model has applied. A snapshot with the
+Why an entry of one replica may answer for another, however far each is: projections are deterministic, so
+what a table of one build holds is a function of the position that its model has applied. A snapshot with the
 checkpoint `c` that says a table was last changed at `u` or earlier shows a table that is the same at every
 position from `u` to `c`. An entry keeps that span for each table that its query touched, and every state of a
-replica has such a span of its own. If the two overlap (`u <= c'` and `u' <= c`), there is a position at which both
-hold the table, so both hold the same rows. If they overlap for every touched table, the query run on that state
-would see what it saw then, and give the same. So neither has to be the newer one, and `u` may be any upper bound
-of the true change that is not above `c`: one that is too high makes the span shorter and costs hits, never
-truth. Two builds of a model share nothing, so the build is compared first.
+replica has such a span of its own. If the two overlap (`u <= c'` and `u' <= c`), there is a position at which
+both hold the table, so both hold the same rows. If they overlap for every touched table, the query run on
+that state would see what it saw then, and give the same. So neither has to be the newer one, and `u` may be
+any upper bound of the true change that is not above `c`: one that is too high makes the span shorter and
+costs hits, never truth. Two builds of a model share nothing, so the build is compared first.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from storage.codec.codec import Codec
 __all__ = ["ResultCache"]
 
 OVERHEAD = 600
-"""Bytes that an entry takes beside its key and result, for bounding: its objects and its place in the dict."""
+"""Bytes that an entry takes beside its key and result, roughly: its objects and its slot in the dict."""
 
 
 _CHANGING = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
-"""What bytes and extensions begin with in msgpack. Without these bytes there is nothing in a result that comes back as
-something else; with them there may be, since texts and numbers have them too."""
+"""The first bytes of binary data and extensions in msgpack. Without these bytes nothing in a result is
+decoded as something else; with them something may be, since texts and numbers have them too."""
 
 
 class _Entry(NamedTuple):
@@ -51,7 +51,7 @@ class _Entry(NamedTuple):
 
 
 def result_cache(domain: CompiledDomain, max_bytes: int) -> ResultCache | None:
-    """A cache for the queries of a domain; None where none has its results kept, or there are no bytes for it."""
+    """A cache for the queries of a domain; None if none of them is cached, or the cache may have no bytes."""
     cached = max_bytes and any(spec.cache for spec in domain.queries.values())
     return ResultCache(domain.codec, max_bytes) if cached else None
 
@@ -70,7 +70,7 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def key(self, query: Any) -> bytes | None:
-        """What a query is found by: its class and fields, encoded. None, and counted, where they can't be."""
+        """The key of a query: its class and fields, encoded. None, and counted, if they can't be encoded."""
         try:
             return self._codec.pack(query)
         except CodecError:
@@ -80,12 +80,12 @@ class ResultCache:
     def answer(
         self, keys: Sequence[bytes], models: Collection[str], target: int, states: Iterable[States]
     ) -> Answer | None:
-        """The results of these queries at one of these states that has applied `target` in each of `models`."""
+        """The results of some queries at one of the states in which all `models` have applied `target`."""
         with self._lock:
             entries = [self._entries.get(key) for key in keys]
         if None not in entries:
             for state in states:
-                # Several models have to be at one position, as they are in a snapshot that is answered from.
+                # Several models have to be at one position, as they are in a snapshot.
                 lowest, *others = {state.checkpoint(model) for model in models}
                 if (
                     not others
@@ -98,9 +98,9 @@ class ResultCache:
         return None
 
     def find(self, key: bytes, snapshot: States) -> tuple[Any] | None:
-        """The result of one query on a snapshot, alone in a tuple; None, counted as a miss, has it run there.
+        """The result of one query on a snapshot, alone in a tuple; None, counted as a miss, if it has to run.
 
-        A caller that had to wait for a replica did not look then, and others may have asked the same meanwhile.
+        A caller that had to wait for a replica has not looked, and others may have asked the same meanwhile.
         """
         with self._lock:
             entry = self._entries.get(key)
@@ -119,9 +119,10 @@ class ResultCache:
                     self._entries.move_to_end(key)
 
     def put(self, key: bytes, result: Any, spans: tuple[Span, ...] | None) -> Any:
-        """Keep a result that was found on these tables, and return it as every hit gives it.
+        """Keep a result with the spans of its tables, and return it as every hit will.
 
-        With None it is not kept, nor is what is too large. What has no encoding is returned as it is.
+        With None it is not kept, nor is a result that is too large. One that can't be encoded is returned as
+        it is.
         """
         encoded, result = self._encoded(result, kept=spans is not None)
         if encoded is None or spans is None:
@@ -131,7 +132,7 @@ class ResultCache:
         return result
 
     def _encoded(self, result: Any, *, kept: bool) -> tuple[bytes | None, Any]:
-        """A result's bytes, if they are needed, and what they say; no bytes where it has none."""
+        """A result's bytes, None if they are not needed or can't be made, and the result as decoded."""
         if not kept and self._codec.faithful(result):
             return None, result
         try:
@@ -150,7 +151,7 @@ class ResultCache:
         entry = _Entry(encoded, spans, size)
         with self._lock:
             before = self._entries.get(key)
-            # A replica that is behind does not drive out what the others can use.
+            # A replica that is behind does not replace an entry that the others can use.
             if before is not None and before.newest() > entry.newest():
                 return
             self._bytes += size - (0 if before is None else before.size)
@@ -165,7 +166,7 @@ class ResultCache:
             self._uncacheable += 1
 
     def health(self) -> CacheHealth:
-        """What it holds, and how often it was of use."""
+        """What it holds, and how often it helped."""
         with self._lock:
             asked = self._hits + self._misses
             return CacheHealth(

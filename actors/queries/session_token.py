@@ -1,8 +1,8 @@
-"""Session tokens: how far a caller has seen, as text that another request or process may go on from.
+"""Session tokens: how far a caller has seen, as text from which another request or process can continue.
 
-Any thread. A token is the store's history id and a position, with a checksum, so that one that was cut or
-altered, and one of another store, are recognised. It is no secret, and no proof of who had it: it tells how many
-events the store held.
+Any thread. A token is the store's history id and a position, with a checksum: one that was cut off or
+changed, and one of another store, are recognised. It is not a secret, and proves nothing about its holder: it
+tells how many events the store had.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storage.value_text import short_repr
 __all__ = ["SessionTokens", "decode_token", "encode_token"]
 
 PUBLISHED_WITHIN = 0.2
-"""Seconds that a token waits at most for its position to be the log's for everybody."""
+"""Seconds that a token waits at most until its position is published."""
 
 _FORMAT = b"\x01"
 _HISTORY, _POSITION, _CHECK = 16, 8, 5
@@ -27,7 +27,7 @@ _LENGTH = (len(_FORMAT) + _HISTORY + _POSITION + _CHECK) // 3 * 4
 
 
 def encode_token(history_id: str, position: int) -> str:
-    """The token for everything up to `position` in this history: 40 characters that are safe in URLs and cookies."""
+    """The token for everything up to `position` in this history: 40 characters, safe in URLs and cookies."""
     body = _FORMAT + _digest(history_id.encode(), _HISTORY) + position.to_bytes(_POSITION)
     return base64.urlsafe_b64encode(body + _digest(body, _CHECK)).decode()
 
@@ -35,7 +35,7 @@ def encode_token(history_id: str, position: int) -> str:
 def decode_token(token: str, history_id: str) -> int:
     """The position that a token holds.
 
-    Raises `InvalidToken` for text that is no token or not a whole one, `ForeignToken` for one of another history.
+    Raises `InvalidToken` for text that is not a whole token, `ForeignToken` for one of another history.
     """
     try:
         raw = base64.b64decode(token, altchars=b"-_", validate=True) if len(token) == _LENGTH else b""
@@ -50,7 +50,7 @@ def decode_token(token: str, history_id: str) -> int:
     if history != _digest(history_id.encode(), _HISTORY):
         raise ForeignToken(
             "the session token belongs to another store, or to this one before it was restored; "
-            "begin a new session"
+            "start a new session"
         )
     return int.from_bytes(body[-_POSITION:])
 
@@ -73,16 +73,16 @@ class SessionTokens:
         return encode_token(self._history_id, position)
 
     def position(self, token: str) -> int:
-        """The position that a token holds; raises as `decode_token`, and `ForeignToken` for one ahead of the log.
+        """The position of a token. Raises as `decode_token`, and `ForeignToken` for one ahead of the log.
 
-        Positions are given out after their events are on disk, and one process writes a store: a token that is
-        ahead comes from a later state than the one that the files were put back to.
+        A position is given out after its events are on disk, and one process writes a store. So a token that
+        is ahead comes from a later state than the one to which the files were restored.
         """
         position = decode_token(token, self._history_id)
         head = self._progress.head
         if position > head:
             raise ForeignToken(
-                f"the session token says position {position}, the log ends at {head}: the store was put back to "
-                "an earlier state; begin a new session"
+                f"the session token says position {position}, the log ends at {head}: "
+                "the store was restored to an earlier state; start a new session"
             )
         return position

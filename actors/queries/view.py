@@ -1,4 +1,4 @@
-"""A view: one snapshot of the read models that it was opened for."""
+"""A view: one snapshot of some read models. Any thread, one at a time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["View"]
 class View(Closeable):
     """Read models as they were at one moment, on one replica; rows are copies.
 
-    `view[table]` gives the reader of a table, `view[model]` the connection to a model that SQLite keeps, and
-    `view[object]` an object of a model that is in memory. What was declared for any version of a model stands for
-    that of its name in the version that serves. A view pins its snapshot, so it has a maximum age, after which
-    every use raises `ViewExpired`. Any thread may use it, one at a time.
+    `view[table]` gives the reader of a table, `view[model]` the connection to a model in SQLite, and
+    `view[object]` an object of a model in memory. A declaration of any version of a model gives the table or
+    object of that name in the version that serves. A view pins its snapshot, so it has a maximum age, after
+    which every use raises `ViewExpired`. Any thread may use it, one at a time.
     """
 
     __slots__ = ("_closed", "_failed", "_lend", "_models", "_opened", "_snapshot", "lent", "replica")
@@ -37,7 +37,11 @@ class View(Closeable):
         lend: bool = False,
         failed: Callable[[BaseException], object] | None = None,
     ) -> None:
-        """`failed` is told of what is raised in a `with` block of it. With `lend`, objects in memory are not copied; `lent` says that some were given, so that a result has to be."""
+        """`closed` is called when it is closed, `failed` with an error that is raised in its `with` block.
+
+        With `lend`, objects in memory are not copied. `lent` then says whether some were given, so that a
+        result has to be copied.
+        """
         self._snapshot = snapshot
         self._models = models
         self._opened: dict[int | str, Any] = {}
@@ -52,11 +56,11 @@ class View(Closeable):
     @overload
     def __getitem__(self, key: ReadModel | ObjectSchema) -> Any: ...
     def __getitem__(self, key: Any) -> Any:
-        """What was declared as `key`, to be read; `QueryFailed` for what belongs to no model that is open here."""
+        """The reader of what `key` declares. Raises `QueryFailed` if its model is not open here."""
         found = self._opened.get(id(key))
         if found is None:
             found = self._open(key)
-            # A copy of an object knows of no end of the view: the snapshot has it, and is asked each time.
+            # A copy of an object does not know when the view ends: the snapshot does, and is asked each time.
             if self._lend or not isinstance(key, ObjectSchema):
                 self._opened[id(key)] = found
         return found
@@ -81,7 +85,7 @@ class View(Closeable):
         return objects[key]
 
     def _owner(self, key: Any) -> tuple[str, str]:
-        """The model that a table or object belongs to, and its name; "" for the model itself."""
+        """The model to which a table or object belongs, and its name; "" for the model itself."""
         for name, model in self._models.items():
             for version in (model, *model.older):
                 if any(key is one for one in (*version.tables, *version.objects)):
@@ -97,24 +101,24 @@ class View(Closeable):
             )
         if isinstance(key, ReadModel) and key.name not in self._models:
             raise QueryFailed(
-                f"read model {key.name!r} is not open here, which {opened} are; add it to the query's reads= or to "
-                "view(...)"
+                f"read model {key.name!r} is not open here, which {opened} are; "
+                "add it to the query's reads= or to view(...)"
             )
         raise QueryFailed(
             f"view[...] takes a table, not {short_repr(key)}; give the object that model.table(...) returned"
         )
 
     def version(self, model: ReadModel) -> int:
-        """The version of `model` that serves here: an older one until the replica has built the newest."""
+        """The version of `model` that serves here: an older one until the newest one is built."""
         return self._snapshot.version(model.name)
 
     def position(self, model: ReadModel | None = None) -> int:
-        """The last position that `model`, or each model of the view, had applied."""
+        """The position up to which `model`, or each model of the view, has applied the log."""
         names = list(self._models) if model is None else [model.name]
         return min(map(self._snapshot.checkpoint, names), default=0)
 
     def newest(self) -> int:
-        """The last position that any model of the view had applied."""
+        """The last position that any model of the view has applied."""
         return max(map(self._snapshot.checkpoint, self._models), default=0)
 
     @property
@@ -123,7 +127,7 @@ class View(Closeable):
         return self._snapshot.opened
 
     def close(self) -> None:
-        """Let the snapshot go; closing twice is harmless."""
+        """Release the snapshot; closing twice is harmless."""
         self._snapshot.close()
         if self._closed is not None:
             self._closed(self)

@@ -1,6 +1,6 @@
-"""Views: snapshots that callers read in their own threads, and the limit of their age.
+"""The views that are open: snapshots that callers read in their own threads, up to a maximum age.
 
-Runs in callers' threads; the supervisor's closes the views that have become too old.
+Runs in callers' threads; the supervisor's thread closes views that are too old.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOMENT = 0.001
 
 
 class ViewRegistry:
-    """What `System` does for views: opens them, and knows those that are open."""
+    """Opens views, and knows those that are open."""
 
     def __init__(
         self,
@@ -44,8 +44,9 @@ class ViewRegistry:
         mark_damaged: Callable[[str, SnapshotSource, str], bool],
         moved: Callable[[], bool],
     ) -> None:
-        """`inline` takes a snapshot of the inline models' tables; `mark_damaged` has a damaged replica begun anew, False where
-        it stays in use; `moved` is whether the store is elsewhere than where it was opened."""
+        """`inline` takes a snapshot of the inline models' tables. `mark_damaged` has a damaged replica reset;
+        False if it stays in use. `moved` says whether the store is not where it was opened any more.
+        """
         self._domain = domain
         self._dispatcher = dispatcher
         self._progress = progress
@@ -66,9 +67,8 @@ class ViewRegistry:
         end = time.monotonic() + timeout
         if all_inline(opened) and (view := self._inline_view(opened, target)) is not None:
             return view
-        replicas = self._dispatcher.replicas.fresh(
-            names, target
-        )  # nearly always: then nothing has to be made that could wait
+        # There nearly always is one: then nothing has to be made to wait with.
+        replicas = self._dispatcher.replicas.fresh(names, target)
         while True:
             if replicas:
                 view = self._open_view(self._dispatcher.balancer.next_replica(replicas), opened, target)
@@ -78,7 +78,7 @@ class ViewRegistry:
                     raise SystemClosed("the system is closed; no view was opened")
             again = threading.Event()
             try:
-                # A replica that is not what was said of it gets a moment, until that is said, too.
+                # A replica that is not as fresh as it was reported gets a moment, until that is reported too.
                 late = bool(replicas) and not again.wait(MOMENT) and time.monotonic() > end
                 replicas = self._dispatcher.replicas.fresh_or_call(names, target, again.set)
                 if late or not (replicas or again.wait(max(end - time.monotonic(), 0))):
@@ -88,7 +88,7 @@ class ViewRegistry:
                 raise
 
     def _open_view(self, replica: str, models: Mapping[str, ReadModel], target: int) -> View | None:
-        """The view, unless the replica was or is to be begun anew in between, or one of the models stopped."""
+        """The view; None if the replica was or will be reset in between, or one of the models stopped."""
         store = self._stores[replica]
         try:
             snapshot = store.snapshot(models, closed=ViewExpired)
@@ -98,7 +98,7 @@ class ViewRegistry:
         except (StoreClosed, FilesGone):
             if self._moved():
                 raise
-            # Whoever applies there finds it out, and begins it anew; or has done so just now.
+            # The replica's own thread notices it and resets the replica, or has just done so.
             return None
         except StorageError as error:
             if self._is_damage(replica, store, error):
@@ -114,11 +114,11 @@ class ViewRegistry:
         )
 
     def _is_damage(self, replica: str, store: SnapshotSource, error: BaseException) -> bool:
-        """Whether the error is the replica's fault, which is then left out and begun anew."""
+        """Whether the replica is damaged; it is then excluded and reset."""
         return is_damage(error, store) and self._mark_damaged(replica, store, f"it is damaged: {error}")
 
     def _inline_view(self, models: Mapping[str, ReadModel], target: int) -> View | None:
-        """One of the writer's own tables, if the position is there and the log can be read now."""
+        """A view of the writer's own tables; None if they are not that far, or the log can't be read now."""
         try:
             view = View(self._inline(closed=ViewExpired), models, "", self._view_closed)
         except StorageError:
@@ -138,7 +138,7 @@ class ViewRegistry:
             self._views.pop(id(view), None)
 
     def forked(self) -> None:
-        """In a forked child: views that were open before it raise `ViewExpired` from now on."""
+        """In a forked child: views that were open before raise `ViewExpired` from now on."""
         self._views_lock = threading.Lock()
         for view in list(self._views.values()):
             view.abandon()

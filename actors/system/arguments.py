@@ -13,7 +13,7 @@ __all__ = ["checked_path"]
 
 
 def checked_path(path: Any, domain: Any) -> str:
-    """The path as text. Raises `TypeError` or `ValueError` where `System.open` was given something else."""
+    """The path as text. Raises `TypeError` or `ValueError` for other arguments of `System.open`."""
     if not isinstance(domain, Domain):
         advice = "give the Domain that declares the messages"
         if isinstance(path, Domain):

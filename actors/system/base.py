@@ -16,7 +16,7 @@ __all__ = ["Availability", "SystemBase", "checked_options"]
 
 
 class Availability:
-    """Whether a system can be used, for itself and for what it gave out. `refusal` makes the error that says why not."""
+    """Whether a system can be used; what it gave out shares it. `refusal` makes the error if it can't."""
 
     __slots__ = ("refusal",)
 

@@ -26,8 +26,9 @@ class CommandMethods(SystemBase):
 
         Raises `Rejected`, `ConcurrencyConflict`, `CommandIdReused`, `InvalidMessage`,
         `UnknownMessage`, `MessageTooLarge`, `DeciderFailed`, `DeadlineExceeded`, `Overloaded` or
-        `StoreFull`: nothing was written; `CommandTimeout` or `CommitUncertain`: unknown, execute
-        it again with the id that the error carries. `WrongThread` in a decider, a query or a callback.
+        `StoreFull`: nothing was written. After `CommandTimeout` or `CommitUncertain` the outcome is unknown:
+        execute the command again with the id that the error carries. `WrongThread` in a decider, a query or a
+        callback.
         """
         return self._running().command_client.execute(
             command, checked_options(options, CommandOptions, "execute")
@@ -36,16 +37,16 @@ class CommandMethods(SystemBase):
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
         """As `execute`, without waiting for the reply: a future of the receipt.
 
-        `timeout` bounds the wait for room in the mailbox, in all turns of middleware and `on_conflict` together. Callbacks of the future run in the
-        writer's thread: keep them short. A future that is cancelled before its command is
-        decided cancels the command.
+        `timeout` bounds the wait for room in the mailbox, in all attempts of middleware and `on_conflict`
+        together. Callbacks of the future run in the writer's thread: keep them short. Cancelling the future
+        before the command is decided cancels the command.
         """
         return self._running().command_client.submit(
             command, checked_options(options, CommandOptions, "submit")
         )
 
     async def aexecute(self, command: Any, **options: Unpack[CommandOptions]) -> Receipt:
-        """As `execute`, for asyncio: the event loop goes on meanwhile."""
+        """As `execute`, for asyncio: the event loop continues meanwhile."""
         return await self._running().command_client.aexecute(
             command, checked_options(options, CommandOptions, "aexecute")
         )
@@ -55,11 +56,11 @@ class CommandMethods(SystemBase):
     ) -> list[Any]:
         """Execute many commands, in order and each on its own; a list of their receipts.
 
-        They share transactions, which makes them cheap, but they are not one unit: a rejected one
-        does not disturb the others. With `return_exceptions` its error stands in its place, else
-        the first error is raised after all were handled, with the whole list as its `outcomes`.
-        What an iterable raises in their midst is raised in any case, with the outcomes of those that it gave before.
-        Options: `timeout` for all together, `causation_id`, `correlation_id`, `metadata`.
+        They share transactions, which makes them cheap, but they are not one unit: a rejected command does
+        not disturb the others. With `return_exceptions` the list has its error instead of a receipt;
+        otherwise the first error is raised after all commands were handled, with the whole list as its
+        `outcomes`. An error of the iterable itself is always raised, with the outcomes of the commands before
+        it. Options: `timeout` for all together, `causation_id`, `correlation_id`, `metadata`.
         """
         commands = several(commands, "execute_many", "command")
         given = checked_options(options, ManyOptions, "execute_many")
@@ -69,10 +70,10 @@ class CommandMethods(SystemBase):
     async def aexecute_many(
         self, commands: Iterable[Any], *, return_exceptions: bool = False, **options: Unpack[ManyOptions]
     ) -> list[Any]:
-        """As `execute_many`, for asyncio: the event loop goes on after each few hundred commands.
+        """As `execute_many`, for asyncio: the event loop continues after every few hundred commands.
 
-        All of them are taken from the iterable at once. A task that is cancelled leaves those on their way that it has handed
-        over by then.
+        All commands are taken from the iterable first. Cancelling the task does not cancel the commands that
+        were sent by then.
         """
         commands = several(commands, "aexecute_many", "command")
         given = checked_options(options, ManyOptions, "aexecute_many")
@@ -80,7 +81,7 @@ class CommandMethods(SystemBase):
         return outcomes if return_exceptions else _all_receipts(outcomes)
 
     def append(self, stream: str, events: Sequence[Any], **options: Unpack[AppendOptions]) -> Receipt:
-        """Write facts that come from outside, without a command: a sensor's, an import's.
+        """Write facts that come from outside, without a command: from a sensor or an import.
 
         They go through the same queue and are on disk when this returns. Options: `timeout`,
         `expected_version`, `command_id` (which makes it safe to repeat), `causation_id`,

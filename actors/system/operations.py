@@ -1,4 +1,4 @@
-"""Looking after a running `System`: how it is, what is in its log, drills. Callers' threads."""
+"""What an operator does with a running `System`: health, the log, rebuilds, skips. Callers' threads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["OperationMethods"]
 
 
 class OperationMethods(SystemBase):
-    """Health, the log, and what an operator does."""
+    """Health, the log, rebuilds and skips."""
 
     def health(self) -> Health:
-        """How every part is, at this moment; never waits."""
+        """The state of every part at this moment; never waits."""
         self._running()
         return self._runtime.health()
 
@@ -47,7 +47,7 @@ class OperationMethods(SystemBase):
 
     @property
     def replica_names(self) -> list[str]:
-        """The replicas' names, also those of their actors."""
+        """The names of the replicas, which are also those of their actors."""
         return list(self._running().replicas.slots)
 
     def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
@@ -70,21 +70,21 @@ class OperationMethods(SystemBase):
         return self._running().log.read_tag(tag, position_of(after), limit)
 
     def wait_applied(self, after: Receipt | int | None = None, timeout: float = 10.0) -> int:
-        """Wait until every replica has applied a position (by default all that is committed); returns it.
+        """Wait until every replica has applied a position, by default the last committed one; returns it.
 
-        Raises `ConsistencyTimeout`, or `ModelStopped` where waiting is in vain.
+        Raises `ConsistencyTimeout`, or `ModelStopped` if a model is stopped, so that waiting would not help.
         """
         parts = self._running()
-        refuse_in_actor("wait_applied", self._running().progress)
+        refuse_in_actor("wait_applied", parts.progress)
         checked_timeout(timeout, "wait_applied")
         target = parts.progress.head if after is None else position_of(after)
         self._runtime.wait_applied(target, timeout)
         return target
 
     def kill(self, name: str, timeout: float = 10.0) -> bool:
-        """Have an actor die as if it had failed; True once the supervisor has it back. For drills and tests.
+        """End an actor as if it had failed; True once the supervisor has restarted it. For drills and tests.
 
-        Names are those of `health().actors`; raises `UnknownName`, a `KeyError`, for another.
+        The names are those of `health().actors`. Raises `UnknownName`, a `KeyError`, for another.
         """
         refuse_in_actor("kill", self._running().progress)
         checked_timeout(timeout, "kill")
@@ -93,9 +93,9 @@ class OperationMethods(SystemBase):
     def dump(self, replica: str, model: ReadModel) -> dict[str, list[dict[str, Any]]]:
         """All rows of a model on one replica, by table, in key order; for comparisons and exports.
 
-        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the model,
-        `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is begun anew, `QueryTimeout`
-        where a worker process does not give them within a minute.
+        Raises `UnknownName`, a `KeyError`, for a replica that is not in `replica_names` or does not have the
+        model, `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is reset, and
+        `QueryTimeout` if a worker process does not send them within a minute.
         """
         parts = self._running()
         stores = parts.replicas.stores
@@ -107,20 +107,21 @@ class OperationMethods(SystemBase):
         try:
             return stores[replica].dump(name)
         except SnapshotClosed as error:
-            raise StoreClosed(f"{replica} was begun anew while it was read; dump it again") from error
+            raise StoreClosed(f"{replica} was reset while it was read; dump it again") from error
 
     def rebuild(self, model: ReadModel, *, wait: bool = False, timeout: float | None = None) -> None:
-        """Fill a model anew from the log, beside what serves, and switch to it; a rebuild under way goes on.
+        """Fill a model from the log again, beside the build that serves, and switch to the new one.
 
-        For tables that a mended projection should have filled otherwise: a new `version=` needs no call. Replicas
-        build one after another; `rebuilds()` shows how far they are. Returns once all have begun, or with `wait`
-        once each replica serves its new build.
+        This is for tables that a fixed projection fills in another way; a new `version=` needs no call. A
+        rebuild that is running continues. Replicas build one after another; `rebuilds()` shows their
+        progress. Returns once all have started, or with `wait` once each replica serves its new build.
 
-        Raises `ConsistencyTimeout` when that takes more than `timeout` seconds (it goes on), `ModelStopped` when a
-        build stops at an event (what served before still does), `UnknownMessage`, `WrongThread`.
+        Raises `ConsistencyTimeout` if that takes more than `timeout` seconds (it continues), `ModelStopped`
+        if a build stops at an event (the build that served before still does), `UnknownMessage`,
+        `WrongThread`.
         """
         parts = self._running()
-        refuse_in_actor("rebuild", self._running().progress)
+        refuse_in_actor("rebuild", parts.progress)
         if timeout is not None:
             checked_timeout(timeout, "rebuild")
         name = checked_model(model, parts.domain, "rebuild").name
@@ -129,12 +130,12 @@ class OperationMethods(SystemBase):
             self.wait_rebuilt(model, timeout)
 
     def wait_rebuilt(self, model: ReadModel, timeout: float | None = None) -> None:
-        """Wait until each replica serves the newest build of a model: a new version's after opening, or a forced one.
+        """Wait until each replica serves the newest build of a model: of a new version, or a forced one.
 
         Raises as `rebuild` does.
         """
         parts = self._running()
-        refuse_in_actor("wait_rebuilt", self._running().progress)
+        refuse_in_actor("wait_rebuilt", parts.progress)
         if timeout is not None:
             checked_timeout(timeout, "wait_rebuilt")
         name = checked_model(model, parts.domain, "wait_rebuilt").name
@@ -150,16 +151,16 @@ class OperationMethods(SystemBase):
         return self._runtime.rebuilds.all()
 
     def skip_event(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
-        """Have a model pass over the event that it is stopped at, on every replica, in every version and rebuild.
+        """Have a model skip the event at which it is stopped, on every replica, in every version and rebuild.
 
-        The decision is written to the log with `reason` and the time, and can't be taken back; a model that is
-        stopped there goes on at once. Skipping it again does nothing.
+        The decision is written to the log with `reason` and the time, and can't be undone. A model that is
+        stopped there continues immediately. Skipping the event again does nothing.
 
-        Raises `NotStopped` where the model is stopped on no replica at that position, `ValueError` for one that is
-        not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
+        Raises `NotStopped` if no replica's model is stopped at that position, `ValueError` for a position
+        that is not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
         """
         parts = self._running()
-        refuse_in_actor("skip_event", self._running().progress)
+        refuse_in_actor("skip_event", parts.progress)
         name = checked_model(model, parts.domain, "skip_event").name
         checked_timeout(timeout, "skip_event")
         if not isinstance(reason, str):
@@ -167,7 +168,7 @@ class OperationMethods(SystemBase):
         self._runtime.rebuilds.skip_event(name, position_of(position, "position"), reason, timeout)
 
     def skipped_events(self) -> list[SkippedEvent]:
-        """Every event that a model was told to skip, with the reason and the time, by model and position."""
+        """Every event that a model skips, with the reason and the time, ordered by model and position."""
         return read_skips(self._running().log)
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
@@ -175,15 +176,15 @@ class OperationMethods(SystemBase):
         self._running().listeners.committed.append(listener)
 
     def on_broadcast(self, listener: Callable[[int, int], None]) -> None:
-        """Call `listener(first, last)` after sync told every replica, in its thread: keep it short."""
+        """Call `listener(first, last)` after Sync notified every replica, in its thread: keep it short."""
         self._running().listeners.broadcast.append(listener)
 
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
-        """Call `listener(replica, position, lag in seconds)` after every batch that a replica applied, in its thread."""
+        """Call `listener(replica, position, lag in seconds)` after each batch of a replica, in its thread."""
         self._running().listeners.applied.append(listener)
 
 
 def _whole(option: str, value: Any) -> None:
-    """Raise `ValueError` for what is neither None nor a number from 0 on."""
+    """Raise `ValueError` unless it is None or a whole number from 0 on."""
     if value is not None and (type(value) is not int or not 0 <= value <= MAX_POSITION):
         raise ValueError(f"{option} is a whole number from 0 on, not {short_repr(value)}")

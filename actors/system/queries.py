@@ -1,4 +1,4 @@
-"""How a system, and each of its sessions, is read. Callers' threads and event loops."""
+"""How a system and its sessions are read. Callers' threads and event loops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["QueryMethods"]
 
 
 class QueryMethods:
-    """Queries and views. Those of a session are never older than what it wrote or saw before they began."""
+    """Queries and views. Those of a session show at least what it wrote or saw before they started."""
 
     _queries: QueryClient
 
@@ -30,7 +30,7 @@ class QueryMethods:
         return result
 
     async def aquery(self, query: Query[Result], **options: Unpack[QueryOptions]) -> Result:
-        """As `query`, for asyncio: the event loop goes on meanwhile."""
+        """As `query`, for asyncio: the event loop continues meanwhile."""
         result: Result = (await self._queries.aquery(query, options)).results[0]
         return result
 
@@ -45,10 +45,10 @@ class QueryMethods:
         return answer.results[0], answer.position
 
     def query_many(self, queries: Iterable[Query[Result]], **options: Unpack[QueryOptions]) -> list[Result]:
-        """Run several queries on one snapshot; their results in order. The first that fails is raised.
+        """Run several queries on one snapshot; returns their results in order, or raises the first error.
 
-        With query middleware each runs on its own, and then perhaps on another snapshot. Options as for `query`;
-        `timeout` is for all of them together, and unless given the longest of theirs.
+        With query middleware each query runs on its own, perhaps on another snapshot. Options as for `query`;
+        `timeout` is for all of them together, and by default the longest of theirs.
         """
         return self._queries.query_many(queries, options)
 
@@ -59,9 +59,9 @@ class QueryMethods:
         return await self._queries.aquery_many(queries, options)
 
     def view(self, *models: ReadModel, **options: Unpack[QueryOptions]) -> View:
-        """A snapshot of these models (all, when none is given) on one replica, read in the caller's thread.
+        """A snapshot of these models, or of all of them, on one replica; the caller's thread reads it.
 
-        Use it in a `with` block: `view[table].get(key)`. It expires after the system's
-        `view_max_age`. Options as for `query`. Middleware does not see what is read from a view.
+        Use it in a `with` block: `view[table].get(key)`. It expires after the system's `view_max_age`.
+        Options as for `query`. Middleware does not see what is read from a view.
         """
         return self._queries.view(models, options)

@@ -1,6 +1,6 @@
 """A session: a caller that reads its own writes and never goes back in time, whatever replica answers.
 
-Callers' threads and event loops. What a session knows is one position, so that it can be handed on as a token.
+Callers' threads and event loops. All that a session knows is one position, so a token can carry it on.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ Outcome = TypeVar("Outcome")
 class Session(QueryMethods, Closeable):
     """Commands and reads of one caller, from `System.session()`; the methods are the system's.
 
-    Each read shows at least what this session's commands wrote before it began, what the session's reads that
-    ended before it began have shown, and what a refusal (`Rejected`, `ConcurrencyConflict`) of its commands
-    rested on. Any number of threads and tasks may share one; reads that run side by side promise each other
-    nothing.
+    Each read shows at least what this session's commands wrote before it started, what the session's reads
+    that ended before it started have shown, and what a refusal (`Rejected`, `ConcurrencyConflict`) of its
+    commands was based on. Any number of threads and tasks may share a session; it promises nothing about
+    reads that run at the same time.
 
-    After `CommandTimeout` or `CommitUncertain` nobody knows yet whether there is a write, so reads may show it or
-    not. Execute the command again in this session with the `command_id` of the error: its receipt makes it sure.
+    After `CommandTimeout` or `CommitUncertain` it is unknown whether there is a write, so reads may show it
+    or not. Execute the command again in this session with the `command_id` of the error: its receipt settles
+    it.
     """
 
     def __init__(self, commands: CommandMethods, queries: QueryClient, position: int = 0) -> None:
-        """For `System.session`: through what it writes and reads, and where it begins."""
+        """For `System.session`: what it writes and reads through, and where it starts."""
         self._commands = commands
         self._seen = SessionPosition(position)
         self._queries = queries.for_session(self._seen)
@@ -47,13 +48,15 @@ class Session(QueryMethods, Closeable):
 
     @property
     def position(self) -> int:
-        """What the next read shows at least: everything up to this position."""
+        """The next read shows at least everything up to this position."""
         return self._seen.value
 
     @property
     def token(self) -> str:
-        """The same as text, safe in URLs and cookies, for `System.session` and `after=` in any process that opens
-        this store. Take it after what is to be seen there has returned. Raises `SystemClosed`."""
+        """The position as text, safe in URLs and cookies, for `System.session` and `after=` in any process
+        that opens this store. Take it after the calls have returned whose outcome is to be seen there. Raises
+        `SystemClosed`.
+        """
         return self._queries.token(self._seen.value)
 
     # -- commands ----------------------------------------------------------------------------
@@ -68,7 +71,7 @@ class Session(QueryMethods, Closeable):
             return outcomes.noted(await self._commands.aexecute(command, **options))
 
     def submit(self, command: Any, **options: Unpack[CommandOptions]) -> Future[Receipt]:
-        """As `System.submit`; reads that begin when the future is done see it, whether its result was asked for or not."""
+        """As `System.submit`; reads that start once the future is done see it, even if nobody reads it."""
         return _SessionReply(self._outcomes, self._commands.submit(command, **options))
 
     def execute_many(
@@ -99,7 +102,7 @@ class Session(QueryMethods, Closeable):
 
 
 class _Outcomes:
-    """Notes what came of a session's commands: what is returned, and in its `with` block what is raised. Any thread."""
+    """Notes the outcomes of a session's commands; the errors too, in its `with` block. Any thread."""
 
     __slots__ = ("_queries", "_seen")
 
@@ -108,11 +111,11 @@ class _Outcomes:
         self._queries = queries
 
     def noted(self, outcome: Outcome) -> Outcome:
-        """Note an outcome, and return it; middleware may have put anything in the place of a receipt."""
+        """Note an outcome, and return it; middleware may have replaced the receipt by anything."""
         if isinstance(outcome, Receipt):
             self._seen.reach(outcome.position)
         elif isinstance(outcome, Rejected | ConcurrencyConflict):
-            # A refusal waits for the commit of what it rests on, so all of that is at the head or before.
+            # A refusal waits for the commit of what it is based on, which therefore is at the head or before.
             self._seen.reach(self._queries.head)
         return outcome
 
@@ -133,7 +136,7 @@ class _Outcomes:
 
 
 class _SessionReply(Reply[Receipt]):
-    """The future of a session's `submit`: done once the session knows of the outcome, never before."""
+    """The future of a session's `submit`: done once the session knows the outcome, never before."""
 
     def __init__(self, outcomes: _Outcomes, inner: Future[Receipt]) -> None:
         super().__init__()
@@ -156,7 +159,7 @@ class _SessionReply(Reply[Receipt]):
         error = inner.exception()
         try:
             self._outcomes.noted(inner.result() if error is None else error)
-        except BaseException as failed:  # Whoever settles the other future would keep it to itself.
+        except BaseException as failed:  # The thread that settles the other future would swallow it.
             error = failed
         if error is None:
             self.set_result(inner.result())
@@ -170,9 +173,9 @@ class SessionMethods(CommandMethods):
     def session(self, position: After | None = None) -> Session:
         """A session that reads its own writes and never goes back in time.
 
-        `position` continues an earlier one: its token or position, or a receipt; None, as where a request brought no
-        token, begins a new one. Raises `InvalidToken` for what is no token, `ForeignToken` for one of another store
-        or of a later state than this store was put back to.
+        `position` continues an earlier one: its token or position, or a receipt. None starts a new one, for a
+        request that brought no token. Raises `InvalidToken` for text that is not a token, `ForeignToken` for
+        a token of another store, or of a later state than this store was restored to.
         """
         start = self._queries.position_of(0 if position is None else position, "position")
         return Session(self, self._queries, start)

@@ -1,4 +1,4 @@
-"""What `System` tells as it happens. Callers' threads and event loops."""
+"""How a program follows changes: subscriptions, consumers, watches. Callers' threads and event loops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_THREADS = 1_000
 
 
 class SubscriptionMethods(SystemBase):
-    """Subscriptions, consumers and watched queries."""
+    """Subscriptions, consumers and watches."""
 
     def subscribe(
         self,
@@ -44,13 +44,15 @@ class SubscriptionMethods(SystemBase):
     ) -> Subscription:
         """Every event after a position, in order, first from the log and then as they are committed.
 
-        To be iterated over with `for` or `async for`; for one thread or task at a time. Ends at `until`, at its
-        `close()`, when the system closes, or when no event came for `timeout` seconds. Only events of this `stream`,
-        of this `category` (what stands before the first hyphen of a stream's name), of these `types` (classes or
-        stored names) and with this `tag`, where they are given: all that are given have to hold.
+        Iterate over it with `for` or `async for`, in one thread or task at a time. It ends at `until`, at its
+        `close()`, when the system closes, or after `timeout` seconds without an event.
 
-        Raises `ValueError` or `TypeError` for what is no position, time or name, `UnknownMessage` for a type that is
-        no event of the domain; iterating raises what reading the log does.
+        Filters, all of which have to match: `stream`; `category`, the part of a stream's name before the
+        first hyphen; `types`, event classes or their stored names; `tag`.
+
+        Raises `ValueError` or `TypeError` for something that is not a position, a time or a name,
+        `UnknownMessage` for a type that is not an event of the domain; iterating raises what reading the log
+        does.
         """
         parts = self._running()
         return Subscription(
@@ -63,17 +65,19 @@ class SubscriptionMethods(SystemBase):
         )
 
     def consumer(self, name: str, **options: Unpack[ConsumerOptions]) -> Consumer:
-        """A consumer of a persistent subscription: an iterator of `Delivery` that goes on where its name left off.
+        """A consumer of a persistent subscription: an iterator of `Delivery` that continues where its name
+        stopped.
 
         Each event is delivered at least once, until it is acknowledged: `for delivery in consumer: ...;
-        delivery.ack()`, or `async for`. Consumers of one name compete for the events; those of one stream are
-        delivered in order, the next one once the one before is acknowledged. What is not acknowledged in time, or is
-        refused with `nak()`, is delivered again, and after `max_deliveries` times parked, together with what follows
-        it in its stream. `ConsumerOptions` says what the options are.
+        delivery.ack()`, or `async for`. Consumers of one name compete for the events. Events of one stream
+        are delivered in order, the next one after the one before is acknowledged. An event that is not
+        acknowledged in time, or is refused with `nak()`, is delivered again; after `max_deliveries` it is
+        parked, together with the events that follow it in its stream. `ConsumerOptions` says what the options
+        are.
 
-        Raises `ConsumerMismatch` where the name has another filter or start, or is open with other settings;
-        `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for its commit
-        and raises what that does.
+        Raises `ConsumerMismatch` if the name has another filter or start, or is open with other settings;
+        `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for
+        its commit and raises what that does.
         """
         parts = self._running()
         return parts.consumers.open(checked_opening(parts.domain, "consumer", name, options), 1)[0]
@@ -85,11 +89,12 @@ class SubscriptionMethods(SystemBase):
         threads: int = 1,
         **options: Unpack[ConsumerOptions],
     ) -> CallbackConsumer:
-        """Have `callback(delivery)` called for every event, in so many `threads` that compete; otherwise as `consumer`.
+        """Call `callback(delivery)` for every event, in so many competing `threads`; otherwise as `consumer`.
 
-        Its return acknowledges the event, unless it settled it itself. Its exception refuses it: it is delivered again
-        after 0.1 seconds, then after twice as long each time, and parked after `max_deliveries`. The threads end with
-        the handle's `close()`, with the system, and where `consumer` ends.
+        When the callback returns, the event is acknowledged, unless the callback settled it itself. When it
+        raises, the event is refused: it is delivered again after 0.1 seconds, then after twice as long each
+        time, and parked after `max_deliveries`. The threads end with the handle's `close()`, with the system,
+        and when a `consumer` would.
         """
         parts = self._running()
         opening = checked_opening(parts.domain, "consume", name, options)
@@ -98,35 +103,38 @@ class SubscriptionMethods(SystemBase):
         return parts.consumers.callbacks(callback, consumers)
 
     def consumers(self) -> list[ConsumerStatus]:
-        """The consumers that the store knows by name: where they are, what they have in hand, what is parked."""
+        """The consumers in the store, by name: their positions, what is in flight and what is parked."""
         return self._running().consumers.status()
 
     def delete_consumer(self, name: str) -> None:
-        """Forget a consumer, its position and what it parked; those of it that run end. Raises `UnknownName`.
+        """Forget a consumer, its position and what it parked; consumers of that name that run end.
 
-        Waits for the commit, as the next three do.
+        Waits for the commit, as the next three do. Raises `UnknownName`.
         """
         self._running().consumers.delete(checked_name(name))
 
     def parked_streams(self, name: str) -> list[ParkedStream]:
-        """The streams that a consumer parked, by position: where, why, and how many events wait behind. Raises `UnknownName`."""
+        """The streams that a consumer parked, by position: at which event, why, and how many events wait.
+
+        Raises `UnknownName`.
+        """
         return self._running().consumers.parked(checked_name(name))
 
     def replay_parked(self, name: str, stream: str | None = None) -> int:
-        """Deliver what is parked again, of one stream or of all, in the order of each; returns how many streams.
+        """Deliver the parked events of one stream, or of all, again in their order; returns how many streams.
 
         Deliveries count from 1 again. Raises `UnknownName`, also for a stream that is not parked.
         """
         return self._running().consumers.replay(checked_name(name), stream)
 
     def discard_parked(self, name: str, stream: str, *, following: bool = False) -> None:
-        """Give up the event that a stream is parked at, and go on with what follows it in its stream.
+        """Give up the event at which a stream is parked, and continue with the next one of the stream.
 
-        With `following`, all that waits behind it up to now is given up, too. Raises `UnknownName`.
+        With `following`, all events that wait behind it now are given up too. Raises `UnknownName`.
         """
         self._running().consumers.discard(checked_name(name), stream, following)
 
-    # -- queries that are watched --------------------------------------------------------------
+    # -- live queries -------------------------------------------------------------------------
     def watch(
         self,
         query: Query[Result],
@@ -135,14 +143,16 @@ class SubscriptionMethods(SystemBase):
         timeout: float | timedelta | None = None,
         **options: Unpack[WatchOptions],
     ) -> Watch[Result]:
-        """A query's result, and then every result that differs from the one before, as the replicas apply events.
+        """A query's result, then every result that differs from the one before, as replicas apply events.
 
-        To be iterated over with `for` or `async for`; for one thread or task at a time. The query is run again when
-        the next result is asked for and one of its models changed: who is slow gets the latest, never a backlog.
-        Ends once a result holds for `until`, at its `close()`, when the system closes, and when no other result came
-        for `timeout` seconds. Options: `consistency`, `after`, `max_lag`; as for `query`.
+        Iterate over it with `for` or `async for`, in one thread or task at a time. The query runs again when
+        the next result is asked for and one of its models has changed: a slow reader gets the latest result,
+        and no backlog builds up. It ends once a result holds for `until`, at its `close()`, when the system
+        closes, or after `timeout` seconds without another result. Options: `consistency`, `after`, `max_lag`;
+        as for `query`.
 
-        Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the query does.
+        Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the
+        query does.
         """
         parts = self._running()
         spec = parts.domain.queries.get(type(query))
@@ -150,7 +160,7 @@ class SubscriptionMethods(SystemBase):
             raise unknown(query, "query", parts.domain)
         check_message(spec, query)
         checked_options(options, WatchOptions, "watch")
-        # Each result asks for its own; what is no such thing is told here.
+        # Each result has a target of its own; options that make no sense are refused here.
         target_position(parts.progress, tokens=self._queries.dispatcher.tokens, **options)
         return Watch(
             self._queries,

@@ -1,7 +1,7 @@
 """The system: a store opened with a domain, one writer, and replicas that answer queries.
 
-`System.open` starts every actor; the methods, most of which are in `actors.system`, run in callers' threads, any
-number of them.
+`System.open` starts every actor; the methods, most of which are in `actors.system`, run in callers' threads,
+any number of them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class System(
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""
 
     _consistency: Consistency = "eventual"
-    """What reads ask for that say nothing else."""
+    """The consistency of a read that asks for none."""
 
     def __init__(self, runtime: Runtime) -> None:
         """For `open`."""
@@ -98,30 +98,35 @@ class System(
         workers: Literal["thread", "process"] = "thread",
         verify_bytes: int = 32 << 20,
     ) -> Self:
-        """Open the store in directory `path`, making it when it is not there, and start all actors.
+        """Open the store in the directory `path`, or make a new one there, and start all actors.
 
-        `replicas` read replicas answer queries, each with `query_actors` query actors; more of
-        either serve more queries at once, and each replica costs the writer's process the work
-        of applying. `mailbox_size` commands may wait before callers do. `map_size` bytes is the
-        most that each environment may grow to; it is address space, not disk. `cache_states`
-        aggregates stay in memory. Health reports a decider that runs for more than
-        `decider_limit` seconds, any other code of the program's that does so for `busy_limit`, and a read model or
-        process manager that is `lag_limit` seconds behind. A worker process that does not answer for `worker_limit`
-        seconds is replaced. A view is closed after `view_max_age` seconds. Results of queries
-        that are declared with `cache=True` are kept, up to `result_cache` bytes; 0 keeps none.
-        A replica that serves spends no more than `rebuild_share` of its thread's time on filling
-        new builds of its models, or up to 0.9 where they would never be done otherwise. With
-        `workers="process"` each replica and its query actors are in a child process, and use a core of their own;
-        `domain` is then to be an attribute of a module that can be imported, not of the main one.
-        After an unclean end the log's file is looked at before LMDB maps it: all of it up to `verify_bytes`, the top of a
-        larger one for a second; 0 looks at nothing.
+        - `replicas`: how many read replicas answer queries; `query_actors`: how many query actors each of
+          them has. More of either serve more queries at once; applying events to a replica takes time of the
+          writer's process.
+        - `mailbox_size`: how many commands may wait before callers have to
+        - `map_size`: the bytes up to which each environment may grow. That is address space, not disk.
+        - `cache_states`: how many aggregates are kept in memory
+        - `max_message_bytes`: the largest message that is stored
+        - `decider_limit`, `busy_limit`, `lag_limit`: the seconds after which health reports a decider that
+          still runs, any other code of the program that does, and a model or process manager that is behind
+        - `worker_limit`: the seconds after which a worker process that does not answer is replaced
+        - `view_max_age`: the seconds after which a view is closed
+        - `rebuild_share`: the share of its thread's time that a replica spends at most on new builds of its
+          models while it serves. It spends up to 0.9 on builds that would never be done otherwise.
+        - `result_cache`: how many bytes of results are kept of queries declared with `cache=True`; 0 keeps
+          none
+        - `workers`: with "process", each replica and its query actors run in a child process, on a core of
+          their own. `domain` then has to be an attribute of an importable module other than the main one.
+        - `verify_bytes`: how much of the log's file is checked after an unclean end, before LMDB maps it. A
+          larger file is checked from its top for a second; 0 checks nothing.
 
-        Raises `TypeError` or `ValueError` for what is no domain, path or setting, `DomainError` for a mistake
-        in the domain, `ModelStopped` for an inline model whose projection fails while it is filled,
-        `WorkerDied` for a process that could not be started, `LimitReached` where no file, thread or process can be
-        had any more, and for the directory `StoreLocked`, `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`.
-        Whatever is raised, Ctrl-C too, nothing stays open, locked or running. The path is resolved now: a link above
-        the store may be switched afterwards.
+        Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
+        `DomainError` for a mistake in the domain, `ModelStopped` if the projection of an inline model fails
+        while the model is filled, `WorkerDied` for a process that could not be started, `LimitReached` if no
+        more files, threads or processes are available, and because of the directory `StoreLocked`,
+        `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`. After any error, Ctrl-C included,
+        nothing stays open, locked or running. The path is resolved now: a link above the store may be
+        switched afterwards.
         """
         store = os.fspath(resolved_path(checked_path(path, domain)))
         settings = Settings(
@@ -153,13 +158,16 @@ class System(
             raise
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Handle what waits in the mailbox, stop every actor and close the files, within about `timeout` seconds.
+        """Handle the commands that wait, stop every actor and close the files, within about `timeout`
+        seconds.
 
-        What could not be handled by then is answered with `SystemClosed`. Closing twice is harmless; while
-        another thread closes it, this waits for that. Interrupted by Ctrl-C it goes on in a thread of its own; called
-        again, it waits for that. What follows the `yield` of a submitted call's middleware, and a callback of `consume`, are
-        not waited for where they close the system themselves; while another thread closes it, this does not wait for that
-        in them. Raises `WrongThread` in a decider, a query or a callback of the writer's.
+        Commands that could not be handled by then are answered with `SystemClosed`. Closing twice is
+        harmless; while another thread closes the system, this waits for it. If Ctrl-C interrupts it, closing
+        continues in a thread of its own, and another call waits for that.
+
+        Middleware after the `yield` of a submitted call, and callbacks of `consume`, may call this too. It
+        then waits neither for the thread that calls it nor, while another thread closes the system, for that
+        one. Raises `WrongThread` in a decider, a query or a callback that runs in the writer's thread.
         """
         if self._availability.refusal is _forked:
             raise _forked()
@@ -181,7 +189,7 @@ class System(
         return thread == self._closer or self._runtime.waits_for(thread)
 
     def _new_closing(self, timeout: float) -> tuple[UninterruptedCall, bool]:
-        """One for the threads that come to it at this moment, and whether it is the one of the thread at hand."""
+        """The closing that threads share which come to it now, and whether it is this thread's own."""
         last = self._closing
         mine = UninterruptedCall("onewriter-closing", partial(self._close, timeout, threading.get_ident()))
         self._closing = closing = self._closings.setdefault(last, mine)
@@ -207,8 +215,9 @@ class System(
         def __enter__(self) -> Self: ...
 
     else:
-        # `self._here()`, which is this object, without a line of Python: at the beginning of a function Ctrl-C would come out
-        # after `open` has returned and before the block is entered, and nobody would have what is to be closed.
+        # `self._here()`, which is this object, without a line of Python. Ctrl-C at the beginning of a
+        # function would be raised after `open` has returned and before the block is entered: nothing would
+        # close the system.
         __enter__ = lru_cache(maxsize=0)(methodcaller("_here"))
 
     def __exit__(
@@ -219,7 +228,7 @@ class System(
                 self.close()
         except BaseException as error:
             if isinstance(error, MemoryError) or not isinstance(error, Exception):
-                # It may have come before the closing was begun, and nobody will call it again.
+                # It may have come before the closing was started, and nothing will call this again.
                 closing = self._closing
                 if closing is None or closing.was_interrupted:
                     closing, _ = self._new_closing(CLOSE_TIMEOUT)
@@ -229,9 +238,8 @@ class System(
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        refuse_in_actor(
-            "close", self._parts.progress
-        )  # the thread that is to close it would not know whose it waits for
+        # The thread that closes it would not know that it waits for an actor's thread.
+        refuse_in_actor("close", self._parts.progress)
         await super().__aexit__(kind, value, trace)
 
 
@@ -253,7 +261,7 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    # Daemon threads would be cut off in the middle of what they do.
+    # Daemon threads would be stopped in the middle of their work.
     for system in list(_open_systems):
         if not system._closed and system._availability.refusal is not _forked:
             system.close(timeout=10.0)

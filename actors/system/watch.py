@@ -1,9 +1,9 @@
-"""A query that is watched: its result, then every result that differs from the one before.
+"""A live query: its result, then every result that differs from the one before.
 
-Runs in the reader's thread or event loop, which asks again only when it wants the next result: a slow reader gets
-the latest one, and nothing piles up. A replica that has applied something, or switched to another build, wakes it;
-nothing polls. Where the replicas say that none of the query's models changed since the last result, the query is not
-run again.
+Runs in the reader's thread or event loop, which asks again only when it wants the next result: a slow reader
+gets the latest one, and no backlog builds up. A replica that has applied events, or switched to another
+build, wakes it; nothing polls. If the replicas report that none of the query's models has changed since the
+last result, the query does not run again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ NOTHING = object()
 
 
 class Watch(Closeable, Generic[Result]):
-    """An iterator and an async iterator of a query's results, from `System.watch`. For one thread or task at a time.
+    """An iterator and an async iterator of a query's results, for one thread or task at a time.
 
-    Ends at `until`, at `close`, when the system closes, and when no other result came for `timeout` seconds. What the
-    query raises is raised to the reader and ends it, too. In a `with` block it is closed at the end.
+    Made by `System.watch`. Ends at `until`, at `close`, when the system closes, or after `timeout` seconds
+    without another result. An error of the query is raised to the reader, and ends it too. A `with` block
+    closes it at the end.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Watch(Closeable, Generic[Result]):
         self._fresh_replicas = dispatcher.replicas
         self._progress = dispatcher.progress
         self._codec = dispatcher.domain.codec
-        # The caller may change a list in it, and is to be shown what was asked for.
+        # A copy: the caller may change a list in the query later.
         self._query: Query[Result] = own_query(query, self._codec)
         self._models = models
         self._changes = ModelChanges(models, dispatcher.stores)
@@ -72,7 +73,7 @@ class Watch(Closeable, Generic[Result]):
         return self._position
 
     def close(self) -> None:
-        """End it; an iteration that waits ends at once. Any thread; closing twice is harmless."""
+        """End it; an iteration that waits ends immediately. Any thread; closing twice is harmless."""
         self._closed = True
         wake = self._wake
         if wake is not None:
@@ -135,7 +136,7 @@ class Watch(Closeable, Generic[Result]):
         return not self._ended
 
     def _register(self, wake: Callable[[], None]) -> bool:
-        """Whether to run the query now; else `wake` is called at the news, unless it has ended."""
+        """Whether to run the query now; otherwise news will call `wake`, unless the watch has ended."""
         if self._position < 0:
             self._changes.switched(self._progress.replicas)
             return True
@@ -153,7 +154,7 @@ class Watch(Closeable, Generic[Result]):
                 break
             if not fresh:
                 self._registered = True
-                # Registered first: a switch that is not seen here wakes.
+                # After registering: a switch that is not seen here calls `wake`.
                 if not self._changes.switched(self._progress.fresh(self._models, self._position)):
                     return False
                 self._options["after"] = self._position
@@ -168,22 +169,23 @@ class Watch(Closeable, Generic[Result]):
 
     def _unregister(self, wake: Callable[[], None]) -> None:
         self._wake = None
-        # One that was woken is forgotten already, and looking for it among many would cost each of them.
+        # One that was woken is not registered any more, and searching for it among many would cost each of
+        # them.
         if self._registered:
             self._registered = False
             self._progress.forget(wake)
 
     def _failed(self, error: ActorsError) -> None:
-        """End it; at the close of the system that is all."""
+        """End it and raise the error, unless the system was closed."""
         if isinstance(error, ConsistencyTimeout) and self._position >= 0 and not self._strict:
-            return  # the replicas that had the news are being begun anew: it waits for one that has them
+            return  # The replicas that had the news are being reset: wait for another one.
         self._ended = True
         if not isinstance(error, SystemClosed) and not self._progress.closed:
             raise error
 
     def _differs(self, answer: Answer) -> bool:
         self._position = max(self._position, answer.position)
-        # Not the result itself, which the reader may change.
+        # Not the result itself: the reader may change that.
         trace = trace_of(answer.results[0], self._codec.pack)
         if self._last is not NOTHING and trace == self._last:
             return False

@@ -14,15 +14,17 @@
         given(shop, ProductListed("lamp", "Desk lamp", 1999)).then_rows(products, [{"sku": "lamp", ...}])
 
     def test_a_declined_payment_cancels_the_order():
-        given_process_manager(fulfilment, OrderPlaced("1", 1999)).when(PaymentDeclined("1")).then(CancelOrder("1"))
+        placed = given_process_manager(fulfilment, OrderPlaced("1", 1999))
+        placed.when(PaymentDeclined("1")).then(CancelOrder("1"))
 
     def test_the_shop_as_a_whole():
         with open_system(shop) as system:
             system.execute(ListProduct("lamp", "Desk lamp", 1999))
             assert system.query(Cheapest(1)) == [...]
 
-`given` and `given_process_manager` run the domain's own rules as the writer and the replicas do, in the test's thread and without a store;
-`open_system` runs everything. What does not hold raises an `AssertionError` that shows the difference.
+`given` and `given_process_manager` run the domain's own rules as the writer and the replicas do, in the
+test's thread and without a store; `open_system` runs everything. A failed assertion raises an
+`AssertionError` that shows the difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Showing how what was expected differs from what there is: a unified diff of values, a field a line."""
+"""The difference between expected and actual values: a unified diff, with a line for each field."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 __all__ = ["compare"]
 
 WIDTH = 90
-"""Characters up to which a value keeps to one line."""
+"""Characters up to which a value stays on one line."""
 
 
 def compare(what: str, expected: Iterable[Any], actual: Iterable[Any]) -> None:
-    """Raise `AssertionError` with the difference unless both hold equal values of the same classes in one order."""
+    """Raise `AssertionError` with the difference unless both have equal values of equal classes, in order."""
     expected, actual = list(expected), list(actual)
     if len(expected) == len(actual) and all(map(_same, expected, actual)):
         return
@@ -37,7 +37,7 @@ def _lines(values: list[Any], short: bool) -> list[str]:
 
 
 def _spread(value: Any) -> list[str]:
-    """A value over several lines, the same way whatever its length, so that equal fields stand on equal lines."""
+    """A value over several lines, in the same way for any length, so that equal fields have equal lines."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f"    {one.name}={getattr(value, one.name)!r}," for one in dataclasses.fields(value)]
         return [f"{type(value).__name__}(", *fields, ")"]

@@ -1,4 +1,4 @@
-"""Given / when / then over the domain's own rules, and what a test claims of it: no store, no threads but the test's."""
+"""Given / when / then over the domain's own rules, with assertions. No store, and only the test's thread."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ S = TypeVar("S")
 def given(domain: Domain, *events: Any) -> Given:
     """What has happened before: events, in order, one by one or in lists; none for an empty store.
 
-    They are of any streams and are folded by the domain's evolvers; one that could not have happened is refused
-    with the error that says why. `happened(event, ...)` gives one its time, metadata or stream. Raises
-    `DomainError` for a mistake in the domain.
+    The events may be of any streams; the domain's evolvers fold them. An event that could not have happened
+    is refused with an error that says why. `happened(event, ...)` gives one its time, metadata or stream.
+    Raises `DomainError` for a mistake in the domain.
     """
     compiled = domain.compile()
     history = MemoryHistory(compiled)
@@ -40,7 +40,7 @@ def given(domain: Domain, *events: Any) -> Given:
 
 
 class Given:
-    """What has happened, and what a test may do with it. Made by `given`."""
+    """What has happened, for a test to go on from. Made by `given`."""
 
     def __init__(self, domain: CompiledDomain, history: MemoryHistory) -> None:
         self._domain = domain
@@ -49,7 +49,7 @@ class Given:
 
     @property
     def recorded(self) -> list[RecordedEvent]:
-        """Everything that has happened, as the log would have it."""
+        """Everything that has happened, as in the log."""
         return list(self._history.own())
 
     # -- the write side -------------------------------------------------------------------------
@@ -62,11 +62,11 @@ class Given:
         metadata: dict[str, Any] | None = None,
         time: datetime | None = None,
     ) -> Outcome:
-        """Have a command checked, validated and decided; what came of it is in the `Outcome`.
+        """Have a command checked, validated and decided; the `Outcome` says how it went.
 
-        This `Given` stays as it is, so that it may serve several commands; the `Outcome`'s claims return the next.
-        `time` (aware) is the time that it is decided at, and that its events get, else that of the call. Middleware
-        does not run: it is around the system, not part of the decision.
+        This `Given` does not change, so several commands may start from it; the `Outcome`'s assertions return
+        the next one. `time` (aware) is the time of the decision and of its events, by default that of the
+        call. Middleware does not run: it is part of the system, not of the decision.
         """
         require_time_zone(f"when({short_repr(command)})", time)
         history = self._history.copy()
@@ -87,11 +87,11 @@ class Given:
 
     # -- the read side --------------------------------------------------------------------------
     def view(self, *models: ReadModel) -> Projected:
-        """The tables of these models (all, when none is given), to be read as in a query; for a `with` block."""
+        """The tables of these models, or of all, to be read as in a query; use it in a `with` block."""
         return Projected(self._domain, models or list(self._domain.models.values()), self._history.own())
 
     def then_rows(self, table: TableSchema, rows: Iterable[Mapping[str, Any]]) -> Given:
-        """The table holds exactly these rows; in which order they are written here does not matter."""
+        """The table holds exactly these rows, given in any order."""
         with self.view(self._model_of(table)) as view:
             actual = list(view[table].all())
         expected = sorted((dict(row) for row in rows), key=table.key_of)
@@ -100,7 +100,7 @@ class Given:
         return self
 
     def query(self, query: Query[Result]) -> Result:
-        """The answer of a query to what has happened; raises what its `run` raises."""
+        """The answer of a query after what has happened; raises what its `run` raises."""
         spec = self._domain.queries.get(type(query))
         if spec is None:
             raise UnknownMessage(f"{type(query).__name__} is not a query of domain {self._domain.name!r}")
@@ -113,7 +113,7 @@ class Given:
             return result
 
     def asked(self, query: Query[Any]) -> Asked:
-        """As `query`, for a claim: `given(...).asked(Cheapest(1)).answers([...])`."""
+        """As `query`, for an assertion: `given(...).asked(Cheapest(1)).answers([...])`."""
         return Asked(query, self.query(query))
 
     def _model_of(self, table: TableSchema) -> ReadModel:
@@ -128,9 +128,9 @@ def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Outcome:
-    """A command's outcome; each claim returns the `Given` that it leaves, for a further `when`.
+    """A command's outcome; each assertion returns the `Given` after it, for a further `when`.
 
-    `receipt` is None when it was refused, `error` when it was not.
+    `receipt` is None if the command was refused, `error` if it was not.
     """
 
     def __init__(self, after: Given, command: Any, outcome: Receipt | Exception) -> None:
@@ -141,7 +141,7 @@ class Outcome:
 
     @property
     def events(self) -> list[Any]:
-        """The events that the command gave; none when it was refused."""
+        """The events that the command gave; none if it was refused."""
         return [] if self.receipt is None else list(self.receipt.events)
 
     def then(self, *events: Any) -> Given:
@@ -170,7 +170,7 @@ class Outcome:
         return self._after
 
     def raised(self, kind: type[Exception], text: str = "") -> Given:
-        """It failed with an error of this class that has `text` in it: `ConcurrencyConflict`, `InvalidMessage`..."""
+        """It failed with an error of this class, such as `InvalidMessage`, with `text` in its message."""
         error = self._refusal(kind, f"refused with {kind.__name__}")
         if text not in str(error):
             raise AssertionError(
@@ -206,7 +206,7 @@ class Asked:
 
 
 def _listed(result: Any) -> Any:
-    """A query's result as its caller gets it: a lazy one is read to its end while the snapshot is there."""
+    """A query's result as its caller gets it: an iterator is read to its end while the snapshot is open."""
     return list(result) if isinstance(result, Iterator) else result
 
 

@@ -25,7 +25,7 @@ __all__ = ["Happened", "MemoryHistory", "happened"]
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event with what else the log knows of it; made by `happened`."""
+    """An event with what else the log has of it; made by `happened`."""
 
     event: Any
     stream: str | None
@@ -46,13 +46,13 @@ def happened(
 
 
 def require_time_zone(what: str, time: datetime | None) -> None:
-    """Raise `ValueError` for a time that means no instant."""
+    """Raise `ValueError` for a time without a time zone."""
     if time is not None and time.utcoffset() is None:
         raise ValueError(f"{what}: time= needs a time zone, got {short_repr(time)}")
 
 
 class MemoryHistory:
-    """Events and command ids in lists: what `deciding` and `states` need of a log."""
+    """Events and command ids in lists: what `Overlay` and `AggregateCache` need of a log."""
 
     def __init__(self, domain: CompiledDomain) -> None:
         self.domain = domain
@@ -63,7 +63,7 @@ class MemoryHistory:
         self._inline: InlineRun | None = None
 
     def copy(self) -> MemoryHistory:
-        """The same once more, to go on from without changing this one."""
+        """A copy, to go on from without changing this one."""
         other = MemoryHistory(self.domain)
         other.events = list(self.events)
         other._commands = dict(self._commands)
@@ -92,14 +92,14 @@ class MemoryHistory:
         return self._own([one for one in self.events[after:] if tag in one.tags][:limit])
 
     def own(self) -> Sequence[RecordedEvent]:
-        """All events, for somebody who may do with what is in them what it likes."""
+        """All events, as copies that the caller may change."""
         return CommittedEvents(self.domain.codec, self.events)
 
     def _own(self, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
         return list(CommittedEvents(self.domain.codec, events))
 
     def stream_version(self, stream: str) -> int:
-        """The version of a stream, 0 when it is new."""
+        """The version of a stream, 0 if it is new."""
         return sum(one.stream == stream for one in self.events)
 
     def command(self, command_id: str) -> CommandRecord | None:
@@ -107,7 +107,7 @@ class MemoryHistory:
         return self._commands.get(command_id)
 
     def snapshot(self, stream: str) -> tuple[int, str, Any] | None:  # noqa: ARG002
-        """Never one of `stream`: a test folds all events."""
+        """None: a test folds all events."""
         return None
 
     def note(self, key: bytes) -> bytes | None:
@@ -145,7 +145,7 @@ class MemoryHistory:
         return self._inline
 
     def add(self, event: Any) -> None:
-        """Let an event have happened, or a `Happened`; raises what refuses it."""
+        """Add an event, or a `Happened`; raises the error that refuses it."""
         given = event if isinstance(event, Happened) else Happened(event, None, None, None)
         spec = self.domain.events.get(type(given.event))
         if spec is None:

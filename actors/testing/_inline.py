@@ -1,4 +1,4 @@
-"""Inline tables of a test without files: as the writer has them within one batch that never ends. The test's thread."""
+"""Inline tables of a test, without files: as in one endless batch of the writer. The test's thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Given / when / then for a process manager: its handlers run as in the system, in the test's thread, and do nothing."""
+"""Given / when / then for a process manager: its handlers run as in the system, in the test's thread,
+and what they ask for is only compared.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,10 @@ __all__ = ["ProcessManagerGiven", "ProcessManagerOutcome", "given_process_manage
 
 
 def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManagerGiven:
-    """What one instance of a process manager was told before: events, `Rejection`s and timers, in order.
+    """The earlier inputs of one instance of a process manager: events, `Rejection`s and timers, in order.
 
-    Raises `DomainError` for a mistake in the domain, `UnknownMessage` for what the manager does not handle, and
-    `AssertionError` for a timer that was not set.
+    Raises `DomainError` for a mistake in the domain, `UnknownMessage` for an input that the manager does not
+    handle, and `AssertionError` for a timer that was not set.
     """
     spec = manager.domain.compile().process_managers[manager.name]
     given = ProcessManagerGiven(spec, NO_INSTANCE, "", 0)
@@ -39,17 +41,17 @@ def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManag
 
 
 class ProcessManagerGiven:
-    """One instance as its inputs left it. Made by `given_process_manager`."""
+    """One instance after its inputs. Made by `given_process_manager`."""
 
-    def __init__(self, spec: ProcessManagerSpec, instance: Instance, key: str, told: int) -> None:
+    def __init__(self, spec: ProcessManagerSpec, instance: Instance, key: str, handled: int) -> None:
         self._spec = spec
         self._instance = instance
         self._key = key
-        self._told = told
+        self._handled = handled
 
     @property
     def state(self) -> Any:
-        """The instance's state, None where there is none."""
+        """The instance's state; None if there is none."""
         return self._instance.state
 
     @property
@@ -64,14 +66,14 @@ class ProcessManagerGiven:
         return [(EPOCH + timedelta(microseconds=one.due_us), one.message) for one in timers]
 
     def when(self, input: Any) -> ProcessManagerOutcome:
-        """Tell the instance of an event, of a `Rejection`, or that a timer that it has set fires."""
+        """Give the instance an event, a `Rejection`, or a timer of its own that fires."""
         made = self._input(input)
         decision = decide(self._spec, self._instance, made) or Decision(self._instance)
-        after = ProcessManagerGiven(self._spec, decision.instance, made.key, self._told + 1)
+        after = ProcessManagerGiven(self._spec, decision.instance, made.key, self._handled + 1)
         return ProcessManagerOutcome(after, input, decision)
 
     def _input(self, input: Any) -> Input:
-        number, now = self._told + 1, time.time_ns() // 1000
+        number, now = self._handled + 1, time.time_ns() // 1000
         name = self._spec.name
         if type(input) in self._spec.events:
             key = self._spec.events[type(input)].key_of(input)
@@ -89,7 +91,7 @@ class ProcessManagerGiven:
 
 
 class ProcessManagerOutcome:
-    """What an input led to; each claim returns this outcome, `after` is the instance then."""
+    """What an input led to; each assertion returns this outcome, and `after` is the instance then."""
 
     def __init__(self, after: ProcessManagerGiven, input: Any, decision: Decision) -> None:
         self.after = after
@@ -97,7 +99,7 @@ class ProcessManagerOutcome:
         self._decision = decision
 
     def then(self, *commands: Any) -> ProcessManagerOutcome:
-        """Exactly these commands are executed, in this order; none when none is given."""
+        """Exactly these commands are executed, in this order; without arguments, none."""
         asked = [one.message for one in self._decision.commands]
         compare(f"{self._input!r} leads to other commands", flattened(commands), asked)
         return self
@@ -109,7 +111,7 @@ class ProcessManagerOutcome:
         return self
 
     def then_timers(self, *timers: Any) -> ProcessManagerOutcome:
-        """Exactly these timers are set from then on, the earliest first."""
+        """Exactly these timers are set then, the earliest first."""
         compare(f"after {self._input!r} other timers are set", timers, self.after.timers)
         return self
 

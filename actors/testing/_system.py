@@ -1,4 +1,4 @@
-"""A whole system for a test: everything runs, on a store in a folder that goes with it."""
+"""A whole system for a test: everything runs, on a store in a temporary folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def open_system(domain: Domain, **settings: Any) -> TestSystem:
 
 
 class TestSystem(System):
-    """A `System` whose queries, views, watches and sessions see everything that was committed before, unless told otherwise."""
+    """A `System` whose reads are strong unless they ask for another consistency: queries in each of their
+    forms, views, watches and sessions.
+    """
 
     __test__ = False  # Not a class of tests, whatever its name makes pytest think.
 
@@ -54,7 +56,7 @@ class TestSystem(System):
             self.folder.cleanup()
 
     def advance(self, by: timedelta) -> None:
-        """Put the clock that process managers' timers go by forward; `wait_process_managers` waits for what fires then."""
+        """Advance the clock of process managers' timers; `wait_process_managers` waits for what fires."""
         self._running().process_managers.advance(by // timedelta(microseconds=1))
 
     def recorded_events(self, after: Receipt | int = 0) -> list[RecordedEvent]:
@@ -62,7 +64,10 @@ class TestSystem(System):
         return list(self.subscribe(after, until=self.position))
 
     def then_recorded(self, *events: Any, after: Receipt | int = 0) -> None:
-        """Exactly these events are committed after a position, in this order; else `AssertionError` with the difference."""
+        """Exactly these events are committed after a position, in this order.
+
+        Otherwise raises an `AssertionError` that shows the difference.
+        """
         compare(
             "the log holds other events",
             flattened(events),

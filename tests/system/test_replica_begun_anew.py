@@ -212,7 +212,7 @@ def test_a_dump_of_a_replica_that_is_begun_anew_says_so(begun: Any, monkeypatch:
         return rows(self, opened)
 
     monkeypatch.setattr(Snapshot, "rows", late)
-    with pytest.raises(StoreClosed, match="replica-1 was begun anew while it was read"):
+    with pytest.raises(StoreClosed, match="replica-1 was reset while it was read"):
         system.dump("replica-1", crews.sailors)
 
 

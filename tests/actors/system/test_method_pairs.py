@@ -81,7 +81,7 @@ def test_the_text_of_one_says_whose_promises_it_has_and_lists_none_of_its_own(me
 @pytest.mark.parametrize(("method", "options"), TAKING_OPTIONS)
 def test_a_method_names_each_of_its_options_or_where_they_are_described(method: Any, options: Any) -> None:
     text = inspect.getdoc(method) or ""
-    listed = re.search(r"Options: (.*?)(?:; |\. |\.\n|\.$)", text, re.DOTALL)
+    listed = re.search(r"Options: (.*?)(?:[;.]\s|[;.]$)", text, re.DOTALL)
     if listed is not None:
         assert set(re.findall(r"`(\w+)`", listed[1])) == set(options.__annotations__)
     else:

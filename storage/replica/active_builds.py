@@ -1,7 +1,8 @@
-"""The active builds of a replica that another process applies to, as its LMDB environment tells. No lock of its own.
+"""The active builds of a replica that another process fills, read from its LMDB environment. It has no lock.
 
-What is active and how far it is are read in the transaction that reads the tables, so they always belong together and
-the other process has to tell nothing. When it begins the replica anew the files are others, which are then opened.
+The active builds and their positions are read in the transaction that reads the tables, so they always belong
+together, and the other process need not send anything. When that process resets the replica it creates new
+files, which are then opened.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from storage.tables.schema import ModelSchema
 __all__ = ["ActiveBuilds"]
 
 _GENERATIONS = 8
-"""Builds of each model that find room before all handles are opened anew."""
+"""How many builds of each model fit before all handles must be opened again."""
 
 _OTHER_DATABASES = 64
 NO_CHECKPOINT = pack_checkpoint(0)
 
 
 class ActiveBuilds:
-    """Read transactions on the replica at `path`, and the moment that each shows.
+    """Read transactions on the replica at `path`, and the state that each shows.
 
-    `on_detach` is called before the environment is closed: no transaction may be open afterwards.
+    `on_detach` is called before the environment is closed: afterwards no transaction may be open.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class ActiveBuilds:
         self._hold({})
 
     def attach(self) -> lmdb.Environment:
-        """Open the files that are there now, unless they are open; returns the environment.
+        """Open the present files, unless they are open; returns the environment.
 
-        Raises StoreClosed where there are none yet, or they are not complete; NotAStore, NewerFormat, StorageError.
+        Raises StoreClosed if there are none yet, or they are incomplete; NotAStore, NewerFormat,
+        StorageError.
         """
         identity = file_identity(self._file)
         if self._environment is not None and identity == self._identity:
@@ -71,7 +73,7 @@ class ActiveBuilds:
         try:
             opened.resource = environment = self._opened(identity)
             if read_header(environment, "replica", length=False) is None:
-                raise StoreClosed(f"{self._what} is being made; try again")
+                raise StoreClosed(f"{self._what} is being created; try again")
             self._meta = environment.open_db(META_DB, create=False)
             self._identity = identity
             self._environment = environment
@@ -92,16 +94,16 @@ class ActiveBuilds:
                 siblings=SIBLINGS,
             )
         except StorageError as error:
-            # Removed, or made anew, between two looks at it.
+            # It was removed or replaced between the two checks.
             same = identity is not None and file_identity(self._file) == identity
             if same and not (isinstance(error, NotAStore) and _is_empty(self._file)):
                 raise
-            raise StoreClosed(f"{self._what} is not there, or is begun anew just now; try again") from error
+            raise StoreClosed(f"{self._what} does not exist, or is being reset; try again") from error
 
     def begin_read(self) -> tuple[lmdb.Transaction[bytes], CommitState]:
-        """A read transaction, and the moment that it shows; call `in_other_engines` before, which looks at the files.
+        """A read transaction and its state. Call `in_other_engines` before, which checks the files.
 
-        Raises what `attach` does, and LMDB's errors.
+        Raises what `attach` raises, and LMDB's errors.
         """
         while True:
             environment = self._environment or self.attach()
@@ -121,18 +123,18 @@ class ActiveBuilds:
             self._refresh()
 
     def in_other_engines(self) -> Mapping[str, OpenBuild]:
-        """The active builds of other engines than LMDB, by model, which may be others in the next transaction."""
+        """The active builds of other engines than LMDB, by model; the next transaction may have others."""
         self.attach()
         if not self._active:
             self._refresh()
         return self._in_other_engines
 
     def readable(self) -> bool:
-        """Whether the databases can be read at all."""
+        """Whether the databases can be read."""
         return self._environment is None or is_readable(self._environment)
 
     def detach(self) -> None:
-        """Close the files; the second call does nothing. Interrupted, it can be called again."""
+        """Close the files; a second call does nothing. If interrupted, it can be called again."""
         environment = self._environment
         if environment is not None:
             self._on_detach()
@@ -142,7 +144,7 @@ class ActiveBuilds:
 
     # -- inside ----------------------------------------------------------------------------------------------
     def _state_in(self, txn: lmdb.Transaction[bytes]) -> CommitState | None:
-        """What the replica says of itself in this transaction; None where other builds are active than are known."""
+        """The replica's state in this transaction; None if builds are active that are not known yet."""
         number = txn.id()
         if self._state is not None and self._state.txn_id == number:
             return self._state
@@ -160,7 +162,7 @@ class ActiveBuilds:
         return self._state
 
     def _refresh(self) -> None:
-        """Find out which builds are active, and open their databases."""
+        """Find the active builds, and open their databases."""
         environment = self.attach()
         with environment.begin() as txn:
             builds = find_active(txn, self._meta, self._names)
@@ -191,14 +193,15 @@ class ActiveBuilds:
     def _hold(self, active: Mapping[str, OpenBuild]) -> None:
         self._active = active
         self._in_other_engines = {
-            model: one for model, one in active.items() if one.build.stored_schema.engine != "lmdb"
+            model: opened for model, opened in active.items() if opened.build.stored_schema.engine != "lmdb"
         }
         self._expected = []
-        for model, one in active.items():
+        for model, opened in active.items():
+            key = opened.key
             checkpoint = (
-                engine_checkpoint_key(one.key) if model in self._in_other_engines else checkpoint_key(one.key)
+                engine_checkpoint_key(key) if model in self._in_other_engines else checkpoint_key(key)
             )
-            self._expected.append((one.key, active_key(model), one.key.encode(), checkpoint))
+            self._expected.append((key, active_key(model), key.encode(), checkpoint))
         self._keys = sorted(
             key for _, active_at, _, checkpoint in self._expected for key in (active_at, checkpoint)
         )

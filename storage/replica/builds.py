@@ -1,8 +1,8 @@
-"""Builds: what one version of a read model's code has filled, and which of them a replica keeps. Pure, any thread.
+"""Builds: the data that one version of a read model's code has produced; which of them a replica keeps.
 
-Of each model one build is active: snapshots read it. Another one may be wanted, and is filled beside it until the
-replica switches. A build whose code is gone is frozen: it can be read, from the description of its tables that is
-stored with it, and no more events are applied to it.
+Of each model one build is active: snapshots read it. Another one may be wanted; it is filled next to the
+active one until the replica switches. A build whose code is gone is frozen: it can be read, through the
+description of its tables that is stored with it, but no more events are applied to it. Pure, any thread.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ __all__ = ["Build", "Layout", "pack_build", "plan_layout", "unpack_build"]
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One build of a model. `schema` is None where its code is gone; `stored_schema` describes what it holds in any case.
+    """One build of a model. `stored_schema` always describes its data; `schema` is None if its code is gone.
 
-    `generation` counts all builds of the model, so no two of them ever have one key. `reused_databases` are the names of its
-    databases that were another build's and emptied, each after the name that it would have had.
+    `generation` counts all builds of the model, so no two of them ever have the same key. `reused_databases`
+    are pairs for databases that were another build's and were emptied: the name that the database would have
+    had, and the name that it has.
     """
 
     key: str
@@ -44,23 +45,23 @@ class Build:
 
     @classmethod
     def of(cls, schema: ModelSchema, generation: int) -> Build:
-        """A build for this schema, yet to be made."""
+        """A new build for this schema, which does not exist yet."""
         fingerprint = schema.fingerprint()
         key = f"{schema.name}@{schema.version}.{fingerprint[:8]}.{generation}"
         return cls(key, schema.name, schema.version, generation, schema, schema, fingerprint)
 
     def reusing(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
-        """The same build with its databases of these names in emptied ones, as far as there are any."""
+        """The same build, with its databases of these names in emptied ones, as far as there are any."""
         return replace(self, reused_databases=tuple(zip(names, emptied, strict=False)))
 
     def with_code(self, schema: ModelSchema | None) -> Build:
-        """The same build with the schema that the code has for it, or frozen with None."""
+        """The same build with its schema in the code, or frozen if that is None."""
         return replace(self, schema=schema, stored_schema=schema or self.stored_schema)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The builds that a replica is to hold, by key; for each model the key of the active and of the wanted one."""
+    """The builds that a replica should have, by key; the keys of each model's active and wanted build."""
 
     builds: dict[str, Build]
     active: dict[str, str]
@@ -70,10 +71,11 @@ class Layout:
 def plan_layout(
     stored: Iterable[Build], active: Mapping[str, str], models: Sequence[ModelSchema], empty: frozenset[str]
 ) -> Layout:
-    """Which builds to keep and which to make, given those stored, the active ones' keys, and the code there is.
+    """Which builds to keep and which to create, given the stored ones, the active ones' keys, and the code.
 
-    The newest version of each model is wanted. `empty` are the keys of builds that hold no event yet: nobody would
-    miss them, so they do not stay active beside a wanted one. Raises InvalidSchema for a model that is there twice.
+    The newest version of each model is wanted. `empty` are the keys of builds without any event: nobody would
+    miss them, so they do not stay active next to a wanted one. Raises InvalidSchema if a model is given
+    twice.
     """
     code: dict[str, dict[int, ModelSchema]] = {}
     for schema in models:
@@ -103,23 +105,23 @@ def plan_layout(
 
 
 def next_generation(builds: Iterable[Build]) -> int:
-    """The number of a model's next build, given those that it has."""
+    """The number of a model's next build, given its present builds."""
     return max((build.generation + 1 for build in builds), default=0)
 
 
 def checkpoint_key(build: str) -> bytes:
-    """Where the checkpoint of a build in LMDB is stored."""
+    """The key under which the checkpoint of a build in LMDB is stored."""
     return CHECKPOINT + build.encode()
 
 
 def engine_checkpoint_key(build: str) -> bytes:
-    """Where the replica notes the checkpoint of a build that another engine keeps, for other processes."""
+    """The key under which the checkpoint of another engine's build is recorded, for other processes."""
     return ENGINE_CHECKPOINT + build.encode()
 
 
 # -- as stored -----------------------------------------------------------------------------------------------
 def pack_build(build: Build, databases: Sequence[str]) -> bytes:
-    """A build as bytes, with all that it takes to read its data without the code, and to do away with them."""
+    """A build as bytes, with all that is needed to read its data without the code, and to delete them."""
     stored = build.stored_schema
     fields = {
         "model": build.model,
@@ -132,7 +134,7 @@ def pack_build(build: Build, databases: Sequence[str]) -> bytes:
         "places": build.reused_databases,
         "engine": stored.engine,
         "script": stored.script,
-        "objects": [one.name for one in stored.objects],
+        "objects": [schema.name for schema in stored.objects],
         "tables": [
             [table.name, _packed(table.primary), [_packed(index) for index in table.indexes]]
             for table in stored.tables
@@ -143,11 +145,11 @@ def pack_build(build: Build, databases: Sequence[str]) -> bytes:
 
 
 def unpack_build(key: str, raw: bytes) -> Build | None:
-    """The stored build, frozen; None where its keys are of a format that is not read any more."""
+    """The stored build, frozen; None if its keys have a format that is no longer read."""
     fields = msgpack.unpackb(raw)
     if fields["keys"] != KEY_FORMAT:
         return None
-    rule = fields.get("words", 1)  # by which it cut words
+    rule = fields.get("words", 1)  # how its words were cut
     stored = ModelSchema(
         fields["model"],
         fields["version"],
@@ -173,7 +175,7 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
 
 def _packed(index: Index) -> Any:
     if isinstance(index.spec, tuple):
-        return [_packed_component(one) for one in index.spec]
+        return [_packed_component(component) for component in index.spec]
     return _packed_component(index.spec)
 
 
@@ -185,7 +187,7 @@ def _packed_component(component: Component) -> Any:
 
 def _unpacked(spec: Any, rule: int) -> Any:
     if isinstance(spec, list):
-        return tuple([_component(one, rule) for one in spec])
+        return tuple([_component(component, rule) for component in spec])
     return _component(spec, rule)
 
 
@@ -197,6 +199,6 @@ def _component(component: Any, rule: int) -> Component:
 
 
 def _words_rule(stored_schema: ModelSchema) -> int:
-    """By which rule the indexes of a build cut words."""
+    """The rule by which the indexes of a build cut words."""
     parts = [part for table in stored_schema.tables for index in table.indexes for part in index.components]
     return min([part.rule for part in parts if isinstance(part, Words)], default=WORDS_RULE)

@@ -1,11 +1,16 @@
-"""Which builds a replica holds, which is active, and how far each is, as stored. The opener's thread.
+"""The catalog of a replica: its builds, which of them are active, and their positions. The opener's thread.
 
-Database `meta` holds the header and `build/<key>` for every build (its description, packed), `active/<model>` (the
-key of the active build), `checkpoint/<key>` (eight bytes, big-endian, then the event's digest) for builds in LMDB, `elsewhere/<key>` with what
-the build of another engine had as its checkpoint at this commit, and `gone/<key>` (the names of its databases, packed)
-for builds that were given up while the replica was open: their databases are emptied at once, and used for further
-builds or removed when it is opened next. A build's databases are `<key>/<table>` for the
-rows and `<key>/<table>/<index>` for the entries of an index, or emptied ones that its description tells.
+Database `meta` holds the header and these records:
+
+- `build/<key>` for every build: its description, packed;
+- `active/<model>`: the key of the active build;
+- `checkpoint/<key>` for builds in LMDB: eight bytes, big-endian, then the event's digest;
+- `elsewhere/<key>` for builds of other engines: their checkpoint at this commit;
+- `gone/<key>` for builds that were dropped while the replica was open: the names of their databases, packed.
+  They are emptied immediately, and used for further builds, or removed when the replica is opened next.
+
+A build's databases are `<key>/<table>` for the rows and `<key>/<table>/<index>` for the entries of an index,
+or emptied ones that its description names.
 """
 
 from __future__ import annotations
@@ -41,22 +46,21 @@ from storage.tables.schema import ModelSchema, TableSchema
 _BUILD = b"build/"
 _ACTIVE = b"active/"
 _GONE = b"gone/"
-_MODEL = b"model/"  # as replicas were before there were builds
+_MODEL = b"model/"  # the records of replicas before there were builds
 AGAIN = "it is filled from the log again"
-_MANY_DBS = 4096  # for the databases of builds that are to go; each costs a little in every transaction
+_MANY_DBS = 4096  # for the databases of builds to be dropped; each costs a little in every transaction
 
 
 def open_replica_environment(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
-    """Open the environment of a replica, without fsync. Raises what `open_environment` does."""
+    """Open the environment of a replica, without fsync. Raises what `open_environment` raises."""
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, siblings=SIBLINGS)
 
 
 def reason_to_reset(path: Path, map_size: int, history: History, resources: OpeningResources) -> str | None:
-    """Why the database at `path` cannot go on with this log, or None. Changes nothing.
+    """Why the database at `path` cannot be used with this log, or None. Changes nothing.
 
-    `resources` releases what an interrupt leaves open.
-
-    Raises NotAStore for another program's environment, NewerFormat for a newer replica, DamagedStore.
+    `resources` releases the environment if an interrupt leaves it open. Raises NotAStore for another
+    program's environment, NewerFormat for a newer replica, DamagedStore.
     """
     opened = resources.slot(lmdb.Environment.close)
     try:
@@ -76,7 +80,7 @@ def reason_to_reset(path: Path, map_size: int, history: History, resources: Open
         raise translate(error, f"reading {path}") from error
     finally:
         opened.release()
-    stored.sort(key=lambda one: -one[1])
+    stored.sort(key=lambda item: -item[1])
     reasons = (history.reason_against(model, position, digest) for model, position, digest in stored)
     return next(filter(None, reasons), None)
 
@@ -84,9 +88,10 @@ def reason_to_reset(path: Path, map_size: int, history: History, resources: Open
 def prepare_builds(
     path: Path, map_size: int, history: History, models: Sequence[ModelSchema], resources: OpeningResources
 ) -> Layout:
-    """Make the replica hold the builds that these models need, and no others; returns them.
+    """Make the replica have the builds that these models need, and no others; returns them.
 
-    The records of new builds are written, their tables not yet made. `resources` releases what an interrupt leaves open.
+    It writes the records of new builds, but does not create their tables. `resources` releases the
+    environment if an interrupt leaves it open.
     """
     opened = resources.slot(lmdb.Environment.close)
     try:
@@ -132,26 +137,26 @@ def prepare_builds(
 
 
 def _check_room(txn: lmdb.Transaction[bytes], path: Path, build: Build) -> None:
-    """Raise DamagedStore where a new build would take over tables whose own record is gone."""
+    """Raise DamagedStore if a new build would take over tables whose own record is lost."""
     with txn.cursor() as cursor:
         for name in database_names(build):
             if cursor.set_key(name.encode()):
-                raise DamagedStore(f"{path} has tables {name!r} and no record of their build; {AGAIN}")
+                raise DamagedStore(f"{path} has tables {name!r} but no record of their build; {AGAIN}")
 
 
 # -- records -------------------------------------------------------------------------------------------------
 def write_build(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
-    """Note that the replica holds this build."""
+    """Record that the replica has this build."""
     txn.put(_BUILD + build.key.encode(), pack_build(build, database_names(build)), db=meta)
 
 
 def write_active(txn: lmdb.Transaction[bytes], meta: lmdb._Database, model: str, build: str) -> None:
-    """Note which build of a model is active."""
+    """Record which build of a model is active."""
     txn.put(active_key(model), build.encode(), db=meta)
 
 
 def write_retired(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Build) -> None:
-    """Note that a build was given up and its databases are to go."""
+    """Record that a build was dropped and its databases are to be removed."""
     txn.delete(_BUILD + build.key.encode(), b"", meta)
     txn.delete(checkpoint_key(build.key), b"", meta)
     txn.delete(engine_checkpoint_key(build.key), b"", meta)
@@ -159,7 +164,7 @@ def write_retired(txn: lmdb.Transaction[bytes], meta: lmdb._Database, build: Bui
 
 
 def write_reused(txn: lmdb.Transaction[bytes], meta: lmdb._Database, databases: Collection[str]) -> None:
-    """Note that these databases of builds that were given up are another build's now."""
+    """Record that these databases of dropped builds now belong to another build."""
     for key, raw in below(txn, meta, _GONE):
         left = [name for name in msgpack.unpackb(raw) if name not in databases]
         if left:
@@ -177,14 +182,14 @@ def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> di
 
 
 def active_key(model: str) -> bytes:
-    """Where it is noted which build of a model is active."""
+    """The key of the record that says which build of a model is active."""
     return _ACTIVE + model.encode()
 
 
 def find_active(
     txn: lmdb.Transaction[bytes], meta: lmdb._Database, models: Collection[str]
 ) -> dict[str, Build]:
-    """The active builds of these models, as far as the replica holds one, without their code."""
+    """The active builds of these models, as far as the replica has one, without their code."""
     builds = {}
     for model in models:
         key = txn.get(active_key(model), b"", meta)
@@ -209,7 +214,7 @@ def open_table(
     *,
     make: bool = False,
 ) -> TableHandle:
-    """Open the databases of a table, making those that are missing if `make` is true."""
+    """Open the databases of a table; create missing ones if `make` is true."""
     opened = [environment.open_db(name.encode(), txn=txn, create=make) for name in _names(build, table)]
     where = f"{build.model}.{table.name}"
     return TableHandle(table, where, opened[0], dict(zip(table.indexes, opened[1:], strict=True)))
@@ -225,7 +230,7 @@ def _databases(prefix: bytes, record: Any) -> list[str]:
 
 
 def _names(build: Build, table: TableSchema) -> list[str]:
-    """Where the rows of a table are, and the entries of its indexes."""
+    """The names of the databases for a table's rows and for the entries of its indexes."""
     rows = f"{build.key}/{table.name}"
     reused = dict(build.reused_databases)
     names = [rows, *(f"{rows}/{index.name}" for index in table.indexes)]

@@ -1,8 +1,8 @@
-"""What tells other processes that a commit to several engines is under way: a flock on the replica's directory.
+"""Shows other processes that a commit to several engines is in progress: a flock on the replica's directory.
 
-The engines of a replica commit one after the other. Who reads their files in between finds them at two positions, as
-it does for good where the last commit failed. While the lock is held they are about to agree. The system drops the
-lock when the process dies. Any thread.
+The engines of a replica commit one after the other. A process that reads their files in between finds them at
+two positions, as it does permanently if the last commit failed. While the lock is held they are about to
+agree. The system releases the lock when the process dies. Any thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 __all__ = ["commit_is_under_way", "commit_of_several"]
 
 _PATIENCE = 1.0
-"""Seconds that a commit waits for a reader that was stopped while it looked."""
+"""Seconds that a commit waits for a reader that was stopped while it checked the lock."""
 _PAUSE = 0.001
 
 
@@ -25,7 +25,7 @@ _PAUSE = 0.001
 def commit_of_several(path: Path) -> Iterator[None]:
     """Commit to several engines of the replica in the directory `path` within this block."""
     number = -1
-    # Where the directory is gone there is nothing to be read either.
+    # If the directory is gone, there is nothing to be read either.
     with suppress(OSError):
         number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

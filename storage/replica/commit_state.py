@@ -1,6 +1,6 @@
-"""What a replica knows of itself at one commit: the active builds, their checkpoints, when each table changed.
+"""What a replica knows about itself at one commit: active builds, checkpoints, and when each table changed.
 
-Made by the thread that applies, once a commit, and never changed afterwards; read by any thread.
+The thread that applies events creates one for each commit, and it never changes; any thread reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ __all__ = ["CommitState"]
 
 
 class CommitState:
-    """The state of a replica after one commit. Raises InvalidSchema for a model that the replica does not hold."""
+    """The state of a replica after one commit.
+
+    Raises InvalidSchema for a model that the replica does not have.
+    """
 
     __slots__ = ("active", "marks", "txn_id")
 
@@ -27,16 +30,17 @@ class CommitState:
         self.marks = marks
 
     def checkpoint(self, model: str) -> int:
-        """The position of the last event that the model's active build includes, 0 for none."""
+        """The position of the last event in the model's active build, 0 for none."""
         try:
             return self.marks[self.active[model].key][0]
         except (KeyError, TypeError):
             return self.marks[self.opened(model).key][0]
 
     def changed(self, model: str, name: str = "") -> int:
-        """An upper bound of the position that last changed a table or object of the model, any of them for "".
+        """An upper bound of the position that last changed a table or object of the model, or any for "".
 
-        Of one build only: compare it together with `build`. After opening it is the checkpoint.
+        It is about one build: compare it only together with `build`. Directly after opening it is the
+        checkpoint.
         """
         _, since, changed = self.marks[self.opened(model).key]
         return changed.get(name, since)
@@ -58,7 +62,7 @@ class CommitState:
             raise InvalidSchema(f"the replica has no read model {model!r}; it has: {known}") from None
 
     def table(self, model: str, schema: Any) -> TableHandle:
-        """The table of this schema's name in the active build."""
+        """The table with this schema's name in the active build."""
         opened = self.opened(model)
         try:
             return opened.by_name[schema.name]

@@ -1,6 +1,6 @@
-"""The builds of a replica that are kept by another engine than LMDB: opening them, and doing away with them.
+"""The builds of a replica that belong to another engine than LMDB: opens and deletes them.
 
-The opener's thread, and the one that applies.
+The opener's thread, and the thread that applies events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def engine_directory(path: Path, build: str) -> Path:
-    """Where the build of this key is kept by its engine, in the replica at `path`."""
+    """The directory of the build with this key, in the replica at `path`."""
     return path / ENGINES_FOLDER / build
 
 
@@ -41,7 +41,7 @@ def database_file(path: Path, build: Build) -> Path:
 
 
 def engine_class(engine: str) -> type[ModelStore]:
-    """What keeps builds for this engine; imported when it is first needed."""
+    """The class whose stores hold this engine's builds; imported when it is first needed."""
     found: type[ModelStore] = resolve_name(ENGINES[engine])
     return found
 
@@ -49,9 +49,9 @@ def engine_class(engine: str) -> type[ModelStore]:
 def open_engine_store(
     path: Path, build: Build, codec: Codec, history: History
 ) -> tuple[ModelStore, str | None]:
-    """Open a build's store in the replica at `path`, and say why it had to be begun anew, if it had.
+    """Open a build's store in the replica at `path`; returns it, and why it had to be reset, or None.
 
-    Raises DamagedStore for one that is damaged and frozen, and what `ModelStore.open` does.
+    Raises DamagedStore if it is damaged and frozen, and what `ModelStore.open` raises.
     """
     engine = engine_class(build.stored_schema.engine)
     directory = engine_directory(path, build.key)
@@ -83,12 +83,12 @@ def _close(store: ModelStore) -> None:
 
 
 def delete_engine_store(path: Path, build: Build) -> None:
-    """Delete what a closed store of this build left."""
+    """Delete the files of a closed store of this build."""
     engine_class(build.stored_schema.engine).delete(engine_directory(path, build.key))
 
 
 def delete_other_engine_stores(path: Path, keep: Collection[str]) -> None:
-    """Delete the directories of all builds but those of the keys to keep."""
+    """Delete the directories of all builds except those whose keys are in `keep`."""
     try:
         found = list((path / ENGINES_FOLDER).iterdir())
     except FileNotFoundError:

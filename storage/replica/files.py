@@ -1,9 +1,9 @@
-"""The files of a replica beside its database: whether it was stopped cleanly, and doing away with it.
+"""The files of a replica next to its database: a record of its end, and their deletion. The opener's thread.
 
-A replica runs without fsync, since it can be built anew from the log. After a clean stop, or when only the process
-died, what the system's cache holds reaches the disk whole. When the machine itself went down it may not have: then
-the boot id in the state file is another one, no clean stop is noted, and the replica must be begun anew.
-The state file also marks the directory as a replica: without it, nothing is ever deleted. The opener's thread.
+A replica runs without fsync, since it can be filled again from the log. After a clean stop, or if only the
+process died, everything in the system's cache reaches the disk. If the machine itself went down, it may not
+have: then the state file records another boot id and no clean stop, and the replica must be reset. The state
+file also marks the directory as a replica: without it, nothing is ever deleted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from storage.files.opening_resources import sync_directory
 STATE_FILE = "running"
 STATE_FILES = (STATE_FILE, STATE_FILE + ".new")
 ENGINES_FOLDER = "engines"
-"""The folder of the builds that other engines keep, a directory for each."""
+"""The folder of other engines' builds, with a directory for each."""
 
 SIBLINGS = (*STATE_FILES, ENGINES_FOLDER)
-"""What a replica has beside the files of LMDB."""
+"""A replica's files besides those of LMDB."""
 
 _TITLE = "onewriter replica"
 
@@ -38,19 +38,19 @@ class ReplicaState:
 
 
 def read_state(path: Path) -> ReplicaState | None:
-    """The state of the replica in a directory, None where there is no state file that we wrote. Raises StorageError."""
+    """The state of the replica in a directory; None without a state file of ours. Raises StorageError."""
     try:
         title, how, detail = (path / STATE_FILE).read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
-        # None would have a replica that can't be looked at now be deleted.
+        # With None, a replica whose state cannot be read now would be deleted.
         raise from_system(error, f"the state of the replica at {path} cannot be read", path) from error
     return ReplicaState(how, detail) if title == _TITLE else None
 
 
 def write_state(path: Path, state: ReplicaState) -> None:
-    """Replace the state file and wait until it is on disk."""
+    """Replace the state file, and wait until it is on disk."""
     current, fresh = (path / name for name in STATE_FILES)
     try:
         with fresh.open("w") as file:
@@ -60,11 +60,11 @@ def write_state(path: Path, state: ReplicaState) -> None:
         fresh.replace(current)
         sync_directory(path)
     except OSError as error:
-        raise from_system(error, f"the state of the replica cannot be noted in {current}", path) from error
+        raise from_system(error, f"the state of the replica cannot be written to {current}", path) from error
 
 
 def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:
-    """Why a database is not to be relied on before it is even opened, or None."""
+    """Why a database must not be trusted, before it is even opened; or None."""
     if state is None:
         return "its state file is missing"
     if state.how == "running" and not (boot_id and state.detail == boot_id):
@@ -73,12 +73,12 @@ def reason_to_distrust(state: ReplicaState | None, boot_id: str) -> str | None:
 
 
 def delete_database(path: Path) -> None:
-    """Delete the database files of a closed replica, those of other engines too. Raises StorageError."""
+    """Delete the database files of a closed replica, and those of other engines. Raises StorageError."""
     try:
-        # What is left of another history must not be taken for this one's.
+        # Builds of another history must not be taken for builds of this one.
         with suppress(FileNotFoundError):
             shutil.rmtree(path / ENGINES_FOLDER)
         for name in (DATA_FILE, "lock.mdb"):
             (path / name).unlink(missing_ok=True)
     except OSError as error:
-        raise from_system(error, f"the replica at {path} cannot be begun anew", path) from error
+        raise from_system(error, f"the replica at {path} cannot be reset", path) from error

@@ -1,6 +1,6 @@
-"""A build that is open in a replica, and the mark that says how far it is.
+"""An open build of a replica, and the mark that records its position.
 
-Made by the thread that applies; any thread reads.
+The thread that applies events creates it; any thread reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["OpenBuild", "BuildMark"]
 
 
 class OpenBuild:
-    """A build that is open: its LMDB tables, or the store of another engine."""
+    """An open build: its LMDB tables, or the store of another engine."""
 
     __slots__ = ("build", "by_name", "checkpoint_key", "key", "store", "tables")
 
@@ -32,14 +32,17 @@ class OpenBuild:
         self.store = store
 
     def mark(self, checkpoint: int) -> BuildMark:
-        """Where it is now: at `checkpoint` for one in LMDB, another engine's store knows by itself."""
+        """Its present mark; `checkpoint` is its position in LMDB, another engine's store knows its own."""
         if self.store is None:
             return checkpoint, checkpoint, {}
-        names = ["", *(one.name for one in self.build.stored_schema.objects)]
+        names = ["", *(schema.name for schema in self.build.stored_schema.objects)]
         changed = {name: self.store.changed(name) for name in names}
         return self.store.checkpoint, changed[""], changed
 
 
 BuildMark: TypeAlias = tuple[int, int, Mapping[str, int]]
-"""How far a build is: its checkpoint, the checkpoint when it was opened, and the positions at which its tables last
-changed since then, by name, that of any of them under "". A plain tuple, since each commit makes one for each build."""
+"""A build's checkpoint, its checkpoint when it was opened, and when each table changed last since then.
+
+The last is a map from the table's name to a position, with that of any table under "". A mark is a plain
+tuple, since each commit makes one for each build.
+"""

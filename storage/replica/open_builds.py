@@ -1,7 +1,8 @@
-"""The builds that a replica has open, and how one moment of it follows another. No lock: see `storage.replica.replica_store`.
+"""The open builds of a replica, and its states from commit to commit. It has no lock: see `replica_store`.
 
-The thread that applies changes them; any thread may read `state` and begin a read. What a reader finds in LMDB and the
-`CommitState` that it is given belong together: both are known by the number of the transaction that made them.
+The thread that applies events changes them; any thread may read `state` and begin a read. The data that a
+reader finds in LMDB and the `CommitState` that it gets belong together: both have the number of the
+transaction that made them.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ from storage.tables.access import Access
 __all__ = ["OpenBuilds", "spare_databases"]
 
 SPARE_GENERATIONS = 3
-"""So many further builds of all models find room at a time; each database costs a little in memory. Further ones use
-the databases of those before that were given up: what still reads such a build is in LMDB's past, where it is whole."""
+"""There is space for so many further builds of all models at a time; each database costs a little memory.
+
+Further builds use the databases of dropped ones. Snapshots that still read such a build read an older state
+of LMDB, in which it is complete.
+"""
 
 
 def spare_databases(layout: Layout) -> int:
-    """How many databases to leave room for, for builds that are begun while the replica is open."""
+    """How many databases to leave space for, for builds that begin while the replica is open."""
     wanted = [layout.builds[key] for key in layout.wanted.values()]
     return SPARE_GENERATIONS * sum(len(database_names(build)) for build in wanted)
 
@@ -60,11 +64,11 @@ class OpenBuilds:
         self.environment = environment
         self.builds: Mapping[str, OpenBuild] = {}
         self.other_engines: frozenset[str] = frozenset()
-        """The models of which another engine than LMDB keeps a build."""
+        """The models with a build in another engine than LMDB."""
         self.retired: list[OpenBuild] = []
-        """Builds given up, of other engines, whose files stay as long as a snapshot reads them."""
+        """Dropped builds of other engines, whose files stay as long as a snapshot reads them."""
         self.reset_reason: str | None = None
-        """Why another engine's build had to be begun anew."""
+        """Why another engine's build had to be reset."""
         self._codec = codec
         self._history = history
         self._spare = spare_databases(layout)
@@ -96,7 +100,7 @@ class OpenBuilds:
 
     # -- reading: any thread ---------------------------------------------------------------------------------
     def begin_read(self) -> tuple[lmdb.Transaction[bytes], CommitState]:
-        """A read transaction, and the moment that it shows."""
+        """A read transaction, and the state that it shows."""
         while True:
             state = self.state
             txn = self.environment.begin()
@@ -113,17 +117,17 @@ class OpenBuilds:
         return self.builds.get(build) or self.state.opened(build)
 
     def checkpoints(self, builds: Mapping[str, OpenBuild]) -> dict[str, int]:
-        """How far each of these builds is that is still held, under the names that they are given with."""
+        """The positions of those of these builds that still exist, under the same names."""
         marks = self.state.marks
         return {
             name: marks[opened.key][0] if opened.store is None else opened.store.checkpoint
             for name, opened in builds.items()
-            if opened.key in marks  # not if it was given up just now
+            if opened.key in marks  # not if it was just dropped
         }
 
     # -- changing: one thread --------------------------------------------------------------------------------
     def begin_write(self) -> Access:
-        """Begin a write transaction of LMDB; end it in any case."""
+        """Begin a write transaction of LMDB; the caller must end it."""
         what = f"the write transaction of {self.path}"
         try:
             txn = self.environment.begin(write=True)
@@ -138,9 +142,9 @@ class OpenBuilds:
         active: Mapping[str, OpenBuild] | None = None,
         entries: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        """Commit LMDB's transaction; from then on the builds of these keys have these marks, and these are active.
+        """Commit LMDB's transaction; from then on these builds have these marks, and these builds are active.
 
-        `entries` go into the database `meta` before.
+        Before that, `entries` are written into the database `meta`.
         """
         state = self.state
         after = CommitState(access.live().id(), active or state.active, {**state.marks, **marks})
@@ -152,17 +156,17 @@ class OpenBuilds:
                 self.state = after
             raise
         if not entries:
-            after.txn_id = self._last_commit()  # it is the one before where there was nothing to write
+            after.txn_id = self._last_commit()  # if there was nothing to write, it is the previous one
         self.state = after
 
     def refresh_marks(self, builds: Mapping[str, OpenBuild]) -> None:
-        """Take over where these builds of other engines are, when LMDB's tables did not change."""
+        """Update the marks of these builds of other engines, if LMDB's tables did not change."""
         state = self.state
         marks = {key: opened.mark(0) for key, opened in builds.items() if key in state.marks}
         self.state = CommitState(state.txn_id, state.active, {**state.marks, **marks})
 
     def start_build(self, model: str) -> Build:
-        """Begin a new build of the model's wanted schema, giving up one that is being filled."""
+        """Begin a new build of the model's wanted schema; a build that is being filled is dropped."""
         active = self.state.opened(model)
         former = self.wanted[model]
         assert former.build.schema is not None
@@ -201,7 +205,7 @@ class OpenBuilds:
         return build
 
     def switch(self, build: str, lock: AbstractContextManager[Any]) -> None:
-        """Make a build the active one of its model, and give up the former one."""
+        """Make a build the active one of its model, and drop the former one."""
         opened = self.opened(build)
         model = opened.build.model
         former = self.state.active[model]
@@ -218,14 +222,14 @@ class OpenBuilds:
         self._retire(former)
 
     def sweep(self, is_read: Callable[[OpenBuild], bool]) -> None:
-        """Delete the files of retired builds that nobody reads any more."""
+        """Delete the files of dropped builds that no snapshot reads any more."""
         for opened in list(self.retired):
             if not is_read(opened):
                 self.retired.remove(opened)
                 self._discard(opened)
 
     def close(self) -> None:
-        """Close the stores of other engines, and delete those of retired builds."""
+        """Close the stores of other engines, and delete those of dropped builds."""
         for opened in self.builds.values():
             if opened.store is not None:
                 opened.store.close()
@@ -233,14 +237,14 @@ class OpenBuilds:
 
     # -- inside ----------------------------------------------------------------------------------------------
     def _open(self, txn: lmdb.Transaction[bytes], build: Build, checkpoint: int | None) -> OpenBuild:
-        """Open or make its tables. Raises DamagedStore where they are not what belongs to the checkpoint."""
+        """Open or create its tables. Raises DamagedStore if they do not belong to the checkpoint."""
         tables = {
             table: open_table(self.environment, txn, build, table, make=checkpoint is None)
             for table in build.stored_schema.tables
         }
-        if checkpoint is None and any(txn.stat(one.rows)["entries"] for one in tables.values()):
+        if checkpoint is None and any(txn.stat(handle.rows)["entries"] for handle in tables.values()):
             raise DamagedStore(
-                f"the tables of build {build.key} in {self.path} have rows and no checkpoint; {AGAIN}"
+                f"the tables of build {build.key} in {self.path} have rows but no checkpoint; {AGAIN}"
             )
         return OpenBuild(build, tables)
 
@@ -270,17 +274,17 @@ class OpenBuilds:
             self.retired.append(former)
         state = self.state
         marks = {other: mark for other, mark in state.marks.items() if other != key}
-        # What finds no room now is removed when the replica is opened next.
+        # If there is no space for this now, it is removed when the replica is opened next.
         with suppress(StoreFull):
             tables = former.tables.values()
-            databases = [one for table in tables for one in (table.rows, *table.indexes.values())]
+            databases = [database for table in tables for database in (table.rows, *table.indexes.values())]
             for name, database in zip(database_names(former.build), databases, strict=True):
                 self._empty(database)
                 self._emptied.append(name)
         self.state = CommitState(self.state.txn_id, self.state.active, marks)
 
     def _empty(self, database: lmdb._Database) -> None:
-        # Only emptied: deleting it would close the handle that snapshots of the former build read by.
+        # Only emptied: deleting it would close the handle with which snapshots read the former build.
         access = self.begin_write()
         try:
             access.locked(_drop, database)

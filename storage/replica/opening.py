@@ -1,4 +1,4 @@
-"""Opening a replica: what can be trusted goes on, all else is begun anew. The opener's thread."""
+"""Opens a replica: data that can be trusted are used, the rest is reset. The opener's thread."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from storage.tables.schema import ModelSchema
 
 @dataclass(frozen=True, slots=True)
 class OpenedReplica:
-    """An open replica's directory and what holds it; `reset_reason` says why something was begun anew, or is None."""
+    """An open replica: its path and resources; `reset_reason` says why something was reset, or is None."""
 
     path: Path
     environment: lmdb.Environment
@@ -59,7 +59,10 @@ def open_replica(
     boot_id: str | None,
     resources: OpeningResources,
 ) -> OpenedReplica:
-    """Open or make the replica at `path`, noting in `resources` what that acquires. Raises what `ReplicaStore.open` says."""
+    """Open or create the replica at `path`; `resources` gets what that acquires.
+
+    Raises as `ReplicaStore.open`.
+    """
     path = resolved_path(path)
     checked_map_size(map_size)
     boot_id = current_boot_id() if boot_id is None else boot_id
@@ -82,7 +85,7 @@ def open_replica(
         if reason is None and doubt is not None and (found := find_first_problem(path / DATA_FILE)):
             reason = f"{doubt}, and it is damaged: {found[0]}"
         try:
-            # An unmarked directory is read in any case: only a replica may be deleted.
+            # An unmarked directory is read in any case: nothing but a replica may be deleted.
             if reason is None or state is None:
                 reason = reason_to_reset(path, map_size, history, resources) or reason
         except DamagedStore as error:
@@ -96,7 +99,7 @@ def open_replica(
         with damaged_records(str(path), AGAIN):
             environment, builds = _open_builds(path, map_size, history, models, codec, resources)
     except (DamagedStore, sqlite3.Error) as error:
-        # Also a frozen build of another engine: its code is gone, so all that helps is to begin anew.
+        # Also for a frozen build of another engine: its code is gone, so only a reset helps.
         reason = str(error)
         delete_database(path)
         environment, builds = _open_builds(path, map_size, history, models, codec, resources)
@@ -105,11 +108,10 @@ def open_replica(
 
 
 def _doubtful(path: Path, error: Exception) -> DamagedStore:
-    """What is said of a directory where nothing but its name tells that it is a replica: it is not deleted unasked."""
+    """The error for a directory that only its name calls a replica: it is not deleted without being asked."""
     return DamagedStore(
-        f"{path} holds files that are no replica's, or no more ({error}); if it is a replica, delete the "
-        "directory: it "
-        "is filled from the log again"
+        f"{path} holds files that are not, or no longer, those of a replica ({error}); if it is a replica, "
+        "delete the directory: it is filled from the log again"
     )
 
 

@@ -1,7 +1,7 @@
-"""Turns for readers of data that a batch changes in place: no reader waits for ever, though batch follows batch.
+"""Turns for readers of data that a batch changes in place: no reader waits for ever. Any thread.
 
-A reader that finds a batch under way waits for its end and tries again. Where the next batch was faster, the reader takes
-a turn: the batch after that waits until the reader has read. Any thread.
+A reader that finds a batch in progress waits for its end and tries again. If the next batch was faster, the
+reader takes a turn: the batch after that waits until the reader has read. Any thread.
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ from storage.errors import StorageError
 __all__ = ["ReaderTurns"]
 
 PATIENCE = 10.0
-"""Seconds that a reader waits at most."""
+"""The longest time in seconds that a reader waits."""
 
 LOOK_AGAIN = 0.5
-"""Seconds after which a waiter looks for itself: another one may have been interrupted when it had come through."""
+"""Seconds after which a waiter checks by itself: the thread that should notify it may be interrupted."""
 
 T = TypeVar("T")
 
 
 class ReaderTurns:
-    """Of the replica in the directory `path`. To be waited for before any of the replica's locks is acquired."""
+    """The turns of the replica in the directory `path`. Wait before you take any of the replica's locks."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()  # never held while anything is waited for
+        self._lock = threading.Lock()  # never held during a wait
         self._commit: threading.Lock | None = None
-        """Locked until the end of the commit that is under way."""
+        """Locked until the end of the commit in progress."""
         self._turn: threading.Lock | None = None
-        """The turn of one reader, locked until its end. Each reader makes its own, so it knows its turn even after an interrupt."""
+        """One reader's turn, locked until its end.
+
+        Readers create their own, so each knows it even after an interrupt.
+        """
 
     def wait_for_readers(self) -> None:
         """Wait until no reader has a turn. The thread that applies, before a batch."""
@@ -46,9 +49,9 @@ class ReaderTurns:
 
     @contextmanager
     def commit(self) -> Iterator[None]:
-        """A batch is committed within this block, which no reader may enter: they wait as long as their time goes.
+        """A batch is committed within this block. Readers wait outside, as long as their time allows.
 
-        The thread that applies, before it acquires the lock that keeps readers out.
+        The thread that applies events, before it takes the lock that keeps readers out.
         """
         mine = threading.Lock()
         mine.acquire()
@@ -60,9 +63,10 @@ class ReaderTurns:
             mine.release()
 
     def run(self, attempt: Callable[[ModelStore | None], T], end: float = math.inf) -> T:
-        """What `attempt` returns once it does not raise TryAgain; its argument is the store that was waited for.
+        """Call `attempt` until it does not raise TryAgain; its argument is the store that was waited for.
 
-        Waits until `end`, a monotonic time, or for `PATIENCE`. Raises StorageError after that, and what `attempt` does.
+        Waits until `end`, a monotonic time, but at most `PATIENCE`; then raises StorageError. Raises what
+        `attempt` raises.
         """
         end = min(end, time.monotonic() + PATIENCE)
         self._await_commit(end)
@@ -77,7 +81,10 @@ class ReaderTurns:
                 waited = self._awaited(busy, end)
 
     def _in_turn(self, attempt: Callable[[ModelStore | None], T], waited: ModelStore, end: float) -> T:
-        """Raises TryAgain where it takes many batches until there is something to be read, StorageError after `end`."""
+        """As `run`, with a turn. Raises TryAgain if it takes many batches until there are data to read.
+
+        Raises StorageError after `end`.
+        """
         mine = threading.Lock()
         mine.acquire()
         try:
@@ -121,6 +128,9 @@ class ReaderTurns:
 
 
 def _await(turn: threading.Lock, seconds: float) -> None:
-    """Wait for the end of another's turn. Interrupted in between, it keeps the next waiter only until that looks again."""
+    """Wait for the end of another reader's turn.
+
+    An interrupt in between delays the next waiter only until that one checks again.
+    """
     if turn.acquire(timeout=seconds):
         turn.release()

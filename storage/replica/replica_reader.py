@@ -1,6 +1,6 @@
-"""A replica that another process applies to, read from its files. Any thread takes snapshots.
+"""A replica that another process fills, read from its files. Any thread takes snapshots.
 
-Builds in SQLite are read from their own files; objects in memory are in the other process and nowhere else.
+Builds in SQLite are read from their own files; objects in memory exist only in the other process.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from storage.tables.schema import ModelSchema
 __all__ = ["ReplicaReader"]
 
 _PATIENCE = 10.0
-"""Seconds that a snapshot of several engines waits for the process that applies."""
+"""Seconds that a snapshot of several engines waits for the process that applies events."""
 
 _BETWEEN = 0.001
-"""Seconds that the other process may take from its commit to one engine to that to the last."""
+"""Seconds that the other process may need from its commit to the first engine until that to the last."""
 
 
 class ReplicaReader:
     """Snapshots of the replica in a directory; open it with `ReplicaReader.open`.
 
-    When the other process begins the replica anew, snapshots that are open end, and further ones are of the new one.
+    When the other process resets the replica, open snapshots end, and later ones show the new data.
     """
 
     def __init__(self, path: Path, codec: Codec, models: Sequence[ModelSchema], map_size: int) -> None:
-        """For `open`, which says what the arguments mean."""
+        """Called by `open`, which says what the arguments mean."""
         self.path = path
         self._codec = codec
-        self._lock = threading.RLock()  # so that a closing that was interrupted may be repeated
+        self._lock = threading.RLock()  # reentrant, so that an interrupted close may be repeated
         self._closed = False
         self._builds = ActiveBuilds(path, models, map_size, self._end_all)
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
@@ -67,12 +67,12 @@ class ReplicaReader:
         *,
         map_size: int = DEFAULT_MAP_SIZE,
     ) -> ReplicaReader:
-        """Read the replica at `path`, which another process has open, or had, with these models.
+        """Read these models of the replica at `path`, which another process has, or had, open.
 
-        `map_size` is that process's. Nothing is locked and nothing written, but for the slots of readers.
+        `map_size` is the same as in that process. Nothing is locked or written, except the slots of readers.
 
-        Raises StoreClosed where there is no replica, or not yet; NotAStore for a directory of anything else,
-        NewerFormat, and StorageError if this process has it open itself.
+        Raises StoreClosed if there is no replica, or not yet; NotAStore for a directory of anything else;
+        NewerFormat; and StorageError if this process itself has it open for writing.
         """
         reader = cls(resolved_path(path), codec, models, map_size)
         try:
@@ -86,10 +86,11 @@ class ReplicaReader:
     def snapshot(
         self, models: Collection[str] | None = None, *, closed: type[SnapshotClosed] = SnapshotClosed
     ) -> Snapshot:
-        """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
+        """The active builds of these models, or of all, at one moment; `closed` is the error after its end.
 
-        Any thread. Raises StoreClosed, also while the replica is begun anew; StorageError for too many at once, for
-        a model in `models` whose objects are in the memory of the process that applies, and what SQLite raises.
+        Any thread. Raises StoreClosed, also while the replica is reset; StorageError if too many are open,
+        and for a model in `models` whose objects are in the memory of the process that applies events; and
+        what SQLite raises.
         """
         with self._lock:
             self._check_open()
@@ -99,15 +100,21 @@ class ReplicaReader:
         return self._snapshot_of_several(models, closed)
 
     def _snapshot_of_several(self, models: Collection[str] | None, closed: type[SnapshotClosed]) -> Snapshot:
-        """The other process commits to its engines one after the other, the tables last, which note how far all are."""
+        """As `snapshot`, if several engines take part.
+
+        The other process commits to its engines one after the other. The tables come last, and record the
+        positions of all.
+        """
         began = time.monotonic()
         settled: object = None
         pause = threading.Event()
         while True:
             with self._lock:
                 self._check_open()
-                builds = {model: one.key for model, one in self._sqlite_builds(models).items()}
-                others = {model: self._readers(one) for model, one in self._sqlite_builds(models).items()}
+                builds = {model: opened.key for model, opened in self._sqlite_builds(models).items()}
+                others = {
+                    model: self._readers(opened) for model, opened in self._sqlite_builds(models).items()
+                }
             pinned: dict[str, ModelSnapshot] = {}
             try:
                 for model, readers in others.items():
@@ -116,12 +123,13 @@ class ReplicaReader:
                     self._check_open()
                     snapshot = self._begin(closed, pinned)
             except BaseException:
-                for one in pinned.values():
-                    one.close()
+                for engine_snapshot in pinned.values():
+                    engine_snapshot.close()
                 raise
             disagreement = _disagreement(snapshot, builds)
             if disagreement is None or disagreement == settled or disagreement == self._accepted:
-                # What is the same on both sides of a moment without a commit stays so: one of the commits failed.
+                # If it is the same before and after a moment without a commit, it is permanent: a commit
+                # failed.
                 self._accepted = disagreement or self._accepted
                 return snapshot
             snapshot.close()
@@ -133,12 +141,12 @@ class ReplicaReader:
             pause.wait(_BETWEEN)
 
     def readable(self) -> bool:
-        """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
+        """Whether its databases can be read: to be asked after an error that may mean damage. Any thread."""
         with self._lock:
             return self._closed or self._builds.readable()
 
     def close(self) -> None:
-        """End all snapshots and close the files; the second call does nothing. Any thread."""
+        """End all snapshots and close the files; a second call does nothing. Any thread."""
         with self._lock:
             self._closed = True
             self._builds.detach()
@@ -165,7 +173,10 @@ class ReplicaReader:
         return Snapshot(access, state, self._codec, others)
 
     def _sqlite_builds(self, models: Collection[str] | None) -> dict[str, OpenBuild]:
-        """The builds in SQLite that a snapshot of these models needs. Raises StorageError for one in memory."""
+        """The builds in SQLite that a snapshot of these models needs.
+
+        Raises StorageError for one in memory.
+        """
         try:
             with damaged_records(str(self.path), AGAIN):
                 builds = self._builds.in_other_engines()
@@ -179,14 +190,13 @@ class ReplicaReader:
             elif models is not None and model in models:
                 raise StorageError(
                     f"the objects of read model {model!r} are in the process that applies events to "
-                    f"{self.path}: "
-                    "ask for them by a query"
+                    f"{self.path}: ask for them by a query"
                 )
         return found
 
     def _readers(self, opened: OpenBuild) -> SqliteReaderPool:
         file = database_file(self._builds.path, opened.build)
-        identity = file_identity(file)  # one that was damaged is replaced alone
+        identity = file_identity(file)  # a damaged file is replaced without the others
         model = opened.build.model
         known, readers = self._databases.get(model, (None, None))
         if readers is None or known != (opened.key, identity):
@@ -205,7 +215,7 @@ class ReplicaReader:
 
 
 def _disagreement(snapshot: Snapshot, builds: Mapping[str, str]) -> object:
-    """None if its engines are at one moment; else what tells this pair of moments from others."""
+    """None if its engines are at one moment; else a value that differs for every other disagreement."""
     state = snapshot.state
     found = [
         (key, state.build(model), snapshot.checkpoint(model), state.checkpoint(model))

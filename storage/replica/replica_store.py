@@ -1,8 +1,9 @@
-"""A replica: builds of the read models and their checkpoints, in an LMDB environment of its own and files beside it.
+"""A replica: builds of the read models and their checkpoints, in an LMDB environment and files next to it.
 
-A build and its checkpoint change in one transaction, so a replica always knows how far it is. One thread writes; any
-thread takes snapshots, of the active builds. Commits do not wait for the disk, and whatever cannot be trusted when it
-is opened (another history, ahead of the log, a crash of the machine, damage) is begun anew, to be filled from the log.
+A build and its checkpoint change in one transaction, so a replica always knows its position. One thread
+writes; any thread takes snapshots of the active builds. Commits do not wait for the disk. A replica that
+cannot be trusted when it is opened (another history, ahead of the log, a crash of the machine, damage) is
+reset, and then filled from the log.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ __all__ = ["ReplicaStore", "Snapshot", "WriteTransaction"]
 class ReplicaStore:
     """One replica's environment; open it with `ReplicaStore.open`.
 
-    `reset_reason` says why it was begun anew, or is None if it was new or went on from where it was.
+    `reset_reason` says why it was reset, or is None if it was new or continued from its last state.
     """
 
     def __init__(self, opened: OpenedReplica, codec: Codec) -> None:
@@ -51,10 +52,10 @@ class ReplicaStore:
         self._file_lock = opened.lock
         self._builds = opened.builds
         self._codec = self.codec = codec
-        # Reentrant, so that a closing that was interrupted may be repeated.
+        # Reentrant, so that an interrupted close may be repeated.
         self._begin_lock = threading.RLock()  # no transaction begins while the store closes
         self._writing = threading.RLock()
-        # Taken before the gate; what changes more than LMDB's tables does so under it.
+        # Taken before the gate; changes to more than LMDB's tables are made under it.
         self._engines_lock = threading.RLock()
         self._reader_turns = ReaderTurns(opened.path)
         self._in_write = False
@@ -64,7 +65,7 @@ class ReplicaStore:
         self._engine_snapshots: weakref.WeakSet[Snapshot] = weakref.WeakSet()
         self._snapshot_name = f"the snapshot of {opened.path}"
         self.reset_on_bad_rows: Callable[[], bool] = lambda: True
-        """Whether rows that can't be decoded are a reason to reset it: set by what fills it."""
+        """Whether rows that cannot be decoded are a reason to reset it; set by the code that fills it."""
 
     @classmethod
     def open(
@@ -79,17 +80,19 @@ class ReplicaStore:
         map_size: int = DEFAULT_MAP_SIZE,
         boot_id: str | None = None,
     ) -> ReplicaStore:
-        """Open the replica at `path` for the log with this history and head position; make it if it is missing.
+        """Open the replica at `path` for the log with this history and head; create it if it is missing.
 
-        It is emptied if it belongs to another history, is ahead of the log, was filled from other events (`digest`
-        gives that of the event at a position, empty if it is not known), was running when the machine went
-        down (`boot_id` is this run's, the system's own unless given), was marked as damaged or is damaged; `reset_reason`
-        then says so. `models` may have several versions of one name: the newest is wanted. Where another build is
-        active it stays so, and goes on being updated if its schema is among `models`, until `activate` is called
-        with the wanted one; builds that are neither are dropped, and so are those of models not among `models`.
+        It is reset, and `reset_reason` says why, if it belongs to another history, is ahead of the log, was
+        filled from other events (`digest` gives the digest of the event at a position, empty if unknown), was
+        in use when the machine went down (`boot_id` is the id of this run, by default the system's), was
+        marked as damaged, or is damaged.
 
-        Raises NotAStore for a directory of anything else, and touches nothing in it; StoreLocked, NewerFormat,
-        StoreReadOnly, StoreFull, InvalidSchema for two models of one name and version, or a wrong script.
+        `models` may have several versions of one name: the newest is wanted. If another build is active it
+        stays active until `activate` is called with the wanted one, and it is still updated if its schema is
+        among `models`. All other builds are dropped, and those of models that are not among `models`.
+
+        Raises NotAStore for a directory of anything else, which it does not change; StoreLocked, NewerFormat,
+        StoreReadOnly, StoreFull; InvalidSchema for two models of one name and version, or a wrong script.
         """
         resources = OpeningResources()
         try:
@@ -106,11 +109,11 @@ class ReplicaStore:
     # -- builds ----------------------------------------------------------------------------------------------
     @property
     def state(self) -> CommitState:
-        """What the replica knows of itself after its last commit. Any thread."""
+        """What the replica knows about itself after its last commit. Any thread."""
         return self._builds.state
 
     def builds(self) -> list[Build]:
-        """The builds that it holds: of each model the active one and, where it is another, the wanted one. Any thread."""
+        """Its builds: of each model the active one and, if it is another, the wanted one. Any thread."""
         return [opened.build for opened in self._builds.builds.values()]
 
     def active(self, model: str) -> Build:
@@ -118,33 +121,37 @@ class ReplicaStore:
         return self._builds.state.opened(model).build
 
     def wanted(self, model: str) -> Build:
-        """The build that is to be active once it has caught up. Any thread. Raises InvalidSchema as `active`."""
+        """The build to become active once it has caught up. Any thread.
+
+        Raises InvalidSchema as `active` does.
+        """
         self._builds.state.opened(model)
         return self._builds.wanted[model].build
 
     def checkpoints(self) -> dict[str, int]:
-        """The position up to which the active build of every model goes, 0 for none. Any thread."""
+        """The position that the active build of each model has reached, 0 for none. Any thread."""
         self._check_open()
         return self._builds.checkpoints(self._builds.state.active)
 
     def build_checkpoints(self) -> dict[str, int]:
-        """The position up to which every build goes, by key; ask again after a `write` that raised. Any thread."""
+        """The position of every build, by key; read it again after a `write` that raised. Any thread."""
         self._check_open()
         return self._builds.checkpoints(self._builds.builds)
 
     def start_build(self, model: str) -> Build:
-        """Begin a new build of the wanted schema beside the active one, giving up one that is being filled.
+        """Begin a new build of the wanted schema next to the active one; drop one that is being filled.
 
-        The thread that applies. Raises InvalidSchema, StoreFull, StorageError where all room for builds is used up.
+        The thread that applies events. Raises InvalidSchema, StoreFull, StorageError if all space for builds
+        is used.
         """
         with self._writing:
             self._check_open()
             return self._builds.start_build(model)
 
     def activate(self, build: str) -> None:
-        """Have snapshots read this build from now on; those that are open go on with the former one.
+        """Make snapshots read this build from now on; open snapshots continue with the former one.
 
-        The former one is then emptied. The thread that applies. Raises InvalidSchema, StoreFull.
+        The former one is then emptied. The thread that applies events. Raises InvalidSchema, StoreFull.
         """
         with self._writing:
             self._check_open()
@@ -159,10 +166,11 @@ class ReplicaStore:
         closed: type[SnapshotClosed] = SnapshotClosed,
         end: float = math.inf,
     ) -> Snapshot:
-        """The active builds of these models, or of all, at one moment; `closed` is what use after its end raises.
+        """The active builds of these models, or of all, at one moment; `closed` is the error after its end.
 
-        Any thread. Waits until `end`, a monotonic time, or for 10 s, where another engine's data can't be read yet.
-        Raises StoreClosed, StorageError for too many at once (2048), and what the engines raise.
+        Any thread. If another engine's data cannot be read yet, it waits until `end`, a monotonic time, but
+        at most 10 s. Raises StoreClosed, StorageError if too many are open (2048), and what the engines
+        raise.
         """
         others = self._builds.other_engines
         if not others or (models is not None and others.isdisjoint(models)):
@@ -183,8 +191,8 @@ class ReplicaStore:
                 self._engine_snapshots.add(snapshot)
                 return snapshot
         except BaseException:
-            for one in pinned.values():
-                one.close()
+            for engine_snapshot in pinned.values():
+                engine_snapshot.close()
             raise
 
     def _begin(self, closed: type[SnapshotClosed], others: dict[str, ModelSnapshot]) -> Snapshot:
@@ -199,7 +207,7 @@ class ReplicaStore:
         return Snapshot(access, state, self._codec, others)
 
     def dump(self, build: str) -> dict[str, list[Row]]:
-        """All rows of a build's tables in key order, or the like of another engine, by name, for comparing.
+        """All rows of a build's tables in key order, or another engine's data, by name, for comparison.
 
         `build` is a key, or the name of a model for its active build. Any thread; takes memory.
         """
@@ -207,11 +215,11 @@ class ReplicaStore:
         if opened.store is not None:
             return opened.store.dump()
         with self._begin(SnapshotClosed, {}) as snapshot:
-            state = snapshot.state  # what has been given up since may be another build's databases by now
+            state = snapshot.state  # the databases of a dropped build may belong to another one by now
             return snapshot.rows(opened if build in state.marks else state.opened(build))
 
     def readable(self) -> bool:
-        """Whether its databases can be read at all: what a doubtful error leaves to be asked. Any thread."""
+        """Whether its databases can be read: to be asked after an error that may mean damage. Any thread."""
         with self._begin_lock:
             return self._closed or is_readable(self._environment)
 
@@ -225,20 +233,18 @@ class ReplicaStore:
     def write(self) -> Iterator[WriteTransaction]:
         """A write transaction: committed at the end of the block, aborted if it raises. One thread at a time.
 
-        Set the checkpoint of every build that is changed: one with rows and without any checkpoint is begun anew when
-        it is opened next, since nothing tells what it was filled from.
+        Set the checkpoint of every build that you change: a build with rows and without a checkpoint is reset
+        when the replica is opened next, since nothing says from which events it was filled.
 
-        The builds of other engines that took part are committed first, each for itself. Raises StoreClosed,
-        StoreFull, and what `TableWriter.flush` does; nothing is changed then, but for other engines' builds that were
-        committed already, or went back: `build_checkpoints` tells.
+        The builds of other engines that took part are committed first, each on its own. Raises StoreClosed,
+        StoreFull, and what `TableWriter.flush` raises. Then nothing is changed, except other engines' builds
+        that were committed already, or went back; `build_checkpoints` has their positions.
         """
         self._reader_turns.wait_for_readers()
         with self._writing:
             self._check_open()
             if self._in_write:
-                raise StorageError(
-                    f"{self.path} has a write transaction open in this very thread; end it first"
-                )
+                raise StorageError(f"{self.path} has a write transaction open in this thread; end it first")
             builds = self._builds
             if builds.retired:
                 self._sweep()
@@ -268,20 +274,21 @@ class ReplicaStore:
 
     # -- ending ----------------------------------------------------------------------------------------------
     def mark_damaged(self, reason: str) -> None:
-        """Have the next `open` reset this replica: for damage that is found while it is in use."""
+        """Make the next `open` reset this replica: for damage that is found while it is in use."""
         self._marked_damaged = True
         if self._file_lock.in_place():
             write_state(self.path, ReplicaState("condemned", " ".join(reason.split())))
 
     def close(self, timeout: float = 10.0) -> None:
-        """Close all snapshots and the environment, on disk and marked as cleanly stopped. The second call does nothing.
+        """Close all snapshots and the environment, on disk and with the mark of a clean stop.
 
-        Interrupted, it can be called again. Waits up to `timeout` seconds for a write transaction in another thread; raises StorageError if it goes on.
+        A second call does nothing. If interrupted, it can be called again. It waits up to `timeout` seconds
+        for a write transaction in another thread, and raises StorageError if that does not end.
         """
         if not self._writing.acquire(timeout=timeout):
             raise self._being_written(timeout)
         try:
-            if self._in_write:  # in this very thread
+            if self._in_write:  # in this thread
                 raise self._being_written(0.0)
             if self._ended:
                 return
@@ -293,7 +300,7 @@ class ReplicaStore:
                 self._builds.close()
                 if not self._left:
                     self._environment.sync(True)
-                # Where its directory was moved, another replica may be in its opened.
+                # If its directory was moved, another replica may be at its path.
                 if not self._marked_damaged and self._file_lock.in_place():
                     write_state(self.path, ReplicaState("clean", ""))
             except MemoryError:
@@ -308,8 +315,10 @@ class ReplicaStore:
             self._writing.release()
 
     def _release(self) -> None:
-        # In one statement, for one that was interrupted is closed once more.
-        self._left = self._environment.close() is None  # type: ignore[func-returns-value]
+        # In one statement: after an interrupt, close is called once more.
+        self._left = (
+            self._environment.close() is None  # type: ignore[func-returns-value]
+        )
         self._file_lock.release()
         self._ended = True
 

@@ -1,4 +1,4 @@
-"""What a replica gives out: snapshots to read from, in any thread, and transactions to write in, in one."""
+"""Snapshots of a replica, to read from. Any thread."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from storage.tables.schema import Row, TableSchema
 
 
 class Snapshot:
-    """The active builds of a replica as they were at one moment. Any thread; close it soon, for it pins old pages.
+    """The active builds of a replica at one moment. Any thread; close it soon, as it pins old pages.
 
-    `opened` is the `time.monotonic()` of that moment, `state` what the replica knew of itself then. A context
-    manager that closes itself at the end.
+    `opened` is the `time.monotonic()` of that moment; `state` is what the replica knew about itself then. A
+    context manager that closes itself at the end.
     """
 
     __slots__ = ("__weakref__", "_access", "_codec", "_others", "_readers", "opened", "state")
@@ -37,9 +37,9 @@ class Snapshot:
         self.opened = time.monotonic()
 
     def table(self, model: str, schema: TableSchema) -> TableReader:
-        """The table of this schema's name in the active build of a model, with the indexes that this build has.
+        """The table with this schema's name in the active build of a model, with the indexes of that build.
 
-        Raises InvalidSchema if the replica has no such model, or the build no such table.
+        Raises InvalidSchema if the replica has no such model, or the build has no such table.
         """
         reader = self._readers.get((model, schema))
         if reader is None:
@@ -48,9 +48,9 @@ class Snapshot:
         return reader
 
     def target(self, model: str) -> Any:
-        """What queries of a model get that another engine keeps: its read-only connection, or its objects.
+        """What queries of a model in another engine read: a read-only connection, or objects.
 
-        Raises InvalidSchema for a model of tables, and for one that the snapshot was not taken for.
+        Raises InvalidSchema for a model of tables, and for a model that the snapshot was not taken for.
         """
         self._access.live()
         try:
@@ -63,7 +63,7 @@ class Snapshot:
             ) from None
 
     def checkpoint(self, model: str) -> int:
-        """The position of the last event that the model's active build includes, 0 for none. Raises SnapshotClosed."""
+        """The position of the last event in the model's active build, 0 for none. Raises SnapshotClosed."""
         if self._access.txn is None:
             self._access.live()
         if model in self._others:
@@ -71,14 +71,14 @@ class Snapshot:
         return self.state.checkpoint(model)
 
     def checkpoints(self, models: Collection[str]) -> tuple[int, int]:
-        """The lowest and the highest checkpoint of these models, 0 of none; as `checkpoint`."""
+        """The lowest and the highest checkpoint of these models, 0 without models; as `checkpoint`."""
         found = [self.checkpoint(model) for model in models]
         if len(found) == 1:
             return found[0], found[0]
         return min(found, default=0), max(found, default=0)
 
     def changed(self, model: str, name: str = "") -> int:
-        """An upper bound of the position that last changed a table or object of the model, any of them for ""."""
+        """An upper bound of the position that last changed a table or object of the model, or any for ""."""
         other = self._others.get(model)
         return self.state.changed(model, name) if other is None else other.changed(name)
 
@@ -101,24 +101,26 @@ class Snapshot:
         return self._access.read_failed
 
     def abandon(self) -> None:
-        """As `close`, but leave the files alone: in a forked child they are the parent's."""
+        """As `close`, but without touching the files: in a forked child they are the parent's."""
         self._access.abandon()
         for other in self._others.values():
             other.abandon()
 
     def close(self) -> None:
-        """End it, from any thread: a read that is under way in another thread ends first, later ones raise."""
+        """End it, from any thread: a read in progress in another thread ends first, later ones raise."""
         self._access.end()
         for other in self._others.values():
             other.close()
 
     def rows(self, opened: OpenBuild) -> dict[str, list[Row]]:
         """All rows of a build's tables in key order, by the table's name."""
-        readers = {name: TableReader(self._access, one, self._codec) for name, one in opened.by_name.items()}
+        readers = {
+            name: TableReader(self._access, handle, self._codec) for name, handle in opened.by_name.items()
+        }
         return {name: list(reader.all()) for name, reader in readers.items()}
 
     def reads(self, opened: OpenBuild) -> bool:
-        """Whether it is open and reads this build, which is kept by another engine."""
+        """Whether it is open and reads this build, which belongs to another engine."""
         return not self.closed and self.state.active.get(opened.build.model) is opened
 
     def __enter__(self) -> Snapshot:

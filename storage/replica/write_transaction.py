@@ -1,4 +1,7 @@
-"""Transactions that change the builds of a replica together with their checkpoints. The thread that applies."""
+"""Transactions that change builds of a replica together with their checkpoints.
+
+The thread that applies events.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,9 @@ class _Writers(dict[TableSchema, TableWriter]):
 
 
 class WriteTransaction:
-    """Changes to builds and their checkpoints that are committed together. The thread that began it only.
+    """Changes to builds and their checkpoints that are committed together. Only the thread that began it.
 
-    A build is named by its key; a model's name stands for its active build.
+    A build is given by its key; a model's name means its active build.
     """
 
     __slots__ = (
@@ -63,18 +66,19 @@ class WriteTransaction:
         self._targets: dict[str, Any] = {}
         self._writers: dict[str, _Writers] = {}
         self.positions: dict[str, int] = {}
-        """The checkpoints that were set, by key."""
+        """The new checkpoints, by key."""
         self.digests: dict[str, bytes] = {}
-        """Those of the events there, as far as they are known."""
+        """The digests of the events there, as far as they are known."""
         self.checkpoints: list[tuple[bytes, bytes]] = []
-        """What is stored of those of LMDB's builds, to be written by the commit."""
+        """The records of new checkpoints of LMDB's builds, which the commit writes."""
         self.in_other_engines: dict[str, OpenBuild] = {}
         """The builds of other engines that take part, by key."""
 
     def target(self, build: str) -> Any:
-        """What projections of a build get: its tables by schema, or the connection or the objects of another engine.
+        """The second parameter of a build's projections: its tables by schema, or a connection or objects.
 
-        Raises InvalidSchema for a build that is unknown or frozen, and later for a table; StorageError.
+        Raises InvalidSchema for a build that is unknown or frozen, and later for an unknown table;
+        StorageError.
         """
         try:
             return self._targets[build]
@@ -94,21 +98,21 @@ class WriteTransaction:
         return target
 
     def tables(self, build: str) -> Mapping[TableSchema, TableWriter]:
-        """The tables of a build in LMDB; as `target`."""
+        """The tables of a build in LMDB; raises as `target` does."""
         tables: Mapping[TableSchema, TableWriter] = self.target(build)
         return tables
 
     def checkpoint(self, build: str) -> int:
-        """The checkpoint of a build as this transaction has it."""
+        """The checkpoint of a build within this transaction."""
         self._access.live()
         key = self._builds.opened(build).key
         return self.positions.get(key, self._builds.state.marks[key][0])
 
     def set_checkpoint(self, build: str, position: int, digest: bytes = b"") -> None:
-        """Note that the build includes all events up to `position`; `digest` is that of the event there, if known."""
+        """Record that the build includes all events up to `position`; `digest` is of that event, if known."""
         if self._access.txn is None:
             self._access.live()
-        if build in self._writers:  # nearly always: by the key of one that events were applied to
+        if build in self._writers:  # the usual case: the key of a build to which events were applied
             self.positions[build], self.digests[build] = position, digest
             return
         opened = self._builds.opened(build)
@@ -117,7 +121,7 @@ class WriteTransaction:
         self.positions[opened.key], self.digests[opened.key] = position, digest
 
     def flush(self) -> None:
-        """Write out what the tables hold back, so that what cannot be encoded or indexed raises here and now."""
+        """Write all buffered rows, so that a row that cannot be encoded or indexed raises now."""
         for writers in self._writers.values():
             for writer in writers.values():
                 writer.flush()
@@ -126,7 +130,7 @@ class WriteTransaction:
             opened.store.flush()
 
     def settle(self) -> dict[str, BuildMark]:
-        """Flush, put `checkpoints` together, and return the marks of LMDB's builds as the commit will leave them."""
+        """Flush, prepare `checkpoints`, and return the marks that the commit will give LMDB's builds."""
         self.flush()
         builds = self._builds
         before = builds.state.marks
@@ -146,7 +150,7 @@ class WriteTransaction:
         return marks
 
     def commit_other_engines(self, marks: dict[str, BuildMark]) -> None:
-        """Commit the builds of other engines, each for itself, and add what they come to to `marks` and `checkpoints`."""
+        """Commit the builds of other engines, one by one, and add to `marks` and `checkpoints`."""
         for key, opened in self.in_other_engines.items():
             store = opened.store
             assert store is not None
@@ -158,7 +162,7 @@ class WriteTransaction:
             self.checkpoints.append((engine_checkpoint_key(key), pack_checkpoint(mark[0])))
 
     def abort_other_engines(self) -> None:
-        """Take back what was done to builds of other engines; those that were committed already stay so."""
+        """Undo the changes to builds of other engines, except those that are committed already."""
         for opened in self.in_other_engines.values():
             assert opened.store is not None
             opened.store.abort()

@@ -1,4 +1,4 @@
-"""An interrupt at any line of opening or closing the storage: nothing stays locked, everything can be closed."""
+"""An interrupt at any line of opening or closing: nothing stays locked, and everything can be closed."""
 
 from __future__ import annotations
 

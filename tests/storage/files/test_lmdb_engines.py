@@ -1,4 +1,4 @@
-"""The lmdb package has two engines that cannot read each other's files: we use one, and recognise the other."""
+"""The lmdb package has two engines with different files: we use one, and recognise the other's files."""
 
 from __future__ import annotations
 

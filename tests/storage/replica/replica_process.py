@@ -1,4 +1,4 @@
-"""A process that applies to a replica what the tests of its reader tell it to, until it is ended."""
+"""A process that applies events to a replica when the tests of its reader say so, until it is ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODELS = {"tables": TABLES, "texts": TEXTS, "totals": TOTALS, "new": NEW_TABLES}
 
 
 def apply(store: ReplicaStore, position: int) -> None:
-    """One event, which sets the number of every model to its position, in all builds."""
+    """Apply one event, which sets the number of every model to its position, in all builds."""
     with store.write() as transaction:
         for build in store.builds():
             target = transaction.target(build.key)
@@ -38,7 +38,7 @@ def apply(store: ReplicaStore, position: int) -> None:
 
 
 def commands(path: str, what: str, *names: str) -> Callable[[list[str]], Any]:
-    """The commands of a process that applies to the replica at `path`, or that holds a snapshot of it."""
+    """The commands of a process that applies events to the replica at `path`, or holds a snapshot of it."""
     models = [MODELS[name] for name in names]
     if what == "read":
         reader = ReplicaReader.open(path, Codec(), models, map_size=MAP)

@@ -1,4 +1,4 @@
-"""Builds: the old one goes on serving while the new one fills, the switch is one moment, what is given up goes."""
+"""Builds: the old one serves while the new one is filled, the switch is atomic, dropped builds go."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def databases(store: ReplicaStore) -> list[str]:
 
 
 def entries(store: ReplicaStore, build: Build) -> int:
-    """The rows and index entries that a build takes up on disk."""
+    """How many rows and index entries a build has on disk."""
     environment = store._environment
     with environment.begin() as txn:
         return sum(
@@ -328,7 +328,7 @@ def test_builds_without_end_find_room_in_the_databases_of_those_before(store_pat
             assert [row["id"] for row in found] == list(range(3, 200, 7))
         assert len(databases(store)) == 1 + len(database_names(store.active("model"))) + 1
         filled(store, 10)
-    # Code that is older, and has no index, reads what stands in databases that were another build's.
+    # Older code, which lacks an index, reads from databases that were another build's.
     with opened(store_path, OTHER, ModelSchema("model", 3, (OTHER_ITEMS,))) as store:
         assert store.dump(store.active("model").key) == {"items": rows, "extra": []}
 
@@ -348,7 +348,7 @@ def test_an_old_snapshot_reads_its_build_whatever_the_databases_are_used_for_sin
                 assert list(snapshot.table("model", NEW_ITEMS).find("number", which + 1)) == [expected]
                 assert list(snapshot.table("model", NEW_ITEMS).all()) == [expected]
                 assert snapshot.checkpoint("model") == which + 1
-        # Some had not been read before: they find their tables only now.
+        # Some of the tables were not read before the switch: they are found only now.
         late = store.snapshot()
         rebuild(store)
         rebuild(store)
@@ -379,7 +379,7 @@ def test_a_process_that_dies_between_builds_leaves_the_ones_that_are_whole(
         for number in range(1, 8):
             put(store, rebuild(store).key, NEW_ITEMS, number)
             store.start_build("model")
-            # Its files as they are now, while it is open.
+            # Its present files, while it is open.
             copy = tmp_path / f"copy-{number}"
             store._environment.sync(True)
             shutil.copytree(store_path, copy)
@@ -401,7 +401,7 @@ def test_room_for_builds_that_is_used_up_comes_back_with_the_next_opening(
         raise StoreFull("no room to empty anything")
 
     def rebuilds(store: ReplicaStore) -> int:
-        """How many there is room for."""
+        """How many builds there is space for."""
         count, refused = 0, ""
         while not refused:
             try:
@@ -620,7 +620,7 @@ def test_a_snapshot_and_its_state_are_of_one_moment(store_path: Path) -> None:
 
 
 def test_no_snapshot_sees_anything_but_one_whole_build(store_path: Path) -> None:
-    """While builds are switched again and again, each with rows that tell which build they are of."""
+    """Builds are switched again and again; the rows of each say which build they belong to."""
     rows = 150
     done = threading.Event()
 

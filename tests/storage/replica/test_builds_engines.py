@@ -1,4 +1,4 @@
-"""Builds of several engines in one replica: committed and read together, switched, frozen, begun anew."""
+"""Builds of several engines in one replica: committed and read together, switched, frozen, reset."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_snapshot_of_several_engines_is_one_moment(store_path: Path) -> None:
 def test_batches_without_a_pause_keep_no_snapshot_out(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that is never there in the moment between two batches, as on a machine that is at its limit."""
+    """A reader that always misses the moment between two batches, as on an overloaded machine."""
     begun = threading.Event()
     begin = MemoryStore.begin
     await_readable = MemoryStore.await_readable
@@ -137,7 +137,7 @@ def test_batches_without_a_pause_keep_no_snapshot_out(
     def late(store: MemoryStore, timeout: float = 10.0) -> None:
         await_readable(store, timeout)
         begun.clear()
-        begun.wait(0.2)  # the next batch begins before this thread goes on
+        begun.wait(0.2)  # the next batch begins before this thread continues
 
     with opened(store_path) as store:
         apply(store, 1)
@@ -248,7 +248,7 @@ def test_what_raises_leaves_no_trace_in_any_engine(store_path: Path) -> None:
             fail(store)
         found = store.build_checkpoints()
         assert found[store.active("tables").key] == found[store.active("texts").key] == 3
-        # Memory may have to be filled again from where it was saved.
+        # Memory may have to be filled again from its saved position.
         assert found[store.active("totals").key] == store.state.checkpoint("totals") <= 3
         apply(store, 4)
         assert numbers(store) == [4, 4, 4]

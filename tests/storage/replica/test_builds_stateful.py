@@ -1,4 +1,4 @@
-"""Builds against a model: applied to, switched, rebuilt, given up and opened again with any code, in any order."""
+"""Builds against a model: filled, switched, rebuilt, dropped and opened again with any code, in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER = ModelSchema("other", 1, (TableSchema("rows", "id"),))
 
 @dataclass
 class Expected:
-    """What a build is to hold."""
+    """What a build should contain."""
 
     version: int
     checkpoint: int = 0
@@ -35,7 +35,7 @@ class Expected:
 
 
 class Builds(RuleBasedStateMachine):
-    """One model of three versions; a second one shares the replica and is never touched."""
+    """One model of three versions; a second model shares the replica and is never changed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Turns of readers of what a batch changes in place: each is waited for as long as its time goes, whatever interrupts it."""
+"""Turns of readers of data that a batch changes in place: each waits within its time, interrupted or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers import PATIENCE, Threads, in_a_thread, wait_until
 
 
 class Waited:
-    """A store that is readable at once."""
+    """A store that can be read immediately."""
 
     def await_readable(self, timeout: float = 10.0) -> None:
         assert timeout >= 0
@@ -29,7 +29,7 @@ STORE: Any = Waited()
 
 
 def in_turn(work: Callable[[], Any]) -> Callable[[Any], Any]:
-    """An attempt that comes too early at first, so that `work` is done with the turn held."""
+    """An attempt that comes too early at first, so that `work` runs while the turn is held."""
 
     def attempt(waited: Any) -> Any:
         if waited is None:
@@ -40,7 +40,7 @@ def in_turn(work: Callable[[], Any]) -> Callable[[Any], Any]:
 
 
 class Held:
-    """A turn that a reader has for as long as the block goes."""
+    """A turn that a reader holds during the block."""
 
     def __init__(self, turns: ReaderTurns) -> None:
         self._turns = turns

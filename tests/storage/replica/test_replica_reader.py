@@ -1,4 +1,4 @@
-"""A replica that another process applies to: what it commits is seen, at one moment, and so are other builds and files."""
+"""A replica that another process fills: a reader sees its commits, each at one moment, and new files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_reader(path: Path, *models: ModelSchema) -> ReplicaReader:
 def applied(
     path: Path, *models: ModelSchema, names: tuple[str, ...] = ("tables",)
 ) -> Iterator[tuple[Other, ReplicaReader]]:
-    """A process that has applied the first five events, and a reader of what it does."""
+    """A process that has applied the first five events, and a reader of its replica."""
     with applier(path, *names) as process:
         process.do("apply", 1, 5)
         with open_reader(path, *models) as reader:
@@ -120,7 +120,7 @@ def test_handles_of_many_builds_never_run_out(store_path: Path, monkeypatch: pyt
 def test_a_replica_that_was_begun_anew_is_read_from_its_new_files(store_path: Path) -> None:
     with applied(store_path) as (process, reader):
         table = (snapshot := reader.snapshot(closed=Expired)).table("tables", ROWS)
-        assert process.do("history", "h2") == "True"  # another one, so that what is there goes
+        assert process.do("history", "h2") == "True"  # another history, so that the replica is reset
         assert read(reader) == (0, [])
         assert snapshot.closed
         with pytest.raises(Expired):
@@ -135,10 +135,10 @@ def test_a_replica_without_its_files_says_so_until_they_are_there_again(store_pa
         place = store_path / DATA_FILE
         place.rename(aside := store_path / "aside")
         for _ in range(2):
-            with pytest.raises(StoreClosed, match="begun anew"):
+            with pytest.raises(StoreClosed, match="being reset"):
                 reader.snapshot()
         place.touch()
-        with pytest.raises(StoreClosed, match="begun anew"):
+        with pytest.raises(StoreClosed, match="being reset"):
             reader.snapshot()
         assert reader.readable()
         aside.rename(place)
@@ -168,7 +168,7 @@ def test_the_slots_of_a_killed_reader_are_freed_and_its_pages_used_again(store_p
 
 
 def grown(process: Other, path: Path, times: int) -> int:
-    """By how many bytes the file grows with two hundred commits."""
+    """How many bytes the file grows by with two hundred commits."""
     before = (path / DATA_FILE).stat().st_size
     process.do("apply", 200 * times, 200 * times + 200)
     return (path / DATA_FILE).stat().st_size - before
@@ -245,7 +245,7 @@ def test_objects_in_the_memory_of_the_other_process_are_refused(store_path: Path
 
 
 def test_what_is_not_there_to_be_read_is_refused_and_left_alone(store_path: Path) -> None:
-    with pytest.raises(StoreClosed, match="not there"):
+    with pytest.raises(StoreClosed, match="does not exist"):
         open_reader(store_path)
     assert not store_path.exists()
     store_path.mkdir()

@@ -1,4 +1,4 @@
-"""Replicas: tables and checkpoints commit together, snapshots stay as they are, and what is not to be trusted goes."""
+"""Replicas: tables and checkpoints commit together, snapshots do not change, untrusted data are dropped."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def filled(path: Path) -> ReplicaStore:
 
 
 def abandoned(path: Path) -> None:
-    """Leave a filled replica as a process does that is killed."""
+    """Leave a filled replica as a process leaves it that is killed."""
     program = (
         "import os, sys; sys.path[:0] = sys.argv[2:]; from pathlib import Path\n"
         "from tests_replica import filled\nstore = filled(Path(sys.argv[1]))\nos._exit(0)"

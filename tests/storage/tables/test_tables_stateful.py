@@ -299,7 +299,7 @@ class Tables(RuleBasedStateMachine):
     def wanted(
         self, expected: dict[bytes, Row], spec: IndexSpec | None, inside: Any, reverse: bool
     ) -> list[Row]:
-        """The rows with values inside the bounds, each once at its first one, in the order of value and key."""
+        """The rows with values inside the bounds, each once at its first one, by value and key."""
         found = []
         for raw, row in expected.items():
             mine = [values for values in index_values(row, spec) if inside(values)]

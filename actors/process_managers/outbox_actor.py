@@ -15,7 +15,6 @@ from typing import Any
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.specs import CompiledDomain
-from actors.errors import Rejected
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.backoff import backoff
 from actors.kernel.delivery_marks import DeliveryMarks
@@ -23,7 +22,7 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.process_managers.attempt_counter import AttemptCounter
 from actors.process_managers.delivery_threads import DeliveryThreads, Outcome
 from actors.process_managers.effect_calls import EffectCalls
-from actors.process_managers.inputs import Input, Issued
+from actors.process_managers.effect_removal import completion_plan, parking_plan
 from actors.process_managers.loaded_effects import LoadedEffects
 from actors.process_managers.outbox_messages import (
     AttemptsStored,
@@ -261,13 +260,10 @@ class OutboxActor(SupervisedActor):
     # -- leaving the outbox -------------------------------------------------------------------
     def _park(self, key: bytes, delivery: PendingDelivery, attempts: DeliveryAttempts) -> None:
         """Give an effect up until an operator has it tried again, or dropped."""
-        entry, suffix = delivery.entry, self._suffix(key)
-        parked = entry._replace(reason=attempts.traceback, attempts=attempts.failed)
-        notes = {key: None, self._keys.parked + suffix: self._records.pack_entry(parked)}
         # From now on, so that nothing behind it is delivered before this is on disk.
-        self._parked.park(entry.key, suffix)
+        self._parked.park(delivery.entry.key, self._suffix(key))
         delivery.parking = True
-        self._hand_over({key: delivery}, StepPlan.of_notes(notes, (key, delivery.value)))
+        self._hand_over({key: delivery}, parking_plan(self._keys, self._records, key, delivery, attempts))
 
     def _block(self, key: bytes, delivery: PendingDelivery) -> None:
         """Put an effect behind a parked one."""
@@ -276,27 +272,12 @@ class OutboxActor(SupervisedActor):
 
     def _finish(self, key: bytes, delivery: PendingDelivery) -> None:
         """Execute what the handler returned, and take the effect from the outbox, in one step."""
-        entry = delivery.entry
-        input = Input("effect", entry.id, entry.key, None, entry.time_us, entry.id, entry.correlation)
-        plan = StepPlan((key, delivery.value), time.time_ns() // 1000, {key: None})
-        for number, command in enumerate(delivery.results or ()):
-            issued = Issued(f"{entry.id}:{number}", command)
-            try:
-                submission = self._steps.submission(
-                    command,
-                    command_id=issued.id,
-                    causation_id=entry.id,
-                    correlation_id=entry.correlation,
-                )
-            except Rejected as refusal:
-                plan.refused.append((len(plan.issued), input, issued, refusal))
-            except BaseException as error:
-                self._failed(key, delivery, error, self._spec.effects[entry.name].attempts)
-                return
-            else:
-                plan.issued.append((input, issued))
-                plan.submissions.append(submission)
-        self._hand_over({key: delivery}, plan)
+        try:
+            plan = completion_plan(self._steps, key, delivery)
+        except BaseException as error:
+            self._failed(key, delivery, error, self._spec.effects[delivery.entry.name].attempts)
+        else:
+            self._hand_over({key: delivery}, plan)
 
     def _hand_over(self, taken: dict[bytes, PendingDelivery], plan: StepPlan) -> None:
         for delivery in taken.values():

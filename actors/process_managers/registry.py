@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 from functools import partial
 from threading import Condition
 from typing import Any, TypeVar
@@ -23,8 +22,6 @@ from actors.process_managers.clock import Clock
 from actors.process_managers.delivery_threads import DeliveryThreads
 from actors.process_managers.effect_release import release_effect
 from actors.process_managers.input_handler import handler_activity
-from actors.process_managers.input_history import INDEXED, index_history
-from actors.process_managers.key_fingerprint import key_fingerprints, refreshed
 from actors.process_managers.manager_actor import ManagerActor
 from actors.process_managers.manager_handle import ManagerHandle
 from actors.process_managers.messages import RejectionLeft, RetryInstance, SkipInput, SkipInstance, Wake
@@ -35,13 +32,12 @@ from actors.process_managers.quarantined_instances import QuarantinedInstance, q
 from actors.process_managers.quiescence import Quiescence
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
-from actors.process_managers.records import Checkpoint, ManagerMetadata
-from actors.process_managers.status import Status
+from actors.process_managers.records import Checkpoint
+from actors.process_managers.registration import register
 from actors.process_managers.status_board import StatusBoard
 from actors.replication.progress import Progress
 from actors.writer.step_client import StepClient
 from storage import EventLog
-from storage.files.damage import damaged_records
 
 __all__ = ["ProcessManagers"]
 
@@ -98,38 +94,8 @@ class ProcessManagers:
                 DeliveryThreads(name, calls, partial(outbox.put, DeliverEffects()), system=progress),
                 bool(spec.effects) or left,
             )
-            self._enter(handle)
+            handle.board.status = register(log, domain.codec, spec)
             self.handles[name] = handle
-
-    def _enter(self, handle: ManagerHandle) -> None:
-        """Store what is new of a manager, or begin a rebuild where its version was raised."""
-        spec, keys, codec = handle.spec, handle.keys, self._domain.codec
-        fingerprints = key_fingerprints(spec)
-        stored, at = self._log.note(keys.metadata), self._log.note(keys.checkpoint)
-        if stored is None or at is None:
-            start = self._log.head if spec.start == "now" else 0
-            metadata = ManagerMetadata(spec.version, start, key_fingerprints=fingerprints)
-            checkpoint = Checkpoint(start, 0)
-        else:
-            with damaged_records(f"process manager {spec.name!r}, in the log,", "restore a backup"):
-                metadata, checkpoint = ManagerMetadata.unpack(codec, stored), Checkpoint.unpack(at)
-            if metadata.version < spec.version:
-                metadata = metadata.raised(spec.version, checkpoint.position, fingerprints)
-            elif metadata.version == spec.version or metadata.key_fingerprints is None:
-                fingerprints = refreshed(metadata.key_fingerprints, fingerprints)
-                metadata = replace(metadata, key_fingerprints=fingerprints)
-            index_history(self._log, keys, self._records)
-        notes = [(keys.metadata, metadata.pack(codec)), (keys.checkpoint, checkpoint.pack())]
-        if notes != [(keys.metadata, stored), (keys.checkpoint, at)]:
-            new = [(keys.indexed, INDEXED)] if stored is None else []
-            self._log.append([], notes=[*notes, *new])
-        handle.board.status = Status(
-            checkpoint.position,
-            checkpoint.instances,
-            checkpoint.timers,
-            rebuilding=metadata.until,
-            quarantined=checkpoint.quarantined,
-        )
 
     # -- actors -------------------------------------------------------------------------------
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:

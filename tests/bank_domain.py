@@ -1,4 +1,6 @@
-"""A small domain for tests of the engine: accounts, with money that moves between two of them, and two read models."""
+"""A small domain for tests of the engine: accounts, with money that moves between two of them, and two read
+models.
+"""
 
 from __future__ import annotations
 

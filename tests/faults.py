@@ -25,7 +25,9 @@ def put_fault(
     times: int = 1,
     only: Callable[..., bool] = lambda *_args, **_named: True,
 ) -> Callable[[], int]:
-    """The next `times` calls of a method raise, before or `after` doing what they do; returns how many did."""
+    """The next `times` calls of a method raise, before or `after` doing what they do; returns how
+    many did.
+    """
     original = getattr(owner, name)
     raised = itertools.count()
     done = [0]

@@ -1,7 +1,7 @@
 """The inside of a system, for tests that have to reach for it: every way in stands here, and nowhere else.
 
-A test that needs a part looks it up by what it is: `inside.log(system)`, `inside.slot(system, "replica-1")`. When a
-part of a running system moves or is renamed, this file is what changes.
+A test that needs a part looks it up by what it is: `inside.log(system)`, `inside.slot(system, "replica-1")`.
+When a part of a running system moves or is renamed, this file is what changes.
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ def store(system: System, name: str) -> ReplicaStore:
 
 
 def mark_damaged(system: System, name: str, reason: str, store: ReplicaStore | None = None) -> bool:
-    """Have a replica begun anew, as whoever finds damage in its store does; the one in use unless another is given."""
+    """Have a replica begun anew, as whoever finds damage in its store does; the one in use unless another is
+    given.
+    """
     found = stores(system)[name] if store is None else store
     return system._parts.replicas.mark_damaged(name, found, reason)
 
@@ -267,7 +269,9 @@ def marked_slots(system: System) -> set[int]:
 
 # -- process managers -------------------------------------------------------------------------
 def manager(system: System, name: str) -> ManagerHandle:
-    """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows of itself."""
+    """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows
+    of itself.
+    """
     return system._parts.process_managers.handles[name]
 
 

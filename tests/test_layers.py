@@ -1,4 +1,6 @@
-"""The architecture: what may import what. Read `LAYERS` from the top: each layer knows those below it, and no other."""
+"""The architecture: what may import what. Read `LAYERS` from the top: each layer knows those below it, and no
+other.
+"""
 
 from __future__ import annotations
 

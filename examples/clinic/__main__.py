@@ -1,4 +1,6 @@
-"""Runs a day of the clinic on a store: `python -m examples.clinic [STORE]`, in a temporary folder unless told."""
+"""Runs a day of the clinic on a store: `python -m examples.clinic [STORE]`, in a temporary folder unless
+told.
+"""
 
 from __future__ import annotations
 

@@ -133,4 +133,5 @@ def caretaker(system: System) -> Iterator[str]:
     many = system.query_many([DayOf("weiss"), DayOf("weiss", 1)])
     with system.view(patients) as view:
         known = view[patients].execute("SELECT count(*) FROM contacts").fetchone()[0]
-    yield f"{answer[0]} booked at {position}, {sum(map(len, many))} lines, {known} patients of {system.domain.name}"
+    lines = sum(map(len, many))
+    yield f"{answer[0]} booked at {position}, {lines} lines, {known} patients of {system.domain.name}"

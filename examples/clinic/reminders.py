@@ -1,4 +1,6 @@
-"""The process manager: whoever has booked gets a letter, then another, and what is not held in time is cancelled."""
+"""The process manager: whoever has booked gets a letter, then another, and what is not held in time is
+cancelled.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which promises a history breaks. Pure: it knows no system, only what its callers saw and what the log says.
 
-Every answer is right at a stretch of positions of the log, its window; each promise says how late that window has
-to end. `strong` is judged a second time from the callers' times alone, key by key, as linearizability.
+Every answer is right at a stretch of positions of the log, its window; each promise says how late that window
+has to end. `strong` is judged a second time from the callers' times alone, key by key, as linearizability.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _of_log(history: History) -> Iterator[Violation]:
                 )
 
 
-# -- one answer alone ---------------------------------------------------------------------------------------------
+# -- one answer alone ----------------------------------------------------------------------------------------
 def _window(timeline: Timeline, read: Read) -> Window | Violation:
     whole = Window(0, float("inf"))
     for cell, value in read.cells:
@@ -69,7 +69,8 @@ def _window(timeline: Timeline, read: Read) -> Window | Violation:
         if not both:
             return Violation(
                 "one snapshot",
-                f"{cell} held {value!r} from position {window.low} to {window.high}, the rest of the answer is of "
+                f"{cell} held {value!r} from position {window.low} to {window.high}, "
+                "the rest of the answer is of "
                 f"{whole.low} to {whole.high}",
                 read,
             )
@@ -107,7 +108,9 @@ def _sums(history: History, read: Read) -> Iterator[Violation]:
 
 
 def _totals(read: Read, prefixes: frozenset[str]) -> dict[str, int]:
-    """The sum of the amounts of each prefix, of those prefixes all of whose cells are in the answer: all or none."""
+    """The sum of the amounts of each prefix, of those prefixes all of whose cells are in the answer: all or
+    none.
+    """
     totals: dict[str, int] = defaultdict(int)
     for cell, value in read.cells:
         prefix = cell.partition("/")[0]
@@ -116,7 +119,7 @@ def _totals(read: Read, prefixes: frozenset[str]) -> dict[str, int]:
     return totals
 
 
-# -- how fresh ------------------------------------------------------------------------------------------------------
+# -- how fresh -----------------------------------------------------------------------------------------------
 def _floors(history: History, windows: dict[int, Window]) -> Iterator[Violation]:
     acknowledged = _acknowledged(history.writes)
     sessions = _sessions(history, windows)
@@ -160,7 +163,9 @@ def _acknowledged(writes: list[Write]) -> Callable[[int], int]:
 
 
 def _sessions(history: History, windows: dict[int, Window]) -> dict[int, Floors]:
-    """What each session had written and seen before each of its answers. A session calls one thing at a time."""
+    """What each session had written and seen before each of its answers. A session calls one thing
+    at a time.
+    """
     calls: dict[int, list[Write | Read]] = defaultdict(list)
     for write in history.writes:
         if write.session is not None:
@@ -181,7 +186,7 @@ def _sessions(history: History, windows: dict[int, Window]) -> dict[int, Floors]
     return floors
 
 
-# -- from the callers' times alone ----------------------------------------------------------------------------------
+# -- from the callers' times alone ---------------------------------------------------------------------------
 def _registers(history: History) -> Iterator[Violation]:
     accesses: dict[str, list[Access]] = defaultdict(list)
     for write in history.writes:

@@ -1,7 +1,7 @@
 """Each promise broken on purpose, one way or another: what a checker that is worth its name has to find.
 
-Each fault replaces one small part of the product, or what a projection does, by something that is wrong in a way
-that a real fault could be. `pace` counts operations, for those that have to last until somebody notices.
+Each fault replaces one small part of the product, or what a projection does, by something that is wrong in a
+way that a real fault could be. `pace` counts operations, for those that have to last until somebody notices.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOMENT = 0.05
 """Seconds that a fault waits at most for somebody to notice it."""
 
 
-# -- levels that are not kept to ------------------------------------------------------------------------------------
+# -- levels that are not kept to -----------------------------------------------------------------------------
 def _without(option: str, kind: type | None = None) -> Fault:
     def install(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
         target_position = actors.queries.query_dispatcher.target_position
@@ -73,7 +73,7 @@ def _forgets_reads(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(Session, "query", forgetful)
 
 
-# -- replicas that say what is not so -------------------------------------------------------------------------------
+# -- replicas that say what is not so ------------------------------------------------------------------------
 def _all_are_fresh(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(Progress, "fresh", lambda self, models, position: list(self.replicas))
     _believed(monkeypatch)
@@ -120,7 +120,7 @@ def _two_snapshots(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(Snapshot, "close", close_both)
 
 
-# -- events that are not applied once and in order ------------------------------------------------------------------
+# -- events that are not applied once and in order -----------------------------------------------------------
 def _loses_an_event(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     set_register = registers.set_register
 
@@ -173,7 +173,7 @@ def _one_by_one(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     monkeypatch.setattr(Projector, "apply", piecemeal)
 
 
-# -- a writer in too much of a hurry --------------------------------------------------------------------------------
+# -- a writer in too much of a hurry -------------------------------------------------------------------------
 def _replies_early(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     decide = CommandHandler._decide
 

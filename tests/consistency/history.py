@@ -1,6 +1,8 @@
-"""What a run leaves behind to be judged: every call with its times and its outcome, and what the log says of the order.
+"""What a run leaves behind to be judged: every call with its times and its outcome, and what the log says of
+the order.
 
-Times are `time.monotonic_ns()`, taken by the caller just before a call and just after it. Plain data, no thread.
+Times are `time.monotonic_ns()`, taken by the caller just before a call and just after it. Plain data, no
+thread.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A command. `cell` and `value` are what it sets, for one that sets a register; one that sets several is several.
+    """A command. `cell` and `value` are what it sets, for one that sets a register; one that sets several is
+    several.
 
-    `returned` and `position` are None where the outcome is unknown: it may take effect at any later time, or never.
+    `returned` and `position` are None where the outcome is unknown: it may take effect at any later time, or
+    never.
     """
 
     client: int
@@ -78,7 +82,9 @@ class Window(NamedTuple):
 
 
 class Timeline:
-    """What every cell held at every position, and when every position was committed. Made once the run is over."""
+    """What every cell held at every position, and when every position was committed. Made once the run is
+    over.
+    """
 
     def __init__(
         self,
@@ -86,7 +92,8 @@ class Timeline:
         commits: Sequence[Commit],
         ends: Sequence[int] | None = None,
     ) -> None:
-        """`changes` are (position, cell, value) in the order of positions; a cell holds None before its first.
+        """`changes` are (position, cell, value) in the order of positions; a cell holds None before its
+        first.
 
         `ends` are the positions at which a command's events end, in order; all of them where it is not given.
         """
@@ -103,7 +110,9 @@ class Timeline:
         self._lasts = list(accumulate((commit.last for commit in ordered), max))
 
     def window(self, cell: str, value: Value) -> Window | None:
-        """The positions at which the cell held the value; None if it never did. No cell takes a value twice."""
+        """The positions at which the cell held the value; None if it never did. No cell takes a
+        value twice.
+        """
         if value is None:
             place = 0
         elif not (places := self._where.get((cell, value))):
@@ -126,7 +135,9 @@ class Timeline:
         return self._lasts[index - 1] if (index := bisect_right(self._times, time)) else 0
 
     def commit_possible(self, time: int) -> float:
-        """What can have been on disk at that time: a commit is noted a little later, but before the next begins."""
+        """What can have been on disk at that time: a commit is noted a little later, but before the next
+        begins.
+        """
         index = bisect_left(self._times, time)
         return self._lasts[index] if index < len(self._lasts) else float("inf")
 
@@ -139,4 +150,5 @@ class History:
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     sums: frozenset[str] = frozenset()
-    """Prefixes of cells whose amounts are to be equal in total, such as what was paid and what was received."""
+    """Prefixes of cells whose amounts are to be equal in total, such as what was paid and what was received.
+    """

@@ -1,9 +1,11 @@
 """Is there one order of the operations on a register that fits what each saw and when each ran? Pure.
 
 The search is that of Wing and Gong (Testing and verifying concurrent objects, 1993) with Lowe's memory of
-configurations met before (Testing for linearizability, 2017), as Knossos and Porcupine have it: take an operation
-that nothing still waiting had ended before, apply it if the register allows, and step back when none fits. As every
-value is written once, a value that is overwritten is never read again, which rules most choices out at once. Keys are independent of each other (Herlihy and Wing, 1990), so each one is checked alone.
+configurations met before (Testing for linearizability, 2017), as Knossos and Porcupine have it: take an
+operation that nothing still waiting had ended before, apply it if the register allows, and step back when
+none fits. As every value is written once, a value that is overwritten is never read again, which rules most
+choices out at once. Keys are independent of each other (Herlihy and Wing, 1990), so each one is checked
+alone.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Refutation:
-    """Why no order fits: the longest one found leaves the register at `value`, and `stuck` has no place after it.
+    """Why no order fits: the longest one found leaves the register at `value`, and `stuck` has no place after
+    it.
 
     `to_come` is a read that needs that value still.
     """
@@ -49,7 +52,10 @@ class Refutation:
             else ""
         )
         still = f"; still to come is: {self.to_come}" if self.to_come else ""
-        return f"no order fits: the register holds {self.value!r}{last}; no place is left for: {self.stuck}{still}"
+        return (
+            f"no order fits: the register holds {self.value!r}{last}; "
+            f"no place is left for: {self.stuck}{still}"
+        )
 
 
 class _Entry:
@@ -78,8 +84,8 @@ class _Entry:
 def refute(accesses: Sequence[Access], initial: Hashable = None) -> Refutation | None:
     """None if the register is linearizable, else why not. Every written value is to be unique.
 
-    A write of unknown outcome that nobody read need not have happened, so it is left out; one that was read has
-    no end. Calls that touch at one moment count as overlapping.
+    A write of unknown outcome that nobody read need not have happened, so it is left out; one that was read
+    has no end. Calls that touch at one moment count as overlapping.
     """
     accesses = _that_count(accesses)
     head = _listed(accesses)

@@ -1,7 +1,9 @@
-"""Records histories: client threads that write and ask at every level, while actors are killed and replicas stand still.
+"""Records histories: client threads that write and ask at every level, while actors are killed and replicas
+stand still.
 
-What each client does follows from a seed; how they meet is the scheduler's. Everything here runs in threads of
-the test, but for the listeners, which note commits in the writer's thread and hold replicas up in their own.
+What each client does follows from a seed; how they meet is the scheduler's. Everything here runs in threads
+of the test, but for the listeners, which note commits in the writer's thread and hold replicas up in their
+own.
 """
 
 from __future__ import annotations
@@ -149,7 +151,7 @@ class Recorder:
         timeline = Timeline(changes(events), commits, command_ends(events))
         return History(timeline, self.writes, self.reads, SUMS)
 
-    # -- trouble ----------------------------------------------------------------------------------------------
+    # -- trouble ---------------------------------------------------------------------------------------------
     def _kill(self) -> None:
         dice = random.Random(f"{self.seed}-kills")
         replicas = self.system.replica_names
@@ -163,7 +165,7 @@ class Recorder:
             assert self.system.kill(name, PATIENCE), f"{name} did not come back"
             self.met["killed " + re.sub(r"-\d+", "", name)] += 1
 
-    # -- clients ----------------------------------------------------------------------------------------------
+    # -- clients ---------------------------------------------------------------------------------------------
     def _client(self, client: int, operations: int) -> None:
         dice = random.Random(f"{self.seed}-{client}")
         session = self.system.session()

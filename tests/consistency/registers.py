@@ -1,7 +1,8 @@
-"""The domain whose histories are checked: registers that are set, and accounts between which amounts are moved.
+"""The domain whose histories are checked: registers that are set, and accounts between which amounts are
+moved.
 
-Every value that a register takes is written once, so an answer tells which write it saw. A move is spent in one
-model and received in another, so that only a query that sees both at one position finds them equal.
+Every value that a register takes is written once, so an answer tells which write it saw. A move is spent in
+one model and received in another, so that only a query that sees both at one position finds them equal.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ACCOUNTS = [f"a{number}" for number in range(4)]
 SUMS = frozenset({"spent", "received"})
 
 
-# -- write model --------------------------------------------------------------------------------------------------
+# -- write model ---------------------------------------------------------------------------------------------
 @registers.state(stream="register-{name}")
 class Register:
     name: str
@@ -91,7 +92,7 @@ def moved(ledger: Ledger | None, event: Moved) -> Ledger:
     return Ledger(event.owner, 1 if ledger is None else ledger.moves + 1)
 
 
-# -- read models --------------------------------------------------------------------------------------------------
+# -- read models ---------------------------------------------------------------------------------------------
 board = registers.read_model("board")
 values = board.table("values", key="name")
 spent = board.table("spent", key="owner")
@@ -158,7 +159,7 @@ def note(event: Written, objects: Any) -> None:
     objects[noted][event.name] = event.value
 
 
-# -- queries --------------------------------------------------------------------------------------------------------
+# -- queries -------------------------------------------------------------------------------------------------
 Cells = list[tuple[str, Any]]
 
 
@@ -217,7 +218,7 @@ def _account(prefix: str, table: Any, owner: str) -> tuple[str, Any]:
     return f"{prefix}/{owner}", row and (row["amount"], row["times"])
 
 
-# -- the log --------------------------------------------------------------------------------------------------------
+# -- the log -------------------------------------------------------------------------------------------------
 def command_ends(events: Sequence[RecordedEvent]) -> list[int]:
     """The positions of the last events of commands."""
     following = [event.command_id for event in events[1:]] + [""]

@@ -139,10 +139,12 @@ def test_a_receipt_that_the_log_contradicts_and_a_value_written_twice_are_found(
     assert [violation.promise for violation in check(twice)] == ["written once"]
 
 
-# -- a model of the whole -------------------------------------------------------------------------------------------
+# -- a model of the whole ------------------------------------------------------------------------------------
 @st.composite
 def served(draw: st.DrawFn) -> History:
-    """What a right system may do: replicas anywhere behind the log, and each answer from one that is fresh enough."""
+    """What a right system may do: replicas anywhere behind the log, and each answer from one that is fresh
+    enough.
+    """
     head, time = 0, 0
     state: dict[str, int | None] = {"x": None, "y": None}
     states = [dict(state)]

@@ -1,4 +1,6 @@
-"""Histories of many clients, recorded while actors are killed and replicas stand still, keep every promise."""
+"""Histories of many clients, recorded while actors are killed and replicas stand still, keep every
+promise.
+"""
 
 from __future__ import annotations
 

@@ -92,7 +92,8 @@ def test_a_refusal_names_what_the_register_holds_what_has_no_place_and_the_read_
 
 
 def test_a_long_history_of_many_clients_takes_no_long_search() -> None:
-    # Twelve writes beside each other all the time, each block read once: what is not ruled out at once is tried in every order.
+    # Twelve writes beside each other all the time, each block read once: what is not ruled out at once is
+    # tried in every order.
     accesses = []
     for block in range(200):
         at = block * 100
@@ -102,7 +103,7 @@ def test_a_long_history_of_many_clients_takes_no_long_search() -> None:
     assert refute([*accesses, read(0, 30_000, 30_001)]) is not None
 
 
-# -- against other ways to know -------------------------------------------------------------------------------------
+# -- against other ways to know ------------------------------------------------------------------------------
 @st.composite
 def real_histories(draw: st.DrawFn) -> list[Access]:
     """What callers of a real register meet: each operation happens at one moment between its two times."""
@@ -150,9 +151,10 @@ def test_it_agrees_with_the_zones_of_gibbons_and_korach(accesses: list[Access]) 
 def zones_allow(accesses: Sequence[Access]) -> bool:
     """Testing shared memories (1997), for complete histories in which every value is written once.
 
-    A value's zone goes from the first end to the last beginning among its write and its reads. It is forward if
-    that is in the order of time: the value has to be held all through. Else it is backward: anywhere within it
-    will do. No two forward zones may overlap, no backward one lie within a forward one, no read end before its write.
+    A value's zone goes from the first end to the last beginning among its write and its reads. It is forward
+    if that is in the order of time: the value has to be held all through. Else it is backward: anywhere
+    within it will do. No two forward zones may overlap, no backward one lie within a forward one, no read end
+    before its write.
     """
     by_value: dict[object, list[Access]] = defaultdict(list)
     for access in accesses:

@@ -1,4 +1,5 @@
-"""Follows a command, its event and a query through a running system, and prints the files that each thread enters.
+"""Follows a command, its event and a query through a running system, and prints the files that each thread
+enters.
 
 `python -m tests.docs.walk`: one line of JSON, from walk to thread to files. Threads are named as in
 docs/architecture.md. A process of its own, since it has a profile function in every thread.

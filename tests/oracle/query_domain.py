@@ -1,4 +1,5 @@
-"""A domain whose models say the same of a handful of entries in four ways, and its queries, each with a cached twin.
+"""A domain whose models say the same of a handful of entries in four ways, and its queries, each with a
+cached twin.
 
 What a query has to answer is told by `Asked.expected` from a plain dictionary of the entries, by brute force.
 """
@@ -22,7 +23,9 @@ Entries = dict[str, tuple[int, str, int]]
 
 SICK = "sick on purpose"
 SICK_FILE = "ONEWRITER_TESTS_SICK_FILE"
-"""In the environment: the file that makes the model in SQLite sick in this process for as long as it is there."""
+"""In the environment: the file that makes the model in SQLite sick in this process for as long as it is
+there.
+"""
 
 FILES_CHECKED = "ONEWRITER_TESTS_FILES_CHECKED"
 """There too: seconds after which a worker process looks whether its replica's files are there."""
@@ -51,7 +54,7 @@ if SICK_FILE in os.environ:  # a worker process
         sqlite_pool.MAX_IDLE = 0
 
 
-# -- what happens -------------------------------------------------------------------------------------------------------
+# -- what happens --------------------------------------------------------------------------------------------
 @entries.event(state=None)
 class Put:
     key: str
@@ -75,7 +78,7 @@ def folded(before: Entries, event: Any) -> Entries:
     return after
 
 
-# -- models -------------------------------------------------------------------------------------------------------------
+# -- models --------------------------------------------------------------------------------------------------
 rows = entries.read_model("rows")
 row = rows.table("row", key="key", indexes=["group"])
 number = rows.table("number", key="group")
@@ -162,7 +165,7 @@ def on_dropped_inline(event: Dropped, tables: Any) -> None:
         tables[line].delete(event.key)
 
 
-# -- queries ------------------------------------------------------------------------------------------------------------
+# -- queries -------------------------------------------------------------------------------------------------
 class Asked(NamedTuple):
     """A kind of query: the models that it reads, what it asks a view for, and what the entries say."""
 

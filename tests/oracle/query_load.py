@@ -1,4 +1,5 @@
-"""What the clients of the query domain share: how they are seeded, what they were answered, and whether that was right.
+"""What the clients of the query domain share: how they are seeded, what they were answered, and whether that
+was right.
 
 Each client is a thread with a random generator of its own, and notes what it was answered at which position.
 """
@@ -48,7 +49,9 @@ WHATS: list[Callable[[], Any]] = [
     lambda: 2**1000,
     lambda: [[], {}, (), frozenset()],
 ]
-"""What queries hold beside their argument: pairs of equal bytes, and what equals each other and has other bytes."""
+"""What queries hold beside their argument: pairs of equal bytes, and what equals each other and has other
+bytes.
+"""
 
 GROUPS = range(4)
 
@@ -161,7 +164,7 @@ class Load:
         self.counted()
 
 
-# -- the end ------------------------------------------------------------------------------------------------------------
+# -- the end -------------------------------------------------------------------------------------------------
 def states(system: System) -> list[Entries]:
     """The entries at each position, as a fold over the log has them."""
     found: list[Entries] = [{}]

@@ -1,4 +1,6 @@
-"""A table in plain Python: a dictionary of rows, in which every search looks at every row. It imports nothing of ours."""
+"""A table in plain Python: a dictionary of rows, in which every search looks at every row. It imports nothing
+of ours.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for. `equal`, `start` and `stop` are tuples of values; None for a bound that is not given."""
+    """What is looked for. `equal`, `start` and `stop` are tuples of values; None for a bound that is not
+    given.
+    """
 
     index: int | None
     equal: tuple[Any, ...] | None = None
@@ -67,7 +71,9 @@ class Search:
 
 
 class Rows:
-    """What a table should hold. Rows that go in are copied in the form that is stored, and none that come out is shared."""
+    """What a table should hold. Rows that go in are copied in the form that is stored, and none that come out
+    is shared.
+    """
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -84,7 +90,7 @@ class Rows:
         values = tuple(row[column] for column in self.shape.key)
         return values[0] if len(values) == 1 else values
 
-    # -- changing -------------------------------------------------------------------------------------------------------
+    # -- changing --------------------------------------------------------------------------------------------
     def put(self, row: Row) -> None:
         self.rows[order(self.key_of(row))] = as_stored(row)
 
@@ -99,7 +105,7 @@ class Rows:
         """Whether there was one."""
         return self.rows.pop(order(key), None) is not None
 
-    # -- reading --------------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
     def get(self, key: Any, columns: tuple[str, ...] | None = None) -> Row | None:
         row = self.rows.get(order(key))
         return None if row is None else fresh(_only(row, columns))

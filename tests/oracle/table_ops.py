@@ -1,8 +1,8 @@
 """One op of a random program, done to a table of the library and to one of the oracle.
 
-An op is plain data. `done(op, table, schema)` does it to a table of the library and `expected(op, rows)` to one of the
-oracle, and both say what it answered in a form to compare by `==`. Whatever a library's table gives is spoilt once it was
-looked at, and so is what was put.
+An op is plain data. `done(op, table, schema)` does it to a table of the library and `expected(op, rows)` to
+one of the oracle, and both say what it answered in a form to compare by `==`. Whatever a library's table
+gives is spoilt once it was looked at, and so is what was put.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.oracle.values import fresh, order, shown_exactly, spoil
 Op = tuple[Any, ...]
 
 
-# -- one op on a table of the library -----------------------------------------------------------------------------------
+# -- one op on a table of the library ------------------------------------------------------------------------
 def done(op: Op, table: Any, schema: TableSchema) -> Any:
     """What the op answered."""
     kind, *given = op
@@ -159,7 +159,7 @@ def _counted(search: Search, table: Any, schema: TableSchema) -> tuple[int, ...]
     )
 
 
-# -- the same by brute force --------------------------------------------------------------------------------------------
+# -- the same by brute force ---------------------------------------------------------------------------------
 def expected(op: Op, rows: Rows) -> Any:
     """What the op has to answer."""
     kind, *given = op

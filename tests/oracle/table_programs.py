@@ -1,7 +1,7 @@
 """Random tables, and the strategies of random programs over them, made of the ops of `table_ops`.
 
-`tables()` draws a `Drawn`: a shape with its library twin and a pool of values for each column, few of them, so that
-they meet again.
+`tables()` draws a `Drawn`: a shape with its library twin and a pool of values for each column, few of them,
+so that they meet again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Drawn:
     def __repr__(self) -> str:
         return f"Drawn(key={self.shape.key}, indexes={self.shape.indexes}, pools={self.pools})"
 
-    # -- strategies -----------------------------------------------------------------------------------------------------
+    # -- strategies ------------------------------------------------------------------------------------------
     def of(self, column: str) -> Values:
         return st.sampled_from(self.pools[column])
 
@@ -200,13 +200,17 @@ _some_columns = st.none() | st.lists(st.sampled_from(COLUMNS), max_size=3).map(t
 
 
 def quick_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder in memory where there is one: thousands of stores are opened and closed, and none has to last."""
+    """A folder in memory where there is one: thousands of stores are opened and closed, and none
+    has to last.
+    """
     memory = "/dev/shm"
     return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def bounded(text: str) -> str:
-    """Of a text that is too long for a report the beginning; what hypothesis shrinks soon gets short enough."""
+    """Of a text that is too long for a report the beginning; what hypothesis shrinks soon gets
+    short enough.
+    """
     return text if len(text) < 20_000 else f"{text[:2_000]}... ({len(text):,} characters)"
 
 

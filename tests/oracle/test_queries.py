@@ -1,8 +1,9 @@
 """Queries and their cached twins against a fold over the log, at the position that each answer names.
 
-Four engines say the same of a handful of entries, while clients ask in every way, writers write, actors and worker processes
-are killed, replicas removed, models rebuilt, and one model can't be read for a while. A seed has the clients do
-the same again, though not at the same moments: ONEWRITER_ORACLE_SEED=... and ONEWRITER_ORACLE_SECONDS=... of each round.
+Four engines say the same of a handful of entries, while clients ask in every way, writers write, actors and
+worker processes are killed, replicas removed, models rebuilt, and one model can't be read for a while. A seed
+has the clients do the same again, though not at the same moments: ONEWRITER_ORACLE_SEED=... and
+ONEWRITER_ORACLE_SECONDS=... of each round.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def test_queries_and_their_cached_twins_answer_as_a_fold_over_the_log_does(
     seed = SEED + number
     again = f"ONEWRITER_ORACLE_SEED={seed} ONEWRITER_ORACLE_ROUNDS=1 ONEWRITER_ORACLE_SECONDS={SECONDS:g}"
     print(again, workers)
-    # That files are gone is found by queries, each of which opens the database; or at once, while others are under way.
+    # That files are gone is found by queries, each of which opens the database; or at once, while others are
+    # under way.
     at_once = number % 2
     every = 0.0 if at_once else 1.0
     monkeypatch.setattr("actors.queries.local_replica.FILES_CHECK_EVERY", every)

@@ -1,8 +1,9 @@
-"""Tables against dictionaries, in whole systems: replicas, inline models with refusals in the middle of batches, deciders.
+"""Tables against dictionaries, in whole systems: replicas, inline models with refusals in the middle of
+batches, deciders.
 
-One random program is what an inline model's projection and a replica's do for each event. Each answer that a decider,
-either projection, a query or a view gets is compared with the oracle's, whose rows are those of the accepted commands
-alone. Then both models are filled again, in other batches, and have to hold the same.
+One random program is what an inline model's projection and a replica's do for each event. Each answer that a
+decider, either projection, a query or a view gets is compared with the oracle's, whose rows are those of the
+accepted commands alone. Then both models are filled again, in other batches, and have to hold the same.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ ENDS = ["done", "done", "done", "decider", "projection", "raises", "unstorable",
 
 @dataclass(frozen=True)
 class Step:
-    """A command: what its decider looks at, what the projections then do, how it ends, and what is read after it."""
+    """A command: what its decider looks at, what the projections then do, how it ends, and what is read after
+    it.
+    """
 
     reads: list[Op]
     ops: list[Op]
@@ -59,7 +62,9 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 class Answers:
-    """What was answered, and what should have been: by step and by who asks. A step may be run more than once."""
+    """What was answered, and what should have been: by step and by who asks. A step may be run more than
+    once.
+    """
 
     def __init__(self) -> None:
         self.wanted: dict[tuple[str, int], list[Any]] = {}
@@ -150,7 +155,9 @@ class Tables:
 
 
 def lots_of(program: Program, answers: Answers) -> tuple[list[list[int]], Rows, list[str]]:
-    """The numbers of the steps of each lot, the rows in the end, and how each command ends; `answers` is told all."""
+    """The numbers of the steps of each lot, the rows in the end, and how each command ends; `answers` is told
+    all.
+    """
     rows = Rows(program.drawn.shape)
     lots: list[list[int]] = []
     ends = []

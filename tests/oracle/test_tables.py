@@ -1,7 +1,8 @@
-"""Tables against dictionaries, in the storage package alone: replicas and what their projections see, inline batches.
+"""Tables against dictionaries, in the storage package alone: replicas and what their projections see, inline
+batches.
 
-Random tables, random programs, batches that are committed or not, steps that are taken back, and all of it once more in
-one batch: rows may not depend on where batches end.
+Random tables, random programs, batches that are committed or not, steps that are taken back, and all of it
+once more in one batch: rows may not depend on where batches end.
 """
 
 from __future__ import annotations

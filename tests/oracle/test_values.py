@@ -1,4 +1,6 @@
-"""The generators of the oracles make what they promise, and the plain Python beside them agrees with the codec."""
+"""The generators of the oracles make what they promise, and the plain Python beside them agrees with the
+codec.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Random workflows against plain Python: chains of commands, timers, effects, refusals and what is parked, with a ledger outside.
+"""Random workflows against plain Python: chains of commands, timers, effects, refusals and what is parked,
+with a ledger outside.
 
-Actors are killed, the system is opened again, states are built anew, handlers fail and are mended in between. In the end
-every case has heard, done and told what its script says, each once and in order, and the outside has nothing under two keys.
+Actors are killed, the system is opened again, states are built anew, handlers fail and are mended in between.
+In the end every case has heard, done and told what its script says, each once and in order, and the outside
+has nothing under two keys.
 """
 
 from __future__ import annotations

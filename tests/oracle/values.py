@@ -1,27 +1,32 @@
 """Values that hurt, for every oracle of this folder, and the plain Python that says what becomes of them.
 
-An oracle runs a random program twice: through the library, and over dictionaries by brute force, which are too simple
-to be wrong. So nothing here imports `actors` or `storage`. How to use it:
+An oracle runs a random program twice: through the library, and over dictionaries by brute force, which are
+too simple to be wrong. So nothing here imports `actors` or `storage`. How to use it:
 
     from tests.oracle.values import KEYS, as_stored, order, shown_exactly, texts, values
 
     @given(st.lists(st.tuples(texts, values())))
     def test_rows_hold_against_a_dictionary(...): ...
 
-- Strategies: `texts` and `raws` (NUL and FF, each with those that begin with it), `numbers`, `decimals` (equal ones with
-  other exponents), `whens` (naive and aware, zones, fold, the first and the last ones), `leaves` (all that holds no other
-  value), `zoned` (whose zones are lost when they are stored) and `values(wrap)` (leaves and containers, empty and nested
-  up to the limits; `wrap` makes a strategy of a domain's value classes from one of what is in them). `changeable` are
-  values that somebody might go on changing.
-- `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small lists of keys
-  for a program to draw from, so that it meets them again. `without_nan` is `values` without what is not equal to itself.
-- `order(key)` sorts as keys do; equal keys have equal orders. `begins(text, prefix)` is what a prefix search asks.
-- `as_stored(value)` is the value that everybody gets once it is stored; `shown_exactly(value)` is a form to compare by
-  `==` in which 1 and True, 0.0 and -0.0, 1.0 and Decimal("1.00"), a zone and its offset are told apart, and NaN is equal to
-  itself. `spoil(value)` changes all that can be changed in it, and `fresh(value)` makes the same value anew.
+- Strategies: `texts` and `raws` (NUL and FF, each with those that begin with it), `numbers`, `decimals`
+  (equal ones with other exponents), `whens` (naive and aware, zones, fold, the first and the last ones),
+  `leaves` (all that holds no other value), `zoned` (whose zones are lost when they are stored) and
+  `values(wrap)` (leaves and containers, empty and nested up to the limits; `wrap` makes a strategy of a
+  domain's value classes from one of what is in them). `changeable` are values that somebody might go on
+  changing.
+- `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small
+  lists of keys for a program to draw from, so that it meets them again. `without_nan` is `values` without
+  what is not equal to itself.
+- `order(key)` sorts as keys do; equal keys have equal orders. `begins(text, prefix)` is what a prefix search
+  asks.
+- `as_stored(value)` is the value that everybody gets once it is stored; `shown_exactly(value)` is a form to
+  compare by `==` in which 1 and True, 0.0 and -0.0, 1.0 and Decimal("1.00"), a zone and its offset are told
+  apart, and NaN is equal to itself. `spoil(value)` changes all that can be changed in it, and `fresh(value)`
+  makes the same value anew.
 
-A test here is of hypothesis, by `@given` or a state machine, with `max_examples` as a share of `settings()`, so that
-`make test` takes few examples, `make soak` many, and a failure comes smaller, with a line that has it run again.
+A test here is of hypothesis, by `@given` or a state machine, with `max_examples` as a share of `settings()`,
+so that `make test` takes few examples, `make soak` many, and a failure comes smaller, with a line that has it
+run again.
 """
 
 from __future__ import annotations
@@ -57,7 +62,7 @@ ZONES: list[tzinfo] = [
 ]
 """Zones that are their offset, and zones that are more."""
 
-# -- strategies: what holds no other value ------------------------------------------------------------------------------
+# -- strategies: what holds no other value -------------------------------------------------------------------
 _LETTERS = "ab\0\x01\xff\u0100\uffff\U0010ffff"
 _BYTES = [b"\0", b"\1", b"\xfe", b"\xff", b"a"]
 
@@ -121,7 +126,9 @@ instants: st.SearchStrategy[datetime] = st.builds(
 zoned: st.SearchStrategy[datetime] = st.builds(
     lambda at, zone: at.replace(tzinfo=zone), st.sampled_from(_CLOCKS), st.sampled_from([BERLIN, ZONES[4]])
 )
-"""Aware datetimes whose zones are more than their offsets: a day later by the clock of Berlin may be another instant."""
+"""Aware datetimes whose zones are more than their offsets: a day later by the clock of Berlin may be another
+instant.
+"""
 _AHEAD = st.integers(1, 23 * 60).map(lambda minutes: timedelta(minutes=minutes))
 _ONE = st.sampled_from([timedelta(0), timedelta(microseconds=7)])
 beyond: st.SearchStrategy[datetime] = st.one_of(
@@ -148,7 +155,7 @@ spans: st.SearchStrategy[timedelta] = st.one_of(
 whens: Values = st.one_of(clocks, instants, days, times, spans)
 leaves: Values = st.one_of(st.none(), st.booleans(), texts, raws, numbers, whens, uuids)
 
-# -- strategies: containers ---------------------------------------------------------------------------------------------
+# -- strategies: containers ----------------------------------------------------------------------------------
 hashables: Values = st.recursive(
     leaves.filter(lambda value: value == value),
     lambda some: st.one_of(st.lists(some, max_size=3).map(tuple), st.frozensets(some, max_size=3)),
@@ -158,7 +165,9 @@ hashables: Values = st.recursive(
 
 
 def values(wrap: Callable[[Values], Values] | None = None, leaf: Values = leaves) -> Values:
-    """Leaves, and containers of them: lists, dicts, tuples, frozensets, and what `wrap` makes of a strategy."""
+    """Leaves, and containers of them: lists, dicts, tuples, frozensets, and what `wrap` makes of a
+    strategy.
+    """
 
     def containers(some: Values) -> Values:
         kinds = [
@@ -204,7 +213,7 @@ def without_nan(strategy: Values) -> Values:
     return strategy.filter(lambda value: "nan" not in repr(value).lower())
 
 
-# -- keys ---------------------------------------------------------------------------------------------------------------
+# -- keys ----------------------------------------------------------------------------------------------------
 KEYS: dict[str, Values] = {
     "none": st.none(),
     "bool": st.booleans(),
@@ -237,7 +246,9 @@ def _goes_on(kind: type) -> Values:
 
 
 def pools(kind: str) -> Values:
-    """Lists of a few keys of a kind in `KEYS`, which are near each other: a program that draws from one meets them again."""
+    """Lists of a few keys of a kind in `KEYS`, which are near each other: a program that draws from one meets
+    them again.
+    """
     near = {"text": _goes_on(str), "bytes": _goes_on(bytes)}
     some = st.lists(KEYS[kind], min_size=2, max_size=6)
     return near[kind] | some if kind in near else some
@@ -278,7 +289,7 @@ def begins(value: Any, prefix: str) -> bool:
     return isinstance(value, str) and value.startswith(prefix)
 
 
-# -- what becomes of a value ----------------------------------------------------------------------------------------------
+# -- what becomes of a value ---------------------------------------------------------------------------------
 def as_stored(value: Any) -> Any:
     """What everybody gets once the value is stored, a new object wherever it can be changed."""
     if isinstance(value, (bytearray, memoryview)):
@@ -298,7 +309,9 @@ def as_stored(value: Any) -> Any:
 
 
 def shown_exactly(value: Any) -> Any:
-    """A form of the value that is equal to another one's only if they are the same to whoever looks closely."""
+    """A form of the value that is equal to another one's only if they are the same to whoever looks
+    closely.
+    """
     kind = type(value).__name__
     if isinstance(value, (list, tuple)):
         return (kind, *map(shown_exactly, value))

@@ -1,6 +1,8 @@
-"""The process that test_workflows_crash kills: threads begin cases with random scripts, a process manager follows them.
+"""The process that test_workflows_crash kills: threads begin cases with random scripts, a process manager
+follows them.
 
-Run as `python -m tests.oracle.workflow_child STORE LEDGER ROUND VERSION`. Each call of the outside is a line of the ledger.
+Run as `python -m tests.oracle.workflow_child STORE LEDGER ROUND VERSION`. Each call of the outside is a line
+of the ledger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A process manager that follows scripts, the outside that its effects tell, and what it has to come to in the end."""
+"""A process manager that follows scripts, the outside that its effects tell, and what it has to come to in
+the end.
+"""
 
 from __future__ import annotations
 
@@ -170,7 +172,9 @@ class Workflows:
 
 
 def settle(system: TestSystem) -> None:
-    """Have instances tried again that are set aside, and what is parked delivered, or given up where its script says so."""
+    """Have instances tried again that are set aside, and what is parked delivered, or given up where its
+    script says so.
+    """
     for one in system.quarantined_instances("worker"):
         with suppress(NotStopped):  # It went on by itself.
             system.retry_instance("worker", one.key)
@@ -197,7 +201,9 @@ def finish(system: TestSystem, outside: Outside) -> None:
 
 
 def check(system: TestSystem, calls: list[Call]) -> Counter[str]:
-    """What came of every case is what the oracle says, and the ledger has nothing twice; returns how much of what there was."""
+    """What came of every case is what the oracle says, and the ledger has nothing twice; returns how much of
+    what there was.
+    """
     [manager] = system.process_managers()
     assert (manager.lag, manager.timers, manager.effects, manager.parked, manager.blocked) == (0, 0, 0, 0, 0)
     assert manager.quarantined == 0

@@ -1,7 +1,9 @@
-"""What a workflow is to do, as a script, and what comes of it, in plain Python: the oracle of process managers.
+"""What a workflow is to do, as a script, and what comes of it, in plain Python: the oracle of process
+managers.
 
-A script is a tree. Each node is one thing that a handler asks for, and its children are what is asked for once that has
-come about: a command was done or refused, a timer has fired, the outside has answered. Nothing here imports the library.
+A script is a tree. Each node is one thing that a handler asks for, and its children are what is asked for
+once that has come about: a command was done or refused, a timer has fired, the outside has answered. Nothing
+here imports the library.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ HEARD = {"do": "done", "answers": "done", "refused": "refused", "refuses": "refu
 
 @dataclass
 class Node:
-    """One thing; `number` tells it from the others of its case, and `amount` is how often it fails, or how long it takes."""
+    """One thing; `number` tells it from the others of its case, and `amount` is how often it fails, or how
+    long it takes.
+    """
 
     kind: str
     amount: int = 0
@@ -103,7 +107,9 @@ class Expected:
     """Rejections that no handler hears of."""
 
     def effects_after(self, script: list[Node], heard: Sequence[str]) -> list[int]:
-        """The effects that the outside takes, in their order, for an instance that has heard all in this order."""
+        """The effects that the outside takes, in their order, for an instance that has heard all in this
+        order.
+        """
         by_name = {f"{HEARD[one.kind]} {one.number}": one for one in nodes_of(script) if one.kind in HEARD}
         found = []
         for what in heard:

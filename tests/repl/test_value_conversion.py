@@ -153,7 +153,10 @@ def test_a_value_is_read_as_its_field_declares_it(text: str, value: Any) -> None
             "parts=[Part(door), 3]",
             r"Everything.parts\[1\] must be Part, written Part\(name \[count=1\]\), got '3'",
         ),
-        ("parts=Part(door)", r"Everything.parts must be tuple\[Part, ...\], written \[...\], got Part\(...\)"),
+        (
+            "parts=Part(door)",
+            r"Everything.parts must be tuple\[Part, ...\], written \[...\], got Part\(...\)",
+        ),
         ("pair=(1, 2, 3)", r"Everything.pair must be tuple\[int, str\], got 3 values"),
         ("names=[a, [b]]", r"Everything.names\[1\] must be str"),
         ("counts={a: x}", r"Everything.counts\['a'\] must be Decimal"),

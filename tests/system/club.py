@@ -1,4 +1,6 @@
-"""A domain with rules over many streams: unique names, a bounded number of seats, inline models that can fail."""
+"""A domain with rules over many streams: unique names, a bounded number of seats, inline models that can
+fail.
+"""
 
 from __future__ import annotations
 

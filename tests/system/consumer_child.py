@@ -1,8 +1,9 @@
 """The process that test_consumers kills: it writes events, and consumes them in threads that compete.
 
-Run as `python -m tests.system.consumer_child STORE NOTES`. Notes are lines `got P`, before an event is acknowledged,
-and `acked P` once that is on disk; every third event is acknowledged without waiting, every fifth fails once, and now
-and then one is parked. Each process begins with a replay of what those before it parked.
+Run as `python -m tests.system.consumer_child STORE NOTES`. Notes are lines `got P`, before an event is
+acknowledged, and `acked P` once that is on disk; every third event is acknowledged without waiting, every
+fifth fails once, and now and then one is parked. Each process begins with a replay of what those before it
+parked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The process that test_crash kills: eight threads execute commands and note what was acknowledged.
 
-Run as `python -m tests.system.crash_child STORE NOTES ROUND`. A line is noted with one write to a file opened for
-appending: once a thread goes on, the line outlives the process.
+Run as `python -m tests.system.crash_child STORE NOTES ROUND`. A line is noted with one write to a file opened
+for appending: once a thread goes on, the line outlives the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A domain of which three engines keep a model each, for tests of replicas and models that fail while they are asked.
+"""A domain of which three engines keep a model each, for tests of replicas and models that fail while they
+are asked.
 
 Its queries can be held from outside, by files, so that this works in worker processes too.
 """
@@ -15,7 +16,8 @@ from tests import inside
 from tests.helpers import wait_until
 
 NO_SNAPSHOTS = "ONEWRITER_TESTS_NO_SNAPSHOTS"
-"""In the environment: a worker process that imports this has no snapshot of a SQLite database left to give."""
+"""In the environment: a worker process that imports this has no snapshot of a SQLite database left to give.
+"""
 
 if NO_SNAPSHOTS in os.environ:
     sqlite_pool.MAX_OPEN = 0
@@ -147,7 +149,9 @@ def asked_at(system: System, actor: str, *queries: Any, timeout: float = 20.0) -
 
 
 def asked_together(system: System, actor: str, folder: Path, *queries: Any) -> list[Any]:
-    """As `asked_at`, behind a query that holds the actor up until `let_go`, so that these wait there together."""
+    """As `asked_at`, behind a query that holds the actor up until `let_go`, so that these wait there
+    together.
+    """
     folder.mkdir()
     asked_at(system, actor, Berths(str(folder)))
     wait_until((folder / "running").exists)

@@ -1,8 +1,8 @@
 """The domain of the system tests: items in stock, orders that reserve several of them, counters, sensors.
 
 Every kind of command is here that a crash could tear: one event, several streams at once, none, a rejection
-after events were yielded already. `command_of` makes a command from a name alone, so that a test that reads an
-acknowledgement knows what was sent.
+after events were yielded already. `command_of` makes a command from a name alone, so that a test that reads
+an acknowledgement knows what was sent.
 """
 
 from __future__ import annotations

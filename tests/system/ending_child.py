@@ -1,6 +1,8 @@
-"""A program with deliveries that end its process. Run as `python -m tests.system.ending_child STORE HOW MOST`.
+"""A program with deliveries that end its process. Run as `python -m tests.system.ending_child STORE HOW
+MOST`.
 
-It prints each delivery with its attempt before it handles it. HOW is callback, iterator, async, deleted or effect.
+It prints each delivery with its attempt before it handles it. HOW is callback, iterator, async, deleted or
+effect.
 """
 
 from __future__ import annotations

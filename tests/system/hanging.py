@@ -1,4 +1,5 @@
-"""The domain of the tests of what hangs: every kind of the program's own code can be made to, until a file is gone.
+"""The domain of the tests of what hangs: every kind of the program's own code can be made to, until a file is
+gone.
 
 A file, since some of it runs in worker processes.
 """

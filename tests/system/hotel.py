@@ -1,4 +1,6 @@
-"""The domain of the tests of projections that change what they iterate: all rooms of a hotel get dearer at once."""
+"""The domain of the tests of projections that change what they iterate: all rooms of a hotel get dearer at
+once.
+"""
 
 from __future__ import annotations
 

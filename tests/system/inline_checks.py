@@ -1,4 +1,6 @@
-"""What has to be true of the club's inline tables: they are what the log says, row by row and index by index."""
+"""What has to be true of the club's inline tables: they are what the log says, row by row and index
+by index.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The process that test_inline_crash kills: threads execute the club's commands and note what was acknowledged.
+"""The process that test_inline_crash kills: threads execute the club's commands and note what was
+acknowledged.
 
 Run as `python -m tests.system.inline_child STORE NOTES ROUND`.
 """

@@ -1,7 +1,7 @@
 """Raises an error at a chosen line, wherever that is: in the library, in Pykka, in Python's own modules.
 
-A place is a line, or the call of a function, and how often it had come by before: Python looks for a signal when a
-function begins, and memory may be wanting anywhere.
+A place is a line, or the call of a function, and how often it had come by before: Python looks for a signal
+when a function begins, and memory may be wanting anywhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PLACES = int(os.environ.get("ONEWRITER_INTERRUPTS", "8"))
 
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
-# What is dropped half made is closed by the collector; what strikes while a generator is closed goes no further.
+# What is dropped half made is closed by the collector; what strikes while a generator is closed goes no
+# further.
 IGNORED_WARNINGS = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings(
@@ -90,8 +91,8 @@ class Interrupt:
     def run(self, work: Callable[[], object]) -> BaseException | None:
         """Do `work` in this thread; returns what was raised of the error's kind. Any other error comes out.
 
-        A want of memory may be told as an error of ours, of what it prevented; one that strikes where SQLite asks,
-        before the first line of what it asks, as Ctrl-C.
+        A want of memory may be told as an error of ours, of what it prevented; one that strikes where SQLite
+        asks, before the first line of what it asks, as Ctrl-C.
         """
         wants = (MemoryError, OnewriterError, KeyboardInterrupt)
         kinds = wants if self._error is MemoryError else self._error
@@ -122,7 +123,7 @@ def traced(trace: Callable[..., Any], work: Callable[[], object]) -> None:
         sys.settrace(before)
 
 
-# -- what stays behind --------------------------------------------------------------------------------------------
+# -- what stays behind ---------------------------------------------------------------------------------------
 def left_behind(folder: Path) -> list[str]:
     """Threads, actors and child processes of ours, open files below `folder`, and sockets."""
     threads = [

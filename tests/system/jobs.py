@@ -1,7 +1,7 @@
 """The domain of the tests of process managers: jobs that are begun by hand and worked on by a manager.
 
-Work has no rule that would hide a second one: whatever the manager does twice is there twice. `jobs_of` makes a domain
-anew, so that a test may open one store with several versions of it.
+Work has no rule that would hide a second one: whatever the manager does twice is there twice. `jobs_of` makes
+a domain anew, so that a test may open one store with several versions of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A domain whose events go into three read models alike: into LMDB tables, an SQLite database and an object in memory.
+"""A domain whose events go into three read models alike: into LMDB tables, an SQLite database and an object
+in memory.
 
 No projection may meet an event twice: each counts and adds up.
 """
@@ -61,7 +62,9 @@ in_sqlite = ledger.read_model(
     version=1,
     engine="sqlite",
     schema="""
-    CREATE TABLE accounts (name TEXT PRIMARY KEY, deposits INTEGER NOT NULL, total INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE accounts (
+        name TEXT PRIMARY KEY, deposits INTEGER NOT NULL, total INTEGER NOT NULL
+    ) WITHOUT ROWID;
     """,
 )
 

@@ -1,7 +1,7 @@
 """The process that test_engines kills: four threads deposit for ever, into models of all engines.
 
-Run as `python -m tests.system.ledger_child STORE [COMMITS]`; with COMMITS it ends itself, without a trace of order,
-between the commits of the engines, once that many of them were made.
+Run as `python -m tests.system.ledger_child STORE [COMMITS]`; with COMMITS it ends itself, without a trace of
+order, between the commits of the engines, once that many of them were made.
 """
 
 from __future__ import annotations

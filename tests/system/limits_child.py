@@ -1,4 +1,6 @@
-"""Opens a store in a process of its own that has run out of something, and prints what comes of it, a line a try."""
+"""Opens a store in a process of its own that has run out of something, and prints what comes of it, a line a
+try.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Rooms that are booked from noon to noon: a domain that counts in days, where a zone and an offset differ."""
+"""Rooms that are booked from noon to noon: a domain that counts in days, where a zone and an offset
+differ.
+"""
 
 from __future__ import annotations
 

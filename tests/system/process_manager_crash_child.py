@@ -1,8 +1,10 @@
-"""The process that test_process_manager_crash kills: threads place and cancel orders, a process manager does the rest.
+"""The process that test_process_manager_crash kills: threads place and cancel orders, a process manager does
+the rest.
 
-Run as `python -m tests.system.process_manager_crash_child STORE LEDGER ROUND [broken]`. In each round handlers fail for some
-orders, and deciders for others, most of the time: their instances are set aside, and go on in between or in another round. With
-"broken" the process manager is robbed of what makes it exactly once, so that the test can show that it would notice.
+Run as `python -m tests.system.process_manager_crash_child STORE LEDGER ROUND [broken]`. In each round
+handlers fail for some orders, and deciders for others, most of the time: their instances are set aside, and
+go on in between or in another round. With "broken" the process manager is robbed of what makes it exactly
+once, so that the test can show that it would notice.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ SKUS = 5
 
 
 class Ledger:
-    """The payment provider: a file to append to, a line for each call, and answers that depend on the order alone.
+    """The payment provider: a file to append to, a line for each call, and answers that depend on the order
+    alone.
 
-    With `unreliable` the answer gets lost now and then after the money was taken, and never comes for some orders.
+    With `unreliable` the answer gets lost now and then after the money was taken, and never comes for some
+    orders.
     """
 
     def __init__(self, path: str, unreliable: bool) -> None:
@@ -79,7 +83,9 @@ def break_exactly_once() -> None:
 
 
 def spoil(number: str) -> None:
-    """Have handlers of the process manager, and deciders of its commands, fail for some orders of this round."""
+    """Have handlers of the process manager, and deciders of its commands, fail for some orders of
+    this round.
+    """
 
     def fails(order_id: str, what: str) -> bool:
         spoilt = random.Random(f"{number} {order_id} {what}").random() < 0.2

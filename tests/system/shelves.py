@@ -1,4 +1,6 @@
-"""A domain with a read model of each engine, one of them inline, and a process manager: all that an opening can take."""
+"""A domain with a read model of each engine, one of them inline, and a process manager: all that an opening
+can take.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A domain whose one read model comes in several versions, each of which can be told from its rows.
 
-Every event adds to the sum and to one of three parts: a table that is half of one version and half of another, or
-between two positions, does not add up.
+Every event adds to the sum and to one of three parts: a table that is half of one version and half of
+another, or between two positions, does not add up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ SCALES = {1: 1, 2: 1000, 3: 1_000_000}
 
 
 class Tallies:
-    """The domain with these versions of its model; `before` is called with each event that a version applies."""
+    """The domain with these versions of its model; `before` is called with each event that a
+    version applies.
+    """
 
     def __init__(self, *versions: int, replicas: Any = None, others: tuple[str, ...] = ()) -> None:
         self.domain = domain = Domain("tallies")
@@ -94,7 +96,9 @@ class Tallies:
         return [system.append("numbers", [self.Noted(number)]) for number in numbers][-1]
 
     def check(self, rows: dict[str, dict[str, Any]], position: int) -> int:
-        """These rows are what one version makes of the numbers 1, 2, ... up to a position; returns the version."""
+        """These rows are what one version makes of the numbers 1, 2, ... up to a position; returns the
+        version.
+        """
         if not position:
             assert not rows
             return 0

@@ -1,4 +1,6 @@
-"""Thousands of tasks that wait for commands and queries: without a thread each, and with little to do for their loop."""
+"""Thousands of tasks that wait for commands and queries: without a thread each, and with little to do for
+their loop.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""An id and a time limit belong to a call: however often middleware and conflicts go round it, and in every way to write."""
+"""An id and a time limit belong to a call: however often middleware and conflicts go round it, and in every
+way to write.
+"""
 
 from __future__ import annotations
 

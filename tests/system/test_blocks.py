@@ -1,4 +1,6 @@
-"""Blocks: everything that is closed is closed by `with` and by `async with`, and the loop goes on meanwhile."""
+"""Blocks: everything that is closed is closed by `with` and by `async with`, and the loop goes on
+meanwhile.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from tests.helpers import Threads, wait_until
 
 
 class Shelf:
-    """A domain with one model in these versions, which differ in what they multiply by; `factor` is for rebuilds."""
+    """A domain with one model in these versions, which differ in what they multiply by; `factor` is for
+    rebuilds.
+    """
 
     def __init__(self, *versions: int, factor: int = 1) -> None:
         self.domain = domain = Domain("shelf")

@@ -29,7 +29,8 @@ berths = quays.table("berths", key="number")
 log = harbour.read_model(
     "log",
     engine="sqlite",
-    schema="CREATE TABLE ships (number INTEGER PRIMARY KEY); CREATE VIEW dice AS SELECT random() AS eyes FROM ships",
+    schema="CREATE TABLE ships (number INTEGER PRIMARY KEY);"
+    "CREATE VIEW dice AS SELECT random() AS eyes FROM ships",
 )
 others = harbour.read_model("others")
 elsewhere = others.table("elsewhere", key="number")

@@ -1,4 +1,6 @@
-"""A projection may change the rows that it goes through: each comes once, in every engine, and after every filling."""
+"""A projection may change the rows that it goes through: each comes once, in every engine, and after every
+filling.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A system that is closed in a thread that its closing waits for: after a middleware's `yield`, in a callback of `consume`, in
-a callback of a future. It is closed, and nobody waits for itself.
+"""A system that is closed in a thread that its closing waits for: after a middleware's `yield`, in a callback
+of `consume`, in a callback of a future. It is closed, and nobody waits for itself.
 
 The closings have a million seconds, so one that waits for itself never ends.
 """

@@ -222,7 +222,8 @@ def test_a_refused_event_comes_again_after_its_delay_and_others_come_meanwhile(s
             assert time.monotonic() - began >= delay
         delivery.ack()
     if soon:
-        # The others may come before it or after it: a machine that is busy takes longer than the delay to ask for one.
+        # The others may come before it or after it: a machine that is busy takes longer than the delay to ask
+        # for one.
         assert [one for one in order if one[0] in (1, 3)] == [(1, 1), (1, 2), (3, 1)]
         assert [one for one in order if one[0] in (2, 4)] == [(2, 1), (4, 1)]
     else:

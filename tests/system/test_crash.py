@@ -1,4 +1,5 @@
-"""Kills a process with SIGKILL at random moments while eight threads execute commands, and looks what is left.
+"""Kills a process with SIGKILL at random moments while eight threads execute commands, and looks what is
+left.
 
 `ONEWRITER_CRASH_ROUNDS` sets the number of rounds (30), `ONEWRITER_CRASH_SEED` the seed, which is printed.
 """
@@ -28,7 +29,9 @@ CHAPTER = 15
 
 ROOT = Path(__file__).parents[2]
 MOMENTS = {"working": (0.0, 0.5), "opening": (0.05, 0.3), "catching up": (0.0, 0.2)}
-"""When the kill comes, in seconds: after the start of the process for "opening", else after it says it is open."""
+"""When the kill comes, in seconds: after the start of the process for "opening", else after it says it is
+open.
+"""
 
 
 @dataclass(frozen=True)

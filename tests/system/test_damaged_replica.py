@@ -1,4 +1,6 @@
-"""A replica whose files are damaged or gone while it runs is begun anew from the log, and the others serve."""
+"""A replica whose files are damaged or gone while it runs is begun anew from the log, and the
+others serve.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PAGE = 4096
 
 
 def damage(system: System, name: str) -> None:
-    """Overwrite every page but the two that LMDB begins with: what is read from them is not what was written."""
+    """Overwrite every page but the two that LMDB begins with: what is read from them is not what
+    was written.
+    """
     path = inside.store(system, name).path / "data.mdb"
     with path.open("r+b") as file:
         size = path.stat().st_size
@@ -169,7 +173,9 @@ def test_a_replica_that_begins_anew_before_the_news_of_its_damage_is_told_serves
         mailbox = inside.actor(system, "replica-1").mailbox
 
         class Slow(logging.Handler):
-            """Whoever says that it is damaged is slow to say so; the replica's own thread was told meanwhile."""
+            """Whoever says that it is damaged is slow to say so; the replica's own thread was told
+            meanwhile.
+            """
 
             def emit(self, record: logging.LogRecord) -> None:
                 logger.removeHandler(self)
@@ -235,7 +241,9 @@ def test_an_only_replica_answers_nothing_of_half_a_model_meanwhile(store_path: P
 
 
 class Damaged:
-    """Damage that the next transaction of a replica meets: pages can't be overwritten while LMDB is at them."""
+    """Damage that the next transaction of a replica meets: pages can't be overwritten while LMDB is
+    at them.
+    """
 
     def __init__(self, monkeypatch: Patch) -> None:
         self.name = ""

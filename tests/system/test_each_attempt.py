@@ -1,4 +1,6 @@
-"""Each attempt gets the message as it was stored, whatever an earlier one did to it: effects, consumers, subscriptions."""
+"""Each attempt gets the message as it was stored, whatever an earlier one did to it: effects, consumers,
+subscriptions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Read models of all engines side by side: the same answers, one position, exactly once, faults kept apart."""
+"""Read models of all engines side by side: the same answers, one position, exactly once, faults
+kept apart.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How fresh answers are: right after opening, with replicas that stand still, and where one says what is not so."""
+"""How fresh answers are: right after opening, with replicas that stand still, and where one says what is not
+so.
+"""
 
 from __future__ import annotations
 

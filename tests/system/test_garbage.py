@@ -1,4 +1,6 @@
-"""Commands and queries leave nothing that only the garbage collector would find: it stops all threads while it looks."""
+"""Commands and queries leave nothing that only the garbage collector would find: it stops all threads while
+it looks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Numbers of more digits than Python writes out, and values whose repr fails, wherever a caller can give one."""
+"""Numbers of more digits than Python writes out, and values whose repr fails, wherever a caller can
+give one.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +165,9 @@ def calls(value: Any) -> dict[str, Callable[[System], Any]]:
 
 
 def check(error: BaseException) -> None:
-    """It is of ours, says what is wrong in a bounded text, and does not pass on what Python says of the number alone."""
+    """It is of ours, says what is wrong in a bounded text, and does not pass on what Python says of the
+    number alone.
+    """
     assert isinstance(error, OnewriterError | TypeError | ValueError), repr(error)
     text = str(error)
     assert 10 < len(text) < 1000

@@ -245,7 +245,9 @@ def names_batch(system: System) -> dict[str, Any]:
 
 
 def check_names_done_once(system: System) -> None:
-    """The batch again, by its ids, changes nothing; the refused one is refused for the reason that is there now."""
+    """The batch again, by its ids, changes nothing; the refused one is refused for the reason that is there
+    now.
+    """
     for name, command in (
         ("one", Join("1", "ann")),
         ("three", Rename("1", "bob")),

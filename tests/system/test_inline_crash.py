@@ -1,6 +1,8 @@
-"""Kills a process with SIGKILL at random moments while threads execute commands that read and change inline tables.
+"""Kills a process with SIGKILL at random moments while threads execute commands that read and change inline
+tables.
 
-`ONEWRITER_CRASH_ROUNDS` sets the number of rounds (a fifth of it, at least 3), `ONEWRITER_CRASH_SEED` the seed.
+`ONEWRITER_CRASH_ROUNDS` sets the number of rounds (a fifth of it, at least 3), `ONEWRITER_CRASH_SEED` the
+seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""An interrupt at any line of `System.open` or `close`: nothing stays locked or running, and the store opens again.
+"""An interrupt at any line of `System.open` or `close`: nothing stays locked or running, and the store opens
+again.
 
 `ONEWRITER_INTERRUPTS` sets how many lines each test tries (8, and fewer with processes), 0 for every one;
 `ONEWRITER_CRASH_SEED` which, and is printed.
@@ -159,7 +160,8 @@ def test_a_block_that_is_interrupted_at_its_end_is_closed_all_the_same(
         "InterruptSafeEvent",
     )
     ending = [one for one in places(block, 0) if ours(one) and one.code.co_qualname.startswith(names)]
-    # Out of reach: where `__exit__` begins, before anything in it can help. Its `try` is no place for a signal.
+    # Out of reach: where `__exit__` begins, before anything in it can help. Its `try` is no place for a
+    # signal.
     begins = [one for one in ending if one.code is System.__exit__.__code__][:2]
     ending = [one for one in ending if one not in begins]
     assert len(ending) > 20
@@ -200,7 +202,7 @@ def test_ctrl_c_there_leaves_no_store_locked_by_its_own_process(path: Path, name
     check_it_opens(open_it)
 
 
-# -- the parts ------------------------------------------------------------------------------------------------
+# -- the parts -----------------------------------------------------------------------------------------------
 def test_work_that_nothing_disturbs_is_done_once_and_tells_its_error_once() -> None:
     calls: list[str] = []
 

@@ -1,4 +1,6 @@
-"""An opening that runs out of something says of what, and opens once there is enough: nothing of it stays behind."""
+"""An opening that runs out of something says of what, and opens once there is enough: nothing of it stays
+behind.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Calls of the system with something else than they take: the error names what was given and says what to write."""
+"""Calls of the system with something else than they take: the error names what was given and says what to
+write.
+"""
 
 from __future__ import annotations
 

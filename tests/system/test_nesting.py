@@ -1,4 +1,6 @@
-"""Values inside one another: what is accepted can be read again, and what was stored too deeply is an event to skip."""
+"""Values inside one another: what is accepted can be read again, and what was stored too deeply is an event
+to skip.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Whatever lives on after a command was decided is what reading the log gives: nobody shares a list, no zone is lost."""
+"""Whatever lives on after a command was decided is what reading the log gives: nobody shares a list, no zone
+is lost.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The effects of an instance keep their order when one is parked: those behind it wait, are shown, and go on after it."""
+"""The effects of an instance keep their order when one is parked: those behind it wait, are shown, and go on
+after it.
+"""
 
 from __future__ import annotations
 

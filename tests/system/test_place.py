@@ -1,4 +1,6 @@
-"""A path is resolved when it is opened: switched links and moved directories neither frighten nor misplace anything."""
+"""A path is resolved when it is opened: switched links and moved directories neither frighten nor misplace
+anything.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A projection that raises stops its model at that event; the others go on, and it resumes when it is mended."""
+"""A projection that raises stops its model at that event; the others go on, and it resumes when it
+is mended.
+"""
 
 from __future__ import annotations
 

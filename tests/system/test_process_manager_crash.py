@@ -1,8 +1,9 @@
 """Kills a shop with SIGKILL at random moments while its process manager leads orders to payment and shipment.
 
-Handlers and deciders fail for some orders, whose instances are set aside meanwhile. After the last one it is opened again
-and has its time: every order is shipped and paid, or cancelled and refunded or never paid, and nothing was done twice. `ONEWRITER_CRASH_ROUNDS` sets the number of rounds, `ONEWRITER_CRASH_SEED` the
-seed, which is printed.
+Handlers and deciders fail for some orders, whose instances are set aside meanwhile. After the last one it is
+opened again and has its time: every order is shipped and paid, or cancelled and refunded or never paid, and
+nothing was done twice. `ONEWRITER_CRASH_ROUNDS` sets the number of rounds, `ONEWRITER_CRASH_SEED` the seed,
+which is printed.
 """
 
 from __future__ import annotations

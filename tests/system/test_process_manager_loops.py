@@ -1,4 +1,6 @@
-"""An instance that leads itself without end is set aside: others have their turn, health names it, an operator ends it."""
+"""An instance that leads itself without end is set aside: others have their turn, health names it, an
+operator ends it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ MINUTE = timedelta(minutes=1)
 
 
 def watching(*, managers: int = 1) -> tuple[Domain, type]:
-    """A domain whose parcels are looked at `every` so many seconds, or `again` and again by what is asked for."""
+    """A domain whose parcels are looked at `every` so many seconds, or `again` and again by what is asked
+    for.
+    """
     parcels = Domain("parcels")
 
     @parcels.state(stream="parcel-{parcel}")
@@ -221,7 +225,9 @@ def test_commands_that_answer_no_command_of_a_manager_take_no_tokens(monkeypatch
 
 # -- what goes no round --------------------------------------------------------------------------
 def pipeline(managers: int, key: Any) -> tuple[Domain, type]:
-    """Orders that are reserved, packed and sent; each stage is asked for by a manager, all of them or its own one each."""
+    """Orders that are reserved, packed and sent; each stage is asked for by a manager, all of them or its own
+    one each.
+    """
     orders = Domain("orders")
 
     @orders.event(state=None)

@@ -1,4 +1,6 @@
-"""What a manager keeps of firings and refusals goes again, and a raised version is right with what is left."""
+"""What a manager keeps of firings and refusals goes again, and a raised version is right with what
+is left.
+"""
 
 from __future__ import annotations
 
@@ -238,7 +240,9 @@ def test_what_is_known_of_timers_that_fired_is_bounded_for_an_instance(
 
 # -- another version -----------------------------------------------------------------------------
 def live(path: Path, key: Any = "name") -> Hearts:
-    """An old heart that beat 20 times and a young one that did 3 times, which has lived before; others have ended."""
+    """An old heart that beat 20 times and a young one that did 3 times, which has lived before; others have
+    ended.
+    """
     hearts = Hearts(key=key)
     with opened(path, hearts.domain) as system:
         put(system, hearts.Begun, "old", "young", "gone")

@@ -1,4 +1,6 @@
-"""One bad instance does not stop a process manager: it is set aside, shown, tried again, and may be passed over."""
+"""One bad instance does not stop a process manager: it is set aside, shown, tried again, and may be passed
+over.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ def test_what_a_handler_that_failed_had_changed_in_a_state_is_as_it_was(store_pa
 
 
 def thing_of(misdeed: Any, key: Any = "name", version: int = 1) -> tuple[Domain, type, type]:
-    """A domain whose manager `keeper` does a misdeed for the thing "bad": `misdeed(do, timer)` is called in its handler."""
+    """A domain whose manager `keeper` does a misdeed for the thing "bad": `misdeed(do, timer)` is called in
+    its handler.
+    """
     domain = Domain("things")
 
     @domain.event(state=None)

@@ -1,5 +1,5 @@
-"""Process managers whose actors die, or whose steps' outcomes stay unknown, at the moments that matter: nothing is
-left lying about until something else happens."""
+"""Process managers whose actors die, or whose steps' outcomes stay unknown, at the moments that matter:
+nothing is left lying about until something else happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""No rejection of a manager's command is silent: what no handler takes is logged, counted once, and shown with its command."""
+"""No rejection of a manager's command is silent: what no handler takes is logged, counted once, and shown
+with its command.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ TRIPS = 5
 
 
 def agency(heard: list[Any], handler: str = "", version: int = 1) -> tuple[Domain, type]:
-    """Of each trip that is asked for, five commands are refused: in two phases, at the end, after it, and an effect's answer."""
+    """Of each trip that is asked for, five commands are refused: in two phases, at the end, after it, and an
+    effect's answer.
+    """
     travel = Domain("travel")
 
     @travel.state(stream="trip-{trip}")
@@ -111,7 +115,8 @@ def test_a_rejection_that_no_handler_takes_then_is_counted_logged_and_shown_with
         [manager] = system.process_managers()
         if unheard is not None:
             assert manager.rejections == TRIPS * unheard
-        # An effect's answer may come before its instance ends, or after it. Every single one is heard or counted.
+        # An effect's answer may come before its instance ends, or after it. Every single one is heard or
+        # counted.
         assert len(heard) + manager.rejections == TRIPS * 5
         assert len(heard) == len(set(heard))
         lines = [record.getMessage() for record in caplog.records]

@@ -1,4 +1,6 @@
-"""Process managers in a running system: exactly once whatever dies, timers, compensation, effects, other versions."""
+"""Process managers in a running system: exactly once whatever dies, timers, compensation, effects, other
+versions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Worker processes under an operator's hands: models that stop, rebuilds, programs that die, and domains that don't fit."""
+"""Worker processes under an operator's hands: models that stop, rebuilds, programs that die, and domains that
+don't fit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The time limit of a query belongs to the call: the turns of middleware share it, and so do queries asked together."""
+"""The time limit of a query belongs to the call: the turns of middleware share it, and so do queries asked
+together.
+"""
 
 from __future__ import annotations
 

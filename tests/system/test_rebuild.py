@@ -1,4 +1,6 @@
-"""A model's new version is filled beside the old one, which serves until each replica switches, one after another."""
+"""A model's new version is filled beside the old one, which serves until each replica switches, one after
+another.
+"""
 
 from __future__ import annotations
 

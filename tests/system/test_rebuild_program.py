@@ -50,7 +50,8 @@ def test_it_rebuilds_and_says_what_it_did(store: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(
-        r"^tally version 1 is rebuilt on 2 replicas up to position 10: 20 events applied in \d+\.\d s, [\d,]+ a second$",
+        r"^tally version 1 is rebuilt on 2 replicas up to position 10: "
+        r"20 events applied in \d+\.\d s, [\d,]+ a second$",
         done.stdout,
         re.MULTILINE,
     )

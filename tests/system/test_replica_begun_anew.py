@@ -1,4 +1,6 @@
-"""A replica that is begun anew while it is asked: another one answers, or the same one once it is back; nobody sees it."""
+"""A replica that is begun anew while it is asked: another one answers, or the same one once it is back;
+nobody sees it.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,8 @@ def test_queries_under_way_are_answered_though_their_replica_is_begun_anew(
     wait_until((second / "running").exists)
     with Threads() as threads:
         threads.start(begin_anew, system)
-        # As far as it gets without the thread that answers: its store is closed, and those below have to find it so.
+        # As far as it gets without the thread that answers: its store is closed, and those below have to find
+        # it so.
         wait_until(lambda: system.health().replicas[0].reset_reason is not None)
         let_go(second)
         assert [outcome(job) for job in jobs] == [ALL, ALL, ALL]
@@ -303,7 +306,9 @@ def test_a_query_of_inline_models_is_answered_though_the_log_is_reopened(begun: 
 def test_a_watch_goes_on_over_a_replica_that_is_begun_anew_and_gives_the_last_result(
     begun: Any, monkeypatch: Patch, asynchronous: bool
 ) -> None:
-    """The replica is given up between the news that it has applied something and the query that is to read it."""
+    """The replica is given up between the news that it has applied something and the query that is to read
+    it.
+    """
     monkeypatch.setattr("actors.queries.query_dispatcher.TIMEOUT", 0.05)
     system = begun(replicas=1)
     replicas = inside.query_dispatcher(system).replicas

@@ -1,4 +1,6 @@
-"""A log that is put back from a backup and grows past its replicas' checkpoints: they were filled from another history."""
+"""A log that is put back from a backup and grows past its replicas' checkpoints: they were filled from
+another history.
+"""
 
 from __future__ import annotations
 
@@ -208,7 +210,7 @@ def test_a_consumers_position_goes_back_with_the_log(tmp_path: Path) -> None:
         assert delivered(system) == ["dan", "eve", "fay"]
 
 
-# -- the parts -----------------------------------------------------------------------------------------------------
+# -- the parts -----------------------------------------------------------------------------------------------
 MODELS = (TABLES, TEXTS, TOTALS)
 
 

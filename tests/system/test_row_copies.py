@@ -1,4 +1,6 @@
-"""What is done to a row that was read is seen by nobody, and rows are the same live and rebuilt, wherever batches end."""
+"""What is done to a row that was read is seen by nobody, and rows are the same live and rebuilt, wherever
+batches end.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ def place(receipt: Receipt) -> tuple[Any, ...]:
 
 
 class Release:
-    """A hotel as one release of a program declares it; from the second one on its classes have more fields."""
+    """A hotel as one release of a program declares it; from the second one on its classes have more
+    fields.
+    """
 
     def __init__(self, number: int) -> None:
         hotel = self.hotel = Domain("hotel")

@@ -1,4 +1,6 @@
-"""Sessions: they see what they wrote and saw, on whatever replica, in whatever thread, task, request or process."""
+"""Sessions: they see what they wrote and saw, on whatever replica, in whatever thread, task, request or
+process.
+"""
 
 from __future__ import annotations
 

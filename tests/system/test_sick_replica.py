@@ -1,4 +1,6 @@
-"""A row that can't be decoded is the replica's fault, not the query's: another replica answers, and this one is filled again."""
+"""A row that can't be decoded is the replica's fault, not the query's: another replica answers, and this one
+is filled again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""An operator has a model pass over an event: noted in the log, and so for every replica, version and rebuild."""
+"""An operator has a model pass over an event: noted in the log, and so for every replica, version and
+rebuild.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,8 @@ def test_only_an_event_that_the_model_is_stopped_at_can_be_skipped(
         wait_until(lambda: stopped(system) == [7, 7])
         with pytest.raises(
             NotStopped,
-            match=r"'tally' is not stopped at position 8, .* it is stopped at 7 on replica-1, at 7 on replica-2",
+            match=r"'tally' is not stopped at position 8, .* "
+            r"it is stopped at 7 on replica-1, at 7 on replica-2",
         ):
             system.skip_event(tallies.model, 8)
         for position in (0, 11):

@@ -1,4 +1,6 @@
-"""The whole system against a plain-Python model: any interleaving of what callers, faults and operators do."""
+"""The whole system against a plain-Python model: any interleaving of what callers, faults and
+operators do.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class Model:
                 return f"counter-{command.name}"
 
     def decide(self, command: Any) -> list[str] | str:
-        """The streams that the command's events go to, in order, or the code of its rejection; changes nothing."""
+        """The streams that the command's events go to, in order, or the code of its rejection; changes
+        nothing.
+        """
         if isinstance(command, Stock):
             return [f"item-{command.sku}"] if command.amount else "stock.nothing"
         if isinstance(command, Increment):

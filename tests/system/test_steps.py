@@ -1,4 +1,6 @@
-"""Steps through a running system: what they write, what guards them, and that each is done once whatever fails."""
+"""Steps through a running system: what they write, what guards them, and that each is done once whatever
+fails.
+"""
 
 from __future__ import annotations
 

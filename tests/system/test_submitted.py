@@ -1,4 +1,6 @@
-"""What stands after the `yield` of a middleware, and merges, after `submit`: beside each other, each with its end."""
+"""What stands after the `yield` of a middleware, and merges, after `submit`: beside each other, each with its
+end.
+"""
 
 from __future__ import annotations
 

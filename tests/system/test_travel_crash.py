@@ -1,8 +1,8 @@
 """A travel saga with compensation under SIGKILL, with replicas in threads and in processes.
 
-In the end every trip took off or was cancelled, nothing is held for one that was, nothing was charged, refunded or told
-twice, and every refusal that no handler took is counted. `ONEWRITER_CRASH_ROUNDS` sets the number of kills of each kind,
-`ONEWRITER_CRASH_SEED` the seed, which is printed.
+In the end every trip took off or was cancelled, nothing is held for one that was, nothing was charged,
+refunded or told twice, and every refusal that no handler took is counted. `ONEWRITER_CRASH_ROUNDS` sets the
+number of kills of each kind, `ONEWRITER_CRASH_SEED` the seed, which is printed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ CHAPTER = 10
 
 
 def run_and_kill(folder: Path, number: int, workers: str, dice: random.Random) -> None:
-    """One round: a process works on the store and is killed, in one of four, but for the first, before it is open."""
+    """One round: a process works on the store and is killed, in one of four, but for the first, before it is
+    open.
+    """
     command = [sys.executable, "-m", "tests.system.travel_child"]
     command += [str(folder / "store"), str(folder / "ledger"), str(number), workers]
     with subprocess.Popen(
@@ -73,7 +75,9 @@ def finish_and_check(folder: Path, workers: Any) -> Counter[str]:
 
 
 def keys_of(ledger: Path) -> dict[str, Counter[str]]:
-    """The keys that the world was called with: how many there are of each kind, by trip. No key is of two calls."""
+    """The keys that the world was called with: how many there are of each kind, by trip. No key is of two
+    calls.
+    """
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in ledger.read_text().splitlines():
         what, key, trip = line.split()

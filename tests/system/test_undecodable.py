@@ -1,4 +1,6 @@
-"""Events that the domain can't decode any more: a class or a field was removed from it while the log has them."""
+"""Events that the domain can't decode any more: a class or a field was removed from it while the log has
+them.
+"""
 
 import re
 import shutil
@@ -101,7 +103,9 @@ LATER = {
 
 
 def write(path: Path, *, keep_first: int = 0, **options: bool) -> None:
-    """Four events, of which the third is `Scrapped`; the replicas then have the first `keep_first` of them."""
+    """Four events, of which the third is `Scrapped`; the replicas then have the first `keep_first`
+    of them.
+    """
     first = generation(**options)
     commands = [first.Make("a"), first.Make("b"), first.Scrap("a"), first.Make("c")]
     kept = path.parent / "kept"

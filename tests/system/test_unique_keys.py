@@ -1,4 +1,6 @@
-"""Keys that leave the store: no two things that are asked for have one key, in whichever stores; one has the same for ever."""
+"""Keys that leave the store: no two things that are asked for have one key, in whichever stores; one has the
+same for ever.
+"""
 
 from __future__ import annotations
 

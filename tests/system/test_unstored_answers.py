@@ -1,4 +1,6 @@
-"""What was acknowledged, or counted, and could not be stored at once is stored soon, without anything else going on."""
+"""What was acknowledged, or counted, and could not be stored at once is stored soon, without anything else
+going on.
+"""
 
 from __future__ import annotations
 

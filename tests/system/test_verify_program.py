@@ -1,4 +1,6 @@
-"""`python -m actors verify` says which files of a closed store are damaged, by its lines and by its exit code."""
+"""`python -m actors verify` says which files of a closed store are damaged, by its lines and by its exit
+code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a query's `run` gets is what its bytes say, however it was asked: the caller's objects are never shared with it."""
+"""What a query's `run` gets is what its bytes say, however it was asked: the caller's objects are never
+shared with it.
+"""
 
 from __future__ import annotations
 

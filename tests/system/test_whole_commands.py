@@ -119,7 +119,9 @@ def check_whole(answer: dict[int, tuple[int, int]]) -> None:
 
 @contextmanager
 def asked_all_the_time(system: System, domain: SimpleNamespace) -> Iterator[None]:
-    """Every model is asked for whatever it has, in threads of their own; every commit of a replica is looked at."""
+    """Every model is asked for whatever it has, in threads of their own; every commit of a replica is looked
+    at.
+    """
     ended = False
 
     def ask(query: Any) -> None:
@@ -137,7 +139,9 @@ def asked_all_the_time(system: System, domain: SimpleNamespace) -> Iterator[None
 
 @pytest.fixture
 def every_commit(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is wrong with any commit of any replica: each is looked at, so nothing depends on the scheduler."""
+    """What is wrong with any commit of any replica: each is looked at, so nothing depends on the
+    scheduler.
+    """
     wrong: list[str] = []
     write = ReplicaStore.write
 

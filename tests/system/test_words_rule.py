@@ -1,5 +1,7 @@
 # ruff: noqa: RUF001
-"""An index of words that was built by the rule from before is built anew by itself, and is searched by it until then."""
+"""An index of words that was built by the rule from before is built anew by itself, and is searched by it
+until then.
+"""
 
 from __future__ import annotations
 

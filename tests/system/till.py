@@ -1,4 +1,5 @@
-"""The domain of the tests of calls that are tried several times: a till that counts what is paid, and each payment again.
+"""The domain of the tests of calls that are tried several times: a till that counts what is paid, and each
+payment again.
 
 `till_of` makes a domain anew, so that each test may put its own middleware around it.
 """
@@ -17,8 +18,8 @@ from tests.helpers import PATIENCE
 def till_of(*middleware: Callable[[Any], Any]) -> SimpleNamespace:
     """A `domain` with this middleware, the first one outermost, and its classes.
 
-    The command's check calls `checked(command)`, and the decider `busy(command)` first: they do nothing unless a test puts
-    something in their place.
+    The command's check calls `checked(command)`, and the decider `busy(command)` first: they do nothing
+    unless a test puts something in their place.
     """
     domain = Domain("till")
     made = SimpleNamespace(domain=domain, busy=lambda _command: None, checked=lambda _command: None)

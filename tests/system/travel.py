@@ -1,7 +1,8 @@
-"""A travel agency: a seat and a room are held, the trip is paid, or all of it is given back. The domain of the saga's tests.
+"""A travel agency: a seat and a room are held, the trip is paid, or all of it is given back. The domain of
+the saga's tests.
 
-Seats and rooms are few, cards are declined, customers change their minds at any moment, and strict hotels keep a room that
-is given back: that refusal comes when the saga is over, and is to be counted.
+Seats and rooms are few, cards are declined, customers change their minds at any moment, and strict hotels
+keep a room that is given back: that refusal comes when the saga is over, and is to be counted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def is_declined(trip: str) -> bool:
 
 
 class World:
-    """What is outside: a ledger of calls, a line each, by key. It fails now and then, also after it was written."""
+    """What is outside: a ledger of calls, a line each, by key. It fails now and then, also after it was
+    written.
+    """
 
     def __init__(self) -> None:
         self.number = -1

@@ -1,4 +1,5 @@
-"""The process that test_travel_crash kills: customers ask for trips and change their minds, a saga does the rest.
+"""The process that test_travel_crash kills: customers ask for trips and change their minds, a saga does the
+rest.
 
 Run as `python -m tests.system.travel_child STORE LEDGER ROUND WORKERS`.
 """

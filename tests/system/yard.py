@@ -1,4 +1,6 @@
-"""The domain of the tests of worker processes: things are counted, and queries tell where they run, hang, break and die."""
+"""The domain of the tests of worker processes: things are counted, and queries tell where they run, hang,
+break and die.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Type checkers see a domain's classes, queries and states as they are: an example without errors, and one full of them."""
+"""Type checkers see a domain's classes, queries and states as they are: an example without errors, and one
+full of them.
+"""
 
 from __future__ import annotations
 

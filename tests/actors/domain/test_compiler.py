@@ -559,7 +559,8 @@ def test_tags_that_are_no_templates_are_refused(ruled, tags):
         id: str
 
     assert ruled.problem() == (
-        "event Seen: tags= is a template such as 'customer-{customer}', a list of them, or a function from the "
+        "event Seen: tags= is a template such as 'customer-{customer}', a list of them, or a function "
+        "from the "
         f"event to its tags, not {tags!r}"
     )
 

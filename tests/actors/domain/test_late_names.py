@@ -1,4 +1,6 @@
-"""A class may name what is defined further down: as text, and from Python 3.14 on without any quotes or import."""
+"""A class may name what is defined further down: as text, and from Python 3.14 on without any quotes or
+import.
+"""
 
 from __future__ import annotations
 

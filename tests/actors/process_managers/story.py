@@ -1,6 +1,8 @@
-"""A manager that notes all that its instances hear, and a program that runs it as the manager's actor does, in memory.
+"""A manager that notes all that its instances hear, and a program that runs it as the manager's actor does,
+in memory.
 
-What an instance hears must not depend on where it failed meanwhile, how often, or on when its manager was started again.
+What an instance hears must not depend on where it failed meanwhile, how often, or on when its manager was
+started again.
 """
 
 from __future__ import annotations

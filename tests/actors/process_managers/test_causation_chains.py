@@ -57,7 +57,9 @@ def last(log: Log) -> Input:
 
 
 def chain(count: int, *managers: str, keys: tuple[str, ...] = ("k",), first: str = "user") -> Log:
-    """Each event is of a command for the one before it, of these managers in turn and told to these instances in turn."""
+    """Each event is of a command for the one before it, of these managers in turn and told to these instances
+    in turn.
+    """
     return Log(
         *(
             (

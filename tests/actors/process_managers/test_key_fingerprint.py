@@ -1,4 +1,6 @@
-"""Key functions are equal only where they tell the same instances, whatever they are and wherever what they do is written."""
+"""Key functions are equal only where they tell the same instances, whatever they are and wherever what they
+do is written.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def module() -> Iterator[ModuleType]:
         ("import re\nBY = re.compile({})\ndef key(e): return BY.match(e.shop)[0]", "'1'", "'2'"),
         ("class By:\n def of(self, e): return e.{}\nkey = By().of", "shop", "customer"),
         (
-            "class By:\n def __init__(self): self.by = {}\n def of(self, e): return e.shop[self.by]\nkey = By().of",
+            "class By:\n def __init__(self): self.by = {}\n"
+            " def of(self, e): return e.shop[self.by]\nkey = By().of",
             "1",
             "2",
         ),

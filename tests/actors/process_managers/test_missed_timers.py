@@ -1,4 +1,6 @@
-"""Timers that were missed: each fires, the last alone, or the next that is to come; and timers that nobody could get."""
+"""Timers that were missed: each fires, the last alone, or the next that is to come; and timers that nobody
+could get.
+"""
 
 from __future__ import annotations
 

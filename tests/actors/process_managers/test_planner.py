@@ -1,4 +1,6 @@
-"""Process managers without a thread: what a declaration is checked for, what a handler decides, how steps are planned."""
+"""Process managers without a thread: what a declaration is checked for, what a handler decides, how steps are
+planned.
+"""
 
 from __future__ import annotations
 

@@ -84,7 +84,9 @@ def test_several_queries_are_answered_from_one_state_or_not_at_all(cache):
 
 @given(st.lists(st.integers(1, 40), max_size=12), st.data())
 def test_an_answer_is_always_what_the_tables_of_that_state_give(positions, data):
-    """Tables as functions of the position, states with any upper bound that is allowed: no entry is ever wrong."""
+    """Tables as functions of the position, states with any upper bound that is allowed: no entry is ever
+    wrong.
+    """
     dice = random.Random(data.draw(st.integers()))
     changes = {name: sorted(dice.sample(positions, dice.randrange(len(positions) + 1))) for name in "tu"}
 

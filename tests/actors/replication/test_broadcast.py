@@ -112,7 +112,9 @@ class Log:
 
 
 class Tables:
-    """A projector of one model that notes what it applies, durably, or fails before that; it is its own slot."""
+    """A projector of one model that notes what it applies, durably, or fails before that; it is its
+    own slot.
+    """
 
     damage = None
     building = ()
@@ -147,7 +149,9 @@ class Tables:
 
 
 class Simulation:
-    """Sync and its replicas, with their own code but without threads: a step is one message of one of them."""
+    """Sync and its replicas, with their own code but without threads: a step is one message of one
+    of them.
+    """
 
     def __init__(self, replicas):
         self.log = Log()

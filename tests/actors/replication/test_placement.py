@@ -51,6 +51,7 @@ def test_a_query_finds_its_models_together_or_is_refused():
     with pytest.raises(DomainError) as refused:
         check_queries(apart, place_models(apart.models, THREE))
     assert refused.value.problems == (
-        "query All reads models that are on no replica together: m is on replica-1, replica-2; n is on replica-3; "
+        "query All reads models that are on no replica together: "
+        "m is on replica-1, replica-2; n is on replica-3; "
         "give them a replica in common with replicas=",
     )

@@ -1,4 +1,6 @@
-"""The logic of a consumer group against a simple model: order, nothing lost, and what is stored of it is enough."""
+"""The logic of a consumer group against a simple model: order, nothing lost, and what is stored of it is
+enough.
+"""
 
 from __future__ import annotations
 

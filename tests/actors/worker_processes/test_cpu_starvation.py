@@ -41,7 +41,9 @@ def proc(tmp_path: Path) -> Proc:
 
 
 def looked(proc: Proc, used: float, *states: str) -> bool:
-    """Whether it is starved, a second after a look, where it used so many seconds of processor time since then."""
+    """Whether it is starved, a second after a look, where it used so many seconds of processor time since
+    then.
+    """
     starved = CpuStarvation(PID, str(proc.folder))
     proc.show(5.0, *states)
     assert not starved.is_starved(100.0)

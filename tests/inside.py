@@ -27,7 +27,7 @@ from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.subscriptions.consumer_group import ConsumerGroup
-from actors.subscriptions.consumer_registry import Consumers
+from actors.subscriptions.consumer_registry import ConsumerRegistry
 from actors.worker_processes.parent.worker_handle import WorkerHandle
 from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import CommandClient
@@ -247,7 +247,7 @@ def view_lock(system: System) -> Any:
 
 
 # -- subscriptions ----------------------------------------------------------------------------
-def consumer_registry(system: System) -> Consumers:
+def consumer_registry(system: System) -> ConsumerRegistry:
     """The consumers of the store."""
     return system._parts.consumers
 

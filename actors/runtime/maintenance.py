@@ -39,7 +39,7 @@ class Maintenance:
                 "%d views were older than %g s and are closed", expired, parts.settings.view_max_age
             )
         self._watch_decider()
-        parts.consumers.look()
+        parts.consumers.retry_writes()
         now = time.monotonic()
         if now - self._readers_checked > READER_CHECK_EVERY:
             self._readers_checked = now

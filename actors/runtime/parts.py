@@ -19,7 +19,7 @@ from actors.replication.progress import Progress
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.settings import Settings
-from actors.subscriptions.consumer_registry import Consumers
+from actors.subscriptions.consumer_registry import ConsumerRegistry
 from actors.writer.command_client import CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog
@@ -59,7 +59,7 @@ class Parts:
     views: ViewRegistry
     process_managers: ProcessManagers
     """The process managers."""
-    consumers: Consumers
+    consumers: ConsumerRegistry
     marks: DeliveryMarks
     """The file of what is out for delivery, to consumers and by process managers."""
     actors: dict[str, ActorSlot]

@@ -35,7 +35,7 @@ from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
 from actors.settings import Settings
-from actors.subscriptions.consumer_registry import Consumers
+from actors.subscriptions.consumer_registry import ConsumerRegistry
 from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
@@ -117,7 +117,7 @@ class Runtime:
                 log.moved,
             ),
             process_managers=managers,
-            consumers=Consumers(log, progress, commands.steps, calls, marks),
+            consumers=ConsumerRegistry(log, progress, commands.steps, calls, marks),
             marks=marks,
             actors=actors,
         )

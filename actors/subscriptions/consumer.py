@@ -14,10 +14,10 @@ from actors.errors import CommandTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.closeable import Closeable
 from actors.subscriptions.consumer_group import ConsumerGroup
-from actors.subscriptions.delivery_window import Window
-from actors.subscriptions.entries import Entry
+from actors.subscriptions.delivery_state import DeliveryState
+from actors.subscriptions.delivery_window import DeliveryWindow
 from actors.subscriptions.subscription import refuse_forked
-from actors.subscriptions.waiters import Deadline, LoopWake, ThreadWake, seconds_of
+from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter, seconds_of
 from storage import RecordedEvent
 from storage.value_text import short_repr
 
@@ -35,7 +35,7 @@ class Delivery:
 
     __slots__ = ("_group", "_settled", "_token", "attempt", "recorded")
 
-    def __init__(self, group: ConsumerGroup, entry: Entry) -> None:
+    def __init__(self, group: ConsumerGroup, entry: DeliveryState) -> None:
         """For the consumer."""
         self._group = group
         self._token = entry.token
@@ -80,7 +80,7 @@ class Delivery:
         if wait:
             self._require_open()
             try:
-                self._group.saver.wait(stored).result(ACK_TIMEOUT)
+                self._group.writer.wait(stored).result(ACK_TIMEOUT)
             except TimeoutError:
                 raise self._not_stored() from None
         return made
@@ -91,18 +91,18 @@ class Delivery:
         self._require_open()
         try:
             async with asyncio.timeout(ACK_TIMEOUT):
-                await asyncio.wrap_future(self._group.saver.wait(stored))
+                await asyncio.wrap_future(self._group.writer.wait(stored))
         except TimeoutError:
             raise self._not_stored() from None
         return made
 
     def _ack(self) -> tuple[bool, int]:
-        if self._group.over:
+        if self._group.stores_nothing:
             return False, 0
         position = self.recorded.position
 
         # As `_settle`, in one call less: it is done for each delivery.
-        def once(window: Window, _now: float) -> bool:
+        def once(window: DeliveryWindow, _now: float) -> bool:
             if not self._settled and window.ack(position):
                 self._settled = True
                 return True
@@ -129,17 +129,17 @@ class Delivery:
 
     def in_progress(self) -> bool:
         """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again, or the system closed."""
-        if self._group.over:
+        if self._group.stores_nothing:
             return False
         position, token = self.recorded.position, self._token
         made, _ = self._change(lambda window, now: window.extend(position, token, now))
         return made
 
-    def _settle(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
-        if self._group.over:
+    def _settle(self, change: Callable[[DeliveryWindow, float], bool]) -> tuple[bool, int]:
+        if self._group.stores_nothing:
             return False, 0
 
-        def once(window: Window, now: float) -> bool:
+        def once(window: DeliveryWindow, now: float) -> bool:
             # An acknowledgement that comes late counts, but not from whoever refused it.
             if not self._settled and change(window, now):
                 self._settled = True
@@ -148,7 +148,7 @@ class Delivery:
 
         return self._change(once)
 
-    def _change(self, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
+    def _change(self, change: Callable[[DeliveryWindow, float], bool]) -> tuple[bool, int]:
         if self._group.progress.forked:
             refuse_forked(self._group.progress, "delivery", "consume")
         return self._group.settle(self.recorded.stream, change)
@@ -218,9 +218,9 @@ class Consumer(Closeable):
                 return delivery
             if again:
                 continue
-            wake = ThreadWake()
+            wake = ThreadWaiter()
             try:
-                delivery, again = self._arm(wake)
+                delivery, again = self._register(wake)
                 if delivery is not None:
                     return delivery
                 if self._ended:
@@ -229,7 +229,7 @@ class Consumer(Closeable):
                     refuse_in_actor("consumer", self._group.progress)
                     wake.wait(self._left())
             finally:
-                self._disarm(wake)
+                self._unregister(wake)
 
     def __aiter__(self) -> Self:
         return self
@@ -243,9 +243,9 @@ class Consumer(Closeable):
                 # A long look through the log for what is wanted lets the loop's other tasks run.
                 await asyncio.sleep(0)
                 continue
-            wake = LoopWake()
+            wake = AsyncWaiter()
             try:
-                delivery, again = self._arm(wake)
+                delivery, again = self._register(wake)
                 if delivery is not None:
                     return delivery
                 if self._ended:
@@ -253,7 +253,7 @@ class Consumer(Closeable):
                 if not again:
                     await wake.wait(self._left())
             finally:
-                self._disarm(wake)
+                self._unregister(wake)
 
     def _next(self) -> tuple[Delivery | None, bool]:
         """The next delivery without waiting; without one, whether to ask again at once."""
@@ -271,10 +271,10 @@ class Consumer(Closeable):
         self._deadline.renew()
         return Delivery(group, entry), False
 
-    def _arm(self, wake: Callable[[], None]) -> tuple[Delivery | None, bool]:
+    def _register(self, wake: Callable[[], None]) -> tuple[Delivery | None, bool]:
         """Look once more with `wake` in place: what comes from now on calls it."""
         self._wake = wake
-        waiting = self._group.arm(wake)
+        waiting = self._group.register(wake)
         delivery, again = self._next()
         if delivery is None and not again and (self._deadline.left() == 0 or self._group.progress.closed):
             self._ended = True
@@ -287,9 +287,9 @@ class Consumer(Closeable):
         times = (self._deadline.left(), group.next_due(), group.policy.ack_timeout)
         return min(seconds for seconds in times if seconds is not None)
 
-    def _disarm(self, wake: Callable[[], None]) -> None:
+    def _unregister(self, wake: Callable[[], None]) -> None:
         self._wake = None
-        self._group.disarm(wake)
+        self._group.unregister(wake)
 
 
 def _text(reason: str) -> str:

@@ -9,40 +9,28 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.unique_mark import mark_of
 from actors.replication.progress import Progress
-from actors.subscriptions.delivery_window import Window
-from actors.subscriptions.entries import Behind, Entry
-from actors.subscriptions.group_state import GroupState, behind_key, encode_behind, state_key
-from actors.subscriptions.group_writer import Saver
-from actors.subscriptions.outstanding_deliveries import Out
-from actors.subscriptions.window_feeder import Feed
+from actors.subscriptions.coalescing_writer import CoalescingWriter
+from actors.subscriptions.delivery_policy import DeliveryPolicy
+from actors.subscriptions.delivery_state import DeliveryState, StreamBacklog
+from actors.subscriptions.delivery_window import DeliveryWindow
+from actors.subscriptions.group_state import GroupState, backlog_key, encode_backlog, state_key
+from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
+from actors.subscriptions.window_feeder import WindowFeeder
 from storage import EventLog, RecordedEvent, StoreClosed
 from storage.log.notes import Note
 
-__all__ = ["ConsumerGroup", "Policy"]
+__all__ = ["ConsumerGroup"]
 
 KEY_BYTES = 16
 STORE_AFTER = 10_000
 """Positions looked at without an event that is wanted, after which that is stored, so as not to look again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a group delivers, from `System.consumer`."""
-
-    max_deliveries: int = 5
-    ack_timeout: float = 30.0
-    in_flight: int = 200
-
-    def __str__(self) -> str:
-        """As it is written in a call."""
-        return f"max_deliveries={self.max_deliveries}, ack_timeout={self.ack_timeout:g}, in_flight={self.in_flight}"
 
 
 class ConsumerGroup:
@@ -55,8 +43,8 @@ class ConsumerGroup:
         progress: Progress,
         write: Callable[[Iterable[Note]], Future[Any]],
         state: GroupState,
-        behind: dict[str, Behind],
-        policy: Policy,
+        backlogs: dict[str, StreamBacklog],
+        policy: DeliveryPolicy,
         marks: DeliveryMarks,
     ) -> None:
         """Reads the open events from the log; raises what that does. What is out is noted in `marks`."""
@@ -67,36 +55,40 @@ class ConsumerGroup:
         self.policy = policy
         self.progress = progress
         self.closed = False
+        self._last_number: int | None = None
+        """The last change to be stored, once the group is retired."""
+        self._stores = True
+        """Whether the write that is under way has the changes in it."""
         self.own: Callable[[RecordedEvent], RecordedEvent] = log.own
         """An event for one delivery of it; the next one, after a failure, is to find it as it is in the log."""
         self._members: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
-        self._out = Out(marks, name)
-        self._window = Window(
+        self._outstanding = OutstandingDeliveries(marks, name)
+        self._window = DeliveryWindow(
             state.through,
-            behind,
+            backlogs,
             limit=policy.in_flight,
             max_deliveries=policy.max_deliveries,
             ack_timeout=policy.ack_timeout,
-            noted=self._out,
+            outstanding=self._outstanding,
         )
         for position, attempts in state.open:
             for recorded in log.read(position - 1, 1):
                 self._window.load(recorded, attempts)
         self._stored_through = state.through
-        self._feed = Feed(self._lock, self._window, log, progress, state.wanted)
-        for stream, one in behind.items():
+        self._feeder = WindowFeeder(self._lock, self._window, log, progress, state.wanted)
+        for stream, one in backlogs.items():
             if one.replaying:
-                self._feed.begin_replay(stream)
-        if not any(one.replaying for one in behind.values()):
-            self._out.drop(state.through)
-        self.saver = Saver(self._to_store, write, self._stored)
+                self._feeder.begin_replay(stream)
+        if not any(one.replaying for one in backlogs.values()):
+            self._outstanding.drop(state.through)
+        self.writer = CoalescingWriter(self._to_store, write, self._stored)
 
     # -- asking ------------------------------------------------------------------------------
     @property
-    def over(self) -> bool:
-        """Whether nothing is stored any more: the system is closed, or the name deleted."""
+    def stores_nothing(self) -> bool:
+        """Whether nothing is stored any more: the system is closed, or the name is being deleted."""
         return self.closed or self.progress.closed
 
     @property
@@ -110,10 +102,10 @@ class ConsumerGroup:
         with self._lock:
             return self._window.reached(until)
 
-    def put_off(self) -> tuple[float, list[str], int] | None:
+    def deferred(self) -> tuple[float, list[str], int] | None:
         """For how many seconds nothing is delivered, since what is in hand was put off, the streams, and the positions behind."""
         with self._lock:
-            found, through = self._window.put_off(), self._window.through
+            found, through = self._window.deferred(), self._window.through
             found = found if self._members else None
         if found is None or through >= self.progress.head:
             return None
@@ -122,32 +114,32 @@ class ConsumerGroup:
     def counts(self) -> tuple[int, int, int]:
         """Events in hand, streams parked, streams being replayed."""
         with self._lock:
-            behind = list(self._window.behind.values())
-            replaying = sum(one.replaying for one in behind)
-            return len(self._window), len(behind) - replaying, replaying
+            backlogs = list(self._window.backlogs.values())
+            replaying = sum(one.replaying for one in backlogs)
+            return len(self._window), len(backlogs) - replaying, replaying
 
     def unstored(self) -> int:
         """Answers to deliveries, and other changes, that are not on disk."""
         with self._lock:
-            return max(self._window.changes - self.saver.done, 0)
+            return max(self._window.changes - self.writer.done, 0)
 
     def parked_streams(self) -> list[str]:
         """The names of the parked streams."""
         with self._lock:
-            return sorted(stream for stream, one in self._window.behind.items() if not one.replaying)
+            return sorted(stream for stream, one in self._window.backlogs.items() if not one.replaying)
 
-    def parked(self) -> list[tuple[str, Behind, int]]:
+    def parked(self) -> list[tuple[str, StreamBacklog, int]]:
         """The parked streams by position, each with how many events wait behind the one that it is parked at."""
         with self._lock:
             found = [
-                (stream, replace(one)) for stream, one in self._window.behind.items() if not one.replaying
+                (stream, replace(one)) for stream, one in self._window.backlogs.items() if not one.replaying
             ]
             through = self._window.through
         found.sort(key=lambda one: one[1].first)
         return [(stream, one, self._following(stream, one, through)) for stream, one in found]
 
-    def _following(self, stream: str, behind: Behind, through: int) -> int:
-        cursor = self._feed.cursor(stream, behind)
+    def _following(self, stream: str, backlog: StreamBacklog, through: int) -> int:
+        cursor = self._feeder.cursor(stream, backlog)
         waiting = 0
         while cursor.position < through:
             waiting += len(cursor.read(through))
@@ -169,10 +161,10 @@ class ConsumerGroup:
         with self._lock:
             self._members.discard(consumer)
             self._window.release(holder)
-            self._out.idle()
+            self._outstanding.idle()
         self.wake()
 
-    def set_policy(self, policy: Policy) -> None:
+    def set_policy(self, policy: DeliveryPolicy) -> None:
         """For those who open it next; nobody has it open."""
         with self._lock:
             self.policy = policy
@@ -187,19 +179,19 @@ class ConsumerGroup:
         for one in waiting:
             one()
 
-    def arm(self, wake: Callable[[], None]) -> bool:
+    def register(self, wake: Callable[[], None]) -> bool:
         """Have `wake` called when there may be something to deliver; False where one should look again at once."""
         with self._lock:
             self._waiting.append(wake)
             changes = self._window.changes
-            self._out.idle()
-        if changes > self.saver.done:
+            self._outstanding.idle()
+        if changes > self.writer.done:
             # For what could not be written when it changed.
-            self.saver.save()
+            self.writer.save()
         return self.progress.call_committed(self.progress.head + 1, wake)
 
-    def disarm(self, wake: Callable[[], None]) -> None:
-        """Undo `arm`."""
+    def unregister(self, wake: Callable[[], None]) -> None:
+        """Undo `register`."""
         self.progress.forget_committed(wake)
         with self._lock:
             if wake in self._waiting:
@@ -212,7 +204,7 @@ class ConsumerGroup:
         return None if due is None else max(due - time.monotonic(), 0.0)
 
     # -- delivering --------------------------------------------------------------------------
-    def take(self, until: int | None, holder: object) -> tuple[Entry | None, bool]:
+    def take(self, until: int | None, holder: object) -> tuple[DeliveryState | None, bool]:
         """The next event to deliver; without one, whether the log was read, so that it is worth to ask again."""
         entry = self._take(until, holder)
         if entry is not None or not self._fill():
@@ -230,21 +222,21 @@ class ConsumerGroup:
         )
         return f"{recorded.position}:{mark_of(parts, KEY_BYTES)}"
 
-    def _take(self, until: int | None, holder: object) -> Entry | None:
+    def _take(self, until: int | None, holder: object) -> DeliveryState | None:
         with self._lock:
             return self._window.take(time.monotonic(), until, holder)
 
     def _fill(self) -> bool:
         """Read one batch; False where there is nothing to read now."""
         try:
-            found = self._feed.read()
+            found = self._feeder.read()
         except StoreClosed:
             if self.progress.closed or self.closed:
                 return False
             raise
         finally:
             # It went to wait: but this reader may not want what it read, or may not come back.
-            if self._feed.turned_away():
+            if self._feeder.was_contended():
                 self.wake()
         if found is None:
             return False
@@ -253,22 +245,22 @@ class ConsumerGroup:
                 self._window.changes += 1
                 self._stored_through = self._window.through
             changes = self._window.changes
-        if changes > self.saver.done:
-            self.saver.save()
+        if changes > self.writer.done:
+            self.writer.save()
         if found > 1:
             self.wake()
         return True
 
     # -- settling ----------------------------------------------------------------------------
-    def settle(self, stream: str, change: Callable[[Window, float], bool]) -> tuple[bool, int]:
+    def settle(self, stream: str, change: Callable[[DeliveryWindow, float], bool]) -> tuple[bool, int]:
         """Acknowledge, refuse or park: whether the change was made, and its number for the saver."""
         with self._lock:
             made = change(self._window, time.monotonic())
             number = self._window.changes
-            self._feed.settled(stream)
+            self._feeder.settled(stream)
             waiting = bool(self._waiting)
         if made:
-            self.saver.save()
+            self.writer.save()
             if waiting:
                 self.wake()
         return made, number
@@ -276,10 +268,10 @@ class ConsumerGroup:
     def replay(self, stream: str | None) -> int:
         """Deliver parked streams again, one or all; returns how many are."""
         with self._lock:
-            begun = self._window.replay([*self._window.behind] if stream is None else [stream])
+            begun = self._window.replay([*self._window.backlogs] if stream is None else [stream])
             for one in begun:
-                self._feed.begin_replay(one)
-        self.saver.save()
+                self._feeder.begin_replay(one)
+        self.writer.save()
         self.wake()
         return len(begun)
 
@@ -288,20 +280,32 @@ class ConsumerGroup:
         with self._lock:
             done = self._window.discard(stream, following)
             if done and not following:
-                self._feed.begin_replay(stream)
-        self.saver.save()
+                self._feeder.begin_replay(stream)
+        self.writer.save()
         self.wake()
         return done
 
     def retire(self) -> Future[None]:
-        """Store nothing from now on; done once no write is under way any more."""
+        """End its consumers and store nothing from now on; done once no write is under way any more."""
         with self._lock:
             self.closed = True
             self._window.forget_noted()
             self._window.changes += 1
-            number = self._window.changes
+            number = self._last_number = self._window.changes
         self.wake()
-        return self.saver.wait(number)
+        return self.writer.wait(number)
+
+    def revive(self) -> None:
+        """Undo `retire`, for a name that could not be deleted: it goes on where it is.
+
+        Consumers that were asked for a delivery meanwhile have ended.
+        """
+        with self._lock:
+            self._outstanding.reopen()
+            self.closed = False
+            self._last_number = None
+            self._window.changes += 1
+        self.writer.save()
 
     def flush(self) -> Future[None]:
         """Done once everything up to now is on disk, also what was looked at in vain."""
@@ -309,7 +313,7 @@ class ConsumerGroup:
             if self._window.through > self._stored_through:
                 self._window.changes += 1
             number = self._window.changes
-        return self.saver.wait(number)
+        return self.writer.wait(number)
 
     # -- storing -----------------------------------------------------------------------------
     def _to_store(self) -> tuple[int, list[Note]]:
@@ -317,18 +321,21 @@ class ConsumerGroup:
             window = self._window
             state = GroupState(self.wanted, self.start, window.through, window.open())
             self._stored_through = window.through
-            changed = [(stream, window.behind.get(stream)) for stream in window.changed]
+            changed = [(stream, window.backlogs.get(stream)) for stream in window.changed]
             number = window.changes
             notes: list[Note] = [
-                (behind_key(self.name, stream), None if one is None else encode_behind(one))
+                (backlog_key(self.name, stream), None if one is None else encode_backlog(one))
                 for stream, one in changed
             ]
-        if self.closed:
-            return number, []
+            self._stores = self._last_number is None or number <= self._last_number
+        if not self._stores:
+            return number, []  # The name may be deleted by now.
         return number, [(state_key(self.name), state.encode()), *notes]
 
     def _stored(self, number: int) -> None:
         with self._lock:
+            if not self._stores:
+                return
             changed = self._window.changed
             for stream in [stream for stream, last in changed.items() if last <= number]:
                 del changed[stream]

@@ -16,13 +16,14 @@ from actors.kernel.running_calls import RunningCalls
 from actors.replication.progress import Progress
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer
-from actors.subscriptions.consumer_group import ConsumerGroup, Policy
-from actors.subscriptions.entries import Behind
+from actors.subscriptions.consumer_group import ConsumerGroup
+from actors.subscriptions.delivery_policy import DeliveryPolicy
+from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.group_state import (
     PREFIX,
     GroupState,
-    behind_key,
-    decode_behind,
+    backlog_key,
+    decode_backlog,
     names_of,
     prefix_of,
     state_key,
@@ -32,7 +33,7 @@ from actors.writer.step_client import StepClient
 from storage import EventLog
 from storage.log.notes import Note
 
-__all__ = ["ConsumerStatus", "Consumers", "ParkedStream"]
+__all__ = ["ConsumerStatus", "ConsumerRegistry", "ParkedStream"]
 
 TIMEOUT = 30.0
 """Seconds that making or deleting a consumer waits for the disk."""
@@ -84,7 +85,7 @@ class ParkedStream:
     following: int
 
 
-class Consumers:
+class ConsumerRegistry:
     """What `System` does for consumers."""
 
     def __init__(
@@ -144,7 +145,7 @@ class Consumers:
         if self._closed:
             raise SystemClosed("the system is closed; open it again with System.open")
 
-    def _find(self, name: str, policy: Policy) -> ConsumerGroup | None:
+    def _find(self, name: str, policy: DeliveryPolicy) -> ConsumerGroup | None:
         group = self._groups.get(name)
         if group is None:
             data = self._log.note(state_key(name))
@@ -152,15 +153,15 @@ class Consumers:
                 return None
             state = GroupState.decode(name, data)
             group = ConsumerGroup(
-                name, self._log, self._progress, self._write, state, self._behind(name), policy, self._marks
+                name, self._log, self._progress, self._write, state, self._backlogs(name), policy, self._marks
             )
             self._groups[name] = group
         return group
 
-    def _behind(self, name: str) -> dict[str, Behind]:
-        prefix = behind_key(name, "")
+    def _backlogs(self, name: str) -> dict[str, StreamBacklog]:
+        prefix = backlog_key(name, "")
         return {
-            key[len(prefix) :].decode(): decode_behind(name, data) for key, data in self._log.notes(prefix)
+            key[len(prefix) :].decode(): decode_backlog(name, data) for key, data in self._log.notes(prefix)
         }
 
     def _make(self, opening: Opening) -> ConsumerGroup:
@@ -195,7 +196,7 @@ class Consumers:
         """The group of a name. Raises `UnknownName`."""
         with self._lock:
             self._require_open()
-            group = self._find(name, Policy())
+            group = self._find(name, DeliveryPolicy())
             if group is None:
                 raise UnknownName("consumer", name, self.names())
             return group
@@ -220,9 +221,9 @@ class Consumers:
                 if data is None:
                     continue
                 state = GroupState.decode(name, data)
-                behind = self._behind(name).values()
-                replaying = sum(one.replaying for one in behind)
-                in_flight, parked, members, unstored = 0, len(behind) - replaying, 0, 0
+                backlogs = self._backlogs(name).values()
+                replaying = sum(one.replaying for one in backlogs)
+                in_flight, parked, members, unstored = 0, len(backlogs) - replaying, 0, 0
             position = state.position
             lag = max(self._progress.head - position, 0)
             found.append(
@@ -251,10 +252,10 @@ class Consumers:
                 found.append(
                     f"{parked} {streams} parked by consumer {group.name!r}: see parked_streams({group.name!r})"
                 )
-            put_off = group.put_off()
-            if put_off is not None and put_off[0] > PUT_OFF:
-                found.append(_put_off(group, *put_off))
-            waits = group.saver.unstored()
+            deferred = group.deferred()
+            if deferred is not None and deferred[0] > PUT_OFF:
+                found.append(_put_off(group, *deferred))
+            waits = group.writer.unstored()
             if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
                 why = "the writer has not come to it" if waits.error is None else str(waits.error)
                 found.append(
@@ -266,11 +267,11 @@ class Consumers:
                 found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
         return found
 
-    def look(self) -> None:
+    def retry_writes(self) -> None:
         """Store what could not be stored. The supervisor's thread, at every tick."""
         for group in list(self._groups.values()):
-            if not group.over:
-                group.saver.look()
+            if not group.stores_nothing:
+                group.writer.retry_if_due()
 
     def parked(self, name: str) -> list[ParkedStream]:
         """The parked streams of a name."""
@@ -308,7 +309,11 @@ class Consumers:
         refuse_in_actor("delete_consumer", self._progress)
         with self._lock:
             group = self.group(name)
-            self._finish(group.retire(), f"deleting consumer {name!r}")
+            try:
+                self._finish(group.retire(), f"deleting consumer {name!r}")
+            except BaseException:
+                group.revive()
+                raise
             # What fails below leaves what is stored, which is read again when the name is asked for.
             del self._groups[name]
             keys = [key for key, _ in self._log.notes(prefix_of(name))]
@@ -349,10 +354,10 @@ class Consumers:
                 break
 
 
-def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], behind: int) -> str:
+def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], waiting: int) -> str:
     named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
     return (
-        f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {behind} positions wait: the "
+        f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {waiting} positions wait: the "
         f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with nak(delay=) in "
         f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more in_flight, or shorter delays"
     )

@@ -19,46 +19,46 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import count
 
-from actors.subscriptions.entries import Behind, Entry
-from actors.subscriptions.outstanding_deliveries import Out
+from actors.subscriptions.delivery_state import DeliveryState, StreamBacklog
+from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from storage import RecordedEvent
 
-__all__ = ["Window"]
+__all__ = ["DeliveryWindow"]
 
 ENDED = "the process ended while it was delivered, each time"
 SLACK = 64
 """Entries of what is looked through lazily that may be left over, beside twice the window."""
 
 
-class Window:
+class DeliveryWindow:
     """The events in hand of one consumer group."""
 
     def __init__(
         self,
         through: int,
-        behind: dict[str, Behind],
+        backlogs: dict[str, StreamBacklog],
         *,
         limit: int,
         max_deliveries: int,
         ack_timeout: float,
-        noted: Out | None = None,
+        outstanding: OutstandingDeliveries | None = None,
     ) -> None:
-        """`noted` keeps what is out where it outlives the process."""
-        self._noted = noted
-        self._left = {} if noted is None else noted.left
+        """`outstanding` keeps what is out where it outlives the process."""
+        self._outstanding = outstanding
+        self._left = {} if outstanding is None else outstanding.left
         self.through = through
-        self.behind = behind
+        self.backlogs = backlogs
         self.limit = limit
         self.max_deliveries = max_deliveries
         self.ack_timeout = ack_timeout
         self.changes = 0
         """Grows with everything that has to be stored; `changed` has the streams, each with the last change of it."""
         self.changed: dict[str, int] = {}
-        self._entries: dict[int, Entry] = {}
-        self._lanes: dict[str, deque[Entry]] = {}
+        self._entries: dict[int, DeliveryState] = {}
+        self._lanes: dict[str, deque[DeliveryState]] = {}
         self._ready: list[int] = []
         self._timers: list[tuple[float, int]] = []
-        self._order: deque[Entry] = deque()
+        self._order: deque[DeliveryState] = deque()
         self._tokens = count(1)
 
     # -- asking ------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class Window:
     def reached(self, until: int) -> bool:
         """Whether everything wanted through this position is acknowledged or parked."""
         return self.position >= until and not any(
-            behind.replaying and behind.first <= until for behind in self.behind.values()
+            backlog.replaying and backlog.first <= until for backlog in self.backlogs.values()
         )
 
     @property
@@ -91,7 +91,7 @@ class Window:
     def open(self) -> list[tuple[int, int]]:
         """The positions neither acknowledged nor fallen behind, in order, each with its failed deliveries."""
         return sorted(
-            (position, entry.attempts - entry.out)
+            (position, entry.attempts - entry.outstanding)
             for position, entry in self._entries.items()
             if not entry.replayed
         )
@@ -107,10 +107,10 @@ class Window:
         entry = self._entries.get(position)
         return entry is not None and entry.due == due
 
-    def put_off(self) -> tuple[float, list[str]] | None:
+    def deferred(self) -> tuple[float, list[str]] | None:
         """Where there is no room, and all that is in hand waits for a time: the first time, and the streams."""
         first = [lane[0] for lane in self._lanes.values()] if self.room <= 0 else []
-        dues = [entry.due for entry in first if entry.due is not None and not entry.out]
+        dues = [entry.due for entry in first if entry.due is not None and not entry.outstanding]
         if not dues or len(dues) < len(first):
             return None
         return min(dues), [entry.recorded.stream for entry in first]
@@ -118,8 +118,8 @@ class Window:
     # -- loading -----------------------------------------------------------------------------
     def load(self, recorded: RecordedEvent, attempts: int = 0) -> None:
         """The next event wanted, in the order of the log. One of a stream that fell behind waits there."""
-        if recorded.stream not in self.behind:
-            entry = Entry(recorded, attempts, replayed=False)
+        if recorded.stream not in self.backlogs:
+            entry = DeliveryState(recorded, attempts, replayed=False)
             if self._left:
                 self._look_up(entry)
             if len(self._order) > 2 * self.limit + SLACK:
@@ -130,22 +130,22 @@ class Window:
             self._order.append(entry)
             self._add(entry)
 
-    def looked(self, position: int) -> None:
+    def loaded_through(self, position: int) -> None:
         """Everything wanted up to this position was loaded."""
         self.through = max(self.through, position)
 
     def load_replayed(self, recorded: RecordedEvent) -> None:
         """The next event of a stream that is being replayed."""
-        entry = Entry(recorded, 0, replayed=True)
+        entry = DeliveryState(recorded, 0, replayed=True)
         if self._left:
             self._look_up(entry)
         self._add(entry)
 
-    def _look_up(self, entry: Entry) -> None:
-        if self._noted is not None and self._noted.found(entry):
+    def _look_up(self, entry: DeliveryState) -> None:
+        if self._outstanding is not None and self._outstanding.found(entry):
             self.changes += 1
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: DeliveryState) -> None:
         recorded = entry.recorded
         self._entries[recorded.position] = entry
         lane = self._lanes.setdefault(recorded.stream, deque())
@@ -154,13 +154,13 @@ class Window:
             heapq.heappush(self._ready, recorded.position)
 
     # -- delivering --------------------------------------------------------------------------
-    def take(self, now: float, until: int | None = None, holder: object = None) -> Entry | None:
+    def take(self, now: float, until: int | None = None, holder: object = None) -> DeliveryState | None:
         """The first event that may be delivered, not after `until`; its `holder` has it until it is settled or runs out."""
         self._look_at_timers(now)
         ready = self._ready
         while ready:
             entry = self._entries.get(ready[0])
-            if entry is None or entry.out or entry.due is not None:
+            if entry is None or entry.outstanding or entry.due is not None:
                 heapq.heappop(ready)
                 continue
             if until is not None and ready[0] > until:
@@ -169,12 +169,12 @@ class Window:
             if entry.ended and entry.attempts >= self.max_deliveries:
                 self._park(entry, ENDED)
                 continue
-            entry.out = True
+            entry.outstanding = True
             entry.holder = holder
             entry.attempts += 1
             entry.token = next(self._tokens)
-            if self._noted is not None:
-                self._noted.hand_out(entry)
+            if self._outstanding is not None:
+                self._outstanding.hand_out(entry)
             self._at(entry, now + self.ack_timeout)
             return entry
         return None
@@ -189,14 +189,14 @@ class Window:
     def _look_at_timers(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
             entry = self._entries[heapq.heappop(self._timers)[1]]
-            if entry.out:
+            if entry.outstanding:
                 reason = f"not acknowledged within {self.ack_timeout:g} s"
                 self._failed(entry, now, 0.0, reason)
             else:
                 entry.due = None
                 heapq.heappush(self._ready, entry.recorded.position)
 
-    def _at(self, entry: Entry, due: float) -> None:
+    def _at(self, entry: DeliveryState, due: float) -> None:
         entry.due = due
         if len(self._timers) > 2 * self.limit + SLACK:
             self._timers = [one for one in self._timers if self._is_due(*one)]
@@ -229,28 +229,28 @@ class Window:
     def release(self, holder: object) -> None:
         """As if what this holder has had not been delivered: the holder is gone."""
         for position, entry in self._entries.items():
-            if entry.out and entry.holder is holder:
+            if entry.outstanding and entry.holder is holder:
                 entry.attempts -= 1
-                entry.out = False
+                entry.outstanding = False
                 self._taken_back(entry)
                 entry.due = None
                 heapq.heappush(self._ready, position)
 
     def forget_noted(self) -> None:
         """Nothing that is in hand, or was when the last process died, is noted any more, now and later."""
-        if self._noted is not None:
-            self._noted.close(self._entries.values())
+        if self._outstanding is not None:
+            self._outstanding.close(self._entries.values())
 
-    def _delivered(self, position: int, token: int) -> Entry | None:
+    def _delivered(self, position: int, token: int) -> DeliveryState | None:
         entry = self._entries.get(position)
-        return entry if entry is not None and entry.out and entry.token == token else None
+        return entry if entry is not None and entry.outstanding and entry.token == token else None
 
-    def _failed(self, entry: Entry, now: float, delay: float, reason: str) -> None:
+    def _failed(self, entry: DeliveryState, now: float, delay: float, reason: str) -> None:
         if entry.attempts >= self.max_deliveries:
             self._park(entry, reason)
             return
         self.changes += 1
-        entry.out = False
+        entry.outstanding = False
         entry.ended = False
         self._taken_back(entry)
         if delay > 0:
@@ -259,10 +259,10 @@ class Window:
             entry.due = None
             heapq.heappush(self._ready, entry.recorded.position)
 
-    def _leave(self, entry: Entry) -> None:
+    def _leave(self, entry: DeliveryState) -> None:
         position, stream = entry.recorded.position, entry.recorded.stream
         if entry.slot:
-            self._noted.used.append(entry.slot)  # type: ignore[union-attr]
+            self._outstanding.used.append(entry.slot)  # type: ignore[union-attr]
         del self._entries[position]
         lane = self._lanes[stream]
         lane.popleft()
@@ -272,21 +272,23 @@ class Window:
         else:
             del self._lanes[stream]
         if entry.replayed:
-            behind = self.behind[stream]
-            behind.first, behind.version = position + 1, entry.recorded.version + 1
+            backlog = self.backlogs[stream]
+            backlog.first, backlog.version = position + 1, entry.recorded.version + 1
             self._mark(stream)
 
-    def _park(self, entry: Entry, reason: str) -> None:
+    def _park(self, entry: DeliveryState, reason: str) -> None:
         recorded = entry.recorded
         self._taken_back(entry)
         for one in self._lanes.pop(recorded.stream):
             del self._entries[one.recorded.position]
-        self.behind[recorded.stream] = Behind(recorded.position, recorded.version, reason, entry.attempts)
+        self.backlogs[recorded.stream] = StreamBacklog(
+            recorded.position, recorded.version, reason, entry.attempts
+        )
         self._mark(recorded.stream)
 
-    def _taken_back(self, entry: Entry) -> None:
-        if self._noted is not None:
-            self._noted.taken_back(entry)
+    def _taken_back(self, entry: DeliveryState) -> None:
+        if self._outstanding is not None:
+            self._outstanding.taken_back(entry)
 
     def _mark(self, stream: str) -> None:
         self.changes += 1
@@ -297,10 +299,10 @@ class Window:
         """Have parked streams delivered again from where they fell behind; returns those that were parked."""
         begun = []
         for stream in list(streams):
-            behind = self.behind.get(stream)
-            if behind is not None and not behind.replaying:
-                behind.replaying = True
-                behind.attempts = 0
+            backlog = self.backlogs.get(stream)
+            if backlog is not None and not backlog.replaying:
+                backlog.replaying = True
+                backlog.attempts = 0
                 self._mark(stream)
                 begun.append(stream)
         return begun
@@ -309,19 +311,19 @@ class Window:
         """All of a stream that is replayed was loaded, up to `through`; True once it is handled, too."""
         if stream in self._lanes:
             return False
-        del self.behind[stream]
+        del self.backlogs[stream]
         self._mark(stream)
         return True
 
     def discard(self, stream: str, following: bool) -> bool:
         """Give up the event that a stream is parked at, and with `following` all that is behind it up to `through`."""
-        behind = self.behind.get(stream)
-        if behind is None or behind.replaying:
+        backlog = self.backlogs.get(stream)
+        if backlog is None or backlog.replaying:
             return False
         if following:
-            del self.behind[stream]
+            del self.backlogs[stream]
         else:
-            behind.first, behind.version, behind.attempts = behind.first + 1, behind.version + 1, 0
-            behind.replaying = True
+            backlog.first, backlog.version, backlog.attempts = backlog.first + 1, backlog.version + 1, 0
+            backlog.replaying = True
         self._mark(stream)
         return True

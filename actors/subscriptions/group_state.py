@@ -13,13 +13,13 @@ from typing import Any
 
 import msgpack
 
-from actors.subscriptions.entries import Behind
+from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.event_filter import EventFilter
 from storage import DamagedStore, NewerFormat
 from storage.log.records import name_key
 from storage.value_text import short_repr
 
-__all__ = ["PREFIX", "GroupState", "behind_key", "checked_name", "names_of", "prefix_of", "state_key"]
+__all__ = ["PREFIX", "GroupState", "backlog_key", "checked_name", "names_of", "prefix_of", "state_key"]
 
 PREFIX = b"sub/"
 MAX_NAME_BYTES = 90
@@ -48,7 +48,7 @@ def state_key(name: str) -> bytes:
     return prefix_of(name) + b"state"
 
 
-def behind_key(name: str, stream: str) -> bytes:
+def backlog_key(name: str, stream: str) -> bytes:
     """The key of a stream that fell behind in this group."""
     return prefix_of(name) + b"behind/" + stream.encode()
 
@@ -87,15 +87,15 @@ class GroupState:
         return cls(EventFilter.of_stored(wanted), start, through, [(one[0], one[1]) for one in positions])
 
 
-def encode_behind(behind: Behind) -> bytes:
+def encode_backlog(backlog: StreamBacklog) -> bytes:
     """The note of a stream that fell behind."""
-    fields = [behind.first, behind.version, behind.reason, behind.attempts, behind.replaying]
+    fields = [backlog.first, backlog.version, backlog.reason, backlog.attempts, backlog.replaying]
     return bytes(msgpack.packb([_FORMAT, *fields]))
 
 
-def decode_behind(name: str, data: bytes) -> Behind:
-    """What `encode_behind` gave. Raises `NewerFormat` or `DamagedStore`."""
-    return Behind(*_decoded(name, data))
+def decode_backlog(name: str, data: bytes) -> StreamBacklog:
+    """What `encode_backlog` gave. Raises `NewerFormat` or `DamagedStore`."""
+    return StreamBacklog(*_decoded(name, data))
 
 
 def _decoded(name: str, data: bytes) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 from actors.domain.specs import CompiledDomain
 from actors.queries.consistency import position_of
 from actors.receipt import Receipt
-from actors.subscriptions.consumer_group import Policy
+from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.event_filter import EventFilter, event_filter
 from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.waiters import seconds_of
@@ -61,7 +61,7 @@ class Opening:
     name: str
     wanted: EventFilter
     start: str | int | None
-    policy: Policy
+    policy: DeliveryPolicy
     until: int | None
     timeout: float | None
 
@@ -94,12 +94,12 @@ def _checked_start(start: Any) -> str | int | None:
     )
 
 
-def _checked_policy(options: Mapping[str, Any]) -> Policy:
-    usual = Policy()
+def _checked_policy(options: Mapping[str, Any]) -> DeliveryPolicy:
+    usual = DeliveryPolicy()
     seconds = seconds_of(options.get("ack_timeout", usual.ack_timeout), "ack_timeout")
     if not seconds:
         raise ValueError("ack_timeout=0 would deliver an event again at once; give it more than 0 seconds")
-    return Policy(
+    return DeliveryPolicy(
         whole_number("max_deliveries", options.get("max_deliveries", usual.max_deliveries), 1 << 31),
         seconds,
         whole_number("in_flight", options.get("in_flight", usual.in_flight), MOST_IN_FLIGHT),

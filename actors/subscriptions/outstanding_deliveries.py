@@ -1,4 +1,4 @@
-"""The deliveries of one consumer group that are out, noted beside the log. With the group's lock held."""
+"""The outstanding deliveries of one consumer group, noted beside the log. With the group's lock held."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.kernel.delivery_marks import CLOSED, SLOT, DeliveryMarks, owner_of
-from actors.subscriptions.entries import Entry
+from actors.subscriptions.delivery_state import DeliveryState
 
-__all__ = ["Out"]
+__all__ = ["OutstandingDeliveries"]
 
 _write = SLOT.pack_into
 
 
-class Out:
+class OutstandingDeliveries:
     """Of one group, from its opening on.
 
     A slot whose delivery was acknowledged is written over by the next delivery, or given back once there is none: that is
@@ -32,7 +32,7 @@ class Out:
         self.used: list[int] = []
         """Slots whose deliveries were acknowledged. Whoever acknowledges one adds its slot."""
 
-    def found(self, entry: Entry) -> bool:
+    def found(self, entry: DeliveryState) -> bool:
         """An entry was loaded: if it was out when the process ended, that was an attempt."""
         recorded = entry.recorded
         left = self.left.pop((recorded.position, recorded.time_us), None)
@@ -48,7 +48,7 @@ class Out:
         for item in [item for item in self.left if item[0] <= through]:
             self._marks.give_back([self.left.pop(item)[0]])
 
-    def hand_out(self, entry: Entry) -> None:
+    def hand_out(self, entry: DeliveryState) -> None:
         """An entry is about to be delivered."""
         slot = entry.slot or (self.used.pop() if self.used else 0)
         recorded = entry.recorded
@@ -62,7 +62,7 @@ class Out:
             self._map = self._marks.map
         entry.slot = slot
 
-    def taken_back(self, entry: Entry) -> None:
+    def taken_back(self, entry: DeliveryState) -> None:
         """It is not out any more, and may be again."""
         if entry.slot:
             self._marks.give_back([entry.slot])
@@ -74,7 +74,11 @@ class Out:
             self._marks.give_back(self.used)
             self.used.clear()
 
-    def close(self, entries: Iterable[Entry]) -> None:
+    def reopen(self) -> None:
+        """The group goes on: what is delivered from now on is noted again."""
+        self._closed = False
+
+    def close(self, entries: Iterable[DeliveryState]) -> None:
         """The group is forgotten, and so are these, which it has in hand: nothing of it is noted from now on."""
         self._closed = True
         for entry in entries:

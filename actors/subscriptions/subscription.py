@@ -17,7 +17,7 @@ from actors.kernel.closeable import Closeable
 from actors.replication.progress import Progress
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import LogCursor
-from actors.subscriptions.waiters import Deadline, LoopWake, ThreadWake
+from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter
 from storage import EventLog, RecordedEvent, StoreClosed
 
 __all__ = ["Subscription", "refuse_forked"]
@@ -78,12 +78,12 @@ class Subscription(Closeable):
                 raise StopIteration
             if self._at_head():
                 refuse_in_actor("subscribe", self._progress)
-                wake = ThreadWake()
+                wake = ThreadWaiter()
                 try:
-                    if self._arm(wake) and not wake.wait(self._deadline.left()):
+                    if self._register(wake) and not wake.wait(self._deadline.left()):
                         self._ended = True
                 finally:
-                    self._disarm(wake)
+                    self._unregister(wake)
 
     def __aiter__(self) -> Self:
         return self
@@ -96,12 +96,12 @@ class Subscription(Closeable):
             if self._ended:
                 raise StopAsyncIteration
             if self._at_head():
-                wake = LoopWake()
+                wake = AsyncWaiter()
                 try:
-                    if self._arm(wake) and not await wake.wait(self._deadline.left()):
+                    if self._register(wake) and not await wake.wait(self._deadline.left()):
                         self._ended = True
                 finally:
-                    self._disarm(wake)
+                    self._unregister(wake)
             else:
                 # A long look through the log for what is wanted lets the loop's other tasks run.
                 await asyncio.sleep(0)
@@ -142,7 +142,7 @@ class Subscription(Closeable):
     def _at_head(self) -> bool:
         return self._cursor.position >= self._bound()
 
-    def _arm(self, wake: Callable[[], None]) -> bool:
+    def _register(self, wake: Callable[[], None]) -> bool:
         """Have `wake` called at the news; False where there is some already. Ends it where its time is up."""
         self._wake = wake
         if self._deadline.left() == 0:
@@ -150,7 +150,7 @@ class Subscription(Closeable):
             return False
         return self._progress.call_committed(self._cursor.position + 1, wake) and not self._closed
 
-    def _disarm(self, wake: Callable[[], None]) -> None:
+    def _unregister(self, wake: Callable[[], None]) -> None:
         self._wake = None
         self._progress.forget_committed(wake)
 

@@ -16,7 +16,7 @@ from typing import Any
 from actors.timeouts import MOST_SECONDS
 from storage.value_text import short_repr
 
-__all__ = ["Deadline", "LoopWake", "ThreadWake", "seconds_of"]
+__all__ = ["Deadline", "AsyncWaiter", "ThreadWaiter", "seconds_of"]
 
 ROUND = 0.5
 """Seconds after which at the latest a thread that waits notices Ctrl-C."""
@@ -60,7 +60,7 @@ class Deadline:
         return max(self._end - now, 0.0)
 
 
-class ThreadWake:
+class ThreadWaiter:
     """Wakes the thread that waits; any thread may call it, any number of times."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class ThreadWake:
         return True
 
 
-class LoopWake:
+class AsyncWaiter:
     """Wakes the task that waits, in its event loop; any thread may call it, any number of times."""
 
     def __init__(self) -> None:

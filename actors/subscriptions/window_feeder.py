@@ -11,20 +11,25 @@ from collections import deque
 from dataclasses import replace
 
 from actors.replication.progress import Progress
-from actors.subscriptions.delivery_window import Window
-from actors.subscriptions.entries import Behind
+from actors.subscriptions.delivery_state import StreamBacklog
+from actors.subscriptions.delivery_window import DeliveryWindow
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import BATCH, LogCursor
 from storage import EventLog
 
-__all__ = ["Feed"]
+__all__ = ["WindowFeeder"]
 
 
-class Feed:
+class WindowFeeder:
     """Reads for one window. `lock` is the one that guards it; the methods that say so want it held."""
 
     def __init__(
-        self, lock: threading.Lock, window: Window, log: EventLog, progress: Progress, wanted: EventFilter
+        self,
+        lock: threading.Lock,
+        window: DeliveryWindow,
+        log: EventLog,
+        progress: Progress,
+        wanted: EventFilter,
     ) -> None:
         self._lock = lock
         self._window = window
@@ -32,26 +37,26 @@ class Feed:
         self._progress = progress
         self._wanted = wanted
         self._reading = threading.Lock()
-        self._turned_away = False
+        self._contended = False
         self._ahead = LogCursor(log, wanted, window.through)
         self._replays: dict[str, LogCursor] = {}
         self._to_read: deque[str] = deque()
 
-    def cursor(self, stream: str, behind: Behind) -> LogCursor:
+    def cursor(self, stream: str, backlog: StreamBacklog) -> LogCursor:
         """Reads a stream from where it fell behind."""
         return LogCursor(
-            self._log, replace(self._wanted, stream=stream), behind.first - 1, behind.version - 1
+            self._log, replace(self._wanted, stream=stream), backlog.first - 1, backlog.version - 1
         )
 
     def read(self) -> int | None:
         """Read one batch, and return how many events of it are wanted; None where there is nothing to read now.
 
-        Nor is there where another thread reads, which asks `turned_away` afterwards. Raises what reading the log does.
+        Nor is there where another thread reads, which asks `was_contended` afterwards. Raises what reading the log does.
         """
         if self._idle():
             return None
         if not self._reading.acquire(blocking=False):
-            self._turned_away = True
+            self._contended = True
             # The reader that ended in between did not see this.
             if not self._reading.acquire(blocking=False):
                 return None
@@ -65,9 +70,9 @@ class Feed:
         # Without the lock: those who only look do not turn each other away.
         return not (self._reading.locked() or self._to_read or self._ahead.position < self._progress.head)
 
-    def turned_away(self) -> bool:
+    def was_contended(self) -> bool:
         """Whether somebody came while another thread read; asked after each `read`, and told once."""
-        told, self._turned_away = self._turned_away, False
+        told, self._contended = self._contended, False
         return told
 
     def _read_ahead(self) -> int | None:
@@ -80,13 +85,13 @@ class Feed:
         with self._lock:
             for recorded in found:
                 self._window.load(recorded)
-            self._window.looked(self._ahead.position)
+            self._window.loaded_through(self._ahead.position)
         return len(found)
 
     # -- streams that are replayed -------------------------------------------------------------
     def begin_replay(self, stream: str) -> None:
         """Read this stream from where it fell behind. With the lock held."""
-        self._replays[stream] = self.cursor(stream, self._window.behind[stream])
+        self._replays[stream] = self.cursor(stream, self._window.backlogs[stream])
         self._to_read.append(stream)
 
     def settled(self, stream: str) -> None:
@@ -122,8 +127,8 @@ class Feed:
 
     def _goes_on(self, stream: str) -> bool:
         """Whether a stream is still replayed: it may have been parked again, or given up."""
-        behind = self._window.behind.get(stream)
-        if behind is not None and behind.replaying and stream in self._replays:
+        backlog = self._window.backlogs.get(stream)
+        if backlog is not None and backlog.replaying and stream in self._replays:
             return True
         self._replays.pop(stream, None)
         return False

@@ -22,7 +22,7 @@ from actors.queries.query_client import QueryClient
 from actors.queries.result_typing import Query, Result
 from actors.subscriptions.result_comparison import trace_of
 from actors.subscriptions.subscription import refuse_forked
-from actors.subscriptions.waiters import Deadline, LoopWake, ThreadWake
+from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter
 
 __all__ = ["Watch"]
 
@@ -85,7 +85,7 @@ class Watch(Closeable, Generic[Result]):
 
     def __next__(self) -> Result:
         while self._goes_on():
-            wake = ThreadWake()
+            wake = ThreadWaiter()
             try:
                 ready = self._register(wake)
                 if not ready and not self._ended:
@@ -110,7 +110,7 @@ class Watch(Closeable, Generic[Result]):
 
     async def __anext__(self) -> Result:
         while self._goes_on():
-            wake = LoopWake()
+            wake = AsyncWaiter()
             try:
                 ready = self._register(wake)
                 if not ready and not self._ended:

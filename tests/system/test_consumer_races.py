@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from actors import System
+from actors import CommandTimeout, System
 from actors.subscriptions.log_cursor import LogCursor
-from actors.subscriptions.waiters import ThreadWake
-from storage import StorageError
+from actors.subscriptions.waiters import ThreadWaiter
+from storage import EventLog, StorageError
 from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.depot import Increment, depot
@@ -32,7 +32,7 @@ def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(sy
     choosy, waiting = system.consumer("mailer", until=1), system.consumer("mailer")
     assert next(choosy).position == 1
     reading, gate, asleep = threading.Event(), threading.Event(), threading.Event()
-    read, wait = LogCursor.read, ThreadWake.wait
+    read, wait = LogCursor.read, ThreadWaiter.wait
     got: list[int] = []
     reader: list[threading.Thread] = []
 
@@ -52,7 +52,7 @@ def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(sy
         return wait(wake, seconds)
 
     monkeypatch.setattr(LogCursor, "read", held)
-    monkeypatch.setattr(ThreadWake, "wait", told)
+    monkeypatch.setattr(ThreadWaiter, "wait", told)
     with Threads() as threads:
         threads.start(read_all)
         assert wait_until(lambda: reader)
@@ -119,3 +119,41 @@ def test_of_two_threads_that_settle_one_delivery_one_does(system):
         threads.start(settle, delivery.nak)
         threads.start(settle, delivery.ack)
     assert sorted(made) == [False, True]
+
+
+@pytest.mark.parametrize("first_write", ["the parked stream", "nothing"])
+def test_a_name_that_could_not_be_deleted_in_time_goes_on_where_it_was(
+    system, store_path, monkeypatch, first_write
+):
+    system.execute_many([Increment("a", 1), Increment("b", 2), Increment("c", 3)])
+    before = system.consumer("mailer")
+    next(before).ack(wait=True)
+    release = threading.Event()
+    commit = EventLog._commit
+
+    def held(log, transaction):
+        assert release.wait(PATIENCE)
+        commit(log, transaction)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventLog, "_commit", held)
+        patch.setattr("actors.subscriptions.consumer_registry.TIMEOUT", 0.02)
+        delivery = next(before)
+        if first_write == "nothing":
+            # The writer is busy with something else, so the park waits in its mailbox.
+            system.submit(Increment("d", 1))
+        assert delivery.park("broken")
+        with pytest.raises(CommandTimeout, match="deleting consumer 'mailer' did not end within"):
+            system.delete_consumer("mailer")
+        release.set()
+    before.close()
+    (parked,) = system.parked_streams("mailer")
+    assert (parked.position, parked.reason) == (2, "broken")
+    with system.consumer("mailer", until=3) as after:
+        assert [(one.position, one.ack(wait=True)) for one in after] == [(3, True)]
+    system.close()
+    with System.open(store_path, depot, replicas=1) as again:
+        assert status(again, "mailer").position == 3
+        assert [one.position for one in again.parked_streams("mailer")] == [2]
+        again.delete_consumer("mailer")
+        assert again.consumers() == []

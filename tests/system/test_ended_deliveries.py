@@ -17,8 +17,8 @@ from actors import System
 from actors.kernel.delivery_marks import BYTES, CLOSED, FIRST, MARKS_FILE, SLOT, DeliveryMarks, owner_of
 from actors.process_managers.outstanding_effects import OutstandingEffects
 from actors.process_managers.records import OutboxEntry
-from actors.subscriptions.entries import Entry
-from actors.subscriptions.outstanding_deliveries import Out
+from actors.subscriptions.delivery_state import DeliveryState
+from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from storage import RecordedEvent
 from tests import inside
 from tests.helpers import PATIENCE
@@ -175,9 +175,10 @@ def test_what_a_deleted_consumer_had_out_is_not_counted_for_one_of_its_name(stor
 
 
 def test_a_delivery_in_the_moment_of_the_deletion_is_not_noted(tmp_path: Path) -> None:
-    out = Out(marks_at(tmp_path, owners=()), "mailer")
+    out = OutstandingDeliveries(marks_at(tmp_path, owners=()), "mailer")
     entries = [
-        Entry(RecordedEvent(number, "a", 1, None, "Happened", 0, "id"), 1, False) for number in (1, 2, 3)
+        DeliveryState(RecordedEvent(number, "a", 1, None, "Happened", 0, "id"), 1, False)
+        for number in (1, 2, 3)
     ]
     for entry in entries[:2]:
         out.hand_out(entry)

@@ -11,8 +11,8 @@ import pytest
 
 from actors import CommitUncertain, StoreFull, System
 from actors.process_managers.record_keys import RecordKeys
+from actors.subscriptions.coalescing_writer import CoalescingWriter
 from actors.subscriptions.group_state import GroupState, state_key
-from actors.subscriptions.group_writer import Saver
 from actors.writer.step_client import StepClient
 from storage import EventLog
 from tests import inside
@@ -71,7 +71,7 @@ def test_an_answer_whose_write_fails_is_stored_when_it_can_be_and_health_shows_i
         raise error
 
     monkeypatch.setattr(StepClient, "put_notes", put)
-    monkeypatch.setattr("actors.subscriptions.group_writer.RETRY_LAST", 0.01)
+    monkeypatch.setattr("actors.subscriptions.coalescing_writer.RETRY_LAST", 0.01)
     assert delivery.ack()
     consumer.close()
     [problem] = wait_until(lambda: [one for one in system.health().problems if "answered" in one])
@@ -119,7 +119,7 @@ def test_failed_attempts_of_an_effect_that_could_not_be_stored_are_stored_later(
 
 def test_what_fails_again_is_tried_after_growing_pauses(monkeypatch: Patch) -> None:
     now = [100.0]
-    monkeypatch.setattr("actors.subscriptions.group_writer.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("actors.subscriptions.coalescing_writer.time.monotonic", lambda: now[0])
     writes = 0
 
     def write(_notes: object) -> None:
@@ -127,20 +127,20 @@ def test_what_fails_again_is_tried_after_growing_pauses(monkeypatch: Patch) -> N
         writes += 1
         raise StoreFull("no room")
 
-    saver = Saver(lambda: (1, []), write, lambda _number: None)  # type: ignore[arg-type,return-value]
-    assert saver.unstored() is None
-    saver.save()
+    writer = CoalescingWriter(lambda: (1, []), write, lambda _number: None)  # type: ignore[arg-type,return-value]
+    assert writer.unstored() is None
+    writer.save()
     pauses = []
     for _ in range(9):
         begun = now[0]
         while writes == len(pauses) + 1:
-            saver.look()
+            writer.retry_if_due()
             now[0] += 0.25
         pauses.append(now[0] - begun)
     assert pauses[:3] == [0.5, 0.5, 1.0]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30.0
-    waits = saver.unstored()
+    waits = writer.unstored()
     assert waits is not None
     assert waits.seconds == now[0] - 100.0
     assert isinstance(waits.error, StoreFull)

@@ -306,7 +306,7 @@ def test_a_replica_whose_query_actors_are_all_held_up_is_passed_over_until_they_
 def test_answers_that_could_not_be_stored_are_stored_at_a_later_tick(
     system: System, shop: Shop, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("actors.subscriptions.group_writer.RETRY_FIRST", 0.0)
+    monkeypatch.setattr("actors.subscriptions.coalescing_writer.RETRY_FIRST", 0.0)
     system.execute(shop.Sell("a"))
     delivery = next(system.consumer("mailer"))
     put_fault(monkeypatch, inside.log(system), "append", lambda: StoreFull("full"))

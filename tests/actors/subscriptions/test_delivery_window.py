@@ -9,8 +9,8 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from actors.subscriptions.delivery_window import Window
-from actors.subscriptions.entries import Behind
+from actors.subscriptions.delivery_state import StreamBacklog
+from actors.subscriptions.delivery_window import DeliveryWindow
 from storage import RecordedEvent
 
 LIMIT = 5
@@ -18,8 +18,8 @@ MOST = 3
 ACK_TIMEOUT = 10.0
 
 
-def window_of(through: int, behind: dict[str, Behind]) -> Window:
-    return Window(through, behind, limit=LIMIT, max_deliveries=MOST, ack_timeout=ACK_TIMEOUT)
+def window_of(through: int, behind: dict[str, StreamBacklog]) -> DeliveryWindow:
+    return DeliveryWindow(through, behind, limit=LIMIT, max_deliveries=MOST, ack_timeout=ACK_TIMEOUT)
 
 
 def an_event(position: int, stream: str = "s", version: int = 1) -> RecordedEvent:
@@ -52,7 +52,7 @@ class Groups(RuleBasedStateMachine):
         through = self.window.through
         for recorded in self.log[through : through + min(wanted, self.window.room)]:
             self.window.load(recorded)
-            self.window.looked(recorded.position)
+            self.window.loaded_through(recorded.position)
 
     @precondition(lambda self: self.replays)
     @rule(data=st.data())
@@ -107,7 +107,7 @@ class Groups(RuleBasedStateMachine):
         position, token, _ = delivery
         if self.window.park(position, token, "parked"):
             assert self.out.pop(position)[0] == token
-            parked = self.window.behind[self.log[position - 1].stream]
+            parked = self.window.backlogs[self.log[position - 1].stream]
             assert (parked.first, parked.reason, parked.replaying) == (position, "parked", False)
         self.see_parked()
 
@@ -126,7 +126,7 @@ class Groups(RuleBasedStateMachine):
 
     def is_ready_again(self, position: int) -> bool:
         entry = self.window._entries.get(position)
-        return entry is None or not entry.out
+        return entry is None or not entry.outstanding
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 11.0]))
     def time_passes(self, seconds: float) -> None:
@@ -135,22 +135,22 @@ class Groups(RuleBasedStateMachine):
     def see_parked(self) -> None:
         """A stream that is parked once more is not replayed any more."""
         for stream in list(self.replays):
-            if not self.window.behind[stream].replaying:
+            if not self.window.backlogs[stream].replaying:
                 del self.replays[stream]
 
     # -- the operator, and crashes ----------------------------------------------------------------
     @rule()
     def replay(self) -> None:
         self.see_parked()
-        for stream in self.window.replay(list(self.window.behind)):
-            self.replays[stream] = self.window.behind[stream].first - 1
+        for stream in self.window.replay(list(self.window.backlogs)):
+            self.replays[stream] = self.window.backlogs[stream].first - 1
 
-    @precondition(lambda self: self.window.behind)
+    @precondition(lambda self: self.window.backlogs)
     @rule(data=st.data(), following=st.booleans())
     def discard(self, data: st.DataObject, following: bool) -> None:
         self.see_parked()
-        stream = data.draw(st.sampled_from(sorted(self.window.behind)))
-        behind = self.window.behind[stream]
+        stream = data.draw(st.sampled_from(sorted(self.window.backlogs)))
+        behind = self.window.backlogs[stream]
         first = behind.first
         last = self.window.through if following else first
         if not self.window.discard(stream, following):
@@ -163,8 +163,8 @@ class Groups(RuleBasedStateMachine):
     @rule()
     def store(self) -> None:
         behind = {
-            stream: Behind(one.first, one.version, one.reason, one.attempts, one.replaying)
-            for stream, one in self.window.behind.items()
+            stream: StreamBacklog(one.first, one.version, one.reason, one.attempts, one.replaying)
+            for stream, one in self.window.backlogs.items()
         }
         self.stored = (self.window.through, self.window.open(), behind)
 
@@ -173,7 +173,7 @@ class Groups(RuleBasedStateMachine):
         """What was acknowledged since the last store may come again, and nothing else is forgotten."""
         through, positions, behind = self.stored
         behind = {
-            stream: Behind(one.first, one.version, one.reason, one.attempts, one.replaying)
+            stream: StreamBacklog(one.first, one.version, one.reason, one.attempts, one.replaying)
             for stream, one in behind.items()
         }
         self.window = window_of(through, behind)
@@ -194,7 +194,7 @@ class Groups(RuleBasedStateMachine):
         waiting = {
             one.position
             for one in self.log[: self.window.through]
-            if one.stream in self.window.behind and one.position >= self.window.behind[one.stream].first
+            if one.stream in self.window.backlogs and one.position >= self.window.backlogs[one.stream].first
         }
         for position in range(1, self.window.position + 1):
             assert position in self.done or position in waiting
@@ -204,7 +204,7 @@ class Groups(RuleBasedStateMachine):
     def nothing_loaded_is_lost(self) -> None:
         in_hand = {position for position, _ in self.window.open()}
         for one in self.log[: self.window.through]:
-            behind = self.window.behind.get(one.stream)
+            behind = self.window.backlogs.get(one.stream)
             kept = one.position in in_hand or (behind is not None and one.position >= behind.first)
             assert kept != (one.position in self.done), one
 
@@ -220,8 +220,8 @@ class Groups(RuleBasedStateMachine):
             position = self.take("x")[0]
             if position:
                 self.ack((position, 0, "x"))
-        parked = {stream: one.first for stream, one in self.window.behind.items()}
-        assert not any(one.replaying for one in self.window.behind.values())
+        parked = {stream: one.first for stream, one in self.window.backlogs.items()}
+        assert not any(one.replaying for one in self.window.backlogs.values())
         for one in self.log:
             assert (one.position in self.done) != (one.position >= parked.get(one.stream, len(self.log) + 1))
 
@@ -245,7 +245,7 @@ def test_what_is_looked_through_lazily_stays_small_while_the_first_event_stays_o
     assert window.take(0.0).recorded.position == 1
     for position in range(2, 10_000):
         window.load(an_event(position, f"s{position}"))
-        window.looked(position)
+        window.loaded_through(position)
         entry = window.take(0.0)
         assert window.ack(entry.recorded.position)
     assert window.position == 0
@@ -272,20 +272,20 @@ def test_what_was_released_by_one_that_is_gone_does_not_count_as_a_delivery():
     for _ in range(2 * MOST):
         assert window.take(0.0, None, "x").attempts == 1
         window.release("x")
-    assert not window.behind
+    assert not window.backlogs
 
 
 def test_an_event_that_is_never_acknowledged_is_parked_with_what_follows():
     window = window_of(0, {})
     for position in (1, 2):
         window.load(an_event(position, version=position))
-        window.looked(position)
+        window.loaded_through(position)
     now = 0.0
     for attempt in range(1, MOST + 1):
         assert window.take(now).attempts == attempt
         assert window.take(now) is None
         now += ACK_TIMEOUT
     assert window.take(now) is None
-    assert window.behind["s"] == Behind(1, 1, "not acknowledged within 10 s", MOST)
+    assert window.backlogs["s"] == StreamBacklog(1, 1, "not acknowledged within 10 s", MOST)
     assert window.position == 2
     assert len(window) == 0

@@ -1,7 +1,7 @@
-"""Writing what changes often without waiting for it: at most one write is under way, the next has all that came since.
+"""Coalesces writes: while one is under way others wait, and the next one has everything that changed since.
 
-Any thread says that something changed; the writer's thread, which ends a write, begins the next one. So however
-many acknowledgements come, there is one note for each commit. A write that fails is tried again, also when nothing else
+Any thread reports a change; the writer's thread, which ends a write, begins the next one. So however many
+acknowledgements come, there is one note for each commit. A write that fails is tried again, also when nothing else
 changes: by the supervisor's thread, with growing pauses. Once the system is closed nothing is tried again.
 """
 
@@ -18,7 +18,7 @@ from actors.errors import SystemClosed
 from actors.kernel.backoff import backoff
 from storage.log.notes import Note
 
-__all__ = ["Saver", "Unstored"]
+__all__ = ["CoalescingWriter", "Unstored"]
 
 logger = logging.getLogger("onewriter.consumers")
 
@@ -33,23 +33,23 @@ class Unstored(NamedTuple):
     error: BaseException | None
 
 
-class Saver:
+class CoalescingWriter:
     """Keeps what is on disk up to date with something that changes.
 
-    `take()` gives the number of the last change and the notes that hold everything up to it; `write(notes)` hands
-    them to the writer without waiting and returns the future of the commit; `saved(number)` is told once they are on
-    disk.
+    `collect()` returns the number of the last change and the notes that hold everything up to it; `write(notes)`
+    hands them to the writer without waiting and returns the future of the commit; `on_saved(number)` is called once
+    they are on disk.
     """
 
     def __init__(
         self,
-        take: Callable[[], tuple[int, list[Note]]],
+        collect: Callable[[], tuple[int, list[Note]]],
         write: Callable[[Iterable[Note]], Future[Any]],
-        saved: Callable[[int], None],
+        on_saved: Callable[[int], None],
     ) -> None:
-        self._take = take
+        self._collect = collect
         self._write = write
-        self._saved = saved
+        self._on_saved = on_saved
         self._lock = threading.Lock()
         self._busy = False
         self._again = False
@@ -83,7 +83,7 @@ class Saver:
                 self._since = time.monotonic()
         self._begin()
 
-    def look(self) -> None:
+    def retry_if_due(self) -> None:
         """Try a write again that failed, if it is time. Called now and then, by one thread."""
         retry_at = self._retry_at
         if retry_at is not None and time.monotonic() >= retry_at:
@@ -103,7 +103,7 @@ class Saver:
     def _begin(self) -> None:
         number = 0
         try:
-            number, notes = self._take()
+            number, notes = self._collect()
             future = self._write(notes)
         except Exception as error:  # Whatever it is, the next change has to be able to try again.
             self._ended(number, error)
@@ -119,7 +119,7 @@ class Saver:
             if error is None:
                 self._done = number
                 self._failures = 0
-                told = [future for wanted, future in self._waiting if wanted <= number]
+                settled = [future for wanted, future in self._waiting if wanted <= number]
                 self._waiting = [one for one in self._waiting if one[0] > number]
                 again = self._busy = again or bool(self._waiting)
                 self._since = now if again else None
@@ -127,17 +127,17 @@ class Saver:
                 closed = isinstance(error, SystemClosed)
                 self._retry_at = None if closed else now + backoff(RETRY_FIRST, RETRY_LAST, self._failures)
                 self._failures += 1
-                told = [future for _, future in self._waiting]
+                settled = [future for _, future in self._waiting]
                 self._waiting = []
         if error is None:
-            self._saved(number)
+            self._on_saved(number)
         elif isinstance(error, SystemClosed):
             logger.warning(
                 "acknowledgements came too late, and what they were of is delivered again: %s", error
             )
         else:
             logger.warning("acknowledgements could not be stored, which is tried again: %s", error)
-        for future in told:
+        for future in settled:
             if not future.set_running_or_notify_cancel():
                 continue
             if error is None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.errors import Overloaded, SystemClosed
-from actors.subscriptions.group_writer import Saver
+from actors.subscriptions.coalescing_writer import CoalescingWriter
 from storage import StoreFull
 
 
@@ -20,7 +20,7 @@ class Disk:
         self.writes: list[tuple[int, Future[Any]]] = []
         self.saved: list[int] = []
         self.full = False
-        self.saver = Saver(
+        self.writer = CoalescingWriter(
             lambda: (self.number, [(b"key", b"%d" % self.number)]), self.write, self.saved.append
         )
 
@@ -33,7 +33,7 @@ class Disk:
 
     def change(self) -> int:
         self.number += 1
-        self.saver.save()
+        self.writer.save()
         return self.number
 
 
@@ -47,43 +47,43 @@ def test_what_changes_while_a_write_is_under_way_goes_with_the_next_one():
     disk.writes[1][1].set_result(None)
     assert len(disk.writes) == 2
     assert disk.saved == [1, 5]
-    assert disk.saver.done == 5
+    assert disk.writer.done == 5
 
 
 def test_a_wait_ends_with_the_write_that_has_the_change():
     disk = Disk()
     disk.change()
-    second = disk.saver.wait(disk.change())
+    second = disk.writer.wait(disk.change())
     disk.writes[0][1].set_result(None)
     assert not second.done()
     disk.writes[1][1].set_result(None)
     assert second.result(0) is None
-    assert disk.saver.wait(1).done()
+    assert disk.writer.wait(1).done()
 
 
 @pytest.mark.parametrize("refused", [True, False], ids=["not taken", "failed"])
 def test_a_write_that_fails_tells_those_who_wait_and_the_next_call_tries_again(refused):
     disk = Disk()
     disk.full = refused
-    waiting = disk.saver.wait(disk.change())
+    waiting = disk.writer.wait(disk.change())
     if not refused:
-        later = disk.saver.wait(disk.change())
+        later = disk.writer.wait(disk.change())
         disk.writes[0][1].set_exception(StoreFull("full"))
         assert isinstance(later.exception(0), StoreFull)
         assert isinstance(waiting.exception(0), StoreFull)
     else:
         assert isinstance(waiting.exception(0), Overloaded)
-    assert disk.saver.done == 0
+    assert disk.writer.done == 0
     disk.full = False
-    disk.saver.save()
+    disk.writer.save()
     disk.writes[-1][1].set_result(None)
-    assert disk.saver.done == disk.number
+    assert disk.writer.done == disk.number
 
 
 def test_one_who_gave_up_waiting_holds_up_nothing():
     disk = Disk()
-    given_up = disk.saver.wait(disk.change())
-    waiting = disk.saver.wait(1)
+    given_up = disk.writer.wait(disk.change())
+    waiting = disk.writer.wait(1)
     assert given_up.cancel()
     disk.writes[0][1].set_result(None)
     assert waiting.done()
@@ -94,16 +94,16 @@ def test_one_who_gave_up_waiting_holds_up_nothing():
 
 def test_what_cannot_be_put_into_notes_is_told_to_who_waits_and_ends_no_later_write():
     disk = Disk()
-    take = disk.saver._take
+    take = disk.writer._collect
 
     def broken() -> Any:
         raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
 
-    disk.saver._take = broken
+    disk.writer._collect = broken
     with pytest.raises(UnicodeEncodeError):
-        disk.saver.wait(1).result(0)
-    disk.saver._take = take
-    waiting = disk.saver.wait(disk.change())
+        disk.writer.wait(1).result(0)
+    disk.writer._collect = take
+    waiting = disk.writer.wait(disk.change())
     disk.writes[0][1].set_result(None)
     assert waiting.result(0) is None
 
@@ -111,13 +111,13 @@ def test_what_cannot_be_put_into_notes_is_told_to_who_waits_and_ends_no_later_wr
 def test_what_comes_after_the_close_is_told_as_that_and_is_not_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("actors.subscriptions.group_writer.RETRY_FIRST", 0.0)
+    monkeypatch.setattr("actors.subscriptions.coalescing_writer.RETRY_FIRST", 0.0)
     disk = Disk()
-    stored = disk.saver.wait(disk.change())
+    stored = disk.writer.wait(disk.change())
     disk.writes[0][1].set_exception(SystemClosed("the system was closed"))
     with pytest.raises(SystemClosed):
         stored.result(0)
-    disk.saver.look()
+    disk.writer.retry_if_due()
     assert len(disk.writes) == 1
     assert [message for message in caplog.messages if "tried again" in message] == []
     assert "delivered again: the system was closed" in caplog.text

@@ -13,6 +13,7 @@ from typing import Any
 from actors import System
 from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
+from actors.kernel.reply import Reply
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.process_managers.manager_handle import ManagerHandle
 from actors.queries.query_dispatcher import QueryDispatcher
@@ -233,7 +234,9 @@ def query_mailbox(system: System, actor: str) -> Any:
 
 def query_job(system: System, *queries: Any, **options: Any) -> Any:
     """These queries as the job that a query actor gets."""
-    return query_dispatcher(system)._job(list(queries), options)[0]
+    job, _ = query_dispatcher(system)._job(list(queries), options)
+    job.future = Reply()
+    return job
 
 
 def view_registry(system: System) -> ViewRegistry:

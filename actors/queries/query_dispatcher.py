@@ -20,6 +20,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
+from actors.kernel.reply import Reply
 from actors.queries.answer import Answer
 from actors.queries.balancer import Balancer
 from actors.queries.consistency import target_position
@@ -74,11 +75,15 @@ class QueryDispatcher:
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
+        reply: Reply[list[Any]] = Reply()
+        job.future = reply
         self.try_assign(job)
         try:
-            return Answer(job.future.result(timeout), job.seen, job.newest)
+            return Answer(reply.result(timeout), job.seen, job.newest)
         except TimeoutError:
-            raise self._timed_out(job, timeout) from None
+            error = self._timed_out(job, timeout)
+            reply.cancel()
+            raise error from None
         except KeyboardInterrupt:
             self._forget(job)
             raise
@@ -91,13 +96,14 @@ class QueryDispatcher:
         job, timeout = self._job(queries, options)
         if job.keys is not None and (answer := self._from_cache(job, job.keys)) is not None:
             return answer
-        reply = AsyncReply(timeout, job.deadline)
-        job.future = reply  # type: ignore[assignment]  # It is settled in the same way.
+        job.future = reply = AsyncReply(timeout, job.deadline)
         try:
             self.try_assign(job)
             return Answer(await reply.waiter, job.seen, job.newest)
         except TimeoutError:
-            raise self._timed_out(job, timeout) from None
+            error = self._timed_out(job, timeout)
+            reply.cancel()
+            raise error from None
         except asyncio.CancelledError:
             self._forget(job)
             raise
@@ -209,7 +215,6 @@ class QueryDispatcher:
 
     def _timed_out(self, job: QueryJob, timeout: float) -> ActorsError:
         self._forget(job)
-        job.future.cancel()
         endpoint = job.endpoint
         if endpoint is not None:
             return QueryTimeout(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import InvalidStateError
-from typing import Any
+from typing import Any, Protocol
 
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import QuerySpec
 from actors.kernel.mailbox import Request
-from actors.kernel.reply import Reply
 from actors.queries.query_endpoint import QueryEndpoint
 
-__all__ = ["QueryJob", "all_inline"]
+__all__ = ["JobReply", "QueryJob", "all_inline"]
 
 
 def all_inline(models: Mapping[str, ReadModel]) -> bool:
@@ -23,9 +22,31 @@ def all_inline(models: Mapping[str, ReadModel]) -> bool:
     return bool(models)
 
 
+class JobReply(Protocol):
+    """What a job is settled with: a caller's `Reply` or `AsyncReply`, or what sends the answer to another
+    process."""
+
+    def done(self) -> bool:
+        """Whether there is an answer, or the caller gave up."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the caller gave up."""
+        ...
+
+    def set_result(self, results: list[Any], /) -> None:
+        """Answer with the results. Raises `InvalidStateError` if it is done."""
+        ...
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Answer with the error. Raises `InvalidStateError` if it is done."""
+        ...
+
+
 class QueryJob(Request):
     """Queries that are answered on one snapshot, in which each model has applied at least `target`.
 
+    - `future`: what is settled with the answer, set by the caller that waits for it
     - `seen`, `newest`: the lowest and the highest checkpoint of the models that were read, set before the
       future
     - `keys`: those of the result cache; None if the job is not looked up there
@@ -48,6 +69,8 @@ class QueryJob(Request):
         "target",
     )
 
+    future: JobReply
+
     def __init__(self, queries: list[tuple[Any, QuerySpec]], deadline: float, target: int = 0) -> None:
         self.queries = queries
         if len(queries) == 1:
@@ -58,7 +81,6 @@ class QueryJob(Request):
             self.inline = all_inline(self.models)
         self.deadline = deadline
         self.target = target
-        self.future: Reply[list[Any]] = Reply()
         self.keys: list[bytes | None] | None = None
         self.endpoint: QueryEndpoint | None = None
         self.retry: Callable[[], None] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from actors.errors import ActorsError, QueryFailed, described
 from actors.kernel.actor import Kill
@@ -95,7 +95,8 @@ class QueryServerMailbox(Mailbox):
         queries = self._query_codec.unpack(body[protocol.QUERY.size :])
         job = QueryJob(queries, time.monotonic() + seconds, target)
         job.inline = inline
-        job.future = cast(Any, ResponseFuture(self, number, job))
+        job.future = response = ResponseFuture(self, number, job)
+        job.retry = response.redirect
         cache = self._cache
         if cache is not None and not inline and any(spec.cache for _, spec in queries):
             job.keys = [cache.key(query) if spec.cache else None for query, spec in queries]
@@ -200,4 +201,5 @@ class ResponseFuture:
 
 def redirect(job: QueryJob) -> None:
     """Have the parent ask another replica for a job that a `QueryServerMailbox` gave out."""
-    cast(Any, job.future).redirect()
+    if job.retry is not None:
+        job.retry()

@@ -14,6 +14,7 @@ from typing import Any
 from actors.domain.specs import CompiledDomain, QuerySpec
 from actors.errors import QueryFailed
 from actors.kernel.actor import refuse_in_actor
+from actors.kernel.reply import Reply
 from actors.queries.answer import Answer
 from actors.queries.balancer import Balancer
 from actors.queries.query_dispatcher import QueryDispatcher
@@ -84,6 +85,8 @@ class RemoteQueryDispatcher(QueryDispatcher):
 
     def _ask(self, job: RemoteQueryJob, timeout: float) -> Answer:
         job.body = self._packed(job.queries)
+        reply: Reply[list[Any]] = Reply()
+        job.future = reply
         job.is_leader = True
         self.try_assign(job)
         try:
@@ -95,9 +98,11 @@ class RemoteQueryDispatcher(QueryDispatcher):
                 job.is_leader = endpoint is not None
             if endpoint is not None:
                 self._connections[endpoint.name].read_as_leader(job, job.deadline)
-            results = job.future.result(max(job.deadline - time.monotonic(), 0.0))
+            results = reply.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
-            raise self._timed_out(job, timeout) from None
+            error = self._timed_out(job, timeout)
+            reply.cancel()
+            raise error from None
         except KeyboardInterrupt:
             self._forget(job)
             raise
@@ -136,13 +141,17 @@ class RemoteQueryDispatcher(QueryDispatcher):
         endpoints = self._free(names, parts)
         if len(endpoints) < 2:
             return None
-        jobs = []
+        jobs: list[RemoteQueryJob] = []
+        replies: list[Reply[list[Any]]] = []
         for queries in self._fan_out.split(job.queries, len(endpoints)):
             part = RemoteQueryJob(queries, job.deadline, job.target)
             part.body = self._packed(queries)
             # All have to show one position of all the models, whichever of them their own queries read.
             part.models = job.models
+            reply: Reply[list[Any]] = Reply()
+            part.future = reply
             jobs.append(part)
+            replies.append(reply)
         first = jobs[0]
         first.is_leader = True
         for endpoint, part in zip(reversed(endpoints), reversed(jobs), strict=True):
@@ -150,11 +159,11 @@ class RemoteQueryDispatcher(QueryDispatcher):
         self._connections[endpoints[0].name].read_as_leader(first, job.deadline)
         results: list[Any] = []
         try:
-            for part in jobs:
-                results += part.future.result(max(job.deadline - time.monotonic(), 0.0))
+            for one in replies:
+                results += one.result(max(job.deadline - time.monotonic(), 0.0))
         except TimeoutError:
-            for part in jobs:
-                part.future.cancel()
+            for one in replies:
+                one.cancel()
             return None
         shown = {(part.seen, part.newest) for part in jobs}
         if len(shown) > 1 or not self._alike(names, models):

@@ -191,7 +191,12 @@ def test_a_close_that_is_interrupted_goes_on_when_it_is_called_again(store_path,
     system = open_at(store_path)
     still_serves(system)
 
-    def ctrl_c(*_arguments):
+    original = getattr(part(system), method)
+
+    def ctrl_c(*arguments):
+        # The supervisor calls some of them too, at its ticks.
+        if threading.current_thread().name == "onewriter-supervisor":
+            return original(*arguments)
         monkeypatch.undo()
         raise KeyboardInterrupt
 

@@ -17,7 +17,8 @@ __all__ = ["checked", "checked_call", "several"]
 def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
     """Raise `TypeError` for an option that `method` does not have, `ValueError` for a bad `timeout`.
 
-    `InvalidMessage` for `metadata` of another shape; whether its values can be stored turns out with the event.
+    `InvalidMessage` for `metadata` of another shape; whether its values can be stored turns out with the
+    event.
     """
     for name in options:
         if name not in kind.__annotations__:
@@ -28,7 +29,9 @@ def checked(options: Mapping[str, Any], kind: type, method: str) -> None:
 
 
 def checked_call(call: Call, kind: type, method: str) -> None:
-    """As `checked`, for what middleware has made of a call; `TypeError` where its options are no dict any more."""
+    """As `checked`, for a call that middleware has changed; `TypeError` where its options are no dict any
+    more.
+    """
     if not isinstance(call.options, dict):
         raise TypeError(
             f"call.options are those of {method}(), a dict, not {short_repr(call.options)}; leave it, or "

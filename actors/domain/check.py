@@ -19,10 +19,10 @@ Misfit = tuple[str, str, str]
 class Check:
     """What one annotation admits.
 
-    ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the types
-    that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit. ``plain`` says
-    that fitting values which are equal are stored alike, as 1 and 1.0 are not. ``inside`` are the types of what a
-    fitting value may hold, further in too, but for what messages hold.
+    ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the
+    types that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit.
+    ``plain`` says that fitting values which are equal are stored alike, as 1 and 1.0 are not. ``inside`` are
+    the types of what a fitting value may hold, further in too, but for what messages hold.
     """
 
     expected: str
@@ -35,7 +35,7 @@ class Check:
 
     @property
     def holds(self) -> frozenset[type]:
-        """The types of fitting values and of all that may be in them; ``object`` stands for any."""
+        """The types of fitting values and of all that they may contain; ``object`` means any."""
         return self.inside.union(self.outer)
 
     def misfit(self, value: Any, path: str) -> Misfit:

@@ -114,7 +114,8 @@ class _Compiler:
             if first is not one:
                 self.problems.add(
                     one.location,
-                    f"{one.kind} {one.name}: the {first.kind} at {first.location} has this name too; give one name=",
+                    f"{one.kind} {one.name}: the {first.kind} at {first.location} has this name too; give "
+                    "one name=",
                 )
                 continue
             first = seen.setdefault(one.cls, one)
@@ -131,7 +132,7 @@ class _Compiler:
         return codec
 
     def _declare(self, codec: Codec) -> None:
-        """Tell the codec which fields need to be looked at, so that messages of the others cost nothing."""
+        """Tell the codec which fields it must look at, so that messages without such fields cost nothing."""
         own = {cls for cls in self.checks.classes if not is_built_plainly(cls)}
         faithful = self.checks.doubtful({datetime, time, *own})
         shareable = self.checks.doubtful({datetime, time, list, dict, *own})
@@ -201,7 +202,8 @@ class _Compiler:
             if not one.stateless:
                 self.problems.add(
                     one.location,
-                    f"event {one.name} belongs to no state; write event(State), or event(state=None) for a fact "
+                    f"event {one.name} belongs to no state; write event(State), or event(state=None) for a "
+                    "fact "
                     "from outside",
                 )
             if one.template is not None:
@@ -255,14 +257,16 @@ class _Compiler:
                 self.problems.add(
                     one.location,
                     f"query {one.name}: {short_repr(model)} is not a read model of "
-                    f"{self.declarations.name!r}; name one that {self.declarations.name}.read_model(...) returned",
+                    f"{self.declarations.name!r}; name one that {self.declarations.name}.read_model(...) "
+                    "returned",
                 )
         if one.timeout is not None and (
             type(one.timeout) not in (int, float) or not 0 < one.timeout <= MOST_SECONDS
         ):
             self.problems.add(
                 one.location,
-                f"query {one.name}: timeout must be a number of seconds above 0, at most {MOST_SECONDS:,.0f}, "
+                f"query {one.name}: timeout must be a number of seconds above 0, at most "
+                f"{MOST_SECONDS:,.0f}, "
                 f"got {short_repr(one.timeout)}",
             )
         if type(one.cache) is not bool:

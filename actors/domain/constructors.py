@@ -1,8 +1,8 @@
 """A cheaper `__init__` for frozen, slotted dataclasses. Pure; run once for each class as it is declared.
 
-The one that `dataclasses` writes goes through `object.__setattr__` for each field, which looks the slot up by name:
-more than half of what making a state or an event costs. This one fills the slots themselves. In every other way it is
-the same function: parameters, defaults, annotations, the errors for wrong arguments.
+The one that `dataclasses` writes goes through `object.__setattr__` for each field, which looks the slot up by
+name: more than half of what making a state or an event costs. This one fills the slots themselves. In every
+other way it is the same function: parameters, defaults, annotations, the errors for wrong arguments.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["with_slots_filled"]
 
 
 def with_slots_filled(cls: Any) -> Any:
-    """The class, with the cheaper `__init__` if it does nothing but keep its fields, each in a slot of its own."""
+    """The class, with the cheaper `__init__` if it only keeps its fields, each in its own slot."""
     fields = dataclasses.fields(cls)
     slots: list[Any] = [getattr(cls, field.name, None) for field in fields]
     plain = all(
@@ -39,7 +39,7 @@ def with_slots_filled(cls: Any) -> Any:
     lines += ["    return __init__"]
     namespace: dict[str, Any] = {}
     try:
-        # With the module's names about it, as the written one: whoever resolves its annotations looks there.
+        # With the module's globals, as the generated one has: code that resolves its annotations looks there.
         exec("\n".join(lines), written.__globals__, namespace)
     except SyntaxError:  # a field is called "self", which the written one has another name for
         return cls

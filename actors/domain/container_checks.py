@@ -1,6 +1,6 @@
-"""Checks of values that hold or choose between others: unions, lists and sets, mappings, tuples of fixed length.
+"""Checks of values that contain others: unions, lists and sets, mappings, tuples of fixed length.
 
-Each is made from its members' checks when a domain is compiled, and runs on the caller's and on the writer's
+Each is made of its members' checks when a domain is compiled, and runs on the caller's and on the writer's
 thread.
 """
 

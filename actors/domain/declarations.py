@@ -1,4 +1,4 @@
-"""What a domain was told: the input of the compiler, which checks it. Plain data, no thread."""
+"""What was declared in a domain: the input of the compiler, which checks it. Plain data, no thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tags = str | Sequence[str] | Callable[[Any], Iterable[str]]
 
 
 class Unset(Enum):
-    """Tells "not given" from None."""
+    """Means "not given", in contrast to None."""
 
     UNSET = "unset"
 
@@ -28,7 +28,7 @@ UNSET: Final = Unset.UNSET
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """A registered class: ``kind`` is state, event, command, query or value; ``location`` its file and line."""
+    """A registered class: ``kind`` is state, event, command, query or value, ``location`` file and line."""
 
     kind: str
     cls: type
@@ -64,7 +64,7 @@ class MiddlewareRule:
 
 @dataclasses.dataclass(slots=True)
 class Declarations:
-    """All that one domain was told, in the order in which it was; ``name`` is what error messages call the domain."""
+    """All declarations of one domain, in their order; ``name`` is what error messages call the domain."""
 
     name: str
     classes: list[Declared] = dataclasses.field(default_factory=list)

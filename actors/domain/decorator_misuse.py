@@ -1,4 +1,4 @@
-"""Tells a user who declares a class by `@shop.state` alone, or by position, what the decorator needs.
+"""Says what a decorator needs to a user who writes `@shop.state` alone, or gives an argument by position.
 
 Runs on the thread that declares, normally at import.
 """

@@ -1,7 +1,7 @@
 """The domain as a user declares it: states, events, commands, queries, rules and read models.
 
-Declaring only writes down what was said and where; ``compile`` checks all of it at once, which ``System.open``
-does. Nothing here knows a thread or a file. Declare on one thread, normally at import.
+Declaring only writes down what was said and where; ``compile`` checks all of it at once, which
+``System.open`` does. Nothing here knows a thread or a file. Declare on one thread, normally at import.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ class Domain:
         """``name`` is what error messages call it. Raises ``DomainError`` for what is no name."""
         if not isinstance(name, str) or not name:
             raise DomainError(
-                f'{caller_location()}: a domain\'s name must be a str that is not empty, as in Domain("shop"), '
+                f"{caller_location()}: a domain's name must be a str that is not empty, as in "
+                'Domain("shop"), '
                 f"got {short_repr(name)}"
             )
         self.name = name
         self.declarations = Declarations(name)
-        """All that was declared, for whoever looks through it; only this class adds to it."""
+        """All that was declared. Read it freely; only this class adds to it."""
 
     def __repr__(self) -> str:
         return f"<Domain {self.name}>"
@@ -118,8 +119,8 @@ class Domain:
     def command(self, owner: type, *, name: str | None = None) -> Callable[[C], C]:
         """Register a command to the state ``owner``; its fields fill that state's template.
 
-        A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the writer's
-        for what came from elsewhere.
+        A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the
+        writer's for commands that do not come from a caller.
         """
         location = caller_location()
         self._require_state("command", owner, location)
@@ -137,9 +138,9 @@ class Domain:
     ) -> Callable[[C], C]:
         """Register a query: its parameters are its fields, ``run(self, view)`` answers it from ``reads``.
 
-        ``reads`` is a read model or several. ``timeout``: seconds that a caller waits who says nothing else, 10
-        unless given. ``cache=True`` keeps results for as long as the tables that they came from do not change; not
-        for a query that also depends on the clock, on chance or on anything outside its view.
+        ``reads`` is a read model or several. ``timeout``: seconds that a caller waits who says nothing else,
+        10 unless given. ``cache=True`` keeps results for as long as the tables that they came from do not
+        change; not for a query that also depends on the clock, on chance or on anything outside its view.
         """
         location = caller_location(3)
         given: Any = reads
@@ -165,14 +166,18 @@ class Domain:
     @overload
     def enum(self, /, *, name: str | None = None) -> Callable[[E], E]: ...
     def enum(self, cls: Any = None, /, *, name: str | None = None) -> Any:
-        """Register an Enum that messages hold; it stays one. `value` does the same, and pyright takes what stands
-        under that for a dataclass: it has no `Size("small")` there."""
+        """Register an Enum that messages hold; it stays one.
+
+        `value` does the same, but pyright takes a class below that for a dataclass: it has no `Size("small")`
+        there.
+        """
         location = caller_location()
 
         def register(cls: E) -> E:
             if isinstance(cls, type) and not issubclass(cls, Enum):
                 raise DomainError(
-                    f"{location}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it with @value"
+                    f"{location}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it "
+                    "with @value"
                 )
             return self._register("value", cls, name, location)
 
@@ -188,10 +193,11 @@ class Domain:
     @overload
     def decide(self, fn: F, /) -> F: ...
     def decide(self, *commands: Any, state: Any = UNSET) -> Any:
-        """Register a decider: ``def fn(state: Product | None, command: ChangePrice)`` yields or returns events.
+        """Register a decider: ``def fn(state: Product | None, command: ChangePrice)``, which yields or
+        returns events.
 
-        ``T | None`` admits a new stream, ``None`` only a new one, ``T`` only an existing one; ``A | B`` does for
-        both. A third parameter receives ``read``. Where annotations can't be resolved, name the classes:
+        ``T | None`` admits a new stream, ``None`` only a new one, ``T`` only an existing one; ``A | B`` does
+        for both. A third parameter receives ``read``. Where annotations can't be resolved, name the classes:
         ``@shop.decide(ChangePrice, state=Product | None)``. The function is returned as it is.
         """
         return self._rule(self.declarations.deciders, commands, state)
@@ -236,12 +242,13 @@ class Domain:
     ) -> ReadModel:
         """Declare a read model. A new ``version`` is filled from the log while the old one still answers.
 
-        Declare the old version too, under its own number, to have it go on being updated until the new one takes
-        over; ``reads=`` and ``view`` take either object. ``engine`` is ``"lmdb"`` (tables), ``"sqlite"`` (``schema``
-        is the SQL that makes the tables) or ``"memory"`` (Python objects). ``inline=True`` keeps the tables in the
-        write environment too, within the command's transaction, where deciders read them. ``replicas`` keeps the
-        model on the first so many replicas, or on those of these numbers from 1. ``fingerprint=True`` has a change of
-        the projections' code (or of Python's bytecode) count as a new version.
+        Declare the old version too, under its own number, to have it go on being updated until the new one
+        takes over; ``reads=`` and ``view`` take either object. ``engine`` is ``"lmdb"`` (tables),
+        ``"sqlite"`` (``schema`` is the SQL that makes the tables) or ``"memory"`` (Python objects).
+        ``inline=True`` keeps the tables in the write environment too, within the command's transaction, where
+        deciders read them. ``replicas`` keeps the model on the first so many replicas, or on those of these
+        numbers from 1. ``fingerprint=True`` has a change of the projections' code (or of Python's bytecode)
+        count as a new version.
         """
         model = ReadModel(
             name,
@@ -261,9 +268,9 @@ class Domain:
     ) -> ProcessManager:
         """Declare a process manager: events in, commands out.
 
-        `start="beginning"` handles every event that there is, `"now"` those after its first opening. `key` is the
-        field of its events that tells their instance, unless a handler says its own. Raise `version` when what its
-        states hold changes: they are built anew from the events, without executing anything.
+        `start="beginning"` handles every event that there is, `"now"` those after its first opening. `key` is
+        the field of its events that identifies their instance, unless a handler says its own. Raise `version`
+        when what its states hold changes: they are rebuilt from the events, without executing anything.
         """
         manager = ProcessManager(
             self, self._declare_value, name, key=key, start=start, version=version, location=caller_location()
@@ -303,7 +310,8 @@ class Domain:
             return
         if not any(one.kind == "state" and one.cls is owner for one in self.declarations.classes):
             raise DomainError(
-                f"{location}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of domain "
+                f"{location}: @{self.name}.{kind}({name_of(owner)}): {name_of(owner)} is not a state of "
+                "domain "
                 f"{self.name!r}; write @{self.name}.{kind}(State), in brackets the class registered by "
                 f"@{self.name}.state that the {kind} belongs to"
             )

@@ -1,8 +1,9 @@
 """Checks of message fields against their annotations, compiled once per class.
 
-Types are exact: an ``int`` field takes no ``bool``, a ``date`` field no ``datetime``, a ``str`` field no subclass
-of ``str``, since that is what reading the stored message gives back. A ``float`` field also takes an ``int``.
-Compiled when a domain is compiled; the compiled checks run on the caller's and on the writer's thread.
+Types are exact: an ``int`` field takes no ``bool``, a ``date`` field no ``datetime``, a ``str`` field no
+subclass of ``str``, since that is what reading the stored message gives back. A ``float`` field also takes an
+``int``. Compiled when a domain is compiled; the compiled checks run on the caller's and on the writer's
+thread.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ class FieldChecks:
             return resolve(field.type, vars(module) if module else {}, self._localns)
         except Exception as error:
             raise UncheckableType(
-                f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class with @value, "
+                f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class "
+                "with @value, "
                 "or define or import the name at the top of the module"
             ) from error
 
@@ -233,7 +235,9 @@ class FieldChecks:
 
 
 def _quick(fields: Iterable[Field], find: Callable[[Any], None]) -> Callable[[Any], None]:
-    """`find`, called only where a field is not of exactly its type; every message is checked, most have nothing to find."""
+    """`find`, called only where a field is not of exactly its type: in most messages there is nothing to
+    find.
+    """
     names: dict[str, Any] = {"find": find}
     doubts = []
     for number, (field, exact, _, _) in enumerate(fields):

@@ -1,7 +1,8 @@
 """A fingerprint of projections' code, the same in every process with the same Python. Pure, any thread.
 
-It covers bytecode, constants and names of the functions, of those inside them, and of those they wrap or close over.
-It knows nothing of the functions that they call by a global name, and nothing of line numbers and docstrings.
+It covers bytecode, constants and names of the functions, of those inside them, and of those they wrap or
+close over. It knows nothing of the functions that they call by a global name, and nothing of line numbers and
+docstrings.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, EllipsisType)
 
 
 def fingerprint(handlers: Iterable[tuple[str, Handler]]) -> str:
-    """A short text that changes with the code of a model's projections, given with the names of their events."""
+    """A short text that changes with the code of projections, given with the names of their events."""
     described = [(name, one.wants_recorded, _function(one.fn, ())) for name, one in handlers]
     return hashlib.sha256(repr(sorted(described)).encode()).hexdigest()[:16]
 
@@ -89,7 +90,9 @@ def _value(value: Any, inside: tuple[Any, ...]) -> str:
         return f"dict{sorted((_value(key, inside), _value(item, inside)) for key, item in value.items())}"
     if isinstance(value, type):
         return value.__qualname__
-    return _function(value, inside) if isinstance(value, Callable) else _type_name(value)  # type: ignore[arg-type]
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return _function(value, inside)
+    return _type_name(value)
 
 
 def _type_name(value: Any) -> str:

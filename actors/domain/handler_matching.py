@@ -42,7 +42,9 @@ class RuleMatcher:
     _ruled: set[type] = field(default_factory=set)
 
     def match(self, rules: Iterable[Rule], verb: str, kind: str, most: int) -> None:
-        """Adds each rule to the spec of its message; ``verb`` is the decorator, ``kind`` what its message must be."""
+        """Add each rule to the spec of its message; ``verb`` is the decorator, ``kind`` what its message must
+        be.
+        """
         for rule in rules:
             fn, location = rule.fn, location_of(rule.fn)
             what = f"@{self.domain}.{verb} {name_of(fn)}"
@@ -105,7 +107,8 @@ class RuleMatcher:
         if spec is None:
             self.problems.add(
                 location,
-                f"{what}: {name_of(message)} is not {'an' if kind == 'event' else 'a'} {kind} of domain {self.domain!r}",
+                f"{what}: {name_of(message)} is not {'an' if kind == 'event' else 'a'} {kind} of domain "
+                f"{self.domain!r}",
             )
             return
         if spec.state is None or (isinstance(spec, EventSpec) and spec.evolvers is None):
@@ -118,7 +121,8 @@ class RuleMatcher:
         for key in allowed if keys is None else keys:
             if key not in allowed:
                 why = (
-                    f"belongs to streams {self.states[key].template.text!r}, {spec.name} to {spec.state.template.text!r}"
+                    f"belongs to streams {self.states[key].template.text!r}, {spec.name} to "
+                    f"{spec.state.template.text!r}"
                     if key in self.states
                     else f"is not a state of domain {self.domain!r}"
                 )
@@ -154,7 +158,8 @@ class RuleMatcher:
                 self.problems.add(
                     self.declared[cls].location,
                     f"event {event.name} is evolved by no one; write @{self.domain}.evolve "
-                    f"def ...(state: {event.state.cls.__name__}, event: {cls.__name__}), or event(..., state=None) "
+                    f"def ...(state: {event.state.cls.__name__}, event: {cls.__name__}), or event(..., "
+                    "state=None) "
                     "if it has no effect on the state",
                 )
 

@@ -1,7 +1,9 @@
-"""Refuses an event whose field can't tell an instance before it is written: afterwards it could only be set aside.
+"""Refuses an event whose field can't identify an instance: once written, its instance could only be set
+aside.
 
-Put around the check of the events that a process manager tells apart by a field, when the domain is compiled; it runs where
-that runs. Other events have none. Keys that a function gives are known only once the manager runs.
+When the domain is compiled, the check is added to those of the events that a process manager assigns by a
+field; it runs where they run. Other events have none: keys that a function gives are known only once the
+manager runs.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ SMALL = 1 << 64
 
 
 def check_keys(managers: Iterable[ProcessManagerSpec], events: dict[type, EventSpec]) -> None:
-    """Have the events checked that these managers tell apart by a field."""
+    """Add the check to the events that these managers assign by a field."""
     fields: dict[type, dict[str, str]] = {}
     for manager in managers:
         for event, rule in manager.events.items():
@@ -66,6 +68,7 @@ def _require_key(event: str, field: str, manager: str, value: Any) -> None:
         raise InvalidMessage.of(
             event,
             field,
-            f"1 to {MAX_NAME_BYTES} bytes of text in UTF-8 (it tells the instance of process manager {manager!r})",
+            f"1 to {MAX_NAME_BYTES} bytes of text in UTF-8 (it tells the instance of process manager "
+            f"{manager!r})",
             f"{describe(value)} of {size}" if isinstance(value, str) else describe(value),
         )

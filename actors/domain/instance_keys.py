@@ -1,4 +1,4 @@
-"""The keys of a manager's instances as bytes, and as they are shown where they can't tell an instance. Pure."""
+"""The keys of a manager's instances as bytes, and how they are shown where they are no valid keys. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.value_text import short_repr
 __all__ = ["checked_key", "shown_key", "utf8"]
 
 SHOWN = 200
-"""Bytes that are kept of a key that is too long to tell an instance."""
+"""Bytes that are kept of a key that is too long to be valid."""
 
 
 def utf8(key: str) -> bytes:
@@ -30,7 +30,9 @@ def shown_key(key: str) -> str:
 
 
 def checked_key(told: Any) -> str:
-    """What a `key` gave. Raises `InvalidMessage` where that is no text, so that no instance can be told by it."""
+    """The result of a `key`. Raises `InvalidMessage` where that is no text, so that it identifies no
+    instance.
+    """
     if not isinstance(told, str):
         raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {short_repr(told)}")
     return told

@@ -1,4 +1,4 @@
-"""Finding in a compiled domain what a caller gave, and the errors for what it does not have. Callers' threads."""
+"""Looking up in a compiled domain what a caller gave, and the errors for unknown things. Callers' threads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def unknown(message: Any, kind: str, domain: CompiledDomain) -> UnknownMessage:
     advice = ""
     for other, classes in known.items():
         if cls in classes:
-            advice = f"; {cls.__name__} is {'an' if other == 'event' else 'a'} {other}, which {METHODS[other]}() takes"
+            article = "an" if other == "event" else "a"
+            advice = f"; {cls.__name__} is {article} {other}, which {METHODS[other]}() takes"
     if isinstance(message, list | tuple) and kind != "event":
         advice = f"; {METHODS[kind]}_many() takes several"
     found = f"the class {cls.__name__}" if cls is message else cls.__name__

@@ -5,17 +5,17 @@ A middleware is a generator function of one ``Call``::
     @shop.around_command(order=10)
     def audit(call):
         call.metadata["user"] = current_user()   # on the caller's thread, before the command goes in
-        outcome = yield                          # the inner ones and the command itself; their error is raised here
+        outcome = yield                  # the inner ones and the command itself; their error is raised here
         log.info("%s at %s", call.message, outcome.position)
 
 What is raised before the ``yield`` refuses the call. Each further ``yield`` runs it again. A value that is
-returned, if not None, replaces the outcome, and one returned without any ``yield`` answers the call. An error of
-the inner call that is neither replaced by an outcome nor made up for by a further ``yield`` is raised again, caught
-or not. A lower ``order`` is further out; equal ones nest as declared.
+returned, if not None, replaces the outcome, and one returned without any ``yield`` answers the call. An error
+of the inner call that is neither replaced by an outcome nor made up for by a further ``yield`` is raised
+again, caught or not. A lower ``order`` is further out; equal ones nest as declared.
 
 The first part runs on the caller's thread; after a ``submit`` the later parts run on a pool's, never on the
-writer's. The drivers, ``run`` and ``arun`` below and ``submit`` in `actors.writer.submit_middleware`, differ in how they wait only; ``Drive``
-knows the protocol.
+writer's. The drivers, ``run`` and ``arun`` below and ``submit`` in `actors.writer.submit_middleware`, differ
+in how they wait only; ``Drive`` knows the protocol.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from actors.kernel.running_calls import CallSlot, RunningCalls
 __all__ = ["ROUNDS_AFTER_TIME", "Call", "Drive", "Middleware", "arun", "run"]
 
 ROUNDS_AFTER_TIME = 100
-"""Errors that time, or room, is over after which a call is not run again: one that a middleware tries for ever ends."""
+"""Errors for too little time or room: after them a call is not run again, so a middleware that retries
+forever ends.
+"""
 
 _TIME_OVER = (CommandTimeout, DeadlineExceeded, Overloaded, QueryTimeout, ConsistencyTimeout)
 
@@ -45,9 +47,9 @@ _TIME_OVER = (CommandTimeout, DeadlineExceeded, Overloaded, QueryTimeout, Consis
 class Call:
     """One command or query on its way in. Middleware may change every part of it before its ``yield``.
 
-    ``options`` are the keyword arguments of ``execute`` or ``query``. Those of a command hold its ``command_id``: the
-    one that the caller gave (then ``id_given`` is true), or one that was made for this call and stands for it however
-    often it is tried. ``metadata`` is stored with the events.
+    ``options`` are the keyword arguments of ``execute`` or ``query``. Those of a command have its
+    ``command_id``: the one that the caller gave (then ``id_given`` is true), or one that was made for this
+    call, however often it is tried. ``metadata`` is stored with the events.
     """
 
     __slots__ = ("_merged", "_sent", "id_given", "kind", "message", "metadata", "options")
@@ -75,7 +77,7 @@ class Call:
 
     @property
     def sent(self) -> Any:
-        """What the command id stands for: the message, or what it was merged from."""
+        """The message that the command id belongs to: this one, or the one that it was merged from."""
         return self._sent if self._merged is not None and self.message is self._merged else self.message
 
     def __repr__(self) -> str:
@@ -93,7 +95,7 @@ def run(
 ) -> Any:
     """Run the call through the chain and return its outcome; everything runs on the caller's thread.
 
-    `calls` is told, here and below, of each middleware for as long as it runs.
+    `calls` is notified, here and below, of each middleware for as long as it runs.
     """
     if not chain:
         return terminal(call)
@@ -129,7 +131,7 @@ async def arun(
 
 
 class Drive:
-    """The protocol: which generator runs next, and with what. While ``pending``, the terminal is to be called."""
+    """The protocol: which generator runs next, and with what. While it is ``pending``, call the terminal."""
 
     __slots__ = ("_call", "_calls", "_chain", "_error", "_late", "_outcome", "_slot", "_stack", "pending")
 
@@ -196,8 +198,10 @@ class Drive:
             self._outcome, self._error = stop.value, None
             if stop.value is None:
                 self._error = MiddlewareFailed(
-                    f"middleware {getattr(middleware, '__qualname__', middleware)} neither yielded nor returned an "
-                    f"outcome for {self._call!r}; yield to go on, return an outcome to answer, raise to refuse"
+                    f"middleware {getattr(middleware, '__qualname__', middleware)} neither yielded nor "
+                    "returned an "
+                    f"outcome for {self._call!r}; yield to go on, return an outcome to answer, raise to "
+                    "refuse"
                 )
             return False
         except BaseException as error:

@@ -1,7 +1,7 @@
 """Process managers as a user declares them. Only a definition; it is checked when the domain is compiled.
 
-Declare on one thread, normally at import. Handlers run on the manager's thread and must be pure: they say what is
-to be done through `do`, and the manager does it.
+Declare on one thread, normally at import. Handlers run on the manager's thread and must be pure: they say
+what is to be done through `do`, and the manager does it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 Key = str | Callable[[Any], str | None]
 DeclareValue = Callable[[Any, str | None, str], Any]
-"""Registers a class that messages hold, under a name, as declared at a place in the source; returns it as a frozen dataclass."""
+"""Registers a class that messages hold, under a name, with its source location; returns it as a frozen
+dataclass.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HandlerRule:
-    """A handler as it was registered; `kind` is event, rejection or timer. What is not given is in its annotations."""
+    """A handler as it was registered; `kind` is event, rejection or timer. The rest is in its annotations."""
 
     kind: str
     fn: Callable[..., Any]
@@ -99,7 +101,7 @@ class ProcessManager:
     def timer(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def timer(self, cls: Any = None, /, *, name: str | None = None) -> Any:
-        """Register what a timer tells its instance when it fires, as a frozen dataclass."""
+        """Register the message that a timer gives to its instance when it fires, as a frozen dataclass."""
         return self._register(self.timers, cls, name, caller_location())
 
     def _register(self, classes: list[type], cls: Any, name: str | None, location: str) -> Any:
@@ -122,10 +124,11 @@ class ProcessManager:
     def on(self, *events: Any, key: Key | None = None) -> Any:
         """Register a handler of events: `def fn(state: Fulfilment | None, event: OrderPlaced, do)`.
 
-        It returns the instance's new state, or None to leave it as it is. `None` as state is for an event that
-        begins an instance, `T` for one that has begun, `T | None` for both; an event that finds no handler for its
-        instance's state is passed over. `key` (else the manager's): the field of the event that says which instance
-        it is for, or a function from the event to that, None for none. `do` is a `Do`.
+        It returns the instance's new state, or None to leave it as it is. `None` as state is for an event
+        that begins an instance, `T` for one that has begun, `T | None` for both; an event that finds no
+        handler for its instance's state is passed over. `key` (else the manager's): the field of the event
+        that says which instance it is for, or a function from the event to that, None for none. `do` is a
+        `Do`.
         """
         return self._rule("event", events, key)
 
@@ -142,7 +145,7 @@ class ProcessManager:
     @overload
     def on_timer(self, fn: F, /) -> F: ...
     def on_timer(self, *timers: Any) -> Any:
-        """Register what happens when a timer fires: `def fn(state: Fulfilment, timer: PaymentOverdue, do)`."""
+        """Register a handler of timers: `def fn(state: Fulfilment, timer: PaymentOverdue, do)`."""
         return self._rule("timer", timers, None)
 
     def _rule(self, kind: str, given: tuple[Any, ...], key: Key | None) -> Any:
@@ -162,11 +165,11 @@ class ProcessManager:
         return register
 
     def effect(self, name: str, *, attempts: int = 10) -> Callable[[F], F]:
-        """Register what delivers the effect `name`: `def send(payload, key)`, in a thread of its own.
+        """Register what delivers the effect `name`: `def send(payload, key)`, called in a delivery thread.
 
-        It may run more than once for one effect, always with the same `key`, which whoever is called can tell
-        repetitions by. What it returns, a command or a list of them, is executed once. One that raises is tried
-        again with backoff and parked after `attempts`.
+        It may run more than once for one effect, always with the same `key`, by which the receiver can detect
+        repetitions. What it returns, a command or a list of them, is executed once. If it raises, it is
+        retried with backoff; the effect is parked after `attempts`.
         """
         location = caller_location()
 

@@ -1,6 +1,6 @@
-"""Checks the process managers of a domain: handlers are matched with what they are for, by annotation or by name.
+"""Checks the process managers of a domain: matches handlers with their messages, by annotation or by name.
 
-Runs when a domain is compiled, on that thread; every mistake goes to `problems` with its place.
+Runs when a domain is compiled, on that thread; every mistake goes to `problems` with its location.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class _Compiler:
         manager = self.manager
         if manager.start not in ("now", "beginning"):
             self._add(
-                f'say where it begins: start="beginning" handles every event that there is, start="now" those from '
+                'say where it begins: start="beginning" handles every event that there is, start="now" '
+                "those from "
                 f"its first opening on; got {short_repr(manager.start)}"
             )
         if type(manager.version) is not int or manager.version < 1:
@@ -156,7 +157,8 @@ class _Compiler:
         if self.keys.setdefault(message, key) != key:
             self.problems.add(
                 location,
-                f"{what}: another handler tells the instances of {message.__name__} by {self.keys[message]!r}; "
+                f"{what}: another handler tells the instances of {message.__name__} by "
+                f"{self.keys[message]!r}; "
                 "an event is for one instance",
             )
         return known.handlers

@@ -32,7 +32,7 @@ class Rejection(Generic[C]):
 class EventRule:
     """An event that a manager handles: which instance it is for (None: for none), and the handlers.
 
-    `field` is the one that tells the instance, None where a function does.
+    `field` is the one that identifies the instance, None where a function does.
     """
 
     key_of: Callable[[Any], str | None]

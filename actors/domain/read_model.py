@@ -1,7 +1,7 @@
 """Read models as a user declares them: what they consist of, and the projections that fill it from events.
 
-Only a definition; what it declares is checked when the domain is compiled. Projections run on a replica's thread,
-in the transaction that also moves the model's checkpoint.
+Only a definition; what it declares is checked when the domain is compiled. Projections run on a replica's
+thread, in the transaction that also moves the model's checkpoint.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ class Projection:
 
 
 class ReadModel:
-    """Tables or objects derived from events. Made by ``Domain.read_model``; used as a key for views and queries.
+    """Tables or objects derived from events. Made by ``Domain.read_model``; identifies the model in views and
+    queries.
 
-    ``handlers``, ``code`` and ``older`` (earlier versions) are filled when the domain is compiled. Raise ``version`` when what the projections
-    write changes: a new build is then filled from the log beside the old one.
+    ``handlers``, ``code`` and ``older`` (earlier versions) are filled when the domain is compiled. Raise
+    ``version`` when what the projections write changes: a new build is then filled from the log beside the
+    old one.
     """
 
     def __init__(
@@ -107,17 +109,19 @@ class ReadModel:
     def table(
         self, name: str, *, key: str | tuple[str, ...], indexes: Sequence[IndexSpec] = ()
     ) -> TableSchema:
-        """Declare a table of rows found by ``key`` (one column or several) and ordered by each of ``indexes``.
+        """Declare a table of rows found by ``key`` (one column or several), with indexes to read them in
+        other orders.
 
         An index is a column, a tuple of columns, or has one ``words("column")`` or ``each("column")`` part.
         Use the result as the key of ``tables[...]`` in projections and of ``view[...]`` in queries. Raises
-        ``DomainError`` for an index that can't be.
+        ``DomainError`` for an invalid index.
         """
         location = caller_location()
         if self.engine in ("sqlite", "memory"):
             instead = "schema=" if self.engine == "sqlite" else "object(...)"
             self.mistakes.append(
-                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no table(); "
+                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no "
+                "table(); "
                 f"write {instead}, or leave engine= out"
             )
         try:
@@ -130,16 +134,18 @@ class ReadModel:
         return schema
 
     def object(self, name: str, factory: Callable[[], Any]) -> ObjectSchema:
-        """Declare a Python object of a model with ``engine="memory"``; ``factory`` (``dict``, say) makes an empty one.
+        """Declare a Python object of a model with ``engine="memory"``; ``factory`` (such as ``dict``) makes
+        an empty one.
 
-        Use the result as the key of ``objects[...]`` in projections and of ``view[...]`` in queries. What the codec
-        encodes is saved when the system closes and from time to time; anything else is built from the log again.
-        Raises ``DomainError`` for a name that is no text, or a factory that cannot be called.
+        Use the result as the key of ``objects[...]`` in projections and of ``view[...]`` in queries. What the
+        codec encodes is saved when the system closes and from time to time; anything else is rebuilt from the
+        log. Raises ``DomainError`` for a name that is no text, or a factory that cannot be called.
         """
         location = caller_location()
         if self.engine in ("lmdb", "sqlite"):
             self.mistakes.append(
-                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no object(); "
+                f"{location}: read model {self.name!r} is kept by engine {self.engine!r}, which has no "
+                "object(); "
                 'write engine="memory"'
             )
         try:
@@ -156,11 +162,12 @@ class ReadModel:
     @overload
     def on(self, fn: F, /) -> F: ...
     def on(self, first: Any, /, *events: Any) -> Any:
-        """Register a projection: ``def fn(event: A | B, tables)``, or with the classes given, ``@model.on(A, B)``.
+        """Register a projection: ``def fn(event: A | B, tables)``.
 
-        ``tables[table]`` is that table, open for writing; with ``engine="sqlite"`` the second parameter is a
-        ``sqlite3.Connection``, with ``"memory"`` ``objects[...]``. A third one receives the ``RecordedEvent``
-        (position, time, stream, metadata). The function is returned as it is.
+        ``@model.on(A, B)`` gives the classes of events instead of an annotation. ``tables[table]`` is that
+        table, open for writing; with ``engine="sqlite"`` the second parameter is a ``sqlite3.Connection``,
+        with ``"memory"`` ``objects[...]``. A third one receives the ``RecordedEvent`` (position, time,
+        stream, metadata). The function is returned as it is.
         """
         if not isinstance(first, type | UnionType):
             self.projections.append(Projection(first, ()))

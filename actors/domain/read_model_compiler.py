@@ -1,4 +1,4 @@
-"""What a domain's read models must be like, and which of them are the newest. Runs when the domain is compiled."""
+"""Checks a domain's read models, and finds the newest version of each. Runs when the domain is compiled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 def compile_read_models(
     declarations: Declarations, rules: RuleMatcher, problems: Problems
 ) -> tuple[dict[str, ReadModel], dict[str, list[ReadModel]]]:
-    """The newest version of each read model by name, and the older ones, newest first; fills their handlers."""
+    """The newest version of each read model by name, and the older ones, newest first; fills in their
+    handlers.
+    """
     versions: dict[str, dict[int, ReadModel]] = {}
     for model in declarations.read_models:
         named = f"read model {model.name!r}"
@@ -87,7 +89,10 @@ def _mistakes(model: Any) -> Iterator[str]:
 def _misplaced(replicas: Any) -> Iterator[str]:
     if replicas is None or type(replicas) is int:
         if replicas is not None and replicas < 1:
-            yield f"replicas={replicas} would keep it nowhere; give a number from 1, or leave it out for all replicas"
+            yield (
+                f"replicas={replicas} would keep it nowhere; give a number from 1, or leave it out for all "
+                "replicas"
+            )
         return
     if not isinstance(replicas, list | tuple | set | frozenset | range):
         found = short_repr(replicas)

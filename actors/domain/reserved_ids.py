@@ -14,7 +14,9 @@ RESERVED = re.compile(r"([A-Za-z0-9_.-]+):(?:[0-9]+:.+|[0-9a-f]{32}(?::.*)?)", r
 
 
 EFFECT = re.compile(r":e[0-9]+(?::[0-9a-f]{24})?\Z")
-"""The end of an effect's key, and of no command's id: a key may be the id of a command in a store that it is passed on to."""
+"""The end of an effect's key, and of no command's id. A key may be a command's id in a store that it is
+passed to.
+"""
 
 
 def is_of_manager(command_id: str | None, managers: Collection[str]) -> bool:
@@ -26,10 +28,11 @@ def is_of_manager(command_id: str | None, managers: Collection[str]) -> bool:
 
 
 def refuse_reserved(command_id: str, managers: Collection[str]) -> None:
-    """Raise `InvalidMessage` for a caller's command id that could be that of a command of one of these managers."""
+    """Raise `InvalidMessage` for a caller's command id that one of these managers could give."""
     found = RESERVED.fullmatch(command_id)
     if found is not None and found[1] in managers and not EFFECT.search(command_id):
         raise InvalidMessage(
-            f"command_id={command_id[:100]!r} has the form of the ids that process manager {found[1]!r} gives its "
+            f"command_id={command_id[:100]!r} has the form of the ids that process manager {found[1]!r} "
+            "gives its "
             "commands, and could be taken for one; put something else in front of it"
         )

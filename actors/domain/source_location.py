@@ -1,4 +1,4 @@
-"""Where users' code stands, and how messages call it. Pure; any thread."""
+"""Where users' code is, and how messages call it. Pure; any thread."""
 
 from __future__ import annotations
 

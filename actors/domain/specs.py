@@ -32,7 +32,7 @@ class Decider:
 class StateSpec:
     """A state class; ``classes`` are all that share its template, ``snapshot_every`` 0 means never.
 
-    ``faithful`` tells whether a state comes back from its bytes as it is; None where all of them do.
+    ``faithful`` says whether a state comes back from its bytes as it is; None where all of them do.
     """
 
     cls: type
@@ -64,9 +64,12 @@ class CommandSpec:
 
 @dataclass(slots=True)
 class EventSpec:
-    """An event class; ``evolvers`` is None when it has no effect on a state, ``stream_of`` when it has no stream
-    of its own, ``state`` when no state owns it. ``shareable`` tells, as `storage.codec.fidelity` says it, whether an event may be
-    shared; None where all of them may."""
+    """An event class.
+
+    ``evolvers`` is None when it has no effect on a state, ``stream_of`` when it has no stream of its own,
+    ``state`` when no state owns it. ``shareable`` says whether an event may be shared, as
+    `storage.codec.fidelity` defines it; None where all of them may.
+    """
 
     cls: type
     name: str
@@ -80,7 +83,7 @@ class EventSpec:
 
 @dataclass(slots=True)
 class QuerySpec:
-    """A query class and the read models that it may touch; ``timeout`` in seconds, None where it says nothing.
+    """A query class and the read models that it may read; ``timeout`` in seconds, None for the default.
 
     ``shareable`` is as that of an event.
     """
@@ -105,8 +108,11 @@ class QuerySpec:
 
 @dataclass(slots=True)
 class CompiledDomain:
-    """A domain without mistakes. ``codec`` knows every registered class under its stored name; ``canonical`` gives the
-    bytes that tell whether a command is the one of before."""
+    """A domain without mistakes.
+
+    ``codec`` knows every registered class under its stored name; ``canonical`` gives the bytes by which a
+    repeated command is recognized.
+    """
 
     name: str
     codec: Codec
@@ -124,7 +130,9 @@ class CompiledDomain:
     process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
 
     def newest(self, model: object) -> ReadModel | None:
-        """The newest version of a read model given by any of its objects; None for what is none of this domain's."""
+        """The newest version of a read model, given by any of its objects; None for what is none of this
+        domain.
+        """
         if not isinstance(model, ReadModel):
             return None
         newest = self.models.get(model.name)

@@ -23,7 +23,7 @@ class StreamNames:
         self._problems = problems
 
     def template(self, one: Declared, text: Any, what: str = "stream") -> Template:
-        """The template, or one that stands in for a text that is none."""
+        """The template, or a substitute for a text that is none."""
         try:
             if not isinstance(text, str) or not text:
                 raise ValueError("it must be a str that is not empty")
@@ -33,7 +33,7 @@ class StreamNames:
             return Template("broken")
 
     def require_fields(self, one: Declared, template: Template, *, tag: bool = False) -> None:
-        """The class must have the template's fields, of types that can stand in a name."""
+        """The class must have the template's fields, of types that can be part of a name."""
         if not hasattr(one.cls, "__dataclass_fields__"):
             return
         checks = self._checks.fields(one.cls)
@@ -42,7 +42,8 @@ class StreamNames:
             if field not in one.cls.__dataclass_fields__:
                 self._problems.add(
                     one.location,
-                    f"{one.kind} {one.name}: {what} {template.text!r} names {field!r}, which it does not have",
+                    f"{one.kind} {one.name}: {what} {template.text!r} names {field!r}, which it does not "
+                    "have",
                 )
             elif field in checks and (why := misfit(checks[field], optional=tag)):
                 self._problems.add(
@@ -59,7 +60,8 @@ class StreamNames:
         if not isinstance(given, str | list | tuple):
             self._problems.add(
                 one.location,
-                f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of them, "
+                f"{one.kind} {one.name}: tags= is a template such as 'customer-{{customer}}', a list of "
+                "them, "
                 f"or a function from the event to its tags, not {short_repr(given)}",
             )
             return None
@@ -85,6 +87,7 @@ class StreamNames:
                     self._problems.add(
                         one.location,
                         f"{one.kind} {one.name}: streams of {template.text!r} may be named like those of "
-                        f"{other.text!r} ({first.kind} {first.name} at {first.location}); begin them differently",
+                        f"{other.text!r} ({first.kind} {first.name} at {first.location}); begin them "
+                        "differently",
                     )
             seen[one.template] = (template, one)

@@ -1,9 +1,9 @@
 """Stream and tag names from templates over fields: ``"product-{sku}"``.
 
-A template with one field writes its value as it is. With several fields two different pairs of values must never
-give one name, so in each value ``%`` and the first character of every literal between two fields are written as
-``%XX`` (their UTF-8 bytes): ``stock-{place}-{sku}`` with ``a-b`` and ``c`` is ``stock-a%2Db-c``. Read from the
-left, such a name has one reading only. Pure; runs on the caller's and on the writer's thread.
+A template with one field writes its value as it is. With several fields two different pairs of values must
+never give one name, so in each value ``%`` and the first character of every literal between two fields are
+written as ``%XX`` (their UTF-8 bytes): ``stock-{place}-{sku}`` with ``a-b`` and ``c`` is ``stock-a%2Db-c``.
+Read from the left, such a name has one reading only. Pure; runs on the caller's and on the writer's thread.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Template:
         return "".join(parts)
 
     def of(self, owner: str) -> Callable[[Any], str]:
-        """A function from a message to its name; raises ``InvalidMessage`` for a value that can't name one."""
+        """A function from a message to its name; raises ``InvalidMessage`` for a value that can't be part of
+        one.
+        """
         if not self.fields:
             whole = self._literals[0]
             return lambda _message: whole
@@ -140,7 +142,7 @@ class Template:
 
 
 def misfit(check: Check, *, optional: bool = False) -> str | None:
-    """Why a field of this type can't stand in a template, or None when it can; ``optional`` lets it be None."""
+    """Why a field of this type can't be part of a template, or None; ``optional`` lets the field be None."""
     kinds = [kind for kind in check.outer if not (optional and kind is NoneType)]
     if kinds == [object]:
         return None

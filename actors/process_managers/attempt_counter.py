@@ -18,7 +18,10 @@ STORE_SECONDS = 1.0
 
 
 class AttemptCounter:
-    """Of the effects that are tried again; `store_at` is when some are to be stored, a monotonic time, None for never."""
+    """Counts the failed attempts of effects that are retried.
+
+    `store_at` is when some are to be stored, a monotonic time, None for never.
+    """
 
     def __init__(
         self, attempts: dict[bytes, DeliveryAttempts], keys: RecordKeys, records: RecordCodec

@@ -1,7 +1,7 @@
-"""How often a chain of causes has come round to an instance: from an input back through the ids of commands. Pure.
+"""How often a chain of causes has come back to an instance: from an input back through command ids. Pure.
 
-A command's id tells the manager that asked for it and the event that this goes back to, and that event tells its command.
-The manager's thread walks them, and only for an instance that has come to its bound.
+A command's id contains the manager that asked for it and the event behind it, and that event has the id of
+its command. The manager's thread walks the chain, and only for an instance that has come to its limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from actors.process_managers.step_errors import InputFailed
 __all__ = ["MAX_COMMANDS", "MAX_ROUNDS", "is_loop", "origin_of"]
 
 MAX_ROUNDS = 10
-"""Times that a chain leads an instance on until it is a loop."""
+"""How often a chain has to come back to an instance to be a loop."""
 MAX_COMMANDS = 1_000
 """Commands that are looked at."""
 
@@ -26,13 +26,17 @@ HOP = re.compile(r":(?:t[0-9]+|r)(?=:|\Z)")
 
 
 def origin_of(id: str | None) -> tuple[str, int] | None:
-    """The manager in an id, and the position of the event that it goes back to; None where it has a digest or is another's."""
+    """The manager in an id, and the position of the event behind it; None for a digest, or another kind of
+    id.
+    """
     found = ORIGIN.match(id or "")
     return None if found is None else (found[1], int(found[2]))
 
 
 def is_loop(spec: ProcessManagerSpec, events: EventSource, input: Input) -> bool:
-    """Whether what an instance asked for has come back to it `MAX_ROUNDS` times, directly or through other managers."""
+    """Whether what an instance asked for has come back to it `MAX_ROUNDS` times, directly or by other
+    managers.
+    """
     id = input.causation if input.kind == "event" else input.id
     if input.kind != "event" and origin_of(id) is None:
         return True  # So many timers and rejections in a row that the id is a digest.
@@ -60,5 +64,5 @@ def _key(spec: ProcessManagerSpec, event: object) -> str | None:
     key_of: Callable[[object], str | None] | None = None if rule is None else rule.key_of
     try:
         return None if key_of is None else key_of(event)
-    except Exception:  # It is not told now; the instance is not led by it.
+    except Exception:  # It has no key now: it does not drive the instance.
         return None

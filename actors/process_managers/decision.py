@@ -25,7 +25,7 @@ LONGEST_ID = 120
 
 
 class Do:
-    """What a handler asks for; nothing happens before the handler has returned, and then all of it or nothing."""
+    """What a handler asks for. Nothing happens before it has returned; then all of it, or nothing."""
 
     def __init__(
         self, spec: ProcessManagerSpec, input: Input, instance: Instance, now_us: int | None = None
@@ -49,7 +49,9 @@ class Do:
         return EPOCH + timedelta(microseconds=self._input.time_us)
 
     def execute(self, command: Any) -> None:
-        """Execute a command, once. If it is rejected, the `on_rejected` handler for it is the instance's next input."""
+        """Execute a command, once. If it is rejected, its `on_rejected` handler gets the instance's next
+        input.
+        """
         if type(command) not in self._spec.commands:
             raise UnknownMessage(
                 f"do.execute({short_repr(command, 100)}): that is not a command of this domain"
@@ -58,7 +60,10 @@ class Do:
         commands.append(Issued(self._id(f"{len(commands)}"), command))
 
     def effect(self, name: str, payload: Any = None) -> None:
-        """Have something done outside, at least once: `payload`, of values that a message may hold, goes to its handler."""
+        """Have something done outside, at least once.
+
+        `payload`, of values that a message may hold, is passed to the effect's handler.
+        """
         if name not in self._spec.effects:
             known = ", ".join(self._spec.effects) or "none"
             raise InvalidMessage(
@@ -71,10 +76,10 @@ class Do:
     def after(self, delay: timedelta, timer: Any, *, missed: Missed = "all") -> None:
         """Set a timer: `timer` comes back as an input `delay` after `now`, by the wall clock.
 
-        `missed` says what becomes of it where that is past already, as after a stop, for timers that set themselves again
-        and again: `"all"` have each one fire that was missed. The one that is set already fires in any case; after it, with
-        `"last"` the last that was missed fires, with `"skip"` the next that is to come. Both are due a multiple of `delay`
-        after `now`.
+        `missed` is for timers that set themselves again and again, when that time is past already, as after a
+        stop: `"all"` fires each one that was missed. The one that is set already fires in any case; after it,
+        with `"last"`, the last that was missed fires, with `"skip"` the next one to come. Both are due a
+        multiple of `delay` after `now`.
         """
         self._require_timer("after", timer)
         if missed not in ("all", "last", "skip"):
@@ -127,7 +132,7 @@ class Do:
         self._timers.append(timer)
 
     def cancel(self, timer: type) -> None:
-        """Forget the instance's timers of this class; none is fine."""
+        """Cancel the instance's timers of this class, if there are any."""
         if not isinstance(timer, type) or timer not in self._spec.timers:
             known = ", ".join(one.__name__ for one in self._spec.timers) or "none"
             raise UnknownMessage(
@@ -138,7 +143,7 @@ class Do:
         self._gone(gone)
 
     def end(self) -> None:
-        """End the instance: its state and its timers are forgotten. What else this handler asks for is done."""
+        """End the instance: its state and its timers are removed. What else this handler asks for is done."""
         self._ends = True
 
     def _id(self, suffix: str) -> str:
@@ -197,9 +202,10 @@ def decide(
 ) -> Decision | None:
     """What `spec` makes of an input; None where it has no handler for that in the instance's state.
 
-    `now_us` is the time by the wall clock, that of the input where it is not given: timers may be due before it already.
-    Raises what the handler raises, `DeciderFailed` where it returned something else than a state, and the `CodecError` of a
-    message that can't be read, where a handler takes that or where its class is gone and the version is not raised.
+    `now_us` is the time by the wall clock, that of the input where it is not given: timers may be due before
+    it already. Raises what the handler raises, `DeciderFailed` where it returned something else than a state,
+    and the `CodecError` of a message that can't be read, where a handler takes that or where its class is
+    gone and the version is not raised.
     """
     if input.kind == "timer":
         timers = tuple(one for one in instance.timers if one.id != input.id)

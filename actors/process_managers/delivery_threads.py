@@ -1,7 +1,7 @@
-"""The threads that deliver the effects of one manager: one as a rule, more where one takes its time.
+"""The threads that deliver the effects of one manager: usually one, more where one takes long.
 
-They outlive the outbox's actor, which gives them runs of effects and takes what came of each: an effect that hangs holds
-up those behind it in its own instance, and no others as long as a thread is left.
+They outlive the outbox's actor, which submits runs of effects and takes their outcomes. An effect that hangs
+holds up those behind it in its own instance, and no others as long as a thread is left.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ MAX_THREADS = 8
 """Threads that deliver effects of one manager at most. As many may hang before the others have to wait."""
 
 SLOW_SECONDS = 1.0
-"""Seconds after which an effect that is still being delivered holds up others no longer: another thread takes them. Until
-then a handler is not called in two threads at once."""
+"""Seconds after which an effect that is still being delivered holds up others no longer: another thread takes
+them. Until then a handler is not called in two threads at once.
+"""
 
 logger = logging.getLogger("onewriter.process")
 
@@ -36,7 +37,7 @@ Outcome = list[Any] | BaseException
 
 
 class DeliveryThreads:
-    """Takes runs of effects, and keeps what came of each until it is asked for."""
+    """Takes runs of effects, and keeps their outcomes until they are taken."""
 
     def __init__(
         self,
@@ -48,7 +49,8 @@ class DeliveryThreads:
         *,
         system: Progress | None = None,
     ) -> None:
-        """`notify()` is called when there is something to take, in one of the threads; `calls` shows the handlers that run.
+        """`notify()` is called in one of the threads when there is an outcome; `calls` shows the handlers
+        that run.
 
         `system` is the one whose effects these are: they may not wait for it.
         """
@@ -76,7 +78,7 @@ class DeliveryThreads:
         self._notify_next = True
 
     def take_outcome(self, key: bytes) -> Outcome | None:
-        """What came of an effect, once; None where nothing has."""
+        """The outcome of an effect, once; None where there is none yet."""
         return self._outcomes.pop(key, None)
 
     def busy_instances(self) -> set[str]:
@@ -105,7 +107,9 @@ class DeliveryThreads:
             return {key: one.key for key, one in self._submitted.items() if one.id in busy} if busy else {}
 
     def add_thread_if_slow(self) -> float | None:
-        """Start another thread where all are slow; seconds until one may be that has not been so far, None for never."""
+        """Start another thread if all are slow; returns the seconds until one may become slow, None for
+        never.
+        """
         now = time.monotonic()
         with self._lock:
             left = [self._slow_seconds - (now - slot.since) for slot in self._slots if slot.what is not None]
@@ -135,7 +139,7 @@ class DeliveryThreads:
             self._slots.discard(slot)
 
     def close(self, hangs: float) -> None:
-        """Deliver no more, and wait for those under way, but not for one that has been so for `hangs` seconds."""
+        """Deliver no more, and wait for those in progress, but not for one that has taken `hangs` seconds."""
         with self._lock:
             self._closing = True
             self._runs.clear()
@@ -173,7 +177,7 @@ class DeliveryThreads:
             return run
 
     def _goes_on(self, slot: CallSlot, key: bytes, outcome: Outcome, rest: Run) -> bool:
-        """Keep what came of one; whether the `rest` of its run is delivered now."""
+        """Keep the outcome of one; returns whether the `rest` of its run is delivered now."""
         with self._lock:
             self._outcomes[key] = outcome
             del self._submitted[key]

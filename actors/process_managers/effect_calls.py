@@ -32,7 +32,7 @@ class EffectCalls:
         self._attempts = attempts
 
     def deliver(self, key: bytes, entry: OutboxEntry) -> list[Any]:
-        """Run the handler, with a payload of its own; the commands that it returned."""
+        """Run the handler, with its own copy of the payload; returns the commands that it returned."""
         with self._outstanding.marked(entry, self._attempts.next_number(key)):
             return self._send(entry)
 

@@ -27,8 +27,9 @@ def release_effect(
 ) -> None:
     """Deliver a parked effect again, or drop it; `key` is its own.
 
-    Raises `UnknownName` for one that is not parked, also where another operator was first, `ConsistencyTimeout` where the
-    step is not on disk after `timeout` seconds, `Overloaded`, and what a step does.
+    Raises `UnknownName` for one that is not parked, also where another operator was first,
+    `ConsistencyTimeout` where the step is not on disk after `timeout` seconds, `Overloaded`, and what a step
+    does.
     """
     end = time.monotonic() + timeout
     while True:
@@ -49,12 +50,14 @@ def release_effect(
         try:
             step.result(max(end - time.monotonic(), 0.0))
         except StepSuperseded:
-            continue  # Somebody else was first: mostly it is not parked any more.
+            continue  # Another operator was first: usually it is not parked any more.
         except TimeoutError:
             name = handle.spec.name
             raise ConsistencyTimeout(
-                f"effect {key!r} of process manager {name!r} was not {'dropped' if drop else 'released'} within "
-                f"{timeout:g} s; that is done as soon as the writer comes to it: look at effects({name!r}) whether it is "
+                f"effect {key!r} of process manager {name!r} was not {'dropped' if drop else 'released'} "
+                "within "
+                f"{timeout:g} s; that is done as soon as the writer comes to it: look at effects({name!r}) "
+                "whether it is "
                 "still parked, and at health() what the writer is busy with"
             ) from None
         return

@@ -1,4 +1,4 @@
-"""The events of the log for one process manager, read in batches; nothing is held in between. The manager's thread."""
+"""Reads the log's events for one process manager, in batches. The manager's thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EventSource(Protocol):
     """Gives the events of a log; `EventReader` is one, a test's list another."""
 
     def peek(self, after: int) -> RecordedEvent | None:
-        """The event at `after` + 1, None at the end of the log; raises `InputFailed` where it can't be decoded."""
+        """The event at `after` + 1, None at the log's end. Raises `InputFailed` if it can't be decoded."""
 
     def at(self, position: int) -> RecordedEvent:
         """One event that was looked at before; raises as `peek` does."""

@@ -1,4 +1,4 @@
-"""What keeps a process manager from going on, and when it tries again. No thread; the clock is the caller's."""
+"""What keeps a process manager from going on, and when it retries. No thread; the caller gives the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_SUPERSEDED = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The input `id` that a manager is stopped at, what it is in words, and the error, `text` with its traceback."""
+    """The input `id` that a manager is stopped at, `what` it is in words, the error and its traceback."""
 
     id: str
     what: str
@@ -32,15 +32,15 @@ class Failure:
 class FailureState:
     """Of one incarnation of a manager.
 
-    `failure` is the input that it is stopped at, `trouble` what keeps its steps from being done, `isolated_input` the id of
-    the input among several that fails, so that they are handled one by one.
+    `failure` is the input that it is stopped at, `trouble` what keeps its steps from being done,
+    `isolated_input` the id of the input among several that fails, so that they are handled one by one.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._attempts = 0
         self.stored = f"{name}:notes"
-        """In place of an input's id, where what is stored is at fault."""
+        """The id of a failure of stored records, in place of an input's."""
         self.failure: Failure | None = None
         self.trouble: str | None = None
         self.isolated_input: str | None = None
@@ -62,13 +62,13 @@ class FailureState:
         return not again
 
     def retry_later(self, trouble: str, now: float) -> None:
-        """A step could not be done, for no fault of its own: try it again after a while."""
+        """A step could not be done, though nothing is wrong with it: retry it later."""
         self.trouble = trouble
         self._attempts += 1
         self.retry_at = now + backoff(RETRY_FIRST, RETRY_LAST, self._attempts)
 
     def superseded(self, trouble: str, now: float) -> None:
-        """Another step came first, as after a new beginning: go on at once, unless it happens again and again."""
+        """Another step came first, as after a restart: go on at once, unless it happens again and again."""
         self._attempts += 1
         if self._attempts > MAX_SUPERSEDED:
             self.retry_later(trouble, now)
@@ -96,7 +96,7 @@ class FailureState:
     def require_skippable(self, quarantined: int) -> Failure:
         """The failure whose input an operator may skip; raises `NotStopped` where there is none.
 
-        `quarantined` instances are set aside, each at an input of its own.
+        `quarantined` instances are set aside, each at its own input.
         """
         failure = self.failure
         if failure is None:
@@ -110,7 +110,8 @@ class FailureState:
         if not failure.skippable:
             raise NotStopped(
                 f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: "
-                f"{failure.error}; where its notes are at fault, raise its version to have its states built anew"
+                f"{failure.error}; where its notes are at fault, raise its version to have its states built "
+                "anew"
             )
         return failure
 
@@ -118,6 +119,7 @@ class FailureState:
         """Raise `DomainError` where a newer program has worked on the store."""
         if stored > declared:
             raise DomainError(
-                f"process manager {self._name!r} was run as version {stored} on this store, and is declared as "
+                f"process manager {self._name!r} was run as version {stored} on this store, and is declared "
+                "as "
                 f"version {declared}; run the newer program, or raise the version"
             )

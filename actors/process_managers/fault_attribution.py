@@ -1,4 +1,6 @@
-"""Whose fault an error is: the instance's, which alone is set aside, or the machine's and the store's, which concern all."""
+"""Where an error belongs: to the instance, which is set aside alone, or to the machine or store, which
+affects all.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ SYSTEM_FAULTS = (
 )
 SYSTEM_ERRNOS = {errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS}
 MAX_CAUSES = 10
-"""How many errors that led to one another are looked at."""
+"""How many causes of an error are looked at."""
 
 
 def is_instance_fault(error: BaseException | None) -> bool:

@@ -43,7 +43,8 @@ class InputHandler:
     ) -> None:
         """`slot` shows the handler that runs.
 
-        `failed_commands` are the inputs, by id, whose commands failed: their instances are set aside when they come.
+        `failed_commands` are the inputs, by id, whose commands failed: their instances are set aside when
+        they come.
         """
         self.spec = spec
         self._state = state
@@ -82,7 +83,7 @@ class InputHandler:
             self._slot.end()
 
     def pass_over(self, plan: StepPlan, error: InputFailed) -> bool:
-        """Pass over an event that is no input, if an operator skips it: one that can't be decoded, or has no key."""
+        """Pass over an event that can't be decoded, or has no key, if an operator skips it."""
         state = self._state
         if error.position is None:
             return False
@@ -97,10 +98,10 @@ class InputHandler:
 
     # -- handling an input --------------------------------------------------------------------
     def handle(self, plan: StepPlan, input: Input, order: Order | None = None) -> bool:
-        """Add an input to the plan; False while commands of its instance are on their way.
+        """Add an input to the plan; False while commands of its instance are in flight.
 
-        Where it fails its instance is set aside, and where that is so already it waits. `order` is where it stands
-        during a rebuild. Raises `InputFailed` for an error that is not the instance's.
+        If it fails, its instance is set aside; if that is so already, it waits. `order` is its place in a
+        rebuild. Raises `InputFailed` for an error that is not the instance's.
         """
         state, key = self._state, input.key
         if state.checkpoint.quarantined and self._quarantine.hold(plan, input, order):
@@ -171,7 +172,7 @@ class InputHandler:
 
 
 def handler_activity(what: Input | RecordedEvent) -> str:
-    """What a handler is at, in words."""
+    """What a handler is working on, in words."""
     if isinstance(what, RecordedEvent):
         return f"telling the instance of {_in_words(what)}"
     return f"at {describe(what)}, of instance {what.key!r}"

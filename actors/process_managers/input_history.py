@@ -1,7 +1,7 @@
-"""What instances were given beside events, kept for a rebuild of their states, and how it goes again. Pure.
+"""The inputs of instances beside events, kept for a rebuild of their states, and how they are dropped. Pure.
 
-It goes once its instance has ended, and once an instance has very much of it; a snapshot takes its place: the state, or
-that there is none, and what came before it. The manager's thread calls it.
+They are dropped once their instance has ended, and once it has very many; a snapshot takes their place: the
+state, or that there is none, and what came before it. The manager's thread calls it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["INDEXED", "InputHistory", "index_history"]
 MAX_HISTORY = 1_000
 """Inputs that are kept of an instance until its state takes their place."""
 MAX_FIRED_TIMERS = 1_000
-"""Timers of an instance, the last ones, that are known to have fired: with another key they are not set again."""
+"""The last timers of an instance that are remembered as fired: with another key they are not set again."""
 MAX_CACHED_SNAPSHOTS = 10_000
 """Instances of which it is in memory up to where their snapshots go."""
 SET_BY_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
@@ -59,7 +59,9 @@ class InputHistory:
             self._size -= len(self._entries.pop(key, ()))
 
     def entries(self, key: str) -> dict[bytes, bytes]:
-        """An instance's, by the ends of their keys: the id of one that is a firing of a timer which an event set."""
+        """Those of an instance, by the ends of their keys; the value is the id of a fired timer that an event
+        had set, or empty.
+        """
         found = self._entries.get(key)
         if found is None:
             prefix = self._keys.history_index_of(key)
@@ -79,7 +81,7 @@ class InputHistory:
         plan.history_count += 1
 
     def replace_by_snapshot(self, plan: StepPlan, key: str, order: Order, state: bytes | None) -> None:
-        """Have an instance's state after `order`, None for none, stand for all of its history up to there."""
+        """Replace an instance's history up to `order` by its state then, None for none."""
         entries = self.entries(key)
         known = self._fired_of(key)
         before, listed = len(known), set(known)
@@ -102,7 +104,7 @@ class InputHistory:
             self.evict(key)
 
     def _fired_of(self, key: str) -> list[bytes]:
-        """The ids of the timers of which an instance's snapshot tells that they fired."""
+        """The ids of the timers that fired, according to an instance's snapshot."""
         if key not in self._fired:
             value = self._notes.note(self._keys.snapshot(key))
             self._fired[key] = [] if value is None else self._records.snapshot(value).fired
@@ -110,7 +112,7 @@ class InputHistory:
         return self._fired[key]
 
     def snapshot_order(self, key: str) -> Order | None:
-        """Up to where an instance's snapshot stands for its inputs, None for none; during a rebuild."""
+        """Up to where an instance's snapshot covers its inputs, None for no snapshot; during a rebuild."""
         if key not in self._snapshots:
             if len(self._snapshots) > MAX_CACHED_SNAPSHOTS:
                 self._snapshots.clear()
@@ -119,7 +121,7 @@ class InputHistory:
         return self._snapshots[key]
 
     def has_fired(self, id: str) -> bool:
-        """Whether a timer fired that an event set, and what tells of it is gone."""
+        """Whether a timer that an event set has fired, though its history is dropped."""
         return (
             SET_BY_EVENT.fullmatch(id) is not None
             and self._notes.note(self._keys.fired_timer(id.encode())) is not None
@@ -132,7 +134,9 @@ def _fired_timer(input: Input) -> bytes:
 
 
 def index_history(log: EventLog, keys: RecordKeys, records: RecordCodec) -> None:
-    """Index what earlier checkouts kept without an index, once. The opener's thread; raises what the log does."""
+    """Index, once, what earlier checkouts kept without an index. The opener's thread; raises what the log
+    does.
+    """
     if log.note(keys.indexed) is not None:
         return
     after = b""

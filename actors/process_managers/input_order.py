@@ -1,4 +1,6 @@
-"""Where an input stands among all that its instance is told: events by their positions, the rest between them. Pure."""
+"""The place of an input among all of its instance: events by their positions, other inputs between them.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ EVENT, OTHER = 0, 1
 
 
 class Order(NamedTuple):
-    """`position` is that of the event, or of the last event before a rejection or a timer; those stand in the order of
-    the `step` that they were taken in and their `number` there. `more` counts what an input that had waited led to:
-    it comes right after that input, before all else that waits."""
+    """`position` is that of the event, or of the last event before a rejection or a timer.
+
+    Those are in the order of the `step` that they were taken in and their `number` there. `more` counts what
+    an input that had waited led to: it comes right after that input, before all else that waits.
+    """
 
     position: int
     kind: int = EVENT
@@ -49,10 +53,10 @@ class Order(NamedTuple):
         return cls(position, kind, step, number, more)
 
     def history_suffix(self) -> bytes:
-        """The end of the key under which a rejection or timer is kept for when the states are built anew."""
+        """The end of the key of a rejection or a firing in the history."""
         data = HISTORY.pack(self.position, self.step, self.number)
         return data + MORE.pack(self.kind, self.more) if self.more else data
 
     def following(self, count: int = 1) -> Order:
-        """The place of what this one led to."""
+        """The order of an input that this one led to."""
         return self._replace(more=self.more + count)

@@ -1,4 +1,4 @@
-"""What comes of an input: its handler's decision, and what that asks for, ready to be written. Pure."""
+"""The result of an input: its handler's decision, and what that asks for, ready to be written. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MakeSubmission = Callable[[Issued, Input], Submission]
 class InputResult:
     """The `decision`, None where there was no handler, and what is to be written for it.
 
-    `refused` has the commands that their own `validate` refuses, each with the number of submissions before it;
-    `effects` and `state` are packed records, `state` None where the instance has none afterwards.
+    `refused` has the commands that their own `validate` refuses, each with the number of submissions before
+    it; `effects` and `state` are packed records, `state` None where the instance has none afterwards.
     """
 
     decision: Decision | None
@@ -34,9 +34,9 @@ class InputResult:
 def submissions_of(
     decision: Decision | None, input: Input, make: MakeSubmission
 ) -> tuple[list[tuple[Submission, Issued]], list[tuple[int, Issued, Rejected]]]:
-    """The submissions of a decision's commands, and those that their own `validate` refuses; raises what `make` does.
+    """The submissions of a decision's commands, and the commands that their own `validate` refuses.
 
-    The number is that of the submissions before a refused one.
+    The number is that of the submissions before a refused one. Raises what `make` does.
     """
     made: list[tuple[Submission, Issued]] = []
     refused: list[tuple[int, Issued, Rejected]] = []

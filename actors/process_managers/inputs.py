@@ -1,8 +1,8 @@
-"""What an instance of a process manager is told, and what came of it: the values that the rest passes on. Pure.
+"""The inputs of a process manager's instances, and what they lead to: values for the other modules. Pure.
 
-An input is an event, the rejection of a command, or a timer that fires. Its id names it for ever, and everything that
-it leads to has an id made from that: its third command is `fulfilment:17:2`, so a command that was done is never done
-again.
+An input is an event, the rejection of a command, or a timer that fires. Its id is permanent, and the ids of
+all that it leads to are derived from it: its third command is `fulfilment:17:2`, so a command is never done
+twice.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ NO_INSTANCE = Instance()
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What an instance is told. `time_us` is when it came about; `causation` and `correlation` are handed on.
+    """An input of the instance `key`. `time_us` is when it happened; `causation` and `correlation` are handed
+    on.
 
-    `version` is that of the manager that stored it, None for what this one made.
+    `version` is that of the manager that stored it, None if this one made it.
     """
 
     kind: str
@@ -82,7 +83,7 @@ class Issued:
 
 @dataclass(slots=True)
 class Decision:
-    """What came of one input: the instance after it, and what is to be done."""
+    """The decision on one input: the instance after it, and what is to be done."""
 
     instance: Instance
     commands: list[Issued] = field(default_factory=list)

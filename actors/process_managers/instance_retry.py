@@ -1,4 +1,4 @@
-"""Trying an instance again that is set aside: what is held for it is handled in its order. Pure; the manager's thread."""
+"""Retries an instance that is set aside: handles what is held for it. Pure; the manager's thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCAN_CHUNK = 100
 
 @dataclass(frozen=True, slots=True)
 class HeldInput:
-    """What is held for an instance, in its `note`; or, without one, a timer that is due before the next of these.
+    """An input that is held for an instance, in its `note`, or a timer that is due before the next of these.
 
     `silent`: nothing is executed for it, since that was done before the states were rebuilt.
     """
@@ -51,7 +51,8 @@ class InstanceRetry:
         self._events = events
 
     def drain(self, plan: StepPlan, key: str, limit: int) -> BaseException | None:
-        """Handle what is held for an instance, up to `limit` inputs, its commands, or the next failure, which is returned.
+        """Handle what is held for an instance, up to `limit` inputs, its commands, or the next failure, which
+        is returned.
 
         No step is in flight. Raises `InputFailed` for an error that is not the instance's.
         """
@@ -125,7 +126,9 @@ class InstanceRetry:
         return HeldInput(note, Order.unpack(note[-ORDER_BYTES:]), *self._state.records.held(value))
 
     def _due_before(self, key: str, held: HeldInput, current: Input, after: Order) -> HeldInput | None:
-        """The timer of the instance that is due before what is held, so that it fires first, as it does for others."""
+        """The timer of the instance that is due before a held input, so that it fires first, as it does for
+        others.
+        """
         if current.key != key or current.kind in ("rejection", "checkpoint"):
             return None  # These come before all else.
         order = after.following() if after < held.order else None
@@ -148,7 +151,7 @@ class InstanceRetry:
         return order
 
     def _handle(self, plan: StepPlan, key: str, input: Input, held: HeldInput) -> bool:
-        """Do as `InputHandler.handle` does for what was held; False where it is to be tried in another step."""
+        """Handle a held input as `InputHandler.handle` does; False where it needs another step."""
         if input.kind == "checkpoint":
             restore(self._handler.spec, self._state, plan, key)
             return True

@@ -1,8 +1,9 @@
-"""What tells the instances of an event, as a text in which two are equal only where they tell the same. Pure, any thread.
+"""Fingerprints of key functions: equal only where both give the same instances for the events. Pure, any
+thread.
 
-A function is told by its code: bytecode, constants, defaults, what it closes over, and the globals that it reads, functions
-among them with their own code. A class is told by its name, and what comes with Python by its name and Python's version.
-What can't be told for certain is equal to nothing.
+A function's covers its code: bytecode, constants, defaults, what it closes over, and the globals that it
+reads, with the code of functions among them. A class counts by its name, and what comes with Python by its
+name and Python's version. What can't be compared reliably is equal to nothing.
 """
 
 from __future__ import annotations
@@ -32,21 +33,23 @@ WRITTEN = 1 << 9
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 UNKNOWN = "(?)"
 FORMER = "()"
-"""The end of what earlier checkouts told of a function: its name alone."""
+"""The end of an earlier checkout's fingerprint of a function: its name alone."""
 
 
 def key_fingerprints(spec: ProcessManagerSpec) -> dict[str, str]:
-    """What tells the instances of each event, by its class's name: a field, or a function's code."""
+    """The fingerprint of each event's key, by the name of its class: a field, or that of a function."""
     return {cls.__name__: rule.field or _fingerprint(rule.key_of) for cls, rule in spec.events.items()}
 
 
 def same_keys(before: dict[str, str], now: dict[str, str]) -> bool:
-    """Whether every event that both know is told to the same instance, for certain."""
+    """Whether each event that both have is certainly for the same instance."""
     return all(before[event] == key != UNKNOWN for event, key in now.items() if event in before)
 
 
 def refreshed(before: dict[str, str] | None, now: dict[str, str]) -> dict[str, str]:
-    """The same for a version that is not raised: as this Python writes what another, or an earlier checkout, told."""
+    """The fingerprints to store for a version that is not raised: in the form of this Python and this
+    release.
+    """
     if before is None:
         return now
     return before | {event: key for event, key in now.items() if _stale(before.get(event), key)}
@@ -69,11 +72,11 @@ def _fingerprint(key_of: Callable[[Any], str | None]) -> str:
 
 
 class _NotComparable(Exception):
-    """It can't be told for certain what a value is."""
+    """A value can't be compared reliably."""
 
 
 class _Fingerprinter:
-    """Tells values in the order in which they are come to; what was told before by its number."""
+    """Writes values as text in the order of their first use; a repeated one by its number."""
 
     def __init__(self) -> None:
         self._seen: list[Any] = []

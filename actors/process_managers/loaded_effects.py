@@ -16,7 +16,7 @@ from actors.process_managers.record_keys import RecordKeys
 __all__ = ["LoadedEffects"]
 
 MAX_LOADED = 1_000
-"""Effects that are in memory at once, and read at once. Of a blocked instance it is the first alone, and beside these."""
+"""Effects in memory, and read at once. A blocked instance has its first one in memory, beside these."""
 LOAD_SECONDS = 0.05
 """Seconds of reading records after which the mailbox is looked at."""
 
@@ -95,7 +95,7 @@ class LoadedEffects:
             delivery.ended_process = True
 
     def block(self, key: bytes, instance: str) -> None:
-        """Keep the first effect of an instance alone, so that those that wait behind it take no room from others."""
+        """Keep only the first effect of an instance, so that those behind it take no room from others."""
         if instance in self._blocked:
             return
         blocked = self._blocked[instance] = BlockedInstance(key)

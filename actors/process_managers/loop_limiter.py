@@ -1,9 +1,9 @@
-"""Instances that lead themselves: what they ask for comes back to them at once, and they ask again. Pure.
+"""Limits instances that drive themselves in a loop: what they ask for comes back to them at once. Pure.
 
-A timer that sets itself without a delay, a command whose event or whose rejection has it issued again, an effect whose answer
-asks for it again: a loop of these never ends by itself. Each instance has a bucket of tokens for the inputs of one correlation
-that may be such, and it fills again slowly. One whose bucket is empty and that its causes show to go round is set aside, so
-that others go on, health names it, and an operator may pass over it.
+A timer that sets itself without a delay, a command whose event or rejection has it issued again, an effect
+whose answer asks for it again: such a loop never ends by itself. Each instance has a token bucket for such
+inputs of one correlation, which fills again slowly. If it is empty, and the causes of the input show a loop,
+the instance is set aside: others go on, health names it, and an operator may skip the input.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from actors.process_managers.inputs import Decision, Input
 __all__ = ["RESUME_TOKENS", "BURST", "PER_SECOND", "QUICK_US", "LoopLimiter"]
 
 BURST = 10_000
-"""Inputs by which an instance may lead itself without a pause."""
+"""Inputs by which an instance may drive itself without a pause."""
 PER_SECOND = 10
-"""Inputs that it may do so by in the long run, a second."""
+"""Inputs by which it may do so per second in the long run."""
 RESUME_TOKENS = 600
-"""Inputs that have to be allowed again before one that came to its bound goes on: a minute's."""
+"""Inputs that must be allowed again before an instance that reached its limit goes on: a minute's."""
 QUICK_US = 1_000_000 // PER_SECOND
-"""Microseconds: a timer of less delay, set as a timer fires, is one that leads its instance."""
+"""Microseconds: a timer with less delay that is set when a timer fires counts as part of a loop."""
 MAX_BUCKETS = 10_000
 """Buckets that are in memory."""
 
@@ -47,9 +47,9 @@ class LoopLimiter:
         now_us: int,
         is_loop: Callable[[Input], bool] = lambda _input: True,
     ) -> None:
-        """Take a token for an input by which an instance may lead itself; raises `Runaway` where there is none.
+        """Take a token for an input that may be part of a loop; raises `Runaway` where there is none.
 
-        `is_loop` tells whether it does, and is asked only then: what others lead to is never bounded.
+        `is_loop` decides whether it is one, and is asked only then: what others cause is never limited.
         """
         if not _may_loop(input, decision, managers):
             return
@@ -62,8 +62,10 @@ class LoopLimiter:
                 return
             self._over.add(key)
             raise Runaway(
-                f"instance {input.key!r:.100} of process manager {self._name!r} leads itself without end: what it asked for "
-                f"came back to it at once {BURST:,} times in a row; give its timers a delay, or end what goes round, or pass "
+                f"instance {input.key!r:.100} of process manager {self._name!r} leads itself without end: "
+                "what it asked for "
+                f"came back to it at once {BURST:,} times in a row; give its timers a delay, or end what "
+                "goes round, or pass "
                 f"over this input with skip_instance; {RESUME_TOKENS} more are handled after a minute"
             )
         self._over.discard(key)
@@ -79,7 +81,7 @@ class LoopLimiter:
 
 
 def _loop_key(input: Input) -> LoopKey:
-    """An instance, and what all that follows from the same beginning has in common: its correlation, or its first event."""
+    """An instance, and what all that has one cause shares: its correlation, or its first event."""
     if input.correlation is not None:
         return input.key, input.correlation
     origin = origin_of(input.id)

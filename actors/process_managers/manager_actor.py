@@ -1,7 +1,7 @@
 """The actor of one process manager: reads events after its checkpoint, plans steps, hands them to the writer.
 
-It runs in a thread of its own and never waits for the writer: what became of a step comes back as a message. Several
-steps may be in flight. When one did not go as planned, those behind it are void, since each is guarded by the
+It runs in its own thread and never waits for the writer: the outcome of a step comes back as a message.
+Several steps may be in flight. When one fails, those behind it are void, since each is guarded by the
 checkpoint that the one before leaves; once all are answered, the state is read again from its records.
 """
 
@@ -76,7 +76,9 @@ class ManagerActor(SupervisedActor):
         clock: Clock,
         deliver: Callable[[], None],
     ) -> None:
-        """`deliver()` is called when effects were put into the outbox, and when they may be delivered again."""
+        """`deliver()` is called when there are new effects in the outbox, and when they may be delivered
+        again.
+        """
         super().__init__(name, mailbox, exited)
         self._spec = spec
         self._domain = domain
@@ -97,7 +99,9 @@ class ManagerActor(SupervisedActor):
         self._loop_limiter = LoopLimiter(spec.name)
 
     def on_start(self) -> None:
-        """Begin where the records say. A step of an earlier incarnation may still come first; this one's is void then."""
+        """Begin where the records say. If a step of an earlier incarnation still comes first, this one's is
+        void.
+        """
         self._advance()
 
     def on_stop(self) -> None:
@@ -153,7 +157,9 @@ class ManagerActor(SupervisedActor):
             except InputFailed as failed:
                 self._stop_at(failed.id, failed.what, failed.error)
                 break
-            except OnewriterError as error:  # Bytes that no codec wrote: nothing tells whose they are.
+            except (
+                OnewriterError
+            ) as error:  # Bytes that no codec wrote: they can't be assigned to an instance.
                 self._stop_at(failures.stored, STORED, error)
                 break
             if plan is None:
@@ -176,7 +182,7 @@ class ManagerActor(SupervisedActor):
         return planner.plan(now_us, limit, not self._in_flight)
 
     def _open_planner(self) -> Planner:
-        """The planner, read from the records where there is none. Raises `InputFailed` for records that can't be read."""
+        """The planner, read from the records if needed. Raises `InputFailed` for unreadable records."""
         planner = self._planner
         if planner is None:
             try:
@@ -196,7 +202,7 @@ class ManagerActor(SupervisedActor):
             self._planner = planner
             self._rebuilding = planner.state.rebuilding
             self._skip_again(planner)
-            # A step whose outcome nobody heard may have put effects into the outbox.
+            # A step whose outcome was lost may have put effects into the outbox.
             self._publish(False)
             self._deliver()
         if self._rejections_stale:
@@ -217,12 +223,12 @@ class ManagerActor(SupervisedActor):
         self._in_flight.append(plan)
         # Called in the writer's thread, or at once in this one.
         step.future.add_done_callback(lambda done: self.mailbox.put(StepDone(plan, done)))
-        # Its bound is for callers, who can wait; no more than MAX_IN_FLIGHT of these are ever in there.
+        # Its limit is for callers, who can wait; at most MAX_IN_FLIGHT of these are in it.
         self._steps.put(step)
 
     def _step_done(self, message: StepDone) -> None:
         if not any(plan is message.plan for plan in self._in_flight):
-            self._deliver()  # An earlier incarnation's: nobody has told of its effects.
+            self._deliver()  # An earlier incarnation's: its effects were not announced.
             return
         self._settle(message.plan, message.future.exception())
 
@@ -250,13 +256,13 @@ class ManagerActor(SupervisedActor):
                 self._publish(False)
                 self._deliver()
         if plan.skipped:
-            # Whoever waits for the skip finds the manager going on.
+            # A caller that waits for the skip finds the manager going on.
             self._publish(False)
         for id in plan.skipped:
             self._skips.done(id)
 
     def _step_failed(self, plan: StepPlan, error: BaseException) -> None:
-        """What to do about a step that was not done, or perhaps not; nothing of it is known to be on disk."""
+        """Handle a step that was not done, or possibly not; nothing of it is known to be on disk."""
         now = time.monotonic()
         if isinstance(error, StepSuperseded):
             self._failures.superseded(str(error), now)

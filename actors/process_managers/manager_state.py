@@ -1,7 +1,7 @@
-"""What a process manager knows: its checkpoint, its instances and their timers, as the plans made so far leave them.
+"""What a process manager knows: its checkpoint, instances and timers, after all plans made so far.
 
-Read from its records when the manager starts, and again whenever a step did not go as planned. What comes of an input
-is entered here and in the notes of the plan together. Knows no thread: the manager's calls it.
+Read from its records when the manager starts, and again whenever a step fails. The result of an input is
+entered here and in the notes of the plan together. Knows no thread: the manager's calls it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ManagerState:
     """Of one incarnation of a manager."""
 
     def __init__(self, name: str, version: int, codec: Codec, notes: NoteReader) -> None:
-        """Reads the records of the manager `name`; raises what the codec does for those that can't be read."""
+        """Reads the records of the manager `name`; raises what the codec does for unreadable ones."""
         self.keys = RecordKeys(name)
         self.records = RecordCodec(codec, version)
         self.notes = notes
@@ -43,7 +43,8 @@ class ManagerState:
         assert checkpoint is not None, "a manager is entered when the system opens"
         assert metadata is not None
         self.checkpoint = Checkpoint.unpack(checkpoint)
-        # What the record says once the plans made so far are on disk; the checkpoint itself may be further on.
+        # What the record says once the plans made so far are on disk; the checkpoint itself may be further
+        # on.
         self._guard = checkpoint
         self.written = self.checkpoint.position
         """The position of that record."""
@@ -67,12 +68,14 @@ class ManagerState:
         return self.metadata.until is not None
 
     def reload_rejections(self) -> None:
-        """Read again which rejections wait, since another step than this manager's left one; none of its own in flight."""
+        """Read the waiting rejections again, since a step of the outbox left one; none of the manager's is in
+        flight.
+        """
         found = self.notes.notes(self.keys.rejections)
         self.rejections = deque(self.records.input(value) for _, value in found)
 
     def is_busy(self, plan: StepPlan, key: str) -> bool:
-        """Whether commands of an instance are on their way, or in this plan."""
+        """Whether commands of an instance are in flight, or in this plan."""
         return bool(self._busy[key]) or key in plan.busy
 
     # -- instances and timers -----------------------------------------------------------------
@@ -95,7 +98,7 @@ class ManagerState:
         return None
 
     def timer(self, key: str, id: str) -> Timer | None:
-        """An instance's timer, without its message where that can't be read: its instance is set aside then."""
+        """An instance's timer; if the message can't be read, without it: its instance is set aside then."""
         try:
             timers = self.instance(key).timers
         except CodecError:
@@ -116,7 +119,7 @@ class ManagerState:
 
     # -- entering what came of an input -------------------------------------------------------
     def apply(self, plan: StepPlan, input: Input, result: InputResult) -> None:
-        """Add to the plan what came of an input; nothing here can fail."""
+        """Add the result of an input to the plan; nothing here can fail."""
         before = len(plan.issued)
         plan.refused += [
             (before + number, input, issued, refusal) for number, issued, refusal in result.refused
@@ -151,7 +154,7 @@ class ManagerState:
             self.checkpoint = Checkpoint(position, step, instances + added, timers + more, quarantined)
 
     def order_of(self, plan: StepPlan, input: Input) -> Order:
-        """Where a new input stands among those of its instance."""
+        """The order of a new input among those of its instance."""
         if input.kind == "event":
             return Order(input.position)
         return Order(self.checkpoint.position, OTHER, self.checkpoint.step, plan.history_count)
@@ -191,7 +194,7 @@ class ManagerState:
             self.checkpoint = Checkpoint(position, step, instances, timers, quarantined)
 
     def trim_history(self, plan: StepPlan, key: str, order: Order) -> None:
-        """After an input: drop the history of an instance that has ended, or whose state may stand for it."""
+        """After an input: drop the history of an instance that has ended, or that its state can replace."""
         try:
             instance = self.instance(key)
         except (CodecError, InvalidMessage):

@@ -1,4 +1,4 @@
-"""What the actor of a process manager is told, and what it answers. The small values that threads pass to each other."""
+"""The messages of a process manager's actor. Any thread makes them; the manager's handles them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class StepDone(Request):
 
 
 class SkipInput(Request):
-    """An operator: pass over the input that the manager is stopped at. `future` has its id once that is on disk."""
+    """An operator: pass over the input that the manager is stopped at. `future` gets its id once that is on
+    disk.
+    """
 
     __slots__ = ("future", "reason")
 
@@ -64,7 +66,7 @@ class SkipInstance(SkipInput):
 
 
 class RetryInstance(Request):
-    """Try an instance that is set aside again. `future` tells whether it got past what it failed on."""
+    """Retry an instance that is set aside. `future` gets whether it got past the input that it failed on."""
 
     __slots__ = ("future", "key")
 

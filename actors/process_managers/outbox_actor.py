@@ -1,9 +1,9 @@
 """The actor of one manager's outbox: has its effects delivered, after the commit that asked for them.
 
-At least once: an effect leaves the outbox with a step after its handler returned, and what the handler returned, a
-command or several, is executed in that step, once. The effects of one instance are delivered in order; one that fails
-is tried again with backoff, holds up those behind it, and is parked in the end. Handlers run in the delivery threads,
-so that one that hangs holds up neither this actor nor other instances.
+At least once: an effect leaves the outbox by a step after its handler returned, and the commands that the
+handler returned are executed in that step, once. The effects of one instance are delivered in order; one that
+fails is retried with backoff, holds up those behind it, and is parked in the end. Handlers run in the
+delivery threads, so that one that hangs holds up neither this actor nor other instances.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ class OutboxActor(SupervisedActor):
         rejection_left: Callable[[], None],
         hangs: float,
     ) -> None:
-        """`threads` outlive the actor; at the end it waits for none that has been at an effect for `hangs` seconds.
+        """`threads` outlive the actor; at the end it waits for none that has spent `hangs` seconds on an
+        effect.
 
-        `rejection_left()` tells the manager of a rejection. What is being delivered is noted in `marks`.
+        `rejection_left()` notifies the manager of a rejection. What is being delivered is marked in `marks`.
         """
         super().__init__(name, mailbox, exited)
         self._spec = spec
@@ -139,14 +140,14 @@ class OutboxActor(SupervisedActor):
         return bool(self._loaded.deliveries or self._parked.unblocking)
 
     def _suffix(self, key: bytes) -> bytes:
-        """The end of an effect's key, which says where it stands among those of its instance."""
+        """The end of an effect's key, which gives its place among those of its instance."""
         return key[len(self._keys.due) :]
 
     # -- delivering ---------------------------------------------------------------------------
     def _advance(self) -> None:
         self.mailbox.idle_timeout = None
         if self._board.status.rebuilding is not None:
-            return  # The manager tells when it is done.
+            return  # The manager sends a message when it is done.
         threads = self._threads
         threads.expect_notification()
         for key, instance in threads.slow_effects().items():
@@ -290,7 +291,8 @@ class OutboxActor(SupervisedActor):
     def _removed(self, message: EffectsRemoved) -> None:
         error = message.future.exception()
         if error is None or isinstance(error, StepSuperseded):
-            # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown, with a rejection perhaps.
+            # Superseded: an earlier incarnation's step took it, or one whose outcome was unknown; it may have
+            # left a rejection.
             for key, delivery in message.taken.items():
                 self._attempts.forget(key)
                 self._outstanding.settled([key])
@@ -298,7 +300,7 @@ class OutboxActor(SupervisedActor):
             if message.plan.rejected or error is not None:
                 self._rejection_left()
             if error is not None:
-                self._reload()  # Perhaps it is parked.
+                self._reload()  # It may be parked now.
             self._board.delivering = self._busy
             self._board.notify()
             return

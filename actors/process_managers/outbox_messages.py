@@ -1,4 +1,4 @@
-"""What an outbox's actor is told. Any thread makes them; the outbox's handles them."""
+"""The messages of an outbox's actor. Any thread makes them; the outbox's handles them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["AttemptsStored", "DeliverEffects", "EffectUnblocked", "EffectsRemove
 
 
 class DeliverEffects(Request):
-    """There may be effects to deliver; with `reload`, one for each release, all of the outbox is looked at again."""
+    """There may be effects to deliver; with `reload`, one per release, the whole outbox is read again."""
 
     __slots__ = ("reload",)
 

@@ -1,4 +1,4 @@
-"""The effects of one manager that are being delivered, marked beside the log: one that ends the process counts as tried."""
+"""Marks the effects that are being delivered, beside the log: one that ends the process counts as tried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OutstandingEffects:
             self._marks.give_back([slot])
 
     def ended_attempt(self, key: bytes, entry: OutboxEntry) -> int:
-        """In which attempt the process ended while it delivered an effect that was loaded; 0 where it did not."""
+        """In which attempt of a loaded effect the process ended, 0 for none."""
         left = self._left.pop(_item(entry), None) if self._left else None
         if left is None:
             return 0

@@ -1,11 +1,11 @@
-"""Which instances of a manager have effects parked, and the effects that are blocked by those. The outbox's thread.
+"""Which instances of a manager have parked effects, and which effects those block. The outbox's thread.
 
-The effects of an instance keep their order, so nothing that comes after a parked one is delivered before an operator has
-that tried again or given up. Blocked effects are moved out of the way of the others: from the prefix `due` to
-`blocked`, by instance, and back once no effect of its instance before it is parked any more. Both happen in steps that
-are guarded by the record that is moved, so that none is stored twice, or lost.
+The effects of an instance keep their order: nothing behind a parked one is delivered before an operator has
+that retried or dropped. Blocked effects are moved out of the way of the others: from the prefix `due` to
+`blocked`, by instance, and back once no effect of the instance before them is parked. Each move is a step
+that is guarded by the moved record, so that none is stored twice, or lost.
 
-The suffix of an effect is the end of its key, which says where it stands among those of its instance.
+The suffix of an effect is the end of its key, which gives its place among those of its instance.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ PutStep = Callable[[list[Note], tuple[bytes, bytes | None]], Future[Outcomes]]
 
 
 class ParkedInstances:
-    """Of one incarnation of an outbox. `put_step` hands a step to the writer, `notify` a message to the outbox."""
+    """Of one incarnation of an outbox. `put_step` hands a step to the writer, `notify` sends the outbox a
+    message.
+    """
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class ParkedInstances:
         return parked is not None and min(parked) < suffix
 
     def is_unblocking(self, instance: str) -> bool:
-        """Whether effects of an instance are about to come back: those after them are not to be looked at before."""
+        """Whether effects of an instance are about to be unblocked: those after them have to wait."""
         first = self._blocked.get(instance)
         return first is not None and not self.blocks(instance, first)
 
@@ -100,8 +102,8 @@ class ParkedInstances:
     def unblock(self, notes: NoteReader) -> tuple[bool, float | None]:
         """Have effects moved back that no parked one blocks any more.
 
-        Tells whether some instances have theirs back, so that all is to be looked at anew, and when to ask again, a
-        monotonic time, None for when a step is answered.
+        Returns whether some instances have theirs back, so that the outbox is to be read again, and when to
+        call this again, a monotonic time, None for when a step is answered.
         """
         back = False
         now = time.monotonic()
@@ -131,7 +133,9 @@ class ParkedInstances:
         self._notify(EffectUnblocked(instance, done))
 
     def step_done(self, message: EffectUnblocked, notes: NoteReader) -> bool:
-        """A step is answered; False where others of its instance are to be, so that there is nothing to look at yet."""
+        """A step is answered; False while other steps of its instance are in flight, so that there is nothing
+        to read.
+        """
         instance = message.instance
         error = message.future.exception()
         if error is not None and not isinstance(error, StepSuperseded):

@@ -18,10 +18,10 @@ UNTRIED = DeliveryAttempts(0, "")
 
 @dataclass(frozen=True, slots=True)
 class PendingEffect:
-    """An effect that is not delivered yet. `attempts` failed; `error` is the traceback of the last one, None for none.
+    """An effect that is not delivered yet. `attempts` failed; `error` is the last traceback, None for none.
 
-    `parked` is the same once it was given up, and None before. `behind` is the key of a parked effect of the same instance
-    that it waits for, None where it waits for none.
+    `parked` is the same once it was given up, and None before. `behind` is the key of a parked effect of the
+    same instance that it waits for, None where it waits for none.
     """
 
     key: str
@@ -37,7 +37,7 @@ class PendingEffect:
 def pending_effects(
     notes: NoteReader, keys: RecordKeys, records: RecordCodec, attempts: Mapping[bytes, DeliveryAttempts]
 ) -> list[PendingEffect]:
-    """The effects that wait, with what `attempts` has of them by key, those behind a parked one, then those that are parked."""
+    """The effects that wait, then those that are parked. `attempts` has their failures by their keys."""
     given_up = [(key[len(keys.parked) :], records.entry(value)) for key, value in notes.notes(keys.parked)]
     first: dict[str, tuple[bytes, str]] = {}
     for suffix, one in given_up:

@@ -28,9 +28,10 @@ class PendingSkips:
             request.done(id)
 
     def end(self, name: str) -> None:
-        """The actor of this manager ends: nobody will answer what waits."""
+        """The actor of this manager ends: fail the requests that wait."""
         error = ConsistencyTimeout(
-            f"process manager {name!r} ended before the skip was known to be written; look at process_managers() whether it is still stopped there"
+            f"process manager {name!r} ended before the skip was known to be written; look at "
+            "process_managers() whether it is still stopped there"
         )
         for requests in self._requests.values():
             for request in requests:

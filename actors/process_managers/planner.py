@@ -1,8 +1,8 @@
 """What a process manager does next: the plan of its next step.
 
-Knows no thread: the manager's thread calls it, and tests do without one. Plans may follow each other before the first
-is on disk, but an instance with commands on their way gets nothing new before their outcome is known, so that it
-gets a rejection before its next event.
+Knows no thread: the manager's thread calls it, and tests do without one. Plans may follow each other before
+the first is on disk. But an instance with commands in flight gets nothing new before their outcome is known,
+so that it gets a rejection before its next event.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class Planner:
     def retry(
         self, now_us: int, keys: Sequence[str], limit: int
     ) -> tuple[StepPlan | None, dict[str, BaseException | None]]:
-        """A step in which instances that are set aside go on, and what they failed on, None for those that did not.
+        """A step in which instances that are set aside go on, and the error of each that was tried, None for
+        none.
 
         No step is in flight, and no rebuild. Raises `InputFailed` as `plan` does.
         """

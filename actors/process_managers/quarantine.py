@@ -1,7 +1,8 @@
-"""Which instances of a manager are set aside, since an input failed in them, and holding back what comes for them.
+"""Which instances of a manager are set aside since an input failed, and holding back their inputs. Pure.
 
-The first input that fails begins it; all that comes later is held in its order, until the instance is tried again
-(`instance_retry`). All of it is in the notes of the step that goes on with the others. Pure; the manager's thread.
+The first input that fails begins it. All that comes later is held in its order, until the instance is retried
+(`instance_retry`). All of it is in the notes of the step that goes on with the others. The manager's thread
+calls it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Quarantine:
         self._records.clear()
 
     def record(self, key: str) -> QuarantineRecord | None:
-        """Why an instance is set aside as the plans made so far leave it, without the traceback; None where it is not."""
+        """Why an instance is set aside, after all plans made so far, without the traceback; None if it is
+        not.
+        """
         if not self._state.checkpoint.quarantined:
             return None
         if key not in self._records:

@@ -1,4 +1,4 @@
-"""What a manager does about the instances that are set aside: tries them again, and skips inputs. The manager's thread."""
+"""Retries the instances that are set aside, and skips their inputs, for one manager. The manager's thread."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ MAX_TRACEBACKS = 20
 
 
 class QuarantineActions:
-    """Of one incarnation of a manager. `failed_commands` are the inputs, by id, whose commands failed: their
-    instances are to be set aside."""
+    """Of one incarnation of a manager.
+
+    `failed_commands` are the inputs, by id, whose commands failed: their instances are to be set aside.
+    """
 
     def __init__(self, name: str, keys: RecordKeys, notes: NoteReader, skips: PendingSkips) -> None:
         self._name = name
@@ -42,7 +44,7 @@ class QuarantineActions:
         self._requests.append(request)
 
     def is_due(self, total: int) -> bool:
-        """Whether there is something to do as soon as no step is in flight; `total` instances are set aside."""
+        """Whether there is something to do once no step is in flight; `total` instances are set aside."""
         due = self._schedule.next_due(total) if total else None
         return bool(self._requests) or (due is not None and due <= time.monotonic())
 
@@ -51,7 +53,8 @@ class QuarantineActions:
         return self._schedule.next_due(total) if total else None
 
     def plan(self, planner: Planner, now_us: int, limit: int) -> tuple[StepPlan | None, list[str]]:
-        """A step in which instances go on that were set aside, None where there is none; and the inputs that failed again.
+        """A step in which set-aside instances go on, None for none, and the ids of the inputs that failed
+        again.
 
         No step is in flight.
         """
@@ -84,7 +87,8 @@ class QuarantineActions:
             if record is None or id is None:
                 request.fail(
                     NotStopped(
-                        f"instance {request.key!r:.100} of process manager {self._name!r} is not set aside: there is "
+                        f"instance {request.key!r:.100} of process manager {self._name!r} is not set aside: "
+                        "there is "
                         f"nothing to do; quarantined({self._name!r}) lists those that are"
                     )
                 )
@@ -119,7 +123,7 @@ class QuarantineActions:
             request.done(went_on)
 
     def end(self) -> None:
-        """The actor ends: nobody will answer what waits."""
+        """The actor ends: fail the requests that wait."""
         error = ConsistencyTimeout(
             f"process manager {self._name!r} ended before it came to what was asked; look at "
             f"quarantined({self._name!r}) and ask again"

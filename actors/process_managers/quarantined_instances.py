@@ -18,10 +18,10 @@ COUNTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedInstance:
-    """An instance that is set aside at the input `id`, which `stopped_at` describes, with `error` and its traceback.
+    """An instance that is set aside at the input `id`, which `stopped_at` describes, with the error.
 
-    `waiting` inputs are held for it, that one among them; from 1,000 on they are not counted. `error` is empty while they are being handled. A key that is too
-    long to be one is shortened, with a digest.
+    `waiting` inputs are held for it, including that one; from 1,000 on they are not counted. `error` is empty
+    while they are being handled. A key that is too long to be one is shortened, with a digest.
     """
 
     key: str

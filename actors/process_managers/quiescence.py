@@ -42,7 +42,7 @@ class Quiescence:
         self._health = health
 
     def wait(self, timeout: float) -> int:
-        """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
+        """Wait until every manager has handled all commits and delivered its effects; returns the head."""
         end = time.monotonic() + timeout
 
         def quiet() -> bool:
@@ -61,13 +61,14 @@ class Quiescence:
             raise ProcessManagerStopped(stopped)
         if not quiet():
             raise ConsistencyTimeout(
-                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at process_managers()"
+                f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at "
+                "process_managers()"
             )
         return self._progress.head
 
     def _delivered(self, handle: ManagerHandle) -> bool:
-        # In this order: what the outbox has looked at is in it, what is not in it any more is loaded, and what came of it
-        # is among the rejections.
+        # In this order: what the outbox has looked at is in it, what is not in it any more is loaded, and
+        # what came of it is among the rejections.
         keys = handle.keys
         return not (
             handle.board.releases_seen < handle.board.releases
@@ -112,7 +113,8 @@ class Quiescence:
             for one in quarantined_instances(self._log, handle.keys, self._records, 1, "") if count else ():
                 others = f" and {count - 1} more" if count > 1 else ""
                 return (
-                    f"process manager {name!r} has set aside instance {one.text}{others}; mend it, or pass over that "
+                    f"process manager {name!r} has set aside instance {one.text}{others}; mend it, or pass "
+                    "over that "
                     f"with skip_instance({name!r}, {one.key!r})"
                 )
         return None

@@ -1,7 +1,7 @@
 """Rebuilding a manager's states after its version was raised: from its events and its history between them.
 
-No command is executed and no effect delivered. It goes on to where the former version stood, in steps that survive a
-restart. Pure; the manager's thread calls it.
+No command is executed and no effect delivered. It goes on to where the former version stood, in steps that
+survive a restart. Pure; the manager's thread calls it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAST_ORDER = Order(1 << 63)
 """After all others."""
 CHUNK = 1_000
 SCAN_LIMIT = 10_000
-"""Events that one step looks at."""
+"""Events that one step reads."""
 
 
 class StateRebuild:
@@ -114,7 +114,8 @@ class StateRebuild:
             timer = state.timer(key, input.id)
             if timer is None and handled.order < self._quarantined_from(key):
                 return  # This version does not set it, or has cancelled it.
-            # Its message is what the new version sets, whatever was stored: its handlers may know nothing of that.
+            # Its message is what the new version sets, whatever was stored: its handlers may know nothing of
+            # that.
             current = timer or Timer(0, "", None, input.correlation)
             input = replace(input, key=key, message=current.message, correlation=current.correlation)
             if timer is not None:
@@ -129,12 +130,12 @@ class StateRebuild:
             self._handler.handle(plan, input, handled.order)
 
     def _is_in_snapshot(self, key: str, order: Order) -> bool:
-        """Whether a snapshot of the instance stands for what comes there."""
+        """Whether a snapshot of the instance covers that place."""
         snapshot = self._state.history.snapshot_order(key)
         return snapshot is not None and order <= snapshot
 
     def _issuer_of_command(self, input: Input) -> str:
-        """The instance that asked for a refused command: its id begins with the position of the event behind it."""
+        """The instance that asked for a refused command, by the event's position in the command's id."""
         number = input.id.removeprefix(f"{self._handler.spec.name}:").split(":")[0]
         if not number.isdigit() or not 0 < int(number) <= self._state.checkpoint.position:
             return input.key  # What goes back to it through many inputs has a digest there.
@@ -149,7 +150,7 @@ class StateRebuild:
         return LAST_ORDER if record is None else record.order
 
     def _owner_of_timer(self, plan: StepPlan, input: Input) -> str:
-        """The instance whose timer fired: in this version events may be for other instances, by another key."""
+        """The instance whose timer fired: in this version events may be for other instances."""
         if self._state.timer(input.key, input.id) is not None:
             return input.key
         return self._state.timer_owner(plan, input.id) or input.key

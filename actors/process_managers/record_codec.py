@@ -44,11 +44,13 @@ class RecordCodec:
         self._version = version
 
     def own(self, value: Any) -> Any:
-        """A value for somebody who may do with it what it likes; raises what the codec does for what can't be stored."""
+        """A copy of a value for a holder that may change it. Raises what the codec does for what can't be
+        stored.
+        """
         return value if isinstance(value, Unreadable) else self._codec.own(value)
 
     def own_input(self, input: Input) -> Input:
-        """The same for what a handler is told."""
+        """The same for the input of a handler."""
         said = message = input.message
         if input.kind == "rejection" and not isinstance(said.command, Unreadable):
             message = Rejection(self.own(said.command), said.code, said.text, self.own(said.details))
@@ -59,12 +61,14 @@ class RecordCodec:
         return input if message is said else replace(input, message=message)
 
     def own_instance(self, instance: Instance) -> Instance:
-        """The same for the instance that it is told: one that fails may have changed lists and dicts of its state before."""
+        """The same for the instance of a handler: one that fails may have changed lists and dicts of its
+        state.
+        """
         state = self.own(instance.state)
         return instance if state is instance.state else Instance(state, instance.timers)
 
     def as_stored(self, instance: Instance, value: bytes) -> Instance:
-        """The instance as the note's value gives it again: what its handlers make of it is the same after a restart."""
+        """The instance as its record gives it, so that handlers do the same with it as after a restart."""
         faithful = self._codec.faithful
         if faithful(instance.state) and all(faithful(one.message) for one in instance.timers):
             return instance
@@ -93,7 +97,11 @@ class RecordCodec:
         return Instance(state, tuple(Timer(*one) for one in timers))
 
     def pack_input(self, input: Input) -> bytes:
-        """Of a rejection or a timer; of what is said, details that can't be stored are left out, and a code or text is told."""
+        """The record of a rejection or a timer.
+
+        Details of a rejection that can't be stored are left out; a code or text that can't be is put in
+        words.
+        """
         version = self._version if input.version is None else input.version
         if input.kind == "checkpoint":
             return self._codec.encode([input.kind, input.key, 0, input.id, None, None, version])
@@ -124,7 +132,7 @@ class RecordCodec:
         )
 
     def _plain(self, value: Any) -> Any:
-        """A code or text that can be stored: lone surrogates are escaped, another value that can't be is put in words."""
+        """A code or text that can be stored: lone surrogates are escaped, other values are put in words."""
         if isinstance(value, str):
             return str.__str__(value).encode(errors="backslashreplace").decode()
         try:
@@ -148,7 +156,9 @@ class RecordCodec:
         return replace(rejection, version=version)
 
     def _rejection(self, message: list[Any]) -> list[Any]:
-        """What is said of a refused command whose class, or a class in the details, can't be read."""
+        """The parts of a rejection whose command, or details, can't be read as their class is gone or
+        changed.
+        """
         command, code, text, details = message
         readable, told = decode_readable(self._codec, command), decode_readable(self._codec, details)
         if isinstance(told, Unreadable) and not isinstance(readable, Unreadable):

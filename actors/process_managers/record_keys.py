@@ -97,15 +97,15 @@ class RecordKeys:
         return self.history + order.history_suffix()
 
     def history_index_of(self, key: str) -> bytes:
-        """The prefix of the keys that tell which records of the history are an instance's."""
+        """The prefix of the keys of an instance's history index."""
         return _of_instance(self.history_index, key)
 
     def snapshot(self, key: str) -> bytes:
-        """Of an instance whose state stands for its history, or that ended after it had some."""
+        """The snapshot of an instance whose state replaces its history, or that ended after it had some."""
         return self.snapshots + utf8(key)
 
     def fired_timer(self, id: bytes) -> bytes:
-        """That a timer fired which an event set, where nothing else tells it any more."""
+        """The mark of a fired timer that an event had set, once its history is dropped."""
         return self.fired_timers + id
 
     def skip(self, id: str) -> bytes:
@@ -139,7 +139,7 @@ class RecordKeys:
 
 
 def _of_instance(prefix: bytes, key: str) -> bytes:
-    """The prefix of the records of one instance: its key's length tells it from longer keys."""
+    """The prefix of the records of one instance; the length keeps keys apart that begin alike."""
     data = utf8(key)
     return prefix + U16.pack(len(data)) + data
 

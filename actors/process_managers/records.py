@@ -52,10 +52,10 @@ class Checkpoint(NamedTuple):
 class ManagerMetadata:
     """`version` filled the states, from the events after `start` on.
 
-    While they are rebuilt, that goes on to position `until`, and `clearing` says that states of the former version are
-    still there; `replayed_through` is the key of the last record of the history that was handled again.
-    `restored_through` is that of the last snapshot of an instance that was restored, None once all are.
-    `key_fingerprints` has the field, or the code of the function, that gives the instance of each event.
+    While they are rebuilt, that goes on to position `until`, and `clearing` says that states of the former
+    version are still there; `replayed_through` is the key of the last record of the history that was handled
+    again. `restored_through` is that of the last snapshot of an instance that was restored, None once all
+    are. `key_fingerprints` has the field, or the code of the function, that gives the instance of each event.
     """
 
     version: int
@@ -115,9 +115,9 @@ class HandledInput(NamedTuple):
 
 
 class InstanceSnapshot(NamedTuple):
-    """The packed `state` of an instance, None for none, that stands for what it heard up to `order`.
+    """The packed `state` of an instance, None for none, which replaces its history up to `order`.
 
-    `fired` has the ids of the timers of that history that an event set and that fired.
+    `fired` has the ids of the timers in that history that an event had set and that fired.
     """
 
     order: Order
@@ -126,9 +126,10 @@ class InstanceSnapshot(NamedTuple):
 
 
 class QuarantineRecord(NamedTuple):
-    """Why an instance is set aside: the input `id` that fails in it, what that is, and the error with its traceback.
+    """Why an instance is set aside: the input `id` that fails in it, what that is, and the error.
 
-    `order` is the first one that is not handled; `error` is empty while what waited is being handled.
+    `order` is that of the first input that is not handled; `error` is empty while what waited is being
+    handled.
     """
 
     order: Order

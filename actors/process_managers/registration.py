@@ -1,4 +1,4 @@
-"""Entering a process manager in the store when a system opens. The opener's thread, before the actors start."""
+"""Enters a process manager in the store when a system opens. The opener's thread, before the actors start."""
 
 from __future__ import annotations
 

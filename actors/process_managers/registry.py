@@ -64,8 +64,8 @@ class ProcessManagers:
     ) -> None:
         """Enters managers that are new to the store, and those whose version was raised. Opener's thread.
 
-        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs. In `marks` it is
-        noted which effects are being delivered.
+        `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs. In
+        `marks` it is noted which effects are being delivered.
         """
         self._marks = marks
         self._calls = calls
@@ -195,7 +195,7 @@ class ProcessManagers:
         )
 
     def _quarantined_count(self, handle: ManagerHandle) -> int:
-        """How many instances are; those of a step that is not committed yet are in no list, and don't count."""
+        """How many instances are set aside; those of a step that is not committed yet do not count."""
         stored = self._log.note(handle.keys.checkpoint)
         return 0 if stored is None else Checkpoint.unpack(stored).quarantined
 
@@ -214,7 +214,7 @@ class ProcessManagers:
         ]
 
     def wait(self, timeout: float) -> int:
-        """Wait until every manager has handled all that is committed and delivered what is to be delivered."""
+        """Wait until every manager has handled all commits and delivered its effects; returns the head."""
         return self._quiescence.wait(timeout)
 
     # -- what an operator does ----------------------------------------------------------------
@@ -230,7 +230,7 @@ class ProcessManagers:
         return quarantined_instances(self._log, self._of(name).keys, self._records, limit, after)
 
     def retry_instance(self, name: str, key: str, timeout: float) -> bool:
-        """Try an instance that is set aside again; tells whether it got past what it failed on."""
+        """Retry an instance that is set aside; returns whether it got past the input that it failed on."""
         request = RetryInstance(key)
         self._of(name).mailbox.put(request)
         return self._answered(name, request.future, "the instance was not tried again", timeout)
@@ -251,7 +251,7 @@ class ProcessManagers:
             ) from None
 
     def effects(self, name: str) -> list[PendingEffect]:
-        """The effects that are not delivered: those that wait, behind a parked one at the end, and those that are parked."""
+        """The effects that are not delivered: those that wait, then those that are parked."""
         handle = self._of(name)
         return pending_effects(self._log, handle.keys, self._records, handle.board.attempts)
 

@@ -1,7 +1,8 @@
-"""When each instance that is set aside is tried again. No thread; the clock, a monotonic one, is the caller's.
+"""When each instance that is set aside is retried. No thread; the caller gives the monotonic time.
 
-There may be more than fit into memory, as when a handler fails for all of them. Then those that failed again leave it for
-the others, which are read from the notes in rounds; a round waits for a while after the one before, unless one went well.
+There may be more than fit into memory, for example when a handler fails for all of them. Then those that
+failed again make room for the others, which are read from the records in rounds. A round waits for a while
+after the one before, unless a retry succeeded.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ class RetrySchedule:
             self._wait(key, self._attempts.get(key, 0) + 1, now)
 
     def at_once(self, key: str, now: float) -> None:
-        """Somebody asks for it."""
+        """An operator asks for it."""
         self._attempts[key] = 0
         self._due[key] = now
 
     def succeeded(self, key: str, now: float) -> None:
-        """It got past what it failed on: perhaps the others will."""
+        """It got past what it failed on: the others may do so too."""
         self.at_once(key, now)
         self._rounds, self._round_at = 0, now
 
@@ -57,7 +58,7 @@ class RetrySchedule:
         self._attempts.pop(key, None)
 
     def take(self, now: float, limit: int, total: int) -> list[str]:
-        """Up to `limit` that are due. What becomes of each is to be told, else it stays due."""
+        """Up to `limit` that are due. The outcome of each must be reported, else it stays due."""
         if total > len(self._due) and now >= self._round_at:
             self._load(now)
         return [key for key, due in self._due.items() if due <= now][:limit]

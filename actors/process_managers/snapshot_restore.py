@@ -43,7 +43,7 @@ def restore_some(
 
 
 def restore(spec: ProcessManagerSpec, state: ManagerState, plan: StepPlan, key: str) -> None:
-    """Enter the state of an instance's snapshot, and keep that as this version writes it. Raises `CodecError`."""
+    """Enter the state of an instance's snapshot, and store it in this version's form. Raises `CodecError`."""
     value = state.notes.note(state.keys.snapshot(key))
     if value is None:
         return
@@ -52,7 +52,8 @@ def restore(spec: ProcessManagerSpec, state: ManagerState, plan: StepPlan, key: 
     kind = type(instance.state)
     if instance.state is not None and kind not in spec.states:
         raise CodecError(
-            f"its state was a {kind.__name__}, which is no state of version {spec.version} of process manager "
+            f"its state was a {kind.__name__}, which is no state of version {spec.version} of process "
+            "manager "
             f"{spec.name!r}"
         )
     timers = tuple(one for one in instance.timers if class_of(one.message) in spec.timers)
@@ -64,6 +65,6 @@ def restore(spec: ProcessManagerSpec, state: ManagerState, plan: StepPlan, key: 
 
 
 def _input(manager: str, key: str, order: Order) -> Input:
-    """The input that beginning from a snapshot is; its kind and id are stored where its instance is set aside."""
+    """The input for beginning from a snapshot. Its kind and id are stored when its instance is set aside."""
     id = f"{manager}:checkpoint:{order.position}.{order.step}.{order.number}.{order.more}"
     return Input("checkpoint", id, key, None, 0, None, None)

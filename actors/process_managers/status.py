@@ -14,8 +14,9 @@ __all__ = ["Status", "status_of"]
 class Status:
     """`quiet_at` is the position up to which nothing is left to do, -1 while there is.
 
-    `rejections` wait to be handled; `rebuilding` is the position that a rebuild goes to, None without one; `next_due` is
-    when the next timer is due, in microseconds since 1970 UTC; `quarantined` instances are set aside.
+    `rejections` wait to be handled; `rebuilding` is the position that a rebuild goes to, None without one;
+    `next_due` is when the next timer is due, in microseconds since 1970 UTC; `quarantined` instances are set
+    aside.
     """
 
     position: int
@@ -31,7 +32,7 @@ class Status:
 
 
 def status_of(before: Status, state: ManagerState | None, failures: FailureState, *, quiet: bool) -> Status:
-    """How a manager is; without its state, which is to be read again, as it was `before`. The manager's thread."""
+    """How a manager is; without its state, which is to be read again, as `before`. The manager's thread."""
     checkpoint = None if state is None else state.checkpoint
     rejections = 0 if state is None else len(state.rejections)
     return Status(

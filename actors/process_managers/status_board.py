@@ -28,7 +28,7 @@ class StatusBoard:
         self.releases_seen = 0
         """How many of these the outbox has looked at."""
         self.attempts: dict[bytes, DeliveryAttempts] = {}
-        """The effects that failed and are tried again, by key; the outbox's thread reads them from its records first."""
+        """The failed attempts of effects, by key; the outbox's thread reads them from its records first."""
         self._changed = changed
 
     def publish(self, status: Status) -> None:
@@ -38,7 +38,7 @@ class StatusBoard:
             self.notify()
 
     def mark_busy(self) -> None:
-        """There is something to do again; said before it begins, so that nobody takes the manager for quiet."""
+        """There is something to do again; said before it begins, so that the manager does not look quiet."""
         if self.status.quiet_at >= 0:
             self.status = replace(self.status, quiet_at=-1)
 
@@ -53,6 +53,6 @@ class StatusBoard:
             self._changed.notify_all()
 
     def wait_until(self, reached: Callable[[], Any], timeout: float) -> bool:
-        """Wait up to `timeout` seconds until `reached()`, asked again whenever a board shows something new."""
+        """Wait up to `timeout` seconds until `reached()`, which is called again after each change."""
         with self._changed:
             return bool(self._changed.wait_for(reached, timeout))

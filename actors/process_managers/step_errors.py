@@ -1,4 +1,4 @@
-"""Why a step can't be planned or done: internal errors of a manager; nobody outside of it meets them."""
+"""Why a step can't be planned or done. Internal to process managers: no user meets these errors."""
 
 from __future__ import annotations
 

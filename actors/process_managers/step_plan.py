@@ -1,4 +1,4 @@
-"""The plan of one step: what is to be written together, and what is left to find out from its outcome. Pure."""
+"""The plan of one step: what is to be written together, and what follows from its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Guard = tuple[bytes, bytes | None]
 
 @dataclass(slots=True)
 class StepPlan:
-    """One step: `submissions` and `notes`, to be done if the note of `guard` is still as that says, None for in any case.
+    """One step: `submissions` and `notes`, to be done if `guard` is met; None means in any case.
 
-    `now_us` is the time of planning, in microseconds since 1970 UTC. `busy` are the instances with commands in it.
+    `now_us` is the time of planning, in microseconds since 1970 UTC. `busy` are the instances with commands
+    in it.
     """
 
     guard: Guard | None
@@ -50,7 +51,7 @@ class StepPlan:
     released: list[str] = field(default_factory=list)
     """The instances that were set aside and go on with it."""
     drained: dict[str, Order] = field(default_factory=dict)
-    """Of these, those with commands on their way: after what in the order their rejections are held."""
+    """Those of them with commands in flight, and the order after which the rejections of these are held."""
 
     @classmethod
     def of_notes(cls, notes: dict[bytes, bytes | None], guard: Guard | None = None) -> StepPlan:
@@ -74,7 +75,8 @@ class StepPlan:
             elif isinstance(outcome, Exception):
                 raise CommandsFailed(input, issued.message, outcome) from outcome
         refusals.sort(key=itemgetter(0))
-        # In the order of issue, also once they are read from their notes: their times are a microsecond apart.
+        # In the order of issue, also once they are read from their notes: their times are a microsecond
+        # apart.
         rejected = [
             input_of_rejection(
                 issued.id,

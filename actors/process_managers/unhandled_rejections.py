@@ -1,7 +1,8 @@
-"""Rejections that no handler takes: counted with the step in which they are passed over, and told. The manager's thread.
+"""Rejections that no handler takes: counted in the step that passes them over, and logged.
 
-There is none where no `on_rejected` is for the command, where it is for another phase of the instance, and once the
-instance has ended; whether a handler of the manager or that of an effect asked for the command makes no difference.
+There is no handler where no `on_rejected` is for the command, where it is for another phase of the instance,
+and once the instance has ended. Whether the manager or an effect's handler asked for the command makes no
+difference. The manager's thread calls it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Ids of what a manager asks for: the same whenever the same is asked for, and unique in the world. Pure; any thread.
+"""Ids of what a manager asks for: the same for the same request, and globally unique. Pure; any thread.
 
-A position says what is asked for within one log alone: another store has that position too, and so has the same store once
-a backup was put in its place and it went on. So an id ends with a mark, a digest of the log's history and of what its
-input came from: the id of an event's command, the origin and the time of a timer; that of an effect also of its payload.
-What is handled again, after a crash or a restore, is asked for under the id that it had.
+A position identifies a request within one log alone: another store has that position too, and so has the same
+store once it went on from a backup. So an id ends with a mark, a digest of the log's history and of the
+origin of the input: the id of an event's command, the origin and the time of a timer; that of an effect
+covers its payload as well. What is handled again, after a crash or a restore, gets the id that it had.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class UniqueIds:
         self._codec = codec
 
     def give(self, input: Input, decision: Decision) -> None:
-        """Give what an input led to its ids. Raises what the codec does for a payload that can't be stored."""
+        """Set the ids of what an input led to. Raises what the codec does for an unencodable payload."""
         if decision.commands:
             mark = self._mark(input)
             decision.commands = [Issued(f"{one.id}:{mark}", one.message) for one in decision.commands]
@@ -48,7 +48,8 @@ class UniqueIds:
             self._history_id,
             input.id,
             input.key,
-            # An event, or a rejection, that comes about again has another time, and is told by its command's id.
+            # An event or a rejection that happens again has another time, and is identified by its command's
+            # id.
             str(input.time_us) if input.kind == "timer" or not input.causation else "",
             input.causation or "",
             input.correlation or "",

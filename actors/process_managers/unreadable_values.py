@@ -1,7 +1,8 @@
-"""What is stored and can't be built any more, since its class is gone or has other fields: kept as it is, with its name.
+"""Stored values that can't be built any more, since their class is gone or has other fields.
 
-A release may drop or change a timer, or a command that was refused. What was stored of it is read as far as it can be: only
-a handler that asks for it meets the error. Written again, it has the bytes that it had. Pure; any thread.
+A release may drop or change a timer, or a command that was refused. Its stored form is kept as it is, with
+the class's name: only a handler that asks for it gets the error. Written again, it has the same bytes. Pure;
+any thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ __all__ = ["Unreadable", "class_of", "name_of", "unpack_plain", "decode_readable
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A stored value: `name` is that of its class, `cls` the class that has it now, None for none, `stored` is for msgpack."""
+    """A stored value of the class `name`; `cls` is the class of that name now, None for none.
+
+    `stored` is for msgpack.
+    """
 
     name: str
     cls: type | None
@@ -32,7 +36,10 @@ class Unreadable:
 
 
 def unpack_plain(value: bytes) -> Any:
-    """What the bytes hold, with all that is not msgpack's own left packed. Raises what `Codec.decode` does for foreign bytes."""
+    """The values in the bytes, with msgpack's extension types left packed.
+
+    Raises what `Codec.decode` does for foreign bytes.
+    """
     try:
         return msgpack.unpackb(value, strict_map_key=False)
     except Exception as error:

@@ -20,7 +20,7 @@ __all__ = ["UNLOADED", "History", "AggregateCache", "evolve", "evolved"]
 
 
 class Unloaded(Enum):
-    """Tells "not looked at" from None, which is the state of a stream that has none."""
+    """Means "not read yet", in contrast to None, the state of a stream that has none."""
 
     UNLOADED = "unloaded"
 
@@ -52,12 +52,15 @@ class History(Protocol):
 
 
 def evolve(domain: CompiledDomain, state: Any, event: Any) -> Any:
-    """The state after `event`; raises `DeciderFailed` where no evolver fits, or one fails or returns no state."""
+    """The state after `event`.
+
+    Raises `DeciderFailed` where no evolver fits, or one fails or returns no state.
+    """
     return evolved(domain, domain.events[type(event)], state, event)
 
 
 def evolved(domain: CompiledDomain, spec: EventSpec, state: Any, event: Any) -> Any:
-    """As `evolve`, of an event whose spec is at hand."""
+    """As `evolve`, for a caller that has the event's spec."""
     if spec.evolvers is None:
         return state
     key = None if state is None else type(state)

@@ -1,8 +1,8 @@
-"""A step: commands and notes that are one unit for whoever keeps its place in notes, done at most once.
+"""A step: commands and notes that are one unit, written together, at most once.
 
-A process manager's reaction to an event is one: the commands that follow from it, and the note of how far it has
-come. The writer puts the accepted commands' events and the notes on disk in one transaction; the guard, a note
-that must still be as it was, keeps a step that is tried again after a failure from being done twice.
+A process manager's reaction to an event is one: the commands that follow from it, and the note of its
+checkpoint. The writer puts the accepted commands' events and the notes on disk in one transaction. The guard
+is a note that must still have its old value: so a step that is retried after a failure is not done twice.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from storage.log.notes import Note
 __all__ = ["Outcomes", "AtomicStep", "StepSuperseded"]
 
 Outcomes = list[Receipt | Exception]
-"""What became of each command of a step, in order."""
+"""The outcome of each command of a step, in order."""
 
 
 class StepSuperseded(ActorsError):
-    """The guard note of a step has another value than expected: nothing of the step was done now.
+    """The guard note of a step does not have the expected value: nothing of the step was done now.
 
-    Either another step came first, or this one was on disk already when it was tried again after a failure; the
-    note's value tells. ``key`` is the note's, ``expected`` and ``actual`` are values, None for no note.
+    Either another step came first, or this one was on disk already when it was retried after a failure; the
+    note's value says which. ``key`` is the note's, ``expected`` and ``actual`` are values, None for no note.
     """
 
     def __init__(self, key: bytes, expected: bytes | None, actual: bytes | None) -> None:
@@ -35,19 +35,20 @@ class StepSuperseded(ActorsError):
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"note {key!r} is not as the step expects it, so the step was not done: another one came first, or it "
+            f"note {key!r} is not as the step expects it, so the step was not done: another one came first, "
+            "or it "
             "is done already; read the note and go on from there"
         )
 
 
 class AtomicStep(Request):
-    """Commands, perhaps none, that are committed together with the notes that follow from their outcomes.
+    """Commands, possibly none, and the notes that follow from their outcomes, committed together.
 
-    `notes(outcomes)` is called in the writer's thread after the commands were decided and gives the notes to
-    change. It may be called again, when the batch is decided again after a failure, so it only computes. A command
-    that is refused or fails stands among the outcomes with its error, and does not fail the step. Where `notes`
-    raises, nothing of the step is written, and `future` has its error. `guard` is a note's key and the value that
-    it must have, None for no note; otherwise `future` has StepSuperseded.
+    `notes(outcomes)` runs in the writer's thread once the commands are decided, and returns the notes to
+    change. It must be pure: it runs again when the batch is decided again after a failure. A command that is
+    refused or fails has its error among the outcomes, and does not fail the step. Where `notes` raises,
+    nothing of the step is written, and `future` has the error. `guard` is a note's key and the value that it
+    must have, None for no note; otherwise `future` has `StepSuperseded`.
     """
 
     __slots__ = ("future", "guard", "notes", "outcome", "settled", "submissions", "weight")

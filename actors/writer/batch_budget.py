@@ -1,9 +1,10 @@
 """How much goes into one commit. Pure; the writer's thread asks.
 
-Whatever waits when the writer looks is one batch: an idle system commits each command at once, and the longer the
-disk takes, the more commands share the next commit. Under load one more bound is needed. A batch as large as the
-mailbox would have its first command wait for the last one's decider, though a small part of it would have hidden the
-wait for the disk just as well. So a batch ends once deciding has taken `SHARE` times what the disk takes.
+Whatever waits when the writer looks is one batch: an idle system commits each command at once, and the longer
+the disk takes, the more commands share the next commit. Under load one more bound is needed. A batch as large
+as the mailbox would have its first command wait for the last one's decider, though a small part of it would
+have hidden the wait for the disk just as well. So a batch ends once deciding has taken `SHARE` times what the
+disk takes.
 """
 
 from __future__ import annotations

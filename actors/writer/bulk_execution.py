@@ -1,7 +1,7 @@
-"""The commands of one `execute_many`: cut into bulks that travel together, and their outcomes put together again.
+"""The commands of one `execute_many`: sent in bulks, and their outcomes put together again.
 
-Where middleware sees each command they go one by one, and still share commits, since none waits for the one before.
-Runs in the caller's thread or event loop.
+Where middleware sees each command they are sent one by one, and still share commits, since none waits for the
+one before. Runs in the caller's thread or event loop.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ BULK_SIZE = 500
 
 
 def with_outcomes(error: Exception, outcomes: Sequence[Any]) -> Exception:
-    """The error, with what became of the commands as its `outcomes`."""
-    # Not by assignment, which a class of somebody else's may refuse.
+    """The error, with the outcomes of the commands as its `outcomes`."""
+    # Not by assignment, which a foreign class may refuse.
     vars(error)["outcomes"] = outcomes
     return error
 
 
 class CommandSource:
-    """The commands that the caller's iterable gives. Where it breaks they end, and its error is kept until they are done."""
+    """The commands of the caller's iterable.
+
+    Where the iterable raises they end, and its error is kept until they are done.
+    """
 
     def __init__(self, commands: Iterable[Any]) -> None:
         self._commands = commands
@@ -70,7 +73,7 @@ class CommandSource:
 
 
 class ManyCommands:
-    """`outcomes` has each command's receipt or error, in order, once all that was made has come to its end."""
+    """`outcomes` has each command's receipt or error, in order, once all of them are done."""
 
     def __init__(self, make: SubmissionFactory, given: CommandSource, options: dict[str, Any]) -> None:
         self.outcomes: list[Any] = []
@@ -95,7 +98,7 @@ class ManyCommands:
                 yield indexes, Bulk(ready)
 
     def received(self, indexes: list[int], outcomes: Iterable[CommandOutcome]) -> None:
-        """What became of a bulk's commands."""
+        """Enter the outcomes of a bulk's commands."""
         for index, outcome in zip(indexes, outcomes, strict=True):
             self.outcomes[index] = receipt_or_error(outcome)
 
@@ -109,9 +112,10 @@ class ManyCommands:
 
 
 def in_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: float) -> None:
-    """Hand over bulk after bulk, and take in what became of them until `end`, a monotonic time.
+    """Hand over bulk after bulk, and collect their outcomes until `end`, a monotonic time.
 
-    None is handed over after it; with a `timeout` of zero, where nothing is waited for, all are that there is room for.
+    After it no bulk is handed over. With a `timeout` of zero nothing is waited for: those are handed over
+    that there is room for.
     """
     under_way: list[tuple[list[int], Bulk]] = []
     for indexes, bulk in many.bulks():
@@ -124,7 +128,8 @@ def in_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: float) -
             bulk.fail(overloaded(mailbox))
     for indexes, bulk in under_way:
         try:
-            many.received(indexes, bulk.future.result(max(end - time.monotonic(), 0)))  # type: ignore[union-attr]
+            left = max(end - time.monotonic(), 0)
+            many.received(indexes, bulk.future.result(left))  # type: ignore[union-attr]
         except TimeoutError:
             many.unknown(indexes, bulk, timeout)
 
@@ -154,7 +159,7 @@ async def ain_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: f
             if mailbox.enqueue_later(bulk):
                 await asyncio.sleep(0)
             else:
-                # Where there is no room, no more are made than go out.
+                # While there is no room, no further bulks are made.
                 await receive(*under_way[0])
                 under_way.popleft()
         while under_way:
@@ -179,9 +184,13 @@ def one_by_one(
 
 
 def _no_exception(error: BaseException) -> MiddlewareFailed:
-    """The outcome of a command whose middleware raised what ends a task or a thread, so that it ends none of the others."""
+    """The outcome of a command whose middleware raised what ends a task or a thread.
+
+    The other commands go on.
+    """
     failed = MiddlewareFailed(
-        f"the middleware of one of the commands raised {type(error).__name__}, which is no Exception, and the command may be "
+        f"the middleware of one of the commands raised {type(error).__name__}, which is no Exception, and "
+        "the command may be "
         "written: raise an Exception to refuse one"
     )
     failed.__cause__ = error
@@ -208,7 +217,7 @@ def _outcome(future: Future[Receipt], attempts: CallAttempts) -> Receipt | Excep
 async def aone_by_one(
     aexecute: Callable[[Any], Awaitable[Receipt]], given: CommandSource
 ) -> list[Receipt | Exception]:
-    """As `one_by_one`. A task that is cancelled leaves them on their way."""
+    """As `one_by_one`. A task that is cancelled leaves its commands in flight."""
 
     async def outcome(command: Any) -> Receipt | Exception:
         try:

@@ -1,7 +1,8 @@
 """What all attempts of one call have in common: its id, its time, and when it began.
 
-Middleware may go round a call several times, and so does `on_conflict`. What a caller asked for once is done once:
-each attempt has the id of the call, and none begins after its end. The caller's thread, after `submit` those that follow.
+Middleware may go round a call several times, and so does `on_conflict`. What a caller asked for once is done
+once: each attempt has the id of the call, and none begins after its end. The caller's thread, after `submit`
+those that follow.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ __all__ = ["CallAttempts"]
 
 
 class CallAttempts:
-    """One call's. `number` counts the attempts so far, `command_id` is that of the newest, at first that of the call."""
+    """The attempts of one call.
+
+    `number` counts those made so far, `command_id` is that of the newest, at first that of the call.
+    """
 
     __slots__ = ("_fresh", "_given", "_waited_for", "command_id", "end", "number", "strict", "timeout")
 
     def __init__(
         self, command_id: Any, fresh: bool, end: float, timeout: float, waited_for: bool = True
     ) -> None:
-        """`fresh` says that the id was made for this call, and nobody has seen it before the first attempt.
+        """`fresh`: the id was made for this call, and was not seen by anyone before the first attempt.
 
-        `end` is the monotonic time at which the call's `timeout` seconds are over. After it no attempt is handed over that is
-        `strict`. Where a `submit` is not `waited_for` none is: its time is that for which it waits for room. With a time-out
-        of zero nothing is waited for, so the first is handed over all the same.
+        `end` is the monotonic time at which the call's `timeout` seconds are over. A `strict` attempt is not
+        handed over after it. A `submit` that is not `waited_for` has no strict attempts: its time-out bounds
+        the wait for room. With a time-out of zero nothing is waited for, so the first attempt is handed over
+        in any case.
         """
         self.command_id = self._given = command_id
         self._fresh = fresh
@@ -41,8 +46,8 @@ class CallAttempts:
     def identity(self, given: Any) -> tuple[Any, bool]:
         """The id of the attempt that begins, unchecked, and whether no receipt can have it yet.
 
-        `given` is what the options say now: a middleware may have given an id of its own, or taken the call's away,
-        which stands for the call all the same.
+        `given` is what the options say now: a middleware may have set another id. One that removed the id
+        means the call's.
         """
         self.number = number = self.number + 1
         if number > 1:

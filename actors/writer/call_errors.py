@@ -9,16 +9,21 @@ __all__ = ["late", "no_reply", "overloaded"]
 
 
 def late(command_id: str, timeout: float, number: int = 1) -> CommandTimeout:
-    """The error of a command that was not handed over, at its attempt of that `number`, as the time of its call was over."""
+    """The error of a command that was not handed over since the time of its call was over.
+
+    `number` is that of the attempt, from 1.
+    """
     if number == 1:
         return CommandTimeout(
             command_id,
-            f"command {command_id!r} was not handed over, and nothing was written: the {timeout:g} s of its call were over "
+            f"command {command_id!r} was not handed over, and nothing was written: the {timeout:g} s of its "
+            "call were over "
             "before; execute it again with this command_id, or give a longer timeout=",
         )
     return CommandTimeout(
         command_id,
-        f"command {command_id!r} was not handed over once more: the {timeout:g} s of its call are over; what the attempt "
+        f"command {command_id!r} was not handed over once more: the {timeout:g} s of its call are over; what "
+        "the attempt "
         "before it did may or may not be on disk: execute it again with this command_id to find out",
     )
 

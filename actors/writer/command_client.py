@@ -55,7 +55,9 @@ class CommandClient:
         calls: RunningCalls,
         progress: Progress,
     ) -> None:
-        """`deciding` tells whether a decider runs at this moment, in the writer's thread; `calls` shows middleware that runs."""
+        """`deciding()` says whether a decider runs now, in the writer's thread; `calls` shows middleware that
+        runs.
+        """
         self._progress = progress
         self._domain = domain
         self._history = history
@@ -153,7 +155,7 @@ class CommandClient:
             reply.over()
 
     def _goes_straight(self, options: dict[str, Any]) -> bool:
-        """Whether nothing stands around the call, so that it need not be made one for middleware."""
+        """Whether no middleware and no conflict handling surround the call."""
         return not self._domain.command_middleware and "on_conflict" not in options
 
     def _call(
@@ -191,7 +193,7 @@ class CommandClient:
     def _offer(
         self, submission: Submission, end: float, timeout: float, strict: bool, number: int = 1
     ) -> None:
-        """Hand over once there is room, waiting for it until `end`; where that is `strict`, not at all after it."""
+        """Hand over once there is room, waiting for it until `end`; if `strict`, not after that time."""
         left = end - time.monotonic()
         if left <= 0 and strict:
             raise self._late(submission, timeout, number)
@@ -207,7 +209,7 @@ class CommandClient:
     @staticmethod
     def _wait(submission: Submission, end: float, timeout: float) -> Receipt:
         future, command_id = submission.future, submission.command_id
-        del submission  # it leads to the error that is raised here, whose traceback would lead to it
+        del submission  # It leads to the error that is raised here, whose traceback would lead back to it.
         try:
             return future.result(max(end - time.monotonic(), 0))  # type: ignore[union-attr,no-any-return]
         except TimeoutError:

@@ -79,11 +79,11 @@ class CommandHandler(SupervisedActor):
         if state.must_reopen:
             self._log.reopen()
             state.must_reopen = False
-        # Whatever an earlier handler committed and did not tell, sync is told now; it passes over what it knows.
+        # Notify sync of all that an earlier handler committed and did not report; it ignores what it knows.
         self._publish(Committed(self._progress.head + 1, self._log.head, None))
         self._notify_sync()
         left = [request for request in state.in_flight if not request.settled]
-        # It stays in hand: this incarnation may fail on it as well.
+        # It stays there: this incarnation may fail on it as well.
         state.in_flight = left
         state.activity = None
         if left:
@@ -93,7 +93,9 @@ class CommandHandler(SupervisedActor):
         state.attempts = 0
 
     def _handle_again(self, left: list[Submission | AtomicStep]) -> None:
-        """Try a batch that an earlier incarnation died of: once whole, then one by one, the one that kills given up."""
+        """Retry a batch that an earlier incarnation died of: first whole, then one by one, giving up the one
+        that kills.
+        """
         state = self._state
         for request in left:
             for submission in request.submissions if isinstance(request, AtomicStep) else (request,):
@@ -174,9 +176,9 @@ class CommandHandler(SupervisedActor):
     def _decide(
         self, batch: list[Submission | AtomicStep]
     ) -> tuple[Overlay, list[Submission | AtomicStep], int]:
-        """Decide what is still wanted; each of those has its outcome, which is not to be told before the commit.
+        """Decide the requests that are still wanted, and keep their outcomes until the commit.
 
-        Stops when the batch's time is over; the number tells how many were looked at.
+        Stops when the batch's time is over; the number says how many were looked at.
         """
         inline = self._state.inline = self._inline.begin(self._log.inline_batch())
         overlay = Overlay(self._domain, self._aggregates, self._log, self._log.encode_event, inline)
@@ -233,10 +235,11 @@ class CommandHandler(SupervisedActor):
             self._state.trouble = None
 
     def _before_fsync(self) -> None:
-        """Let the batch before this one go: its callers and the replicas work while the disk does.
+        """Release the replies of the batch before this one: its callers and the replicas work while the disk
+        does.
 
-        While this thread decides and writes, they would only contend for the interpreter, which LMDB lets go of
-        at each of its calls.
+        While this thread decides and writes, they would only contend for the GIL, which LMDB releases on
+        every call.
         """
         self._state.release_replies()
         now = time.monotonic()
@@ -245,7 +248,7 @@ class CommandHandler(SupervisedActor):
         self._disk_began = now
 
     def _publish(self, committed: Committed) -> None:
-        """Make a commit known: to whoever waits for its position at once, to the replicas through sync soon."""
+        """Report a commit: to those who wait for its position at once, to the replicas through sync soon."""
         self._notifier.add(committed)
         self.mailbox.idle_timeout = LINGER_SECONDS
         if committed.first <= committed.last:
@@ -258,7 +261,7 @@ class CommandHandler(SupervisedActor):
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | AtomicStep], error: Exception) -> None:
-        """Nothing was written: decide again from the inputs, one by one, so that one can't fail the others."""
+        """Nothing was written: decide the batch again, one by one, so that one can't fail the others."""
         self._state.release_replies()
         if len(batch) == 1:
             self._state.trouble = str(error) if isinstance(error, StoreFull) else None

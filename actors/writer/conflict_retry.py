@@ -16,7 +16,7 @@ __all__ = ["conflict_retry"]
 
 
 def conflict_retry(on_conflict: OnConflict, history: History) -> Middleware:
-    """A middleware that retries on the version found, or has a function merge the command with what came between.
+    """A middleware that retries on the version found, or merges the command with the events since.
 
     Raises `ValueError` for anything but a number of retries or a function.
     """

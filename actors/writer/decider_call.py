@@ -1,4 +1,4 @@
-"""Asking a decider: which one a command has, and what it gives for an answer. The writer's thread, or a test's."""
+"""Calling a decider: which one fits the state, and what it returns. The writer's thread, or a test's."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from storage.value_text import short_repr
 __all__ = ["MAX_EVENTS", "call_decider", "own_details"]
 
 MAX_EVENTS = 100_000
-"""Events that one command may give; a decider that yields without end is stopped there."""
+"""Events that one command may give; a decider that yields endlessly is stopped there."""
 
 
 def call_decider(domain: CompiledDomain, submission: Submission, state: Any, reader: Reader) -> Iterable[Any]:
     """The events that the decider for this command and state gives.
 
-    Raises Rejected where there is none for the state, and what the decider raises: as DeciderFailed what is not
-    about the command itself.
+    Raises Rejected where there is none for the state, and what the decider raises: as DeciderFailed what is
+    not about the command itself.
     """
     spec = submission.spec
     assert spec is not None

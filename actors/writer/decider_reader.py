@@ -1,4 +1,4 @@
-"""What a decider may read beside its own stream: the third parameter. The writer's thread, while the decider runs."""
+"""What a decider may read besides its own stream: its third parameter. The writer's thread, while it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ S = TypeVar("S")
 
 
 class DecisionView(Protocol):
-    """What a decider may see of a batch: everything as the commands before its own left it. An `Overlay` is one."""
+    """What a decider may see of a batch: the effects of all commands before its own. An `Overlay` is one."""
 
     @property
     def domain(self) -> CompiledDomain: ...
@@ -59,7 +59,7 @@ class Reader:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The command's metadata as `execute` was given it, a copy that can't be changed; empty where it had none."""
+        """The command's metadata, as passed to `execute`: a read-only copy, empty if there was none."""
         return MappingProxyType(deepcopy(dict(self._metadata or {})))
 
     def for_command(self, metadata: Mapping[str, Any] | None) -> Reader:
@@ -74,7 +74,8 @@ class Reader:
     def __call__(self, state: Any, *fields: Any, **named: Any) -> Any:
         """The state of the stream that `state`'s template names with these fields, or None.
 
-        Where streams of that template may have several states, name those that are wanted: `read(Open | Closed, id)`.
+        Where streams of that template may have several states, name those that are wanted: `read(Open |
+        Closed, id)`.
         """
         return self._entry(state, fields, named)[0]
 
@@ -87,7 +88,9 @@ class Reader:
         return self._view.tagged(tag)
 
     def __getitem__(self, table: TableSchema) -> TableReader:
-        """A table of a model declared with `inline=True`, the batch's earlier commands included: `read[names]`."""
+        """`read[names]`: a table of a model declared with `inline=True`, earlier commands of the batch
+        included.
+        """
         inline = self._view.inline
         if inline is None:
             raise not_inline(table)

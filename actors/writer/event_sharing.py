@@ -1,8 +1,9 @@
-"""What of a batch's events may be shared, and what each holder gets a copy of. Pure; the deciding thread.
+"""Which events of a batch may be shared, and which are copied for each holder. Pure; the deciding thread.
 
-A state may keep parts of an event, a projection may sort a list in it, a caller may clear one in its receipt. So an event
-that is not shareable, as `storage.codec.fidelity` says, is decoded once for the log and once for the state, and the first one is
-given to nobody: who looks gets an own copy. Messages that can hold nothing of the kind are shared as they are.
+A state may keep parts of an event, a projection may sort a list in it, a caller may clear one in its receipt.
+So an event that is not shareable, as `storage.codec.fidelity` defines it, is decoded once for the log and
+once for the state. The first one is never handed out: each reader gets a copy. Other messages are shared as
+they are.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ __all__ = ["EventSharing"]
 
 
 class EventSharing:
-    """`command` says that events of the command that is being decided, or their metadata, are not to be shared.
+    """`command`: events of the command that is being decided, or their metadata, are not to be shared.
 
-    `batch` says it of those that the batch has taken.
+    `batch` says it of those that the batch has accepted.
     """
 
     __slots__ = ("_codec", "batch", "command")
@@ -40,7 +41,7 @@ class EventSharing:
         return kept, own(kept)
 
     def of_command(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
-        """The command's events for somebody who may change what is in them."""
+        """The command's events for a holder that may change what is in them."""
         return CommittedEvents(self._codec, events) if self.command else events
 
     def of_batch(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:

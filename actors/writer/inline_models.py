@@ -83,9 +83,9 @@ class InlineRun:
         return self.batch.view(table)
 
     def project(self, events: Iterable[RecordedEvent]) -> None:
-        """Have the models take a command's events, or none of them.
+        """Apply a command's events to the models: all of them, or none.
 
-        Raises the `Rejected` of a projection as it is, `DeciderFailed` for anything else that one raises.
+        Raises the `Rejected` of a projection as it is, and `DeciderFailed` for any other error of one.
         """
         mark = self.batch.mark()
         handlers = self._models.handlers
@@ -134,12 +134,13 @@ def not_inline(table: Any) -> DeciderFailed:
     )
 
 
-# -- filling --------------------------------------------------------------------------------------------------------
+# -- filling ------------------------------------------------------------------------------------
 def fill(log: EventLog, domain: CompiledDomain, skips: SkippedEvents) -> None:
     """Bring the inline models that are new, or behind, up to the log's head, in batches with their positions.
 
-    Before the first command, in the thread that opens the system. Raises `ModelStopped` where a projection fails on
-    an event, or one can't be decoded, that is not in `skips`; the batches until then are kept, and gone on with.
+    Before the first command, in the thread that opens the system. Raises `ModelStopped` where a projection
+    fails on an event, or one can't be decoded, that is not in `skips`; the batches until then are kept, and
+    gone on with.
     """
     models = InlineModels(domain)
     head = log.head

@@ -20,9 +20,9 @@ OnConflict = Literal["raise"] | int | Callable[[ConcurrencyConflict], Any]
 class ManyOptions(TypedDict, total=False):
     """Options of `execute_many`, and of every other way to write.
 
-    `timeout`: seconds to wait, for room in the mailbox and for the reply together, from the call on; 30 unless
-    given. `causation_id`, `correlation_id` and `metadata` (a dict of values that the codec
-    knows) are stored with each event.
+    `timeout`: seconds to wait, for room in the mailbox and for the reply together, from the call on; 30
+    unless given. `causation_id`, `correlation_id` and `metadata` (a dict of values that the codec knows) are
+    stored with each event.
     """
 
     timeout: float

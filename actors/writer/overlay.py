@@ -50,8 +50,8 @@ class Overlay:
         encode: Any = None,
         inline: InlineRun | None = None,
     ) -> None:
-        """`encode(recorded, origin) -> bytes` is called for each event while it can still fail its command alone; so are
-        the projections of `inline`, where the domain has inline models."""
+        """`encode(recorded, origin) -> bytes` is called for each event while it can still fail its command
+        alone; so are the projections of `inline`, where the domain has inline models."""
         self.domain = domain
         self.events: list[RecordedEvent] = []
         self.encoded: list[bytes] = []
@@ -90,7 +90,7 @@ class Overlay:
         return found + [recorded.event for recorded in self._sharing.of_batch(own)]
 
     def committed(self) -> Sequence[RecordedEvent]:
-        """The batch's events for whoever applies them: each gets copies of its own of those that are not to be shared."""
+        """The batch's events for those who apply them, with copies of those that are not to be shared."""
         return self._sharing.of_batch(self.events)
 
     def note(self, key: bytes) -> bytes | None:
@@ -146,7 +146,7 @@ class Overlay:
         return receipt_or_error(self.outcome_of(submission))
 
     def outcome_of(self, submission: Submission) -> CommandOutcome:
-        """As `decide`, without making a receipt that perhaps nobody looks at."""
+        """As `decide`, without making a receipt that may never be looked at."""
         try:
             return self._decide(submission)
         except OnewriterError as error:
@@ -319,7 +319,7 @@ class Overlay:
             self._states.put(stream, entry)
 
     def close(self) -> None:
-        """Let go of what it read from; called in every case."""
+        """Release what it read from; called in every case."""
         # The two know each other: only the garbage collector would find them, with the whole batch.
         del self._reader
         if self.inline is not None:

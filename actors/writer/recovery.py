@@ -38,7 +38,9 @@ class Recovery:
         self._publish = publish
 
     def after(self, error: CommitFailed, batch: Sequence[Submission | AtomicStep], overlay: Overlay) -> None:
-        """Look up what became of the batch that `overlay` decided, and answer it. Raises what reopening does."""
+        """Find out whether the batch that `overlay` decided was written, and answer it. Raises what reopening
+        does.
+        """
         if error.errno == errno.ECANCELED:
             for request in batch:
                 request.settle(SystemClosed(f"{error}; nothing was written"))
@@ -75,6 +77,6 @@ class Recovery:
 
 
 def answer_uncertain(batch: Sequence[Submission | AtomicStep], why: str) -> None:
-    """Tell those who wait that what they asked for may or may not be on disk."""
+    """Answer those who wait: what they asked for may or may not be on disk."""
     for request in batch:
         request.settle(request.uncertain(why))

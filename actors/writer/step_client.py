@@ -1,4 +1,4 @@
-"""Handing steps over to the writer, for process managers, subscriptions and repairs. Nothing here touches the store."""
+"""Handing steps to the writer: for process managers, subscriptions and repairs. Does not touch the store."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class StepClient:
         self._factory = factory
 
     def submission(self, command: Any, **options: Any) -> Submission:
-        """A process manager's command for a step, checked; `options` are those of `execute`. Raises what is wrong with it.
+        """A process manager's command for a step, checked. Raises what is wrong with it.
 
-        Middleware does not see it: that is around a caller, and a step has none.
+        `options` are those of `execute`. Middleware does not see it: that surrounds a caller, and a step has
+        none.
         """
         return self._factory.of_command(command, options, options.get("metadata"), of_manager=True)
 

@@ -1,6 +1,6 @@
-"""A command on its way to the writer and back: what callers hand over, and what becomes of it.
+"""A command in flight: what callers hand over to the writer, and its outcome.
 
-No thread of its own: callers' threads make it, the writer's settles it.
+Callers' threads make it, the writer's settles it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from storage import RecordedEvent
 __all__ = ["Bulk", "CommandOutcome", "ReceiptReply", "Submission", "receipt_or_error"]
 
 CommandOutcome = Receipt | RecordedEvent | LateReceipt | Exception
-"""What became of a command, for its caller: a receipt, what one is made of when somebody looks, or an error.
+"""The outcome of a command: its receipt, what a receipt is made of on demand, or an error.
 
-A pipelined caller may hold thousands of outcomes, and looks at few: an event, or a `LateReceipt`, stands for its receipt
-until then. `receipt_or_error` and `ReceiptReply` make it.
+A pipelined caller may hold thousands of outcomes, and looks at few: an event, or a `LateReceipt`, stands for
+its receipt until then. `receipt_or_error` and `ReceiptReply` make it.
 """
 
 
@@ -50,10 +50,11 @@ class ReceiptReply(Reply[Any]):
 
 
 class Submission(Request):
-    """One command (or, with `spec` None, facts to append) on its way through the command handler.
+    """One command (or, with `spec` None, facts to append) in flight.
 
-    `fresh` says that the engine made the command id just now, so that no earlier receipt can exist. `digest` is that of
-    what was `sent`, in canonical form; where the id was given, that is kept for comparing with what earlier versions stored.
+    `fresh`: the engine has just made the command id, so no earlier receipt can exist. `digest` is that of
+    what was `sent`, in canonical form; where the caller gave the id, `sent` is kept, to compare it with what
+    earlier versions stored.
     """
 
     __slots__ = (

@@ -40,7 +40,7 @@ class SubmissionFactory:
         self._id_number = itertools.count(1)
 
     def new_id(self) -> str:
-        """An id that nobody else has."""
+        """A new, unique id."""
         return f"{self._id_prefix}{next(self._id_number):012x}"
 
     def of_command(
@@ -53,10 +53,10 @@ class SubmissionFactory:
         *,
         of_manager: bool = False,
     ) -> Submission:
-        """A command's submission, without a future. Raises what `System.execute` says of bad input.
+        """A command's submission, without a future. Raises what `System.execute` does for bad input.
 
-        `sent` is what its id stands for, where that is another command; `attempts` are those of its call.
-        `of_manager`: a process manager gives it, with an id that a caller may not give.
+        `sent` is what its id stands for, if that is another command; `attempts` are those of its call.
+        `of_manager`: it comes from a process manager, with an id that a caller may not give.
         """
         spec = self._domain.commands.get(type(command))
         if spec is None:
@@ -151,7 +151,9 @@ class SubmissionFactory:
         return submission
 
     def _own(self, value: Any) -> Any:
-        """What the caller can't change any more. What can't be stored is refused with the event that it comes with."""
+        """The value, safe from later changes by the caller. One that can't be stored is refused with its
+        event.
+        """
         with suppress(CodecError):
             return self._domain.codec.own(value)
         return value
@@ -181,7 +183,7 @@ def _monotonic_deadline(deadline: float | datetime, began: float) -> float:
             raise InvalidMessage("deadline= needs a datetime with a time zone, or seconds from now")
         return time.monotonic() + deadline.timestamp() - time.time()
     if isinstance(deadline, int) and abs(deadline) > MOST_SECONDS:
-        deadline = math.inf if deadline > 0 else -math.inf  # perhaps more than a float holds
+        deadline = math.inf if deadline > 0 else -math.inf  # It may be more than a float holds.
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or math.isnan(deadline):
         raise InvalidMessage(
             f"deadline= is seconds from now, or a datetime with a time zone, not {short_repr(deadline)}"

@@ -1,7 +1,7 @@
-"""Middleware around a `submit`: nobody waits, so what follows a ``yield`` runs on a pool's threads, one turn at a time.
+"""Middleware around a `submit`: no caller waits, so what follows a ``yield`` runs on a pool's threads.
 
-A turn ends where the call is handed over (once more). The next one begins when the outcome is there, so a call that is on its
-way holds no thread.
+It runs turn by turn: a turn ends where the call is handed over (again), and the next one begins when the
+outcome is there. A call in flight holds no thread.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def submit(
     pool: Pool,
     calls: RunningCalls | None = None,
 ) -> Future[Any]:
-    """``run`` with a terminal that gives a future; returns at once with a future of the outcome.
+    """``run`` with a terminal that returns a future; returns at once, with a future of the outcome.
 
-    The first part runs here, what follows a ``yield`` on ``pool`` (in a copy of the caller's context).
-    A refusal is in the future too. The future can't be cancelled: the call is on its way.
+    The first part runs here, what follows a ``yield`` on ``pool`` (in a copy of the caller's context). A
+    refusal is in the future too. The future can't be cancelled: the call is in flight.
     """
     if not chain:
         return terminal(call)
@@ -50,7 +50,7 @@ def submit(
 
 
 class _Submitted:
-    """A call that was submitted. It has one turn after another, the first on the caller's thread, the next ones on the pool's."""
+    """A call that was submitted. Its first turn runs on the caller's thread, the next ones on the pool's."""
 
     __slots__ = ("_call", "_drive", "_future", "_pool", "_terminal")
 
@@ -77,7 +77,8 @@ class _Submitted:
             except BaseException as error:
                 drive.failed(error)
             else:
-                # For the next turn alone, as it may begin, in its own thread, before this one has left its context.
+                # For the next turn alone, as it may begin, in its own thread, before this one has left its
+                # context.
                 context = contextvars.copy_context()
                 inner.add_done_callback(partial(self._hand_over, context))
                 return
@@ -90,7 +91,7 @@ class _Submitted:
             raise
 
     def _hand_over(self, context: contextvars.Context, inner: Future[Any]) -> None:
-        """The outcome is there. The thread that settles it, the writer's as a rule, must neither wait nor be hurt."""
+        """The outcome is there. The thread that settles it, usually the writer's, must not wait or fail."""
         try:
             self._pool.submit(_Turn(self, context, inner))
         except RuntimeError as error:
@@ -116,7 +117,8 @@ class _Submitted:
     def closed(self, cause: BaseException | None = None) -> SystemClosed:
         """The error where there is no thread any more for the next turn."""
         closed = SystemClosed(
-            f"{self._call.kind} {type(self._call.message).__name__} was handled, but the system closed before its "
+            f"{self._call.kind} {type(self._call.message).__name__} was handled, but the system closed "
+            "before its "
             "middleware could finish"
         )
         closed.__cause__ = cause

@@ -1,4 +1,4 @@
-"""What outlives a command handler: the batch in hand, replies held back, and what health shows of them."""
+"""What outlives a command handler: its current batch, replies held back, and what health shows of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["WriterState"]
 
 
 class WriterState:
-    """One writer's desk. The handler's thread works at it; others look, and may release held replies."""
+    """Of one writer. The handler's thread changes it; others read it, and may release held replies."""
 
     def __init__(self) -> None:
         self.in_flight: list[Submission | AtomicStep] = []
@@ -30,7 +30,7 @@ class WriterState:
         self.inline: InlineRun | None = None
         """The inline tables of the batch that is being decided."""
         self.committing = 0.0
-        """When the commit at hand began, a monotonic time; 0.0 between commits."""
+        """When the current commit began, a monotonic time; 0.0 between commits."""
         self.callbacks = CallSlot("callback", "of submit()'s future")
         self.commands = 0
         self.refused = 0
@@ -55,7 +55,7 @@ class WriterState:
         self._held.extend(decided)
 
     def release_replies(self) -> None:
-        """Give all held replies; any thread. When another one is at it already, that one gives them."""
+        """Give all held replies. Any thread; if another one is doing so, that one gives them."""
         held = self._held
         while held and self._releasing.acquire(blocking=False):
             try:

@@ -1,6 +1,4 @@
-"""A class may name what is defined further down: as text, and from Python 3.14 on without any quotes or
-import.
-"""
+"""A class may name what is defined further down: as text, and from Python 3.14 on without quotes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Declaring read models: engines, placement, several versions of one, and the mistakes that are told with
-their place.
-"""
+"""Declaring read models: engines, placement, several versions of one, and mistakes with their locations."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def mistakes(domain: Domain) -> list[str]:
     return [problem.split(": ", 1)[1] for problem in caught.value.problems]
 
 
-# -- engines -------------------------------------------------------------------------------------------------
+# -- engines ---------------------------------------------------------
 def test_each_engine_is_described_by_its_schema(domain: Domain) -> None:
     tables = domain.read_model("tables", 3)
     rows = tables.table("rows", key="id")
@@ -184,7 +182,7 @@ def test_a_model_is_on_the_replicas_that_it_names(domain: Domain, replicas: Any,
     assert [number for number in range(1, 5) if model.placed_on(number)] == kept
 
 
-# -- several versions ----------------------------------------------------------------------------------------
+# -- several versions ---------------------------------------------------------
 def test_the_highest_version_is_the_model_and_the_others_are_kept_beside_it(domain: Domain) -> None:
     first, third, second = (domain.read_model("m", version) for version in (1, 3, 2))
     other = domain.read_model("other")
@@ -229,7 +227,7 @@ def test_two_models_of_one_name_and_version_are_refused(domain: Domain) -> None:
     assert mistake.endswith("already; give one another version=")
 
 
-# -- the fingerprint of the code -----------------------------------------------------------------------------
+# -- the fingerprint of the code ---------------------------------------------------------
 def test_the_code_counts_only_where_the_user_says_so(domain: Domain) -> None:
     def described(limit: int, **options: Any) -> ModelSchema:
         other = Domain("other")

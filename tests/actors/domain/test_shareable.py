@@ -1,6 +1,4 @@
-"""Which messages can hold what is not shareable is known once the domain is compiled; all others cost
-nothing.
-"""
+"""Which messages can hold what is not shareable is known after compiling; all others cost nothing."""
 
 from __future__ import annotations
 

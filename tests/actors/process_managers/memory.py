@@ -1,6 +1,4 @@
-"""Notes and a log in memory, for planners without a file: what they read, and a writer that does what it is
-told.
-"""
+"""Notes and a log in memory, for planners without a file, and a writer for their steps."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ def make(issued: Any, _input: Input) -> Submission:
 
 
 class Memory(dict[bytes, bytes]):
-    """Notes in memory, and a log beside them: what a planner reads, and a writer that does what it
-    is told.
-    """
+    """Notes in memory, and a log beside them: what a planner reads, and a writer for its steps."""
 
     def __init__(self, domain: Domain, *events: Any) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""A manager that notes all that its instances hear, and a program that runs it as the manager's actor does,
-in memory.
+"""A manager that records all inputs of its instances, and a program that runs it as its actor does, in
+memory.
 
-What an instance hears must not depend on where it failed meanwhile, how often, or on when its manager was
+The inputs of an instance must not depend on where it failed meanwhile, how often, or on when its manager was
 started again.
 """
 

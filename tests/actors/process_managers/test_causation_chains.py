@@ -57,9 +57,7 @@ def last(log: Log) -> Input:
 
 
 def chain(count: int, *managers: str, keys: tuple[str, ...] = ("k",), first: str = "user") -> Log:
-    """Each event is of a command for the one before it, of these managers in turn and told to these instances
-    in turn.
-    """
+    """Each event is of a command for the one before it, of these managers and for these instances in turn."""
     return Log(
         *(
             (

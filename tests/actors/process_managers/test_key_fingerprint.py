@@ -1,5 +1,5 @@
-"""Key functions are equal only where they tell the same instances, whatever they are and wherever what they
-do is written.
+"""Key functions are equal only where they give the same instances, whatever they are and wherever they are
+written.
 """
 
 from __future__ import annotations

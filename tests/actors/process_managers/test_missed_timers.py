@@ -1,6 +1,4 @@
-"""Timers that were missed: each fires, the last alone, or the next that is to come; and timers that nobody
-could get.
-"""
+"""Timers that were missed: each fires, the last alone, or the next one; and timers of no instance."""
 
 from __future__ import annotations
 

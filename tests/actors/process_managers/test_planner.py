@@ -1,6 +1,4 @@
-"""Process managers without a thread: what a declaration is checked for, what a handler decides, how steps are
-planned.
-"""
+"""Process managers without a thread: checks of declarations, decisions of handlers, plans of steps."""
 
 from __future__ import annotations
 

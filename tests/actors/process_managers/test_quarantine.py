@@ -15,9 +15,7 @@ ROUNDS = int(os.environ.get("ONEWRITER_STORIES", "12"))
 
 
 def live(story: Story, dice: random.Random, *, releases: bool) -> None:
-    """Let it happen, with weather that changes, starts in between, and releases that build the
-    states anew.
-    """
+    """Let it happen, with changing weather, restarts in between, and releases that rebuild the states."""
     more = True
     while more:
         if dice.random() < 0.5:

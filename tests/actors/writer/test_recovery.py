@@ -96,9 +96,7 @@ class Writer:
         *,
         on_disk: bool = False,
     ) -> tuple[CommitFailed, Overlay]:
-        """Decide the batch and have its commit fail with this error number, before or after it is on the
-        disk.
-        """
+        """Decide the batch and have its commit fail with this error number, before or after it is on disk."""
         overlay = self.decided(batch)
         with patch.context() as fault:
             put_fault(fault, EventLog, "_commit", failure(number), after=on_disk)

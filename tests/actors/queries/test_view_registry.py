@@ -23,7 +23,7 @@ from actors.queries.balancer import Balancer
 from actors.queries.query_actor import QueryStats
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
-from actors.queries.session_token import Tokens
+from actors.queries.session_token import SessionTokens
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.progress import Progress
 from storage import StoreClosed
@@ -97,8 +97,8 @@ class Garden:
             self.progress,
             Balancer(endpoints),
             self.stores,
-            10,
-            Tokens(b"history", self.progress),
+            SessionTokens(b"history", self.progress),
+            max_waiting=10,
         )
         self.damaged: list[tuple[str, Any, str]] = []
         self.is_given_up = True

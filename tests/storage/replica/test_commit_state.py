@@ -9,7 +9,7 @@ import pytest
 
 from storage.errors import InvalidSchema
 from storage.replica.builds import Build, checkpoint_key
-from storage.replica.commit_state import Moment, OpenBuild
+from storage.replica.commit_state import CommitState, OpenBuild
 from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
 
 PLANTS = TableSchema("plants", key="name")
@@ -23,8 +23,8 @@ def of_tables(schema: ModelSchema = GARDEN) -> OpenBuild:
     return OpenBuild(Build.of(schema, 2), handles)
 
 
-def moment(build: OpenBuild, checkpoint: int = 9, since: int = 4, **changed: int) -> Moment:
-    return Moment(5, {build.build.model: build}, {build.key: (checkpoint, since, changed)})
+def moment(build: OpenBuild, checkpoint: int = 9, since: int = 4, **changed: int) -> CommitState:
+    return CommitState(5, {build.build.model: build}, {build.key: (checkpoint, since, changed)})
 
 
 def test_a_build_is_known_by_its_key_and_has_its_tables_by_name() -> None:
@@ -77,7 +77,7 @@ def test_a_model_that_the_replica_has_not_is_an_error_that_names_those_it_has(na
     with pytest.raises(InvalidSchema, match="has no read model"):
         state.table(name, PLANTS)
     with pytest.raises(InvalidSchema, match="it has: none"):
-        Moment(1, {}, {}).checkpoint(name)
+        CommitState(1, {}, {}).checkpoint(name)
 
 
 @pytest.mark.parametrize("schema", [TableSchema("weeds", key="name"), "plants", None, []])

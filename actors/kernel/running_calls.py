@@ -1,6 +1,8 @@
-"""Which calls of user code are running, and since when: written by the threads that make them, read by health.
+"""Which calls of user code are running, and since when: written by the threads that make them, read by
+health.
 
-Projections are not among them: a replica's thread calls one an event, and its batch says where it is (`at_work`).
+Projections are not among them: they are called for each event, and `ReplicaHost.current_event` says which one
+they are at.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from actors.queries.recording_view import Span, States
 from storage import CodecError
 from storage.codec.codec import Codec
 
-__all__ = ["ResultCache"]
+__all__ = ["ResultCache", "result_cache", "total_health"]
 
 OVERHEAD = 600
 """Bytes that an entry takes beside its key and result, roughly: its objects and its slot in the dict."""
@@ -54,6 +54,22 @@ def result_cache(domain: CompiledDomain, max_bytes: int) -> ResultCache | None:
     """A cache for the queries of a domain; None if none of them is cached, or the cache may have no bytes."""
     cached = max_bytes and any(spec.cache for spec in domain.queries.values())
     return ResultCache(domain.codec, max_bytes) if cached else None
+
+
+def total_health(caches: Sequence[CacheHealth]) -> CacheHealth | None:
+    """The figures of several caches together; None if there are none."""
+    if not caches:
+        return None
+    hits, misses = sum(one.hits for one in caches), sum(one.misses for one in caches)
+    return CacheHealth(
+        hits,
+        misses,
+        round(hits / (hits + misses), 4) if hits + misses else 0.0,
+        sum(one.entries for one in caches),
+        sum(one.bytes for one in caches),
+        sum(one.max_bytes for one in caches),
+        sum(one.uncacheable for one in caches),
+    )
 
 
 class ResultCache:

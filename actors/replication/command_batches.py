@@ -46,16 +46,16 @@ def read_events(
 
 def before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:
     """The position before the first event of the command that this one of `events` is of."""
-    place = recorded.position - events[0].position
-    while place and events[place - 1].command_id == recorded.command_id:
-        place -= 1
-    return events[place].position - 1
+    index = recorded.position - events[0].position
+    while index and events[index - 1].command_id == recorded.command_id:
+        index -= 1
+    return events[index].position - 1
 
 
 def middle_command(events: Sequence[RecordedEvent]) -> int | None:
-    """The place of the command that begins nearest to the middle of the events, None where all are of one."""
+    """The index of the command that begins nearest to the middle of the events, None where all are of one."""
     middle = len(events) // 2
-    for place in sorted(range(1, len(events)), key=lambda place: abs(place - middle)):
-        if events[place].command_id != events[place - 1].command_id:
-            return place
+    for index in sorted(range(1, len(events)), key=lambda index: abs(index - middle)):
+        if events[index].command_id != events[index - 1].command_id:
+            return index
     return None

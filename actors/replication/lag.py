@@ -29,7 +29,7 @@ class Lag:
     still_after: float = STILL
 
     @property
-    def stands(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether it has stalled."""
         return self.behind > 0 and self.still >= self.still_after
 
@@ -38,13 +38,13 @@ class Lag:
         """In a word or two."""
         if not self.behind:
             return "current"
-        return "stalled" if self.stands else "filling" if self.filling else "moving"
+        return "stalled" if self.is_stalled else "filling" if self.filling else "moving"
 
     @property
     def text(self) -> str:
         """As the end of a sentence that begins with its name."""
         far = f"{self.seconds:.1f} s ({counted(self.behind)}) behind"
-        if self.stands:
+        if self.is_stalled:
             return f"{far} and has stood still at position {self.position} for {self.still:.1f} s"
         what = "being filled from the log" if self.filling else "catching up"
         if self.rate is None:

@@ -103,7 +103,7 @@ class ReadReplica(SupervisedActor):
             self._share,
             wake=lambda: self.mailbox.put(RetryStopped()),
             moved=lambda runs: self._publish(),  # noqa: ARG005
-            stopped=self._say_stopped,
+            stopped=self._report_stopped,
             switched=lambda run: self._progress.recheck(run.model.name),
         )
 
@@ -219,7 +219,7 @@ class ReadReplica(SupervisedActor):
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())
 
-    def _say_stopped(self, run: BuildProgress) -> None:
+    def _report_stopped(self, run: BuildProgress) -> None:
         failure = run.failure
         assert failure is not None
         if run in self._projector.building:

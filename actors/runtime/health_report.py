@@ -192,7 +192,7 @@ def _lagging(
             if model.lag_seconds <= limit or model.stopped_at is not None:
                 continue
             if f"{model.name} on {replica.name}" not in named:
-                yield f"model {model.name} on {replica.name} is {monitor.lag_told(replica.name, model.name)}"
+                yield f"model {model.name} on {replica.name} is {monitor.lag_text(replica.name, model.name)}"
 
 
 def _process_problems(

@@ -16,7 +16,7 @@ from actors.runtime.parts import Parts
 
 __all__ = ["Monitor"]
 
-MOST_TOLD = 6
+MAX_NAMED = 6
 """Models on replicas that one error names; health has the others."""
 
 
@@ -105,10 +105,10 @@ class Monitor:
             self._still_after,
         )
 
-    def lag_told(self, replica: str, model: str) -> str:
+    def lag_text(self, replica: str, model: str) -> str:
         """How far a model on a replica is behind and what holds it up, as the end of a sentence."""
         text = self.lag(replica, model).text
-        held = self._frozen(replica, model) or self.held_at(replica, model)
+        held = self._frozen(replica, model) or self.held_by_projection(replica, model)
         return f"{text}: {held}" if held else text
 
     # -- for those who waited in vain --------------------------------------------------------
@@ -124,7 +124,7 @@ class Monitor:
                 entry = entries.get(model)
                 if entry is None or (entry.stopped is None and entry.applied >= max(target, entry.floor)):
                     continue
-                if len(found) < MOST_TOLD:
+                if len(found) < MAX_NAMED:
                     found.append(
                         f"{model} on {replica} is at position {entry.applied}: {self.held(replica, model)}"
                     )
@@ -144,7 +144,7 @@ class Monitor:
             return f"it is stopped, {entry.stopped}"
         if frozen := self._frozen(replica, model):
             return frozen
-        held = self.held_at(replica, model)
+        held = self.held_by_projection(replica, model)
         if held:
             return held
         lag = self.lag(replica, model)
@@ -156,7 +156,7 @@ class Monitor:
             return ""
         return "the code of the version that serves is gone, and the new one is being filled: see rebuilds()"
 
-    def held_at(self, replica: str, model: str) -> str:
+    def held_by_projection(self, replica: str, model: str) -> str:
         """What the replica's thread has been at for a while; empty if it moves."""
         work = self._parts.replicas.current_event(replica)
         if work is None:

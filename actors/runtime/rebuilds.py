@@ -15,7 +15,7 @@ from actors.runtime.parts import Parts
 
 __all__ = ["Rebuilds"]
 
-ORDERED_WITHIN = 10.0
+REQUEST_TIMEOUT = 10.0
 """Seconds that a replica may take to begin a build: it does so between two batches."""
 
 
@@ -43,13 +43,13 @@ class Rebuilds:
         replicas = self._parts.replicas
         holders = self._parts.progress.holders([model])
         begun = [(name, replicas.start_build(name, model)) for name in holders]
-        end = time.monotonic() + ORDERED_WITHIN
+        end = time.monotonic() + REQUEST_TIMEOUT
         for name, future in begun:
             try:
                 future.result(max(end - time.monotonic(), 0.0))
             except TimeoutError:
                 raise ConsistencyTimeout(
-                    f"{name} did not begin to rebuild {model!r} within {ORDERED_WITHIN:g} s; it will when "
+                    f"{name} did not begin to rebuild {model!r} within {REQUEST_TIMEOUT:g} s; it will when "
                     f"its projections return: {self._monitor.held(name, model)}; look at health()"
                 ) from None
 
@@ -59,7 +59,7 @@ class Rebuilds:
         for one in self.all():
             if one.model == model:
                 speed = "" if one.events_per_second is None else f" at {one.events_per_second:.0f} events/s"
-                held = self._monitor.held_at(one.replica, model)
+                held = self._monitor.held_by_projection(one.replica, model)
                 found.append(
                     f"on {one.replica} it is {one.state} at position {one.position} of {one.head}{speed}"
                     + (f", where {held}" if held else "")
@@ -133,7 +133,7 @@ class Rebuilds:
             ) from None
         parts.skips.add(model, position)
         resumed = [parts.replicas.resume(name) for name in parts.replicas.slots]
-        end = time.monotonic() + ORDERED_WITHIN
+        end = time.monotonic() + REQUEST_TIMEOUT
         for future in resumed:
             # A replica that does not come to it now does so later, and the skip holds in any case.
             with suppress(TimeoutError, SystemClosed):

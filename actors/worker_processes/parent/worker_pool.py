@@ -21,6 +21,7 @@ from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot
 from actors.queries.balancer import Balancer
 from actors.queries.query_endpoint import QueryEndpoint, QueryStats
+from actors.queries.result_cache import total_health
 from actors.queries.session_token import SessionTokens
 from actors.replication.current_event import CurrentEvent
 from actors.replication.listeners import Listeners
@@ -290,16 +291,4 @@ class WorkerPool:
 
     def cache_health(self) -> CacheHealth | None:
         """As `ReplicaHost.cache_health`: the caches of all workers together."""
-        caches = [slot.cache for slot in self.slots.values() if slot.cache is not None]
-        if not caches:
-            return None
-        hits, misses = sum(one.hits for one in caches), sum(one.misses for one in caches)
-        return CacheHealth(
-            hits,
-            misses,
-            round(hits / (hits + misses), 4) if hits + misses else 0.0,
-            sum(one.entries for one in caches),
-            sum(one.bytes for one in caches),
-            sum(one.max_bytes for one in caches),
-            sum(one.uncacheable for one in caches),
-        )
+        return total_health([slot.cache for slot in self.slots.values() if slot.cache is not None])

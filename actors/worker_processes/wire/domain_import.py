@@ -72,20 +72,20 @@ def _made_of(domain: Domain) -> Iterator[Any]:
         yield from (effect.fn for effect in manager.effects)
 
 
-def import_domain(place: DomainLocation) -> Domain:
+def import_domain(location: DomainLocation) -> Domain:
     """Import the domain. Raises `DomainError` that says what could not be imported, and why."""
-    for name in dict.fromkeys((*place.modules, place.module)):
+    for name in dict.fromkeys((*location.modules, location.module)):
         try:
             importlib.import_module(name)
         except BaseException as error:
             raise DomainError(
-                f"module {name!r}, which domain {place} is made in, can't be imported in a worker process "
+                f"module {name!r}, which domain {location} is made in, can't be imported in a worker process "
                 f"({type(error).__name__}: {error}); see that it can be imported by its name, or open with "
                 'workers="thread"'
             ) from error
-    found = getattr(sys.modules[place.module], place.attribute, None)
+    found = getattr(sys.modules[location.module], location.attribute, None)
     if not isinstance(found, Domain):
-        raise DomainError(f"a worker process imported {place.module!r}, but {place} is no domain there")
+        raise DomainError(f"a worker process imported {location.module!r}, but {location} is no domain there")
     return found
 
 

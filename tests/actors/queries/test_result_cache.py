@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.health import CacheHealth
 from actors.queries.recording_view import Span
-from actors.queries.result_cache import OVERHEAD, ResultCache
+from actors.queries.result_cache import OVERHEAD, ResultCache, total_health
 from storage.codec.codec import Codec
 
 
@@ -183,3 +184,13 @@ def test_a_state_whose_models_are_apart_answers_nothing(cache):
     cache.put(b"k", "rows", spans(State(10, {"t": 7}), "t"))
     states = [Apart(30, {"t": 7}), State(11, {"t": 7})]
     assert cache.answer([b"k"], ["m", "n"], 0, states) == (["rows"], 11, 11)
+
+
+def test_the_figures_of_several_caches_are_added_up():
+    assert total_health([]) is None
+    one = CacheHealth(3, 1, 0.75, 2, 100, 1000, 1)
+    assert total_health([one]) == one
+    assert total_health([one, CacheHealth(0, 4, 0.0, 1, 50, 1000, 0)]) == CacheHealth(
+        3, 5, 0.375, 3, 150, 2000, 1
+    )
+    assert total_health([CacheHealth(0, 0, 0.0, 0, 0, 1000, 0)] * 2).hit_ratio == 0.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors import Domain, DomainError
-from actors.replication.placement import check_queries, place_models
+from actors.replication.placement import check_queries, models_on, place_models
 
 THREE = ["replica-1", "replica-2", "replica-3"]
 
@@ -55,3 +55,15 @@ def test_a_query_finds_its_models_together_or_is_refused():
         "m is on replica-1, replica-2; n is on replica-3; "
         "give them a replica in common with replicas=",
     )
+
+
+def test_a_replica_has_every_version_of_the_models_that_are_placed_there():
+    domain = Domain("versions")
+    newer = domain.read_model("m", version=2, replicas=2)
+    older = domain.read_model("m", version=1, replicas=2)
+    other = domain.read_model("n", replicas=1)
+    compiled = domain.compile()
+    placed = place_models(compiled.models, THREE)
+    assert models_on("replica-1", placed, compiled) == [newer, older, other]
+    assert models_on("replica-2", placed, compiled) == [newer, older]
+    assert models_on("replica-3", placed, compiled) == []

@@ -295,10 +295,10 @@ class Domain:
         return _around(self.declarations.query_middleware, fn, order)
 
     # -- registering ------------------------------------------------------------------------
-    def _register(self, kind: str, cls: C, name: str | None, location: str, **said: Any) -> C:
+    def _register(self, kind: str, cls: C, name: str | None, location: str, **options: Any) -> C:
         made: C = as_frozen_dataclass(cls, kind, location)
         known_as = cls.__name__ if name is None else name
-        self.declarations.classes.append(Declared(kind, made, known_as, location, **said))
+        self.declarations.classes.append(Declared(kind, made, known_as, location, **options))
         return made
 
     def _declare_value(self, cls: C, name: str | None, location: str) -> C:

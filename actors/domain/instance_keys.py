@@ -29,10 +29,10 @@ def shown_key(key: str) -> str:
     return f"{data[:SHOWN].decode(errors='ignore')}...{digest}"
 
 
-def checked_key(told: Any) -> str:
+def checked_key(key: Any) -> str:
     """The result of a `key`. Raises `InvalidMessage` where that is no text, so that it identifies no
     instance.
     """
-    if not isinstance(told, str):
-        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {short_repr(told)}")
-    return told
+    if not isinstance(key, str):
+        raise InvalidMessage(f"an instance is told by a text, or by None for none, not by {short_repr(key)}")
+    return key

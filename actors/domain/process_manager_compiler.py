@@ -39,7 +39,7 @@ def compile_process_managers(
 ) -> dict[str, ProcessManagerSpec]:
     """The managers by name; `localns` are the domain's classes by name."""
     found: dict[str, ProcessManagerSpec] = {}
-    places: dict[str, str] = {}
+    locations: dict[str, str] = {}
     for manager in managers:
         what = f"process manager {manager.name!r}"
         if not isinstance(manager.name, str) or not NAME.fullmatch(manager.name):
@@ -47,10 +47,10 @@ def compile_process_managers(
                 manager.location, f"{what}: its name must be up to 60 letters, digits, '_', '.', '-'"
             )
         elif manager.name in found:
-            problems.add(manager.location, f"{what}: there is one at {places[manager.name]} already")
+            problems.add(manager.location, f"{what}: there is one at {locations[manager.name]} already")
         compiler = _Compiler(manager, what, frozenset(events), frozenset(commands), localns, problems)
         found[manager.name] = compiler.compile()
-        places[manager.name] = manager.location
+        locations[manager.name] = manager.location
     for spec in found.values():
         spec.managers = frozenset(found)
     return found

@@ -65,7 +65,7 @@ def _stale(before: str | None, now: str) -> bool:
 
 def _fingerprint(key_of: Callable[[Any], str | None]) -> str:
     try:
-        text = _Fingerprinter().tell(key_of)
+        text = _Fingerprinter().text_of(key_of)
     except (_NotComparable, RecursionError):
         return UNKNOWN
     return f"({PYTHON} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]})"
@@ -81,7 +81,7 @@ class _Fingerprinter:
     def __init__(self) -> None:
         self._seen: list[Any] = []
 
-    def tell(self, value: Any) -> str:
+    def text_of(self, value: Any) -> str:
         """Raises `_NotComparable`."""
         if type(value) in PLAIN:
             return repr(value)
@@ -99,21 +99,21 @@ class _Fingerprinter:
         if isinstance(value, CodeType):
             return self._code(value, value.co_consts)
         parts = _parts_of(value)
-        return [self.tell(part) for part in (_parts_of_instance(value) if parts is None else parts)]
+        return [self.text_of(part) for part in (_parts_of_instance(value) if parts is None else parts)]
 
     def _function(self, fn: FunctionType) -> list[str]:
         code, consts = fn.__code__, fn.__code__.co_consts
         has_text = consts and fn.__doc__ is not None and consts[0] is fn.__doc__
         parts = self._code(code, consts[1:] if has_text else consts)
-        parts += [self.tell(one) for one in fn.__defaults__ or ()]
-        parts += [self.tell(part) for item in sorted((fn.__kwdefaults__ or {}).items()) for part in item]
+        parts += [self.text_of(one) for one in fn.__defaults__ or ()]
+        parts += [self.text_of(part) for item in sorted((fn.__kwdefaults__ or {}).items()) for part in item]
         for cell in fn.__closure__ or ():
             try:
-                parts.append(self.tell(cell.cell_contents))
+                parts.append(self.text_of(cell.cell_contents))
             except ValueError:
                 parts.append("<empty>")
         for name in sorted(set(_globals(code)) & fn.__globals__.keys()):
-            parts += [name, self.tell(fn.__globals__[name])]
+            parts += [name, self.text_of(fn.__globals__[name])]
             if isinstance(fn.__globals__[name], ModuleType):
                 parts += self._of_module(fn.__globals__[name], code)
         return parts
@@ -123,12 +123,12 @@ class _Fingerprinter:
         if module.__name__.split(".")[0] in STANDARD:
             return []
         names = sorted(set(_names(code)) & vars(module).keys())
-        return [part for name in names for part in (name, self.tell(vars(module)[name]))]
+        return [part for name in names for part in (name, self.text_of(vars(module)[name]))]
 
     def _code(self, code: CodeType, consts: tuple[Any, ...]) -> list[str]:
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         plain = [code.co_code, code.co_exceptiontable, code.co_flags, code.co_argcount, *names]
-        return [repr(plain), *(self.tell(const) for const in consts)]
+        return [repr(plain), *(self.text_of(const) for const in consts)]
 
 
 def _of_python(value: Any) -> bool:

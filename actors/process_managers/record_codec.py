@@ -51,14 +51,13 @@ class RecordCodec:
 
     def own_input(self, input: Input) -> Input:
         """The same for the input of a handler."""
-        said = message = input.message
-        if input.kind == "rejection" and not isinstance(said.command, Unreadable):
-            message = Rejection(self.own(said.command), said.code, said.text, self.own(said.details))
-        elif input.kind == "rejection":
-            pass
-        else:
-            message = self.own(said)
-        return input if message is said else replace(input, message=message)
+        message = input.message
+        if input.kind != "rejection":
+            message = self.own(message)
+        elif not isinstance(message.command, Unreadable):
+            details = self.own(message.details)
+            message = Rejection(self.own(message.command), message.code, message.text, details)
+        return input if message is input.message else replace(input, message=message)
 
     def own_instance(self, instance: Instance) -> Instance:
         """The same for the instance of a handler: one that fails may have changed lists and dicts of its
@@ -117,18 +116,18 @@ class RecordCodec:
                     version,
                 ]
             )
-        said = input.message
-        plain = self._plain(said.code), self._plain(said.text)
-        for told in ([said.code, said.text, said.details], [*plain, said.details]):
+        rejection = input.message
+        plain = self._plain(rejection.code), self._plain(rejection.text)
+        for parts in ([rejection.code, rejection.text, rejection.details], [*plain, rejection.details]):
             with suppress(Exception):
-                return self._rejected(input, version, told)
+                return self._rejected(input, version, parts)
         return self._rejected(input, version, [*plain, {}])
 
-    def _rejected(self, input: Input, version: int, told: list[Any]) -> bytes:
-        code, text, details = told
-        said = [storable(input.message.command), code, text, dict(details)]
+    def _rejected(self, input: Input, version: int, parts: list[Any]) -> bytes:
+        code, text, details = parts
+        rejection = [storable(input.message.command), code, text, dict(details)]
         return self._codec.encode(
-            ["rejection", input.key, input.time_us, input.causation, said, input.correlation, version]
+            ["rejection", input.key, input.time_us, input.causation, rejection, input.correlation, version]
         )
 
     def _plain(self, value: Any) -> Any:
@@ -160,11 +159,11 @@ class RecordCodec:
         changed.
         """
         command, code, text, details = message
-        readable, told = decode_readable(self._codec, command), decode_readable(self._codec, details)
-        if isinstance(told, Unreadable) and not isinstance(readable, Unreadable):
+        readable, known = decode_readable(self._codec, command), decode_readable(self._codec, details)
+        if isinstance(known, Unreadable) and not isinstance(readable, Unreadable):
             cls = type(readable)
-            return [Unreadable(cls.__name__, cls, told.error, command), code, text, details]
-        return [readable, code, text, details if isinstance(told, Unreadable) else told]
+            return [Unreadable(cls.__name__, cls, known.error, command), code, text, details]
+        return [readable, code, text, details if isinstance(known, Unreadable) else known]
 
     def handled(self, suffix: bytes, value: bytes) -> HandledInput:
         """An input of the history; `suffix` is the end of its key."""

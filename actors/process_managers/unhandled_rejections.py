@@ -42,7 +42,11 @@ def log_unhandled(name: str, unhandled: Sequence[Input]) -> None:
 
 
 def _in_words(rejection: Input) -> str:
-    said = rejection.message
-    command = said.command.name if isinstance(said.command, Unreadable) else short_repr(said.command, COMMAND)
-    text = f"{said.code}: {said.text}".encode(errors="backslashreplace").decode()[:TEXT]
+    refusal = rejection.message
+    command = (
+        refusal.command.name
+        if isinstance(refusal.command, Unreadable)
+        else short_repr(refusal.command, COMMAND)
+    )
+    text = f"{refusal.code}: {refusal.text}".encode(errors="backslashreplace").decode()[:TEXT]
     return f"{command} {rejection.causation} of instance {rejection.key!r}: {text}"

@@ -27,7 +27,7 @@ logger = logging.getLogger("onewriter.inline")
 
 FILL_BATCH = 2_000
 """Events of one transaction while a model is filled."""
-FILL_NEWS = 5.0
+PROGRESS_SECONDS = 5.0
 """Seconds between two lines in the log while a model is filled."""
 
 
@@ -147,14 +147,14 @@ def fill(log: EventLog, domain: CompiledDomain, skips: SkippedEvents) -> None:
     behind = {name: position for name, position in log.inline_positions().items() if position < head}
     if not behind:
         return
-    begun = last_news = time.monotonic()
+    begun = last_report = time.monotonic()
     first = after = min(behind.values())
     logger.info("filling inline models %s from position %d to %d", ", ".join(behind), after + 1, head)
     while after < head:
         after = _fill_batch(log, models, behind, after, skips)
         now = time.monotonic()
-        if now - last_news > FILL_NEWS:
-            last_news = now
+        if now - last_report > PROGRESS_SECONDS:
+            last_report = now
             logger.info(
                 "inline models are at position %d of %d, %.0f events/s",
                 after,

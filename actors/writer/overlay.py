@@ -58,6 +58,7 @@ class Overlay:
         self.commands: list[CommandRecord] = []
         self.snapshots: list[tuple[str, int, str, Any]] = []
         self.changed: dict[str, tuple[Any, int]] = {}
+        """State and version of each stream that the batch has changed so far."""
         self.notes: dict[bytes, bytes | None] = {}
         self.position = history.head
         self.inline = inline
@@ -66,10 +67,13 @@ class Overlay:
         self._encode = encode
         self._sharing = EventSharing(domain.codec)
         self._known: dict[str, CommandRecord] = {}
+        """The batch's commands by their ids, so that one of them is done once."""
         self._own: dict[str, tuple[Any, int]] = {}
-        # What the command's own stream was before it, once that has been looked up.
+        """As `changed`, by the command that is being decided: added to that once nothing can fail."""
         self._found: tuple[Any, int] | None = None
+        """State and version of the command's own stream before it, once they were looked up."""
         self._undo: list[tuple[str, tuple[Any, int] | None]] | None = None
+        """What a step has replaced in `changed`, to take the step back; None outside of a step."""
         self._reader = Reader(self)
         self.now_us = time.time_ns() // 1000
 
@@ -97,8 +101,8 @@ class Overlay:
         """A note's value after every step so far."""
         return self.notes[key] if key in self.notes else self._history.note(key)
 
-    def step(self, step: AtomicStep, show: Callable[[Submission], None]) -> Outcomes | Exception:
-        """Do a step, or nothing of it; `show` is called with each of its commands before it is decided."""
+    def step(self, step: AtomicStep, deciding: Callable[[Submission], None]) -> Outcomes | Exception:
+        """Do a step, or nothing of it; `deciding` is called with each of its commands first."""
         tables = 0 if self.inline is None else self.inline.batch.mark()
         mark = self.position, len(self.commands), len(self.snapshots), tables
         self._undo = []
@@ -110,7 +114,7 @@ class Overlay:
                     return StepSuperseded(key, expected, actual)
             outcomes: Outcomes = []
             for submission in step.submissions:
-                show(submission)
+                deciding(submission)
                 outcomes.append(self.decide(submission))
             self.notes.update(checked_notes(step.notes(outcomes)))
         except BaseException as error:

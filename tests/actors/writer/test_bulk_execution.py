@@ -48,10 +48,6 @@ def many_of(*commands: Any, **options: Any) -> ManyCommands:
     return ManyCommands(SubmissionFactory(bank.compile()), CommandSource(commands), options)
 
 
-def overloaded() -> Overloaded:
-    return Overloaded("the mailbox is full")
-
-
 class Writer:
     """Answers, in a thread of its own, each bulk that is put into its mailbox, `answer` being asked for each command."""
 
@@ -86,11 +82,11 @@ def execute(
     if loop:
 
         async def main() -> None:
-            await ain_bulks(many, mailbox, overloaded, time.monotonic() + timeout, timeout)
+            await ain_bulks(many, mailbox, time.monotonic() + timeout, timeout)
 
         asyncio.run(main())
     else:
-        in_bulks(many, mailbox, overloaded, time.monotonic() + timeout, timeout)
+        in_bulks(many, mailbox, time.monotonic() + timeout, timeout)
     return many.outcomes
 
 
@@ -290,9 +286,7 @@ def test_a_task_that_is_cancelled_leaves_what_it_handed_over_on_its_way() -> Non
     many = many_of(*deposits(2))
 
     async def main() -> None:
-        task = asyncio.ensure_future(
-            ain_bulks(many, mailbox, overloaded, time.monotonic() + PATIENCE, PATIENCE)
-        )
+        task = asyncio.ensure_future(ain_bulks(many, mailbox, time.monotonic() + PATIENCE, PATIENCE))
         while mailbox.empty():
             await asyncio.sleep(0)
         task.cancel()

@@ -20,41 +20,22 @@ from actors.kernel.mailbox import Mailbox, Request
 from actors.queries.query_endpoint import QueryStats
 from actors.queries.query_job import QueryJob
 from actors.replication.progress import Progress
+from actors.worker_processes.parent.remote_query_job import RemoteQueryJob
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.error_codec import unpack_error
 from actors.worker_processes.wire.framing import Connection
 from storage.codec.codec import Codec
 
-__all__ = ["QueryConnection", "RemoteQueryJob", "ReadAnswers", "retryable"]
+__all__ = ["QueryConnection", "ReadAnswers"]
 
 MAX_POSITION = (1 << 64) - 1
 """A position that no log reaches."""
-
-MAX_DEATHS = 3
-"""Workers that may die during a query before it is taken for the cause."""
 
 
 class ReadAnswers(Request):
     """To the proxy of a query actor: no caller reads the answers."""
 
     __slots__ = ()
-
-
-class RemoteQueryJob(QueryJob):
-    """Queries for a worker. `is_leader` says that its caller's thread reads the answers; `deaths` counts the
-    workers that died during it.
-
-    `body` is the queries as they are sent, `took` how long the worker took, in seconds.
-    """
-
-    __slots__ = ("body", "deaths", "is_leader", "took")
-
-    def __init__(self, queries: list[Any], deadline: float, target: int = 0) -> None:
-        super().__init__(queries, deadline, target)
-        self.body = b""
-        self.is_leader = False
-        self.deaths = 0
-        self.took = 0.0
 
 
 class QueryConnection(Mailbox):
@@ -257,21 +238,3 @@ class QueryConnection(Mailbox):
         for job in jobs:
             job.fail(refusal())
         super()._refuse_waiting()
-
-
-def retryable(jobs: list[RemoteQueryJob], why: str) -> list[RemoteQueryJob]:
-    """Those of a dead worker's jobs that may be sent to another one; the others get an error."""
-    again = []
-    for job in jobs:
-        job.deaths += 1
-        if job.deaths < MAX_DEATHS:
-            again.append(job)
-        else:
-            names = ", ".join(dict.fromkeys(spec.name for _, spec in job.queries))
-            job.answer(
-                QueryFailed(
-                    f"query {names} was given to {job.deaths} worker processes, and each died before it "
-                    f"answered (the last: {why}); it may be the reason"
-                )
-            )
-    return again

@@ -24,7 +24,8 @@ from actors.queries.session_token import SessionTokens
 from actors.replication.progress import Progress
 from actors.replication.replica_status import SnapshotSource
 from actors.worker_processes.parent.fan_out import FanOut
-from actors.worker_processes.parent.query_connection import QueryConnection, RemoteQueryJob
+from actors.worker_processes.parent.query_connection import QueryConnection
+from actors.worker_processes.parent.remote_query_job import RemoteQueryJob
 from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot
 from actors.worker_processes.wire.query_codec import BoundQuery, QueryCodec
 from storage import CodecError

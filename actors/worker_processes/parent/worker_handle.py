@@ -15,7 +15,7 @@ from typing import Any
 from actors.replication.current_event import CurrentEvent
 from actors.replication.rebuild_lock import RebuildLock
 from actors.worker_processes.parent.control_client import ControlClient
-from actors.worker_processes.parent.query_connection import QueryConnection, retryable
+from actors.worker_processes.parent.query_connection import QueryConnection
 from actors.worker_processes.parent.remote_progress import RemoteProgress
 from actors.worker_processes.parent.remote_replica import RemoteReplicaSlot
 from actors.worker_processes.parent.responsiveness import Responsiveness
@@ -131,11 +131,8 @@ class WorkerHandle:
         with suppress(StorageError):
             self._reader_check()
         for queries, job in jobs:
-            if self.closing:
+            if self.closing or job.note_death(why):
                 queries.redirect(job)
-            else:
-                for one in retryable([job], why):
-                    queries.redirect(one)
 
     def end(self) -> None:
         """End the process, whatever became of its start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -25,6 +26,12 @@ settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
 def store_path(tmp_path: Path) -> Path:
     """Where a test may have its store; nothing is there yet."""
     return tmp_path / "shop"
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what all tests are made of: it walks only what a test makes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,9 @@
 """Lets mypy see that a domain's decorators make dataclasses: `plugins = actors.mypy_plugin` in its settings.
 
-Type checkers learn that from `typing.dataclass_transform`, which `Domain`'s methods carry; but mypy follows it only
-where a decorator is a function of a module, not a method of an object such as `shop`. The plugin names the classes
-under `@shop.state(...)` and the like as descendants of `Message`, whose transform mypy does follow. It runs inside
-mypy only.
+Type checkers learn that from `typing.dataclass_transform`, which `Domain`'s methods carry; but mypy follows
+it only where a decorator is a function of a module, not a method of an object such as `shop`. The plugin
+names the classes under `@shop.state(...)` and the like as descendants of `Message`, whose transform mypy does
+follow. It runs inside mypy only.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def imported(node: ImportBase) -> list[str]:
 
 
 def is_domains(decorator: Expression, api: SemanticAnalyzerPluginInterface) -> bool:
-    """Whether it is `@shop.state(...)`, `@base.shop.state(...)` or the like, of what may be a domain or a manager."""
+    """Whether it is `@shop.state(...)`, `@base.shop.state(...)` or the like, of what may be a domain or a
+    manager.
+    """
     callee = decorator.callee if isinstance(decorator, CallExpr) else decorator
     if not isinstance(callee, MemberExpr) or callee.name not in KINDS:
         return False
@@ -91,7 +93,9 @@ def dotted(owner: Expression) -> str:
 
 
 def may_declare(owner: SymbolNode | None) -> bool:
-    """Whether what a name stands for may be a domain or a manager; without a type written there, that is not known."""
+    """Whether what a name stands for may be a domain or a manager; without a type written there, that is not
+    known.
+    """
     if not isinstance(owner, Var):
         return owner is None or isinstance(owner, PlaceholderNode)
     found = None if owner.type is None else get_proper_type(owner.type)

@@ -13,7 +13,9 @@ __all__ = ["Settings"]
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
 SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age")
 MOST_THREADS = 1000
-"""Of replicas, and of query actors of each: so many would be a slip, and their threads could not all be started."""
+"""Of replicas, and of query actors of each: so many would be a slip, and their threads could not all be
+started.
+"""
 WORKERS = ("thread", "process")
 
 

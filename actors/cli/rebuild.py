@@ -131,7 +131,8 @@ def _rebuild(system: System, model: ReadModel, began: float, as_json: bool) -> N
         print(json_line(document), flush=True)
         return
     print(
-        f"{name} version {version} is rebuilt on {replicas} replica{'s' if replicas > 1 else ''} up to position "
+        f"{name} version {version} is rebuilt on {replicas} replica{'s' if replicas > 1 else ''} up to "
+        "position "
         f"{system.position:,}: {events:,} events applied in {seconds:.1f} s, "
         f"{events / max(seconds, 1e-9):,.0f} a second",
         flush=True,

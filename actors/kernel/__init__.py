@@ -1,1 +1,3 @@
-"""What every actor here is built on: Pykka actors with mailboxes that outlive them, replies, and the supervisor."""
+"""What every actor here is built on: Pykka actors with mailboxes that outlive them, replies, and the
+supervisor.
+"""

@@ -31,15 +31,16 @@ class ActorKilled(Exception):
 
 
 _threads: dict[int, tuple[str, object | None]] = {}
-"""The actors' threads of this process, by identity, with the actor's name and None; and the threads that deliver effects,
-with the process manager's name and their system, which alone may wait for them."""
+"""The actors' threads of this process, by identity, with the actor's name and None; and the threads that
+deliver effects, with the process manager's name and their system, which alone may wait for them."""
 
 
 def refuse_in_actor(call: str, system: object) -> None:
     """Raise `WrongThread` where a thread is about to wait for a system that perhaps waits for it.
 
-    An actor may wait for no system: another one may wait for its own in the same way. An effect's handler runs in a thread
-    that its own system alone may wait for, when it closes or comes to rest. `system` is that of the call.
+    An actor may wait for no system: another one may wait for its own in the same way. An effect's handler
+    runs in a thread that its own system alone may wait for, when it closes or comes to rest. `system` is that
+    of the call.
     """
     found = _threads.get(threading.get_ident())
     if found is None:
@@ -47,20 +48,25 @@ def refuse_in_actor(call: str, system: object) -> None:
     name, own = found
     if own is None:
         raise WrongThread(
-            f"{call}() was called in the thread of actor {name}, by a decider, an evolver, a projection, a query or "
-            "a callback: it might wait for itself for ever; read with read() or the view that you are given, and "
+            f"{call}() was called in the thread of actor {name}, by a decider, an evolver, a "
+            "projection, a query or "
+            "a callback: it might wait for itself for ever; read with read() or the view that you are "
+            "given, and "
             "execute from a thread of your own, after a subscription told you of an event"
         )
     if own is system:
         raise WrongThread(
-            f"{call}() was called by the handler of an effect of {name}, on its own system, which perhaps waits for it: "
+            f"{call}() was called by the handler of an effect of {name}, on its own system, which "
+            "perhaps waits for it: "
             "return the commands that it is to execute; another system's methods may be called"
         )
 
 
 @contextmanager
 def as_delivery_thread(name: str, system: object | None) -> Iterator[None]:
-    """Count the current thread as one that delivers effects of `system`; for None, as an actor's. `name` is for errors."""
+    """Count the current thread as one that delivers effects of `system`; for None, as an actor's. `name` is
+    for errors.
+    """
     _threads[threading.get_ident()] = name, system
     try:
         yield
@@ -116,8 +122,10 @@ class SupervisedActor(pykka.ThreadingActor):
             pykka.ActorRegistry.unregister(self.actor_ref)
             if isinstance(error, RuntimeError):
                 raise LimitReached(
-                    f"no thread can be had for actor {self.name} ({error}): the process or the machine has as many as "
-                    "it may, or no memory for a further stack; open fewer replicas or query_actors, or raise the limit "
+                    f"no thread can be had for actor {self.name} ({error}): the process or the machine "
+                    "has as many as "
+                    "it may, or no memory for a further stack; open fewer replicas or query_actors, or "
+                    "raise the limit "
                     "(ulimit -u, the container's limit of processes, threading.stack_size)"
                 ) from error
             raise

@@ -1,8 +1,9 @@
-"""Replies for event loops: any number of tasks wait without a thread, and a batch of replies wakes their loop once.
+"""Replies for event loops: any number of tasks wait without a thread, and a batch of replies wakes their loop
+once.
 
-An `AsyncReply` is to a task what a `Reply` is to a thread. The actor that settles it leaves the outcome at its loop's
-`LoopReplies`, and wakes the loop where nothing has done so already; the loop's thread then hands out whatever was
-left there. Each loop has its own, so any number of loops may run in as many threads.
+An `AsyncReply` is to a task what a `Reply` is to a thread. The actor that settles it leaves the outcome at
+its loop's `LoopReplies`, and wakes the loop where nothing has done so already; the loop's thread then hands
+out whatever was left there. Each loop has its own, so any number of loops may run in as many threads.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _here = threading.local()
 class AsyncReply:
     """What one task waits for; made in the thread of its loop. Settled by an actor's thread, as a `Reply` is.
 
-    The task awaits `waiter`, which raises `TimeoutError` at the end of its time, and then says that it is `over`.
-    When the task is cancelled, or its time ends, the reply is not wanted any more: what is not begun by then is
-    not done.
+    The task awaits `waiter`, which raises `TimeoutError` at the end of its time, and then says that it is
+    `over`. When the task is cancelled, or its time ends, the reply is not wanted any more: what is not begun
+    by then is not done.
     """
 
     # As few objects as can be: each command under way has them, for the garbage collector to walk.
@@ -81,7 +82,9 @@ class AsyncReply:
         return not self._settled and self.waiter.done()
 
     def set_result(self, result: Any) -> None:
-        """Give the result, or the error. Raises `InvalidStateError` where it has one, or is not wanted any more."""
+        """Give the result, or the error. Raises `InvalidStateError` where it has one, or is not wanted any
+        more.
+        """
         if self._settled or self.waiter.done():
             raise InvalidStateError("the reply has an outcome, or is not wanted any more")
         self._settled = True
@@ -97,7 +100,8 @@ class AsyncReply:
 
 
 class Deadlines:
-    """Tasks that wait equally long: the first to come is the first to be late, so one timer does for all of them.
+    """Tasks that wait equally long: the first to come is the first to be late, so one timer does for all of
+    them.
 
     The loop's thread only.
     """
@@ -147,7 +151,9 @@ class Deadlines:
 
 
 class LoopReplies:
-    """What the tasks of one loop wait for. Made and asked in its thread; any thread leaves outcomes and wakes it."""
+    """What the tasks of one loop wait for. Made and asked in its thread; any thread leaves outcomes and wakes
+    it.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -158,7 +164,9 @@ class LoopReplies:
 
     # -- the loop's thread -------------------------------------------------------------------
     def other_deadlines(self, timeout: float, end: float) -> Deadlines:
-        """Those of the first that waits that long; or of a call that tries again, and ends before those that came since."""
+        """Those of the first that waits that long; or of a call that tries again, and ends before those that
+        came since.
+        """
         key = (timeout, end) if timeout in self.deadlines else timeout
         found = self.deadlines.get(key)
         if found is None:

@@ -1,4 +1,6 @@
-"""How long to wait before something that failed is tried again: each time twice as long, up to a limit. Pure."""
+"""How long to wait before something that failed is tried again: each time twice as long, up to a
+limit. Pure.
+"""
 
 from __future__ import annotations
 

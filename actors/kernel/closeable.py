@@ -10,7 +10,9 @@ __all__ = ["Closeable", "BlockingCloseable"]
 
 
 class Closeable:
-    """An object that `with` and `async with` close at the end of their block; its `close()` does not block."""
+    """An object that `with` and `async with` close at the end of their block; its `close()` does
+    not block.
+    """
 
     __slots__ = ()
 
@@ -36,7 +38,8 @@ class Closeable:
 
 
 class BlockingCloseable(Closeable):
-    """An object whose `close()` may block: `async with` calls it in another thread, so the event loop goes on.
+    """An object whose `close()` may block: `async with` calls it in another thread, so the event loop goes
+    on.
 
     A task that is cancelled meanwhile waits for the end of `close()`, and is cancelled then.
     """

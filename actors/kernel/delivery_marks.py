@@ -1,12 +1,14 @@
-"""What is out at this moment: deliveries to consumers and effects, noted where it outlives the process, and costs nothing.
+"""What is out at this moment: deliveries to consumers and effects, noted where it outlives the process, and
+costs nothing.
 
-A delivery that ends its process, since it takes too much memory or crashes in a C library, must count as an attempt, or it
-would come again at every start. So a file beside the log is mapped, and each delivery is written into a slot of it before
-it is handed out: a process that dies leaves it to the system's cache, so nothing is written to the disk for that. After a
-crash of the machine the file may be an older one; then an attempt is not counted. Any thread.
+A delivery that ends its process, since it takes too much memory or crashes in a C library, must count as an
+attempt, or it would come again at every start. So a file beside the log is mapped, and each delivery is
+written into a slot of it before it is handed out: a process that dies leaves it to the system's cache, so
+nothing is written to the disk for that. After a crash of the machine the file may be an older one; then an
+attempt is not counted. Any thread.
 
-Written with a system call, the file could be cut off by others while it is in use; but each call lets go of the interpreter,
-and a delivery would take a third longer.
+Written with a system call, the file could be cut off by others while it is in use; but each call lets go of
+the interpreter, and a delivery would take a third longer.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ SLOTS = 4096
 """Deliveries that are out at once and can be noted; those beyond are delivered without."""
 
 SLOT = struct.Struct("<8sQQI4x")
-"""Whose delivery it is, what is delivered, as two numbers, and in which attempt, from 1; 0 where nothing is."""
+"""Whose delivery it is, what is delivered, as two numbers, and in which attempt, from 1; 0 where
+nothing is.
+"""
 MAGIC = b"onewriter deliveries 1".ljust(SLOT.size, b"\0")
 """In a slot of its own behind the first, which is written where there is no other."""
 CLOSED = (ValueError, TypeError)
@@ -62,7 +66,8 @@ class DeliveryMarks:
     def __init__(
         self, path: Path, in_place: Callable[[], bool], owners: Callable[[], Collection[bytes]]
     ) -> None:
-        """`path` is the store's directory; nothing is touched yet. `in_place()` tells whether it still is that.
+        """`path` is the store's directory; nothing is touched yet. `in_place()` tells whether it still is
+        that.
 
         `owners()` gives those that the store has: what others had out is of no use to anybody.
         """
@@ -71,7 +76,9 @@ class DeliveryMarks:
         self._owners = owners
         self._lock = threading.Lock()
         self.map: mmap.mmap | None = None
-        """The mapped file, None where there is none (yet). Writing into it raises `CLOSED` once the marks are closed."""
+        """The mapped file, None where there is none (yet). Writing into it raises `CLOSED` once the marks are
+        closed.
+        """
         self._over = False
         self._open_at = 0.0
         self._trouble: str | None = None
@@ -82,7 +89,8 @@ class DeliveryMarks:
 
     # -- slots --------------------------------------------------------------------------------
     def note(self, owner: bytes, first: int, second: int, attempt: int) -> int:
-        """A delivery is about to be handed out: write that into a free slot. Returns it, 0 where it could not be noted.
+        """A delivery is about to be handed out: write that into a free slot. Returns it, 0 where it could not
+        be noted.
 
         Until it is given back it may be written over in `map`.
         """
@@ -116,13 +124,16 @@ class DeliveryMarks:
         """A sentence for each thing that keeps deliveries from being noted; never waits."""
         if self._trouble is not None:
             return [
-                f"{self._path} can't be used ({self._trouble}), so a delivery or an effect that ends the process is not "
+                f"{self._path} can't be used ({self._trouble}), so a delivery or an effect that ends "
+                "the process is not "
                 "counted: have room for it, or remove it while the system is closed; it is tried again"
             ]
         if self._short:
             return [
-                f"{len(self._slots_taken())} deliveries and effects are out, and more than that can't be noted in "
-                f"{self._path}: one beyond that ends the process uncounted; answer some, or open consumers with a smaller in_flight="
+                f"{len(self._slots_taken())} deliveries and effects are out, and more than that can't "
+                "be noted in "
+                f"{self._path}: one beyond that ends the process uncounted; answer some, or open "
+                "consumers with a smaller in_flight="
             ]
         return []
 
@@ -131,14 +142,18 @@ class DeliveryMarks:
 
     # -- what was left ------------------------------------------------------------------------
     def left(self, owner: bytes) -> Left:
-        """What the last process had out for this owner when it died. Who takes something out of it has its slot from then on."""
+        """What the last process had out for this owner when it died. Who takes something out of it has its
+        slot from then on.
+        """
         with self._lock:
             if self.map is None and self._path.exists():
                 self._open(create=False)
             return self._left.setdefault(owner, {})
 
     def found(self, owner: bytes) -> dict[bytes, int]:
-        """The slots of what an owner's actor found of that, by its own keys, until it gives them back; outlives the actor."""
+        """The slots of what an owner's actor found of that, by its own keys, until it gives them back;
+        outlives the actor.
+        """
         return self._found.setdefault(owner, {})
 
     # -- the file -----------------------------------------------------------------------------

@@ -52,13 +52,15 @@ class Mailbox:
     """A FIFO of envelopes with a soft bound for requests from outside.
 
     `put` never waits (actors never block on each other). `offer` is for callers' threads and waits for room.
-    `enqueue_later` is for event loops, which can't wait: a request that finds no room goes into an overflow queue, and
-    the actor's thread admits it from there. The bound counts commands, not envelopes: an envelope of weight 100 takes
-    the room of 100. Threads that offer at the same instant may overshoot it by one envelope each.
+    `enqueue_later` is for event loops, which can't wait: a request that finds no room goes into an overflow
+    queue, and the actor's thread admits it from there. The bound counts commands, not envelopes: an envelope
+    of weight 100 takes the room of 100. Threads that offer at the same instant may overshoot it by one
+    envelope each.
     """
 
     def __init__(self, limit: int | None = None, idle_timeout: float | None = None) -> None:
-        """`limit`: commands that may wait. `idle_timeout`: seconds until `get` returns `IdleTimeout`, None for never.
+        """`limit`: commands that may wait. `idle_timeout`: seconds until `get` returns `IdleTimeout`, None
+        for never.
 
         The actor's thread may change `idle_timeout` from one `get` to the next.
         """
@@ -114,7 +116,9 @@ class Mailbox:
         return True
 
     def enqueue_later(self, request: Request) -> bool:
-        """Add a request now, or as soon as there is room and its turn has come; whether it was added now. Never waits."""
+        """Add a request now, or as soon as there is room and its turn has come; whether it was added now.
+        Never waits.
+        """
         if not self._overflow and (self._limit is None or len(self) < self._limit):
             self.put(request)
             return True
@@ -126,7 +130,9 @@ class Mailbox:
         return False
 
     def withdraw(self, request: Request) -> bool:
-        """Take a request out of the overflow queue; False where it is in the mailbox, or answered, already. Any thread."""
+        """Take a request out of the overflow queue; False where it is in the mailbox, or answered, already.
+        Any thread.
+        """
         with self._room:
             waits = request in self._overflow
             if waits:
@@ -134,7 +140,9 @@ class Mailbox:
         return waits
 
     def _admit(self) -> None:
-        """Move to the queue what there is room for, and leave some room to the threads that wait for it. Any thread."""
+        """Move to the queue what there is room for, and leave some room to the threads that wait for it. Any
+        thread.
+        """
         assert self._limit is not None
         with self._room:
             free = max(self._limit - len(self), 0)

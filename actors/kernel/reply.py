@@ -100,7 +100,9 @@ class Reply(Future[T]):
         return self._received(super().result(timeout))
 
     def _received(self, result: Any) -> T:
-        """What a waiting thread gets for what was set. A subclass may make it of that, when somebody looks."""
+        """What a waiting thread gets for what was set. A subclass may make it of that, when
+        somebody looks.
+        """
         return result  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:

@@ -15,9 +15,11 @@ __all__ = ["RunningCalls", "CallSlot"]
 
 
 class CallSlot:
-    """For one place that runs user code, a call at a time: the current call, None between calls, and its beginning.
+    """For one place that runs user code, a call at a time: the current call, None between calls, and its
+    beginning.
 
-    It costs two stores and a look at the clock a call. A reader may see the clock of the next call with the one before.
+    It costs two stores and a look at the clock a call. A reader may see the clock of the next call with the
+    one before.
     """
 
     __slots__ = ("kind", "name", "since", "text", "what")
@@ -61,7 +63,9 @@ class RunningCalls:
         self._slots.pop(id(slot), None)
 
     def now(self) -> list[tuple[str, str, str, float]]:
-        """Of each running call: kind, name, what it is called for, and the monotonic time of its beginning."""
+        """Of each running call: kind, name, what it is called for, and the monotonic time of its
+        beginning.
+        """
         found = []
         for slot in list(self._slots.values()):
             since, what = slot.since, slot.what

@@ -37,7 +37,9 @@ Start = Callable[["ActorSlot"], "pykka.ActorRef[Any]"]
 
 
 class ActorSlot:
-    """What stays of an actor while its incarnations come and go: name, mailbox, and the record of its starts."""
+    """What stays of an actor while its incarnations come and go: name, mailbox, and the record of
+    its starts.
+    """
 
     def __init__(self, name: str, mailbox: Mailbox, start: Start) -> None:
         self.name = name
@@ -90,7 +92,9 @@ class ActorSlot:
 
 
 class Supervisor(SupervisedActor):
-    """Starts the actors of `slots`, in that order, and restarts them; calls `housekeeping` at every interval."""
+    """Starts the actors of `slots`, in that order, and restarts them; calls `housekeeping` at every
+    interval.
+    """
 
     def __init__(
         self,
@@ -119,7 +123,8 @@ class Supervisor(SupervisedActor):
         self.mailbox.put(Exited(name, error))
 
     def begin(self) -> None:
-        """Start the supervisor's own thread, which starts every actor. `Actor.start` does it for other actors.
+        """Start the supervisor's own thread, which starts every actor. `Actor.start` does it for other
+        actors.
 
         Raises `LimitReached` where no thread can be had. Interrupted, it may have begun: `end` sees to that.
         """

@@ -1,7 +1,8 @@
 """Threads for jobs that may wait for each other: as many as wait, and no more than the processor has use for.
 
-A job that finds no thread idle begins one, up to a few. Beyond those it is nobody's turn to begin one for each job, as most are
-over in an instant; a watcher does so for jobs that have been waiting. It runs while there are such only.
+A job that finds no thread idle begins one, up to a few. Beyond those it is nobody's turn to begin one for
+each job, as most are over in an instant; a watcher does so for jobs that have been waiting. It runs while
+there are such only.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ logger = logging.getLogger("onewriter.middleware")
 def to_begin(waiting: int, threads: int, busy: float, idle_looks: int) -> int:
     """How many threads to begin where so many jobs have been waiting since the look before.
 
-    `busy` is the share of a processor that the process has used since then, `idle_looks` the number of looks since a job
-    was done or a thread was begun. While the processor is free they double. Else the jobs at hand may all be calculating,
-    and more threads would be in each other's way; or they may wait for those behind them, so one is begun now and then.
+    `busy` is the share of a processor that the process has used since then, `idle_looks` the number of looks
+    since a job was done or a thread was begun. While the processor is free they double. Else the jobs at hand
+    may all be calculating, and more threads would be in each other's way; or they may wait for those behind
+    them, so one is begun now and then.
     """
     if waiting <= 0:
         return 0
@@ -75,8 +77,8 @@ class ThreadPool:
         self._jobs: deque[Job] = deque()
         # The last to have become idle is the first to be given a job, so that the others may end.
         self._idle: list[_Sleeper] = []
-        # What failed, or was interrupted, when a thread was begun does not tell whether it runs. One that is no longer
-        # expected when it does has nothing to do.
+        # What failed, or was interrupted, when a thread was begun does not tell whether it runs. One that is
+        # no longer expected when it does has nothing to do.
         self._expected: set[_Sleeper] = set()
         self._mine: set[int] = set()
         self._begun = 0
@@ -131,8 +133,9 @@ class ThreadPool:
     def close(self, timeout: float, asker: int | None = None) -> bool:
         """Take no more jobs, and wait up to `timeout` seconds for those at hand; whether all were done.
 
-        Those that no thread has begun by then are given up. Called by a job, or for one, it does not wait: `asker` identifies
-        the thread that waits for this call, where that is another one. May be called again.
+        Those that no thread has begun by then are given up. Called by a job, or for one, it does not wait:
+        `asker` identifies the thread that waits for this call, where that is another one. May be called
+        again.
         """
         end = time.monotonic() + timeout
         with self._lock:
@@ -169,15 +172,19 @@ class ThreadPool:
         for job in failed:
             job.fail(
                 LimitReached(
-                    "no thread can be had for what follows the yield of a middleware: the process or the machine has as "
-                    "many as it may, or no memory for a further stack; raise the limit (ulimit -u, the container's limit "
+                    "no thread can be had for what follows the yield of a middleware: the process or "
+                    "the machine has as "
+                    "many as it may, or no memory for a further stack; raise the limit (ulimit -u, the "
+                    "container's limit "
                     "of processes, threading.stack_size)"
                 )
             )
         return False
 
     def _started(self, target: Callable[[_Sleeper], None], thread: _Sleeper) -> bool:
-        """Whether it was; False where there is no thread for it, or no memory. Raises what interrupts that."""
+        """Whether it was; False where there is no thread for it, or no memory. Raises what
+        interrupts that.
+        """
         self._begun += 1
         try:
             threading.Thread(
@@ -196,7 +203,9 @@ class ThreadPool:
                 self._watcher = None
 
     def _take_back(self, job: Job, thread: _Sleeper | None, watcher: _Sleeper | None) -> None:
-        """A submit was interrupted: whoever called it is told so, and the job is theirs again unless it is under way."""
+        """A submit was interrupted: whoever called it is told so, and the job is theirs again unless it is
+        under way.
+        """
         if watcher is not None:
             self._no_watcher(watcher)
         with self._lock:

@@ -1,7 +1,8 @@
-"""A call that Ctrl-C can't interrupt: Python raises KeyboardInterrupt in the main thread alone, so another thread makes it.
+"""A call that Ctrl-C can't interrupt: Python raises KeyboardInterrupt in the main thread alone, so another
+thread makes it.
 
-The caller only waits, in one call of C: a Condition or an Event of `threading` may stay locked where an interrupt comes
-at its end, and the start of a thread may be interrupted after the thread has begun.
+The caller only waits, in one call of C: a Condition or an Event of `threading` may stay locked where an
+interrupt comes at its end, and the start of a thread may be interrupted after the thread has begun.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class InterruptSafeEvent:
 
 
 class UninterruptedCall:
-    """One call of `work`, made once, in a thread of its own; in the caller's where no thread can be started."""
+    """One call of `work`, made once, in a thread of its own; in the caller's where no thread can be
+    started.
+    """
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
         self._name = name
@@ -78,7 +81,8 @@ class UninterruptedCall:
             self._run()
 
     def _start_thread(self) -> None:
-        # A thread of `threading`: a bare one that asks for its own name stays in its list of threads for ever.
+        # A thread of `threading`: a bare one that asks for its own name stays in its list of threads for
+        # ever.
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError:

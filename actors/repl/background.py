@@ -64,8 +64,8 @@ def changed_answers(
     """The query's answers that differ from the one before, each with the position that it shows.
 
     Ends after `count` of them, after `seconds`, or when `stopped()`. `on_answer(position)` is called
-    after each answer, a different one or not. `encode` is the codec's, by which answers are compared. Raises what
-    `Session.query` does.
+    after each answer, a different one or not. `encode` is the codec's, by which answers are compared.
+    Raises what `Session.query` does.
     """
     end = None if seconds is None else time.monotonic() + seconds
     shown = news = 0

@@ -1,4 +1,6 @@
-"""The callback form of a consumer: threads that call a function for every delivery, and acknowledge what returns."""
+"""The callback form of a consumer: threads that call a function for every delivery, and acknowledge what
+returns.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,16 @@ def checked_callback(callback: Any) -> Callable[[Delivery], Any]:
 
 
 class CallbackConsumer(BlockingCloseable):
-    """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by `close`."""
+    """Threads that handle the deliveries of a name, from `System.consume`. Closed with the system, or by
+    `close`.
+    """
 
     def __init__(
         self, callback: Callable[[Delivery], Any], consumers: Sequence[Consumer], calls: RunningCalls
     ) -> None:
-        """For `System.consume`; starts a thread for each of the consumers. `calls` shows the callbacks that run."""
+        """For `System.consume`; starts a thread for each of the consumers. `calls` shows the callbacks that
+        run.
+        """
         self._calls = calls
         self._callback = callback
         self._consumers = consumers

@@ -1,8 +1,9 @@
 """Coalesces writes: while one is under way others wait, and the next one has everything that changed since.
 
 Any thread reports a change; the writer's thread, which ends a write, begins the next one. So however many
-acknowledgements come, there is one note for each commit. A write that fails is tried again, also when nothing else
-changes: by the supervisor's thread, with growing pauses. Once the system is closed nothing is tried again.
+acknowledgements come, there is one note for each commit. A write that fails is tried again, also when nothing
+else changes: by the supervisor's thread, with growing pauses. Once the system is closed nothing is tried
+again.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ __all__ = ["CoalescingWriter", "Unstored"]
 logger = logging.getLogger("onewriter.consumers")
 
 RETRY_FIRST, RETRY_LAST = 0.25, 30.0
-"""Seconds until a write that failed is tried again, if nothing changes until then; twice as long each further time."""
+"""Seconds until a write that failed is tried again, if nothing changes until then; twice as long each further
+time.
+"""
 
 
 class Unstored(NamedTuple):
-    """For how many seconds something has waited to be on disk, and what its last write failed with, None for nothing."""
+    """For how many seconds something has waited to be on disk, and what its last write failed with, None for
+    nothing.
+    """
 
     seconds: float
     error: BaseException | None
@@ -36,9 +41,9 @@ class Unstored(NamedTuple):
 class CoalescingWriter:
     """Keeps what is on disk up to date with something that changes.
 
-    `collect()` returns the number of the last change and the notes that hold everything up to it; `write(notes)`
-    hands them to the writer without waiting and returns the future of the commit; `on_saved(number)` is called once
-    they are on disk.
+    `collect()` returns the number of the last change and the notes that hold everything up to it;
+    `write(notes)` hands them to the writer without waiting and returns the future of the commit;
+    `on_saved(number)` is called once they are on disk.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""One consumer of a group, an iterator of deliveries; and a delivery, which is acknowledged, refused or parked.
+"""One consumer of a group, an iterator of deliveries; and a delivery, which is acknowledged, refused or
+parked.
 
 Runs in the consumer's thread or event loop.
 """
@@ -30,7 +31,8 @@ ACK_TIMEOUT = 30.0
 class Delivery:
     """An event that a consumer got. To be settled once, from any thread; another time does nothing.
 
-    One that is not settled within the consumer's `ack_timeout` is delivered again, perhaps to another consumer.
+    One that is not settled within the consumer's `ack_timeout` is delivered again, perhaps to another
+    consumer.
     """
 
     __slots__ = ("_group", "_settled", "_token", "attempt", "recorded")
@@ -56,9 +58,9 @@ class Delivery:
 
     @property
     def key(self) -> str:
-        """A text that is this event's alone in the world, for whoever is to know a repetition: the same at each delivery of
-        it, to whichever consumer; at most 60 ASCII characters. Another store, or this one after a restore, has another
-        one for what it has at the position."""
+        """A text that is this event's alone in the world, for whoever is to know a repetition: the same at
+        each delivery of it, to whichever consumer; at most 60 ASCII characters. Another store, or this one
+        after a restore, has another one for what it has at the position."""
         return self._group.key_of(self.recorded)
 
     @property
@@ -69,10 +71,10 @@ class Delivery:
     def ack(self, wait: bool = False) -> bool:
         """It is handled, and the next one of its stream may be delivered; False where it was settled before.
 
-        What is acknowledged is stored with the next commit, without waiting for it; a crash before that delivers
-        it again. With `wait` this returns once it is on disk; then it never comes again. Raises `CommandTimeout`
-        where that took 30 seconds, or the error of the write: it may come again. Once the system is closed nothing
-        can be settled: this returns False, and with `wait` raises `SystemClosed`.
+        What is acknowledged is stored with the next commit, without waiting for it; a crash before that
+        delivers it again. With `wait` this returns once it is on disk; then it never comes again. Raises
+        `CommandTimeout` where that took 30 seconds, or the error of the write: it may come again. Once the
+        system is closed nothing can be settled: this returns False, and with `wait` raises `SystemClosed`.
         """
         if wait:
             refuse_in_actor("ack", self._group.progress)
@@ -111,7 +113,8 @@ class Delivery:
         return self._change(once)
 
     def nak(self, delay: float | timedelta = 0.0, reason: str = "refused with nak()") -> bool:
-        """It could not be handled: deliver it again, `delay` seconds from now; False where it was settled before.
+        """It could not be handled: deliver it again, `delay` seconds from now; False where it was settled
+        before.
 
         After `max_deliveries` it is parked instead, with this reason.
         """
@@ -128,7 +131,9 @@ class Delivery:
         return self._settle(lambda window, _now: window.park(position, token, reason))[0]
 
     def in_progress(self) -> bool:
-        """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again, or the system closed."""
+        """It takes longer: `ack_timeout` counts from now on; False where it was settled, or delivered again,
+        or the system closed.
+        """
         if self._group.stores_nothing:
             return False
         position, token = self.recorded.position, self._token
@@ -156,14 +161,17 @@ class Delivery:
     def _require_open(self) -> None:
         if self._group.progress.closed:
             raise SystemClosed(
-                f"the system was closed before position {self.recorded.position} was acknowledged to consumer "
-                f"{self._group.name!r}; it is delivered again when the system is open, unless it was settled before"
+                f"the system was closed before position {self.recorded.position} was acknowledged to "
+                "consumer "
+                f"{self._group.name!r}; it is delivered again when the system is open, unless it was "
+                "settled before"
             )
 
     def _not_stored(self) -> CommandTimeout:
         return CommandTimeout(
             "",
-            f"the acknowledgement of position {self.recorded.position} to consumer {self._group.name!r} was not on "
+            f"the acknowledgement of position {self.recorded.position} to consumer "
+            f"{self._group.name!r} was not on "
             f"disk within {ACK_TIMEOUT:g} s; it may be delivered again",
         )
 
@@ -172,10 +180,11 @@ class Delivery:
 
 
 class Consumer(Closeable):
-    """An iterator and an async iterator of `Delivery`, from `System.consumer`. For one thread or task at a time.
+    """An iterator and an async iterator of `Delivery`, from `System.consumer`. For one thread or task at a
+    time.
 
-    Ends once everything through `until` is acknowledged or parked, at `close`, when the system closes, and when
-    nothing could be delivered for `timeout` seconds. In a `with` block it is closed at the end.
+    Ends once everything through `until` is acknowledged or parked, at `close`, when the system closes, and
+    when nothing could be delivered for `timeout` seconds. In a `with` block it is closed at the end.
     """
 
     def __init__(self, group: ConsumerGroup, until: int | None, timeout: float | None) -> None:
@@ -195,7 +204,9 @@ class Consumer(Closeable):
         return self._group.name
 
     def close(self) -> None:
-        """End it: what it was given and has not settled is delivered to others. Any thread; twice is harmless."""
+        """End it: what it was given and has not settled is delivered to others. Any thread; twice is
+        harmless.
+        """
         self.stop()
         if not self._group.progress.forked:
             self._group.leave(self, self._holder)

@@ -30,7 +30,9 @@ __all__ = ["ConsumerGroup"]
 
 KEY_BYTES = 16
 STORE_AFTER = 10_000
-"""Positions looked at without an event that is wanted, after which that is stored, so as not to look again."""
+"""Positions looked at without an event that is wanted, after which that is stored, so as not to
+look again.
+"""
 
 
 class ConsumerGroup:
@@ -60,7 +62,9 @@ class ConsumerGroup:
         self._stores = True
         """Whether the write that is under way has the changes in it."""
         self.own: Callable[[RecordedEvent], RecordedEvent] = log.own
-        """An event for one delivery of it; the next one, after a failure, is to find it as it is in the log."""
+        """An event for one delivery of it; the next one, after a failure, is to find it as it is in
+        the log.
+        """
         self._members: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
@@ -103,7 +107,9 @@ class ConsumerGroup:
             return self._window.reached(until)
 
     def deferred(self) -> tuple[float, list[str], int] | None:
-        """For how many seconds nothing is delivered, since what is in hand was put off, the streams, and the positions behind."""
+        """For how many seconds nothing is delivered, since what is in hand was put off, the streams, and the
+        positions behind.
+        """
         with self._lock:
             found, through = self._window.deferred(), self._window.through
             found = found if self._members else None
@@ -129,7 +135,9 @@ class ConsumerGroup:
             return sorted(stream for stream, one in self._window.backlogs.items() if not one.replaying)
 
     def parked(self) -> list[tuple[str, StreamBacklog, int]]:
-        """The parked streams by position, each with how many events wait behind the one that it is parked at."""
+        """The parked streams by position, each with how many events wait behind the one that it is
+        parked at.
+        """
         with self._lock:
             found = [
                 (stream, replace(one)) for stream, one in self._window.backlogs.items() if not one.replaying
@@ -180,7 +188,9 @@ class ConsumerGroup:
             one()
 
     def register(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called when there may be something to deliver; False where one should look again at once."""
+        """Have `wake` called when there may be something to deliver; False where one should look again at
+        once.
+        """
         with self._lock:
             self._waiting.append(wake)
             changes = self._window.changes
@@ -198,21 +208,27 @@ class ConsumerGroup:
                 self._waiting.remove(wake)
 
     def next_due(self) -> float | None:
-        """Seconds until something may be delivered again for the time that passed; None where nothing waits so."""
+        """Seconds until something may be delivered again for the time that passed; None where nothing waits
+        so.
+        """
         with self._lock:
             due = self._window.next_due()
         return None if due is None else max(due - time.monotonic(), 0.0)
 
     # -- delivering --------------------------------------------------------------------------
     def take(self, until: int | None, holder: object) -> tuple[DeliveryState | None, bool]:
-        """The next event to deliver; without one, whether the log was read, so that it is worth to ask again."""
+        """The next event to deliver; without one, whether the log was read, so that it is worth to
+        ask again.
+        """
         entry = self._take(until, holder)
         if entry is not None or not self._fill():
             return entry, False
         return self._take(until, holder), True
 
     def key_of(self, recorded: RecordedEvent) -> str:
-        """What tells an event from any other in any store: it is made of its envelope, which never changes."""
+        """What tells an event from any other in any store: it is made of its envelope, which never
+        changes.
+        """
         parts = (
             self._log.history_id,
             recorded.stream,

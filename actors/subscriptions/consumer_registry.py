@@ -1,4 +1,6 @@
-"""The consumer groups of an open system, by name: opened when first asked for, closed with it. Callers' threads."""
+"""The consumer groups of an open system, by name: opened when first asked for, closed with it. Callers'
+threads.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ UNSTORED = 2.0
 """Seconds for which answers may wait for the disk before health says so."""
 
 PUT_OFF = 5.0
-"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health says so."""
+"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health
+says so.
+"""
 
 FLUSH = 5.0
 """Seconds that closing gives the callbacks that run, and then what they acknowledged."""
@@ -52,10 +56,10 @@ FLUSH = 5.0
 class ConsumerStatus:
     """How far the consumers of a name are, from `System.consumers`.
 
-    Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many positions the
-    log is ahead of it. `open` counts the consumers of it in this process, `in_flight` the events that they have or
-    are about to get; `parked` and `replaying` count streams. `unstored` counts the answers to deliveries that are not on
-    disk yet: a crash now would bring those events again.
+    Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many
+    positions the log is ahead of it. `open` counts the consumers of it in this process, `in_flight` the
+    events that they have or are about to get; `parked` and `replaying` count streams. `unstored` counts the
+    answers to deliveries that are not on disk yet: a crash now would bring those events again.
     """
 
     name: str
@@ -72,7 +76,8 @@ class ConsumerStatus:
 
 @dataclass(frozen=True, slots=True)
 class ParkedStream:
-    """A parked stream, from `System.parked_streams`: the event that it is parked at, why, and after how many deliveries.
+    """A parked stream, from `System.parked_streams`: the event that it is parked at, why, and after how many
+    deliveries.
 
     `following` counts the events of the stream that wait behind it.
     """
@@ -114,7 +119,9 @@ class ConsumerRegistry:
 
     # -- opening -----------------------------------------------------------------------------
     def open(self, opening: Opening, count: int) -> list[Consumer]:
-        """So many consumers of a name, which is made if it is new. Raises `ConsumerMismatch`, and what writing does."""
+        """So many consumers of a name, which is made if it is new. Raises `ConsumerMismatch`, and what
+        writing does.
+        """
         name, policy = opening.name, opening.policy
         with self._lock:
             self._require_open()
@@ -125,7 +132,8 @@ class ConsumerRegistry:
             if group.policy != policy:
                 if group.members():
                     raise ConsumerMismatch(
-                        f"consumer {name!r} is open with {group.policy}, and can't be opened with {policy} beside that; "
+                        f"consumer {name!r} is open with {group.policy}, and can't be opened with "
+                        f"{policy} beside that; "
                         "give all consumers of a name the same"
                     )
                 group.set_policy(policy)
@@ -182,12 +190,14 @@ class ConsumerRegistry:
         wanted, start = opening.wanted, opening.start
         if group.wanted != wanted:
             raise ConsumerMismatch(
-                f"consumer {group.name!r} wants {group.wanted}, and can't be opened for {wanted}; open it as it was, "
+                f"consumer {group.name!r} wants {group.wanted}, and can't be opened for {wanted}; open "
+                "it as it was, "
                 f"choose another name, or begin anew after delete_consumer({group.name!r})"
             )
         if start is not None and start != group.start:
             raise ConsumerMismatch(
-                f"consumer {group.name!r} was begun with start={group.start!r}, not {start!r}; leave start= out to go "
+                f"consumer {group.name!r} was begun with start={group.start!r}, not {start!r}; leave "
+                "start= out to go "
                 f"on where it is, or begin anew after delete_consumer({group.name!r})"
             )
 
@@ -243,14 +253,17 @@ class ConsumerRegistry:
         return found
 
     def problems(self) -> list[str]:
-        """A sentence for each thing that an operator should look at, of what this process opened; never waits."""
+        """A sentence for each thing that an operator should look at, of what this process opened; never
+        waits.
+        """
         found = []
         for group in list(self._groups.values()):
             parked = group.counts()[1]
             if parked:
                 streams = "stream is" if parked == 1 else "streams are"
                 found.append(
-                    f"{parked} {streams} parked by consumer {group.name!r}: see parked_streams({group.name!r})"
+                    f"{parked} {streams} parked by consumer {group.name!r}: see "
+                    f"parked_streams({group.name!r})"
                 )
             deferred = group.deferred()
             if deferred is not None and deferred[0] > PUT_OFF:
@@ -259,7 +272,8 @@ class ConsumerRegistry:
             if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
                 why = "the writer has not come to it" if waits.error is None else str(waits.error)
                 found.append(
-                    f"what consumer {group.name!r} answered has not been stored for {waits.seconds:.1f} s, and a crash "
+                    f"what consumer {group.name!r} answered has not been stored for "
+                    f"{waits.seconds:.1f} s, and a crash "
                     f"would bring {group.unstored()} deliveries again: {why}; it is tried again"
                 )
         for one in self._callbacks:
@@ -358,6 +372,8 @@ def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], waiting: 
     named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
     return (
         f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {waiting} positions wait: the "
-        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with nak(delay=) in "
-        f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more in_flight, or shorter delays"
+        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with "
+        "nak(delay=) in "
+        f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more "
+        "in_flight, or shorter delays"
     )

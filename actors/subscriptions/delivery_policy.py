@@ -17,4 +17,7 @@ class DeliveryPolicy:
 
     def __str__(self) -> str:
         """As it is written in a call."""
-        return f"max_deliveries={self.max_deliveries}, ack_timeout={self.ack_timeout:g}, in_flight={self.in_flight}"
+        return (
+            f"max_deliveries={self.max_deliveries}, ack_timeout={self.ack_timeout:g}, "
+            f"in_flight={self.in_flight}"
+        )

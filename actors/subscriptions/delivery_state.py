@@ -1,4 +1,6 @@
-"""The state of an event in a delivery window, and of a stream that fell behind. Guarded by the group's lock."""
+"""The state of an event in a delivery window, and of a stream that fell behind. Guarded by the
+group's lock.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ __all__ = ["StreamBacklog", "DeliveryState"]
 class DeliveryState:
     """An event in a window, and how its delivery stands.
 
-    `outstanding` says that a consumer has it. `token` tells one delivery of it from another; `due` is when it runs
-    out, or may be delivered again. `slot` is where it is noted that it is outstanding, 0 where it is not; `ended` says
-    that its last delivery ended the process.
+    `outstanding` says that a consumer has it. `token` tells one delivery of it from another; `due` is when it
+    runs out, or may be delivered again. `slot` is where it is noted that it is outstanding, 0 where it is
+    not; `ended` says that its last delivery ended the process.
     """
 
     __slots__ = ("attempts", "due", "ended", "holder", "outstanding", "recorded", "replayed", "slot", "token")
@@ -33,7 +35,9 @@ class DeliveryState:
 
 @dataclass(slots=True)
 class StreamBacklog:
-    """A stream that fell behind at the position `first`, of that `version`: parked for a reason, or being replayed."""
+    """A stream that fell behind at the position `first`, of that `version`: parked for a reason, or being
+    replayed.
+    """
 
     first: int
     version: int

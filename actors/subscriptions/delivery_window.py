@@ -1,15 +1,15 @@
 """What a consumer group has in hand: which event may be delivered next, to be delivered again, or is parked.
 
-Pure: it knows no thread, file or clock; whoever calls it holds the group's lock and says what time it is. The words
-are those of JetStream and KurrentDB: a delivery is acknowledged (ack), refused for now (nak) or parked.
+Pure: it knows no thread, file or clock; whoever calls it holds the group's lock and says what time it is. The
+words are those of JetStream and KurrentDB: a delivery is acknowledged (ack), refused for now (nak) or parked.
 
-Events are loaded in the order of the log, each into the lane of its stream, and only the first of a lane is ever
-delivered, which keeps each stream's order. `through` is the last position loaded; of what was loaded only the open
-events, those neither acknowledged nor parked, are remembered, at most `limit` of them. That is the whole state of a
-group: `through`, the open positions, and the streams that fell behind.
+Events are loaded in the order of the log, each into the lane of its stream, and only the first of a lane is
+ever delivered, which keeps each stream's order. `through` is the last position loaded; of what was loaded
+only the open events, those neither acknowledged nor parked, are remembered, at most `limit` of them. That is
+the whole state of a group: `through`, the open positions, and the streams that fell behind.
 
-A stream falls behind when an event of it is parked: that event, and what follows it in its stream, is handled when
-an operator says so. It is remembered by the first position that is not handled; the rest is in the log.
+A stream falls behind when an event of it is parked: that event, and what follows it in its stream, is handled
+when an operator says so. It is remembered by the first position that is not handled; the rest is in the log.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class DeliveryWindow:
         self.max_deliveries = max_deliveries
         self.ack_timeout = ack_timeout
         self.changes = 0
-        """Grows with everything that has to be stored; `changed` has the streams, each with the last change of it."""
+        """Grows with everything that has to be stored; `changed` has the streams, each with the last change
+        of it.
+        """
         self.changed: dict[str, int] = {}
         self._entries: dict[int, DeliveryState] = {}
         self._lanes: dict[str, deque[DeliveryState]] = {}
@@ -108,7 +110,9 @@ class DeliveryWindow:
         return entry is not None and entry.due == due
 
     def deferred(self) -> tuple[float, list[str]] | None:
-        """Where there is no room, and all that is in hand waits for a time: the first time, and the streams."""
+        """Where there is no room, and all that is in hand waits for a time: the first time, and the
+        streams.
+        """
         first = [lane[0] for lane in self._lanes.values()] if self.room <= 0 else []
         dues = [entry.due for entry in first if entry.due is not None and not entry.outstanding]
         if not dues or len(dues) < len(first):
@@ -155,7 +159,9 @@ class DeliveryWindow:
 
     # -- delivering --------------------------------------------------------------------------
     def take(self, now: float, until: int | None = None, holder: object = None) -> DeliveryState | None:
-        """The first event that may be delivered, not after `until`; its `holder` has it until it is settled or runs out."""
+        """The first event that may be delivered, not after `until`; its `holder` has it until it is settled
+        or runs out.
+        """
         self._look_at_timers(now)
         ready = self._ready
         while ready:
@@ -205,7 +211,9 @@ class DeliveryWindow:
 
     # -- settling ----------------------------------------------------------------------------
     def ack(self, position: int) -> bool:
-        """It is handled, perhaps by an earlier delivery than the one that is out; False where it was settled before."""
+        """It is handled, perhaps by an earlier delivery than the one that is out; False where it was settled
+        before.
+        """
         entry = self._entries.get(position)
         if entry is None or not entry.token:
             return False
@@ -213,7 +221,9 @@ class DeliveryWindow:
         return True
 
     def nak(self, position: int, token: int, now: float, delay: float, reason: str) -> bool:
-        """To be delivered again after `delay` seconds, or parked after the last time; False for another delivery."""
+        """To be delivered again after `delay` seconds, or parked after the last time; False for another
+        delivery.
+        """
         entry = self._delivered(position, token)
         if entry is not None:
             self._failed(entry, now, delay, reason)
@@ -316,7 +326,9 @@ class DeliveryWindow:
         return True
 
     def discard(self, stream: str, following: bool) -> bool:
-        """Give up the event that a stream is parked at, and with `following` all that is behind it up to `through`."""
+        """Give up the event that a stream is parked at, and with `following` all that is behind it up to
+        `through`.
+        """
         backlog = self.backlogs.get(stream)
         if backlog is None or backlog.replaying:
             return False

@@ -1,4 +1,6 @@
-"""Which events a subscription or a consumer wants: `stream=`, `category=`, `types=`, `tag=`. Pure; any thread."""
+"""Which events a subscription or a consumer wants: `stream=`, `category=`, `types=`, `tag=`. Pure; any
+thread.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ __all__ = ["EVERYTHING", "EventFilter", "category_of", "event_filter"]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """The events wanted; where several things are asked for, each of them has to hold. Empty means anything."""
+    """The events wanted; where several things are asked for, each of them has to hold. Empty means
+    anything.
+    """
 
     stream: str = ""
     category: str = ""
@@ -71,12 +75,13 @@ def event_filter(
 ) -> EventFilter:
     """The filter that a caller asks for; None stands for anything.
 
-    Raises `TypeError` or `ValueError` for what is no name, `UnknownMessage` for a type that is no event of the
-    domain, `InvalidKey` for what can't be the name of a stream or a tag.
+    Raises `TypeError` or `ValueError` for what is no name, `UnknownMessage` for a type that is no event of
+    the domain, `InvalidKey` for what can't be the name of a stream or a tag.
     """
     if isinstance(category, str) and "-" in category:
         raise ValueError(
-            f"category={category!r} has a hyphen: a category is what stands before the first one in a stream's name, "
+            f"category={category!r} has a hyphen: a category is what stands before the first one in a "
+            "stream's name, "
             f"here {category_of(category)!r}; name one stream with stream=, or several types with types="
         )
     return EventFilter(

@@ -1,8 +1,8 @@
 """What is stored of a consumer group: notes of the log, named after it. Pure; any thread.
 
-`sub/<name>/state` has what it wants, where it began, the last position loaded, and the open positions up to there;
-`sub/<name>/behind/<stream>` each stream that is parked or being replayed. As every value on disk they are msgpack,
-and their first item is the number of the format.
+`sub/<name>/state` has what it wants, where it began, the last position loaded, and the open positions up to
+there; `sub/<name>/behind/<stream>` each stream that is parked or being replayed. As every value on disk they
+are msgpack, and their first item is the number of the format.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def names_of(keys: Iterable[bytes]) -> list[str]:
 
 @dataclass(slots=True)
 class GroupState:
-    """A group as it is stored: `open` has positions not settled up to `through`, each with its failed deliveries."""
+    """A group as it is stored: `open` has positions not settled up to `through`, each with its failed
+    deliveries.
+    """
 
     wanted: EventFilter
     start: str | int
@@ -104,7 +106,8 @@ def _decoded(name: str, data: bytes) -> list[Any]:
         number, *values = msgpack.unpackb(data)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise DamagedStore(
-            f"what is stored of consumer {name!r} can't be read ({error}); delete_consumer({name!r}) and begin anew, "
+            f"what is stored of consumer {name!r} can't be read ({error}); delete_consumer({name!r}) "
+            "and begin anew, "
             "or restore a backup"
         ) from error
     if number != _FORMAT:

@@ -1,7 +1,8 @@
-"""Reading the log from a position on, only what a filter wants. The reader's thread; holds nothing between batches.
+"""Reading the log from a position on, only what a filter wants. The reader's thread; holds nothing between
+batches.
 
-The index of the stream or tag is read where the filter names one, so that what others write costs nothing; else
-the log is read in batches and looked through.
+The index of the stream or tag is read where the filter names one, so that what others write costs nothing;
+else the log is read in batches and looked through.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from storage import EventLog, RecordedEvent
 __all__ = ["BATCH", "LogCursor"]
 
 BATCH = 500
-"""Events that are read at once: enough that the transaction is cheap, few enough to hold and to look through."""
+"""Events that are read at once: enough that the transaction is cheap, few enough to hold and to
+look through.
+"""
 
 
 class LogCursor:
@@ -28,8 +31,8 @@ class LogCursor:
     def read(self, head: int, limit: int = BATCH) -> list[RecordedEvent]:
         """The next events that are wanted, at most `limit`, none after `head`; moves `position`.
 
-        An empty list says that there is nothing up to `position`, which is `head` only once all is looked through.
-        Raises what `EventLog.read` does.
+        An empty list says that there is nothing up to `position`, which is `head` only once all is looked
+        through. Raises what `EventLog.read` does.
         """
         if self.position >= head:
             return []
@@ -68,7 +71,9 @@ class LogCursor:
         return [recorded for recorded in found if self._wanted.matches(recorded)]
 
     def _version_at(self, stream: str, position: int) -> int:
-        """The version of the stream at a position: the index is by version, so it is halved until it is found."""
+        """The version of the stream at a position: the index is by version, so it is halved until it is
+        found.
+        """
         low, high = 0, self._log.stream_version(stream)
         while low < high:
             middle = (low + high) // 2

@@ -1,4 +1,6 @@
-"""The keyword arguments of consumers, declared once for the methods that take them, and checked. Callers' threads."""
+"""The keyword arguments of consumers, declared once for the methods that take them, and checked. Callers'
+threads.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +33,16 @@ Types = type | str | Iterable[type | str]
 class ConsumerOptions(TypedDict, total=False):
     """Options of `consumer` and `consume`.
 
-    `start`: where a new name begins, "beginning" unless given. `stream`, `category`, `types` and `tag`: as for
-    `subscribe`. All five are remembered with the name.
+    `start`: where a new name begins, "beginning" unless given. `stream`, `category`, `types` and `tag`: as
+    for `subscribe`. All five are remembered with the name.
 
-    `until`: a receipt or position; it ends once everything up to there is acknowledged or parked. `timeout`: it ends
-    when nothing could be delivered for so many seconds.
+    `until`: a receipt or position; it ends once everything up to there is acknowledged or parked. `timeout`:
+    it ends when nothing could be delivered for so many seconds.
 
-    `max_deliveries`: after so many an event is parked; 5 unless given. `ack_timeout`: seconds after which what is not
-    acknowledged is delivered again; 30 unless given. `in_flight`: how many events the consumers of the name have in
-    hand together at most, 200 unless given; more where a few long streams hold up the others.
+    `max_deliveries`: after so many an event is parked; 5 unless given. `ack_timeout`: seconds after which
+    what is not acknowledged is delivered again; 30 unless given. `in_flight`: how many events the consumers
+    of the name have in hand together at most, 200 unless given; more where a few long streams hold up the
+    others.
     """
 
     start: Start | None
@@ -67,7 +70,9 @@ class Opening:
 
 
 def checked_opening(domain: CompiledDomain, method: str, name: Any, options: Mapping[str, Any]) -> Opening:
-    """The arguments of `consumer` or `consume`. Raises `TypeError`, `ValueError`, `InvalidKey` or `UnknownMessage`."""
+    """The arguments of `consumer` or `consume`. Raises `TypeError`, `ValueError`, `InvalidKey` or
+    `UnknownMessage`.
+    """
     for one in options:
         if one not in ConsumerOptions.__annotations__:
             known = ", ".join(sorted(ConsumerOptions.__annotations__))

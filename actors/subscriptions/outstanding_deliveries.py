@@ -16,8 +16,9 @@ _write = SLOT.pack_into
 class OutstandingDeliveries:
     """Of one group, from its opening on.
 
-    A slot whose delivery was acknowledged is written over by the next delivery, or given back once there is none: that is
-    one write for each. An event counts as left only while it is open, so an older mark of one that is settled says nothing.
+    A slot whose delivery was acknowledged is written over by the next delivery, or given back once there is
+    none: that is one write for each. An event counts as left only while it is open, so an older mark of one
+    that is settled says nothing.
     """
 
     __slots__ = ("_closed", "_map", "_marks", "_owner", "left", "used")
@@ -79,7 +80,9 @@ class OutstandingDeliveries:
         self._closed = False
 
     def close(self, entries: Iterable[DeliveryState]) -> None:
-        """The group is forgotten, and so are these, which it has in hand: nothing of it is noted from now on."""
+        """The group is forgotten, and so are these, which it has in hand: nothing of it is noted
+        from now on.
+        """
         self._closed = True
         for entry in entries:
             self.taken_back(entry)

@@ -18,11 +18,12 @@ _CONTAINERS = (list, tuple, dict)
 
 
 def trace_of(result: Any, encode: Callable[[Any], bytes]) -> Any:
-    """What stands for a result: two are the same if their traces are equal. It shares nothing with the result.
+    """What stands for a result: two are the same if their traces are equal. It shares nothing with the
+    result.
 
-    What can be encoded is compared by its bytes: type, the order of a dict, the digits of a Decimal and an offset from
-    UTC count, and NaN is the same as NaN. Of what can't be, lists, tuples, dicts and dataclasses are gone through, and
-    the rest is compared by `==`.
+    What can be encoded is compared by its bytes: type, the order of a dict, the digits of a Decimal and an
+    offset from UTC count, and NaN is the same as NaN. Of what can't be, lists, tuples, dicts and dataclasses
+    are gone through, and the rest is compared by `==`.
     """
     try:
         return _trace(result, encode)

@@ -1,7 +1,8 @@
 """Catch-up subscriptions: every event after a position, first from the log and then as it is committed.
 
-Runs in the reader's thread or event loop. The log is read in batches with nothing held in between, so a slow reader
-costs the writer nothing; one that waits is called by the commit, and no thread waits for an event loop.
+Runs in the reader's thread or event loop. The log is read in batches with nothing held in between, so a slow
+reader costs the writer nothing; one that waits is called by the commit, and no thread waits for an event
+loop.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ __all__ = ["Subscription", "refuse_forked"]
 class Subscription(Closeable):
     """An iterator and an async iterator of events in the order of the log, from `System.subscribe`.
 
-    For one thread or task at a time; `close` may be called from any. Ends at `until`, at `close`, when the system
-    closes, and when no event came for `timeout` seconds. In a `with` block it is closed at the end.
+    For one thread or task at a time; `close` may be called from any. Ends at `until`, at `close`, when the
+    system closes, and when no event came for `timeout` seconds. In a `with` block it is closed at the end.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class Subscription(Closeable):
 
     @property
     def position(self) -> int:
-        """The last position looked at: that of the last event given, or a later one whose events were not wanted.
+        """The last position looked at: that of the last event given, or a later one whose events were not
+        wanted.
 
         A subscription begun `after=` it goes on where this one is.
         """
@@ -107,7 +109,9 @@ class Subscription(Closeable):
                 await asyncio.sleep(0)
 
     def _next(self) -> RecordedEvent | None:
-        """The next event without waiting; None at the end, at the head of the log, and where a batch had none wanted."""
+        """The next event without waiting; None at the end, at the head of the log, and where a batch had none
+        wanted.
+        """
         refuse_forked(self._progress, "subscription", "subscribe")
         if self._closed:
             self._ended = True

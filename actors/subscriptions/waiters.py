@@ -23,7 +23,9 @@ ROUND = 0.5
 
 
 def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
-    """A number of seconds or a timedelta as seconds. Raises `ValueError` for anything else, naming the option."""
+    """A number of seconds or a timedelta as seconds. Raises `ValueError` for anything else, naming the
+    option.
+    """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if (
         isinstance(seconds, bool)
@@ -51,7 +53,9 @@ class Deadline:
         self._end = None
 
     def left(self) -> float | None:
-        """Seconds left to wait, counted from the first call since the last thing came; None for no end, 0 at the end."""
+        """Seconds left to wait, counted from the first call since the last thing came; None for no end, 0 at
+        the end.
+        """
         if self._seconds is None:
             return None
         now = time.monotonic()

@@ -1,7 +1,7 @@
 """Feeding a consumer group's window from the log: what comes next, and the streams that are replayed.
 
-Whoever finds nothing to deliver reads the next batch, in its own thread, one at a time and only as much as the window
-has room for; the group's lock is not held while the log is read.
+Whoever finds nothing to deliver reads the next batch, in its own thread, one at a time and only as much as
+the window has room for; the group's lock is not held while the log is read.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class WindowFeeder:
         )
 
     def read(self) -> int | None:
-        """Read one batch, and return how many events of it are wanted; None where there is nothing to read now.
+        """Read one batch, and return how many events of it are wanted; None where there is nothing to read
+        now.
 
-        Nor is there where another thread reads, which asks `was_contended` afterwards. Raises what reading the log does.
+        Nor is there where another thread reads, which asks `was_contended` afterwards. Raises what reading
+        the log does.
         """
         if self._idle():
             return None
@@ -95,7 +97,9 @@ class WindowFeeder:
         self._to_read.append(stream)
 
     def settled(self, stream: str) -> None:
-        """An event of this stream was settled: if it is replayed, there may be more of it. With the lock held."""
+        """An event of this stream was settled: if it is replayed, there may be more of it. With the lock
+        held.
+        """
         if stream in self._replays and not self._window.has(stream) and stream not in self._to_read:
             self._to_read.append(stream)
 

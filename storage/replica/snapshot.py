@@ -97,7 +97,9 @@ class Snapshot:
 
     @property
     def read_failed(self) -> bool:
-        """Whether a read of a table raised something that its rows do not tell: it may not be raised again."""
+        """Whether a read of a table raised something that its rows do not tell: it may not be
+        raised again.
+        """
         return self._access.read_failed
 
     def abandon(self) -> None:

@@ -1,4 +1,5 @@
-"""What a query actor in a worker process is asked, as the parent knows it. Callers' threads, and the proxies'."""
+"""What a query actor in a worker process is asked, as the parent knows it. Callers' threads, and the "
+"proxies'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a client asks its dispatcher for: its holder's promises beside the options of the call, through middleware."""
+"""What a client asks its dispatcher for: its holder's promises beside the options of the call, through
+middleware.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ def many_of(*commands: Any, **options: Any) -> ManyCommands:
 
 
 class Writer:
-    """Answers, in a thread of its own, each bulk that is put into its mailbox, `answer` being asked for each command."""
+    """Answers, in a thread of its own, each bulk that is put into its mailbox, `answer` being asked for each
+    command.
+    """
 
     def __init__(self, answer: Callable[[Submission], Any] = receipt, limit: int | None = None) -> None:
         self.mailbox = Mailbox(limit)

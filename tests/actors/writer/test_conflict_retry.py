@@ -1,4 +1,6 @@
-"""What is done about a conflict, without a system: the middleware of `on_conflict=` around a writer that is a function."""
+"""What is done about a conflict, without a system: the middleware of `on_conflict=` around a writer that is a
+function.
+"""
 
 from __future__ import annotations
 

@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def frozen_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Benchmarks collect garbage before each run: here, not all that the whole suite has made, which stays frozen."""
+    """Benchmarks collect garbage before each run: not what the whole suite has made, which stays frozen."""
     monkeypatch.setattr(gc, "unfreeze", lambda: None)

@@ -101,7 +101,7 @@ class ProcessManagers:
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:
         """The name, mailbox and start of each actor."""
         for name, handle in self.handles.items():
-            yield f"process-{name}", handle.mailbox, self._manager(handle, exited)
+            yield f"manager-{name}", handle.mailbox, self._manager(handle, exited)
             if handle.has_outbox:
                 yield f"outbox-{name}", handle.outbox, self._outbox(handle, exited)
 

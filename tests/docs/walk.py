@@ -27,7 +27,7 @@ THREADS = {
     "onewriter-sync": "sync",
     "onewriter-replica-1": "replica",
     "onewriter-replica-1.query-1": "query actor",
-    "onewriter-process-clerk": "manager",
+    "onewriter-manager-clerk": "manager",
 }
 
 

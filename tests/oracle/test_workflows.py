@@ -23,7 +23,7 @@ from actors.testing import TestSystem
 from tests.oracle.workflow_domain import Call, Outside, Workflows, check, finish, settle
 from tests.oracle.workflow_scripts import KINDS, a_script, encoded
 
-VICTIMS = ("process-worker", "outbox-worker", "command-handler")
+VICTIMS = ("manager-worker", "outbox-worker", "command-handler")
 
 
 @st.composite

@@ -19,7 +19,7 @@ from tests.oracle.workflow_domain import Call, Outside, Workflows, settle
 from tests.oracle.workflow_scripts import a_script, encoded
 
 THREADS = 3
-VICTIMS = ("process-worker", "outbox-worker", "command-handler")
+VICTIMS = ("manager-worker", "outbox-worker", "command-handler")
 
 
 def ledger_at(path: str) -> Outside:

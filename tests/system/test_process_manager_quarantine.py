@@ -515,7 +515,7 @@ def test_a_store_that_can_not_be_read_stops_the_manager_and_sets_nothing_aside(
 
 
 # -- exactly once ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("victim", ["process-worker", "command-handler"])
+@pytest.mark.parametrize("victim", ["manager-worker", "command-handler"])
 def test_what_waited_is_done_once_though_actors_die_again_and_again(store_path: Path, victim: str) -> None:
     world = World(bugs={"handler", "decider"})
     with opened(store_path, jobs_of(world)) as system:

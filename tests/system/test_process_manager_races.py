@@ -114,7 +114,7 @@ def test_every_caller_of_a_skip_is_answered(store_path: Path, killed: bool) -> N
         calls = [pool.submit(system.skip_process_manager, "worker", "why", 20) for _ in range(2)]
         wait_until(lambda: len(writes) >= 1 and manager.empty())
         if killed:
-            assert system.kill("process-worker")
+            assert system.kill("manager-worker")
             assert all(isinstance(call.exception(20), ConsistencyTimeout | NotStopped) for call in calls)
         gate.set()
         if not killed:

@@ -144,7 +144,7 @@ def test_rejections_are_counted_once_whatever_is_started_again_or_built_anew(sto
             before = system.process_managers()[0].rejections
             for number in range(4):
                 system.execute(ask(f"{before}-{number}"))
-                assert system.kill("process-saga")
+                assert system.kill("manager-saga")
                 system.kill("outbox-saga")
             wait_until(lambda before=before: system.process_managers()[0].rejections >= before + 20)
             system.wait_process_managers()

@@ -134,7 +134,7 @@ def test_start_beginning_handles_what_was_there_already(store_path: Path) -> Non
 
 
 # -- exactly once --------------------------------------------------------------------------------
-@pytest.mark.parametrize("victim", ["process-worker", "outbox-worker", "command-handler"])
+@pytest.mark.parametrize("victim", ["manager-worker", "outbox-worker", "command-handler"])
 def test_actors_that_die_again_and_again_leave_nothing_out_and_do_nothing_twice(
     store_path: Path, victim: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_step_that_an_earlier_incarnation_left_in_the_mailbox_is_done_once(sto
         for incarnation in range(1, 4):
             # The writer stands still: each incarnation hands over the same step.
             wait_until(lambda count=incarnation: len(mailbox) >= count)
-            assert system.kill("process-worker")
+            assert system.kill("manager-worker")
         gate.set()
         future.result(20)
         system.wait_process_managers()

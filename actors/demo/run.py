@@ -43,8 +43,10 @@ from storage.errors import OnewriterError
 VISITORS = 3
 """Threads that ask queries."""
 EXAMPLES = (
-    ("{program} demo --limit 1000", "a part of the history, in about ten seconds"),
-    ("{program} demo --limit 1000 --path shop", "keep the store, for repl, rebuild and verify"),
+    (
+        "{program} demo --limit 1000 --path shop",
+        "a part of the history; keep the store for the other commands",
+    ),
     ("{program} demo --limit 1000 --workers process --json", "replicas in processes; a report for a program"),
 )
 EXIT_CODES = {

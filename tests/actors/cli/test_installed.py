@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+
+from actors.__main__ import main
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("onewriter", "python -m actors")
@@ -74,16 +76,29 @@ def test_the_version_is_that_of_the_package(program: str, tmp_path: Path) -> Non
     assert run(f"{program} --version", tmp_path).stdout == f"onewriter {version('onewriter')}\n"
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_checkout_that_is_not_installed_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("actors.__main__.version", missing)
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "onewriter from a checkout that is not installed\n"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("program", "arguments", "error"),
     [
-        ("", ": the following arguments are required: COMMAND; see {program} --help"),
-        ("rebiuld", ": argument COMMAND: invalid choice: 'rebiuld'"),
-        ("--json demo", ": unrecognized arguments: --json; see"),
-        ("rebuild", " rebuild: the following arguments are required: MODEL, --store, --domain; see"),
-        ("demo --replicas none", " demo: argument --replicas: invalid positive value: 'none'"),
-        ("verify here extra", " verify: unrecognized arguments: extra; see {program} verify --help"),
+        ("onewriter", "", ": the following arguments are required: COMMAND; see {program} --help"),
+        ("onewriter", "rebiuld", ": argument COMMAND: invalid choice: 'rebiuld'"),
+        ("onewriter", "--json demo", ": unrecognized arguments: --json; see"),
+        ("onewriter", "rebuild", " rebuild: the following arguments are required: MODEL, --store, --domain"),
+        ("onewriter", "demo --replicas no", " demo: argument --replicas: invalid positive value: 'no'"),
+        ("python -m actors", "", ": the following arguments are required: COMMAND; see {program} --help"),
+        ("python -m actors", "verify a b", " verify: unrecognized arguments: b; see {program} verify --help"),
     ],
 )
 def test_a_wrong_call_is_one_line_that_says_how_the_program_was_called(
@@ -95,7 +110,6 @@ def test_a_wrong_call_is_one_line_that_says_how_the_program_was_called(
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -106,11 +120,9 @@ def test_a_wrong_call_is_one_line_that_says_how_the_program_was_called(
         "demo --path .",
     ],
 )
-def test_what_cannot_begin_says_so_in_one_line_on_standard_error(
-    program: str, arguments: str, tmp_path: Path
-) -> None:
+def test_what_cannot_begin_says_so_in_one_line_on_standard_error(arguments: str, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear reader")
-    done = run(f"{program} {arguments}", tmp_path)
+    done = run(f"onewriter {arguments}", tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from io import BytesIO, StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,29 @@ def session(text: str | bytes, *arguments: str, cwd: Path = PROJECT) -> subproce
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+Session = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Runs a whole session as `session` does, in this process: for what does not ask for one of its own."""
+
+    def run(text: str | bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
+        given = text.encode() if isinstance(text, str) else text
+        output, errors = BytesIO(), BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(program, "_end_in_order", lambda: None)
+            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(given)))
+            patch.setattr(sys, "stdout", TextIOWrapper(output, "utf-8", write_through=True))
+            patch.setattr(sys, "stderr", TextIOWrapper(errors, "utf-8", write_through=True))
+            code = program.main(arguments)
+            return subprocess.CompletedProcess(
+                arguments, code, output.getvalue().decode(), errors.getvalue().decode()
+            )
+
+    return run
+
+
 LAMP = 'ListProduct sku=lamp name="Desk lamp" category=light price=1999\n'
 
 
@@ -53,8 +77,8 @@ def test_commands_and_queries_are_carried_out_line_by_line() -> None:
     assert done.stderr.splitlines() == ["this store is thrown away at the end; name a PATH to keep one"]
 
 
-def test_nothing_is_echoed() -> None:
-    done = session("# only a comment\n\n   \n")
+def test_nothing_is_echoed(piped: Session) -> None:
+    done = piped("# only a comment\n\n   \n")
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -64,15 +88,15 @@ def test_replicas_may_be_processes() -> None:
     assert done.returncode == 0
 
 
-def test_a_session_reads_its_own_writes() -> None:
+def test_a_session_reads_its_own_writes(piped: Session) -> None:
     prices = "".join(f"RepriceProduct lamp {price}\nProductDetails lamp\n" for price in range(1, 40))
-    done = session(LAMP + prices)
+    done = piped(LAMP + prices)
     shown = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("price ")]
     assert (done.returncode, shown) == (0, [str(price) for price in range(1, 40)])
 
 
-def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
-    done = session(
+def test_statements_with_open_brackets_go_on_in_the_next_line(piped: Session) -> None:
+    done = piped(
         LAMP + "RestockProduct(lamp,  # how many\n\n  10)\n"
         "PlaceOrder(o1, ann, placed_at=2024-05-01T10:30, lines=[\n  OrderLine(lamp, 2)\n])\n"
         "CustomerOrders ann\n"
@@ -100,8 +124,8 @@ def test_statements_with_open_brackets_go_on_in_the_next_line() -> None:
         ('RepriceProduct "lamp 5', "line 3: ParseError: column 16: this quote is not closed on its line"),
     ],
 )  # fmt: skip
-def test_the_first_error_ends_it_with_its_line_number(line: str, error: str) -> None:
-    done = session(f"{LAMP}# next\n{line}\n:log\n")
+def test_the_first_error_ends_it_with_its_line_number(piped: Session, line: str, error: str) -> None:
+    done = piped(f"{LAMP}# next\n{line}\n:log\n")
     assert done.returncode == 1
     if not line.endswith("("):
         assert done.stderr.splitlines()[-1].startswith(error)
@@ -111,27 +135,27 @@ def test_the_first_error_ends_it_with_its_line_number(line: str, error: str) -> 
     assert "of 1 events" not in done.stdout
 
 
-def test_the_same_command_id_again_shows_the_first_receipt(store_path: Path) -> None:
-    first = session(f"{LAMP.strip()} --id=one\n", str(store_path))
-    again = session(f"{LAMP.strip()} --id=one\n:log\n", str(store_path))
+def test_the_same_command_id_again_shows_the_first_receipt(piped: Session, store_path: Path) -> None:
+    first = piped(f"{LAMP.strip()} --id=one\n", str(store_path))
+    again = piped(f"{LAMP.strip()} --id=one\n:log\n", str(store_path))
     assert (first.returncode, again.returncode) == (0, 0)
     assert again.stdout.startswith(first.stdout)
     assert "1 of 1 events" in again.stdout
 
 
-def test_input_that_is_not_text_is_refused_with_its_line() -> None:
-    done = session(LAMP.encode() + b"RepriceProduct lamp \xff\n")
+def test_input_that_is_not_text_is_refused_with_its_line(piped: Session) -> None:
+    done = piped(LAMP.encode() + b"RepriceProduct lamp \xff\n")
     assert done.returncode == 1
     assert "line 2: not UTF-8 text" in done.stderr
 
 
-def test_quit_ends_it_before_what_follows() -> None:
-    done = session(":quit\nNonsense\n")
+def test_quit_ends_it_before_what_follows(piped: Session) -> None:
+    done = piped(":quit\nNonsense\n")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_log_and_streams_are_shown_in_pages() -> None:
-    done = session(
+def test_the_log_and_streams_are_shown_in_pages(piped: Session) -> None:
+    done = piped(
         LAMP + "RestockProduct lamp 1\nRestockProduct lamp 2\n:log 0 2\n"
         ":stream product-lamp 2\n:stream none\n:log 9"
     )
@@ -162,8 +186,8 @@ def test_replicas_lag_and_health_are_shown(store_path: Path) -> None:
 
 
 @pytest.mark.parametrize("actor", ["replica-1", "replica-2.query-1", "sync", "command-handler"])
-def test_a_killed_actor_comes_back_and_nothing_is_lost(actor: str) -> None:
-    done = session(
+def test_a_killed_actor_comes_back_and_nothing_is_lost(piped: Session, actor: str) -> None:
+    done = piped(
         f"{LAMP}:kill {actor}\n:kill {actor}\nRepriceProduct lamp 5\n:kill {actor}\nCheapest --strong\n"
     )
     assert done.returncode == 0, done.stderr
@@ -178,8 +202,8 @@ def test_a_killed_actor_comes_back_and_nothing_is_lost(actor: str) -> None:
     assert done.stdout.splitlines()[-1].split() == ["lamp", "Desk", "lamp", "light", "5"]
 
 
-def test_help_lists_everything_and_explains_one_name() -> None:
-    done = session(":help\n:help PlaceOrder\n:help OrderStatus\n:help watch\n:help Cheapest\n")
+def test_help_lists_everything_and_explains_one_name(piped: Session) -> None:
+    done = piped(":help\n:help PlaceOrder\n:help OrderStatus\n:help watch\n:help Cheapest\n")
     assert done.returncode == 0
     for expected in (
         "RemoveFromCart cart_id sku [quantity=none]",
@@ -193,7 +217,7 @@ def test_help_lists_everything_and_explains_one_name() -> None:
         "--max-lag=",
     ):
         assert expected in done.stdout
-    assert session(":help Nothing\n").returncode == 1
+    assert piped(":help Nothing\n").returncode == 1
 
 
 def test_a_domain_of_ones_own_is_named_by_module_and_attribute(tmp_path: Path) -> None:
@@ -228,15 +252,15 @@ def test_a_domain_of_ones_own_is_named_by_module_and_attribute(tmp_path: Path) -
         ("actors:System", "actors has a type as System"),
     ],
 )
-def test_a_domain_that_is_not_there_is_bad_use(domain: str, error: str) -> None:
-    done = session("", "--domain", domain)
+def test_a_domain_that_is_not_there_is_bad_use(piped: Session, domain: str, error: str) -> None:
+    done = piped("", "--domain", domain)
     assert done.returncode == 2
     assert error in done.stderr
 
 
-def test_a_place_that_holds_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_holds_no_store_is_refused(piped: Session, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear reader")
-    done = session("", str(tmp_path))
+    done = piped("", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("NotAStore: ")
 
@@ -361,8 +385,8 @@ def test_a_terminal_without_the_extra_is_told_what_to_install(
     assert "needs rich: pip install 'onewriter[repl]'" in capsys.readouterr().err
 
 
-def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager() -> None:
-    done = session(
+def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager(piped: Session) -> None:
+    done = piped(
         "StockUp lamp 5\nPlaceOrder 1 ann lamp 1 1999\n:follow 0 --type=OrderShipped --count=1\n"
         ":process_managers\n"
         ":log --category=payment\n:rebuild overview\nOrderOverview 1 --strong\n",
@@ -377,14 +401,14 @@ def test_the_delivery_domain_has_a_short_name_and_shows_its_process_manager() ->
 
 
 # -- watching -----------------------------------------------------------------------------
-def test_a_watch_ends_after_its_count_or_its_time() -> None:
-    done = session(LAMP + ":watch Cheapest limit=1 --count=1\n:watch Cheapest(limit=2) --seconds=0.05\n")
+def test_a_watch_ends_after_its_count_or_its_time(piped: Session) -> None:
+    done = piped(LAMP + ":watch Cheapest limit=1 --count=1\n:watch Cheapest(limit=2) --seconds=0.05\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 row at position 1") == 2
 
 
-def test_a_watch_in_the_background_shows_only_what_changed() -> None:
-    done = session(
+def test_a_watch_in_the_background_shows_only_what_changed(piped: Session) -> None:
+    done = piped(
         LAMP + ":watch Cheapest --background\n:watch Cheapest --background --count=1\n"
         "RestockProduct lamp 5\n:unwatch\nRepriceProduct lamp 5\n:watch ProductDetails lamp --background\n"
         "RepriceProduct lamp 6\n:unwatch\n:unwatch\n"
@@ -411,7 +435,7 @@ def test_a_watch_in_the_background_shows_only_what_changed() -> None:
         (":watch Cheapest --strong", ":watch has no option --strong"),
     ],
 )
-def test_what_can_not_be_watched_is_refused(line: str, error: str) -> None:
-    done = session(f"{line}\n")
+def test_what_can_not_be_watched_is_refused(piped: Session, line: str, error: str) -> None:
+    done = piped(f"{line}\n")
     assert done.returncode == 1
     assert f"line 1: UsageError: {error}" in done.stderr

@@ -20,6 +20,8 @@ from tests.oracle.workflow_domain import Workflows, check, finish
 from tests.oracle.workflow_scripts import KINDS
 from tests.system.test_crash import ROOT, wait_until_killed
 
+pytestmark = pytest.mark.kill
+
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "4"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 CHAPTER = 8

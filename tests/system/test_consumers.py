@@ -633,6 +633,7 @@ def read_notes(path: Path) -> list[tuple[str, int]]:
     return [(kind, int(position)) for kind, position in (line.split() for line in lines)]
 
 
+@pytest.mark.kill
 def test_a_killed_process_loses_no_event_and_repeats_none_whose_acknowledgement_was_stored(tmp_path):
     print(f"ONEWRITER_CRASH_SEED={SEED}")
     dice = random.Random(SEED)

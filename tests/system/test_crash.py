@@ -22,6 +22,8 @@ from actors import RecordedEvent, System
 from tests.system.checks import check_log, check_receipt, check_replicas, read_log
 from tests.system.depot import command_of, depot
 
+pytestmark = pytest.mark.kill
+
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "20"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 CHAPTER = 10

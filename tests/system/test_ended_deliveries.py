@@ -38,6 +38,7 @@ def run(store: Path, how: str, most: int = 3) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("how", ["callback", "iterator", "async"])
 def test_a_delivery_that_ends_its_process_is_counted_and_parked_and_the_others_go_on(
     store_path: Path, how: str
@@ -57,6 +58,7 @@ def test_a_delivery_that_ends_its_process_is_counted_and_parked_and_the_others_g
         assert system.parked_streams("labels") == []
 
 
+@pytest.mark.kill
 def test_an_effect_that_ends_its_process_is_counted_and_parked_and_the_others_go_on(store_path: Path) -> None:
     assert [run(store_path, "effect") for _ in range(5)] == [["bad 0"], ["bad 0"], ["bad 0"], ["good 0"], []]
     ending_child.with_effects(3)
@@ -72,6 +74,7 @@ def test_an_effect_that_ends_its_process_is_counted_and_parked_and_the_others_go
         ending_child.parcels.declarations.process_managers.clear()
 
 
+@pytest.mark.kill
 def test_attempts_are_counted_on_where_some_failed_and_some_ended_the_process(store_path: Path) -> None:
     for _ in range(2):
         run(store_path, "iterator", 5)

@@ -291,6 +291,7 @@ def child(store: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.kill
 def test_each_event_counts_once_after_kills_at_random_moments(tmp_path):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -308,6 +309,7 @@ def test_each_event_counts_once_after_kills_at_random_moments(tmp_path):
     assert committed > 0
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("commits", [1, 2, 7, 40])
 def test_a_crash_between_the_commits_of_two_engines_is_caught_up(tmp_path, commits):
     with child(tmp_path / "store", str(commits)) as process:

@@ -386,6 +386,7 @@ def stopped_worker(system: System, name: str = "replica-1") -> int:
     return pid
 
 
+@pytest.mark.kill
 def test_a_worker_that_stands_still_is_told_killed_and_replaced_and_nothing_is_lost(store_path: Path) -> None:
     with yard_opened(store_path) as system:
         system.execute_many([Count("a") for _ in range(50)])
@@ -409,6 +410,7 @@ def test_a_worker_that_stands_still_is_told_killed_and_replaced_and_nothing_is_l
         assert system.dump("replica-1", yard.counts) == system.dump("replica-2", yard.counts)
 
 
+@pytest.mark.kill
 def test_a_worker_that_is_starved_is_not_replaced_before_it_could_have_answered(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +433,7 @@ def test_a_worker_that_is_starved_is_not_replaced_before_it_could_have_answered(
         wait_until(lambda: is_well(system))
 
 
+@pytest.mark.kill
 def test_a_question_that_was_put_to_a_worker_that_stands_still_goes_to_another_before_it_is_replaced(
     store_path: Path,
 ) -> None:
@@ -453,6 +456,7 @@ def test_a_question_that_was_put_to_a_worker_that_stands_still_goes_to_another_b
         assert system.query(TotalOf("a"), consistency="strong", timeout=PATIENCE) == 1
 
 
+@pytest.mark.kill
 def test_the_only_worker_is_replaced_too_and_its_question_is_asked_again(store_path: Path) -> None:
     with yard_opened(store_path, replicas=1) as system, Threads() as threads:
         system.execute(Count("a"))
@@ -467,6 +471,7 @@ def test_the_only_worker_is_replaced_too_and_its_question_is_asked_again(store_p
         assert worker_pids(system)["replica-1"] != pid
 
 
+@pytest.mark.kill
 def test_what_a_timeout_says_of_a_worker_that_stands_still(store_path: Path) -> None:
     with yard_opened(store_path, worker_limit=30.0) as system:
         pid = stopped_worker(system)
@@ -479,6 +484,7 @@ def test_what_a_timeout_says_of_a_worker_that_stands_still(store_path: Path) -> 
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.kill
 def test_a_worker_whose_projection_takes_long_is_not_replaced(store_path: Path, gate: Path) -> None:
     with opened(store_path, workers="process", replicas=1, worker_limit=3.0) as system:
         [pid] = worker_pids(system).values()
@@ -489,6 +495,7 @@ def test_a_worker_whose_projection_takes_long_is_not_replaced(store_path: Path, 
         assert list(worker_pids(system).values()) == [pid]
 
 
+@pytest.mark.kill
 def test_a_listener_that_hangs_does_not_make_the_worker_that_it_is_told_of_look_dead(
     store_path: Path, gate: Path
 ) -> None:

@@ -19,6 +19,8 @@ from storage import EventLog
 from tests.system.club import club
 from tests.system.inline_checks import check_refill
 
+pytestmark = pytest.mark.kill
+
 ROOT = Path(__file__).parents[2]
 ROUNDS = max(int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "30")) // 5, 3)
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", random.randrange(1 << 32)))

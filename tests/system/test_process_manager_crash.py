@@ -31,6 +31,8 @@ from storage import EventLog
 from tests.system.process_manager_crash_child import Ledger
 from tests.system.test_crash import ROOT, wait_until_killed
 
+pytestmark = pytest.mark.kill
+
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "5"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 CHAPTER = 10

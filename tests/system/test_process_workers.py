@@ -274,6 +274,7 @@ def test_listeners_hear_what_was_applied_and_when(system: System) -> None:
     assert all(0 <= lag < PATIENCE for lag in lags)
 
 
+@pytest.mark.kill
 # -- deaths ----------------------------------------------------------------------------------
 def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
     done = False
@@ -310,6 +311,7 @@ def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
     assert "SIGKILL" in str(actors["replica-1"].last_error)
 
 
+@pytest.mark.kill
 def test_the_slots_of_readers_that_were_killed_are_free_again(system: System) -> None:
     log = inside.log(system)
     system.execute(Count("a"))
@@ -322,6 +324,7 @@ def test_the_slots_of_readers_that_were_killed_are_free_again(system: System) ->
     assert log.stats()["readers"] < 2 + 2 * 3
 
 
+@pytest.mark.kill
 def test_a_query_that_kills_its_worker_is_not_given_to_one_after_another(
     system: System, tmp_path: Path
 ) -> None:
@@ -333,6 +336,7 @@ def test_a_query_that_kills_its_worker_is_not_given_to_one_after_another(
     assert system.query(Die(str(file)), timeout=PATIENCE) == "alive"
 
 
+@pytest.mark.kill
 def test_the_actors_can_be_killed_by_name(system: System) -> None:
     system.execute(Count("a"))
     for name in ("replica-1", "replica-1.query-1", "replica-2.query-1", "sync"):
@@ -348,6 +352,7 @@ def test_the_actors_can_be_killed_by_name(system: System) -> None:
     }
 
 
+@pytest.mark.kill
 def test_with_one_replica_a_query_waits_for_the_worker_that_comes_after(store_path: Path) -> None:
     with System.open(store_path, yard.yard, replicas=1, workers="process") as system:
         system.execute(Count("a"))
@@ -367,6 +372,7 @@ def test_a_replica_whose_files_are_removed_is_begun_anew(system: System, store_p
         assert view[yard.totals].get("a")["total"] == 50
 
 
+@pytest.mark.kill
 def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(system: System) -> None:
     system.execute(Count("a"))
     system.wait_applied()
@@ -385,6 +391,7 @@ def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(syste
     assert system.wait_applied(timeout=PATIENCE) == 2001
 
 
+@pytest.mark.kill
 def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> None:
     system = System.open(store_path, yard.yard, replicas=2, workers="process")
     workers = worker_pids(system)
@@ -407,6 +414,7 @@ def test_no_worker_is_left_after_closing(store_path: Path) -> None:
         assert all(one.reset_reason is None for one in again.health().replicas)
 
 
+@pytest.mark.kill
 def test_closing_is_bounded_though_a_query_hangs(store_path: Path, tmp_path: Path) -> None:
     fifo = str(tmp_path / "fifo")
     os.mkfifo(fifo)
@@ -434,6 +442,7 @@ def test_workers_is_thread_or_process(store_path: Path) -> None:
     assert not store_path.exists()
 
 
+@pytest.mark.kill
 def test_an_actor_can_be_killed_at_every_moment_of_its_coming_back(system: System) -> None:
     for _ in range(12):
         assert system.kill("replica-1")

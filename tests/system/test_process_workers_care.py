@@ -87,6 +87,7 @@ def test_a_model_is_rebuilt_on_one_replica_after_the_other(system: System) -> No
     assert system.dump("replica-1", yard.counts) == system.dump("replica-2", yard.counts)
 
 
+@pytest.mark.kill
 def test_a_rebuild_goes_on_after_its_worker_was_killed(system: System) -> None:
     system.execute_many([Count(f"thing-{number % 7}") for number in range(500)])
     system.wait_applied()
@@ -108,6 +109,7 @@ def test_a_replica_that_is_no_good_is_begun_anew_by_its_worker(system: System) -
     assert system.dump("replica-1", yard.counts) == system.dump("replica-2", yard.counts)
 
 
+@pytest.mark.kill
 # -- workers that don't come up ----------------------------------------------------------------
 def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, store_path: Path) -> None:
     system.execute(Count("a"))
@@ -131,6 +133,7 @@ def test_a_worker_that_finds_its_replica_locked_waits_for_it(system: System, sto
         assert system.wait_applied(timeout=PATIENCE) == 1
 
 
+@pytest.mark.kill
 def test_a_worker_that_hangs_at_its_start_is_given_up_and_another_one_started(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +248,7 @@ def test_a_module_that_cannot_be_imported_again_is_named(tmp_path: Path) -> None
     assert "module 'shop', which domain shop:shop is made in, can't be imported" in done.stderr
 
 
+@pytest.mark.kill
 def test_no_worker_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
     """Not even where a child that the program forked holds its end of the lines open."""
     main = """

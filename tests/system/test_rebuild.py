@@ -259,6 +259,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("slices", [1, 3, 6])
 def test_a_rebuild_goes_on_after_a_kill(store_path: Path, slices: int) -> None:
     written(store_path, 60, 1, replicas=1)

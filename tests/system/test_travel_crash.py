@@ -39,6 +39,8 @@ from tests.system.travel import (
     world,
 )
 
+pytestmark = pytest.mark.kill
+
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "2"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 CHAPTER = 10

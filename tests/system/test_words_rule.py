@@ -139,6 +139,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("slices", [1, 3])
 def test_a_kill_in_the_middle_of_that_leaves_one_that_is_built_to_its_end(
     store_path: Path, before: pytest.MonkeyPatch, slices: int

@@ -417,6 +417,7 @@ def test_a_store_that_was_moved_is_told_once_and_no_more_once_it_is_back(
         assert reasons(system) == [None, None]
 
 
+@pytest.mark.kill
 # -- worker processes -----------------------------------------------------------------------------
 def test_a_worker_process_that_does_not_answer_is_passed_over_until_it_does(store_path: Path) -> None:
     with opened(store_path, yard.yard, workers="process", worker_limit=3.0) as system:

@@ -315,6 +315,7 @@ def hold(path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.kill
 def test_a_second_process_is_told_who_has_the_store_and_gets_it_after_a_kill(store_path: Path) -> None:
     with hold(store_path) as process:
         try:

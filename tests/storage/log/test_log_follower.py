@@ -50,6 +50,7 @@ def check(log: LogFollower, last: int) -> None:
     assert log.command(f"c-{last + 1}") is None
 
 
+@pytest.mark.kill
 def test_events_of_another_process_are_read_up_to_the_position_that_was_told(store_path: Path) -> None:
     with other(WRITER, store_path) as writer:
         writer.do("until", 8)
@@ -108,6 +109,7 @@ def test_notes_and_inline_tables_are_those_of_the_last_commit(store_path: Path) 
         assert log.inline_positions() == {"numbers": 4}
 
 
+@pytest.mark.kill
 def test_the_writer_may_open_its_log_again_and_be_started_again(store_path: Path) -> None:
     with other(WRITER, store_path) as writer, follow_after(writer.do("until", 3), store_path) as log:
         writer.do("reopen")
@@ -139,6 +141,7 @@ def test_a_larger_map_is_taken_over(store_path: Path) -> None:
                 table.get(1)
 
 
+@pytest.mark.kill
 def test_no_call_leaves_a_reader_behind_and_a_killed_process_loses_its_slots(store_path: Path) -> None:
     with other(WRITER, store_path) as writer:
         writer.do("until", 5)

@@ -481,6 +481,7 @@ def test_a_former_build_that_finds_no_room_to_be_emptied_goes_at_the_next_openin
         assert not any(name.startswith(former.key) for name in databases(store))
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("step", ["write_active", "write_retired", "_drop"])
 def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step: str) -> None:
     switching(store_path).close()

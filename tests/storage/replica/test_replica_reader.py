@@ -145,6 +145,7 @@ def test_a_replica_without_its_files_says_so_until_they_are_there_again(store_pa
         assert read(reader)[0] == 5
 
 
+@pytest.mark.kill
 def test_a_killed_process_leaves_what_it_committed_and_its_successor_goes_on(store_path: Path) -> None:
     with applied(store_path) as (process, reader):
         process.kill()
@@ -154,6 +155,7 @@ def test_a_killed_process_leaves_what_it_committed_and_its_successor_goes_on(sto
             assert read(reader) == (6, [1, 2, 3, 4, 5, 6])
 
 
+@pytest.mark.kill
 def test_the_slots_of_a_killed_reader_are_freed_and_its_pages_used_again(store_path: Path) -> None:
     with applied(store_path) as (process, _):
         with other(APPLIER, store_path, "read", "tables") as reader:
@@ -217,6 +219,7 @@ def test_a_model_in_sqlite_that_is_ahead_is_waited_for_during_a_commit_and_read_
         assert reader._accepted is not None
 
 
+@pytest.mark.kill
 def test_a_database_that_was_begun_anew_alone_is_opened_again(store_path: Path) -> None:
     with applied(store_path, TABLES, TEXTS, names=("tables", "texts")) as (process, reader):
         before = reader.snapshot()
@@ -269,6 +272,7 @@ def test_a_log_is_no_replica_and_a_replica_is_read_by_another_process_only(store
         open_reader(store_path / "replica")
 
 
+@pytest.mark.kill
 def test_a_model_that_the_replica_does_not_hold_yet_is_waited_for(store_path: Path) -> None:
     with applied(store_path, TABLES, TEXTS) as (process, reader):
         with pytest.raises(StoreClosed, match="'texts' yet"):

@@ -24,6 +24,7 @@ from actors.replication.build_progress import BuildProgress
 from actors.replication.progress import Progress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.replication.skipped_events import SkippedEvents
+from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
@@ -74,7 +75,8 @@ def monitor(system: System) -> Monitor:
 
 def files_looked_at(system: System) -> float:
     """When it last looked whether the files are where they were, in seconds of the monotonic clock."""
-    replicas = getattr(system._parts.replicas, "_replicas", {}).values()
+    host = replica_host(system)
+    replicas = host._replicas.values() if isinstance(host, LocalReplicas) else ()
     return min([maintenance(system)._log_file_checked, *(one._files_checked for one in replicas)])
 
 

@@ -30,5 +30,5 @@ class QueryEndpoint:
         self.stats = stats
 
     def load(self) -> int:
-        """Queries in hand and waiting."""
+        """How many queries run or wait there."""
         return len(self.mailbox) + (self.stats.activity is not None)

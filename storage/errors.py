@@ -75,8 +75,7 @@ class StoreFull(StorageError):
 class CommitFailed(StorageError):
     """A commit failed, and whether it is on disk is unknown: reopen the store and check before writing again.
 
-    `errno` is the system's error number, or None where the database gave none; `reason` is what failed, and
-    why.
+    `errno` is the system's error number, or None if the database gave none; `reason` is what failed, and why.
     """
 
     def __init__(self, message: str, errno: int | None = None, reason: str = "") -> None:

@@ -132,7 +132,7 @@ class CanonicalCodec(Codec):
         if kind is dict:
             if all(type(key) is str for key in value):
                 return {key: self._walk(value[key]) for key in sorted(value)}
-            pairs = [(self._walk(key), self._walk(one)) for key, one in value.items()]
+            pairs = [(self._walk(key), self._walk(item)) for key, item in value.items()]
             pairs.sort(key=lambda pair: self._pack_item(pair[0]))
             merged = dict(pairs)
             return merged if len(merged) == len(pairs) else pairs  # a dict may hold NaN twice
@@ -143,7 +143,7 @@ class CanonicalCodec(Codec):
             if len(items) == len(value):
                 return items
             return ExtType(
-                FROZENSET, self._pack_item(sorted(self._pack_item(self._walk(one)) for one in value))
+                FROZENSET, self._pack_item(sorted(self._pack_item(self._walk(item)) for item in value))
             )
         return value
 

@@ -163,7 +163,7 @@ def _encode_float(value: float) -> bytes:
 def _encode_decimal(value: Decimal) -> bytes:
     if not value.is_finite():
         if value.is_nan():
-            raise InvalidKey("NaN has no place in an order and cannot be a key")
+            raise InvalidKey("NaN cannot be sorted, so it cannot be a key")
         return _POSITIVE_INFINITY if value > 0 else _NEGATIVE_INFINITY
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)

@@ -1,4 +1,4 @@
-"""Tells damage of a database from all other failures; recognises a file that was replaced. Any thread."""
+"""Distinguishes damage of a database from other failures; recognises a file that was replaced. Any thread."""
 
 from __future__ import annotations
 

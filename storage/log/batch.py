@@ -96,7 +96,7 @@ class Batch:
             if (
                 last is None
                 or last.command_id != command_id
-                or (count > 1 and any(one.command_id != command_id for one in events[start:after]))
+                or (count > 1 and any(event.command_id != command_id for event in events[start:after]))
                 or (encoded is not None and not encoded[start].startswith(WITH_ORIGIN))
                 or (after < number and events[after].command_id == command_id)
             ):
@@ -147,7 +147,7 @@ class Batch:
             for tag in recorded.tags:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
         if encoded is None:
-            encoded = [encode_event(codec, one, origins.get(one.position)) for one in events]
+            encoded = [encode_event(codec, event, origins.get(event.position)) for event in events]
         self.events = list(zip(packed_positions, encoded, strict=True))
         self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
         self.tags = sorted(set(self.tags))

@@ -97,9 +97,7 @@ class Snapshot:
 
     @property
     def read_failed(self) -> bool:
-        """Whether a read of a table raised something that its rows do not tell: it may not be
-        raised again.
-        """
+        """Whether a read of a table raised an error that does not depend on its rows and may not recur."""
         return self._access.read_failed
 
     def abandon(self) -> None:

@@ -48,7 +48,7 @@ class Access:
         self.lock = threading.Lock()
         self.txn: lmdb.Transaction[bytes] | None = txn
         self.read_failed = False
-        """Whether a read raised something that the rows do not tell: damage, LMDB's errors, or the end."""
+        """Whether a read raised an error that does not depend on the rows: damage, LMDB's error, the end."""
         self._what = what
         self._closed = closed
         self._path = path

@@ -60,9 +60,9 @@ class TableEntries:
         return self._scan(search, None, True)
 
     def _scan(self, search: Search, after: bytes | None, bare: bool) -> Iterator[list[Any]]:
-        most = CHUNK_KEYS if bare else CHUNK_ROWS
+        largest = CHUNK_KEYS if bare else CHUNK_ROWS
         left = None if search.repeats else search.limit
-        size = min(most, self._first if left is None else left)
+        size = min(largest, self._first if left is None else left)
         while size:
             chunk, after = self._part(search, after, size, bare)
             if left is not None and len(chunk) > left:
@@ -72,10 +72,10 @@ class TableEntries:
             if after is None:
                 return
             if left is None:
-                size = min(most, size * _GROWTH)
+                size = min(largest, size * _GROWTH)
             else:
                 left -= len(chunk)
-                size = min(most, left)
+                size = min(largest, left)
 
     def _part(
         self, search: Search, after: bytes | None, size: int, bare: bool

@@ -206,8 +206,8 @@ class MemoryStore:
 
     def _save_if_due(self) -> None:
         current = self._current
-        most = max(SAVE_EVERY, self._saved_state.size // BYTES_AN_EVENT)
-        if self._save_now or current.checkpoint - self._saved_at >= most:
+        interval = max(SAVE_EVERY, self._saved_state.size // BYTES_AN_EVENT)
+        if self._save_now or current.checkpoint - self._saved_at >= interval:
             self._save_now = False
             self._saved_state.save(current.values, current.checkpoint, current.digest)
             self._saved_at = current.checkpoint

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from actors.errors import CommandTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closeable import Closeable
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.delivery_state import DeliveryState
 from actors.subscriptions.delivery_window import DeliveryWindow
 from actors.subscriptions.subscription import refuse_forked
-from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter, seconds_of
+from actors.subscriptions.waiters import seconds_of
+from actors.subscriptions.waiting_iterator import AGAIN, ENDED, WAIT, Outcome, WaitingIterator
 from storage import RecordedEvent
 from storage.value_text import short_repr
 
@@ -179,7 +179,7 @@ class Delivery:
         return f"Delivery({self.recorded!r}, attempt={self.attempt})"
 
 
-class Consumer(Closeable):
+class Consumer(WaitingIterator[Delivery]):
     """An iterator and an async iterator of `Delivery`, from `System.consumer`. For one thread or task at a
     time.
 
@@ -189,13 +189,11 @@ class Consumer(Closeable):
 
     def __init__(self, group: ConsumerGroup, until: int | None, timeout: float | None) -> None:
         """For `System.consumer`."""
+        super().__init__("consumer", group.progress, timeout)
         self._group = group
         self._until = until
-        self._deadline = Deadline(timeout)
         self._holder = object()
-        self._stopped = False
         self._ended = False
-        self._wake: Callable[[], None] | None = None
         group.join(self)
 
     @property
@@ -208,99 +206,47 @@ class Consumer(Closeable):
         harmless.
         """
         self.stop()
-        if not self._group.progress.forked:
+        if not self._progress.forked:
             self._group.leave(self, self._holder)
 
-    def stop(self) -> None:
-        """End the iteration, and leave the time to settle what was given."""
-        self._stopped = True
-        wake = self._wake
-        if wake is not None:
-            wake()
-
     # -- iterating ---------------------------------------------------------------------------
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Delivery:
-        while True:
-            delivery, again = self._next()
-            if delivery is not None:
-                return delivery
-            if again:
-                continue
-            wake = ThreadWaiter()
-            try:
-                delivery, again = self._register(wake)
-                if delivery is not None:
-                    return delivery
-                if self._ended:
-                    raise StopIteration
-                if not again:
-                    refuse_in_actor("consumer", self._group.progress)
-                    wake.wait(self._left())
-            finally:
-                self._unregister(wake)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Delivery:
-        while True:
-            delivery, again = self._next()
-            if delivery is not None:
-                return delivery
-            if again:
-                # A long look through the log for what is wanted lets the loop's other tasks run.
-                await asyncio.sleep(0)
-                continue
-            wake = AsyncWaiter()
-            try:
-                delivery, again = self._register(wake)
-                if delivery is not None:
-                    return delivery
-                if self._ended:
-                    raise StopAsyncIteration
-                if not again:
-                    await wake.wait(self._left())
-            finally:
-                self._unregister(wake)
-
-    def _next(self) -> tuple[Delivery | None, bool]:
-        """The next delivery without waiting; without one, whether to ask again at once."""
+    def _next(self) -> Delivery | Outcome:
         group = self._group
-        if group.progress.forked:
-            refuse_forked(group.progress, "consumer", "consume")
+        if self._progress.forked:
+            refuse_forked(self._progress, "consumer", "consume")
         if self._ended or self._stopped or group.closed:
             self._ended = True
-            return None, False
+            return ENDED
         entry, again = group.take(self._until, self._holder)
         if entry is None:
-            if not again and self._until is not None and group.reached(self._until):
+            if again:
+                return AGAIN
+            if self._until is not None and group.reached(self._until):
                 self._ended = True
-            return None, again
+                return ENDED
+            return WAIT
         self._deadline.renew()
-        return Delivery(group, entry), False
+        return Delivery(group, entry)
 
-    def _register(self, wake: Callable[[], None]) -> tuple[Delivery | None, bool]:
-        """Look once more with `wake` in place: what comes from now on calls it."""
-        self._wake = wake
-        waiting = self._group.register(wake)
-        delivery, again = self._next()
-        if delivery is None and not again and (self._deadline.left() == 0 or self._group.progress.closed):
-            self._ended = True
-        return delivery, again or not waiting
+    def _register(self, waiter: Callable[[], None]) -> Delivery | Outcome:
+        waits = self._group.register(waiter)
+        found = self._next()
+        if found is WAIT:
+            if self._deadline.left() == 0 or self._progress.closed:
+                self._ended = True
+                return ENDED
+            if not waits:
+                return AGAIN
+        return found
 
-    def _left(self) -> float:
-        """Seconds to wait: until its time is up, or something may be delivered again."""
+    def _seconds_left(self) -> float:
         group = self._group
         # What another consumer gets while this one waits runs out no earlier than this.
         times = (self._deadline.left(), group.next_due(), group.policy.ack_timeout)
         return min(seconds for seconds in times if seconds is not None)
 
-    def _unregister(self, wake: Callable[[], None]) -> None:
-        self._wake = None
-        self._group.unregister(wake)
+    def _unregister(self, waiter: Callable[[], None], called: bool) -> None:  # noqa: ARG002
+        self._group.unregister(waiter)
 
 
 def _text(reason: str) -> str:

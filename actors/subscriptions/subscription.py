@@ -7,24 +7,20 @@ loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Self
 
 from actors.errors import ForkedProcess
-from actors.kernel.actor import refuse_in_actor
-from actors.kernel.closeable import Closeable
 from actors.replication.progress import Progress
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import LogCursor
-from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter
+from actors.subscriptions.waiting_iterator import AGAIN, ENDED, WAIT, Outcome, WaitingIterator
 from storage import EventLog, RecordedEvent, StoreClosed
 
 __all__ = ["Subscription", "refuse_forked"]
 
 
-class Subscription(Closeable):
+class Subscription(WaitingIterator[RecordedEvent]):
     """An iterator and an async iterator of events in the order of the log, from `System.subscribe`.
 
     For one thread or task at a time; `close` may be called from any. Ends at `until`, at `close`, when the
@@ -41,15 +37,12 @@ class Subscription(Closeable):
         timeout: float | None,
     ) -> None:
         """For `System.subscribe`."""
-        self._progress = progress
+        super().__init__("subscribe", progress, timeout)
         self._cursor = LogCursor(log, wanted, after)
         self._until = until
-        self._deadline = Deadline(timeout)
         self._read: deque[RecordedEvent] = deque()
         self._position = after
         self._ended = False
-        self._closed = False
-        self._wake: Callable[[], None] | None = None
 
     @property
     def position(self) -> int:
@@ -62,82 +55,36 @@ class Subscription(Closeable):
 
     def close(self) -> None:
         """End it; an iteration that waits ends at once. Any thread; closing twice is harmless."""
-        self._closed = True
-        wake = self._wake
-        if wake is not None:
-            wake()
+        self.stop()
 
     # -- iterating ---------------------------------------------------------------------------
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> RecordedEvent:
-        while True:
-            recorded = self._next()
-            if recorded is not None:
-                return recorded
-            if self._ended:
-                raise StopIteration
-            if self._at_head():
-                refuse_in_actor("subscribe", self._progress)
-                wake = ThreadWaiter()
-                try:
-                    if self._register(wake) and not wake.wait(self._deadline.left()):
-                        self._ended = True
-                finally:
-                    self._unregister(wake)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> RecordedEvent:
-        while True:
-            recorded = self._next()
-            if recorded is not None:
-                return recorded
-            if self._ended:
-                raise StopAsyncIteration
-            if self._at_head():
-                wake = AsyncWaiter()
-                try:
-                    if self._register(wake) and not await wake.wait(self._deadline.left()):
-                        self._ended = True
-                finally:
-                    self._unregister(wake)
-            else:
-                # A long look through the log for what is wanted lets the loop's other tasks run.
-                await asyncio.sleep(0)
-
-    def _next(self) -> RecordedEvent | None:
-        """The next event without waiting; None at the end, at the head of the log, and where a batch had none
-        wanted.
-        """
+    def _next(self) -> RecordedEvent | Outcome:
         refuse_forked(self._progress, "subscription", "subscribe")
-        if self._closed:
+        if self._stopped:
             self._ended = True
         if self._ended:
-            return None
-        if not self._read:
-            self._read_batch()
-        if self._read:
+            return ENDED
+        if self._read or self._read_batch():
             recorded = self._read.popleft()
             self._position = recorded.position
             self._deadline.renew()
             return recorded
         self._position = self._cursor.position
-        if (self._until is not None and self._position >= self._until) or (
-            self._progress.closed and self._at_head()
-        ):
+        at_head = self._at_head()
+        if (self._until is not None and self._position >= self._until) or (self._progress.closed and at_head):
             self._ended = True
-        return None
+            return ENDED
+        return WAIT if at_head else AGAIN
 
-    def _read_batch(self) -> None:
+    def _read_batch(self) -> bool:
+        """Read on in the log; whether there was anything wanted."""
         try:
             self._read.extend(self._cursor.read(self._bound()))
         except StoreClosed:
             if not self._progress.closed:
                 raise
             self._ended = True
+        return bool(self._read)
 
     def _bound(self) -> int:
         head = self._progress.head
@@ -146,17 +93,15 @@ class Subscription(Closeable):
     def _at_head(self) -> bool:
         return self._cursor.position >= self._bound()
 
-    def _register(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called at the news; False where there is some already. Ends it where its time is up."""
-        self._wake = wake
+    def _register(self, waiter: Callable[[], None]) -> RecordedEvent | Outcome:
         if self._deadline.left() == 0:
             self._ended = True
-            return False
-        return self._progress.call_committed(self._cursor.position + 1, wake) and not self._closed
+            return ENDED
+        waits = self._progress.call_committed(self._cursor.position + 1, waiter) and not self._stopped
+        return WAIT if waits else AGAIN
 
-    def _unregister(self, wake: Callable[[], None]) -> None:
-        self._wake = None
-        self._progress.forget_committed(wake)
+    def _unregister(self, waiter: Callable[[], None], called: bool) -> None:  # noqa: ARG002
+        self._progress.forget_committed(waiter)
 
 
 def refuse_forked(progress: Progress, what: str, how: str) -> None:

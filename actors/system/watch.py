@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, Generic, Self, cast
 
 from actors.errors import ActorsError, ConsistencyTimeout, SystemClosed
-from actors.kernel.actor import refuse_in_actor
 from actors.kernel.closeable import Closeable
 from actors.queries.answer import Answer
 from actors.queries.encoded_query import own_query
@@ -22,7 +21,7 @@ from actors.queries.query_client import QueryClient
 from actors.queries.result_typing import Query, Result
 from actors.subscriptions.result_comparison import trace_of
 from actors.subscriptions.subscription import refuse_forked
-from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter
+from actors.subscriptions.waiting_iterator import ENDED, WAIT, Outcome, WaitingIterator
 
 __all__ = ["Watch"]
 
@@ -30,11 +29,11 @@ NOTHING = object()
 
 
 class Watch(Closeable, Generic[Result]):
-    """An iterator and an async iterator of a query's results, for one thread or task at a time.
+    """An iterator and an async iterator of a query's results, from `System.watch`.
 
-    Made by `System.watch`. Ends at `until`, at `close`, when the system closes, or after `timeout` seconds
-    without another result. An error of the query is raised to the reader, and ends it too. A `with` block
-    closes it at the end.
+    For one thread or task at a time. Ends at `until`, at `close`, when the system closes, and when no other result
+    came for `timeout` seconds. What the query raises is raised to the reader and ends it, too. In a `with` block it
+    is closed at the end.
     """
 
     def __init__(
@@ -48,147 +47,135 @@ class Watch(Closeable, Generic[Result]):
     ) -> None:
         """For `System.watch`."""
         self._queries = queries
-        dispatcher = queries.dispatcher
-        self._fresh_replicas = dispatcher.replicas
-        self._progress = dispatcher.progress
-        self._codec = dispatcher.domain.codec
-        # A copy: the caller may change a list in the query later.
+        self._codec = queries.dispatcher.domain.codec
+        # The caller may change a list in it, and is to be shown what was asked for.
         self._query: Query[Result] = own_query(query, self._codec)
-        self._models = models
-        self._changes = ModelChanges(models, dispatcher.stores)
-        self._options = cast(QueryOptions, {**options})
-        self._strict = bool(options)
-        self._until = until
-        self._deadline = Deadline(timeout)
-        self._position = -1
+        self._runs = DueRuns(queries, models, options, until, timeout)
         self._last: Any = NOTHING
-        self._ended = False
-        self._closed = False
-        self._registered = False
-        self._wake: Callable[[], None] | None = None
 
     @property
     def position(self) -> int:
         """The position up to which the last result holds; -1 before the first one."""
-        return self._position
+        return self._runs.position
 
     def close(self) -> None:
-        """End it; an iteration that waits ends immediately. Any thread; closing twice is harmless."""
-        self._closed = True
-        wake = self._wake
-        if wake is not None:
-            wake()
+        """End it; an iteration that waits ends at once. Any thread; closing twice is harmless."""
+        self._runs.stop()
 
     # -- iterating ---------------------------------------------------------------------------
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Result:
-        while self._goes_on():
-            wake = ThreadWaiter()
+        for options in self._runs:
             try:
-                ready = self._register(wake)
-                if not ready and not self._ended:
-                    refuse_in_actor("watch", self._progress)
-                    self._ended = not wake.wait(self._deadline.left())
-                    self._registered = self._ended or self._closed
-            finally:
-                self._unregister(wake)
-            if ready:
-                try:
-                    answer = self._queries.query(self._query, self._options.copy())
-                except ActorsError as error:
-                    self._failed(error)
-                else:
-                    if self._differs(answer):
-                        result: Result = answer.results[0]
-                        return result
+                answer = self._queries.query(self._query, options)
+            except ActorsError as error:
+                self._runs.failed(error)
+            else:
+                if self._differs(answer):
+                    result: Result = answer.results[0]
+                    return result
         raise StopIteration
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Result:
-        while self._goes_on():
-            wake = AsyncWaiter()
+        async for options in self._runs:
             try:
-                ready = self._register(wake)
-                if not ready and not self._ended:
-                    self._ended = not await wake.wait(self._deadline.left())
-                    self._registered = self._ended or self._closed
-            finally:
-                self._unregister(wake)
-            if ready:
-                try:
-                    answer = await self._queries.aquery(self._query, self._options.copy())
-                except ActorsError as error:
-                    self._failed(error)
-                else:
-                    if self._differs(answer):
-                        result: Result = answer.results[0]
-                        return result
+                answer = await self._queries.aquery(self._query, options)
+            except ActorsError as error:
+                self._runs.failed(error)
+            else:
+                if self._differs(answer):
+                    result: Result = answer.results[0]
+                    return result
         raise StopAsyncIteration
 
-    def _goes_on(self) -> bool:
-        refuse_forked(self._progress, "watch", "watch")
-        if self._closed or (self._until is not None and self._position >= self._until):
-            self._ended = True
-        return not self._ended
+    def _differs(self, answer: Answer) -> bool:
+        # Not the result itself, which the reader may change.
+        trace = trace_of(answer.results[0], self._codec.pack)
+        differs = self._last is NOTHING or trace != self._last
+        self._last = trace
+        self._runs.answered(answer.position, differs)
+        return differs
 
-    def _register(self, wake: Callable[[], None]) -> bool:
-        """Whether to run the query now; otherwise news will call `wake`, unless the watch has ended."""
-        if self._position < 0:
-            self._changes.switched(self._progress.replicas)
-            return True
-        self._wake = wake
-        if self._closed:
+
+class DueRuns(WaitingIterator[QueryOptions]):
+    """The options of each run of a watched query, as soon as its result may be another one than the last."""
+
+    def __init__(
+        self,
+        queries: QueryClient,
+        models: tuple[str, ...],
+        options: WatchOptions,
+        until: int | None,
+        timeout: float | None,
+    ) -> None:
+        dispatcher = queries.dispatcher
+        super().__init__("watch", dispatcher.progress, timeout)
+        self._fresh_replicas = dispatcher.replicas
+        self._models = models
+        self._changes = ModelChanges(models, dispatcher.stores)
+        self._options = cast(QueryOptions, {**options})
+        self._strict = bool(options)
+        self._until = until
+        self._ended = False
+        self._registered = False
+        self.position = -1
+        """The position up to which the last result holds; -1 before the first one."""
+
+    def _next(self) -> QueryOptions | Outcome:
+        refuse_forked(self._progress, "watch", "watch")
+        if self._stopped or (self._until is not None and self.position >= self._until):
             self._ended = True
-        while not self._ended:
-            if self._deadline.left() == 0:
-                self._ended = True
-                break
+        if self._ended:
+            return ENDED
+        if self.position < 0:
+            self._changes.switched(self._progress.replicas)
+            return self._options.copy()
+        return WAIT
+
+    def _register(self, waiter: Callable[[], None]) -> QueryOptions | Outcome:
+        while not (self._stopped or self._deadline.left() == 0):
             try:
-                fresh = self._fresh_replicas.fresh_or_call(self._models, self._position + 1, wake)
+                fresh = self._fresh_replicas.fresh_or_call(self._models, self.position + 1, waiter)
             except ActorsError as error:
-                self._failed(error)
-                break
+                self.failed(error)
+                return ENDED if self._ended else WAIT
             if not fresh:
                 self._registered = True
-                # After registering: a switch that is not seen here calls `wake`.
-                if not self._changes.switched(self._progress.fresh(self._models, self._position)):
-                    return False
-                self._options["after"] = self._position
-                return True
-            unchanged = self._changes.unchanged_up_to(self._position, fresh)
+                # Registered first: a switch that is not seen here wakes.
+                if not self._changes.switched(self._progress.fresh(self._models, self.position)):
+                    return WAIT
+                self._options["after"] = self.position
+                return self._options.copy()
+            unchanged = self._changes.unchanged_up_to(self.position, fresh)
             if unchanged is None:
                 # At least as far as the news: another replica may not have applied it yet.
-                self._options["after"] = self._position + 1
-                return True
-            self._position = unchanged
-        return False
+                self._options["after"] = self.position + 1
+                return self._options.copy()
+            self.position = unchanged
+        self._ended = True
+        return ENDED
 
-    def _unregister(self, wake: Callable[[], None]) -> None:
-        self._wake = None
-        # One that was woken is not registered any more, and searching for it among many would cost each of
-        # them.
-        if self._registered:
-            self._registered = False
-            self._progress.forget(wake)
+    def _unregister(self, waiter: Callable[[], None], called: bool) -> None:
+        # One that was called for news is forgotten already, and looking for it among many would cost each one.
+        if self._registered and (self._stopped or not called):
+            self._progress.forget(waiter)
+        self._registered = False
 
-    def _failed(self, error: ActorsError) -> None:
-        """End it and raise the error, unless the system was closed."""
-        if isinstance(error, ConsistencyTimeout) and self._position >= 0 and not self._strict:
-            return  # The replicas that had the news are being reset: wait for another one.
+    def answered(self, position: int, differs: bool) -> None:
+        """The query was run, and its result holds up to this position."""
+        self.position = max(self.position, position)
+        if differs:
+            self._deadline.renew()
+
+    def failed(self, error: ActorsError) -> None:
+        """The query failed, or could not be run: raise that, and end; at the close of the system only end."""
+        if isinstance(error, ConsistencyTimeout) and self.position >= 0 and not self._strict:
+            return  # the replicas that had the news are being reset: it waits for one that has them
         self._ended = True
         if not isinstance(error, SystemClosed) and not self._progress.closed:
             raise error
-
-    def _differs(self, answer: Answer) -> bool:
-        self._position = max(self._position, answer.position)
-        # Not the result itself: the reader may change that.
-        trace = trace_of(answer.results[0], self._codec.pack)
-        if self._last is not NOTHING and trace == self._last:
-            return False
-        self._last = trace
-        self._deadline.renew()
-        return True

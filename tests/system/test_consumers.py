@@ -480,7 +480,7 @@ def test_consumers_that_wait_end_with_the_system_and_by_close(store_path):
         consumers = [system.consumer("mailer"), system.consumer("mailer"), system.consumer("other")]
         for consumer in consumers:
             threads.start(lambda consumer=consumer: ended.append(list(consumer)))
-        wait_until(lambda: all(one._wake for one in consumers))
+        wait_until(lambda: all(one._waiter for one in consumers))
         consumers[0].close()
         wait_until(lambda: len(ended) == 1)
         system.close()
@@ -537,7 +537,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
         consumer = system.consumer("mailer")
         with Threads() as threads:
             threads.start(lambda: list(consumer))
-            wait_until(lambda: consumer._wake)
+            wait_until(lambda: consumer._waiter)
             system.delete_consumer("mailer")
         assert system.consumers() == []
         assert not inside.notes(system, b"sub/")

@@ -176,7 +176,7 @@ def test_a_filtered_subscription_ends_at_until_though_nothing_comes_that_is_want
     with Threads() as threads:
         following = system.subscribe(until=5, types=Stocked)
         threads.start(lambda: found.extend(following))
-        wait_until(lambda: following._wake)
+        wait_until(lambda: following._waiter)
         for _ in range(5):
             system.execute(Increment("c"))
     assert found == []
@@ -203,7 +203,7 @@ def test_close_from_another_thread_ends_a_subscription_that_waits(system):
 
     with Threads() as threads:
         threads.start(follow)
-        wait_until(lambda: following._wake)
+        wait_until(lambda: following._waiter)
         following.close()
         assert ended.wait(PATIENCE)
     following.close()

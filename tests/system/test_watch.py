@@ -171,7 +171,7 @@ def test_close_from_another_thread_ends_a_watch_that_waits(system):
     results = []
     with Threads() as threads:
         threads.start(lambda: results.extend(watching))
-        wait_until(lambda: results == [0] and watching._wake)
+        wait_until(lambda: results == [0] and watching._runs._waiter)
         watching.close()
     assert results == [0]
     assert list(watching) == []
@@ -183,7 +183,7 @@ def test_a_watch_ends_with_the_system(store_path):
         watches = [system.watch(TotalOf("a")), system.watch(StockOf("x"))]
         for watching in watches:
             threads.start(lambda watching=watching: results.extend(watching))
-        wait_until(lambda: len(results) == 2 and all(one._wake for one in watches))
+        wait_until(lambda: len(results) == 2 and all(one._runs._waiter for one in watches))
     assert sorted(results, key=str) == [0, None]
     assert list(watches[0]) == []
 

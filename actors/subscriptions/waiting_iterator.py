@@ -1,7 +1,8 @@
-"""The iterator that subscriptions, consumers and watches share: gives what there is, and waits for what comes.
+"""The iterator that subscriptions, consumers and watches share: gives what there is, and waits for what
+comes.
 
-The loop stands here once for threads and once for event loops. A subclass says what is next, registers a waiter
-for what comes, and unregisters it. Runs in the reader's thread or event loop.
+The loop stands here once for threads and once for event loops. A subclass says what is next, registers a
+waiter for what comes, and unregisters it. Runs in the reader's thread or event loop.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class WaitingIterator(Closeable, Generic[Item]):
     """For one thread or task at a time; `close` may be called from any, and `with` calls it at the end."""
 
     def __init__(self, method: str, progress: Progress, timeout: float | None) -> None:
-        """`method` is that of `System` which it comes from; it ends when nothing came for `timeout` seconds."""
+        """`method` is that of `System` which it comes from; it ends when nothing came for `timeout`
+        seconds.
+        """
         self._method = method
         self._progress = progress
         self._deadline = Deadline(timeout)

@@ -31,9 +31,9 @@ NOTHING = object()
 class Watch(Closeable, Generic[Result]):
     """An iterator and an async iterator of a query's results, from `System.watch`.
 
-    For one thread or task at a time. Ends at `until`, at `close`, when the system closes, and when no other result
-    came for `timeout` seconds. What the query raises is raised to the reader and ends it, too. In a `with` block it
-    is closed at the end.
+    For one thread or task at a time. Ends at `until`, at `close`, when the system closes, and when no other
+    result came for `timeout` seconds. What the query raises is raised to the reader and ends it, too. In a
+    `with` block it is closed at the end.
     """
 
     def __init__(
@@ -161,7 +161,8 @@ class DueRuns(WaitingIterator[QueryOptions]):
         return ENDED
 
     def _unregister(self, waiter: Callable[[], None], called: bool) -> None:
-        # One that was called for news is forgotten already, and looking for it among many would cost each one.
+        # One that was called for news is forgotten already, and looking for it among many would cost each
+        # one.
         if self._registered and (self._stopped or not called):
             self._progress.forget(waiter)
         self._registered = False

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test quick test-pythons lint types crash interrupts soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash interrupts soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean
 .NOTPARALLEL:
 .SECONDARY:
@@ -36,10 +36,17 @@ repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path]
 
 ##@ To check a change
 
-# In two processes, each of which takes the next test when it is done: a quarter of the time is waiting.
+# In two processes, each of which takes the next test when it is done.
 PARALLEL := -n 2 --dist worksteal
+# The stores of the tests are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
+test test-fast quick: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
+	2>/dev/null && echo /dev/shm || echo /tmp)
+
 test: $(VENV)/.with-dev  ## all tests [TEST="-k name"]
 	$(RUN) -m pytest $(PARALLEL) $(TEST)
+
+test-fast: $(VENV)/.with-dev  ## those that take no seconds, while you work [TEST="-k name"]
+	ONEWRITER_HYPOTHESIS_PROFILE=fast $(RUN) -m pytest -q $(PARALLEL) -m "not kill and not oracle and not slow" $(TEST)
 
 lint: $(VENV)/.with-dev  ## ruff: mistakes and format
 	$(RUN) -m ruff check .

@@ -14,6 +14,7 @@ from hypothesis.internal.conjecture import engine
 # A busy machine makes single examples slow; how long a test may take is pytest's faulthandler_timeout.
 _any_machine = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
+settings.register_profile("fast", max_examples=10, stateful_step_count=20, **_any_machine)
 settings.register_profile("quick", max_examples=60, stateful_step_count=30, **_any_machine)
 settings.register_profile("soak", max_examples=3000, stateful_step_count=100, **_any_machine)
 # A failure that is still being made smaller when pytest's limit for a test is reached would never be shown.

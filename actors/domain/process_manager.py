@@ -15,7 +15,7 @@ from actors.domain.process_manager_spec import Start
 from actors.domain.source_location import caller_location
 from actors.domain.specs import CompiledDomain
 
-__all__ = ["EffectRule", "Key", "ProcessManager", "HandlerRule"]
+__all__ = ["EffectRule", "HandlerRule", "Key", "ProcessManager"]
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])

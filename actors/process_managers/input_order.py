@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-__all__ = ["ORDER_BYTES", "HISTORY", "Order"]
+__all__ = ["HISTORY", "ORDER_BYTES", "Order"]
 
 ORDER = struct.Struct(">QBQII")
 ORDER_BYTES = ORDER.size

@@ -21,7 +21,7 @@ from typing import Any
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 
-__all__ = ["refreshed", "same_keys", "key_fingerprints"]
+__all__ = ["key_fingerprints", "refreshed", "same_keys"]
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, EllipsisType)
 REPEATED = ("datetime", "decimal", "fractions", "uuid")

@@ -15,7 +15,7 @@ from actors.errors import Runaway
 from actors.process_managers.causation_chains import origin_of
 from actors.process_managers.inputs import Decision, Input
 
-__all__ = ["RESUME_TOKENS", "BURST", "PER_SECOND", "QUICK_US", "LoopLimiter"]
+__all__ = ["BURST", "PER_SECOND", "QUICK_US", "RESUME_TOKENS", "LoopLimiter"]
 
 BURST = 10_000
 """Inputs by which an instance may drive itself without a pause."""

@@ -16,7 +16,7 @@ from storage import CodecError
 from storage.codec.codec import Codec
 from storage.codec.values import MESSAGE
 
-__all__ = ["Unreadable", "class_of", "name_of", "unpack_plain", "decode_readable", "storable"]
+__all__ = ["Unreadable", "class_of", "decode_readable", "name_of", "storable", "unpack_plain"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from actors.errors import DeciderFailed, described
 from storage import CodecError, CommandRecord, RecordedEvent
 from storage.value_text import short_repr
 
-__all__ = ["UNLOADED", "History", "AggregateCache", "evolve", "evolved"]
+__all__ = ["UNLOADED", "AggregateCache", "History", "evolve", "evolved"]
 
 
 class Unloaded(Enum):

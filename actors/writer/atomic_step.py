@@ -17,7 +17,7 @@ from actors.receipt import Receipt
 from actors.writer.submission import Submission
 from storage.log.notes import Note
 
-__all__ = ["Outcomes", "AtomicStep", "StepSuperseded"]
+__all__ = ["AtomicStep", "Outcomes", "StepSuperseded"]
 
 Outcomes = list[Receipt | Exception]
 """The outcome of each command of a step, in order."""

@@ -38,8 +38,8 @@ repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path]
 
 # In two processes, each of which takes the next test when it is done.
 PARALLEL := -n 2 --dist worksteal
-# The stores of the tests are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
-test test-fast quick: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
+# Its stores are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
+test-fast: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
 	2>/dev/null && echo /dev/shm || echo /tmp)
 
 test: $(VENV)/.with-dev  ## all tests [TEST="-k name"]

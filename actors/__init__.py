@@ -52,7 +52,7 @@ from actors.receipt import Receipt
 from actors.replication.skipped_events import SkippedEvent
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
+from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
 from actors.subscriptions.options import ConsumerOptions
 from actors.subscriptions.subscription import Subscription
 from actors.system.session import Session

@@ -16,11 +16,11 @@ from weakref import WeakSet
 from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.unique_mark import mark_of
 from actors.replication.progress import Progress
-from actors.subscriptions.coalescing_writer import CoalescingWriter
 from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.delivery_state import DeliveryState, StreamBacklog
 from actors.subscriptions.delivery_window import DeliveryWindow
-from actors.subscriptions.group_state import GroupState, backlog_key, encode_backlog, state_key
+from actors.subscriptions.group_state import GroupState
+from actors.subscriptions.group_storage import GroupStorage
 from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from actors.subscriptions.window_feeder import WindowFeeder
 from storage import EventLog, RecordedEvent, StoreClosed
@@ -29,10 +29,6 @@ from storage.log.notes import Note
 __all__ = ["ConsumerGroup"]
 
 KEY_BYTES = 16
-STORE_AFTER = 10_000
-"""Positions looked at without an event that is wanted, after which that is stored, so as not to
-look again.
-"""
 
 
 class ConsumerGroup:
@@ -57,10 +53,6 @@ class ConsumerGroup:
         self.policy = policy
         self.progress = progress
         self.closed = False
-        self._last_number: int | None = None
-        """The last change to be stored, once the group is retired."""
-        self._stores = True
-        """Whether the write that is under way has the changes in it."""
         self.own: Callable[[RecordedEvent], RecordedEvent] = log.own
         """An event for one delivery of it; the next one, after a failure, is to find it as it is in
         the log.
@@ -80,14 +72,14 @@ class ConsumerGroup:
         for position, attempts in state.open:
             for recorded in log.read(position - 1, 1):
                 self._window.load(recorded, attempts)
-        self._stored_through = state.through
         self._feeder = WindowFeeder(self._lock, self._window, log, progress, state.wanted)
         for stream, one in backlogs.items():
             if one.replaying:
                 self._feeder.begin_replay(stream)
         if not any(one.replaying for one in backlogs.values()):
             self._outstanding.drop(state.through)
-        self.writer = CoalescingWriter(self._to_store, write, self._stored)
+        self._storage = GroupStorage(name, state.wanted, state.start, self._window, self._lock, write)
+        self.writer = self._storage.writer
 
     # -- asking ------------------------------------------------------------------------------
     @property
@@ -257,9 +249,7 @@ class ConsumerGroup:
         if found is None:
             return False
         with self._lock:
-            if self._window.through - self._stored_through > STORE_AFTER:
-                self._window.changes += 1
-                self._stored_through = self._window.through
+            self._storage.note_search()
             changes = self._window.changes
         if changes > self.writer.done:
             self.writer.save()
@@ -269,7 +259,7 @@ class ConsumerGroup:
 
     # -- settling ----------------------------------------------------------------------------
     def settle(self, stream: str, change: Callable[[DeliveryWindow, float], bool]) -> tuple[bool, int]:
-        """Acknowledge, refuse or park: whether the change was made, and its number for the saver."""
+        """Acknowledge, refuse or park: whether the change was made, and its number for the writer."""
         with self._lock:
             made = change(self._window, time.monotonic())
             number = self._window.changes
@@ -307,7 +297,8 @@ class ConsumerGroup:
             self.closed = True
             self._window.forget_noted()
             self._window.changes += 1
-            number = self._last_number = self._window.changes
+            number = self._window.changes
+            self._storage.stop_after(number)
         self.wake()
         return self.writer.wait(number)
 
@@ -319,39 +310,13 @@ class ConsumerGroup:
         with self._lock:
             self._outstanding.reopen()
             self.closed = False
-            self._last_number = None
+            self._storage.stop_after(None)
             self._window.changes += 1
         self.writer.save()
 
     def flush(self) -> Future[None]:
         """Done once everything up to now is on disk, also what was looked at in vain."""
         with self._lock:
-            if self._window.through > self._stored_through:
-                self._window.changes += 1
+            self._storage.note_search(at_once=True)
             number = self._window.changes
         return self.writer.wait(number)
-
-    # -- storing -----------------------------------------------------------------------------
-    def _to_store(self) -> tuple[int, list[Note]]:
-        with self._lock:
-            window = self._window
-            state = GroupState(self.wanted, self.start, window.through, window.open())
-            self._stored_through = window.through
-            changed = [(stream, window.backlogs.get(stream)) for stream in window.changed]
-            number = window.changes
-            notes: list[Note] = [
-                (backlog_key(self.name, stream), None if one is None else encode_backlog(one))
-                for stream, one in changed
-            ]
-            self._stores = self._last_number is None or number <= self._last_number
-        if not self._stores:
-            return number, []  # The name may be deleted by now.
-        return number, [(state_key(self.name), state.encode()), *notes]
-
-    def _stored(self, number: int) -> None:
-        with self._lock:
-            if not self._stores:
-                return
-            changed = self._window.changed
-            for stream in [stream for stream, last in changed.items() if last <= number]:
-                del changed[stream]

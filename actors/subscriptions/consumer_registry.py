@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from actors.errors import CommandTimeout, ConsumerMismatch, SystemClosed, UnknownName
@@ -19,6 +18,13 @@ from actors.replication.progress import Progress
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer
 from actors.subscriptions.consumer_group import ConsumerGroup
+from actors.subscriptions.consumer_status import (
+    ConsumerStatus,
+    ParkedStream,
+    open_status,
+    problems_of,
+    stored_status,
+)
 from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.group_state import (
@@ -35,59 +41,13 @@ from actors.writer.step_client import StepClient
 from storage import EventLog
 from storage.log.notes import Note
 
-__all__ = ["ConsumerStatus", "ConsumerRegistry", "ParkedStream"]
+__all__ = ["ConsumerRegistry"]
 
 TIMEOUT = 30.0
 """Seconds that making or deleting a consumer waits for the disk."""
 
-UNSTORED = 2.0
-"""Seconds for which answers may wait for the disk before health says so."""
-
-PUT_OFF = 5.0
-"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health
-says so.
-"""
-
 FLUSH = 5.0
 """Seconds that closing gives the callbacks that run, and then what they acknowledged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerStatus:
-    """How far the consumers of a name are, from `System.consumers`.
-
-    Everything wanted up to `position` is acknowledged, or waits in a parked stream; `lag` is how many
-    positions the log is ahead of it. `open` counts the consumers of it in this process, `in_flight` the
-    events that they have or are about to get; `parked` and `replaying` count streams. `unstored` counts the
-    answers to deliveries that are not on disk yet: a crash now would bring those events again.
-    """
-
-    name: str
-    wants: str
-    start: str | int
-    position: int
-    lag: int
-    in_flight: int
-    parked: int
-    replaying: int
-    open: int
-    unstored: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedStream:
-    """A parked stream, from `System.parked_streams`: the event that it is parked at, why, and after how many
-    deliveries.
-
-    `following` counts the events of the stream that wait behind it.
-    """
-
-    stream: str
-    position: int
-    version: int
-    reason: str
-    attempts: int
-    following: int
 
 
 class ConsumerRegistry:
@@ -223,59 +183,17 @@ class ConsumerRegistry:
         for name in self.names():
             group = groups.get(name)
             if group is not None:
-                state: GroupState | ConsumerGroup = group
-                (in_flight, parked, replaying), members = group.counts(), len(group.members())
-                unstored = group.unstored()
-            else:
-                data = self._log.note(state_key(name))
-                if data is None:
-                    continue
-                state = GroupState.decode(name, data)
-                backlogs = self._backlogs(name).values()
-                replaying = sum(one.replaying for one in backlogs)
-                in_flight, parked, members, unstored = 0, len(backlogs) - replaying, 0, 0
-            position = state.position
-            lag = max(self._progress.head - position, 0)
-            found.append(
-                ConsumerStatus(
-                    name,
-                    str(state.wanted),
-                    state.start,
-                    position,
-                    lag,
-                    in_flight,
-                    parked,
-                    replaying,
-                    members,
-                    unstored,
-                )
-            )
+                found.append(open_status(group, self._progress.head))
+                continue
+            data = self._log.note(state_key(name))
+            if data is not None:
+                state, backlogs = GroupState.decode(name, data), self._backlogs(name)
+                found.append(stored_status(name, state, backlogs.values(), self._progress.head))
         return found
 
     def problems(self) -> list[str]:
-        """A sentence for each thing that an operator should look at, of what this process opened; never
-        waits.
-        """
-        found = []
-        for group in list(self._groups.values()):
-            parked = group.counts()[1]
-            if parked:
-                streams = "stream is" if parked == 1 else "streams are"
-                found.append(
-                    f"{parked} {streams} parked by consumer {group.name!r}: see "
-                    f"parked_streams({group.name!r})"
-                )
-            deferred = group.deferred()
-            if deferred is not None and deferred[0] > PUT_OFF:
-                found.append(_put_off(group, *deferred))
-            waits = group.writer.unstored()
-            if waits is not None and (waits.error is not None or waits.seconds > UNSTORED):
-                why = "the writer has not come to it" if waits.error is None else str(waits.error)
-                found.append(
-                    f"what consumer {group.name!r} answered has not been stored for "
-                    f"{waits.seconds:.1f} s, and a crash "
-                    f"would bring {group.unstored()} deliveries again: {why}; it is tried again"
-                )
+        """A sentence for each problem of what this process opened; never waits."""
+        found = [problem for group in list(self._groups.values()) for problem in problems_of(group)]
         for one in self._callbacks:
             if one.failure is not None:
                 found.append(f"the callbacks of consumer {one.name!r} ended: {one.failure}")
@@ -366,14 +284,3 @@ class ConsumerRegistry:
                 future.result(max(end - time.monotonic(), 0.0))
             except Exception:  # Then it is delivered again: the time is up, or the disk does not take it.
                 break
-
-
-def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], waiting: int) -> str:
-    named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
-    return (
-        f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {waiting} positions wait: the "
-        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with "
-        "nak(delay=) in "
-        f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more "
-        "in_flight, or shorter delays"
-    )

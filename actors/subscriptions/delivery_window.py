@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from itertools import count
 
 from actors.subscriptions.delivery_state import DeliveryState, StreamBacklog
+from actors.subscriptions.delivery_timers import DeliveryTimers
 from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from storage import RecordedEvent
 
@@ -59,7 +60,7 @@ class DeliveryWindow:
         self._entries: dict[int, DeliveryState] = {}
         self._lanes: dict[str, deque[DeliveryState]] = {}
         self._ready: list[int] = []
-        self._timers: list[tuple[float, int]] = []
+        self._timers = DeliveryTimers(self._entries)
         self._order: deque[DeliveryState] = deque()
         self._tokens = count(1)
 
@@ -100,14 +101,7 @@ class DeliveryWindow:
 
     def next_due(self) -> float | None:
         """When something has to be looked at again, None where nothing waits for a time."""
-        timers = self._timers
-        while timers and not self._is_due(*timers[0]):
-            heapq.heappop(timers)
-        return timers[0][0] if timers else None
-
-    def _is_due(self, due: float, position: int) -> bool:
-        entry = self._entries.get(position)
-        return entry is not None and entry.due == due
+        return self._timers.next_due()
 
     def deferred(self) -> tuple[float, list[str]] | None:
         """Where there is no room, and all that is in hand waits for a time: the first time, and the
@@ -181,7 +175,7 @@ class DeliveryWindow:
             entry.token = next(self._tokens)
             if self._outstanding is not None:
                 self._outstanding.hand_out(entry)
-            self._at(entry, now + self.ack_timeout)
+            self._timers.set(entry, now + self.ack_timeout, self.limit)
             return entry
         return None
 
@@ -189,25 +183,17 @@ class DeliveryWindow:
         """Have a delivery run out `ack_timeout` from now; False where it is not that one's any more."""
         entry = self._delivered(position, token)
         if entry is not None:
-            self._at(entry, now + self.ack_timeout)
+            self._timers.set(entry, now + self.ack_timeout, self.limit)
         return entry is not None
 
     def _look_at_timers(self, now: float) -> None:
-        while (due := self.next_due()) is not None and due <= now:
-            entry = self._entries[heapq.heappop(self._timers)[1]]
+        while (entry := self._timers.take_due(now)) is not None:
             if entry.outstanding:
                 reason = f"not acknowledged within {self.ack_timeout:g} s"
                 self._failed(entry, now, 0.0, reason)
             else:
                 entry.due = None
                 heapq.heappush(self._ready, entry.recorded.position)
-
-    def _at(self, entry: DeliveryState, due: float) -> None:
-        entry.due = due
-        if len(self._timers) > 2 * self.limit + SLACK:
-            self._timers = [one for one in self._timers if self._is_due(*one)]
-            heapq.heapify(self._timers)
-        heapq.heappush(self._timers, (due, entry.recorded.position))
 
     # -- settling ----------------------------------------------------------------------------
     def ack(self, position: int) -> bool:
@@ -264,7 +250,7 @@ class DeliveryWindow:
         entry.ended = False
         self._taken_back(entry)
         if delay > 0:
-            self._at(entry, now + delay)
+            self._timers.set(entry, now + delay, self.limit)
         else:
             entry.due = None
             heapq.heappush(self._ready, entry.recorded.position)

@@ -14,7 +14,7 @@ from actors.queries.result_typing import Query, Result
 from actors.receipt import Receipt
 from actors.subscriptions.callback_consumer import CallbackConsumer, checked_callback
 from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_registry import ConsumerStatus, ParkedStream
+from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
 from actors.subscriptions.event_filter import event_filter
 from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.options import ConsumerOptions, Types, checked_opening, whole_number

@@ -119,7 +119,7 @@ def test_filters_are_remembered_and_hold(store_path):
 
 
 def test_what_was_looked_at_without_finding_anything_is_not_looked_at_again(store_path, monkeypatch):
-    monkeypatch.setattr("actors.subscriptions.consumer_group.STORE_AFTER", 100)
+    monkeypatch.setattr("actors.subscriptions.group_storage.STORE_AFTER", 100)
     with open_at(store_path) as system:
         fill(system, 1000)
         assert drain(system, "mailer", types=Stocked) == []

@@ -85,7 +85,7 @@ def test_an_answer_whose_write_fails_is_stored_when_it_can_be_and_health_shows_i
 
 
 def test_health_shows_an_answer_that_the_writer_does_not_come_to(system: System, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("actors.subscriptions.consumer_registry.UNSTORED", 0.0)
+    monkeypatch.setattr("actors.subscriptions.consumer_status.UNSTORED", 0.0)
     system.execute(Increment("a"))
     delivery = next(system.consumer("mailer"))
     with held_batch(system, Increment("plug")):

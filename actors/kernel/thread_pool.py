@@ -16,21 +16,21 @@ from typing import Protocol
 
 from storage import LimitReached
 
-__all__ = ["FEW", "ThreadPool", "to_begin", "Job"]
+__all__ = ["CORE_THREADS", "ThreadPool", "threads_to_start", "Job"]
 
-FEW = 4
+CORE_THREADS = 4
 """Threads that are begun at once for jobs that find none idle."""
-LOOK = 0.01
+CHECK_INTERVAL = 0.01
 """Seconds from one look at the jobs that wait to the next."""
-BUSY = 0.8
+BUSY_SHARE = 0.8
 """The share of one processor from which on more threads are held to be of no use."""
-KEPT = 10.0
+IDLE_SECONDS = 10.0
 """Seconds that a thread stays without a job."""
 
 logger = logging.getLogger("onewriter.middleware")
 
 
-def to_begin(waiting: int, threads: int, busy: float, idle_looks: int) -> int:
+def threads_to_start(waiting: int, threads: int, busy: float, idle_looks: int) -> int:
     """How many threads to begin where so many jobs have been waiting since the look before.
 
     `busy` is the share of a processor that the process has used since then, `idle_looks` the number of looks
@@ -40,7 +40,7 @@ def to_begin(waiting: int, threads: int, busy: float, idle_looks: int) -> int:
     """
     if waiting <= 0:
         return 0
-    if busy < BUSY:
+    if busy < BUSY_SHARE:
         return min(waiting, max(threads, 1))
     return 1 if idle_looks >= threads else 0
 
@@ -68,10 +68,10 @@ class _Sleeper:
 class ThreadPool:
     """Any thread submits, and any closes. The threads are daemons."""
 
-    def __init__(self, name: str, few: int = FEW, kept: float = KEPT) -> None:
+    def __init__(self, name: str, core: int = CORE_THREADS, idle_seconds: float = IDLE_SECONDS) -> None:
         self._name = name
-        self._few = few
-        self._kept = kept
+        self._core = core
+        self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._over = threading.Condition(self._lock)
         self._jobs: deque[Job] = deque()
@@ -113,7 +113,7 @@ class ThreadPool:
                     return
                 self._jobs.append(job)
                 self._queued += 1
-                if len(self) < self._few:
+                if len(self) < self._core:
                     thread = _Sleeper()
                     self._expected.add(thread)
                 elif self._resting is not None:
@@ -253,13 +253,13 @@ class ThreadPool:
             0,
         )
         while self._jobs:
-            me.sleep(LOOK)
+            me.sleep(CHECK_INTERVAL)
             now, cpu_now = time.monotonic(), time.process_time()
             waiting = len(self._jobs) - (self._queued - queued)
             idle_looks = 0 if self._done != done else idle_looks + 1
             busy = (cpu_now - cpu) / max(now - at, 1e-9)
             queued, done, cpu, at = self._queued, self._done, cpu_now, now
-            for _ in range(to_begin(waiting, len(self), busy, idle_looks)):
+            for _ in range(threads_to_start(waiting, len(self), busy, idle_looks)):
                 idle_looks = 0
                 thread = _Sleeper()
                 with self._lock:
@@ -277,7 +277,7 @@ class ThreadPool:
                 return False
             else:
                 return True
-        if not me.sleep(self._kept):
+        if not me.sleep(self._idle_seconds):
             with self._lock:
                 if self._resting is me:
                     self._resting = None
@@ -319,7 +319,7 @@ class ThreadPool:
             if self._closed:
                 return None
             self._idle.append(me)
-        if not me.sleep(self._kept):
+        if not me.sleep(self._idle_seconds):
             with self._lock:
                 if me in self._idle:
                     self._idle.remove(me)

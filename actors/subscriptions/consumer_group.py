@@ -295,7 +295,7 @@ class ConsumerGroup:
         """End its consumers and store nothing from now on; done once no write is under way any more."""
         with self._lock:
             self.closed = True
-            self._window.forget_noted()
+            self._window.forget_outstanding()
             self._window.changes += 1
             number = self._window.changes
             self._storage.stop_after(number)

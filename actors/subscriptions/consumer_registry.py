@@ -36,7 +36,7 @@ from actors.subscriptions.group_state import (
     prefix_of,
     state_key,
 )
-from actors.subscriptions.options import Opening
+from actors.subscriptions.options import ConsumerSpec
 from actors.writer.step_client import StepClient
 from storage import EventLog
 from storage.log.notes import Note
@@ -78,17 +78,17 @@ class ConsumerRegistry:
         return self._steps.put_notes(notes)
 
     # -- opening -----------------------------------------------------------------------------
-    def open(self, opening: Opening, count: int) -> list[Consumer]:
+    def open(self, spec: ConsumerSpec, count: int) -> list[Consumer]:
         """So many consumers of a name, which is made if it is new. Raises `ConsumerMismatch`, and what
         writing does.
         """
-        name, policy = opening.name, opening.policy
+        name, policy = spec.name, spec.policy
         with self._lock:
             self._require_open()
             group = self._find(name, policy)
             if group is None:
-                group = self._make(opening)
-            self._compare(group, opening)
+                group = self._make(spec)
+            self._compare(group, spec)
             if group.policy != policy:
                 if group.members():
                     raise ConsumerMismatch(
@@ -97,7 +97,7 @@ class ConsumerRegistry:
                         "give all consumers of a name the same"
                     )
                 group.set_policy(policy)
-            return [Consumer(group, opening.until, opening.timeout) for _ in range(count)]
+            return [Consumer(group, spec.until, spec.timeout) for _ in range(count)]
 
     def callbacks(self, callback: Any, consumers: list[Consumer]) -> CallbackConsumer:
         """The callback form; it is closed with the system."""
@@ -132,22 +132,22 @@ class ConsumerRegistry:
             key[len(prefix) :].decode(): decode_backlog(name, data) for key, data in self._log.notes(prefix)
         }
 
-    def _make(self, opening: Opening) -> ConsumerGroup:
+    def _make(self, spec: ConsumerSpec) -> ConsumerGroup:
         refuse_in_actor("consumer", self._progress)
-        name, start = opening.name, "beginning" if opening.start is None else opening.start
+        name, start = spec.name, "beginning" if spec.start is None else spec.start
         through = start if isinstance(start, int) else {"beginning": 0, "now": self._progress.head}[start]
-        state = GroupState(opening.wanted, start, through, [])
+        state = GroupState(spec.wanted, start, through, [])
         # Known from now on, however soon the process ends: "now" is this moment.
         self._finish(self._write([(state_key(name), state.encode())]), f"making consumer {name!r}")
         group = ConsumerGroup(
-            name, self._log, self._progress, self._write, state, {}, opening.policy, self._marks
+            name, self._log, self._progress, self._write, state, {}, spec.policy, self._marks
         )
         self._groups[name] = group
         return group
 
     @staticmethod
-    def _compare(group: ConsumerGroup, opening: Opening) -> None:
-        wanted, start = opening.wanted, opening.start
+    def _compare(group: ConsumerGroup, spec: ConsumerSpec) -> None:
+        wanted, start = spec.wanted, spec.start
         if group.wanted != wanted:
             raise ConsumerMismatch(
                 f"consumer {group.name!r} wants {group.wanted}, and can't be opened for {wanted}; open "

@@ -203,7 +203,7 @@ class DeliveryWindow:
         entry = self._entries.get(position)
         if entry is None or not entry.token:
             return False
-        self._leave(entry)
+        self._remove(entry)
         return True
 
     def nak(self, position: int, token: int, now: float, delay: float, reason: str) -> bool:
@@ -232,7 +232,7 @@ class DeliveryWindow:
                 entry.due = None
                 heapq.heappush(self._ready, position)
 
-    def forget_noted(self) -> None:
+    def forget_outstanding(self) -> None:
         """Nothing that is in hand, or was when the last process died, is noted any more, now and later."""
         if self._outstanding is not None:
             self._outstanding.close(self._entries.values())
@@ -255,7 +255,7 @@ class DeliveryWindow:
             entry.due = None
             heapq.heappush(self._ready, entry.recorded.position)
 
-    def _leave(self, entry: DeliveryState) -> None:
+    def _remove(self, entry: DeliveryState) -> None:
         position, stream = entry.recorded.position, entry.recorded.stream
         if entry.slot:
             self._outstanding.used.append(entry.slot)  # type: ignore[union-attr]

@@ -18,7 +18,7 @@ from actors.subscriptions.group_state import checked_name
 from actors.subscriptions.waiters import seconds_of
 from storage.value_text import short_repr
 
-__all__ = ["ConsumerOptions", "Opening", "Start", "Types", "checked_opening", "whole_number"]
+__all__ = ["ConsumerOptions", "ConsumerSpec", "Start", "Types", "checked_spec", "whole_number"]
 
 MOST_IN_FLIGHT = 10_000
 """They are written with each commit of acknowledgements."""
@@ -58,7 +58,7 @@ class ConsumerOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConsumerSpec:
     """What is asked for when a consumer is opened, without mistakes."""
 
     name: str
@@ -69,7 +69,7 @@ class Opening:
     timeout: float | None
 
 
-def checked_opening(domain: CompiledDomain, method: str, name: Any, options: Mapping[str, Any]) -> Opening:
+def checked_spec(domain: CompiledDomain, method: str, name: Any, options: Mapping[str, Any]) -> ConsumerSpec:
     """The arguments of `consumer` or `consume`. Raises `TypeError`, `ValueError`, `InvalidKey` or
     `UnknownMessage`.
     """
@@ -79,7 +79,7 @@ def checked_opening(domain: CompiledDomain, method: str, name: Any, options: Map
             raise TypeError(f"{method}() has no option {one!r}; its options are {known}")
     given = options.get
     until, timeout = given("until"), given("timeout")
-    return Opening(
+    return ConsumerSpec(
         checked_name(name),
         event_filter(domain, given("stream"), given("category"), given("types"), given("tag")),
         _checked_start(given("start")),

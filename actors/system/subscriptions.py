@@ -17,7 +17,7 @@ from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
 from actors.subscriptions.event_filter import event_filter
 from actors.subscriptions.group_state import checked_name
-from actors.subscriptions.options import ConsumerOptions, Types, checked_opening, whole_number
+from actors.subscriptions.options import ConsumerOptions, Types, checked_spec, whole_number
 from actors.subscriptions.subscription import Subscription
 from actors.subscriptions.waiters import seconds_of
 from actors.system.base import SystemBase, checked_options
@@ -80,7 +80,7 @@ class SubscriptionMethods(SystemBase):
         its commit and raises what that does.
         """
         parts = self._running()
-        return parts.consumers.open(checked_opening(parts.domain, "consumer", name, options), 1)[0]
+        return parts.consumers.open(checked_spec(parts.domain, "consumer", name, options), 1)[0]
 
     def consume(
         self,
@@ -97,9 +97,9 @@ class SubscriptionMethods(SystemBase):
         and when a `consumer` would.
         """
         parts = self._running()
-        opening = checked_opening(parts.domain, "consume", name, options)
+        spec = checked_spec(parts.domain, "consume", name, options)
         checked_callback(callback)
-        consumers = parts.consumers.open(opening, whole_number("threads", threads, MOST_THREADS))
+        consumers = parts.consumers.open(spec, whole_number("threads", threads, MOST_THREADS))
         return parts.consumers.callbacks(callback, consumers)
 
     def consumers(self) -> list[ConsumerStatus]:

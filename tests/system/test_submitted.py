@@ -15,12 +15,12 @@ import pytest
 
 from actors import Receipt, System, SystemClosed
 from actors.kernel.reply import Reply
-from actors.kernel.thread_pool import FEW
+from actors.kernel.thread_pool import CORE_THREADS
 from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system.till import Gate, amounts, till_of
 
-MANY = 5 * FEW
+MANY = 5 * CORE_THREADS
 
 
 def pool_threads() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.kernel.thread_pool import BUSY, FEW, ThreadPool, to_begin
+from actors.kernel.thread_pool import BUSY_SHARE, CORE_THREADS, ThreadPool, threads_to_start
 from storage import LimitReached
 from tests.helpers import PATIENCE, wait_until
 
@@ -76,16 +76,16 @@ def test_a_job_does_not_wait_for_those_that_were_there_before_it(pool: ThreadPoo
 
 
 def test_jobs_that_find_no_thread_are_begun_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 0)
+    monkeypatch.setattr("actors.kernel.thread_pool.threads_to_start", lambda *_seen: 0)
     order: list[int] = []
-    pool = ThreadPool("test-pool", few=1)
+    pool = ThreadPool("test-pool", core=1)
     assert done(submitted(pool, [lambda number=number: order.append(number) for number in range(500)]))
     assert order == list(range(500))
     assert pool.close(PATIENCE)
 
 
 def test_threads_without_a_job_end_and_new_ones_are_begun() -> None:
-    pool = ThreadPool("test-pool", kept=0.01)
+    pool = ThreadPool("test-pool", idle_seconds=0.01)
     for _ in range(3):
         assert done(submitted(pool, [lambda: None] * 10))
         wait_until(lambda: not len(pool))
@@ -140,19 +140,19 @@ def test_without_any_thread_a_job_fails_and_says_why(
 ) -> None:
     with monkeypatch.context() as patched:
         no_thread(patched, error)
-        jobs = submitted(pool, [lambda: None] * 3 * FEW)
-    assert [type(job.error) for job in jobs] == [LimitReached] * 3 * FEW
+        jobs = submitted(pool, [lambda: None] * 3 * CORE_THREADS)
+    assert [type(job.error) for job in jobs] == [LimitReached] * 3 * CORE_THREADS
     assert "ulimit" in str(jobs[0].error)
     assert not len(pool)
-    barrier = threading.Barrier(3 * FEW)
-    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * FEW))
+    barrier = threading.Barrier(3 * CORE_THREADS)
+    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * CORE_THREADS))
 
 
 @ERRORS
 def test_a_watcher_that_can_not_be_had_is_begun_for_the_next_job(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    pool = ThreadPool("test-pool", few=1)
+    pool = ThreadPool("test-pool", core=1)
     barrier = threading.Barrier(3)
     jobs = submitted(pool, [lambda: barrier.wait(PATIENCE)])
     wait_until(lambda: not pool._jobs)
@@ -167,10 +167,10 @@ def test_a_watcher_that_can_not_be_had_is_begun_for_the_next_job(
 def test_a_watcher_that_dies_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = ThreadPool("test-pool", few=1)
+    pool = ThreadPool("test-pool", core=1)
     barrier = threading.Barrier(3)
     with monkeypatch.context() as patched:
-        patched.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 1 // 0)
+        patched.setattr("actors.kernel.thread_pool.threads_to_start", lambda *_seen: 1 // 0)
         jobs = submitted(pool, [lambda: barrier.wait(PATIENCE)] * 2)
         wait_until(lambda: "the watcher of test-pool ended" in caplog.text)
     jobs += submitted(pool, [lambda: barrier.wait(PATIENCE)])
@@ -178,22 +178,22 @@ def test_a_watcher_that_dies_is_followed_by_another(
     assert pool.close(PATIENCE)
 
 
-@pytest.mark.parametrize("few", [1, FEW])
+@pytest.mark.parametrize("core", [1, CORE_THREADS])
 @pytest.mark.parametrize("begun", [False, True])
 def test_an_interrupt_while_a_thread_is_begun_is_the_submitters_and_nobody_elses(
-    monkeypatch: pytest.MonkeyPatch, few: int, begun: bool
+    monkeypatch: pytest.MonkeyPatch, core: int, begun: bool
 ) -> None:
-    pool = ThreadPool("test-pool", few=few)
+    pool = ThreadPool("test-pool", core=core)
     gate = threading.Event()
     hanging = submitted(pool, [lambda: gate.wait(PATIENCE)])
     wait_until(lambda: not pool._jobs)
     with monkeypatch.context() as patched:
         no_thread(patched, KeyboardInterrupt(), begun)
-        for _ in range(3 * FEW):
+        for _ in range(3 * CORE_THREADS):
             with suppress(KeyboardInterrupt):
                 pool.submit(Job(lambda: None))
-    barrier = threading.Barrier(3 * FEW)
-    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * FEW))
+    barrier = threading.Barrier(3 * CORE_THREADS)
+    assert done(submitted(pool, [lambda: barrier.wait(PATIENCE)] * 3 * CORE_THREADS))
     gate.set()
     assert done(hanging)
     assert pool.close(PATIENCE)
@@ -203,7 +203,7 @@ def test_an_interrupt_while_a_thread_is_begun_is_the_submitters_and_nobody_elses
 def test_who_counts_on_a_thread_whose_beginning_is_interrupted_gets_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = ThreadPool("test-pool", few=1)
+    pool = ThreadPool("test-pool", core=1)
     others: list[Job] = []
     start = threading.Thread.start
 
@@ -216,7 +216,7 @@ def test_who_counts_on_a_thread_whose_beginning_is_interrupted_gets_another(
             raise KeyboardInterrupt
         start(thread)
 
-    monkeypatch.setattr("actors.kernel.thread_pool.to_begin", lambda *_seen: 0)
+    monkeypatch.setattr("actors.kernel.thread_pool.threads_to_start", lambda *_seen: 0)
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     mine = Job(lambda: None)
     with pytest.raises(KeyboardInterrupt):
@@ -254,7 +254,7 @@ def test_a_closing_waits_for_what_is_at_hand_and_takes_nothing_more(pool: Thread
 
 
 def test_a_closing_gives_up_what_no_thread_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = ThreadPool("test-pool", few=1)
+    pool = ThreadPool("test-pool", core=1)
     gate = threading.Event()
     hanging = submitted(pool, [lambda: gate.wait(PATIENCE)])
     with monkeypatch.context() as patched:
@@ -277,16 +277,16 @@ def test_a_job_that_closes_its_pool_does_not_wait_for_itself() -> None:
 
 # -- how many ----------------------------------------------------------------------------------
 def test_threads_double_while_the_processor_is_free() -> None:
-    assert to_begin(waiting=100, threads=4, busy=0.1, idle_looks=0) == 4
-    assert to_begin(waiting=3, threads=8, busy=0.1, idle_looks=0) == 3
-    assert to_begin(waiting=1, threads=0, busy=0.1, idle_looks=0) == 1
+    assert threads_to_start(waiting=100, threads=4, busy=0.1, idle_looks=0) == 4
+    assert threads_to_start(waiting=3, threads=8, busy=0.1, idle_looks=0) == 3
+    assert threads_to_start(waiting=1, threads=0, busy=0.1, idle_looks=0) == 1
 
 
 def test_on_a_busy_processor_a_thread_is_begun_now_and_then_where_nothing_is_done() -> None:
-    assert to_begin(waiting=100, threads=4, busy=BUSY, idle_looks=3) == 0
-    assert to_begin(waiting=100, threads=4, busy=BUSY, idle_looks=4) == 1
+    assert threads_to_start(waiting=100, threads=4, busy=BUSY_SHARE, idle_looks=3) == 0
+    assert threads_to_start(waiting=100, threads=4, busy=BUSY_SHARE, idle_looks=4) == 1
 
 
 @pytest.mark.parametrize("waiting", [0, -3])
 def test_no_thread_is_begun_where_nothing_waits(waiting: int) -> None:
-    assert to_begin(waiting, 4, 0.0, 9) == to_begin(waiting, 4, 1.0, 9) == 0
+    assert threads_to_start(waiting, 4, 0.0, 9) == threads_to_start(waiting, 4, 1.0, 9) == 0

@@ -23,6 +23,39 @@ engine.MAX_SHRINKING_SECONDS = 100
 settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
 
 
+SLOW = (
+    "tests/benchmarks",
+    "tests/typing",
+    "tests/consistency/test_histories.py",
+    "tests/consistency/test_seeded_faults.py",
+    "tests/demo/test_demo.py",
+    "tests/demo/test_stopping.py",
+    "tests/docs/test_examples.py",
+    "tests/actors/cli/test_installed.py",
+    "tests/actors/test_mypy_plugin.py",
+    "tests/repl/test_terminal.py",
+    "tests/repl/test_piped.py",
+    "tests/system/test_interrupted.py",
+    "tests/system/test_full_disk.py",
+    "tests/system/test_process_workers.py",
+    "tests/system/test_process_workers_care.py",
+    "tests/system/test_closing.py",
+    "tests/system/test_process_managers.py",
+    "tests/system/test_faults.py",
+)
+"""What is marked `slow`, with all that runs replicas in worker processes: `make test-fast` leaves it out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whole programs, and systems that start several processes."""
+    root = Path(__file__).parents[1]
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        in_processes = chosen is not None and "process" in chosen.params.values()
+        if in_processes or item.path.relative_to(root).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def store_path(tmp_path: Path) -> Path:
     """Where a test may have its store; nothing is there yet."""

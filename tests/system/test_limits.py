@@ -98,7 +98,7 @@ def test_a_replica_is_not_begun_anew_for_want_of_a_file(tmp_path, monkeypatch) -
 def test_links_that_lead_round_in_a_circle_are_told_of(tmp_path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(StorageError, match="circle; mend the link"):
+    with pytest.raises(StorageError, match="form a loop; fix the link"):
         System.open(tmp_path / "a" / "store", shelves)
 
 
@@ -128,7 +128,7 @@ def test_a_program_whose_own_directory_is_gone_is_told_so(tmp_path, monkeypatch)
         (12, LimitReached, "no memory left"),
         (13, StoreReadOnly, "who may enter the directories above it"),
         (24, LimitReached, "ulimit -n"),
-        (40, StorageError, "circle"),
+        (40, StorageError, "loop"),
         (5, StorageError, "the disk fails"),
     ],
 )

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from actors import Domain, ModelStopped, System
-from actors.replication import backfill as filling
-from actors.replication import read_replica
+from actors.replication import backfill, read_replica
 from storage import ReplicaStore
 from tests.helpers import PATIENCE, Threads, wait_until
 
@@ -27,10 +26,10 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_replica, "READ_BATCH", SLICE)
     monkeypatch.setattr(read_replica, "MAX_BATCH", SLICE)
     monkeypatch.setattr(read_replica, "MIN_BATCH", SLICE)
-    monkeypatch.setattr(filling, "FEWEST", SLICE)
-    monkeypatch.setattr(filling, "MOST", SLICE)
-    monkeypatch.setattr(filling, "RETRY_FIRST", 0.01)
-    monkeypatch.setattr(filling, "RETRY_LAST", 0.01)
+    monkeypatch.setattr(backfill, "MIN_EVENTS", SLICE)
+    monkeypatch.setattr(backfill, "MAX_EVENTS", SLICE)
+    monkeypatch.setattr(backfill, "RETRY_FIRST", 0.01)
+    monkeypatch.setattr(backfill, "RETRY_LAST", 0.01)
 
 
 def crates(*, version: int = 1) -> SimpleNamespace:

@@ -72,7 +72,7 @@ class ConsumerGroup:
         for position, attempts in state.open:
             for recorded in log.read(position - 1, 1):
                 self._window.load(recorded, attempts)
-        self._feeder = WindowFeeder(self._lock, self._window, log, progress, state.wanted)
+        self._feeder = WindowFeeder(self._lock, self._window, log, progress, state.wanted, self.wake)
         for stream, one in backlogs.items():
             if one.replaying:
                 self._feeder.begin_replay(stream)
@@ -209,13 +209,15 @@ class ConsumerGroup:
 
     # -- delivering --------------------------------------------------------------------------
     def take(self, until: int | None, holder: object) -> tuple[DeliveryState | None, bool]:
-        """The next event to deliver; without one, whether the log was read, so that it is worth to
-        ask again.
-        """
+        """The next event to deliver; without one, whether events were loaded meanwhile: then ask again."""
+        loads = self._feeder.loads
         entry = self._take(until, holder)
-        if entry is not None or not self._fill():
+        if entry is not None:
             return entry, False
-        return self._take(until, holder), True
+        if self._fill():
+            return self._take(until, holder), True
+        # Another thread may have read between the two looks, and have had no reason to wake this one.
+        return None, self._feeder.loads != loads
 
     def key_of(self, recorded: RecordedEvent) -> str:
         """What tells an event from any other in any store: it is made of its envelope, which never
@@ -242,10 +244,6 @@ class ConsumerGroup:
             if self.progress.closed or self.closed:
                 return False
             raise
-        finally:
-            # It went to wait: but this reader may not want what it read, or may not come back.
-            if self._feeder.was_contended():
-                self.wake()
         if found is None:
             return False
         with self._lock:

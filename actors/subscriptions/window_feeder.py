@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from actors.replication.progress import Progress
@@ -30,7 +31,10 @@ class WindowFeeder:
         log: EventLog,
         progress: Progress,
         wanted: EventFilter,
+        wake: Callable[[], None],
     ) -> None:
+        """`wake` has those that wait look again."""
+        self._wake = wake
         self._lock = lock
         self._window = window
         self._log = log
@@ -38,6 +42,9 @@ class WindowFeeder:
         self._wanted = wanted
         self._reading = threading.Lock()
         self._contended = False
+        """Whether a thread came while another one read. With the lock held."""
+        self.loads = 0
+        """How often events were loaded: a thread that found none before looks again. With the lock held."""
         self._ahead = LogCursor(log, wanted, window.through)
         self._replays: dict[str, LogCursor] = {}
         self._to_read: deque[str] = deque()
@@ -52,13 +59,14 @@ class WindowFeeder:
         """Read one batch, and return how many events of it are wanted; None where there is nothing to read
         now.
 
-        Nor is there where another thread reads, which asks `was_contended` afterwards. Raises what reading
+        Nor is there where another thread reads, which wakes those that came meanwhile. Raises what reading
         the log does.
         """
         if self._idle():
             return None
         if not self._reading.acquire(blocking=False):
-            self._contended = True
+            with self._lock:
+                self._contended = True
             # The reader that ended in between did not see this.
             if not self._reading.acquire(blocking=False):
                 return None
@@ -67,15 +75,15 @@ class WindowFeeder:
             return self._read_ahead() if found is None else found
         finally:
             self._reading.release()
+            with self._lock:
+                contended, self._contended = self._contended, False
+            # They went to wait: but this reader may not want what it read, or may not come back.
+            if contended:
+                self._wake()
 
     def _idle(self) -> bool:
         # Without the lock: those who only look do not turn each other away.
         return not (self._reading.locked() or self._to_read or self._ahead.position < self._progress.head)
-
-    def was_contended(self) -> bool:
-        """Whether somebody came while another thread read; asked after each `read`, and told once."""
-        told, self._contended = self._contended, False
-        return told
 
     def _read_ahead(self) -> int | None:
         with self._lock:
@@ -88,6 +96,7 @@ class WindowFeeder:
             for recorded in found:
                 self._window.load(recorded)
             self._window.loaded_through(self._ahead.position)
+            self.loads += 1
         return len(found)
 
     # -- streams that are replayed -------------------------------------------------------------
@@ -123,6 +132,7 @@ class WindowFeeder:
                 return 0
             for recorded in found:
                 self._window.load_replayed(recorded)
+            self.loads += 1
             if cursor.position < self._window.through:
                 self._to_read.append(stream)
             elif self._window.replayed(stream):

@@ -10,6 +10,7 @@ import pytest
 from actors import CommandTimeout, System
 from actors.subscriptions.log_cursor import LogCursor
 from actors.subscriptions.waiters import ThreadWaiter
+from actors.subscriptions.window_feeder import WindowFeeder
 from storage import EventLog, StorageError
 from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
@@ -34,6 +35,7 @@ def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(sy
     reading, gate, asleep = threading.Event(), threading.Event(), threading.Event()
     read, wait = LogCursor.read, ThreadWaiter.wait
     got: list[int] = []
+    woken_early: list[bool] = []
     reader: list[threading.Thread] = []
 
     def read_all() -> None:
@@ -47,7 +49,8 @@ def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(sy
         return read(cursor, *limits)
 
     def told(wake, seconds):
-        if threading.current_thread() not in reader:
+        if threading.current_thread() not in reader and not gate.is_set():
+            woken_early.append(wake._event.is_set())
             asleep.set()
         return wait(wake, seconds)
 
@@ -64,6 +67,32 @@ def test_who_came_while_another_consumer_read_gets_what_that_one_did_not_want(sy
         wait_until(lambda: got)
         choosy.close()
     assert got == [2]
+    assert woken_early == [False], "who finds another one reading waits for that one, and not in rounds"
+
+
+def test_what_another_reads_between_the_looks_of_one_that_is_about_to_wait_is_found(system, monkeypatch):
+    system.execute(Increment("a", 1))
+    waiting = system.consumer("mailer")
+    group, me, looks = inside.consumer_group(system, "mailer"), threading.current_thread(), []
+    idle = WindowFeeder._idle
+
+    def another_reads(feeder):
+        if threading.current_thread() is not me:
+            return idle(feeder)
+        looks.append(idle(feeder))
+        if len(looks) == 1:
+            return True  # as if the event came after this look
+        with Threads() as threads:
+            threads.start(group.take, 0, object())  # it reads, and wants nothing of it
+        return idle(feeder)
+
+    def waits(_waiter, _seconds):
+        raise AssertionError("it waits though there is something to deliver")
+
+    monkeypatch.setattr(WindowFeeder, "_idle", another_reads)
+    monkeypatch.setattr(ThreadWaiter, "wait", waits)
+    assert next(waiting).position == 1
+    assert looks == [False, False]
 
 
 def test_a_reason_with_names_that_are_no_text_is_stored_and_ends_nothing(system):

@@ -75,7 +75,8 @@ class DeliveryThreads:
     # -- the actor's thread ------------------------------------------------------------------
     def expect_notification(self) -> None:
         """The actor is about to look at outcomes: notify it of those that come from now on."""
-        self._notify_next = True
+        with self._lock:
+            self._notify_next = True
 
     def take_outcome(self, key: bytes) -> Outcome | None:
         """The outcome of an effect, once; None where there is none yet."""

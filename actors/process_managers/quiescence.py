@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import Condition
 
 from actors.errors import ConsistencyTimeout, ProcessManagerStopped
 from actors.health import ProcessManagerHealth
@@ -31,9 +32,11 @@ class Quiescence:
         records: RecordCodec,
         health: Callable[[], Iterable[ProcessManagerHealth]],
         calls: RunningCalls,
+        changed: Condition,
     ) -> None:
-        """`calls` are those that run."""
+        """`calls` are those that run; `changed` is notified by every board."""
         self._calls = calls
+        self._changed = changed
         self._handles = handles
         self._log = log
         self._progress = progress
@@ -44,27 +47,41 @@ class Quiescence:
     def wait(self, timeout: float) -> int:
         """Wait until every manager has handled all commits and delivered its effects; returns the head."""
         end = time.monotonic() + timeout
-
-        def quiet() -> bool:
-            return self._stopped() is not None or all(
-                self._delivered(handle)
-                and _quiet(handle.board.status, self._progress.head, self._clock.now_us())
-                for handle in self._handles.values()
-            )
-
-        for handle in self._handles.values():
-            while not quiet() and time.monotonic() < end:
+        while (head := self._quiet_head()) is None and self._stopped() is None and time.monotonic() < end:
+            with self._changed:
                 # A commit moves the head and notifies no board: look again now and then.
-                handle.board.wait_until(quiet, min(end - time.monotonic(), 0.05))
-        stopped = self._stopped() or (self._set_aside() if quiet() else None)
+                self._changed.wait_for(
+                    lambda: self._quiet_head() is not None or self._stopped() is not None,
+                    min(max(end - time.monotonic(), 0.0), 0.05),
+                )
+        stopped = self._stopped() or (None if head is None else self._set_aside())
         if stopped is not None:
             raise ProcessManagerStopped(stopped)
-        if not quiet():
+        if head is None:
             raise ConsistencyTimeout(
                 f"the process managers did not come to rest within {timeout:g} s: {self._left()}; look at "
                 "process_managers()"
             )
-        return self._progress.head
+        return head
+
+    def _quiet_head(self) -> int | None:
+        """The head at which all managers have nothing left to do; None while one has.
+
+        Whether effects are left and what a manager has to do are read one after the other, and a manager may
+        take a step in between: a timer that fires, say. Every step is announced by a new status before it
+        begins, and every commit moves the head before it is answered. So what was read holds if both are
+        still the same afterwards.
+        """
+        head = self._progress.head
+        before = [handle.board.status for handle in self._handles.values()]
+        now_us = self._clock.now_us()
+        if not all(_quiet(status, head, now_us) for status in before):
+            return None
+        if not all(self._delivered(handle) for handle in self._handles.values()):
+            return None
+        after = [handle.board.status for handle in self._handles.values()]
+        same = all(one is other for one, other in zip(before, after, strict=True))
+        return head if same and self._progress.head == head else None
 
     def _delivered(self, handle: ManagerHandle) -> bool:
         # In this order: what the outbox has looked at is in it, what is not in it any more is loaded, and

@@ -79,7 +79,7 @@ class ProcessManagers:
         changed = Condition()
         self.handles: dict[str, ManagerHandle] = {}
         self._quiescence = Quiescence(
-            self.handles, log, progress, self.clock, self._records, self.health, calls
+            self.handles, log, progress, self.clock, self._records, self.health, calls, changed
         )
         for name, spec in domain.process_managers.items():
             keys = RecordKeys(name)

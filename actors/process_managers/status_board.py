@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from actors.kernel.running_calls import CallSlot
 from actors.process_managers.records import DeliveryAttempts
@@ -51,8 +49,3 @@ class StatusBoard:
         """Have those who wait look again."""
         with self._changed:
             self._changed.notify_all()
-
-    def wait_until(self, reached: Callable[[], Any], timeout: float) -> bool:
-        """Wait up to `timeout` seconds until `reached()`, which is called again after each change."""
-        with self._changed:
-            return bool(self._changed.wait_for(reached, timeout))

@@ -84,8 +84,14 @@ class Rebuilds:
         def stopped() -> list[tuple[str, FailureStatus]]:
             return [(name, run.failure) for name, run in building() if run.failure and not run.failure.full]
 
-        progress.wait_until(lambda: not building() or bool(stopped()) or progress.closed, timeout)
-        for name, failure in stopped():
+        failed: list[tuple[str, FailureStatus]] = []
+
+        def over() -> bool:
+            failed[:] = stopped()  # A build that is tried again right away has still ended the wait.
+            return bool(failed) or not building() or progress.closed
+
+        progress.wait_until(over, timeout)
+        for name, failure in failed:
             raise ModelStopped(
                 f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position "
                 f"{failure.position}: {failure.error}; what served before still does, and the rebuild is "

@@ -36,8 +36,9 @@ repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path]
 
 ##@ To check a change
 
-# In two processes, each of which takes the next test when it is done.
-PARALLEL := -n 2 --dist worksteal
+# In three processes, each of which takes the next test when it is done: on two cores, one of them usually waits for a
+# disk, a deadline or a child.
+PARALLEL := -n 3 --dist worksteal
 # Its stores are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
 test-fast: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
 	2>/dev/null && echo /dev/shm || echo /tmp)

@@ -7,8 +7,8 @@ written into a slot of it before it is handed out: a process that dies leaves it
 nothing is written to the disk for that. After a crash of the machine the file may be an older one; then an
 attempt is not counted. Any thread.
 
-Written with a system call, the file could be cut off by others while it is in use; but each call lets go of
-the interpreter, and a delivery would take a third longer.
+Written with a system call, the file could be cut off by others while it is in use; but each call releases
+the GIL, and a delivery would take a third longer.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class FailureState:
         if failure is None:
             aside = (
                 f", but {quarantined} of its instances {'is' if quarantined == 1 else 'are'} set aside: "
-                f"quarantined({self._name!r}) lists them, and skip_instance has one pass over its input"
+                f"quarantined({self._name!r}) lists them, and skip_instance has one skip its input"
                 if quarantined
                 else ": there is nothing to skip"
             )

@@ -117,9 +117,7 @@ class Quiescence:
             if failure is not None:
                 name = handle.spec.name
                 advice = (
-                    f"; mend it, or pass over it with skip_process_manager({name!r})"
-                    if failure.skippable
-                    else ""
+                    f"; fix it, or skip it with skip_process_manager({name!r})" if failure.skippable else ""
                 )
                 return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
         return None
@@ -130,8 +128,8 @@ class Quiescence:
             for one in quarantined_instances(self._log, handle.keys, self._records, 1, "") if count else ():
                 others = f" and {count - 1} more" if count > 1 else ""
                 return (
-                    f"process manager {name!r} has set aside instance {one.text}{others}; mend it, or pass "
-                    "over that "
+                    f"process manager {name!r} has set aside instance {one.text}{others}; fix it, or skip "
+                    "that "
                     f"with skip_instance({name!r}, {one.key!r})"
                 )
         return None

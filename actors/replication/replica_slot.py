@@ -100,7 +100,7 @@ class ReplicaSlot:
                 return False
             self.damage = self._reason = " ".join(reason.split())
             exclude()
-        logger.error("%s is begun anew from the log: %s", self.name, self.damage)
+        logger.error("%s is reset and filled from the log again: %s", self.name, self.damage)
         return True
 
     @property

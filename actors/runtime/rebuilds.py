@@ -95,7 +95,7 @@ class Rebuilds:
             raise ModelStopped(
                 f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position "
                 f"{failure.position}: {failure.error}; what served before still does, and the rebuild is "
-                "tried again by itself: mend the projection and open the system again, or skip the event"
+                "tried again by itself: fix the projection and open the system again, or skip the event"
             )
         left = building()
         if left and progress.closed:

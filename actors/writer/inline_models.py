@@ -105,7 +105,7 @@ class InlineRun:
                         raise DeciderFailed(
                             f"inline model {model.name!r} failed on event {recorded.type} of stream "
                             f"{recorded.stream!r} with {described(error)}; nothing was written; "
-                            "mend its projection"
+                            "fix its projection"
                         ) from error
         except BaseException:
             self.at = None
@@ -191,7 +191,7 @@ def _fill_batch(
                 batch.close()
                 raise ModelStopped(
                     f"inline model {model.name!r} could not be filled: its projection failed on event "
-                    f"{recorded.type} at position {position} with {described(failure)}; mend it, or "
+                    f"{recorded.type} at position {position} with {described(failure)}; fix it, or "
                     "leave inline= out, and open the system again"
                 ) from failure
             batch.settle()

@@ -244,7 +244,7 @@ def test_a_refused_command_that_changed_sets_its_instance_aside_alone_where_a_ha
         system.execute(second.Ask("2"))
         wait_until(lambda: states(system).get("2") == ("full 1",))
         with pytest.raises(
-            NotStopped, match=r"1 of its instances is set aside: .*skip_instance has one pass over"
+            NotStopped, match=r"1 of its instances is set aside: .*skip_instance has one skip its input"
         ):
             system.skip_process_manager("saga")
         [one] = system.quarantined_instances("saga")

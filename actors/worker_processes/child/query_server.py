@@ -181,7 +181,7 @@ class ResponseFuture:
             data = self._mailbox.failure(error)
         except Exception as why:
             data = self._mailbox.failure(
-                QueryFailed(f"the query failed, and its error can't be told: {described(why)}")
+                QueryFailed(f"the query failed, and its error cannot be sent: {described(why)}")
             )
         self._mailbox.respond(self._number, protocol.FAILED, job, data)
 

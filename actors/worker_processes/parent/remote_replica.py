@@ -140,7 +140,7 @@ class RemoteReplicaSlot:
                 return True
             self.damage = " ".join(reason.split())
             exclude()
-        logger.error("%s is begun anew from the log: %s", self.name, self.damage)
+        logger.error("%s is reset and filled from the log again: %s", self.name, self.damage)
         self._control.request(protocol.RESET, self.damage)
         return True
 

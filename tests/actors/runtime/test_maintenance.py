@@ -344,7 +344,7 @@ def test_a_replica_whose_files_are_gone_is_begun_anew_once_and_the_others_are_no
     clock.later = 1.1
     maintain(system)
     [error] = errors(caplog)
-    assert error.startswith("replica-1 is begun anew from the log: ")
+    assert error.startswith("replica-1 is reset and filled from the log again: ")
     assert "removed while it was in use" in error
     wait_until(lambda: not any(one.excluded for one in system.health().replicas))
     clock.later = 2.2

@@ -1,7 +1,9 @@
 """The supervisor: starts every other actor, and starts it again with backoff when it dies. One thread.
 
 It also does the housekeeping that needs a clock: views that are too old, deciders that do not
-return, stopped models that are due for another try, reader slots of dead processes.
+return, stopped models that are due for another try, reader slots of dead processes. A worker process is
+started again by the actor that stands in for its replica, when that actor starts; a supervisor inside the
+worker looks after the actors there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much goes into one commit. Pure; the writer's thread asks.
+"""How much goes into one commit. Pure; `CommandHandler` asks, which gathers the batch and ends it.
 
 Whatever waits when the writer looks is one batch: an idle system commits each command at once, and the longer
 the disk takes, the more commands share the next commit. Under load one more bound is needed. A batch as large

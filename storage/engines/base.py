@@ -2,7 +2,7 @@
 
 A store belongs to one build. One thread, the replica's, calls `begin`, `flush`, `commit` and `abort`; any
 thread takes snapshots. A batch and its checkpoint are committed together, so a store always knows its
-position.
+position. `ENGINES` in `storage.tables.schema` registers the engines by name; docs/extending.md adds one.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
 META_AT = (16, 24)
 DATA_FORMAT = struct.Struct("=I")
 OUR_DATA_FORMAT = 1
-ENGINES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
+LMDB_NAMES = {2: "a development version of LMDB 1.0", 3: "LMDB 1.0"}
 
 
 # -- the directory -------------------------------------------------------------------------------------------
@@ -118,11 +118,11 @@ def _check_engine(data: Path, head: bytes) -> None:
         [found] = DATA_FORMAT.unpack(number)
         if found == OUR_DATA_FORMAT and at == META_AT[0]:
             return
-        if found in ENGINES:
+        if found in LMDB_NAMES:
             raise OtherEngine(
-                f"{data} was written by {ENGINES[found]} (data format {found}), and this program reads and "
-                f"writes the format of LMDB 0.9 ({OUR_DATA_FORMAT}); it is not damaged: copy its databases "
-                "with the program that wrote it, or as docs/operations.md shows"
+                f"{data} was written by {LMDB_NAMES[found]} (data format {found}), and this program reads "
+                f"and writes the format of LMDB 0.9 ({OUR_DATA_FORMAT}); it is not damaged: copy its "
+                "databases with the program that wrote it, or as docs/operations.md shows"
             )
     raise DamagedStore(
         f"{data} is not what LMDB writes: it is damaged or foreign; restore a backup, or choose another path"

@@ -85,12 +85,14 @@ from storage import (
     StatementRefused,
     StorageError,
     StoreClosed,
+    Stored,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
     UnencodableValue,
     UnknownType,
     UnregisteredType,
+    UpcastFailed,
 )
 from storage.engines.sqlite.full_text import fts_match
 
@@ -172,6 +174,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
+    "Stored",
     "Subscription",
     "System",
     "SystemClosed",
@@ -181,6 +184,7 @@ __all__ = [
     "UnknownName",
     "UnknownType",
     "UnregisteredType",
+    "UpcastFailed",
     "View",
     "ViewExpired",
     "Watch",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from storage import CommandRecord, RecordedEvent
+from storage.log.records import DROPPED
 
 __all__ = ["LateReceipt", "Receipt", "receipt_from", "receipt_from_log", "receipt_of_event"]
 
@@ -51,16 +52,16 @@ def receipt_of_event(recorded: RecordedEvent) -> Receipt:
 
 def receipt_from(record: CommandRecord, events: Sequence[RecordedEvent]) -> Receipt:
     """The receipt of a command with these events."""
-    last = events[-1].position if events else 0
+    last = record.first + record.count - 1 if record.count else 0
     return Receipt(
         record.command_id,
-        record.first if events else 0,
+        record.first if last else 0,
         last,
         last or record.first,
         record.stream,
         record.version,
         {recorded.stream: recorded.version for recorded in events},
-        tuple(recorded.event for recorded in events),
+        tuple(recorded.event for recorded in events if recorded.event is not DROPPED),
     )
 
 
@@ -73,12 +74,11 @@ class EventReads(Protocol):
 def receipt_from_log(record: CommandRecord, log: EventReads) -> Receipt:
     """The first receipt of a command, from what the log keeps of it: positions, not copies of events."""
     events: list[RecordedEvent] = []
-    last = 0
-    if record.count:
-        last = record.first + record.count - 1
-        # A read ends early where the events are large.
-        while more := log.read(record.first - 1 + len(events), record.count - len(events), last):
-            events += more
+    after, last = record.first - 1, record.first + record.count - 1
+    # A read ends early where the events are large.
+    while after < last and (more := log.read(after, last - after, last)):
+        events += more
+        after = more[-1].position
     return receipt_from(record, events)
 
 

@@ -6,6 +6,7 @@ Usable alone: nothing in here depends on actors. Each module says which thread m
 from __future__ import annotations
 
 from storage.codec.codec import Codec
+from storage.codec.upcasting import Stored
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -35,6 +36,7 @@ from storage.errors import (
     UnencodableValue,
     UnknownType,
     UnregisteredType,
+    UpcastFailed,
 )
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent
@@ -82,12 +84,14 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
+    "Stored",
     "TableReader",
     "TableSchema",
     "TableWriter",
     "UnencodableValue",
     "UnknownType",
     "UnregisteredType",
+    "UpcastFailed",
     "WriteTransaction",
     "each",
     "words",

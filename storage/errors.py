@@ -124,6 +124,10 @@ class UnknownType(CodecError):
     """Stored bytes name a type that is not registered with the codec."""
 
 
+class UpcastFailed(CodecError):
+    """An upcaster failed, or returned what cannot be read as the next version; the message names it."""
+
+
 class UnencodableValue(CodecError):
     """A value inside a message is of a type that has no encoding; the message gives the path to it."""
 

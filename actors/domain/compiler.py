@@ -25,6 +25,7 @@ from actors.domain.signatures import signature_problem
 from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CommandSpec, CompiledDomain, EventSpec, QuerySpec, StateSpec
 from actors.domain.stream_names import StreamNames
+from actors.domain.upcasters import Upcasters
 from actors.timeouts import MOST_SECONDS
 from storage.codec.canonical import CanonicalCodec
 from storage.codec.codec import Codec
@@ -50,6 +51,7 @@ class _Compiler:
         self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
         self.checks = FieldChecks(self.declared, self.localns)
         self.naming = StreamNames(self.checks, self.problems)
+        self.upcasters = Upcasters(self.declared.values(), declarations.upcasters, self.problems)
         self.states: dict[type, StateSpec] = {}
         self.commands: dict[type, CommandSpec] = {}
         self.events: dict[type, EventSpec] = {}
@@ -66,6 +68,7 @@ class _Compiler:
 
     def compile(self) -> CompiledDomain:
         codec = self.codec = self._register_all()
+        self.upcasters.tell(codec, self.checks)
         self._declare(codec)
         for cls, texts in self.checks.problems.items():
             for text in texts:
@@ -169,11 +172,23 @@ class _Compiler:
                 name=one.name,
                 template=template,
                 snapshot_every=one.snapshot_every,
-                fingerprint=self.checks.fingerprint(cls, f"version {one.snapshot_version}"),
+                fingerprint=self.checks.fingerprint(cls, self._version(one, shapes)),
                 stream_for=template.bind(one.name),
                 classes=tuple(shapes.get(template.text, (cls,))),
                 faithful=self._faithful(shapes.get(template.text, [cls])),
             )
+
+    def _version(self, one: Declared, shapes: dict[str, list[type]]) -> str:
+        """What a state's snapshots depend on besides its fields: upcasters, of what it is made of, too."""
+        owners = shapes.get(str(one.template), [one.cls])
+        folded = [
+            event.cls
+            for event in self.declared.values()
+            if event.kind == "event" and (event.owner is None or event.owner in owners)
+        ]
+        held = {inner for cls in (*owners, *folded) for inner in self.checks.held(cls)}
+        upcasters = self.upcasters.fingerprint(self.declared[cls].name for cls in held)
+        return f"version {one.snapshot_version}" + (f" upcasters {upcasters}" if upcasters else "")
 
     def _faithful(self, classes: list[type]) -> Callable[[Any], bool] | None:
         faithful = self.codec.faithful

@@ -43,6 +43,7 @@ class Declared:
     reads: tuple[Any, ...] = ()
     timeout: Any = None
     cache: Any = False
+    formerly: tuple[Any, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +53,17 @@ class Rule:
     fn: Callable[..., Any]
     messages: tuple[Any, ...]
     state: Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UpcastRule:
+    """An upcaster of what is stored as ``name``, or of that class, from ``version`` to the next."""
+
+    name: Any
+    version: Any
+    gone: bool
+    fn: Any
+    location: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class Declarations:
     classes: list[Declared] = dataclasses.field(default_factory=list)
     deciders: list[Rule] = dataclasses.field(default_factory=list)
     evolvers: list[Rule] = dataclasses.field(default_factory=list)
+    upcasters: list[UpcastRule] = dataclasses.field(default_factory=list)
     read_models: list[ReadModel] = dataclasses.field(default_factory=list)
     process_managers: list[ProcessManager] = dataclasses.field(default_factory=list)
     command_middleware: list[MiddlewareRule] = dataclasses.field(default_factory=list)

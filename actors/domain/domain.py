@@ -21,6 +21,7 @@ from actors.domain.declarations import (
     Rule,
     Tags,
     Unset,
+    UpcastRule,
     as_frozen_dataclass,
 )
 from actors.domain.decorator_misuse import require_keywords
@@ -30,6 +31,7 @@ from actors.domain.process_manager_spec import Start
 from actors.domain.read_model import ReadModel
 from actors.domain.source_location import caller_location, name_of
 from actors.domain.specs import CompiledDomain
+from actors.domain.upcasters import former_names
 from actors.errors import DomainError
 from storage.value_text import short_repr
 
@@ -65,13 +67,19 @@ class Domain:
     @require_keywords('stream="product-{sku}"')
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
     def state(
-        self, *, stream: str, name: str | None = None, snapshot_every: int = 100, snapshot_version: int = 1
+        self,
+        *,
+        stream: str,
+        name: str | None = None,
+        formerly: str | Sequence[str] = (),
+        snapshot_every: int = 100,
+        snapshot_version: int = 1,
     ) -> Callable[[C], C]:
         """Register a state; ``stream`` names its stream by its fields: ``"product-{sku}"``.
 
         States with the same template are the shapes that one aggregate may have. After ``snapshot_every``
         events (0: never) a snapshot is written; raise ``snapshot_version`` when evolvers change what they
-        compute, so that older snapshots are not used.
+        compute, so that older snapshots are not used. ``formerly``: see `event`.
         """
         location = caller_location(3)
 
@@ -82,6 +90,7 @@ class Domain:
                 name,
                 location,
                 template=stream,
+                formerly=former_names(formerly),
                 snapshot_every=snapshot_every,
                 snapshot_version=snapshot_version,
             )
@@ -94,6 +103,7 @@ class Domain:
         owner: type | None = None,
         *,
         name: str | None = None,
+        formerly: str | Sequence[str] = (),
         tags: Tags | None = None,
         state: Unset | None = UNSET,
         stream: str | None = None,
@@ -103,28 +113,40 @@ class Domain:
         ``state=None`` says that it has no effect on the state and needs no evolver. Without an owner it is a
         fact from outside (``state=None`` is required): ``stream`` may name its stream, else ``append`` does.
         ``tags``: a template (``"customer-{customer}"``), several, or a function from the event to its tags;
-        a template with a field that is None gives no tag.
+        a template with a field that is None gives no tag. ``formerly``: the name or names under which older
+        programs stored this class; what they wrote is read as this class.
         """
         location = caller_location()
         self._require_state("event", owner, location)
 
         def register(cls: C) -> C:
             return self._register(
-                "event", cls, name, location, owner=owner, template=stream, tags=tags, stateless=state is None
+                "event",
+                cls,
+                name,
+                location,
+                owner=owner,
+                template=stream,
+                tags=tags,
+                stateless=state is None,
+                formerly=former_names(formerly),
             )
 
         return register
 
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-    def command(self, owner: type, *, name: str | None = None) -> Callable[[C], C]:
+    def command(
+        self, owner: type, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Callable[[C], C]:
         """Register a command to the state ``owner``; its fields fill that state's template.
 
         A method ``validate(self)`` may raise ``Rejected``; it runs on the caller's thread, and on the
-        writer's for commands that do not come from a caller.
+        writer's for commands that do not come from a caller. ``formerly``: see `event`.
         """
         location = caller_location()
         self._require_state("command", owner, location)
-        return lambda cls: self._register("command", cls, name, location, owner=owner)
+        former = former_names(formerly)
+        return lambda cls: self._register("command", cls, name, location, owner=owner, formerly=former)
 
     @require_keywords("reads=[model]")
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -152,26 +174,35 @@ class Domain:
     @overload
     def value(self, cls: C, /) -> C: ...
     @overload
-    def value(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    def value(
+        self, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-    def value(self, cls: Any = None, /, *, name: str | None = None) -> Any:
-        """Register a class that messages hold: a dataclass, or an Enum, which stays one (see `enum`)."""
+    def value(
+        self, cls: Any = None, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Any:
+        """Register a class that messages hold: a dataclass, or an Enum, which stays one (see `enum`).
+
+        ``formerly``: see `event`.
+        """
         location = caller_location()
+        former = former_names(formerly)
         if cls is not None:
-            return self._register("value", cls, name, location)
-        return lambda cls: self._register("value", cls, name, location)
+            return self._register("value", cls, name, location, formerly=former)
+        return lambda cls: self._register("value", cls, name, location, formerly=former)
 
     @overload
     def enum(self, cls: E, /) -> E: ...
     @overload
-    def enum(self, /, *, name: str | None = None) -> Callable[[E], E]: ...
-    def enum(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+    def enum(self, /, *, name: str | None = None, formerly: str | Sequence[str] = ()) -> Callable[[E], E]: ...
+    def enum(self, cls: Any = None, /, *, name: str | None = None, formerly: str | Sequence[str] = ()) -> Any:
         """Register an Enum that messages hold; it stays one.
 
         `value` does the same, but pyright takes a class below that for a dataclass: it has no `Size("small")`
-        there.
+        there. ``formerly``: see `event`.
         """
         location = caller_location()
+        former = former_names(formerly)
 
         def register(cls: E) -> E:
             if isinstance(cls, type) and not issubclass(cls, Enum):
@@ -179,7 +210,7 @@ class Domain:
                     f"{location}: @{self.name}.enum takes an Enum, and {cls.__name__} is none; register it "
                     "with @value"
                 )
-            return self._register("value", cls, name, location)
+            return self._register("value", cls, name, location, formerly=former)
 
         return register if cls is None else register(cls)
 
@@ -224,6 +255,28 @@ class Domain:
 
         def register(fn: F) -> F:
             rules.append(Rule(fn, given, state))
+            return fn
+
+        return register
+
+    # -- what is stored already -------------------------------------------------------------
+    def upcast(self, name: str | type, version: int = 1, *, gone: bool = False) -> Callable[[F], F]:
+        """Register an upcaster: ``def fn(fields)`` turns stored fields of ``version`` into the next one's.
+
+        ``name`` is the stored name of an event, state, command, value or enum, or its class. What was written
+        before its first upcaster has version 1; what is written now has the version after the last one.
+        ``fields`` is a dict of decoded values, which the function may change and return. For an event it may
+        also return a `Stored`, an event of another class, or a list of dicts and `Stored`: the event is read
+        as all of them, or with an empty list as none. For an enum it takes the name of a member and returns
+        one. ``gone=True``: no class has this name any more, so that its upcasters make other events of it.
+
+        It must be pure: it runs each time that an event is read, in any thread. One that fails, or returns
+        what does not fit, stops the reading with `UpcastFailed`. The function is returned as it is.
+        """
+        location = caller_location()
+
+        def register(fn: F) -> F:
+            self.declarations.upcasters.append(UpcastRule(name, version, gone, fn, location))
             return fn
 
         return register

@@ -98,8 +98,8 @@ class FieldChecks:
 
         return _quick(fields, find)
 
-    def fingerprint(self, cls: type, extra: str) -> str:
-        """Changes when a field, its type, or that of a class it holds changes, or ``extra`` does."""
+    def held(self, cls: type) -> list[type]:
+        """The class and all that its fields may hold, further in, too."""
         seen: dict[type, None] = {}
         waiting = [cls]
         while waiting:
@@ -107,7 +107,11 @@ class FieldChecks:
             if one not in seen:
                 seen[one] = None
                 waiting.extend(sorted(self._refs.get(one, ()), key=lambda ref: ref.__qualname__))
-        lines = [extra, *(self._outline(one) for one in seen)]
+        return list(seen)
+
+    def fingerprint(self, cls: type, extra: str) -> str:
+        """Changes when a field, its type, or that of a class it holds changes, or ``extra`` does."""
+        lines = [extra, *(self._outline(one) for one in self.held(cls))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def _outline(self, cls: type) -> str:

@@ -36,9 +36,11 @@ def read_events(
     except DamagedStore as error:
         raise StorageError(str(error)) from None
     events: list[RecordedEvent] = []
+    position, end = after, min(after + limit, until)
     try:
-        while len(events) < limit and after + len(events) < until:
-            events += log.read(after + len(events), 1, until)
+        while position < end:
+            events += log.read(position, 1, until)
+            position += 1
     except CodecError as error:
         return events, None if events else error
     return events, None

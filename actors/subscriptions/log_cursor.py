@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from actors.subscriptions.event_filter import EventFilter
 from storage import EventLog, RecordedEvent
+from storage.log.records import DROPPED
+from storage.log.stored_events import without_dropped
 
 __all__ = ["BATCH", "LogCursor"]
 
@@ -31,6 +33,8 @@ class LogCursor:
     def read(self, head: int, limit: int = BATCH) -> list[RecordedEvent]:
         """The next events that are wanted, at most `limit`, none after `head`; moves `position`.
 
+        There may be more than `limit` where upcasters made several events of one.
+
         An empty list says that there is nothing up to `position`, which is `head` only once all is looked
         through. Raises what `EventLog.read` does.
         """
@@ -42,15 +46,15 @@ class LogCursor:
             return self._looked_at(self._log.read_tag(self._wanted.tag, self.position, limit), limit, head)
         everything = self._wanted.anything
         batch = self._log.read(self.position, min(limit, BATCH) if everything else BATCH, head)
+        self.position = batch[-1].position
         if everything:
-            self.position = batch[-1].position
-            return batch
-        found = [recorded for recorded in batch if self._wanted.matches(recorded)]
+            return without_dropped(batch)
+        found = self._wanted_of(batch)
         if len(found) > limit:
-            del found[limit:]
-            self.position = found[-1].position
-        else:
-            self.position = batch[-1].position
+            # What upcasters made of one event stays together.
+            self.position = found[limit - 1].position
+            while found[-1].position > self.position:
+                found.pop()
         return found
 
     def _read_stream(self, head: int, limit: int) -> list[RecordedEvent]:
@@ -68,7 +72,11 @@ class LogCursor:
         if found:
             self._version = found[-1].version
         self.position = head if ended else found[-1].position
-        return [recorded for recorded in found if self._wanted.matches(recorded)]
+        return self._wanted_of(found)
+
+    def _wanted_of(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
+        matches = self._wanted.matches
+        return [recorded for recorded in events if matches(recorded) and recorded.event is not DROPPED]
 
     def _version_at(self, stream: str, position: int) -> int:
         """The version of the stream at a position: the index is by version, so it is halved until it is
@@ -77,7 +85,7 @@ class LogCursor:
         low, high = 0, self._log.stream_version(stream)
         while low < high:
             middle = (low + high) // 2
-            (recorded,) = self._log.read_stream(stream, middle, 1)
+            recorded = self._log.read_stream(stream, middle, 1)[0]
             if recorded.position <= position:
                 low = middle + 1
             else:

@@ -17,6 +17,7 @@ from actors.replication.skipped_events import SkippedEvent, read_skips
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
+from storage.log.stored_events import without_dropped
 from storage.value_text import short_repr
 
 __all__ = ["OperationMethods"]
@@ -54,7 +55,13 @@ class OperationMethods(SystemBase):
         """The events of one stream, read from the log."""
         _whole("stream(after_version=)", after_version)
         _whole("stream(limit=)", limit)
-        return self._running().log.read_stream(stream, after_version, limit)
+        log = self._running().log
+        # Where upcasters dropped all of a page, there may be more after it.
+        while found := log.read_stream(stream, after_version, limit):
+            if kept := without_dropped(found):
+                return kept
+            after_version = found[-1].version
+        return []
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
         """The streams whose names begin with `prefix` and sort after `after`, each with its version."""
@@ -67,7 +74,12 @@ class OperationMethods(SystemBase):
     def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """The events with a tag, read from the log."""
         _whole("tagged(limit=)", limit)
-        return self._running().log.read_tag(tag, position_of(after), limit)
+        log, position = self._running().log, position_of(after)
+        while found := log.read_tag(tag, position, limit):
+            if kept := without_dropped(found):
+                return kept
+            position = found[-1].position
+        return []
 
     def wait_applied(self, after: Receipt | int | None = None, timeout: float = 10.0) -> int:
         """Wait until every replica has applied a position, by default the last committed one; returns it.

@@ -14,6 +14,7 @@ from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
 from storage import CodecError, CommandRecord, RecordedEvent
+from storage.log.records import DROPPED
 from storage.value_text import short_repr
 
 __all__ = ["UNLOADED", "AggregateCache", "History", "evolve", "evolved"]
@@ -141,6 +142,7 @@ class AggregateCache:
             version, _, state = snapshot
         while events := self._history.read_stream(stream, version, 1000):
             for recorded in events:
-                state = evolve(self._domain, state, recorded.event)
+                if recorded.event is not DROPPED:
+                    state = evolve(self._domain, state, recorded.event)
                 version = recorded.version
         return state, version

@@ -10,6 +10,7 @@ from actors.domain.middleware import Call, Middleware
 from actors.errors import ConcurrencyConflict
 from actors.writer.aggregate_cache import History
 from actors.writer.options import CommandOptions, OnConflict
+from storage.log.stored_events import without_dropped
 from storage.value_text import short_repr
 
 __all__ = ["conflict_retry"]
@@ -39,7 +40,9 @@ def conflict_retry(on_conflict: OnConflict, history: History) -> Middleware:
                         between = max(conflict.actual - conflict.expected, 0)
                         conflict.events = [
                             recorded.event
-                            for recorded in history.read_stream(conflict.stream, conflict.expected, between)
+                            for recorded in without_dropped(
+                                history.read_stream(conflict.stream, conflict.expected, between)
+                            )
                         ]
                         merged = on_conflict(conflict)
                         if merged is None:

@@ -32,6 +32,7 @@ from actors.writer.submission import CommandOutcome, Submission, receipt_or_erro
 from storage import CommandRecord, OnewriterError, RecordedEvent
 from storage.log.notes import checked_notes
 from storage.log.records import name_key, origin_of
+from storage.log.stored_events import without_dropped
 from storage.value_text import short_repr
 
 __all__ = ["Overlay"]
@@ -89,7 +90,7 @@ class Overlay:
 
     def tagged(self, tag: str) -> list[Any]:
         """A tag's events, committed ones first, then the batch's."""
-        found = [recorded.event for recorded in self._history.read_tag(tag)]
+        found = [recorded.event for recorded in without_dropped(self._history.read_tag(tag))]
         own = [recorded for recorded in self.events if tag in recorded.tags]
         return found + [recorded.event for recorded in self._sharing.of_batch(own)]
 

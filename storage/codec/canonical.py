@@ -55,21 +55,25 @@ class CanonicalCodec(Codec):
                 self._getters[cls] = name, self._canonical_getter(cls, plain(cls)), codec.is_flat(cls)
 
     def had_digest(self, value: Any, digest: bytes) -> bool:
-        """Whether an earlier version of this engine, which digested stored bytes, gave `value` this digest.
+        """Whether `value` had this digest earlier: under a former name of its class, or by an earlier engine.
 
-        A message may also have the digest that it had before its class gained its last fields, if these have
-        their default.
+        An earlier version of this engine digested stored bytes. With it, a message may also have the digest
+        that it had before its class gained its last fields, if these have their default.
         """
         codec = self._codec
-        if digest_of(codec.pack(value)) == digest:
+        cls = type(value)
+        if cls not in self._getters:
+            return digest_of(codec.pack(value)) == digest
+        for former in codec.former_names.get(cls, ()):
+            if _digest_of_message(self, former, self.fields(value)) == digest:
+                return True
+        name, fields = codec.name_of(cls), codec.fields(value)
+        if _digest_of_message(codec, name, fields) == digest:
             return True
-        if type(value) not in self._getters:
-            return False
-        name, fields = codec.describe(value)
         counting = self.fields(value)
         while fields and next(reversed(fields)) not in counting:
             fields.popitem()
-            if digest_of(codec.pack(ExtType(MESSAGE, codec.pack([name, fields])))) == digest:
+            if _digest_of_message(codec, name, fields) == digest:
                 return True
         return False
 
@@ -151,6 +155,10 @@ class CanonicalCodec(Codec):
 def digest_of(data: bytes) -> bytes:
     """The digest that is stored with a command id."""
     return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _digest_of_message(codec: Codec, name: str, fields: dict[str, Any]) -> bytes:
+    return digest_of(codec.pack(ExtType(MESSAGE, codec.pack([name, fields]))))
 
 
 def _name(field: dataclasses.Field[Any]) -> str:

@@ -16,11 +16,12 @@ mean packed msgpack):
     5  int        signed big-endian bytes           11  UUID       16 bytes
     6  Decimal    its exact text
 
-A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as the names of its single
-bits. Equal frozensets have equal bytes; dicts keep their order. A subclass of a built-in type is refused,
-because it would be decoded as the built-in type. An accepted value is decoded as it was, with the exceptions
-listed in `storage.codec.fidelity`. At most 32 extension values, and 128 lists and dicts, may be nested in one
-another.
+The name of a message or an enum is followed by "@" and its version, if that is not 1 (see
+`storage.codec.upcasting`). A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as
+the names of its single bits. Equal frozensets have equal bytes; dicts keep their order. A subclass of a
+built-in type is refused, because it would be decoded as the built-in type. An accepted value is decoded as it
+was, with the exceptions listed in `storage.codec.fidelity`. At most 32 extension values, and 128 lists and
+dicts, may be nested in one another.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from msgpack import Packer, StackError, unpackb
 
 from storage.codec.levels import PackLevel, UnpackLevel
 from storage.codec.type_registry import TypeRegistry
+from storage.codec.upcasting import upcast_member
 from storage.codec.values import (
     ENUM,
     MAX_CONTAINERS,
@@ -222,4 +224,7 @@ class Codec(TypeRegistry):
     # -- inside ----------------------------------------------------------------------------------------------
     def _decode_enum(self, data: bytes) -> object:
         name, names = unpackb(data)
-        return enum_of(self.type_of(name), name, names)
+        if name in self._members:
+            cls, upcasters = self._members[name]
+            return enum_of(cls, self._names[cls], [upcast_member(upcasters, one) for one in names])
+        return enum_of(self._types.get(name) or self.type_of(name), name, names)

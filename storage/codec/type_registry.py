@@ -6,7 +6,8 @@ Register everything before threads share the codec; after that any thread may re
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,8 +19,15 @@ from storage.codec.message_classes import (
     qualified_name,
     stored_fields,
 )
+from storage.codec.upcasting import (
+    VERSION_MARK,
+    Chain,
+    Upcaster,
+    stored_name,
+    version_of,
+)
 from storage.codec.values import enum_encoder, leaf_encoders
-from storage.errors import CodecError, DuplicateTypeName, UnknownType, UnregisteredType
+from storage.errors import CodecError, DuplicateTypeName, UnknownType, UnregisteredType, UpcastFailed
 from storage.value_text import short_repr
 
 __all__ = ["Fields", "Message", "TypeRegistry"]
@@ -42,6 +50,13 @@ class TypeRegistry:
         """Which values are decoded as they were, whether they are mutable or not."""
         self._builders: dict[str, Callable[[Fields], Any]] = {}
         self._encoders = leaf_encoders()
+        self.former: dict[str, tuple[Chain, int]] = {}
+        """The stored names that are not read as they stand: older versions and former names, and versions
+        from 2 on. Each has the chain that it is read through, and its version there. To be read only."""
+        self.former_names: dict[type, tuple[str, ...]] = {}
+        """The names under which classes were stored before; to be read only."""
+        self._chains: dict[str, Chain] = {}
+        self._members: dict[str, tuple[type, Sequence[Upcaster]]] = {}
 
     @property
     def registered(self) -> Mapping[str, type]:
@@ -59,6 +74,11 @@ class TypeRegistry:
         if not isinstance(name, str) or not name:
             raise CodecError(
                 f"{cls.__qualname__} must be stored under a str that is not empty, not {short_repr(name)}"
+            )
+        if VERSION_MARK in name:
+            raise CodecError(
+                f"{cls.__qualname__} must not be stored as {short_repr(name)}: in a stored name "
+                f"{VERSION_MARK!r} stands before the version"
             )
         if self._types.get(name) is cls:
             return
@@ -84,6 +104,53 @@ class TypeRegistry:
         self._types[name] = cls
         self._names[cls] = name
 
+    def read_through(
+        self,
+        name: str,
+        upcasters: Sequence[Upcaster] = (),
+        former_names: Sequence[str] = (),
+        *,
+        event: bool = False,
+        check: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Read older versions of what is stored as `name`, and what is stored under former names, as its
+        class.
+
+        Call it at most once for a name, after `register`; and for every event, if upcasters of one return
+        another. `upcasters` begin at version 1; what is written from now on has the version after the last
+        one. Without a class of this name, they have to make other events of it. `event` says that they may
+        make any number of them. `check` raises for a message whose fields are not of their types.
+        """
+        cls = self._types.get(name)
+        current = len(upcasters) + 1
+        written = stored_name(name, current)
+        names = [
+            (version, stored_name(one, version))
+            for one in (name, *former_names)
+            for version in range(1, current + 1)
+        ]
+        if cls is not None:
+            self.former_names[cls] = tuple(former_names)
+        if cls is not None and issubclass(cls, enum.Enum):
+            self._encoders[cls] = enum_encoder(cls, written)
+            self._members.update((stored, (cls, upcasters[version - 1 :])) for version, stored in names)
+            return
+        plain = self._builders.get(name)
+        chain = Chain(name, upcasters, plain, check, event, self._chains)
+        self._chains.update(dict.fromkeys((name, *former_names), chain))
+        if cls is not None:
+            self._getters[cls] = written, *self._getters[cls][1:]
+        if not upcasters:
+            names.remove((1, name))
+        for version, stored in names:
+            self.former[stored] = chain, version
+            self._builders[stored] = plain if version == current and plain else partial(chain.one, version)
+
+    def base_name(self, stored: str) -> str:
+        """The name that is shown for a stored name: that of its class, without a version."""
+        found = self.former.get(stored)
+        return version_of(stored)[0] if found is None else found[0].name
+
     def name_of(self, cls: type) -> str:
         """Return the stored name of a class; raises UnregisteredType."""
         try:
@@ -98,10 +165,20 @@ class TypeRegistry:
         try:
             return self._types[name]
         except KeyError:
+            pass
+        base = version_of(self.base_name(name))[0]
+        cls = self._types.get(base)
+        if cls is None:
             raise UnknownType(
                 f"no class is registered for the stored type {short_repr(name)}; register its class, or "
-                "register the class that replaced it under this name"
-            ) from None
+                "register the class that replaced it under this name, or with this name as a former one"
+            )
+        if name not in self.former and name not in self._members:
+            raise UnknownType(
+                f"{short_repr(name)} was written by a program with more upcasters of {base}, which has no "
+                f"version {version_of(name)[1]} here; run the newer program"
+            )
+        return cls
 
     def declare_flat(self, cls: type) -> None:
         """Declare that messages of a class never hold a list or dict, so their depth need not be checked."""
@@ -118,7 +195,10 @@ class TypeRegistry:
         return self.describe(message)[1]
 
     def describe(self, message: object) -> tuple[str, Fields]:
-        """Return a message's stored name and its fields; raises UnregisteredType."""
+        """Return a message's stored name, with its version from 2 on, and its fields.
+
+        Raises UnregisteredType.
+        """
         try:
             name, getter, _ = self._getters[type(message)]
         except KeyError:
@@ -136,6 +216,8 @@ class TypeRegistry:
         """
         try:
             return self._builders[name](fields)
+        except UpcastFailed:
+            raise
         except Exception as error:
             cls = self.type_of(name)
             if cls not in self._getters:
@@ -143,4 +225,4 @@ class TypeRegistry:
                     f"a message is stored as {short_repr(name)}, but {qualified_name(cls)} is not a "
                     "message class"
                 ) from None
-            raise misfit(cls, name, fields, error) from error
+            raise misfit(cls, self._names[cls], fields, error) from error

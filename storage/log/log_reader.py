@@ -31,7 +31,7 @@ from storage.log.records import (
     decode_command,
     name_key,
 )
-from storage.log.stored_events import StoredEvents, decode_event, own_copy
+from storage.log.stored_events import StoredEvents, decoded, own_copy
 from storage.log.unindexed_tail import (
     UnindexedTail,
     last_version,
@@ -74,11 +74,12 @@ class LogReader:
         If they are large (64 MiB together) fewer are returned, but at least one if there is one. So a short
         list does not mean the end; compare its last position.
 
+        `limit` counts positions. Events that upcasters made of one have its position; one that they dropped
+        is `DROPPED`.
+
         Raises UnknownType or CodecError for an event that cannot be decoded, StoreClosed.
         """
-        codec = self._codec
-        values = self._values(after, limit, until)
-        return [decode_event(codec, position, value) for position, value in enumerate(values, after + 1)]
+        return decoded(self._codec, enumerate(self._values(after, limit, until), after + 1))
 
     def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
         """As `read`, but beyond `limit`, `until` and 64 MiB up to the last event of the last command.
@@ -164,7 +165,7 @@ class LogReader:
             raise DamagedStore(
                 f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
             )
-        return [decode_event(self._codec, U64.unpack(key)[0], value) for key, value in found]
+        return decoded(self._codec, ((U64.unpack(key)[0], value) for key, value in found))
 
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""

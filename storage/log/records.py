@@ -109,6 +109,18 @@ class Undecodable:
         self.error = error
 
 
+class Dropped:
+    """In a `RecordedEvent`, replaces an event that upcasters dropped: nobody handles it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DROPPED"
+
+
+DROPPED = Dropped()
+
+
 class CommandRecord:
     """The result of a command: `count` events from position `first` on; or none, decided after that position.
 
@@ -198,10 +210,10 @@ def encode_event(codec: Codec, recorded: RecordedEvent, origin: Origin | None = 
             closer = _of_origin(codec, recorded) or type(error)(
                 str(error).replace(f"list[{_METADATA}]", "metadata", 1)
             )
-        closer.add_note(f"in event {type_name} of stream {recorded.stream!r}")
+        closer.add_note(f"in event {codec.base_name(type_name)} of stream {recorded.stream!r}")
         raise closer from None
     if len(data) > codec.max_bytes:
-        raise codec.too_large(f"event {type_name} of stream {recorded.stream!r}", len(data))
+        raise codec.too_large(f"event {codec.base_name(type_name)} of stream {recorded.stream!r}", len(data))
     return data
 
 

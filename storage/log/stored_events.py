@@ -7,23 +7,33 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import overload
+from typing import Any, overload
 
 from storage.codec.codec import Codec
+from storage.codec.upcasting import Read
 from storage.errors import CodecError, DamagedStore, StorageError
-from storage.log.records import RecordedEvent, Undecodable, envelope_of
+from storage.log.records import DROPPED, RecordedEvent, Undecodable, envelope_of
 
-__all__ = ["CommittedEvents", "StoredEvents", "bounds", "decode_event", "own_copy"]
+__all__ = [
+    "CommittedEvents",
+    "StoredEvents",
+    "bounds",
+    "decode_event",
+    "decoded",
+    "own_copy",
+    "without_dropped",
+]
 
 _FIELDS = 11  # of a stored event, without the origin of its command
 
 
-def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
-    """Return the event stored at a position.
+def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | list[RecordedEvent]:
+    """Return the event stored at a position; a list if upcasters made several of it, or dropped it.
 
-    Raises UnknownType or CodecError, with a note of the position.
+    Instead of a dropped event, the list has one that is `DROPPED`, so it is never empty. Raises UnknownType
+    or CodecError, with a note of the position.
     """
     try:
         record = codec.unpack(data)
@@ -43,11 +53,22 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
             tags,
             metadata,
         ) = record
+        if type_name in codec.former:
+            chain, at = codec.former[type_name]
+            if at < chain.current:
+                read = chain.read(at, fields)
+                if isinstance(read, list):
+                    return _several(position, record, read or [Read(chain.name, DROPPED)])
+                type_name, event = read
+            else:
+                event, type_name = codec.build(type_name, fields), chain.name
+        else:
+            event = codec.build(type_name, fields)
         return RecordedEvent(
             position,
             stream,
             version,
-            codec.build(type_name, fields),
+            event,
             type_name,
             time_us,
             command_id,
@@ -71,11 +92,50 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent:
         ) from error
 
 
+def _several(position: int, record: list[Any], events: list[Read]) -> list[RecordedEvent]:
+    """An event of the log as the events that upcasters made of it; all that is known of it is of each."""
+    stream, version, _, _, time_us, command_id, command, causation_id, correlation_id, tags, metadata = record
+    return [
+        RecordedEvent(
+            position,
+            stream,
+            version,
+            event,
+            name,
+            time_us,
+            command_id,
+            command,
+            causation_id,
+            correlation_id,
+            tuple(tags) if tags else (),
+            metadata,
+        )
+        for name, event in events
+    ]
+
+
+def decoded(codec: Codec, records: Iterable[tuple[int, bytes]]) -> list[RecordedEvent]:
+    """The events stored at these positions, as `decode_event` gives them, in one list."""
+    events: list[RecordedEvent] = []
+    for position, data in records:
+        found = decode_event(codec, position, data)
+        if isinstance(found, list):
+            events += found
+        else:
+            events.append(found)
+    return events
+
+
+def without_dropped(events: list[RecordedEvent]) -> list[RecordedEvent]:
+    """The events that upcasters did not drop."""
+    return [recorded for recorded in events if recorded.event is not DROPPED]
+
+
 def _at(position: int) -> str:
     return f"in the event at position {position}"
 
 
-def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent:
+def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent | list[RecordedEvent]:
     """As `decode_event`, but an event that cannot be decoded is an `Undecodable`, without its metadata."""
     try:
         return decode_event(codec, position, data)
@@ -84,11 +144,15 @@ def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEve
             stream, version, type_name, _, time_us, command_id, *_ = envelope_of(data)
         except Exception:
             raise error from None
-        return RecordedEvent(position, stream, version, Undecodable(error), type_name, time_us, command_id)
+        shown = codec.base_name(type_name)
+        return RecordedEvent(position, stream, version, Undecodable(error), shown, time_us, command_id)
 
 
 class StoredEvents(Sequence[RecordedEvent]):
     """Consecutive events in stored bytes. An event that cannot be decoded is replaced by an `Undecodable`.
+
+    Its length and its indexes count positions. Where upcasters made several events of one, iterating gives
+    all of them, and an index the first; for one that they dropped, each gives one that is `DROPPED`.
 
     Each access decodes the event again. It raises StorageError for a record that is not an event at all, and
     not DamagedStore: code that applies events would look for damage in the tables.
@@ -116,7 +180,10 @@ class StoredEvents(Sequence[RecordedEvent]):
                 recorded = decode_event_or_why(codec, position, data)
             except DamagedStore as error:
                 raise StorageError(str(error)) from None
-            yield recorded
+            if isinstance(recorded, list):
+                yield from recorded
+            else:
+                yield recorded
 
     @overload
     def __getitem__(self, index: int) -> RecordedEvent: ...

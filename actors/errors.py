@@ -224,6 +224,10 @@ class ProcessManagerStopped(ActorsError):
     """A process manager is stopped at an input on which it fails; later inputs are not handled."""
 
 
+class ProcessManagersOff(ActorsError):
+    """The process managers of this system are off, so the call has nobody to act; nothing was done."""
+
+
 class ViewExpired(ActorsError, SnapshotClosed):
     """A view was used after it was closed or had reached its maximum age."""
 
@@ -236,6 +240,10 @@ class ConsumerMismatch(ActorsError):
 # -- the system -----------------------------------------------------------------------------
 class SystemClosed(ActorsError):
     """The system is closed or closing; the message was not handled."""
+
+
+class OpenedForReading(ActorsError):
+    """The system was opened with ``mode="read"``, and the call would write to the store; nothing was done."""
 
 
 class WrongThread(ActorsError):

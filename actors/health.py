@@ -175,6 +175,8 @@ class Health:
     - `rebuilds`: the builds that are being filled beside those that serve
     - `skipped_events`: how many events an operator has had a model skip
     - `cache`: None if no query has its results cached
+    - `mode`: "write", or "read" for a system that follows what another process writes
+    - `managers_off`: why no process manager runs here; None if those that the domain has do
     - `running`: the program's own code that runs at this moment, the longest first. A call that runs for
       longer than `busy_limit` seconds is a problem too; for a decider that is `decider_limit`.
     """
@@ -191,6 +193,8 @@ class Health:
     cache: CacheHealth | None = None
     process_managers: tuple[ProcessManagerHealth, ...] = ()
     running: tuple[Activity, ...] = ()
+    mode: str = "write"
+    managers_off: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

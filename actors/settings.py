@@ -17,6 +17,7 @@ MOST_THREADS = 1000
 started.
 """
 WORKERS = ("thread", "process")
+MODES = ("write", "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Settings:
     result_cache: int
     workers: str = "thread"
     verify_bytes: int = DEFAULT_VERIFY_BYTES
+    mode: str = "write"
+    managers: bool | None = None
+    replicas_path: str | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -64,10 +68,27 @@ class Settings:
                 )
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
             raise ValueError(f"workers= must be 'thread' or 'process', got {short_repr(self.workers)}")
+        self._check_mode()
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise ValueError(
                 f"rebuild_share= must be a number above 0, and 1 at most, got {short_repr(share)}"
+            )
+
+    def _check_mode(self) -> None:
+        if not isinstance(self.mode, str) or self.mode not in MODES:
+            raise ValueError(f"mode= must be 'write' or 'read', got {short_repr(self.mode)}")
+        if self.managers not in (None, True, False):
+            raise ValueError(f"managers= must be True, False or None, got {short_repr(self.managers)}")
+        if self.mode == "read" and self.managers:
+            raise ValueError(
+                "managers=True needs mode='write': a system that is opened for reading runs no process "
+                "managers"
+            )
+        if self.mode == "write" and self.replicas_path is not None:
+            raise ValueError(
+                "replicas_path= needs mode='read': a system that is opened for writing keeps its replicas in "
+                "the store"
             )
 
     @property

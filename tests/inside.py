@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import Future
+from datetime import timedelta
 from typing import Any
 
 from actors import System
@@ -273,6 +274,11 @@ def marked_slots(system: System) -> set[int]:
 
 
 # -- process managers -------------------------------------------------------------------------
+def advance(system: System, by: timedelta) -> None:
+    """Put the clock of the timers forward; `actors.testing.System` does it for one that it opened."""
+    system._parts.process_managers.advance(int(by.total_seconds() * 1e6))
+
+
 def manager(system: System, name: str) -> ManagerHandle:
     """A process manager that runs: its rules, its keys in the log, its mailboxes and what it shows
     of itself.

@@ -10,7 +10,7 @@ from actors.process_managers.outbox_messages import DeliverEffects
 from actors.process_managers.record_codec import RecordCodec
 from actors.writer.atomic_step import StepSuperseded
 from actors.writer.step_client import StepClient
-from storage import EventLog
+from storage.log.log_reader import LogReader
 
 __all__ = ["release_effect"]
 
@@ -21,7 +21,7 @@ def release_effect(
     timeout: float,
     *,
     drop: bool,
-    log: EventLog,
+    log: LogReader,
     records: RecordCodec,
     steps: StepClient,
 ) -> None:
@@ -64,7 +64,7 @@ def release_effect(
 
 
 def _notes_of(
-    handle: ManagerHandle, key: str, drop: bool, log: EventLog, records: RecordCodec
+    handle: ManagerHandle, key: str, drop: bool, log: LogReader, records: RecordCodec
 ) -> tuple[bytes, bytes, list[tuple[bytes, bytes | None]]]:
     """The note of the parked effect, and the notes that release it."""
     known = []

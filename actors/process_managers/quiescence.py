@@ -15,7 +15,7 @@ from actors.process_managers.quarantined_instances import quarantined_instances
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.status import Status
 from actors.replication.progress import Progress
-from storage import EventLog
+from storage.log.log_reader import LogReader
 
 __all__ = ["Quiescence"]
 
@@ -26,7 +26,7 @@ class Quiescence:
     def __init__(
         self,
         handles: Mapping[str, ManagerHandle],
-        log: EventLog,
+        log: LogReader,
         progress: Progress,
         clock: Clock,
         records: RecordCodec,

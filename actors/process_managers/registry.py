@@ -34,10 +34,13 @@ from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint
 from actors.process_managers.registration import register
+from actors.process_managers.status import Status
 from actors.process_managers.status_board import StatusBoard
+from actors.process_managers.stored_status import stored_status
 from actors.replication.progress import Progress
 from actors.writer.step_client import StepClient
 from storage import EventLog
+from storage.log.log_reader import LogReader
 
 __all__ = ["ProcessManagers"]
 
@@ -55,23 +58,28 @@ class ProcessManagers:
     def __init__(
         self,
         domain: CompiledDomain,
-        log: EventLog,
+        log: EventLog | LogReader,
         steps: StepClient,
         progress: Progress,
         calls: RunningCalls,
         busy_limit: float,
         marks: DeliveryMarks,
+        off: Callable[[], Exception] | None = None,
     ) -> None:
         """Enters managers that are new to the store, and those whose version was raised. Opener's thread.
+
+        If they are `off`, nothing is entered and none of them runs; what needs one to run raises `off()`.
+        A log that can't be written needs them off.
 
         `calls` shows the handlers and effects that run; one that does so for `busy_limit` seconds hangs. In
         `marks` it is noted which effects are being delivered.
         """
         self._marks = marks
+        self._off = off
         self._calls = calls
         self._busy_limit = busy_limit
         self._domain = domain
-        self._log = log
+        self._log: LogReader = log
         self._steps = steps
         self._progress = progress
         self._records = RecordCodec(domain.codec)
@@ -94,12 +102,16 @@ class ProcessManagers:
                 DeliveryThreads(name, calls, partial(outbox.put, DeliverEffects()), system=progress),
                 bool(spec.effects) or left,
             )
-            handle.board.status = register(log, domain.codec, spec)
+            if off is None:
+                assert isinstance(log, EventLog), "a log that can't be written needs them off"
+                handle.board.status = register(log, domain.codec, spec)
             self.handles[name] = handle
 
     # -- actors -------------------------------------------------------------------------------
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:
-        """The name, mailbox and start of each actor."""
+        """The name, mailbox and start of each actor; none if they are off."""
+        if self._off is not None:
+            return
         for name, handle in self.handles.items():
             yield f"manager-{name}", handle.mailbox, self._manager(handle, exited)
             if handle.has_outbox:
@@ -142,6 +154,8 @@ class ProcessManagers:
 
     def wake(self, *_news: Any) -> None:
         """After a commit, in the writer's thread: have the managers that have nothing to do look."""
+        if self._off is not None:
+            return
         for handle in self.handles.values():
             # One that has messages to handle looks anyway.
             if handle.mailbox.empty():
@@ -169,7 +183,7 @@ class ProcessManagers:
         return tuple(self._health(handle) for handle in self.handles.values())
 
     def _health(self, handle: ManagerHandle) -> ProcessManagerHealth:
-        status = handle.board.status
+        status = self._status(handle)
         failure = status.failure
         quarantined = self._quarantined_count(handle)
         unhandled = self._records.unhandled(self._log.note(handle.keys.unhandled))
@@ -194,6 +208,19 @@ class ProcessManagers:
             len(self._log.notes(handle.keys.blocked)),
         )
 
+    def _status(self, handle: ManagerHandle) -> Status:
+        if self._off is None:
+            return handle.board.status
+        return stored_status(self._log, self._domain.codec, handle.keys, handle.spec.name)
+
+    def off_because(self) -> str | None:
+        """Why none of them runs; None if those that there are do."""
+        return None if self._off is None else str(self._off())
+
+    def _require_on(self) -> None:
+        if self._off is not None:
+            raise self._off()
+
     def _quarantined_count(self, handle: ManagerHandle) -> int:
         """How many instances are set aside; those of a step that is not committed yet do not count."""
         stored = self._log.note(handle.keys.checkpoint)
@@ -215,12 +242,14 @@ class ProcessManagers:
 
     def wait(self, timeout: float) -> int:
         """Wait until every manager has handled all commits and delivered its effects; returns the head."""
+        self._require_on()
         return self._quiescence.wait(timeout)
 
     # -- what an operator does ----------------------------------------------------------------
     def skip(self, name: str, reason: str, timeout: float) -> str:
         """Pass over the input that a manager is stopped at; returns its id."""
         handle = self._of(name)
+        self._require_on()
         request = SkipInput(reason)
         handle.mailbox.put(request)
         return self._answered(name, request.future, "the skip was not written", timeout)
@@ -231,14 +260,16 @@ class ProcessManagers:
 
     def retry_instance(self, name: str, key: str, timeout: float) -> bool:
         """Retry an instance that is set aside; returns whether it got past the input that it failed on."""
-        request = RetryInstance(key)
-        self._of(name).mailbox.put(request)
+        request, handle = RetryInstance(key), self._of(name)
+        self._require_on()
+        handle.mailbox.put(request)
         return self._answered(name, request.future, "the instance was not tried again", timeout)
 
     def skip_instance(self, name: str, key: str, reason: str, timeout: float) -> str:
         """Pass over the input that an instance is set aside at; returns its id."""
-        request = SkipInstance(key, reason)
-        self._of(name).mailbox.put(request)
+        request, handle = SkipInstance(key, reason), self._of(name)
+        self._require_on()
+        handle.mailbox.put(request)
         return self._answered(name, request.future, "the skip was not written", timeout)
 
     @staticmethod
@@ -257,8 +288,10 @@ class ProcessManagers:
 
     def release_effect(self, name: str, key: str, timeout: float, *, drop: bool) -> None:
         """Deliver a parked effect again, or drop it."""
+        handle = self._of(name)
+        self._require_on()
         release_effect(
-            self._of(name),
+            handle,
             key,
             timeout,
             drop=drop,

@@ -55,7 +55,7 @@ def target_position(
     """
     target = 0
     if consistency == "strong":
-        target = progress.head
+        target = progress.latest_head()
     elif consistency != "eventual":
         raise ValueError(f"consistency= is 'eventual' or 'strong', got {short_repr(consistency)}")
     if after is not None:

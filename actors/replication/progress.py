@@ -47,6 +47,8 @@ class Progress:
         self._at_commit: dict[Callable[[], None], None] = {}
         self.on_wait: Callable[[], None] = lambda: None
         """Called when a caller begins to wait for replicas: what is held back for them has to go out now."""
+        self.look: Callable[[], object] | None = None
+        """Publishes what another process has committed by now; None where this process commits itself."""
 
     # -- publishing --------------------------------------------------------------------------
     def committed(self, last: int) -> None:
@@ -134,6 +136,12 @@ class Progress:
             callback()
 
     # -- asking ------------------------------------------------------------------------------
+    def latest_head(self) -> int:
+        """The last position that is committed by now. Where another process writes, it looks there first."""
+        if self.look is not None:
+            self.look()
+        return self.head
+
     def _fresh(self, models: Sequence[str], position: int) -> list[str]:
         found: list[str] = []
         behind: list[str] = []

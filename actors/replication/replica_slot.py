@@ -144,7 +144,7 @@ class ReplicaSlot:
 
 
 def open_slots(
-    path: str,
+    folder: str,
     placed: Mapping[str, Sequence[str]],
     domain: CompiledDomain,
     log: CommittedLog,
@@ -155,7 +155,7 @@ def open_slots(
     names: Sequence[str] | None = None,
     locked_for: float = LOCK_TIMEOUT,
 ) -> dict[str, ReplicaSlot]:
-    """The slots of these replicas, or of all, of the store at `path`, with the models `placed` there.
+    """The slots of these replicas, or of all, in this folder, with the models `placed` there.
 
     `resources` closes them. A locked one is waited for, `locked_for` seconds.
     """
@@ -164,9 +164,7 @@ def open_slots(
         models = models_on(name, placed, domain)
         slot = ReplicaSlot(
             name,
-            partial(
-                _open_store, os.path.join(path, REPLICAS, name), models, domain, log, settings, locked_for
-            ),
+            partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
             partial(Projector, models=models, skips=skips, digest=log.digest),
             stores,
             log.moved,

@@ -44,6 +44,13 @@ class SkippedEvents:
             skips.add(one.model, one.position)
         return skips
 
+    def read_again(self, log: LogReader) -> bool:
+        """Add what another process has noted in the log since; whether there was anything new."""
+        known = len(self)
+        for one in read_skips(log):
+            self.add(one.model, one.position)
+        return len(self) > known
+
     def __len__(self) -> int:
         return sum(map(len, self._positions.values()))
 

@@ -6,12 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.domain.source_location import name_of
+from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot
+from actors.replication.log_poller import LogPoller
 from actors.replication.sync import Sync
 from actors.runtime.parts import Parts
 from actors.writer.command_handler import CommandHandler
+from storage import EventLog
+from storage.log.log_follower import LogFollower
 
-__all__ = ["build_actors"]
+__all__ = ["POLLER", "WRITER", "build_actors"]
+
+WRITER = "command-handler"
+POLLER = "log-poller"
+"""The actor in place of the command handler in a system that is opened for reading."""
 
 
 def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], None]) -> dict[str, ActorSlot]:
@@ -32,6 +40,7 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
         )
 
     def start_command_handler(actor: ActorSlot) -> Any:
+        assert isinstance(parts.log, EventLog)
         return CommandHandler.start(
             actor.name,
             actor.mailbox,
@@ -46,10 +55,31 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
             slot=committed,
         )
 
+    def start_log_poller(actor: ActorSlot) -> Any:
+        assert isinstance(parts.log, LogFollower)
+        assert parts.committed_elsewhere is not None
+        return LogPoller.start(
+            actor.name,
+            actor.mailbox,
+            exited,
+            committed=parts.committed_elsewhere,
+            progress=parts.progress,
+            listeners=parts.listeners,
+            skips=parts.skips,
+            log=parts.log,
+            resume=resume,
+            call_slot=committed,
+        )
+
+    def resume() -> None:
+        for name in parts.replicas.slots:
+            parts.replicas.resume(name)
+
     actors["sync"] = ActorSlot("sync", parts.sync, start_sync)
-    actors["command-handler"] = ActorSlot(
-        "command-handler", parts.command_client.mailbox, start_command_handler
-    )
+    if isinstance(parts.log, EventLog):
+        actors[WRITER] = ActorSlot(WRITER, parts.command_client.mailbox, start_command_handler)
+    else:
+        actors[POLLER] = ActorSlot(POLLER, Mailbox(), start_log_poller)
     for name, mailbox, start in parts.process_managers.actors(exited):
         actors[name] = ActorSlot(name, mailbox, start)
     return actors

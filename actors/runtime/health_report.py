@@ -52,6 +52,8 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         parts.replicas.cache_health(),
         processes,
         running,
+        parts.settings.mode,
+        parts.process_managers.off_because(),
     )
 
 
@@ -198,7 +200,11 @@ def _lagging(
 def _process_problems(
     parts: Parts, monitor: Monitor, processes: Iterable[ProcessManagerHealth]
 ) -> Iterator[str]:
+    off = parts.process_managers.off_because() is not None
     for one in processes:
+        if off:
+            # They do not move, as they were told; `managers_off` says so.
+            continue
         if one.lag_seconds > parts.settings.lag_limit and one.stopped_at is None and one.trouble is None:
             lag = monitor.lag_of_process(one.name, one.position)
             yield f"process manager {one.name} is {lag.text}"

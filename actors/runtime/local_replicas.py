@@ -27,8 +27,9 @@ from actors.replication.replica_status import SnapshotSource
 from actors.replication.row_damage import others_serve
 from actors.replication.skipped_events import SkippedEvents
 from actors.settings import Settings
-from storage import EventLog, ReplicaStore
+from storage import ReplicaStore
 from storage.files.opening_resources import OpeningResources
+from storage.log.log_reader import LogReader
 
 __all__ = ["LocalReplicas"]
 
@@ -43,7 +44,7 @@ class LocalReplicas:
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
-        log: EventLog,
+        log: LogReader,
         sync: Mailbox,
         calls: RunningCalls,
         listeners: Listeners,
@@ -100,24 +101,24 @@ class LocalReplicas:
     @classmethod
     def open(
         cls,
-        path: str,
+        replicas_path: str,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
-        log: EventLog,
+        log: LogReader,
         skips: SkippedEvents,
         sync: Mailbox,
         calls: RunningCalls,
         listeners: Listeners,
         resources: OpeningResources,
     ) -> LocalReplicas:
-        """Open or make the replicas' files; `resources` closes them. `sync` gets what the replicas have
-        applied.
+        """Open or make the replicas' files in the folder `replicas_path`; `resources` closes them. `sync`
+        gets what the replicas have applied.
 
         Raises what opening a replica does.
         """
         stores: dict[str, ReplicaStore] = {}
-        slots = open_slots(path, placed, domain, log, settings, skips, stores, resources)
+        slots = open_slots(replicas_path, placed, domain, log, settings, skips, stores, resources)
         host = cls(slots, stores, domain, placed, settings, log, sync, calls, listeners)
         # Before the files are closed: what is noted last is released first.
         resources.on_release(host._begin_closing_files)

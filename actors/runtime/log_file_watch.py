@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator
 
 from actors.replication.replica_slot import moved_away
-from storage import EventLog
 from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE
+from storage.log.log_reader import LogReader
 
 __all__ = ["LogFileWatch"]
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("onewriter.upkeep")
 class LogFileWatch:
     """Of one log, as it was when this was made."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: LogReader) -> None:
         self._log = log
         self._path = log.path / DATA_FILE
         self._file = file_identity(self._path)

@@ -15,6 +15,7 @@ from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.listeners import Listeners
+from actors.replication.log_poller import CommittedElsewhere
 from actors.replication.progress import Progress
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.log_file_watch import LogFileWatch
@@ -23,6 +24,7 @@ from actors.subscriptions.consumer_registry import ConsumerRegistry
 from actors.writer.command_client import CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog
+from storage.log.log_follower import LogFollower
 
 __all__ = ["Parts"]
 
@@ -41,13 +43,16 @@ class Parts:
     """The domain that the system was opened with, and `domain` is that one compiled."""
     domain: CompiledDomain
     settings: Settings
-    log: EventLog
+    log: EventLog | LogFollower
+    """The latter in a system that is opened for reading."""
     log_file: LogFileWatch
     skips: SkippedEvents
     listeners: Listeners
     calls: RunningCalls
     """Which calls of the program's own code are running."""
 
+    committed_elsewhere: CommittedElsewhere | None
+    """None if this process commits itself."""
     writer: WriterState
     command_client: CommandClient
     sync: Mailbox

@@ -6,8 +6,9 @@ Callers' threads only.
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from actors.domain.domain import Domain
@@ -23,16 +24,18 @@ from actors.process_managers.registry import ProcessManagers
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.listeners import Listeners
+from actors.replication.log_poller import CommittedElsewhere
 from actors.replication.placement import check_queries, place_models
 from actors.replication.replica_slot import REPLICAS
 from actors.replication.skipped_events import SkippedEvents
-from actors.runtime.actor_tree import build_actors
+from actors.runtime.actor_tree import POLLER, WRITER, build_actors
 from actors.runtime.health_report import build_health
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
+from actors.runtime.reading import follow_log, opened_for_reading, process_managers_off, reader_folder
 from actors.runtime.rebuilds import Rebuilds
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
@@ -42,6 +45,7 @@ from actors.writer.inline_models import fill
 from actors.writer.writer_state import WriterState
 from storage import EventLog
 from storage.files.opening_resources import OpeningResources
+from storage.log.log_follower import LogFollower
 
 __all__ = ["Runtime"]
 
@@ -61,7 +65,7 @@ class Runtime:
         source: Domain,
         domain: CompiledDomain,
         settings: Settings,
-        log: EventLog,
+        log: EventLog | LogFollower,
         skips: SkippedEvents,
         sync: Mailbox,
         calls: RunningCalls,
@@ -77,6 +81,15 @@ class Runtime:
         writer = WriterState()
         calls.add(writer.callbacks)
         progress.on_wait = writer.notifier.flush_now
+        refusal: Callable[[], Exception] | None = None
+        managers_off: Callable[[], Exception] | None = None
+        elsewhere: CommittedElsewhere | None = None
+        if isinstance(log, LogFollower):
+            refusal = managers_off = partial(opened_for_reading, path)
+            elsewhere = CommittedElsewhere(log, progress, sync.put)
+            progress.look = elsewhere.look
+        elif settings.managers is False:
+            managers_off = partial(process_managers_off, path)
         commands = CommandClient(
             domain,
             log,
@@ -86,8 +99,12 @@ class Runtime:
             calls,
             progress,
         )
+        if refusal is not None:
+            commands.mailbox.close(refusal)
         marks = DeliveryMarks(log.path, lambda: not log.moved(), self._mark_owners)
-        managers = ProcessManagers(domain, log, commands.steps, progress, calls, settings.busy_limit, marks)
+        managers = ProcessManagers(
+            domain, log, commands.steps, progress, calls, settings.busy_limit, marks, managers_off
+        )
         if managers.handles:
             listeners.committed.append(managers.wake)
         actors: dict[str, ActorSlot] = {}
@@ -101,6 +118,7 @@ class Runtime:
             skips=skips,
             listeners=listeners,
             calls=calls,
+            committed_elsewhere=elsewhere,
             writer=writer,
             command_client=commands,
             sync=sync,
@@ -117,7 +135,7 @@ class Runtime:
                 log.moved,
             ),
             process_managers=managers,
-            consumers=ConsumerRegistry(log, progress, commands.steps, calls, marks),
+            consumers=ConsumerRegistry(log, progress, commands.steps, calls, marks, refusal),
             marks=marks,
             actors=actors,
         )
@@ -138,27 +156,35 @@ class Runtime:
         domain.codec.max_bytes = settings.max_message_bytes
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
+        inline = [model.schema for model in domain.models.values() if model.inline]
+        log: EventLog | LogFollower
         # Until the actors begin, nobody else reads it.
         opened = resources.slot(EventLog.abandon)
-        opened.resource = log = EventLog.open(
-            path,
-            domain.codec,
-            map_size=settings.map_size,
-            siblings=[REPLICAS, MARKS_FILE],
-            verify_bytes=settings.verify_bytes,
-            inline=[model.schema for model in domain.models.values() if model.inline],
-        )
-        skips = SkippedEvents.read(log)
-        fill(log, domain, skips)
+        if settings.mode == "read":
+            log = follow_log(path, domain.codec, settings, inline, resources)
+            folder = reader_folder(path, settings, resources)
+            skips = SkippedEvents.read(log)
+        else:
+            opened.resource = log = EventLog.open(
+                path,
+                domain.codec,
+                map_size=settings.map_size,
+                siblings=[REPLICAS, MARKS_FILE],
+                verify_bytes=settings.verify_bytes,
+                inline=inline,
+            )
+            folder = os.path.join(path, REPLICAS)
+            skips = SkippedEvents.read(log)
+            fill(log, domain, skips)
         sync, calls, listeners = Mailbox(), RunningCalls(), Listeners()
         replicas: ReplicaHost
         if settings.workers == "process":
             replicas = WorkerPool.open(
-                path, source, domain, placed, settings, log, calls, listeners, resources
+                path, folder, source, domain, placed, settings, log, calls, listeners, resources
             )
         else:
             replicas = LocalReplicas.open(
-                path, domain, placed, settings, log, skips, sync, calls, listeners, resources
+                folder, domain, placed, settings, log, skips, sync, calls, listeners, resources
             )
         runtime = cls(path, source, domain, settings, log, skips, sync, calls, listeners, replicas, resources)
         opened.release_with = EventLog.close
@@ -180,8 +206,8 @@ class Runtime:
         return self._pool.has(thread) or self.parts.consumers.has(thread)
 
     def close(self, timeout: float, asker: int) -> None:
-        """Stop process managers, writer, Sync, replicas, query actors and supervisor, in that order, then
-        close the files.
+        """Stop process managers, the writer or what follows another one, Sync, replicas, query actors and
+        supervisor, in that order, then close the files.
 
         `asker` identifies the thread that waits for this. Interrupted, or without memory, it goes on when it
         is called again.
@@ -198,7 +224,7 @@ class Runtime:
         self.supervisor.stop_starting()
         # An effect's handler may take long outside; the writer needs time, too.
         stuck = self._stop_actors(parts.process_managers.names, end, share=0.25)
-        stuck += self._stop_actors(["command-handler"], end)
+        stuck += self._stop_actors([name for name in (WRITER, POLLER) if name in parts.actors], end)
         self._give_up_writer()
         stuck += self._stop_actors(["sync"], end)
         parts.replicas.stop()

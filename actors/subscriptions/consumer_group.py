@@ -23,7 +23,8 @@ from actors.subscriptions.group_state import GroupState
 from actors.subscriptions.group_storage import GroupStorage
 from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from actors.subscriptions.window_feeder import WindowFeeder
-from storage import EventLog, RecordedEvent, StoreClosed
+from storage import RecordedEvent, StoreClosed
+from storage.log.log_reader import LogReader
 from storage.log.notes import Note
 
 __all__ = ["ConsumerGroup"]
@@ -37,7 +38,7 @@ class ConsumerGroup:
     def __init__(
         self,
         name: str,
-        log: EventLog,
+        log: LogReader,
         progress: Progress,
         write: Callable[[Iterable[Note]], Future[Any]],
         state: GroupState,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -38,7 +38,7 @@ from actors.subscriptions.group_state import (
 )
 from actors.subscriptions.options import ConsumerSpec
 from actors.writer.step_client import StepClient
-from storage import EventLog
+from storage.log.log_reader import LogReader
 from storage.log.notes import Note
 
 __all__ = ["ConsumerRegistry"]
@@ -55,13 +55,18 @@ class ConsumerRegistry:
 
     def __init__(
         self,
-        log: EventLog,
+        log: LogReader,
         progress: Progress,
         steps: StepClient,
         calls: RunningCalls,
         marks: DeliveryMarks,
+        refusal: Callable[[], Exception] | None = None,
     ) -> None:
-        """`calls` shows the callbacks that run; in `marks` it is noted what is out."""
+        """`calls` shows the callbacks that run; in `marks` it is noted what is out.
+
+        With a `refusal` nothing is delivered and nothing stored: what would do that raises it.
+        """
+        self._refusal = refusal
         self._marks = marks
         self._calls = calls
         self._log = log
@@ -110,6 +115,8 @@ class ConsumerRegistry:
             return made
 
     def _require_open(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal()
         if self._closed:
             raise SystemClosed("the system is closed; open it again with System.open")
 

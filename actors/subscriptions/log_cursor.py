@@ -8,7 +8,8 @@ else the log is read in batches and looked through.
 from __future__ import annotations
 
 from actors.subscriptions.event_filter import EventFilter
-from storage import EventLog, RecordedEvent
+from storage import RecordedEvent
+from storage.log.log_reader import LogReader
 from storage.log.records import DROPPED
 from storage.log.stored_events import without_dropped
 
@@ -23,7 +24,7 @@ look through.
 class LogCursor:
     """A place in the log. `position` is the last one looked at: everything wanted up to it was returned."""
 
-    def __init__(self, log: EventLog, wanted: EventFilter, after: int, version: int | None = None) -> None:
+    def __init__(self, log: LogReader, wanted: EventFilter, after: int, version: int | None = None) -> None:
         """`version` is that of the stream wanted at the position `after`, where it is known."""
         self._log = log
         self._wanted = wanted

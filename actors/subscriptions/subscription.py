@@ -15,7 +15,8 @@ from actors.replication.progress import Progress
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import LogCursor
 from actors.subscriptions.waiting_iterator import AGAIN, ENDED, WAIT, Outcome, WaitingIterator
-from storage import EventLog, RecordedEvent, StoreClosed
+from storage import RecordedEvent, StoreClosed
+from storage.log.log_reader import LogReader
 
 __all__ = ["Subscription", "refuse_forked"]
 
@@ -29,7 +30,7 @@ class Subscription(WaitingIterator[RecordedEvent]):
 
     def __init__(
         self,
-        log: EventLog,
+        log: LogReader,
         progress: Progress,
         wanted: EventFilter,
         after: int,

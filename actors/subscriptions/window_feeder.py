@@ -16,7 +16,7 @@ from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.delivery_window import DeliveryWindow
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.log_cursor import BATCH, LogCursor
-from storage import EventLog
+from storage.log.log_reader import LogReader
 
 __all__ = ["WindowFeeder"]
 
@@ -28,7 +28,7 @@ class WindowFeeder:
         self,
         lock: threading.Lock,
         window: DeliveryWindow,
-        log: EventLog,
+        log: LogReader,
         progress: Progress,
         wanted: EventFilter,
         wake: Callable[[], None],

@@ -34,7 +34,7 @@ class OperationMethods(SystemBase):
     @property
     def position(self) -> int:
         """The last committed position."""
-        return self._running().progress.head
+        return self._running().progress.latest_head()
 
     @property
     def path(self) -> str:
@@ -89,7 +89,7 @@ class OperationMethods(SystemBase):
         parts = self._running()
         refuse_in_actor("wait_applied", parts.progress)
         checked_timeout(timeout, "wait_applied")
-        target = parts.progress.head if after is None else position_of(after)
+        target = parts.progress.latest_head() if after is None else position_of(after)
         self._runtime.wait_applied(target, timeout)
         return target
 

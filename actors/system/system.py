@@ -97,8 +97,16 @@ class System(
         result_cache: int = 64 << 20,
         workers: Literal["thread", "process"] = "thread",
         verify_bytes: int = 32 << 20,
+        mode: Literal["write", "read"] = "write",
+        managers: bool | None = None,
+        replicas_path: str | PathLike[str] | None = None,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
+
+        With `mode="read"` the store exists, and nothing in its directory is changed: another process may have
+        it open for writing, before or after. Queries, views, subscriptions, watches, streams and health work,
+        and follow what is committed there within about 25 milliseconds; strong reads look first. Whatever
+        would write raises `OpenedForReading`.
 
         - `replicas`: how many read replicas answer queries; `query_actors`: how many query actors each of
           them has. More of either serve more queries at once; applying events to a replica takes time of the
@@ -119,6 +127,11 @@ class System(
           their own. `domain` then has to be an attribute of an importable module other than the main one.
         - `verify_bytes`: how much of the log's file is checked after an unclean end, before LMDB maps it. A
           larger file is checked from its top for a second; 0 checks nothing.
+        - `mode`: "write", for the one process that executes commands; "read", for any number of others
+        - `managers`: with False, no process manager runs: no timer fires and no effect is delivered. All of
+          that waits for an opening in which they run.
+        - `replicas_path`: with `mode="read"`, the folder in which the replicas are kept for the next reader;
+          by default they are in a temporary one, and filled from the log at each opening
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, `ModelStopped` if the projection of an inline model fails
@@ -145,6 +158,9 @@ class System(
             result_cache=result_cache,
             workers=workers,
             verify_bytes=verify_bytes,
+            mode=mode,
+            managers=managers,
+            replicas_path=None if replicas_path is None else os.fspath(replicas_path),
         )
         resources = OpeningResources()
         try:

@@ -22,7 +22,7 @@ from types import TracebackType
 
 from storage.errors import StorageError, StoreLocked
 from storage.files.error_translation import from_system
-from storage.files.stop_mark import StopMark
+from storage.files.stop_mark import StopMark, current_boot_id
 
 LOCK_FILE = "LOCK"
 SIGNED = "process "
@@ -36,6 +36,22 @@ def is_signed(path: str | os.PathLike[str]) -> bool:
             return file.read(len(SIGNED)) == SIGNED.encode()
     except OSError:
         return False
+
+
+def doubt_of(path: str | os.PathLike[str]) -> str | None:
+    """Why the files in a directory must be checked before a process maps them that does not lock them.
+
+    None if there is no reason. A holder of this run of the machine may be writing now; it has checked them.
+    Raises OSError.
+    """
+    try:
+        text = (Path(path) / LOCK_FILE).read_bytes()[:4096].decode(errors="surrogateescape")
+    except FileNotFoundError:
+        text = ""
+    if not text:
+        return "it was moved or copied there"
+    mark = StopMark.read(text)
+    return None if mark is None or mark.boot_id == current_boot_id() else mark.doubt()
 
 
 class StoreLock:

@@ -125,11 +125,6 @@ class EventLog(LogReader):
             raise
 
     @property
-    def history_id(self) -> str:
-        """The identity of this log's history, 32 hexadecimal digits."""
-        return self._header.history_id
-
-    @property
     def created(self) -> datetime:
         """When the log was created, in UTC."""
         return self._header.created

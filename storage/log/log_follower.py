@@ -1,8 +1,9 @@
-"""The log of a store that another process writes, read from its memory map. Any thread.
+"""The log of a store that another process writes, or none, read from its memory map. Any thread.
 
-The writing process says up to which position the log is on disk; later events are not shown, even if they are
-in the file. Nothing is locked or written, except the slots of readers, which protect the pages that are being
-read. No slot is held between two calls.
+Its user says up to which position events are shown: the writing process tells a worker how far the log is on
+disk, and a reader of its own asks `committed_head`. Later events are not shown, even if they are in the file.
+Nothing is locked or written, except the slots of readers, which protect the pages that are being read. No
+slot is held between two calls.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from typing import Self
 import lmdb
 
 from storage.codec.codec import Codec
-from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
+from storage.errors import DamagedStore, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
 from storage.files.damage import file_identity
-from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, open_environment
+from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, check_directory, open_environment
 from storage.files.error_translation import from_system, translate
 from storage.files.header import Header, read_header
+from storage.files.open_store import check_pages
 from storage.files.opening_resources import Descriptor, ResourceSlot
-from storage.files.store_lock import LOCK_FILE, is_elsewhere
+from storage.files.store_lock import LOCK_FILE, doubt_of, is_elsewhere
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import max_databases
 from storage.log.log_databases import existing_databases, malformed_index
@@ -76,23 +78,28 @@ class LogFollower(LogReader):
         *,
         map_size: int = DEFAULT_MAP_SIZE,
         inline: Sequence[ModelSchema] | None = None,
+        verify_bytes: int | None = None,
     ) -> Self:
         """Open the log in the directory `path`, which another process has, or had, open for writing.
 
         `map_size` is the same as in that process. `inline` are the inline models to read, as that process
-        declares them.
+        declares them. Give `verify_bytes` unless that process has just checked the file: it is checked like
+        `EventLog.open` does, and so that nobody has to write for that.
 
         Raises NotAStore if there is no log; NewerFormat, DamagedStore; StoreReadOnly if no reader can
-        register; and StorageError if this process has it open for writing, or the tables of `inline` do not
-        exist.
+        register; and StorageError if this process has it open, or the tables of `inline` do not exist.
         """
         path = resolved_path(path)
         opened: ResourceSlot[lmdb.Environment] = ResourceSlot(lmdb.Environment.close)
         try:
+            if verify_bytes is not None and check_directory(path, create=False):
+                doubt = doubt_of(path)
+                if doubt is not None:
+                    check_pages(path, doubt, verify_bytes)
             opened.resource = environment = open_environment(
                 path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
             )
-            header = read_header(environment, "log", length=False)
+            header = read_header(environment, "log", length=verify_bytes is not None)
             if header is None:
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
             return cls(codec, path, environment, header, inline)
@@ -102,15 +109,26 @@ class LogFollower(LogReader):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
 
-    @property
-    def history_id(self) -> str:
-        """The identity of this log's history, 32 hexadecimal digits."""
-        return self._header.history_id
-
     def advance(self, head: int) -> None:
         """Show the events up to the position `head`, which are on disk. A lower position changes nothing."""
         with self._advancing:
             self._head = max(self._head, head)
+
+    def committed_head(self) -> int:
+        """Return the last position that is on disk, whoever committed it; `advance` shows it.
+
+        LMDB shows a commit to other processes once it is on disk. Raises DamagedStore, StoreClosed.
+        """
+        events = self._databases["events"]
+        with self._reading() as transaction, transaction.cursor(events) as cursor:
+            head: int = U64.unpack(cursor.key())[0] if cursor.last() else 0
+            count = transaction.stat(events)["entries"]
+        if count != head:
+            raise DamagedStore(
+                f"the log in {self.path} ends at position {head} and holds {count} events: some of them, or "
+                "their positions, are lost; restore a backup"
+            )
+        return head
 
     def moved(self) -> bool:
         """Whether the log's directory, or one above it, was moved or renamed since it was opened.

@@ -10,12 +10,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice, takewhile
+from pathlib import Path
 
 import lmdb
 
 from storage.codec.codec import Codec
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.error_translation import translate
+from storage.files.header import Header
 from storage.log.history import digest_of
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_snapshot import InlineSnapshot
@@ -48,7 +50,11 @@ READ_BYTES = 64 << 20
 
 
 class LogReader:
-    """Reads an open log; `EventLog` adds the writing."""
+    """Reads an open log; `EventLog` adds the writing, `LogFollower` follows another process that writes."""
+
+    path: Path
+    """The log's directory."""
+    _header: Header
 
     def __init__(self, codec: Codec, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str) -> None:
         """`inline` are the models with tables in the log; None leaves existing tables alone."""
@@ -67,6 +73,18 @@ class LogReader:
     def head(self) -> int:
         """The last committed position, 0 in an empty log; costs nothing."""
         return self._head
+
+    @property
+    def history_id(self) -> str:
+        """The identity of this log's history, 32 hexadecimal digits."""
+        return self._header.history_id
+
+    def moved(self) -> bool:
+        """Whether the log's directory, or one above it, was moved or renamed since it was opened.
+
+        Any thread.
+        """
+        raise NotImplementedError
 
     def read(self, after: int = 0, limit: int = 1000, until: int | None = None) -> list[RecordedEvent]:
         """Return the events from position after + 1 on, in order, through `until`, but at most `limit`.

@@ -87,7 +87,16 @@ class WorkerHost:
         self._skips = SkippedEvents.read(log)
         stores: dict[str, ReplicaStore] = {}
         slot = open_slots(
-            path, placed, domain, log, settings, self._skips, stores, self._resources, [name], LOCK_TIMEOUT
+            config["replicas_path"],
+            placed,
+            domain,
+            log,
+            settings,
+            self._skips,
+            stores,
+            self._resources,
+            [name],
+            LOCK_TIMEOUT,
         )[name]
         cache = result_cache(domain, settings.result_cache // settings.replicas)
         self.reporter = reporter = StatusReporter(self._control, slot, cache)

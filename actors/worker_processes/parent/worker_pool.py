@@ -27,7 +27,6 @@ from actors.replication.current_event import CurrentEvent
 from actors.replication.listeners import Listeners
 from actors.replication.placement import models_on
 from actors.replication.rebuild_lock import RebuildQueue
-from actors.replication.replica_slot import REPLICAS
 from actors.replication.replica_status import SnapshotSource
 from actors.replication.row_damage import others_serve
 from actors.settings import Settings
@@ -43,8 +42,8 @@ from actors.worker_processes.parent.worker_handle import PING_EVERY, WorkerHandl
 from actors.worker_processes.parent.worker_process import import_paths
 from actors.worker_processes.wire import protocol
 from actors.worker_processes.wire.domain_import import DomainLocation, fingerprints, locate_domain
-from storage import EventLog
 from storage.files.opening_resources import OpeningResources
+from storage.log.log_reader import LogReader
 
 __all__ = ["WorkerPool"]
 
@@ -57,11 +56,12 @@ class WorkerPool:
     def __init__(
         self,
         path: str,
+        replicas_path: str,
         location: DomainLocation,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
-        log: EventLog,
+        log: LogReader,
         calls: RunningCalls,
         listeners: Listeners,
     ) -> None:
@@ -74,6 +74,7 @@ class WorkerPool:
             "location": [location.module, location.attribute, list(location.modules)],
             "fingerprints": fingerprints(domain),
             "path": path,
+            "replicas_path": replicas_path,
             "settings": asdict(settings),
             "parent": os.getpid(),
             "switch_interval": sys.getswitchinterval(),
@@ -93,7 +94,7 @@ class WorkerPool:
             control = ControlClient(lambda: log.head)
             models = models_on(name, placed, domain)
             store = RemoteStore(
-                os.path.join(path, REPLICAS, name), models, domain.codec, settings.map_size, control
+                os.path.join(replicas_path, name), models, domain.codec, settings.map_size, control
             )
             slot = RemoteReplicaSlot(name, store, models, control, log.moved)
             self.slots[name], self.stores[name] = slot, store
@@ -166,21 +167,26 @@ class WorkerPool:
     def open(
         cls,
         path: str,
+        replicas_path: str,
         source: Domain,
         domain: CompiledDomain,
         placed: Mapping[str, Sequence[str]],
         settings: Settings,
-        log: EventLog,
+        log: LogReader,
         calls: RunningCalls,
         listeners: Listeners,
         resources: OpeningResources,
     ) -> WorkerPool:
         """Start a worker for each replica and wait until all have opened theirs; `resources` ends them.
 
+        `path` is the store's, `replicas_path` the folder of the replicas.
+
         Raises `DomainError` for a domain that a worker can't import, or in whose place it finds another one,
         and what opening a replica raises.
         """
-        pool = cls(path, locate_domain(source), domain, placed, settings, log, calls, listeners)
+        pool = cls(
+            path, replicas_path, locate_domain(source), domain, placed, settings, log, calls, listeners
+        )
         resources.on_release(pool.end)
         for worker in pool.workers.values():
             worker.spawn()

@@ -33,6 +33,8 @@ COMMANDS = {
     "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
     "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
+    "export": Command("actors.cli.export_store", "write a log as lines of JSON, also while it is in use"),
+    "import": Command("actors.cli.import_store", "make a new store of an export"),
 }
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store, about ten seconds"),

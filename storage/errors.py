@@ -145,6 +145,15 @@ class MessageTooLarge(CodecError):
         self.limit = limit
 
 
+# -- export and import ---------------------------------------------------------------------------------------
+class InvalidExport(StorageError):
+    """A file that is to be imported is not what an export writes; nothing was made. `line` counts from 1."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 # -- tables --------------------------------------------------------------------------------------------------
 class InvalidSchema(StorageError):
     """The description of a table or a read model is invalid, or an index does not exist."""

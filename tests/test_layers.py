@@ -28,6 +28,7 @@ LAYERS = [
     ["actors.receipt", "actors.errors", "actors.health", "actors.settings", "actors.mypy_plugin"],
     ["actors.timeouts", "actors._import_check"],
     ["storage"],  # usable alone
+    ["storage.transfer"],  # export and import
     ["storage.replica"],  # a replica: builds in all engines at one checkpoint
     ["storage.engines"],  # SQLite, memory
     ["storage.log"],  # the events

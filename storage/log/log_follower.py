@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,7 @@ from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import max_databases
 from storage.log.log_databases import existing_databases, malformed_index
 from storage.log.log_reader import LogReader
+from storage.log.notes import read_notes
 from storage.log.read_gate import ReadGate
 from storage.log.records import U64, CommandRecord, name_key
 from storage.log.unindexed_tail import UnindexedTail, read_tail
@@ -108,6 +110,24 @@ class LogFollower(LogReader):
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
+
+    @property
+    def created(self) -> datetime:
+        """When the log was created, in UTC."""
+        return self._header.created
+
+    def advance_to_end(self) -> list[tuple[bytes, bytes]]:
+        """Show all events that are in the file, up to the new `head`; return the notes of the same commit.
+
+        For a program that is not notified of commits. If another process is writing, the last commit may not
+        be on disk yet: if the machine goes down at this moment, it is lost.
+        """
+        with self._reading() as transaction:
+            with transaction.cursor(self._databases["events"]) as cursor:
+                last = U64.unpack(cursor.key())[0] if cursor.last() else 0
+            notes = read_notes(transaction, self._databases["notes"], b"", b"", None)
+        self.advance(last)
+        return notes
 
     def advance(self, head: int) -> None:
         """Show the events up to the position `head`, which are on disk. A lower position changes nothing."""

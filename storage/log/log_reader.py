@@ -27,6 +27,7 @@ from storage.log.notes import note_key, read_notes
 from storage.log.read_gate import ReadGate
 from storage.log.records import (
     U64,
+    WITH_ORIGIN,
     CommandRecord,
     RecordedEvent,
     command_of,
@@ -109,6 +110,27 @@ class LogReader:
         if values:
             self._remember(after + len(values), values[-1])
         return StoredEvents(self._codec, after, values)
+
+    def records(self, after: int, limit: int, until: int | None = None) -> list[bytes]:
+        """As `read`, but return the stored bytes of the events, of which nothing is decoded or checked."""
+        return self._values(after, limit, until)
+
+    def commands_beside_events(self, after: str = "", limit: int = 1000) -> tuple[list[CommandRecord], str]:
+        """Return records of commands that no event gives: of those without events, and of earlier formats.
+
+        Looks at the `limit` command ids that follow `after`; also returns the last of them, "" at the end.
+        """
+        with self._reading() as transaction:
+            items = read_notes(transaction, self._databases["commands"], b"", after.encode(), limit)
+        found = []
+        for key, data in items:
+            record = decode_command(self._codec, key.decode(), data)
+            if record.first + max(record.count - 1, 0) > self._head:
+                continue
+            first = self._values(record.first - 1, 1, None) if record.count else []
+            if not (first and first[0].startswith(WITH_ORIGIN)):
+                found.append(record)
+        return found, items[-1][0].decode() if items else ""
 
     def digest(self, position: int) -> bytes:
         """Return the digest of the event at a position; empty if there is none, or it cannot be read.

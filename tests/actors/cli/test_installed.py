@@ -17,7 +17,7 @@ from actors.__main__ import main
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("onewriter", "python -m actors")
-COMMANDS = ("", "demo", "repl", "rebuild", "verify")
+COMMANDS = ("", "demo", "repl", "rebuild", "verify", "export", "import")
 TIMEOUT = 120
 
 

@@ -1,0 +1,1 @@
+"""Export and import: a log as lines of JSON, and back."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from storage.codec.codec import Codec
 from storage.codec.json_form import Json, unpack_stored
+from storage.codec.upcasting import version_of
 from storage.errors import CodecError
 from storage.log.log_follower import LogFollower
 from storage.log.log_reader import LogReader
@@ -35,7 +36,10 @@ CHUNK = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events to export: those from position `first` on, of these types and streams; all if empty."""
+    """Which events to export: those from position `first` on, of these types and streams; all if empty.
+
+    A type is named as it is stored, or without its version.
+    """
 
     first: int = 1
     types: frozenset[str] = frozenset()
@@ -50,7 +54,8 @@ class Selection:
         """Whether the event of this line is one of them; one that cannot be read at all is."""
         if "stream" not in line:
             return True
-        return (not self.types or line["type"] in self.types) and (
+        type_name = str(line["type"])
+        return (not self.types or type_name in self.types or version_of(type_name)[0] in self.types) and (
             not self.streams or line["stream"] in self.streams
         )
 

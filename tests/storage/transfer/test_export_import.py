@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from actors import System
 from storage import (
     Codec,
     CommandRecord,
@@ -27,6 +28,7 @@ from storage.log.log_follower import LogFollower
 from storage.transfer.export import Export, Selection
 from storage.transfer.import_log import ENDING, Import
 from tests.storage.transfer.damaged import replace_record
+from tests.system.stock_versions import RELEASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,23 @@ def test_a_record_that_msgpack_writes_in_another_way_keeps_its_bytes(store: Path
     assert "stored" in json.loads(lines[4])
     Import(lines, tmp_path / "again").run()
     assert contents(tmp_path / "again") == contents(store)
+
+
+def test_an_export_through_upcasters_has_what_they_make_of_an_event(tmp_path: Path) -> None:
+    made = RELEASES[0]
+    with System.open(tmp_path / "store", made.domain, replicas=1) as system:
+        for number, kind in enumerate(["add", "move", "blame"], 1):
+            system.execute(made.Change("a", kind, number))
+    codec = RELEASES[2].domain.compile().codec
+    lines = [json.loads(line) for line in exported(tmp_path / "store", codec=codec)[1:]]
+    with System.open(tmp_path / "store", RELEASES[2].domain, replicas=1) as system:
+        events = [(one.position, one.type) for one in system.stream("item-a")]
+    assert len(events) > events[-1][0]
+    shown = [(one["position"], codec.base_name(one["type"])) for one in lines if "type" in one]
+    assert shown == events
+    assert [one.get("part") for one in lines if one.get("position") == 2] == [1, 2]
+    with pytest.raises(InvalidExport, match="several events that upcasters made"):
+        Import(exported(tmp_path / "store", codec=codec), tmp_path / "again").run()
 
 
 def changed(lines: list[str], number: int, change: Callable[[dict[str, Any]], object]) -> list[str]:

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zlib import crc32
 
 import lmdb
 import msgpack
@@ -21,10 +22,24 @@ from storage.files.environment import DATA_FILE
 from storage.files.error_translation import translate
 from storage.files.store_lock import is_signed
 
-__all__ = ["FORMAT_VERSION", "HEADER_KEY", "META_DB", "Header", "check_length", "read_header", "write_header"]
+__all__ = [
+    "CHECKED_FORMAT",
+    "FORMAT_VERSION",
+    "HEADER_KEY",
+    "META_DB",
+    "Header",
+    "check_length",
+    "read_header",
+    "write_header",
+]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The version of everything in a store; raised if older programs could no longer read it."""
+
+CHECKED_FORMAT = 3
+"""The first format whose headers and records have checksums, and whose logs have a chain."""
+
+_CHECKED = ("format", "kind", "history_id", "created")
 
 KINDS = ("log", "replica")
 META_DB = b"meta"
@@ -48,13 +63,20 @@ class Header:
 
 def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: Header) -> None:
     """Write the header into the database `meta` within a write transaction."""
-    fields = {
+    fields: dict[str, object] = {
         "format": header.format,
         "kind": header.kind,
         "history_id": header.history_id,
         "created": header.created.isoformat(),
     }
+    if header.format >= CHECKED_FORMAT:
+        fields["check"] = _check(fields)
     transaction.put(HEADER_KEY, msgpack.packb(fields), db=meta)
+
+
+def _check(fields: dict[str, object]) -> int:
+    """The checksum of a header's other fields."""
+    return crc32(msgpack.packb([fields[name] for name in _CHECKED]))
 
 
 def check_length(environment: lmdb.Environment) -> None:
@@ -110,6 +132,8 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
             stored_kind = str(fields["kind"])
             if stored_kind not in KINDS:
                 raise ValueError(f"a store of kind {stored_kind!r}")
+            if version >= CHECKED_FORMAT and fields["check"] != _check(fields):
+                raise ValueError("its checksum is wrong")
             created = datetime.fromisoformat(fields["created"])
             header = Header(stored_kind, fields["history_id"], created, version)
             if not isinstance(header.history_id, str):

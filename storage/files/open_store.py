@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import lmdb
@@ -30,6 +29,7 @@ def open_store(
     path: str | os.PathLike[str],
     new_header: Header,
     *,
+    take_over: Callable[[Path, Header], None],
     map_size: int,
     create: bool = True,
     sync: bool = True,
@@ -40,7 +40,8 @@ def open_store(
     """Lock and open the store of `new_header.kind` in the directory `path`; a new one gets `new_header`.
 
     Returns the lock, the environment and the header of the store. A path that holds anything else is left
-    unchanged.
+    unchanged. `take_over` is called with a store of an older format, while no environment is open, and makes
+    it one of this format.
 
     Raises StoreLocked if another opener has it; NotAStore, NewerFormat, DamagedStore, StoreReadOnly or
     StoreFull; TypeError or ValueError for a path or a map_size that is not possible.
@@ -65,7 +66,10 @@ def open_store(
                 check_pages(path, doubt, verify_bytes)
             if is_signed(path):
                 held.sign()  # before the file is mapped
-            peek_header(path, new_header.kind, resources)
+            found = peek_header(path, new_header.kind, resources)
+            if found is not None and found.format < FORMAT_VERSION:
+                held.sign()
+                take_over(path, found)
         held.sign()
         opened.resource = environment = open_environment(
             path, map_size=map_size, sync=sync, siblings=siblings, max_dbs=max_dbs
@@ -73,11 +77,6 @@ def open_store(
         header = read_header(environment, new_header.kind)
         if header is None:
             header = new_header
-            _write_new_header(environment, header)
-        elif header.format < FORMAT_VERSION:
-            # From now on an older program must not write to it, since it would not understand what this one
-            # writes.
-            header = replace(header, format=FORMAT_VERSION)
             _write_new_header(environment, header)
         held.opened()
         return held, environment, header

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from storage.codec.codec import Codec
 from storage.errors import OutOfOrder
+from storage.log.checksums import event_link, sealed_events, sealed_records
 from storage.log.notes import Note, checked_notes
 from storage.log.records import (
     U64,
@@ -32,13 +33,16 @@ class Batch:
     """The entries of one transaction, by database, each sorted by key.
 
     `commands` are those whose records are not in an event of the batch. `commands_in_events` are the others:
-    their records are read back from the events.
+    their records are read back from the events. `events` and `snapshots` are as they are stored, with their
+    checksums. `digest` is the chain's after the events, `last` the bytes of the last event by itself.
     """
 
     __slots__ = (
         "commands",
+        "digest",
         "events",
         "first_versions",
+        "last",
         "last_versions",
         "notes",
         "snapshots",
@@ -56,7 +60,9 @@ class Batch:
         snapshots: Sequence[AggregateSnapshot],
         encoded: Sequence[bytes] | None,
         notes: Iterable[Note] = (),
+        chain: bytes = b"",
     ) -> None:
+        """`head` is the log's last position, and `chain` the digest of its chain there."""
         if encoded is not None and len(encoded) != len(events):
             raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
         self.first_versions: dict[bytes, int] = {}
@@ -65,15 +71,22 @@ class Batch:
         self.streams: Items = []
         self.tags: Items = []
         self.commands: Items = []
+        self.digest = chain
+        self.last = b""
         self.commands_in_events: dict[bytes, bytes] = {}
         origins = self._add_commands(head, events, commands, encoded)
         self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
-        self.snapshots: Items = sorted(
+        states = [
             (name_key("stream", stream), codec.pack([version, fingerprint, state]))
             for stream, version, fingerprint, state in snapshots
-        )
+        ]
+        self.snapshots: Items = sealed_records("snapshots", sorted(states))
         self.notes = checked_notes(notes)
+
+    def sealed_commands(self) -> Items:
+        """The command records that are in no event, as they are stored."""
+        return sealed_records("commands", self.commands) if self.commands else self.commands
 
     def _add_commands(
         self,
@@ -148,7 +161,11 @@ class Batch:
                 self.tags.append((name_key("tag", tag) + b"\0" + at, b""))
         if encoded is None:
             encoded = [encode_event(codec, event, origins.get(event.position)) for event in events]
-        self.events = list(zip(packed_positions, encoded, strict=True))
+        if events:
+            self.last = encoded[-1]
+            self.digest = event_link(self.digest, head + len(events), encoded)
+            sealed = sealed_events(head + 1, encoded, self.digest)
+            self.events = list(zip(packed_positions, sealed, strict=True))
         self.last_versions = {prefixes[stream]: version for stream, version in versions.items()}
         self.tags = sorted(set(self.tags))
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,12 +30,14 @@ from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import StoreLock
 from storage.log import records
 from storage.log.batch import AggregateSnapshot, Batch
+from storage.log.chain import put_command_link
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_tables import max_databases
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note, write_notes
 from storage.log.read_gate import ReadGate
 from storage.log.records import CommandRecord, Origin, RecordedEvent
+from storage.log.take_over import Progress, take_over
 from storage.log.unindexed_tail import check_new, write_tail
 from storage.tables.schema import ModelSchema
 
@@ -62,10 +65,9 @@ class EventLog(LogReader):
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
-        super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
+        super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._lock = lock
-        self._header = header
         self._map_size = map_size
         self._durable = durable
         self._siblings = siblings
@@ -89,6 +91,7 @@ class EventLog(LogReader):
         siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int = DEFAULT_VERIFY_BYTES,
+        progress: Progress | None = None,
     ) -> Self:
         """Open the log in the directory `path`; create it if it is missing and `create` is true.
 
@@ -99,6 +102,9 @@ class EventLog(LogReader):
         that makes the file doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the
         top of a larger file, nothing for 0.
 
+        A log of an older format is first copied to this one, which needs as much free disk as it takes;
+        `progress` is then called with the number of records that are copied, and of all.
+
         Raises StoreLocked, NotAStore, NewerFormat, DamagedStore or StoreReadOnly; the path is then unchanged.
         Raises StoreFull if the disk has no space; once it has, the next open works.
         """
@@ -108,6 +114,7 @@ class EventLog(LogReader):
             held.resource = opened = open_store(
                 path,
                 Header.new("log"),
+                take_over=partial(take_over, progress=progress),
                 map_size=map_size,
                 create=create,
                 sync=durable,
@@ -164,7 +171,9 @@ class EventLog(LogReader):
         """
         with self._writing:
             self._require_writable()
-            batch = Batch(self._codec, self._head, events, commands, snapshots, encoded, notes)
+            batch = Batch(
+                self._codec, self._head, events, commands, snapshots, encoded, notes, self._chain_end[1]
+            )
             tail = self._tail
             transaction = self._begin()
             try:
@@ -202,9 +211,11 @@ class EventLog(LogReader):
             if not whole:
                 tail.add(batch)
             self._tail = tail
-            self._head += len(events)
+            head = self._head + len(events)
+            self._chain_end = head, batch.digest
+            self._head = head
             if events:
-                self._remember(self._head, batch.events[-1][1])
+                self._remember(head, batch.last)
             if len(self._last_versions) > REMEMBERED_STREAMS:
                 self._last_versions.clear()
             self._last_versions.update(batch.last_versions)
@@ -317,7 +328,7 @@ class EventLog(LogReader):
         databases, tail = self._databases, self._tail
         for name, items, what in (
             ("events", batch.events, "position"),
-            ("commands", batch.commands, "command id"),
+            ("commands", batch.sealed_commands(), "command id"),
         ):
             if items:
                 with transaction.cursor(databases[name]) as cursor:
@@ -326,6 +337,9 @@ class EventLog(LogReader):
                     raise OutOfOrder(
                         f"a {what} of the batch is already in the log in {self.path}, or twice in the batch"
                     )
+        if batch.commands:
+            position = self._head + len(batch.events)
+            batch.digest = put_command_link(transaction, databases, batch.digest, position, batch.commands)
         for key, value in batch.snapshots:
             transaction.put(key, value, db=databases["snapshots"])
         if batch.notes:

@@ -12,8 +12,10 @@ import lmdb
 from storage.errors import DamagedStore
 from storage.files.damage import damaged_records
 from storage.files.header import META_DB
+from storage.log.chain import CHAIN, chain_end
+from storage.log.record_format import RecordFormat
 from storage.log.records import U64
-from storage.log.unindexed_tail import INDEXED, UnindexedTail, read_tail
+from storage.log.unindexed_tail import UnindexedTail, indexed_position, put_indexed_position, read_tail
 
 __all__ = ["DATABASES", "existing_databases", "malformed_index", "open_databases"]
 
@@ -21,9 +23,11 @@ DATABASES = ("events", "streams", "tags", "commands", "snapshots", "notes")
 
 
 def open_databases(
-    environment: lmdb.Environment,
-) -> tuple[dict[str, lmdb._Database], int, UnindexedTail]:
-    """Open the databases, and create missing ones; returns them by name, the head and the unindexed tail.
+    environment: lmdb.Environment, history_id: str, records: RecordFormat
+) -> tuple[dict[str, lmdb._Database], int, UnindexedTail, bytes]:
+    """Open the databases, and create missing ones.
+
+    Returns them by name, the head, the unindexed tail, and the digest of the chain at the head.
 
     Raises DamagedStore if events are lost, and LMDB's errors.
     """
@@ -31,8 +35,8 @@ def open_databases(
         damaged_records(f"the log in {environment.path()}", "restore a backup"),
         environment.begin(write=True) as transaction,
     ):
-        databases = {name: environment.open_db(name.encode(), txn=transaction) for name in DATABASES}
-        databases["meta"] = meta = environment.open_db(META_DB, txn=transaction)
+        names = (*DATABASES, CHAIN, META_DB.decode())
+        databases = {name: environment.open_db(name.encode(), txn=transaction) for name in names}
         with transaction.cursor(databases["events"]) as cursor:
             head = U64.unpack(cursor.key())[0] if cursor.last() else 0
         count = transaction.stat(databases["events"])["entries"]
@@ -41,22 +45,24 @@ def open_databases(
                 f"the log in {environment.path()} ends at position {head} and holds {count} events: some of "
                 "them, or their positions, are lost; restore a backup"
             )
-        indexed = transaction.get(INDEXED, db=meta)
+        indexed = indexed_position(transaction, databases, records)
         if indexed is None:
             # A new log, or one of a version that had no tail.
-            transaction.put(INDEXED, U64.pack(head), db=meta)
-        elif U64.unpack(indexed)[0] > head:
+            put_indexed_position(transaction, databases, head)
+        elif indexed > head:
             raise DamagedStore(
                 f"the log in {environment.path()} ends at position {head}, but its indexes know of later "
                 "events, which are lost; restore a backup"
             )
-        return databases, head, read_tail(transaction, databases, head)
+        tail = read_tail(transaction, databases, head, records)
+        return databases, head, tail, chain_end(transaction, databases, history_id, head, records)
 
 
-def existing_databases(environment: lmdb.Environment) -> dict[str, lmdb._Database]:
+def existing_databases(environment: lmdb.Environment, records: RecordFormat) -> dict[str, lmdb._Database]:
     """Open the databases of a log that another process writes, by name. Raises LMDB's errors."""
     # Each in its own transaction: a database opened in a read transaction is closed with it.
-    return {name: environment.open_db(name.encode(), create=False) for name in (*DATABASES, META_DB.decode())}
+    names = (*DATABASES, META_DB.decode(), *((CHAIN,) if records.checked else ()))
+    return {name: environment.open_db(name.encode(), create=False) for name in names}
 
 
 def malformed_index(error: struct.error) -> DamagedStore:

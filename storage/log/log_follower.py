@@ -59,10 +59,9 @@ class LogFollower(LogReader):
         inline: Sequence[ModelSchema] | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
-        super().__init__(codec, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
+        super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._file = path / DATA_FILE
-        self._header = header
         self._identity = file_identity(self._file)
         self._marker = self._open_marker()
         self._advancing = threading.Lock()
@@ -125,7 +124,7 @@ class LogFollower(LogReader):
         with self._reading() as transaction:
             with transaction.cursor(self._databases["events"]) as cursor:
                 last = U64.unpack(cursor.key())[0] if cursor.last() else 0
-            notes = read_notes(transaction, self._databases["notes"], b"", b"", None)
+            notes = read_notes(transaction, self._databases["notes"], b"", b"", None, self._records)
         self.advance(last)
         return notes
 
@@ -245,13 +244,13 @@ class LogFollower(LogReader):
         head = self._head
         if self._tail_head < head:
             with self._reading_tail, self._reading() as transaction:
-                self._tail = read_tail(transaction, self._databases, head, self._tail)
+                self._tail = read_tail(transaction, self._databases, head, self._records, self._tail)
                 self._tail_head = max(self._tail_head, head)
         return self._tail
 
     def _attach(self, environment: lmdb.Environment) -> None:
         try:
-            self._databases = existing_databases(environment)
+            self._databases = existing_databases(environment, self._records)
             if self._inline is not None:
                 self._inline.attach_read_only(environment)
         except lmdb.NotFoundError as error:

@@ -6,6 +6,7 @@ Events after `head` are not shown: what a failed commit may have left is invisib
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,12 +20,15 @@ from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageErro
 from storage.files.error_translation import translate
 from storage.files.header import Header
 from storage.log.history import digest_of
+from storage.log.index_reads import check_stream_end, events_of_stream, events_of_tag, of_stream, with_tag
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import InlineTables
 from storage.log.log_databases import DATABASES, malformed_index, open_databases
+from storage.log.lookup import found_record
 from storage.log.notes import note_key, read_notes
 from storage.log.read_gate import ReadGate
+from storage.log.record_format import RecordFormat
 from storage.log.records import (
     U64,
     WITH_ORIGIN,
@@ -35,14 +39,10 @@ from storage.log.records import (
     name_key,
 )
 from storage.log.stored_events import StoredEvents, decoded, own_copy
-from storage.log.unindexed_tail import (
-    UnindexedTail,
-    last_version,
-    stream_positions,
-    streams_from,
-    tag_positions,
-)
+from storage.log.unindexed_tail import AFTER_ALL_VERSIONS, UnindexedTail, last_version, streams_from
 from storage.tables.schema import ModelSchema
+
+logger = logging.getLogger("onewriter.log")
 
 REMEMBERED_DIGESTS = 256
 
@@ -55,10 +55,13 @@ class LogReader:
 
     path: Path
     """The log's directory."""
-    _header: Header
 
-    def __init__(self, codec: Codec, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str) -> None:
+    def __init__(
+        self, codec: Codec, header: Header, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str
+    ) -> None:
         """`inline` are the models with tables in the log; None leaves existing tables alone."""
+        self._header = header
+        self._records = RecordFormat(header.format, what)
         self._codec = codec
         self._gate = gate
         self._inline = (
@@ -67,6 +70,7 @@ class LogReader:
         self._environment: lmdb.Environment | None = None
         self._databases: dict[str, lmdb._Database] = {}
         self._head = 0
+        self._chain_end = 0, b""
         self._tail = UnindexedTail(0)
         self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
@@ -121,7 +125,15 @@ class LogReader:
         Looks at the `limit` command ids that follow `after`; also returns the last of them, "" at the end.
         """
         with self._reading() as transaction:
-            items = read_notes(transaction, self._databases["commands"], b"", after.encode(), limit)
+            items = read_notes(
+                transaction,
+                self._databases["commands"],
+                b"",
+                after.encode(),
+                limit,
+                self._records,
+                "commands",
+            )
         found = []
         for key, data in items:
             record = decode_command(self._codec, key.decode(), data)
@@ -142,7 +154,7 @@ class LogReader:
             return digest
         with suppress(StorageError), self._reading() as transaction:
             data = transaction.get(U64.pack(position), db=self._databases["events"])
-            return b"" if data is None else digest_of(data)
+            return b"" if data is None else digest_of(self._records.event(position, data))
         return b""
 
     def _remember(self, position: int, record: bytes) -> None:
@@ -152,24 +164,29 @@ class LogReader:
     def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
         head = self._head
         count = min(limit, (head if until is None else min(until, head)) - after)
-        values: list[bytes] = []
         if count <= 0:
-            return values
+            return []
         first = after + 1
-        size = 0
+        records = self._records
         with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
             if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
                 raise DamagedStore(f"position {first} is missing from the log; restore a backup")
             following = cursor.iternext(keys=False)
-            for value in islice(following, count):
-                values.append(value)
-                size += len(value)
-                if size > READ_BYTES:
-                    break
+            values, damaged = records.events(first, islice(following, count), READ_BYTES)
             more = head - after - len(values)
-            if whole and more:
+            if whole and more and damaged is None:
                 command = command_of(values[-1])
-                values += takewhile(lambda value: command_of(value) == command, islice(following, more))
+                rest = enumerate(islice(following, more), first + len(values))
+                opened = (records.event(position, value) for position, value in rest)
+                values += takewhile(lambda value: command_of(value) == command, opened)
+        if damaged is not None:
+            # Those before it can be used, but not the first half of a command.
+            if whole and values:
+                command = command_of(values[-1])
+                while values and command_of(values[-1]) == command:
+                    values.pop()
+            if not values:
+                raise records.damaged_event(damaged)
         return values
 
     def own(self, recorded: RecordedEvent) -> RecordedEvent:
@@ -183,29 +200,22 @@ class LogReader:
 
         Raises InvalidKey, and what `read` does.
         """
-        return self._read_index("streams", name_key("stream", stream), after_version, limit)
+        name, tail, head = name_key("stream", stream), self._current_tail(), self._head
+        with self._reading() as transaction:
+            found = events_of_stream(
+                transaction, self._databases, tail, self._records, name, after_version, limit, head
+            )
+        return of_stream(self._codec, self._records, stream, after_version, found)
 
     def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """Return the events with a tag from position after + 1 on; all of them without a limit.
 
         Raises InvalidKey, and what `read` does.
         """
-        return self._read_index("tags", name_key("tag", tag), after, limit)
-
-    def _read_index(self, index: str, name: bytes, after: int, limit: int | None) -> list[RecordedEvent]:
-        head, tail = U64.pack(self._head), self._current_tail()
-        find = stream_positions if index == "streams" else tag_positions
+        name, tail, head = name_key("tag", tag), self._current_tail(), self._head
         with self._reading() as transaction:
-            positions = find(transaction, self._databases[index], tail, name + b"\0", after, limit, head)
-            if b"" in positions:
-                raise DamagedStore(f"{index} of {name.decode()!r} lack a position; restore a backup")
-            with transaction.cursor(self._databases["events"]) as cursor:
-                found = cursor.getmulti(positions)
-        if len(found) != len(positions):
-            raise DamagedStore(
-                f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
-            )
-        return decoded(self._codec, ((U64.unpack(key)[0], value) for key, value in found))
+            found = events_of_tag(transaction, self._databases, tail, self._records, name, after, limit, head)
+        return with_tag(self._codec, self._records, tag, found)
 
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""
@@ -214,7 +224,13 @@ class LogReader:
         if known is not None:
             return known
         with self._reading() as transaction, transaction.cursor(self._databases["streams"]) as cursor:
-            return last_version(cursor, tail, name)
+            version = last_version(cursor, tail, name)
+            if self._records.checked:
+                cursor.set_range(name + AFTER_ALL_VERSIONS)
+                check_stream_end(
+                    transaction, self._databases, cursor, name + b"\0", version, self._records, bool(version)
+                )
+            return version
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
         """Return names and versions of streams in the order of names: those with `prefix`, and after `after`.
@@ -231,33 +247,38 @@ class LogReader:
         data = self._current_tail().commands.get(key)
         if data is None:
             with self._reading() as transaction:
-                data = transaction.get(key, db=self._databases["commands"])
+                data = found_record(transaction, self._databases["commands"], "commands", key, self._records)
         return None if data is None else decode_command(self._codec, command_id, data)
 
     def snapshot(self, stream: str) -> tuple[int, str, object] | None:
         """Return version, fingerprint and state of a stream's snapshot, or None if there is no usable one.
 
-        A snapshot that cannot be decoded, because one of its classes changed, is not usable.
+        A snapshot that cannot be decoded, because one of its classes changed, is not usable; nor is a damaged
+        one, with a warning in the log `onewriter.log`: the state is folded from the events.
         """
         key = name_key("stream", stream)
         with self._reading() as transaction:
             data = transaction.get(key, db=self._databases["snapshots"])
         if data is not None:
-            with suppress(CodecError, ValueError, TypeError):
-                version, fingerprint, state = self._codec.decode(data)
+            try:
+                version, fingerprint, state = self._codec.decode(self._records.record("snapshots", key, data))
                 return version, fingerprint, state
+            except DamagedStore as error:
+                logger.warning("%s", error)
+            except (CodecError, ValueError, TypeError):
+                pass
         return None
 
     def note(self, key: bytes) -> bytes | None:
         """Return the value of a note, or None if there is none of this key. Raises InvalidKey, KeyTooLong."""
         note_key(key)
         with self._reading() as transaction:
-            return transaction.get(key, db=self._databases["notes"])
+            return found_record(transaction, self._databases["notes"], "notes", key, self._records)
 
     def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[tuple[bytes, bytes]]:
         """Return notes with keys that begin with `prefix` and are after `after`, by key; at most `limit`."""
         with self._reading() as transaction:
-            return read_notes(transaction, self._databases["notes"], prefix, after, limit)
+            return read_notes(transaction, self._databases["notes"], prefix, after, limit, self._records)
 
     # -- inline models ---------------------------------------------------------------------------------------
     def inline_positions(self) -> dict[str, int]:
@@ -316,7 +337,10 @@ class LogReader:
     def _attach(self, environment: lmdb.Environment) -> None:
         """Read from this environment from now on; if that is not possible, it is closed."""
         try:
-            self._databases, self._head, self._tail = open_databases(environment)
+            self._databases, self._head, self._tail, digest = open_databases(
+                environment, self.history_id, self._records
+            )
+            self._chain_end = self._head, digest
             if self._inline is not None:
                 self._inline.attach(environment, self._head)
         except lmdb.Error as error:

@@ -8,12 +8,14 @@ caller's thread.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice, takewhile
 
 import lmdb
 
 from storage.codec.keys import MAX_KEY_BYTES
 from storage.errors import InvalidKey, KeyTooLong, UnencodableValue
+from storage.log.checksums import sealed_record
+from storage.log.lookup import check_neighbours
+from storage.log.record_format import RecordFormat
 from storage.value_text import short_repr
 
 __all__ = ["Note", "checked_notes", "note_key", "read_notes", "write_notes"]
@@ -58,7 +60,7 @@ def write_notes(
         if value is None:
             transaction.delete(key, db=database)
         else:
-            transaction.put(key, value, db=database)
+            transaction.put(key, sealed_record("notes", key, value), db=database)
 
 
 def read_notes(
@@ -67,13 +69,25 @@ def read_notes(
     prefix: bytes,
     after: bytes,
     limit: int | None,
+    records: RecordFormat,
+    name: str = "notes",
 ) -> list[tuple[bytes, bytes]]:
-    """Return the notes with keys that begin with `prefix` and are after `after`, in the order of keys."""
+    """Return the notes with keys that begin with `prefix` and are after `after`, in the order of keys.
+
+    `database`, called `name`, may be another one with records like notes. Raises DamagedStore.
+    """
+    notes: list[tuple[bytes, bytes]] = []
     with transaction.cursor(database) as cursor:
         start = max(prefix, after)
-        found = cursor.set_range(start) if start else cursor.first()
-        if found and after and cursor.key() == after:
-            found = cursor.next()
-        if not found:
-            return []
-        return list(islice(takewhile(lambda note: note[0].startswith(prefix), cursor.iternext()), limit))
+        more = cursor.set_range(start) if start else cursor.first()
+        if more and after and cursor.key() == after:
+            more = cursor.next()
+        while more and cursor.key().startswith(prefix):
+            if len(notes) == limit:
+                return notes
+            key, value = cursor.item()
+            notes.append((key, records.record(name, key, value)))
+            more = cursor.next()
+        if records.checked:
+            check_neighbours(cursor, name, notes[-1][0] if notes else start, records)
+    return notes

@@ -19,6 +19,8 @@ import lmdb
 
 from storage.errors import DamagedStore, OutOfOrder
 from storage.log.batch import Batch, Items
+from storage.log.checksums import sealed_record, sealed_records
+from storage.log.record_format import RecordFormat
 from storage.log.records import U64, command_packer, envelope_of, name_key
 
 SHORTEST, LONGEST = 512, 8_192
@@ -77,19 +79,37 @@ class UnindexedTail:
         return {
             "streams": sorted(self.streams.items()),
             "tags": sorted((tag + at, b"") for tag, positions in self.tags.items() for at in positions),
-            "commands": sorted(self.commands.items()),
+            "commands": sealed_records("commands", sorted(self.commands.items())),
         }
 
 
+def indexed_position(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat
+) -> int | None:
+    """The last position that the indexes have; None if the log does not say. Raises DamagedStore."""
+    stored = transaction.get(INDEXED, db=databases["meta"])
+    return None if stored is None else U64.unpack(records.record("meta", INDEXED, stored))[0]
+
+
+def put_indexed_position(transaction: lmdb.Transaction[bytes], databases: Databases, position: int) -> None:
+    """Store the last position that the indexes have."""
+    record = sealed_record("meta", INDEXED, U64.pack(position))
+    transaction.put(INDEXED, record, db=databases["meta"])
+
+
 def read_tail(
-    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, known: UnindexedTail | None = None
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    head: int,
+    records: RecordFormat,
+    known: UnindexedTail | None = None,
 ) -> UnindexedTail:
     """The tail up to `head`, read from the events; extends `known` unless indexes were written since.
 
     Raises DamagedStore.
     """
-    stored = transaction.get(INDEXED, db=databases["meta"])
-    indexed = head if stored is None else U64.unpack(stored)[0]
+    stored = indexed_position(transaction, databases, records)
+    indexed = head if stored is None else stored
     tail = known if known is not None and known.indexed == indexed else UnindexedTail(indexed)
     last = indexed + tail.count
     commands: dict[bytes, list[Any]] = {}
@@ -100,6 +120,7 @@ def read_tail(
             return tail
         for at, data in islice(cursor.iternext(), head - last):
             position = U64.unpack(at)[0]
+            data = records.event(position, data)
             try:
                 stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = envelope_of(data)
                 prefix = name_key("stream", stream) + b"\0"
@@ -166,44 +187,50 @@ def write_tail(
             with transaction.cursor(databases[name]) as cursor:
                 cursor.putmulti(items, overwrite=False)
     indexed = tail.indexed + tail.count
-    transaction.put(INDEXED, U64.pack(indexed), db=databases["meta"])
+    put_indexed_position(transaction, databases, indexed)
     return UnindexedTail(indexed)
 
 
 # -- look-ups ------------------------------------------------------------------------------------------------
 def stream_positions(
-    transaction: lmdb.Transaction[bytes],
-    index: lmdb._Database,
+    cursor: lmdb.Cursor[bytes],
     tail: UnindexedTail,
     prefix: bytes,
     after: int,
     limit: int | None,
     head: bytes,
-) -> list[bytes]:
-    """The positions of a stream's events from version after + 1 on, none of them beyond `head`."""
-    positions = list(islice(_indexed(transaction, index, prefix, after, head), limit))
-    version = after + len(positions)
+) -> tuple[list[bytes], int]:
+    """The positions of a stream's events from version after + 1 on, none of them beyond `head`.
+
+    Returns how many of them the index has, too. Without a limit it leaves `cursor`, on the index, where the
+    search in it ended.
+    """
+    positions = list(islice(_indexed(cursor, prefix, after, head), limit))
+    indexed = len(positions)
+    version = after + indexed
     while limit is None or len(positions) < limit:
         version += 1
         at = tail.streams.get(prefix + U64.pack(version))
         if at is None or at > head:
             break
         positions.append(at)
-    return positions
+    return positions, indexed
 
 
 def tag_positions(
-    transaction: lmdb.Transaction[bytes],
-    index: lmdb._Database,
+    cursor: lmdb.Cursor[bytes],
     tail: UnindexedTail,
     prefix: bytes,
     after: int,
     limit: int | None,
     head: bytes,
 ) -> list[bytes]:
-    """The positions after `after` of the events with a tag, none of them beyond `head`."""
+    """The positions after `after` of the events with a tag, none of them beyond `head`.
+
+    Without a limit it leaves `cursor`, on the index, where the search in it ended.
+    """
     last = U64.pack(after)
-    positions = list(islice(_indexed(transaction, index, prefix, after, head, True), limit))
+    positions = list(islice(_indexed(cursor, prefix, after, head, True), limit))
     if positions:
         last = positions[-1]
     more = (at for at in list(tail.tags.get(prefix, ())) if last < at <= head)
@@ -211,20 +238,14 @@ def tag_positions(
 
 
 def _indexed(
-    transaction: lmdb.Transaction[bytes],
-    index: lmdb._Database,
-    prefix: bytes,
-    after: int,
-    head: bytes,
-    of_tag: bool = False,
+    cursor: lmdb.Cursor[bytes], prefix: bytes, after: int, head: bytes, of_tag: bool = False
 ) -> Iterator[bytes]:
-    with transaction.cursor(index) as cursor:
-        if cursor.set_range(prefix + U64.pack(after + 1)):
-            for key, value in cursor.iternext():
-                position = key[-8:] if of_tag else value
-                if not key.startswith(prefix) or position > head:
-                    return
-                yield position
+    if cursor.set_range(prefix + U64.pack(after + 1)):
+        for key, value in cursor.iternext():
+            position = key[-8:] if of_tag else value
+            if not key.startswith(prefix) or position > head:
+                return
+            yield position
 
 
 def last_version(cursor: lmdb.Cursor[bytes], tail: UnindexedTail, name: bytes) -> int:

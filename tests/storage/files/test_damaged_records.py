@@ -331,7 +331,7 @@ LOGS: dict[str, tuple[bytes, Callable[[Any, Any, dict[bytes, bytes]], None], str
     "an indexed position of two bytes": (
         b"meta",
         lambda txn, db, _: txn.put(b"indexed", b"xx", db=db),
-        "a record",
+        "checksum is wrong",
     ),
 }
 

@@ -31,6 +31,7 @@ from storage.files.environment import StoreLock, check_directory, open_environme
 from storage.files.header import FORMAT_VERSION, META_DB, Header, write_header
 from storage.files.open_store import open_store
 from storage.log.event_log import EventLog
+from storage.log.take_over import take_over
 
 MAP_SIZE = 1 << 24
 
@@ -250,7 +251,7 @@ def test_files_that_belong_beside_a_store_are_no_strangers(store_path: Path) -> 
     store_path.mkdir()
     (store_path / "running").touch()
     lock, environment, _ = open_store(
-        store_path, Header.new("replica"), map_size=MAP_SIZE, siblings=("running",)
+        store_path, Header.new("replica"), take_over=take_over, map_size=MAP_SIZE, siblings=("running",)
     )
     environment.close()
     lock.release()
@@ -268,11 +269,18 @@ def test_a_store_whose_file_is_gone_beside_what_was_filled_from_it_is_refused(
     (replica / "data.mdb").touch()
     before = sorted(store_path.rglob("*"))
     with pytest.raises(DamagedStore, match=r"data\.mdb is missing or empty.*backup, or delete"):
-        open_store(store_path, Header.new("log"), map_size=MAP_SIZE, create=create, siblings=("replicas",))
+        open_store(
+            store_path,
+            Header.new("log"),
+            take_over=take_over,
+            map_size=MAP_SIZE,
+            create=create,
+            siblings=("replicas",),
+        )
     assert sorted(store_path.rglob("*")) == before
     (replica / "data.mdb").unlink()
     lock, environment, _ = open_store(
-        store_path, Header.new("log"), map_size=MAP_SIZE, siblings=("replicas",)
+        store_path, Header.new("log"), take_over=take_over, map_size=MAP_SIZE, siblings=("replicas",)
     )
     environment.close()
     lock.release()
@@ -296,6 +304,7 @@ HOLD = """
 import sys
 from storage.codec.codec import Codec
 from storage.log.event_log import EventLog
+from storage.log.take_over import take_over
 log = EventLog.open(sys.argv[1], Codec())
 print("open", flush=True)
 sys.stdin.read()

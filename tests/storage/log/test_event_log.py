@@ -287,7 +287,7 @@ def test_a_log_with_a_hole_is_reported_as_damaged(log: EventLog) -> None:
         log.read(after=1)
     with pytest.raises(DamagedStore, match="streams of 'a' name positions that the log lacks"):
         log.read_stream("a")
-    with pytest.raises(DamagedStore, match="record at position 3 is not an event"):
+    with pytest.raises(DamagedStore, match=r"event at position 3 .* checksum is wrong"):
         log.read(after=2)
 
 

@@ -1,0 +1,109 @@
+"""The checksum at the end of every record of the log that is read as truth, and the links of the chain.
+
+Pure; any thread. A record is stored as its bytes and a CRC-32 of them, four bytes, little-endian. The CRC
+begins with the record's key, so a record under another key is damage too: an event's begins with its
+position as the start value, any other with the CRC of its database and key. The last event of a commit has
+the digest of the chain between its bytes and its CRC, which is inverted to tell it from the others.
+A CRC over bytes and their own CRC is a constant, so a check needs no copy of the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from zlib import crc32
+
+__all__ = [
+    "CRC_BYTES",
+    "DIGEST_BYTES",
+    "EVENT",
+    "LAST_EVENT",
+    "Opened",
+    "command_link",
+    "event_link",
+    "first_link",
+    "opened_event",
+    "opened_record",
+    "sealed_events",
+    "sealed_record",
+    "sealed_records",
+]
+
+CRC_BYTES = 4
+DIGEST_BYTES = 32
+_LAST_BYTES = DIGEST_BYTES + CRC_BYTES
+_INVERT = 0xFFFFFFFF
+
+EVENT = crc32(bytes(CRC_BYTES))
+"""The CRC of an event with its CRC."""
+LAST_EVENT = crc32(_INVERT.to_bytes(CRC_BYTES, "little"))
+"""The same for the last event of a commit."""
+
+Opened = tuple[bytes, bytes | None]
+"""A stored event's own bytes, and the chain's digest if it is the last one of a commit."""
+
+_KINDS = {name: crc32(name.encode()) for name in ("commands", "snapshots", "notes", "meta", "chain")}
+
+
+# -- events --------------------------------------------------------------------------------------------------
+def sealed_events(first: int, records: Sequence[bytes], digest: bytes) -> list[bytes]:
+    """The bytes to store for the events of a commit, at least one, from position `first` on.
+
+    `digest` is the chain's after them.
+    """
+    sealed = [
+        record + crc32(record, position).to_bytes(4, "little")
+        for position, record in enumerate(records[:-1], first)
+    ]
+    last = records[-1] + digest
+    check = crc32(last, first + len(sealed)) ^ _INVERT
+    sealed.append(last + check.to_bytes(4, "little"))
+    return sealed
+
+
+def opened_event(position: int, stored: bytes) -> Opened | None:
+    """An event's own bytes and the digest behind them, if any; None if it is not what was stored there."""
+    check = crc32(stored, position)
+    if check == EVENT:
+        return stored[:-CRC_BYTES], None
+    if check == LAST_EVENT:
+        return stored[:-_LAST_BYTES], stored[-_LAST_BYTES:-CRC_BYTES]
+    return None
+
+
+# -- other records -------------------------------------------------------------------------------------------
+def sealed_record(database: str, key: bytes, record: bytes) -> bytes:
+    """The bytes to store for a record of `database` under `key`."""
+    return record + crc32(record, crc32(key, _KINDS[database])).to_bytes(4, "little")
+
+
+def sealed_records(database: str, records: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Keys and the bytes to store for records of `database`, given with their keys."""
+    kind = _KINDS[database]
+    return [(key, record + crc32(record, crc32(key, kind)).to_bytes(4, "little")) for key, record in records]
+
+
+def opened_record(database: str, key: bytes, stored: bytes) -> bytes | None:
+    """The record's own bytes; None if it is not what was stored under this key."""
+    if crc32(stored, crc32(key, _KINDS[database])) != EVENT:
+        return None
+    return stored[:-CRC_BYTES]
+
+
+# -- the chain -----------------------------------------------------------------------------------------------
+def first_link(history_id: str) -> bytes:
+    """The digest before the first commit of a history."""
+    return sha256(b"onewriter " + history_id.encode()).digest()
+
+
+def event_link(previous: bytes, last: int, records: Iterable[bytes]) -> bytes:
+    """The digest after a commit of events, the last of them at position `last`."""
+    return sha256(b"".join((previous, b"events", last.to_bytes(8), *records))).digest()
+
+
+def command_link(previous: bytes, position: int, records: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The digest after command records that are in no event, committed when the log ended at `position`."""
+    parts = [previous, b"commands", position.to_bytes(8)]
+    for key, record in records:
+        parts += (len(key).to_bytes(2), key, len(record).to_bytes(4), record)
+    return sha256(b"".join(parts)).digest()

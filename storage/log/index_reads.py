@@ -1,0 +1,197 @@
+"""Events by stream or tag, with a check that the index hides none. In the caller's transaction; any thread.
+
+An entry of an index has no checksum: the event it names says whether it is right. The last event of a stream
+or tag could be hidden by a changed byte in the key of its entry. The entry is then where the search ended, or
+the one before, its key is as long, and a stream's has the version after the last one found. An entry like
+that is compared with its event. So is nothing where a stream ends as most do, before another one's version 1.
+"""
+
+from __future__ import annotations
+
+import lmdb
+from msgpack import packb
+
+from storage.codec.codec import Codec
+from storage.errors import DamagedStore
+from storage.log.record_format import RecordFormat
+from storage.log.records import U64, RecordedEvent, envelope_of
+from storage.log.stored_events import decode_event, decoded
+from storage.log.unindexed_tail import UnindexedTail, stream_positions, tag_positions
+
+__all__ = ["check_stream_end", "events_of_stream", "events_of_tag", "of_stream", "with_tag"]
+
+Databases = dict[str, lmdb._Database]
+
+
+def events_of_stream(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    tail: UnindexedTail,
+    records: RecordFormat,
+    name: bytes,
+    after: int,
+    limit: int | None,
+    head: int,
+) -> list[tuple[int, bytes]]:
+    """Positions and own bytes of a stream's events from version after + 1 on; none is beyond `head`.
+
+    Raises DamagedStore.
+    """
+    prefix = name + b"\0"
+    with transaction.cursor(databases["streams"]) as cursor:
+        positions, indexed = stream_positions(cursor, tail, prefix, after, limit, U64.pack(head))
+        if records.checked and (limit is None or len(positions) < limit):
+            check_stream_end(transaction, databases, cursor, prefix, after + indexed, records, bool(indexed))
+    return _events(transaction, databases, records, "streams", name, positions)
+
+
+def events_of_tag(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    tail: UnindexedTail,
+    records: RecordFormat,
+    name: bytes,
+    after: int,
+    limit: int | None,
+    head: int,
+) -> list[tuple[int, bytes]]:
+    """Positions and own bytes of the events with a tag after the position `after`; none is beyond `head`.
+
+    Raises DamagedStore.
+    """
+    prefix = name + b"\0"
+    with transaction.cursor(databases["tags"]) as cursor:
+        positions = tag_positions(cursor, tail, prefix, after, limit, U64.pack(head))
+        if records.checked:
+            if limit is None or len(positions) < limit:
+                _check_entry(transaction, databases, "tags", cursor, prefix, b"", records)
+            cursor.set_range(prefix + U64.pack(after + 1))
+            if cursor.prev():
+                _check_entry(transaction, databases, "tags", cursor, b"", prefix + U64.pack(after), records)
+    if positions != sorted(set(positions)):
+        raise _misplaced(records, "tags", name)
+    return _events(transaction, databases, records, "tags", name, positions)
+
+
+def _number(position: bytes) -> int:
+    return int.from_bytes(position)
+
+
+def check_stream_end(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    cursor: lmdb.Cursor[bytes],
+    prefix: bytes,
+    version: int,
+    records: RecordFormat,
+    found: bool,
+) -> None:
+    """Check that a stream ends with `version` in the index, where a search for later ones left `cursor`.
+
+    `found` means that its entry was met just before. Raises DamagedStore.
+    """
+    _check_entry(transaction, databases, "streams", cursor, prefix, b"", records, version + 1)
+    if not found:
+        at = cursor.key()
+        if cursor.prev() if at else cursor.last():
+            last = prefix + U64.pack(version)
+            _check_entry(transaction, databases, "streams", cursor, b"", last, records, version + 1)
+
+
+def _check_entry(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    index: str,
+    cursor: lmdb.Cursor[bytes],
+    least: bytes,
+    most: bytes,
+    records: RecordFormat,
+    version: int = 0,
+) -> None:
+    """Check the entry at `cursor`, if any: its key is between `least` and `most`, and may be a changed one.
+
+    Raises DamagedStore.
+    """
+    key, value = cursor.item()
+    if not key:
+        return
+    if key < least or (most and key > most):
+        raise _misplaced(records, index, key[:-9])
+    if len(key) != len(least or most) + (8 if least else 0) or (version and _number(key[-8:]) != version):
+        return
+    at = value or key[-8:]
+    stored = transaction.get(at, db=databases["events"])
+    matches = _has_tag if index == "tags" else _is_of_stream
+    if stored is None or not matches(records.event(_number(at), stored), key):
+        raise _misplaced(records, index, key[:-9])
+
+
+def _is_of_stream(event: bytes, key: bytes) -> bool:
+    try:
+        begins = packb(key[:-9].decode()) + packb(_number(key[-8:]))
+    except UnicodeDecodeError:
+        return False
+    return event.startswith(begins, 1)
+
+
+def _has_tag(event: bytes, key: bytes) -> bool:
+    return key[:-9] in [tag.encode() for tag in envelope_of(event)[9]]
+
+
+def _events(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    index: str,
+    name: bytes,
+    positions: list[bytes],
+) -> list[tuple[int, bytes]]:
+    if b"" in positions:
+        raise DamagedStore(f"{index} of {name.decode()!r} lack a position; restore a backup")
+    with transaction.cursor(databases["events"]) as cursor:
+        found = cursor.getmulti(positions)
+    if len(found) != len(positions):
+        raise DamagedStore(
+            f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
+        )
+    event = records.event
+    return [(position, event(position, value)) for key, value in found for position in (_number(key),)]
+
+
+def _misplaced(records: RecordFormat, index: str, name: bytes) -> DamagedStore:
+    return DamagedStore(
+        f"the index of {index} in {records.what} is damaged at {name.decode(errors='replace')!r}: it names "
+        "events that are not there, or hides some; `onewriter verify` lists all damage; restore a backup"
+    )
+
+
+def of_stream(
+    codec: Codec, records: RecordFormat, stream: str, after: int, stored: list[tuple[int, bytes]]
+) -> list[RecordedEvent]:
+    """The events of a stream, decoded, with a check of stream and versions. Raises DamagedStore as well."""
+    events: list[RecordedEvent] = []
+    for version, (position, value) in enumerate(stored, after + 1):
+        found = decode_event(codec, position, value)
+        if isinstance(found, list):  # upcasters made it of one event
+            events += found
+            found = found[0]
+        else:
+            events.append(found)
+        if found.version != version or found.stream != stream:
+            raise DamagedStore(
+                f"the index of stream {stream!r} in {records.what} has version {found.version} of "
+                f"{found.stream!r}, at position {position}, where version {version} should be: some of its "
+                "events are hidden; `onewriter verify` lists all damage; restore a backup"
+            )
+    return events
+
+
+def with_tag(
+    codec: Codec, records: RecordFormat, tag: str, stored: list[tuple[int, bytes]]
+) -> list[RecordedEvent]:
+    """The events with a tag, decoded, with a check of their tags. Raises DamagedStore as well."""
+    events = decoded(codec, stored)
+    for recorded in events:
+        if tag not in recorded.tags:
+            raise _misplaced(records, "tags", tag.encode())
+    return events

@@ -9,7 +9,7 @@ from actors.errors import InvalidMessage
 
 __all__ = ["is_of_manager", "refuse_reserved"]
 
-RESERVED = re.compile(r"([A-Za-z0-9_.-]+):(?:[0-9]+:.+|[0-9a-f]{32}(?::.*)?)", re.DOTALL)
+RESERVED = re.compile(r"([A-Za-z0-9_.-]+):(?:[0-9]+(?:\.[0-9]+)?:.+|[0-9a-f]{32}(?::.*)?)", re.DOTALL)
 """What the ids of managers' commands look like, and looked like before they had marks."""
 
 

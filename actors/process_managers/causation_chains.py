@@ -21,7 +21,7 @@ MAX_ROUNDS = 10
 MAX_COMMANDS = 1_000
 """Commands that are looked at."""
 
-ORIGIN = re.compile(r"([A-Za-z0-9_.-]+):([0-9]{1,19}):")
+ORIGIN = re.compile(r"([A-Za-z0-9_.-]+):([0-9]{1,19})(?:\.[0-9]+)?:")
 HOP = re.compile(r":(?:t[0-9]+|r)(?=:|\Z)")
 
 
@@ -48,14 +48,14 @@ def is_loop(spec: ProcessManagerSpec, events: EventSource, input: Input) -> bool
             return False
         manager, before = origin
         try:
-            recorded = events.at(before)
+            parts = events.at(before)
         except InputFailed:
             return False
-        if manager == spec.name and _key(spec, recorded.event) == input.key:
+        if manager == spec.name and any(_key(spec, one.event) == input.key for one in parts):
             rounds += 1 + len(HOP.findall(id or ""))
         if rounds >= MAX_ROUNDS:
             return True
-        id = recorded.command_id
+        id = parts[0].command_id
     return False
 
 

@@ -16,11 +16,14 @@ READ_BATCH = 500
 class EventSource(Protocol):
     """Gives the events of a log; `EventReader` is one, a test's list another."""
 
-    def peek(self, after: int) -> RecordedEvent | None:
-        """The event at `after` + 1, None at the log's end. Raises `InputFailed` if it can't be decoded."""
+    def peek(self, after: int, part: int = 0) -> RecordedEvent | None:
+        """The event at `after` + 1, None at the log's end. Raises `InputFailed` if it can't be decoded.
 
-    def at(self, position: int) -> RecordedEvent:
-        """One event that was looked at before; raises as `peek` does."""
+        Where upcasters made several events of one, it is the one of that number; past them it is the next.
+        """
+
+    def at(self, position: int) -> list[RecordedEvent]:
+        """One event that was looked at before, in all its parts; raises as `peek` does."""
 
 
 class EventReader:
@@ -32,18 +35,24 @@ class EventReader:
         self._log = log
         self._events: list[RecordedEvent] = []
         self._first = 1
+        self._starts: list[int] = []
+        """Of each position from the first one on, the index of its event, or of the first part of it."""
 
-    def peek(self, after: int) -> RecordedEvent | None:
+    def peek(self, after: int, part: int = 0) -> RecordedEvent | None:
         """As `EventSource.peek`."""
         index = after + 1 - self._first
-        if not 0 <= index < len(self._events):
+        if not 0 <= index < len(self._starts):
             if after >= self._log.head:
                 return None
             self._events, self._first = self._read(after), after + 1
+            self._starts = [at for at, recorded in enumerate(self._events) if not recorded.part]
             index = 0
-        return self._events[index]
+        recorded = self._events[self._starts[index]]
+        if part:
+            return self._events[self._starts[index] + part] if part < recorded.parts else self.peek(after + 1)
+        return recorded
 
-    def at(self, position: int) -> RecordedEvent:
+    def at(self, position: int) -> list[RecordedEvent]:
         """As `EventSource.at`; always read from the log."""
         return self._only(position - 1)
 
@@ -52,11 +61,11 @@ class EventReader:
             return self._log.read(after, READ_BATCH)
         except OnewriterError:
             pass  # One of them can't be decoded; those before it can be handled.
-        return [self._only(after)]
+        return self._only(after)
 
-    def _only(self, after: int) -> RecordedEvent:
+    def _only(self, after: int) -> list[RecordedEvent]:
         try:
-            return self._log.read(after, 1)[0]
+            return self._log.read(after, 1)
         except OnewriterError as error:
             position = after + 1
             raise InputFailed(

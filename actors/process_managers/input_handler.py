@@ -13,7 +13,7 @@ from actors.process_managers.decision import decide, without
 from actors.process_managers.event_reader import EventSource
 from actors.process_managers.input_order import Order
 from actors.process_managers.input_result import InputResult, MakeSubmission, effects_of, submissions_of
-from actors.process_managers.inputs import Input, describe, input_of_event
+from actors.process_managers.inputs import Input, describe, id_of_event, input_of_event
 from actors.process_managers.loop_limiter import LoopLimiter
 from actors.process_managers.manager_state import ManagerState
 from actors.process_managers.quarantine import Quarantine
@@ -62,7 +62,7 @@ class InputHandler:
         rule = self.spec.events.get(recorded.event.__class__)
         if rule is None:
             return None
-        id = f"{self.spec.name}:{recorded.position}"
+        id = id_of_event(self.spec.name, recorded)
         if id in self._state.skipped:
             return None
         try:
@@ -71,7 +71,9 @@ class InputHandler:
                 return None
             checked_key(key)
         except BaseException as error:  # Also sys.exit(): it must not take the manager along.
-            raise InputFailed(id, _in_words(recorded), error, recorded.position) from error
+            raise InputFailed(
+                id, _in_words(recorded), error, recorded.position, recorded.part, recorded.parts
+            ) from error
         return input_of_event(self.spec.name, key, recorded)
 
     def key_of(self, rule: EventRule, recorded: RecordedEvent) -> str | None:
@@ -88,10 +90,10 @@ class InputHandler:
         if error.position is None:
             return False
         if error.id in state.skip_requests:
-            state.skip(plan, error.id, error.position)
+            state.skip(plan, error.id, error.position, error.part, error.parts)
             plan.inputs.append(Input("event", error.id, "", None, 0, None, None, error.position))
         elif error.id in state.skipped:
-            state.checkpoint = state.checkpoint._replace(position=error.position)
+            state.advance_to(error.position, error.part, error.parts)
         else:
             return False
         return True
@@ -109,7 +111,7 @@ class InputHandler:
         if state.is_busy(plan, key):
             return False
         if input.id in state.skip_requests:
-            state.skip(plan, input.id, input.position)
+            state.skip(plan, input.id, input.position, input.part, input.parts)
             state.consume(plan, input, order)
             return True
         try:
@@ -118,13 +120,13 @@ class InputHandler:
             self._quarantine.begin(plan, input, order, error)
             return True
         if result is None:
-            state.advance_to(input.position)
+            state.advance_to(input.position, input.part, input.parts)
             return True
         ended = result.state is None and state.instance(key).state is not None
         state.apply(plan, input, result)
         state.consume(plan, input, order, handled=True)
         if ended and input.kind == "event" and not state.rebuilding:
-            state.trim_history(plan, key, Order(input.position))
+            state.trim_history(plan, key, order or state.order_of(plan, input))
         return True
 
     def result_of(self, plan: StepPlan, input: Input, *, live: bool) -> InputResult | None:

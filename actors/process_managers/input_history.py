@@ -25,7 +25,7 @@ MAX_FIRED_TIMERS = 1_000
 """The last timers of an instance that are remembered as fired: with another key they are not set again."""
 MAX_CACHED_SNAPSHOTS = 10_000
 """Instances of which it is in memory up to where their snapshots go."""
-SET_BY_EVENT = re.compile(r"[^:]+:[0-9]+:t[0-9]+")
+SET_BY_EVENT = re.compile(r"[^:]+:[0-9]+(?:\.[0-9]+)?:t[0-9]+")
 """The id of a timer that an event set."""
 NO_ID = b""
 INDEXED = b"1"

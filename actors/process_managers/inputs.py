@@ -23,6 +23,7 @@ __all__ = [
     "Issued",
     "Timer",
     "describe",
+    "id_of_event",
     "input_of_event",
     "input_of_rejection",
     "input_of_timer",
@@ -58,7 +59,8 @@ class Input:
     """An input of the instance `key`. `time_us` is when it happened; `causation` and `correlation` are handed
     on.
 
-    `version` is that of the manager that stored it, None if this one made it.
+    `version` is that of the manager that stored it, None if this one made it. Where upcasters made several
+    events of one, `part` and `parts` are those of the `RecordedEvent`.
     """
 
     kind: str
@@ -70,6 +72,8 @@ class Input:
     correlation: str | None
     position: int = 0
     version: int | None = None
+    part: int = 0
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +96,26 @@ class Decision:
     timers_gone: list[Timer] = field(default_factory=list)
 
 
+def id_of_event(manager: str, recorded: RecordedEvent) -> str:
+    """The id of the input that an event is: the position, and which of the parts of a split event."""
+    part = f".{recorded.part}" if recorded.part else ""
+    return f"{manager}:{recorded.position}{part}"
+
+
 def input_of_event(manager: str, key: str, recorded: RecordedEvent) -> Input:
     """The input that an event is for the instance `key`."""
     correlation = recorded.correlation_id or recorded.command_id
     return Input(
         "event",
-        f"{manager}:{recorded.position}",
+        id_of_event(manager, recorded),
         key,
         recorded.event,
         recorded.time_us,
         recorded.command_id,
         correlation,
         recorded.position,
+        part=recorded.part,
+        parts=recorded.parts,
     )
 
 

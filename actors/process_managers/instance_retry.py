@@ -167,15 +167,18 @@ class InstanceRetry:
     def _current(self, key: str, held: HeldInput) -> Input | None:
         """What is held, as it is now; None for what is for no instance any more."""
         if held.packed is None:
-            return self._event(held.order.position)
+            return self._event(held.order)
         input = self._state.records.input(held.packed)
         if input.kind != "timer":
             return input
         timer = next((timer for timer in self._state.instance(key).timers if timer.id == held.id), None)
         return None if timer is None else input_of_timer(key, timer)
 
-    def _event(self, position: int) -> Input | None:
-        recorded = self._events.at(position)
+    def _event(self, order: Order) -> Input | None:
+        parts = self._events.at(order.position)[order.number :]
+        if not parts:
+            return None  # Upcasters make fewer events of it now.
+        recorded = parts[0]
         spec = self._handler.spec
         rule = spec.events.get(recorded.event.__class__)
         key = None if rule is None else self._handler.key_of(rule, recorded)

@@ -150,14 +150,16 @@ class ManagerState:
                 self._timer_owners[timer.id] = key
         more = len(instance.timers) - len(before.timers)
         if added or more:
-            position, step, instances, timers, quarantined = self.checkpoint
-            self.checkpoint = Checkpoint(position, step, instances + added, timers + more, quarantined)
+            position, step, instances, timers, quarantined, part = self.checkpoint
+            self.checkpoint = Checkpoint(position, step, instances + added, timers + more, quarantined, part)
 
     def order_of(self, plan: StepPlan, input: Input) -> Order:
         """The order of a new input among those of its instance."""
         if input.kind == "event":
-            return Order(input.position)
-        return Order(self.checkpoint.position, OTHER, self.checkpoint.step, plan.history_count)
+            return Order(input.position, number=input.part)
+        # Between the parts of a split event it is after all of them: a rebuild handles these in one go.
+        position = self.checkpoint.position + bool(self.checkpoint.part)
+        return Order(position, OTHER, self.checkpoint.step, plan.history_count)
 
     def consume(
         self,
@@ -171,7 +173,7 @@ class ManagerState:
         """An input is dealt with: `handled`, `held` for its instance, or else passed over."""
         plan.inputs.append(input)
         if input.kind == "event":
-            self.advance_to(input.position)
+            self.advance_to(input.position, input.part, input.parts)
             return
         order = order or self.order_of(plan, input)
         if input.kind == "rejection":
@@ -184,14 +186,23 @@ class ManagerState:
             self.unschedule(plan, input)
         if not self.rebuilding:
             self.history.record(plan, input, order)
-            if not held:
+            # A snapshot here would stand for the rest of a split event, too.
+            if not held and not self.checkpoint.part:
                 self.trim_history(plan, input.key, order)
 
-    def advance_to(self, position: int) -> None:
-        """All events up to there are dealt with. What was held is behind the checkpoint already."""
-        before, step, instances, timers, quarantined = self.checkpoint
-        if position > before:
-            self.checkpoint = Checkpoint(position, step, instances, timers, quarantined)
+    def advance_to(self, position: int, part: int = 0, parts: int = 1) -> None:
+        """All events up to there are dealt with: of one in several parts, all up to `part`.
+
+        What was held is behind the checkpoint already.
+        """
+        before, step, instances, timers, quarantined, done = self.checkpoint
+        part += 1
+        if part >= parts:
+            part = 0
+        else:
+            position -= 1
+        if position > before or (position == before and part > done):
+            self.checkpoint = Checkpoint(position, step, instances, timers, quarantined, part)
 
     def trim_history(self, plan: StepPlan, key: str, order: Order) -> None:
         """After an input: drop the history of an instance that has ended, or that its state can replace."""
@@ -230,13 +241,13 @@ class ManagerState:
         """Pass over an input when it comes; `text` is why it failed."""
         self.skip_requests[id] = reason, text
 
-    def skip(self, plan: StepPlan, id: str, position: int | None) -> None:
-        """An input that was to be passed over has come; `position` is that of an event."""
+    def skip(self, plan: StepPlan, id: str, position: int | None, part: int = 0, parts: int = 1) -> None:
+        """An input that was to be passed over has come; `position`, and the parts, are those of an event."""
         reason, text = self.skip_requests[id]
         plan.notes[self.keys.skip(id)] = self.records.pack_skip(reason, text, plan.now_us)
         plan.skipped.append(id)
         if position:
-            self.advance_to(position)
+            self.advance_to(position, part, parts)
 
     def skip_held(self, plan: StepPlan, key: str, id: str) -> None:
         """Pass over what is held for an instance."""

@@ -141,7 +141,7 @@ class Planner:
         if state.rejections:
             return state.rejections[0]
         while True:
-            recorded = self._events.peek(state.checkpoint.position)
+            recorded = self._events.peek(state.checkpoint.position, state.checkpoint.part)
             due = state.next_due()
             if state.timers.exhausted:
                 if not written:
@@ -158,7 +158,7 @@ class Planner:
                 return None
             input = self._handler.input_of(recorded)
             if input is None:
-                state.advance_to(recorded.position)
+                state.advance_to(recorded.position, recorded.part, recorded.parts)
                 continue
             timer = self._due_before(input, now_us) if fires else None
             if timer is not None:

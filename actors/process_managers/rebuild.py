@@ -98,11 +98,12 @@ class StateRebuild:
 
     def _replay_event(self, plan: StepPlan) -> None:
         state = self._state
-        recorded = self._events.peek(state.checkpoint.position)
+        recorded = self._events.peek(state.checkpoint.position, state.checkpoint.part)
         assert recorded is not None, "the log ends before what was handled"
         input = self._handler.input_of(recorded)
-        if input is None or self._is_in_snapshot(input.key, Order(recorded.position)):
-            state.checkpoint = state.checkpoint._replace(position=recorded.position)
+        order = Order(recorded.position, number=recorded.part)
+        if input is None or self._is_in_snapshot(input.key, order):
+            state.advance_to(recorded.position, recorded.part, recorded.parts)
         else:
             self._handler.handle(plan, input)
 
@@ -136,11 +137,12 @@ class StateRebuild:
 
     def _issuer_of_command(self, input: Input) -> str:
         """The instance that asked for a refused command, by the event's position in the command's id."""
-        number = input.id.removeprefix(f"{self._handler.spec.name}:").split(":")[0]
+        number, _, part = input.id.removeprefix(f"{self._handler.spec.name}:").split(":")[0].partition(".")
         if not number.isdigit() or not 0 < int(number) <= self._state.checkpoint.position:
             return input.key  # What goes back to it through many inputs has a digest there.
         try:
-            event = self._handler.input_of(self._events.at(int(number)))
+            events = self._events.at(int(number))[int(part or 0) :]
+            event = self._handler.input_of(events[0]) if events else None
         except InputFailed:
             event = None
         return input.key if event is None else event.key

@@ -24,28 +24,37 @@ __all__ = [
 
 CHECKPOINT = struct.Struct(">QQQQ")
 QUARANTINED = struct.Struct(">Q")
+PART = struct.Struct(">I")
 
 
 class Checkpoint(NamedTuple):
-    """Up to which position everything is handled, the number of steps until then, and what there is now."""
+    """Up to which position everything is handled, the number of steps until then, and what there is now.
+
+    `part` is how many parts of the next event are handled, where upcasters made several events of it.
+    """
 
     position: int
     step: int
     instances: int = 0
     timers: int = 0
     quarantined: int = 0
+    part: int = 0
 
     def pack(self) -> bytes:
         """The note's value; no two steps leave the same."""
         value = CHECKPOINT.pack(*self[:4])
-        return value + QUARANTINED.pack(self.quarantined) if self.quarantined else value
+        if self.quarantined or self.part:
+            value += QUARANTINED.pack(self.quarantined)
+        return value + PART.pack(self.part) if self.part else value
 
     @classmethod
     def unpack(cls, value: bytes) -> Checkpoint:
         """What `pack` gave."""
         more = value[CHECKPOINT.size :]
         position, step, instances, timers = CHECKPOINT.unpack(value[: CHECKPOINT.size])
-        return cls(position, step, instances, timers, QUARANTINED.unpack(more)[0] if more else 0)
+        quarantined = QUARANTINED.unpack(more[: QUARANTINED.size])[0] if more else 0
+        part = PART.unpack(more[QUARANTINED.size :])[0] if len(more) > QUARANTINED.size else 0
+        return cls(position, step, instances, timers, quarantined, part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,25 @@ __all__ = ["CommandsFailed", "InputFailed"]
 class InputFailed(Exception):
     """A handler raised, asked for something that can't be, or the event can't be decoded.
 
-    `id` is the input's, `what` it is in words, `position` that of an event that is no input yet.
+    `id` is the input's, `what` it is in words, `position` that of an event that is no input yet, and `part`
+    and `parts` those of a `RecordedEvent`.
     """
 
-    def __init__(self, id: str, what: str, error: BaseException, position: int | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        what: str,
+        error: BaseException,
+        position: int | None = None,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
         self.id = id
         self.what = what
         self.error = error
         self.position = position
+        self.part = part
+        self.parts = parts
         super().__init__(f"{what}: {described(error)}")
 
 

@@ -37,8 +37,12 @@ class RecordedEvent:
     """An event in the log. Do not change it, though nothing enforces that: millions of them are created.
 
     `time_us` is in microseconds since 1970 UTC. `command` is the type name of the command that caused it, or
-    None for a fact from outside.
+    None for a fact from outside. Where upcasters made several events of one, `part` is its number among
+    these, from 0, and `parts` how many they are.
     """
+
+    part = 0
+    parts = 1
 
     __slots__ = (
         "position",
@@ -89,15 +93,28 @@ class RecordedEvent:
         return EPOCH + timedelta(microseconds=self.time_us)
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not RecordedEvent:
+        if not isinstance(other, RecordedEvent):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        names = RecordedEvent.__slots__
+        return self.part == other.part and all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
         return hash((self.position, self.stream, self.version))
 
     def __repr__(self) -> str:
         return f"RecordedEvent({self.position}, {self.stream!r}, {self.version}, {self.event!r})"
+
+
+class RecordedPart(RecordedEvent):
+    """One of several events that upcasters made of one in the log."""
+
+    __slots__ = ("part", "parts")
+
+    def __init__(self, part: int, parts: int, *envelope: Any) -> None:
+        """`envelope` is what a `RecordedEvent` takes."""
+        super().__init__(*envelope)
+        self.part = part
+        self.parts = parts
 
 
 class Undecodable:

@@ -14,7 +14,7 @@ from typing import Any, overload
 from storage.codec.codec import Codec
 from storage.codec.upcasting import Read
 from storage.errors import CodecError, DamagedStore, StorageError
-from storage.log.records import DROPPED, RecordedEvent, Undecodable, envelope_of
+from storage.log.records import DROPPED, RecordedEvent, RecordedPart, Undecodable, envelope_of
 
 __all__ = [
     "CommittedEvents",
@@ -96,7 +96,9 @@ def _several(position: int, record: list[Any], events: list[Read]) -> list[Recor
     """An event of the log as the events that upcasters made of it; all that is known of it is of each."""
     stream, version, _, _, time_us, command_id, command, causation_id, correlation_id, tags, metadata = record
     return [
-        RecordedEvent(
+        RecordedPart(
+            part,
+            len(events),
             position,
             stream,
             version,
@@ -110,7 +112,7 @@ def _several(position: int, record: list[Any], events: list[Read]) -> list[Recor
             tuple(tags) if tags else (),
             metadata,
         )
-        for name, event in events
+        for part, (name, event) in enumerate(events)
     ]
 
 
@@ -257,7 +259,10 @@ def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
     event, metadata = recorded.event, recorded.metadata
     if metadata is None and codec.shareable(event):
         return recorded
-    return RecordedEvent(
+    kind: Any = RecordedEvent
+    if recorded.parts != 1:
+        kind = partial(RecordedPart, recorded.part, recorded.parts)
+    copy: RecordedEvent = kind(
         recorded.position,
         recorded.stream,
         recorded.version,
@@ -271,3 +276,4 @@ def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
         recorded.tags,
         codec.own(metadata),
     )
+    return copy

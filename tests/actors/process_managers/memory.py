@@ -49,11 +49,11 @@ class Memory(dict[bytes, bytes]):
     def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[Any]:
         return [(key, self[key]) for key in sorted(self) if key.startswith(prefix) and key > after][:limit]
 
-    def peek(self, after: int) -> RecordedEvent | None:
+    def peek(self, after: int, part: int = 0) -> RecordedEvent | None:
         return self.events[after] if after < len(self.events) else None
 
-    def at(self, position: int) -> RecordedEvent:
-        return self.events[position - 1]
+    def at(self, position: int) -> list[RecordedEvent]:
+        return [self.events[position - 1]]
 
     def planner(self, **options: Any) -> Planner:
         return Planner(self.spec, self.domain.codec, self, self, make, **options)

@@ -39,15 +39,15 @@ class Log:
         self.events = events
         self.looked = 0
 
-    def peek(self, after: int) -> RecordedEvent | None:
-        return self.at(after + 1) if after < len(self.events) else None
+    def peek(self, after: int, part: int = 0) -> RecordedEvent | None:
+        return self.at(after + 1)[part] if after < len(self.events) else None
 
-    def at(self, position: int) -> RecordedEvent:
+    def at(self, position: int) -> list[RecordedEvent]:
         self.looked += 1
         key, command = self.events[position - 1]
         if key == "unreadable":
             raise InputFailed(f"a:{position}", "an event", ValueError("unreadable"), position)
-        return RecordedEvent(position, "s", position, Seen(key), "Seen", 0, command)
+        return [RecordedEvent(position, "s", position, Seen(key), "Seen", 0, command)]
 
 
 def last(log: Log) -> Input:

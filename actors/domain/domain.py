@@ -317,16 +317,30 @@ class Domain:
         return model
 
     def process_manager(
-        self, name: str, *, start: Start, key: Key | None = None, version: int = 1
+        self,
+        name: str,
+        *,
+        start: Start,
+        key: Key | None = None,
+        version: int = 1,
+        formerly: str | Sequence[str] = (),
     ) -> ProcessManager:
         """Declare a process manager: events in, commands out.
 
         `start="beginning"` handles every event that there is, `"now"` those after its first opening. `key` is
         the field of its events that identifies their instance, unless a handler says its own. Raise `version`
         when what its states hold changes: they are rebuilt from the events, without executing anything.
+        `formerly` is the name, or names, that it had: it goes on where the manager of that name stopped.
         """
         manager = ProcessManager(
-            self, self._declare_value, name, key=key, start=start, version=version, location=caller_location()
+            self,
+            self._declare_value,
+            name,
+            key=key,
+            start=start,
+            version=version,
+            location=caller_location(),
+            formerly=former_names(formerly),
         )
         self.declarations.process_managers.append(manager)
         return manager

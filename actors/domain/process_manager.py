@@ -65,6 +65,7 @@ class ProcessManager:
         start: Start | None,
         version: int,
         location: str,
+        formerly: tuple[Any, ...] = (),
     ) -> None:
         """For `Domain.process_manager`."""
         self.name = name
@@ -72,6 +73,7 @@ class ProcessManager:
         self.start = start
         self.version = version
         self.location = location
+        self.formerly = formerly
         self.states: list[type] = []
         self.timers: list[type] = []
         self.rules: list[HandlerRule] = []

@@ -51,6 +51,14 @@ def compile_process_managers(
         compiler = _Compiler(manager, what, frozenset(events), frozenset(commands), localns, problems)
         found[manager.name] = compiler.compile()
         locations[manager.name] = manager.location
+    taken = dict(locations)
+    for manager in managers:
+        for former in manager.formerly:
+            what = f"process manager {manager.name!r}: formerly={short_repr(former)}"
+            if not isinstance(former, str) or not NAME.fullmatch(former):
+                problems.add(manager.location, f"{what} is not the name of a process manager")
+            elif taken.setdefault(former, manager.location) != manager.location or former == manager.name:
+                problems.add(manager.location, f"{what} is taken, at {taken[former]}; give it to one")
     for spec in found.values():
         spec.managers = frozenset(found)
     return found
@@ -109,6 +117,7 @@ class _Compiler:
             timers=self.timers,
             effects=self._effects(),
             commands=self.commands,
+            formerly=manager.formerly,
         )
 
     def _add(self, text: str) -> None:

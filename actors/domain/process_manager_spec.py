@@ -62,4 +62,11 @@ class ProcessManagerSpec:
     effects: dict[str, Effect]
     commands: frozenset[type]
     managers: frozenset[str] = frozenset()
-    """The names of all managers of the domain."""
+    """The names of all managers of the domain, and those in their ids; complete once the store is open."""
+    formerly: tuple[str, ...] = ()
+    """Names that it had: what is stored of a manager of one of them is its own."""
+    ids: str = ""
+    """The name in the ids that it gives: its own, or once it was renamed its first one in this store."""
+
+    def __post_init__(self) -> None:
+        self.ids = self.ids or self.name

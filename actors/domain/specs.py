@@ -128,6 +128,11 @@ class CompiledDomain:
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
     process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
+    reserved: set[str] = field(init=False)
+    """The names that ids of process managers begin with; complete once the store is open."""
+
+    def __post_init__(self) -> None:
+        self.reserved = set(self.process_managers)
 
     def newest(self, model: object) -> ReadModel | None:
         """The newest version of a read model, given by any of its objects; None for what is none of this

@@ -51,7 +51,7 @@ def is_loop(spec: ProcessManagerSpec, events: EventSource, input: Input) -> bool
             parts = events.at(before)
         except InputFailed:
             return False
-        if manager == spec.name and any(_key(spec, one.event) == input.key for one in parts):
+        if manager == spec.ids and any(_key(spec, one.event) == input.key for one in parts):
             rounds += 1 + len(HOP.findall(id or ""))
         if rounds >= MAX_ROUNDS:
             return True

@@ -149,7 +149,7 @@ class Do:
     def _id(self, suffix: str) -> str:
         id = f"{self._input.id}:{suffix}"
         if len(id) > LONGEST_ID:
-            id = f"{self._spec.name}:{blake2b(id.encode(), digest_size=16).hexdigest()}"
+            id = f"{self._spec.ids}:{blake2b(id.encode(), digest_size=16).hexdigest()}"
         return id
 
     def _gone(self, gone: list[Timer]) -> None:

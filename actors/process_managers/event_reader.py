@@ -30,7 +30,7 @@ class EventReader:
     """A window on the log that moves ahead, and is filled again where it is asked for another position."""
 
     def __init__(self, name: str, log: EventLog) -> None:
-        """`name` is the manager's."""
+        """`name` is that of the ids of the manager."""
         self._name = name
         self._log = log
         self._events: list[RecordedEvent] = []

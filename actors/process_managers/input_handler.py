@@ -62,7 +62,7 @@ class InputHandler:
         rule = self.spec.events.get(recorded.event.__class__)
         if rule is None:
             return None
-        id = id_of_event(self.spec.name, recorded)
+        id = id_of_event(self.spec.ids, recorded)
         if id in self._state.skipped:
             return None
         try:
@@ -74,7 +74,7 @@ class InputHandler:
             raise InputFailed(
                 id, _in_words(recorded), error, recorded.position, recorded.part, recorded.parts
             ) from error
-        return input_of_event(self.spec.name, key, recorded)
+        return input_of_event(self.spec.ids, key, recorded)
 
     def key_of(self, rule: EventRule, recorded: RecordedEvent) -> str | None:
         """The key of the instance that an event is for; raises what the key function does."""

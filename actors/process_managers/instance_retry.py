@@ -185,4 +185,4 @@ class InstanceRetry:
         if key is None:
             return None
         # In another release it may be for another instance: what could be no key may be one then.
-        return input_of_event(spec.name, checked_key(key), recorded)
+        return input_of_event(spec.ids, checked_key(key), recorded)

@@ -87,7 +87,7 @@ class ManagerActor(SupervisedActor):
         self._board = board
         self._clock = clock
         self._deliver = deliver
-        self._events = EventReader(spec.name, log)
+        self._events = EventReader(spec.ids, log)
         self._planner: Planner | None = None
         self._in_flight: deque[StepPlan] = deque()
         self._void = False

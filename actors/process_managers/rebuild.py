@@ -137,7 +137,7 @@ class StateRebuild:
 
     def _issuer_of_command(self, input: Input) -> str:
         """The instance that asked for a refused command, by the event's position in the command's id."""
-        number, _, part = input.id.removeprefix(f"{self._handler.spec.name}:").split(":")[0].partition(".")
+        number, _, part = input.id.removeprefix(f"{self._handler.spec.ids}:").split(":")[0].partition(".")
         if not number.isdigit() or not 0 < int(number) <= self._state.checkpoint.position:
             return input.key  # What goes back to it through many inputs has a digest there.
         try:

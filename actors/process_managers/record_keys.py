@@ -12,6 +12,7 @@ What is stored under `pm/NAME/`, and what the code calls it:
     checkpoint/KEY           snapshot of an instance: its state stands for the history that is gone
     fired/ID                 that a timer of that history fired; the snapshot lists them
     indexed                  that the history has an index
+    ids                      the name in its ids, if it was renamed
     skipped/ID               what an operator skipped
     unheard                  how many rejections no handler took, and the last of them
     quarantine/KEY           why an instance is set aside
@@ -50,7 +51,7 @@ class RecordKeys:
     """Of one manager. Attributes are prefixes of many keys, or the key of a single record."""
 
     def __init__(self, name: str) -> None:
-        base = f"pm/{name}/".encode()
+        base, outbox = self.bases = f"pm/{name}/".encode(), f"outbox/{name}/".encode()
         self.checkpoint = base + b"place"
         self.metadata = base + b"about"
         self.states = base + b"state/"
@@ -61,14 +62,15 @@ class RecordKeys:
         self.snapshots = base + b"checkpoint/"
         self.fired_timers = base + b"fired/"
         self.indexed = base + b"indexed"
+        self.ids = base + b"ids"
         self.skipped = base + b"skipped/"
         self.unhandled = base + b"unheard"
         self.quarantines = base + b"quarantine/"
         self.held = base + b"held/"
-        self.due = f"outbox/{name}/due/".encode()
-        self.parked = f"outbox/{name}/parked/".encode()
-        self.attempts = f"outbox/{name}/tried/".encode()
-        self.blocked = f"outbox/{name}/behind/".encode()
+        self.due = outbox + b"due/"
+        self.parked = outbox + b"parked/"
+        self.attempts = outbox + b"tried/"
+        self.blocked = outbox + b"behind/"
 
     def state(self, key: str) -> bytes:
         """Of an instance. Raises `InvalidMessage` for what can't be an instance's key."""

@@ -10,6 +10,7 @@ from actors.process_managers.key_fingerprint import key_fingerprints, refreshed
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint, ManagerMetadata
+from actors.process_managers.renaming import take_over
 from actors.process_managers.status import Status
 from storage import EventLog
 from storage.codec.codec import Codec
@@ -23,6 +24,7 @@ def register(log: EventLog, codec: Codec, spec: ProcessManagerSpec) -> Status:
 
     Raises what the log does, and `DamagedStore` for records that can't be read.
     """
+    take_over(log, spec)
     keys, records = RecordKeys(spec.name), RecordCodec(codec)
     fingerprints = key_fingerprints(spec)
     stored, at = log.note(keys.metadata), log.note(keys.checkpoint)

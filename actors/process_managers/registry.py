@@ -34,6 +34,7 @@ from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint
 from actors.process_managers.registration import register
+from actors.process_managers.renaming import ids_of, name_in_store, require_own_ids
 from actors.process_managers.status import Status
 from actors.process_managers.status_board import StatusBoard
 from actors.process_managers.stored_status import stored_status
@@ -90,7 +91,12 @@ class ProcessManagers:
             self.handles, log, progress, self.clock, self._records, self.health, calls, changed
         )
         for name, spec in domain.process_managers.items():
-            keys = RecordKeys(name)
+            status = None
+            if off is None:
+                assert isinstance(log, EventLog), "a log that can't be written needs them off"
+                status = register(log, domain.codec, spec)
+            keys = RecordKeys(name_in_store(log, spec))
+            spec.ids = ids_of(log, keys, spec)
             left = any(log.notes(one, limit=1) for one in (keys.due, keys.parked, keys.blocked))
             outbox = Mailbox()
             handle = ManagerHandle(
@@ -102,10 +108,14 @@ class ProcessManagers:
                 DeliveryThreads(name, calls, partial(outbox.put, DeliverEffects()), system=progress),
                 bool(spec.effects) or left,
             )
-            if off is None:
-                assert isinstance(log, EventLog), "a log that can't be written needs them off"
-                handle.board.status = register(log, domain.codec, spec)
+            if status is not None:
+                handle.board.status = status
             self.handles[name] = handle
+        specs = domain.process_managers.values()
+        require_own_ids(specs)
+        domain.reserved.update(spec.ids for spec in specs)
+        for spec in specs:
+            spec.managers |= domain.reserved
 
     # -- actors -------------------------------------------------------------------------------
     def actors(self, exited: Exited) -> Iterator[tuple[str, Mailbox, Start]]:

@@ -31,7 +31,7 @@ def restore_some(
         last = note
         key = note[len(prefix) :].decode("utf-8", "surrogatepass")
         snapshot = state.records.snapshot(value)
-        input = _input(spec.name, key, snapshot.order)
+        input = _input(spec.ids, key, snapshot.order)
         if snapshot.state is None or input.id in state.skipped:
             continue
         try:
@@ -60,7 +60,7 @@ def restore(spec: ProcessManagerSpec, state: ManagerState, plan: StepPlan, key: 
     instance = Instance(instance.state, timers)
     packed = state.records.pack_instance(instance)
     result = InputResult(Decision(instance, timers_set=list(timers)), [], [], [], packed)
-    state.apply(plan, _input(spec.name, key, snapshot.order), result)
+    state.apply(plan, _input(spec.ids, key, snapshot.order), result)
     plan.notes[state.keys.snapshot(key)] = state.records.pack_snapshot(snapshot._replace(state=packed))
 
 

@@ -128,7 +128,7 @@ class SubmissionFactory:
         if not fresh:
             given = _checked_id(given)
             if not of_manager:
-                refuse_reserved(given, self._domain.process_managers)
+                refuse_reserved(given, self._domain.reserved)
         command_id: str = given
         if attempts is not None:
             attempts.command_id = command_id

@@ -179,6 +179,8 @@ class Health:
     - `managers_off`: why no process manager runs here; None if those that the domain has do
     - `running`: the program's own code that runs at this moment, the longest first. A call that runs for
       longer than `busy_limit` seconds is a problem too; for a decider that is `decider_limit`.
+    - `warnings`: a sentence for each read model whose projections changed while its version did not. They do
+      not change the status: everything moves.
     """
 
     status: str
@@ -195,6 +197,7 @@ class Health:
     running: tuple[Activity, ...] = ()
     mode: str = "write"
     managers_off: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

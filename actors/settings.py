@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from actors.timeouts import MOST_SECONDS
@@ -42,6 +43,7 @@ class Settings:
     mode: str = "write"
     managers: bool | None = None
     replicas_path: str | None = None
+    accept: Collection[str] = ()
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -66,6 +68,16 @@ class Settings:
                 raise ValueError(
                     f"{name}= is at most {MOST_SECONDS:,.0f} seconds, or math.inf, got {short_repr(value)}"
                 )
+        accept = self.accept
+        if (
+            isinstance(accept, str)
+            or not isinstance(accept, Collection)
+            or not all(isinstance(name, str) for name in accept)
+        ):
+            raise ValueError(
+                f"accept= must be a list of names, such as those of the error, got {short_repr(accept)}"
+            )
+        object.__setattr__(self, "accept", tuple(accept))
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
             raise ValueError(f"workers= must be 'thread' or 'process', got {short_repr(self.workers)}")
         self._check_mode()

@@ -23,6 +23,7 @@ LAYERS = [
     ["actors.process_managers", "actors.subscriptions", "actors.worker_processes"],
     ["actors.writer", "actors.queries"],  # CommandHandler; QueryActor
     ["actors.replication"],  # Sync, ReadReplica
+    ["actors.schema"],  # what a store knows of the classes that filled it
     ["actors.domain"],  # declaring a domain, and compiling it
     ["actors.kernel"],  # what all actors are built on: mailbox, reply, Supervisor
     ["actors.receipt", "actors.errors", "actors.health", "actors.settings", "actors.mypy_plugin"],

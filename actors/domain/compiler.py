@@ -101,6 +101,8 @@ class _Compiler:
             command_middleware=self._middleware(self.declarations.command_middleware),
             query_middleware=self._middleware(self.declarations.query_middleware),
             process_managers=process_managers,
+            versions={name: len(steps) + 1 for name, steps in self.upcasters.steps.items()},
+            hints=self.checks.hints,
         )
         for one in self.declared.values():
             if one.kind == "query":

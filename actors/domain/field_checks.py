@@ -49,6 +49,8 @@ class FieldChecks:
         self._localns = localns
         self._fields: dict[type, list[Field]] = {}
         self._refs: dict[type, set[type]] = {}
+        self.hints: dict[type, dict[str, Any]] = {cls: {} for cls in self._registered}
+        """The resolved annotation of each field, by class and name."""
         self.problems: dict[type, list[str]] = {}
         for cls in self._registered:
             if dataclasses.is_dataclass(cls):
@@ -127,7 +129,8 @@ class FieldChecks:
             try:
                 if not field.init:
                     raise UncheckableType("field(init=False) can't be rebuilt from what is stored")
-                rule = self._check(self._hint(cls, field), refs)
+                hint = self.hints[cls][field.name] = self._hint(cls, field)
+                rule = self._check(hint, refs)
             except UncheckableType as error:
                 self.problems.setdefault(cls, []).append(f"{cls.__name__}.{field.name}: {error}")
             else:

@@ -5,7 +5,7 @@ Made once, when the domain is compiled; read by all threads and never changed af
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,10 @@ class CompiledDomain:
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
     process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """The version after the last upcaster, by the name of what has upcasters, with a class or without."""
+    hints: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
+    """The resolved annotations of each class by field."""
     reserved: set[str] = field(init=False)
     """The names that ids of process managers begin with; complete once the store is open."""
 

@@ -43,6 +43,8 @@ class Progress:
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._waiters = FreshnessWaiters()
+        self._withheld: dict[str, set[str]] = {}
+        self._withhold_after_reset: set[str] = set()
         self._watching = 0
         self._at_commit: dict[Callable[[], None], None] = {}
         self.on_wait: Callable[[], None] = lambda: None
@@ -107,6 +109,40 @@ class Progress:
             for entry in self.replicas[replica].values():
                 entry.applied, entry.floor = 0, self.head
                 entry.stopped, entry.readable = None, True
+            for model in self._withhold_after_reset & self.replicas[replica].keys():
+                self._withhold(replica, model)
+
+    # -- models that replicas must not serve -------------------------------------------------
+    def withhold_after_reset(self, models: Iterable[str]) -> None:
+        """From now on a replica that is reset must not serve these models until `settle`."""
+        with self._lock:
+            self._withhold_after_reset = set(models)
+
+    def withhold(self, replica: str, model: str) -> None:
+        """The replica must not serve the model until `settle`."""
+        with self._lock:
+            self._withhold(replica, model)
+
+    def _withhold(self, replica: str, model: str) -> None:
+        self._withheld.setdefault(model, set()).add(replica)
+        self.replicas[replica][model].floor = NEVER
+
+    def withheld(self, model: str) -> frozenset[str]:
+        """The replicas that must not serve the model."""
+        with self._lock:
+            return frozenset(self._withheld.get(model, ()))
+
+    def settle(self, model: str) -> None:
+        """Let every replica serve the model, once it has what is committed now."""
+        with self._moved:
+            self._withhold_after_reset.discard(model)
+            for replica in self._withheld.pop(model, ()):
+                self._admit(self.replicas[replica][model], replica)
+            self._moved.notify_all()
+        self.recheck(model)
+
+    def _admit(self, entry: ModelProgress, replica: str) -> None:  # noqa: ARG002
+        entry.floor = self.head
 
     def floor(self, replica: str, models: Iterable[str]) -> int:
         """The position below which these models are not to be read there."""

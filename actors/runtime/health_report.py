@@ -54,6 +54,7 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         running,
         parts.settings.mode,
         parts.process_managers.off_because(),
+        tuple(parts.changed_code.warnings()),
     )
 
 

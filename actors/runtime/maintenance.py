@@ -48,6 +48,7 @@ class Maintenance:
             self._log_file_checked = now
             parts.log_file.check()
         parts.replicas.run_maintenance()
+        parts.changed_code.run()
 
     def _watch_decider(self) -> None:
         writer, limit = self._parts.writer, self._parts.settings.decider_limit

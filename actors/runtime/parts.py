@@ -18,6 +18,7 @@ from actors.replication.listeners import Listeners
 from actors.replication.log_poller import CommittedElsewhere
 from actors.replication.progress import Progress
 from actors.replication.skipped_events import SkippedEvents
+from actors.runtime.changed_code import ChangedCode
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
@@ -62,6 +63,8 @@ class Parts:
     """That of `replicas`, and so is `query_dispatcher`."""
     query_dispatcher: QueryDispatcher
     views: ViewRegistry
+    changed_code: ChangedCode
+    """The read models whose code is not the one that filled them."""
     process_managers: ProcessManagers
     """The process managers."""
     consumers: ConsumerRegistry

@@ -52,6 +52,7 @@ class Rebuilds:
                     f"{name} did not begin to rebuild {model!r} within {REQUEST_TIMEOUT:g} s; it will when "
                     f"its projections return: {self._monitor.held(name, model)}; look at health()"
                 ) from None
+        self._parts.changed_code.rebuild_began(model)
 
     def left(self, model: str) -> str:
         """How far the builds of a model are that are not done, in words."""

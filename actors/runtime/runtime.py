@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 from actors.domain.domain import Domain
@@ -20,6 +21,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
+from actors.process_managers.leftovers import leftovers
 from actors.process_managers.registry import ProcessManagers
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
@@ -29,6 +31,7 @@ from actors.replication.placement import check_queries, place_models
 from actors.replication.replica_slot import REPLICAS
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import POLLER, WRITER, build_actors
+from actors.runtime.changed_code import ChangedCode
 from actors.runtime.health_report import build_health
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
@@ -37,6 +40,10 @@ from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.reading import follow_log, opened_for_reading, process_managers_off, reader_folder
 from actors.runtime.rebuilds import Rebuilds
+from actors.schema.describing import code_of
+from actors.schema.description import Schema
+from actors.schema.opening import CheckedSchema, check_store
+from actors.schema.written_types import WrittenTypes
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
 from actors.worker_processes.parent.worker_pool import WorkerPool
@@ -72,13 +79,15 @@ class Runtime:
         listeners: Listeners,
         replicas: ReplicaHost,
         resources: OpeningResources,
+        schema: Schema,
+        checked: CheckedSchema,
     ) -> None:
         """For `open`: starts nothing."""
         self._resources = resources
         self._stopped = False
         self._pool = ThreadPool("onewriter-middleware")
         progress = replicas.progress
-        writer = WriterState()
+        writer = WriterState(WrittenTypes(schema, checked.written))
         calls.add(writer.callbacks)
         progress.on_wait = writer.notifier.flush_now
         refusal: Callable[[], Exception] | None = None
@@ -134,6 +143,7 @@ class Runtime:
                 replicas.mark_damaged,
                 log.moved,
             ),
+            changed_code=ChangedCode(schema, checked.changed, replicas, progress, commands.steps),
             process_managers=managers,
             consumers=ConsumerRegistry(log, progress, commands.steps, calls, marks, refusal),
             marks=marks,
@@ -157,14 +167,18 @@ class Runtime:
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
         inline = [model.schema for model in domain.models.values() if model.inline]
+        code = code_of(source.declarations, domain)
+        check = partial(check_store, path, code, leftovers, settings.accept)
         log: EventLog | LogFollower
         # Until the actors begin, nobody else reads it.
         opened = resources.slot(EventLog.abandon)
         if settings.mode == "read":
             log = follow_log(path, domain.codec, settings, inline, resources)
+            checked = replace(check(log), changed=frozenset())
             folder = reader_folder(path, settings, resources)
             skips = SkippedEvents.read(log)
         else:
+            found: list[CheckedSchema] = []
             opened.resource = log = EventLog.open(
                 path,
                 domain.codec,
@@ -172,7 +186,11 @@ class Runtime:
                 siblings=[REPLICAS, MARKS_FILE],
                 verify_bytes=settings.verify_bytes,
                 inline=inline,
+                check=lambda log: found.append(check(log)),
             )
+            [checked] = found
+            if checked.notes:
+                log.append([], notes=checked.notes)
             folder = os.path.join(path, REPLICAS)
             skips = SkippedEvents.read(log)
             fill(log, domain, skips)
@@ -186,7 +204,21 @@ class Runtime:
             replicas = LocalReplicas.open(
                 folder, domain, placed, settings, log, skips, sync, calls, listeners, resources
             )
-        runtime = cls(path, source, domain, settings, log, skips, sync, calls, listeners, replicas, resources)
+        runtime = cls(
+            path,
+            source,
+            domain,
+            settings,
+            log,
+            skips,
+            sync,
+            calls,
+            listeners,
+            replicas,
+            resources,
+            code.schema,
+            checked,
+        )
         opened.release_with = EventLog.close
         # Ctrl-C comes here, too: no actor may go on with files that are closed.
         resources.on_release(partial(runtime._stop, CLOSE_TIMEOUT))

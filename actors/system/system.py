@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 import weakref
+from collections.abc import Collection
 from functools import lru_cache, partial
 from operator import methodcaller
 from os import PathLike
@@ -100,6 +101,7 @@ class System(
         mode: Literal["write", "read"] = "write",
         managers: bool | None = None,
         replicas_path: str | PathLike[str] | None = None,
+        accept: Collection[str] = (),
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -132,9 +134,12 @@ class System(
           that waits for an opening in which they run.
         - `replicas_path`: with `mode="read"`, the folder in which the replicas are kept for the next reader;
           by default they are in a temporary one, and filled from the log at each opening
+        - `accept`: names of classes, process managers or domains in whose changes you know better than the
+          comparison with the store's schema, which would refuse them
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
-        `DomainError` for a mistake in the domain, `ModelStopped` if the projection of an inline model fails
+        `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
+        the list of all mismatches; `ModelStopped` if the projection of an inline model fails
         while the model is filled, `WorkerDied` for a process that could not be started, `LimitReached` if no
         more files, threads or processes are available, and because of the directory `StoreLocked`,
         `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`. After any error, Ctrl-C included,
@@ -161,6 +166,7 @@ class System(
             mode=mode,
             managers=managers,
             replicas_path=None if replicas_path is None else os.fspath(replicas_path),
+            accept=accept,
         )
         resources = OpeningResources()
         try:

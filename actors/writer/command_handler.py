@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.domain.specs import CompiledDomain
@@ -29,6 +29,7 @@ from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.submission import Bulk, Submission
 from actors.writer.writer_state import WriterState
 from storage import CommitFailed, EventLog, StorageError, StoreFull
+from storage.log.notes import Note
 
 __all__ = ["CommandHandler"]
 
@@ -217,6 +218,11 @@ class CommandHandler(SupervisedActor):
         else:
             if self._state.closing:
                 raise CommitFailed("the system was closed while this batch was decided", errno.ECANCELED)
+            notes: Iterable[Note] = overlay.notes.items()
+            written = self._state.written
+            new = {event.type for event in overlay.events} - written.known
+            if new:
+                notes = [*notes, *written.notes(new)]
             self._state.committing = time.monotonic()
             try:
                 self._log.append(
@@ -225,7 +231,7 @@ class CommandHandler(SupervisedActor):
                     overlay.snapshots,
                     encoded=overlay.encoded,
                     before_fsync=self._before_fsync,
-                    notes=overlay.notes.items(),
+                    notes=notes,
                     inline=None if overlay.inline is None else overlay.inline.batch,
                     new_ids=True,  # made here, or looked up
                 )
@@ -233,6 +239,7 @@ class CommandHandler(SupervisedActor):
                 self._state.committing = 0.0
             self._budget.committed(time.monotonic() - self._disk_began)
             self._state.trouble = None
+            written.known |= new
 
     def _before_fsync(self) -> None:
         """Release the replies of the batch before this one: its callers and the replicas work while the disk

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from actors.kernel.async_reply import batch_wakeups
 from actors.kernel.running_calls import CallSlot
+from actors.schema.written_types import WrittenTypes
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.commit_notifier import CommitNotifier
 from actors.writer.inline_models import InlineRun
@@ -20,7 +21,8 @@ __all__ = ["WriterState"]
 class WriterState:
     """Of one writer. The handler's thread changes it; others read it, and may release held replies."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: WrittenTypes) -> None:
+        self.written = written
         self.in_flight: list[Submission | AtomicStep] = []
         self.attempts = 0
         self.must_reopen = False

@@ -63,6 +63,7 @@ class EventLog(LogReader):
         durable: bool,
         siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
+        check: Callable[[LogReader], None] | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
         super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
@@ -77,6 +78,7 @@ class EventLog(LogReader):
         # Held by the thread that changes the environment: close() may run in another thread than the
         # writer's. Reentrant, so that an interrupted close may be repeated.
         self._writing = threading.RLock()
+        self._check = check
         self._attach(environment)
 
     @classmethod
@@ -92,6 +94,7 @@ class EventLog(LogReader):
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int = DEFAULT_VERIFY_BYTES,
         progress: Progress | None = None,
+        check: Callable[[LogReader], None] | None = None,
     ) -> Self:
         """Open the log in the directory `path`; create it if it is missing and `create` is true.
 
@@ -100,7 +103,8 @@ class EventLog(LogReader):
         names other files that may be in the directory. `inline` are the models whose tables `inline_batch`
         changes within `append`; tables of other models are dropped, unless it is None. After an unclean end
         that makes the file doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the
-        top of a larger file, nothing for 0.
+        top of a larger file, nothing for 0. `check` is called once with the log, before anything in it is
+        changed, tables of inline models included; what it raises is raised.
 
         A log of an older format is first copied to this one, which needs as much free disk as it takes;
         `progress` is then called with the number of records that are copied, and of all.
@@ -123,7 +127,14 @@ class EventLog(LogReader):
                 verify_bytes=verify_bytes,
             )
             return cls(
-                codec, path, *opened, map_size=map_size, durable=durable, siblings=siblings, inline=inline
+                codec,
+                path,
+                *opened,
+                map_size=map_size,
+                durable=durable,
+                siblings=siblings,
+                inline=inline,
+                check=check,
             )
         except BaseException as error:
             held.release()

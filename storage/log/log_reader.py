@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice, takewhile
 from pathlib import Path
@@ -72,6 +72,7 @@ class LogReader:
         self._head = 0
         self._chain_end = 0, b""
         self._tail = UnindexedTail(0)
+        self._check: Callable[[LogReader], None] | None = None
         self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
     @property
@@ -341,6 +342,10 @@ class LogReader:
                 environment, self.history_id, self._records
             )
             self._chain_end = self._head, digest
+            if self._check is not None:
+                self._environment = environment
+                self._check(self)
+                self._check = None
             if self._inline is not None:
                 self._inline.attach(environment, self._head)
         except lmdb.Error as error:

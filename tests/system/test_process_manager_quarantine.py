@@ -346,7 +346,7 @@ def test_states_that_a_release_can_not_read_are_set_aside_with_their_timers_and_
         system.append("seen", [seen("a"), seen("b")])
         system.wait_process_managers()
     domain, seen = forgetful(1, other_state=True)
-    with opened(store_path, domain) as system:
+    with opened(store_path, domain, accept=["Known"]) as system:
         system.append("seen", [seen("a"), seen("c")])
         system.advance(LATER)
         wait_until(lambda: [one.waiting for one in system.quarantined_instances("keeper")] == [2, 1])

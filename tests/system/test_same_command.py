@@ -168,7 +168,7 @@ def test_commands_of_a_store_that_an_earlier_version_wrote_are_known(
             assert place(system.execute(same, command_id="form-1")) == place(first)
             with pytest.raises(CommandIdReused):
                 system.execute(release.ann(extras={"b": 2.0, "a": Decimal("1.0")}), command_id="form-1")
-    with System.open(store_path, old.hotel, replicas=1) as system:
+    with System.open(store_path, old.hotel, replicas=1, accept=["Rang"]) as system:
         assert place(system.append("bell", [old.Rang(7, {"b": 1, "a": 2})], command_id="ring-1")) == place(
             facts
         )

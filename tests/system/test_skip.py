@@ -158,7 +158,7 @@ def test_an_event_that_cannot_be_decoded_can_be_skipped(store_path: Path) -> Non
         tallies.note(system, 4)
     shutil.rmtree(store_path / "replicas")
     tallies = domain(known=False)
-    with System.open(store_path, tallies.domain, replicas=2) as system:
+    with System.open(store_path, tallies.domain, replicas=2, accept=["Forgotten"]) as system:
         wait_until(lambda: stopped(system) == [3, 3])
         system.skip_event(tallies.model, 3, "nobody knows it any more")
         system.wait_applied()

@@ -148,7 +148,7 @@ def test_an_event_that_can_not_be_decoded_stops_the_models_there_until_it_can(
     options, error = LATER[what]
     write(store_path, keep_first=keep_first)
     later = generation(**options)
-    with System.open(store_path, later.domain, replicas=2) as system:
+    with System.open(store_path, later.domain, replicas=2, accept=["Scrapped"]) as system:
         wait_until(lambda: len(system.health().problems) == 4)
         wait_until(lambda: tried_again(system))
         assert {model.stopped_at for model in models(system)} == {GONE}
@@ -166,7 +166,7 @@ def test_an_event_that_can_not_be_decoded_stops_the_models_there_until_it_can(
             list(system.subscribe(until=GONE))
         assert restarts(system) == 0
     whole = generation()
-    with System.open(store_path, whole.domain, replicas=2) as system:
+    with System.open(store_path, whole.domain, replicas=2, accept=["Scrapped"]) as system:
         system.wait_applied()
         assert system.health().status == "ok"
         assert ids(system, whole) == ["a", "b", "c", "d"]
@@ -176,7 +176,7 @@ def test_an_event_that_can_not_be_decoded_stops_the_models_there_until_it_can(
 def test_models_go_on_by_themselves_once_the_event_can_be_decoded(store_path: Path) -> None:
     write(store_path)
     later = generation(scrapped=False)
-    with System.open(store_path, later.domain, replicas=2) as system:
+    with System.open(store_path, later.domain, replicas=2, accept=["Scrapped"]) as system:
         wait_until(lambda: len(system.health().problems) == 4)
         system.execute(later.Make("d"))
         inside.codec(system).register(generation().Scrapped)
@@ -190,7 +190,7 @@ def test_a_model_that_stopped_before_it_misses_nothing_of_what_lies_between(stor
     write(store_path)
     later = generation(scrapped=False)
     later.fails.add("a")
-    with System.open(store_path, later.domain, replicas=1) as system:
+    with System.open(store_path, later.domain, replicas=1, accept=["Scrapped"]) as system:
         wait_until(lambda: [model.stopped_at for model in models(system)] == [1, GONE])
         inside.codec(system).register(generation().Scrapped)
         wait_until(lambda: [model.stopped_at for model in models(system)] == [1, None])
@@ -206,7 +206,7 @@ def test_a_new_model_that_meets_it_does_not_hold_up_the_ones_that_are_past_it(st
         system.execute_many([old.Make("a"), old.Make("b"), old.Scrap("a"), old.Make("c")])
         system.wait_applied()
     later = generation(scrapped=False)
-    with System.open(store_path, later.domain, replicas=1) as system:
+    with System.open(store_path, later.domain, replicas=1, accept=["Scrapped"]) as system:
         wait_until(lambda: tried_again(system) and system.health().problems)
         assert system.health().problems == (f"model names on replica-1 is stopped at position {GONE}",)
         for number in range(3):
@@ -233,7 +233,7 @@ def test_a_command_on_a_stream_with_it_is_refused_with_its_position_and_others_g
         system.execute_many([first.Make("a"), first.Make("b")])
         scrapped = system.execute(first.Scrap("a"), command_id="scrap")
     later = generation(scrapped=False)
-    with System.open(store_path, later.domain, replicas=1) as system:
+    with System.open(store_path, later.domain, replicas=1, accept=["Scrapped"]) as system:
         refused, done = system.execute_many([later.Make("a"), later.Make("b")], return_exceptions=True)
         assert isinstance(refused, UnknownType)
         assert "Scrapped" in str(refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.replication.model_progress import NEVER
+from actors.replication.model_progress import NEVER, ModelProgress
 from actors.replication.progress import Progress
 
 __all__ = ["RemoteProgress"]
@@ -34,6 +34,10 @@ class RemoteProgress(Progress):
                 entry.floor = NEVER
             self._moved.notify_all()
 
+    def _admit(self, entry: ModelProgress, replica: str) -> None:
+        if replica not in self._floors:
+            super()._admit(entry, replica)
+
     def mark_reachable(self, replica: str, checkpoints: Sequence[tuple[str, int]]) -> None:
         """Another worker has opened it, and it is that far.
 
@@ -50,6 +54,8 @@ class RemoteProgress(Progress):
             for model, entry in entries.items():
                 entry.floor = floor
                 entry.applied = at.get(model, 0)
+                if replica in self._withheld.get(model, ()) or (lost and model in self._withhold_after_reset):
+                    self._withhold(replica, model)
         self.applied(replica, checkpoints)
         for model in list(self.replicas[replica]):
             self.recheck(model)

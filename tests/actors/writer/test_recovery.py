@@ -15,6 +15,8 @@ import pytest
 from actors import CommitUncertain, SystemClosed
 from actors.receipt import Receipt
 from actors.replication.messages import Committed
+from actors.schema.description import Schema
+from actors.schema.written_types import WrittenTypes
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.overlay import Overlay
@@ -50,7 +52,7 @@ class Writer:
         self.domain = bank.compile()
         self.log = EventLog.open(path, self.domain.codec)
         self.aggregates = AggregateCache(self.domain, self.log, 100)
-        self.state = WriterState()
+        self.state = WriterState(WrittenTypes(Schema("shop"), ()))
         self.make = SubmissionFactory(self.domain)
         self.published: list[tuple[int, int, Any]] = []
         self.recovery = Recovery(self.log, self.state, self.aggregates, self.publish)

@@ -101,11 +101,11 @@ class Delivery:
     def _ack(self) -> tuple[bool, int]:
         if self._group.stores_nothing:
             return False, 0
-        position = self.recorded.position
+        position, part = self.recorded.position, self.recorded.part
 
         # As `_settle`, in one call less: it is done for each delivery.
         def once(window: DeliveryWindow, _now: float) -> bool:
-            if not self._settled and window.ack(position):
+            if not self._settled and window.ack(position, part):
                 self._settled = True
                 return True
             return False

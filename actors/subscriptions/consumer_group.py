@@ -26,6 +26,7 @@ from actors.subscriptions.window_feeder import WindowFeeder
 from storage import RecordedEvent, StoreClosed
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note
+from storage.log.records import DROPPED
 
 __all__ = ["ConsumerGroup"]
 
@@ -72,7 +73,8 @@ class ConsumerGroup:
         )
         for position, attempts in state.open:
             for recorded in log.read(position - 1, 1):
-                self._window.load(recorded, attempts)
+                if recorded.event is not DROPPED and (recorded.parts == 1 or state.wanted.matches(recorded)):
+                    self._window.load(recorded, attempts)
         self._feeder = WindowFeeder(self._lock, self._window, log, progress, state.wanted, self.wake)
         for stream, one in backlogs.items():
             if one.replaying:
@@ -231,7 +233,8 @@ class ConsumerGroup:
             recorded.time_us,
             recorded.command_id,
         )
-        return f"{recorded.position}:{mark_of(parts, KEY_BYTES)}"
+        part = f".{recorded.part}" if recorded.part else ""
+        return f"{recorded.position}{part}:{mark_of(parts, KEY_BYTES)}"
 
     def _take(self, until: int | None, holder: object) -> DeliveryState | None:
         with self._lock:

@@ -27,6 +27,7 @@ from actors.subscriptions.consumer_status import (
 )
 from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.delivery_state import StreamBacklog
+from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.group_state import (
     PREFIX,
     GroupState,
@@ -90,7 +91,7 @@ class ConsumerRegistry:
         name, policy = spec.name, spec.policy
         with self._lock:
             self._require_open()
-            group = self._find(name, policy)
+            group = self._find(name, policy, spec.wanted)
             if group is None:
                 group = self._make(spec)
             self._compare(group, spec)
@@ -120,13 +121,18 @@ class ConsumerRegistry:
         if self._closed:
             raise SystemClosed("the system is closed; open it again with System.open")
 
-    def _find(self, name: str, policy: DeliveryPolicy) -> ConsumerGroup | None:
+    def _find(
+        self, name: str, policy: DeliveryPolicy, wanted: EventFilter | None = None
+    ) -> ConsumerGroup | None:
+        """The group of a name; `wanted` takes the place of what is stored under older names of types."""
         group = self._groups.get(name)
         if group is None:
             data = self._log.note(state_key(name))
             if data is None:
                 return None
             state = GroupState.decode(name, data)
+            if wanted is not None and wanted.covers(state.wanted, self._log.codec):
+                state.wanted = wanted
             group = ConsumerGroup(
                 name, self._log, self._progress, self._write, state, self._backlogs(name), policy, self._marks
             )

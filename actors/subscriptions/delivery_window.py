@@ -116,6 +116,8 @@ class DeliveryWindow:
     # -- loading -----------------------------------------------------------------------------
     def load(self, recorded: RecordedEvent, attempts: int = 0) -> None:
         """The next event wanted, in the order of the log. One of a stream that fell behind waits there."""
+        if recorded.part and self._is_rest(recorded):
+            return
         if recorded.stream not in self.backlogs:
             entry = DeliveryState(recorded, attempts, replayed=False)
             if self._left:
@@ -134,10 +136,19 @@ class DeliveryWindow:
 
     def load_replayed(self, recorded: RecordedEvent) -> None:
         """The next event of a stream that is being replayed."""
+        if recorded.part and self._is_rest(recorded):
+            return
         entry = DeliveryState(recorded, 0, replayed=True)
         if self._left:
             self._look_up(entry)
         self._add(entry)
+
+    def _is_rest(self, recorded: RecordedEvent) -> bool:
+        """Whether it is delivered after one at its position that is in hand."""
+        entry = self._entries.get(recorded.position)
+        if entry is not None:
+            entry.add(recorded)
+        return entry is not None
 
     def _look_up(self, entry: DeliveryState) -> None:
         if self._outstanding is not None and self._outstanding.found(entry):
@@ -196,12 +207,12 @@ class DeliveryWindow:
                 heapq.heappush(self._ready, entry.recorded.position)
 
     # -- settling ----------------------------------------------------------------------------
-    def ack(self, position: int) -> bool:
+    def ack(self, position: int, part: int = 0) -> bool:
         """It is handled, perhaps by an earlier delivery than the one that is out; False where it was settled
         before.
         """
         entry = self._entries.get(position)
-        if entry is None or not entry.token:
+        if entry is None or not entry.token or entry.recorded.part != part:
             return False
         self._remove(entry)
         return True
@@ -259,6 +270,9 @@ class DeliveryWindow:
         position, stream = entry.recorded.position, entry.recorded.stream
         if entry.slot:
             self._outstanding.used.append(entry.slot)  # type: ignore[union-attr]
+        if entry.rest is not None and entry.go_on():
+            heapq.heappush(self._ready, position)
+            return
         del self._entries[position]
         lane = self._lanes[stream]
         lane.popleft()

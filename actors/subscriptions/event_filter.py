@@ -5,12 +5,12 @@ thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.domain.specs import CompiledDomain
 from actors.errors import UnknownMessage
-from storage import RecordedEvent
+from storage import Codec, RecordedEvent
 from storage.log.records import name_key
 from storage.value_text import short_repr
 
@@ -41,6 +41,16 @@ class EventFilter:
             and (not self.category or category_of(recorded.stream) == self.category)
             and (not self.tag or self.tag in recorded.tags)
         )
+
+    def covers(self, before: EventFilter, codec: Codec) -> bool:
+        """Whether it is what was asked for before, under the names that types have now.
+
+        For a type that has no class any more there may be any others, those that upcasters make of it.
+        """
+        types = frozenset(map(codec.base_name, before.types))
+        left = frozenset(name for name in types if name in codec.registered)
+        same = self.types == types if left == types else left <= self.types and bool(self.types)
+        return same and replace(self, types=frozenset()) == replace(before, types=frozenset())
 
     def __str__(self) -> str:
         """As it is written in a call."""

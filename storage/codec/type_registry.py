@@ -136,7 +136,7 @@ class TypeRegistry:
             self._members.update((stored, (cls, upcasters[version - 1 :])) for version, stored in names)
             return
         plain = self._builders.get(name)
-        chain = Chain(name, upcasters, plain, check, event, self._chains)
+        chain = Chain(name, upcasters, plain, check, self.own, event, self._chains)
         self._chains.update(dict.fromkeys((name, *former_names), chain))
         if cls is not None:
             self._getters[cls] = written, *self._getters[cls][1:]
@@ -145,6 +145,20 @@ class TypeRegistry:
         for version, stored in names:
             self.former[stored] = chain, version
             self._builders[stored] = plain if version == current and plain else partial(chain.one, version)
+
+    def own(self, value: Any) -> Any:
+        """The value itself if it is shareable, else a copy; the codec has it."""
+        raise NotImplementedError
+
+    def sure_name(self, stored: str) -> str | None:
+        """The name of the class that events stored under this name are read as, without reading them.
+
+        None if upcasters of it may make other events of it, or none.
+        """
+        chain, version = self.former.get(stored, (None, 1))
+        if chain is None:
+            return stored
+        return chain.name if version == chain.current else None
 
     def base_name(self, stored: str) -> str:
         """The name that is shown for a stored name: that of its class, without a version."""

@@ -80,7 +80,7 @@ class Chain:
     its fields, `check` raises for a message whose fields are not of their types.
     """
 
-    __slots__ = ("_build", "_chains", "_check", "_several", "_steps", "name")
+    __slots__ = ("_build", "_chains", "_check", "_own", "_several", "_steps", "name")
 
     def __init__(
         self,
@@ -88,14 +88,19 @@ class Chain:
         steps: Sequence[Upcaster],
         build: Callable[[Fields], Any] | None,
         check: Callable[[Any], None] | None,
+        own: Callable[[Any], Any],
         several: bool,
         chains: Mapping[str, Chain],
     ) -> None:
-        """`several` says whether upcasters may return anything but fields: those of events may."""
+        """`own` gives a message with values that nobody else holds, as they are decoded.
+
+        `several` says whether upcasters may return anything but fields: those of events may.
+        """
         self.name = name
         self._steps = tuple(steps)
         self._build = build
         self._check = check
+        self._own = own
         self._several = several
         self._chains = chains
 
@@ -184,8 +189,10 @@ class Chain:
             )
         try:
             message = build(fields)
-            if self._check is not None and version < self.current:
-                self._check(message)
+            if version < self.current:
+                if self._check is not None:
+                    self._check(message)
+                message = self._own(message)
         except Exception as error:
             if version >= self.current:
                 raise

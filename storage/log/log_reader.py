@@ -76,6 +76,11 @@ class LogReader:
         self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
     @property
+    def codec(self) -> Codec:
+        """The codec that it decodes with."""
+        return self._codec
+
+    @property
     def head(self) -> int:
         """The last committed position, 0 in an empty log; costs nothing."""
         return self._head

@@ -58,7 +58,7 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | li
             if at < chain.current:
                 read = chain.read(at, fields)
                 if isinstance(read, list):
-                    return _several(position, record, read or [Read(chain.name, DROPPED)])
+                    return _several(codec, position, record, read or [Read(chain.name, DROPPED)])
                 type_name, event = read
             else:
                 event, type_name = codec.build(type_name, fields), chain.name
@@ -92,7 +92,7 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | li
         ) from error
 
 
-def _several(position: int, record: list[Any], events: list[Read]) -> list[RecordedEvent]:
+def _several(codec: Codec, position: int, record: list[Any], events: list[Read]) -> list[RecordedEvent]:
     """An event of the log as the events that upcasters made of it; all that is known of it is of each."""
     stream, version, _, _, time_us, command_id, command, causation_id, correlation_id, tags, metadata = record
     return [
@@ -110,7 +110,7 @@ def _several(position: int, record: list[Any], events: list[Read]) -> list[Recor
             causation_id,
             correlation_id,
             tuple(tags) if tags else (),
-            metadata,
+            codec.own(metadata),
         )
         for part, (name, event) in enumerate(events)
     ]

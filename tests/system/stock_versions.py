@@ -46,6 +46,7 @@ def _first() -> SimpleNamespace:
         sku: str
         price: int
 
+    made.PriceSet = PriceSet
     _shared(made, Item, Added, PriceSet)
     _old_events(made, Item)
     made.events_of = lambda sku, kind, number: {
@@ -217,6 +218,7 @@ def _third() -> SimpleNamespace:
     def kinder(fields: dict[str, Any]) -> Stored:
         return Stored("Noted", {"sku": fields["sku"], "text": f"by {fields['who']}"})
 
+    made.PriceChanged = PriceChanged
     _shared(made, Item, Added, PriceChanged)
 
     @domain.evolve(Received)

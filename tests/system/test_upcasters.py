@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors import Rejected, System
+from actors import ConsumerMismatch, Rejected, System
 from tests.helpers import PATIENCE
 from tests.system import stock_versions
-from tests.system.stock_versions import KINDS, RELEASES, Operation, text_of, third
+from tests.system.stock_versions import KINDS, RELEASES, Operation, first, text_of, third
 
 
 def some(random: Random, most: int = 40) -> list[Operation]:
@@ -112,3 +112,58 @@ def test_worker_processes_read_through_upcasters(store_path: Path) -> None:
         check(system, work, flat(work))
         system.rebuild(third.seen, wait=True, timeout=PATIENCE)
         check(system, work, flat(work))
+
+
+def test_a_consumer_gets_each_part_of_a_split_event_in_turn_and_again_after_a_restart(
+    store_path: Path,
+) -> None:
+    run(store_path, 0, [("move", "a", 2), ("touch", "a", 0), ("move", "a", -1), ("blame", "a", 1)])
+    with System.open(store_path, third.domain, replicas=1) as system, system.consumer("mail") as consumer:
+        first = next(consumer)
+        assert text_of(first.event) == "Received(sku=a, count=2)"
+        assert system.consumers()[0].position == 0
+        keys = {first.key}
+        assert first.ack()
+        second = next(consumer)
+        assert text_of(second.event) == "Counted(sku=a, what=Received)"
+        assert not first.ack()  # settled: it must not settle the other part
+        assert second.nak()
+        again = next(consumer)
+        assert (again.event, again.attempt) == (second.event, 2)
+        keys |= {second.key, again.key}
+        assert len(keys) == 2
+    with System.open(store_path, third.domain, replicas=1) as system, system.consumer("mail") as consumer:
+        seen = []
+        for delivery in consumer:
+            seen.append(text_of(delivery.event))
+            delivery.ack(wait=True)
+            if delivery.position == system.position:
+                break
+        assert seen == flat([[("move", "a", 2), ("move", "a", -1), ("blame", "a", 1)]])
+        assert system.consumers()[0].position == system.position
+
+
+def test_a_consumer_of_types_goes_on_under_the_names_that_these_have_now(store_path: Path) -> None:
+    run(store_path, 0, [("price", "a", 1), ("move", "a", 3)])
+    wanted = {"prices": [first.PriceSet], "moves": [first.Moved]}
+    with System.open(store_path, first.domain, replicas=1) as system:
+        for name, types in wanted.items():
+            system.consumer(name, types=types).close()
+    with System.open(store_path, third.domain, replicas=1) as system:
+        with system.consumer("prices", types=[third.PriceChanged]) as consumer:
+            assert text_of(next(consumer).event) == expected(0, ("price", "a", 1))[0]
+        with system.consumer("moves", types=["Counted"]) as consumer:
+            assert text_of(next(consumer).event) == "Counted(sku=a, what=Received)"
+        with pytest.raises(ConsumerMismatch):
+            system.consumer("prices", types=["Noted"])
+
+
+def test_subscriptions_filter_by_the_names_of_now(store_path: Path) -> None:
+    run(store_path, 0, [("price", "a", 1), ("move", "a", 3), ("touch", "a", 1), ("blame", "b", 2)])
+    with System.open(store_path, third.domain, replicas=1) as system:
+        for types, count in ((["PriceChanged"], 1), (["Counted", "Noted"], 2), (["Sold"], 0)):
+            found = list(system.subscribe(types=types, until=system.position))
+            assert [one.type for one in found] == [one for one in types if one != "Sold"][:count]
+        parts = list(system.subscribe(stream="item-a", until=system.position))
+        assert [(one.position, one.part, one.parts) for one in parts] == [(1, 0, 1), (2, 0, 2), (2, 1, 2)]
+        assert list(system.subscribe(3 - 1, until=3)) == []

@@ -1,4 +1,7 @@
-"""`onewriter verify PATH`: reads the files of a closed store, maps none, and shows damage. Main thread."""
+"""`onewriter verify PATH`: reads the files of a closed store, and shows damage. Main thread.
+
+No page is mapped before all pages of its file have been checked, so that no damage can end the process.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
@@ -17,6 +21,7 @@ from storage import OnewriterError, OtherEngine
 from storage.files.environment import DATA_FILE, check_directory
 from storage.files.page_check import find_all_problems
 from storage.files.store_lock import LOCK_FILE, StoreLock
+from storage.log.verification import LogCheck, checked_chain, verify_store
 
 __all__ = ["main"]
 
@@ -35,9 +40,16 @@ MAX_LINES = 20
 """Lines about one file."""
 
 
+Found = list[str] | LogCheck
+"""What is wrong with a file; more of a log."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What was found in a file; `advice` is what helps against its damage, None where it is sound."""
+    """What was found in a file; `advice` is what helps against its damage, None where it is sound.
+
+    `events` and `chain`, the digest of the chain over all of them, are those of a log whose pages are sound.
+    """
 
     file: str
     sound: bool
@@ -45,6 +57,8 @@ class FileReport:
     seconds: float
     findings: list[str]
     advice: str | None
+    events: int | None = None
+    chain: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
@@ -52,14 +66,22 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "verify",
-        "Look for damage in the files of a store that is closed. Every page is read and none is mapped, so "
-        "that no damage can end this process. Changes nothing.",
+        "Look for damage in the files of a store that is closed: every page, and in the log every checksum, "
+        "the chain over its commits, and the indexes against the events. No damage can end this process. "
+        "Changes nothing.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("store", metavar="PATH", help="the store's directory, as System.open is given it")
     parser.add_argument(
         "--log-only", action="store_true", help="leave out the replicas, which the log can fill again"
+    )
+    parser.add_argument(
+        "--chain",
+        type=_chain,
+        metavar="POSITION:HEX",
+        help="a head of the chain that was kept elsewhere, from System.chain_head() or a line of this "
+        "program: the log up to there must still be the same",
     )
     parser.add_argument("--json", action="store_true", help="a JSON document a line, one for each file")
     options = parser.parse_args(arguments)
@@ -73,7 +95,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
             _refuse_other_engine(path)
-            for file, look, advice in _files(path, options.log_only):
+            for file, look, advice in _files(path, options.log_only, options.chain):
                 report = _report(file, look, advice)
                 show(report)
                 sound = sound and report.sound
@@ -93,9 +115,18 @@ def _refuse_other_engine(path: Path) -> None:
         pass  # reported with the files
 
 
-def _files(path: Path, log_only: bool) -> Iterator[tuple[Path, Callable[[Path], list[str]], str]]:
+def _chain(text: str) -> tuple[int, str]:
+    position, _, digest = text.partition(":")
+    chain = int(position), digest
+    checked_chain(chain)
+    return chain
+
+
+def _files(
+    path: Path, log_only: bool, chain: tuple[int, str] | None
+) -> Iterator[tuple[Path, Callable[[Path], Found], str]]:
     """The files with what looks at each, and what helps against damage of it."""
-    yield path / DATA_FILE, _environment, "copy the store away, then restore a backup"
+    yield path / DATA_FILE, partial(_log, chain=chain), "copy the store away, then restore a backup"
     if log_only:
         return
     for replica in sorted(path.glob("replicas/*")):
@@ -104,6 +135,16 @@ def _files(path: Path, log_only: bool) -> Iterator[tuple[Path, Callable[[Path], 
             yield replica / DATA_FILE, _environment, advice
         for file in sorted(replica.glob("engines/*/model.sqlite")):
             yield file, _database, advice
+
+
+def _log(file: Path, chain: tuple[int, str] | None) -> Found:
+    findings = _environment(file)
+    if findings:
+        return findings
+    try:
+        return verify_store(file.parent, chain)
+    except OnewriterError as error:
+        return [str(error)]
 
 
 def _environment(file: Path) -> list[str]:
@@ -125,21 +166,34 @@ def _database(file: Path) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-def _report(file: Path, look: Callable[[Path], list[str]], advice: str) -> FileReport:
+def _report(file: Path, look: Callable[[Path], Found], advice: str) -> FileReport:
     began = time.monotonic()
     try:
-        findings = look(file)
+        found = look(file)
     except OSError as error:
-        findings = [str(error)]
+        found = [str(error)]
     seconds = time.monotonic() - began
+    log = found if isinstance(found, LogCheck) else None
+    findings = found.findings if isinstance(found, LogCheck) else found
     return FileReport(
-        str(file), not findings, file.stat().st_size, seconds, findings, advice if findings else None
+        str(file),
+        not findings,
+        file.stat().st_size,
+        seconds,
+        findings,
+        advice if findings else None,
+        None if log is None else log.events,
+        None if log is None else log.chain,
     )
 
 
 def _show(report: FileReport) -> None:
     state = "sound" if report.sound else "DAMAGED"
-    print(f"{report.file}: {state} ({report.bytes:,} bytes, {report.seconds:.1f} s)", flush=True)
+    events = "" if report.events is None else f", {report.events:,} events"
+    chain = "" if report.chain is None else f", chain {report.events}:{report.chain}"
+    print(
+        f"{report.file}: {state} ({report.bytes:,} bytes{events}, {report.seconds:.1f} s){chain}", flush=True
+    )
     for line in report.findings[:MAX_LINES]:
         print(f"  {line}")
     if len(report.findings) > MAX_LINES:

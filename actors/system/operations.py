@@ -18,6 +18,7 @@ from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
 from storage.log.stored_events import without_dropped
+from storage.log.verification import LogCheck
 from storage.value_text import short_repr
 
 __all__ = ["OperationMethods"]
@@ -35,6 +36,25 @@ class OperationMethods(SystemBase):
     def position(self) -> int:
         """The last committed position."""
         return self._running().progress.latest_head()
+
+    def chain_head(self) -> tuple[int, str]:
+        """The last committed position and the digest of the chain there, 64 hexadecimal digits; any thread.
+
+        Keep both elsewhere: `verify_log`, or `onewriter verify`, finds out later whether any event up to
+        there was changed, removed or inserted.
+        """
+        return self._running().log.chain_head()
+
+    def verify_log(
+        self, chain: tuple[int, str] | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> LogCheck:
+        """Read all of the log, and return what is wrong in it: records, chain, indexes; any thread.
+
+        `chain` is a former result of `chain_head`. `progress` is called with the number of events that were
+        read, and of all. A million events take about 15 seconds, and the file grows meanwhile if much is
+        written. Raises ValueError for a `chain` that cannot be one.
+        """
+        return self._running().log.verify(chain, progress)
 
     @property
     def path(self) -> str:

@@ -17,7 +17,7 @@ from storage.log.checksums import command_link, first_link, opened_event, sealed
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 
-__all__ = ["CHAIN", "chain_end", "command_links", "put_command_link"]
+__all__ = ["CHAIN", "chain_end", "check_no_later_links", "command_links", "put_command_link"]
 
 CHAIN = "chain"
 """The database of the links of command records."""
@@ -32,16 +32,11 @@ def chain_end(
     head: int,
     records: RecordFormat,
 ) -> bytes:
-    """The digest after the last commit of a log that ends at `head`. Raises DamagedStore."""
+    """The digest after the last commit of a log up to `head`, where a commit ends. Raises DamagedStore."""
     with transaction.cursor(databases[CHAIN]) as cursor:
-        if cursor.last() and cursor.key()[:8] >= U64.pack(head):
-            key = cursor.key()
-            if key[:8] != U64.pack(head):
-                raise DamagedStore(
-                    f"{records.what} ends at position {head}, but command records were committed after later "
-                    "events, which are lost; restore a backup"
-                )
-            return _digest_and_ids(records, key, cursor.value())[0]
+        more = cursor.set_range(U64.pack(head + 1))
+        if (cursor.prev() if more else cursor.last()) and cursor.key()[:8] == U64.pack(head):
+            return _digest_and_ids(records, cursor.key(), cursor.value())[0]
     if head == 0:
         return first_link(history_id)
     stored = transaction.get(U64.pack(head), db=databases["events"])
@@ -54,6 +49,18 @@ def chain_end(
             "restore a backup"
         )
     return opened[1]
+
+
+def check_no_later_links(
+    transaction: lmdb.Transaction[bytes], databases: Databases, head: int, records: RecordFormat
+) -> None:
+    """Raise DamagedStore if the chain has links after the log's last position."""
+    with transaction.cursor(databases[CHAIN]) as cursor:
+        if cursor.set_range(U64.pack(head + 1)):
+            raise DamagedStore(
+                f"{records.what} ends at position {head}, but command records were committed after later "
+                "events, which are lost; restore a backup"
+            )
 
 
 def put_command_link(

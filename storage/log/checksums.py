@@ -98,7 +98,7 @@ def first_link(history_id: str) -> bytes:
 
 def event_link(previous: bytes, last: int, records: Iterable[bytes]) -> bytes:
     """The digest after a commit of events, the last of them at position `last`."""
-    return sha256(b"".join((previous, b"events", last.to_bytes(8), *records))).digest()
+    return sha256(b"".join((previous, b"events", *records, last.to_bytes(8)))).digest()
 
 
 def command_link(previous: bytes, position: int, records: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -156,6 +156,11 @@ class EventLog(LogReader):
         """
         return records.encode_event(self._codec, recorded, origin)
 
+    def chain_head(self) -> tuple[int, str]:
+        """As `LogReader.chain_head`, without reading anything."""
+        head, digest = self._chain_end
+        return head, digest.hex()
+
     def append(
         self,
         events: Sequence[RecordedEvent],

@@ -12,7 +12,7 @@ import lmdb
 from storage.errors import DamagedStore
 from storage.files.damage import damaged_records
 from storage.files.header import META_DB
-from storage.log.chain import CHAIN, chain_end
+from storage.log.chain import CHAIN, chain_end, check_no_later_links
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 from storage.log.unindexed_tail import UnindexedTail, indexed_position, put_indexed_position, read_tail
@@ -55,6 +55,7 @@ def open_databases(
                 "events, which are lost; restore a backup"
             )
         tail = read_tail(transaction, databases, head, records)
+        check_no_later_links(transaction, databases, head, records)
         return databases, head, tail, chain_end(transaction, databases, history_id, head, records)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from actors import DamagedStore, Do, Domain, System
 from storage import Codec
+from storage.log.checksums import sealed_record
 from storage.log.history import DIGEST_BYTES, History, digest_of, pack_checkpoint, unpack_checkpoint
 from storage.replica.replica_store import ReplicaStore
 from tests.storage.replica.replica_process import TABLES, TEXTS, TOTALS, apply
@@ -181,7 +182,8 @@ def test_what_a_process_manager_noted_is_part_of_the_log_and_damaged_with_it(
         environment.begin(write=True) as transaction,
     ):
         notes = environment.open_db(b"notes", txn=transaction, create=False)
-        assert transaction.replace(f"pm/watcher/{note}".encode(), value, db=notes)
+        key = f"pm/watcher/{note}".encode()
+        assert transaction.replace(key, sealed_record("notes", key, value), db=notes)
     with pytest.raises(DamagedStore, match=r"process manager 'watcher', in the log, .*restore a backup"):
         System.open(tmp_path / "s", ledger, replicas=1)
 

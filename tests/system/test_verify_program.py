@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from actors import DamagedStore, Domain, System
@@ -131,3 +132,28 @@ def test_the_setting_of_a_system_bounds_the_look(store: Path) -> None:
     for wrong in (-1, True, 1.5):
         with pytest.raises(ValueError, match="verify_bytes"):
             System.open(store, meters, verify_bytes=wrong)  # type: ignore[arg-type]
+
+
+def test_a_head_of_the_chain_is_compared(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with System.open(store, meters, replicas=1) as system:
+        position, digest = system.chain_head()
+        assert system.verify_log((position, digest)).sound
+    assert main(["verify", str(store), "--log-only", "--chain", f"{position}:{digest}"]) == 0
+    assert f"chain {position}:{digest}" in capsys.readouterr().out
+    assert main(["verify", str(store), "--log-only", "--chain", f"{position}:{'0' * 64}"]) == 1
+    assert "is not the one for which it was kept" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(store), "--chain", "500"])
+    assert ended.value.code == 2
+
+
+def test_a_changed_event_is_found_where_all_pages_are_sound(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lmdb.open(str(store), max_dbs=32) as environment, environment.begin(write=True) as transaction:
+        events = environment.open_db(b"events", txn=transaction)
+        event = transaction.get((7).to_bytes(8), db=events)
+        transaction.put((7).to_bytes(8), event[:30] + bytes([event[30] ^ 4]) + event[31:], db=events)
+    assert main(["verify", str(store), "--log-only", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert "the event at position 7 is not what was written there" in report["findings"][0]

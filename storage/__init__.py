@@ -41,6 +41,7 @@ from storage.errors import (
 )
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent
+from storage.log.verification import LogCheck
 from storage.replica.replica_store import ReplicaStore
 from storage.replica.snapshot import Snapshot
 from storage.replica.write_transaction import WriteTransaction
@@ -66,6 +67,7 @@ __all__ = [
     "InvalidSchema",
     "KeyTooLong",
     "LimitReached",
+    "LogCheck",
     "MessageTooLarge",
     "ModelSchema",
     "NewerFormat",

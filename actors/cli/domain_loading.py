@@ -6,14 +6,27 @@ import importlib
 
 from actors.cli.errors import CommandLineError, describe
 from actors.domain.domain import Domain
+from actors.domain.specs import CompiledDomain
+from actors.schema.describing import code_of
+from actors.schema.opening import Code
 
-__all__ = ["DOMAIN", "SHORT", "load_domain"]
+__all__ = ["DOMAIN", "SHORT", "load_code", "load_domain"]
 
 DOMAIN = "actors.demo.shop:shop"
 
 
 SHORT = {"shop": DOMAIN, "delivery": "actors.demo.fulfilment:delivery"}
 """The domains that come with the library, by short names."""
+
+
+def load_code(where: str) -> tuple[CompiledDomain, Code]:
+    """The domain at `module:attribute`, compiled, and its schema.
+
+    Raises `CommandLineError` when there is none, `DomainError` for one with mistakes.
+    """
+    source = load_domain(where)
+    domain = source.compile()
+    return domain, code_of(source.declarations, domain)
 
 
 def load_domain(where: str) -> Domain:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from actors.schema.description import Schema, StoredType
 from actors.schema.field_type import admits, parse_type
 
-__all__ = ["Comparison", "Mismatch", "compare", "names_of", "near"]
+__all__ = ["Comparison", "Mismatch", "Readable", "compare", "names_of", "near", "without_a_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,33 @@ def compare(
     return _Comparing(old, new, locations, readable or Readable()).run()
 
 
+def _breaking(one: Mismatch, old: Schema, new: Schema) -> bool:
+    """Whether any store that code with the old schema has filled may be concerned.
+
+    Other mismatches matter only where a process manager has something left.
+    """
+    if one.kind == "process manager":
+        return False
+    kept = {
+        name
+        for manager, then in old.managers.items()
+        if manager not in new.managers or new.managers[manager].version == then.version
+        for name in (*then.states, *then.timers)
+    }
+    return one.kind == "domain" or bool(one.of_events) or one.name in old.reached_from(kept)
+
+
+def without_a_store(found: Comparison, old: Schema, new: Schema) -> Comparison:
+    """The same, with warnings in the place of mismatches that matter to few stores."""
+    broken = [one for one in found.mismatches if _breaking(one, old, new)]
+    others = [
+        f"{one.title} {one.problem}: this matters where a process manager has any of it left"
+        for one in found.mismatches
+        if one not in broken
+    ]
+    return Comparison(broken, found.additions, [*found.warnings, *others])
+
+
 class _Comparing:
     def __init__(self, old: Schema, new: Schema, locations: Mapping[str, str], readable: Readable) -> None:
         self.old, self.new, self.locations, self.readable = old, new, locations, readable
@@ -91,9 +118,9 @@ class _Comparing:
                 Mismatch(
                     "domain",
                     self.old.domain,
-                    f"made this store, and it was opened with domain {self.new.domain!r}",
-                    "open it with the domain that made it, or choose another path; for a domain that was "
-                    f"renamed, give accept=[{self.old.domain!r}]",
+                    f"made what is stored, and this code is domain {self.new.domain!r}",
+                    "take the domain that made it, or another path; for a domain that was renamed, open with "
+                    f"accept=[{self.old.domain!r}]",
                 )
             )
         for name, then in sorted(self.old.types.items()):
@@ -128,6 +155,10 @@ class _Comparing:
         present = self.former.get(name, name)
         now = self.new.types.get(present)
         if now is None and then.version <= self.readable.gone.get(name, 0):
+            return
+        if then.kind == "state" and (now is None or now.kind == "state"):
+            if now is None or now.fields != then.fields or now.version != then.version:
+                self.found.additions.append(f"state {name} is another: its snapshots are not used any more")
             return
         if now is None:
             self._gone(name, then)

@@ -165,9 +165,8 @@ REFUSED: dict[str, tuple[Callable[[], Shop], str, str]] = {
     "another domain": (
         lambda: Shop(name="cinema"),
         "shop",
-        "domain shop made this store, and it was opened with domain 'cinema'; it has 3 events; open it "
-        "with the "
-        "domain that made it, or choose another path; for a domain that was renamed, give accept=['shop']",
+        "domain shop made what is stored, and this code is domain 'cinema'; it has 3 events; take the domain "
+        "that made it, or another path; for a domain that was renamed, open with accept=['shop']",
     ),
 }
 

@@ -17,7 +17,19 @@ from actors.__main__ import main
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("onewriter", "python -m actors")
-COMMANDS = ("", "demo", "repl", "rebuild", "verify", "export", "import")
+COMMANDS = (
+    "",
+    "demo",
+    "repl",
+    "rebuild",
+    "verify",
+    "export",
+    "import",
+    "schema",
+    "schema show",
+    "schema diff",
+    "schema check",
+)
 TIMEOUT = 120
 
 

@@ -1,0 +1,54 @@
+"""`onewriter schema show|diff|check`: what a domain stores, and whether code reads what other code wrote.
+
+Main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from actors.cli.command_parser import PROGRAM, CommandParser
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "show": ("actors.cli.schema_show", "what a domain stores, as text or as JSON for a file"),
+    "diff": ("actors.cli.schema_diff", "what a domain has that a file has not, and the other way round"),
+    "check": ("actors.cli.schema_check", "whether a domain reads what a file's code, or a store, holds"),
+}
+EXAMPLES = (
+    ("{program} schema show shop --json > shop.schema.json", "a file for the repository"),
+    ("{program} schema diff shop.schema.json shop", "what changed since"),
+    ("{program} schema check shop.schema.json --domain shop", "a gate before deployment"),
+)
+EXIT_CODES = {"0": "done", "1": "something stored can't be read", "2": "the call was wrong"}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Hand the arguments after the name of a command to its `main`, and return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        code: int = import_module(COMMANDS[given[0]][0]).main(given[1:], program)
+        return code
+    parser = CommandParser(
+        program,
+        "schema",
+        "The schema of a domain: every class whose values are stored, with its fields and streams, the read "
+        "models and the process managers. docs/schema.md says which changes of it can be read.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    commands = parser.add_subparsers(
+        title="commands",
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=argparse.ArgumentParser,
+    )
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    parser.parse_args(given)
+    return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, time
 from typing import Any
 
@@ -83,7 +83,9 @@ class _Compiler:
         self.rules.match(self.declarations.deciders, "decide", "command", 3)
         self.rules.match(self.declarations.evolvers, "evolve", "event", 2)
         self.rules.require_all()
-        models, old_models = compile_read_models(self.declarations, self.rules, self.problems)
+        models, old_models = compile_read_models(
+            self.declarations, self.rules, self.problems, self._upcast_code
+        )
         process_managers = compile_process_managers(
             self.declarations.process_managers, self.events, self.commands, self.localns, self.problems
         )
@@ -101,6 +103,7 @@ class _Compiler:
             command_middleware=self._middleware(self.declarations.command_middleware),
             query_middleware=self._middleware(self.declarations.query_middleware),
             process_managers=process_managers,
+            upcast_code=self._upcast_code,
             versions={name: len(steps) + 1 for name, steps in self.upcasters.steps.items()},
             hints=self.checks.hints,
         )
@@ -188,9 +191,13 @@ class _Compiler:
             for event in self.declared.values()
             if event.kind == "event" and (event.owner is None or event.owner in owners)
         ]
-        held = {inner for cls in (*owners, *folded) for inner in self.checks.held(cls)}
-        upcasters = self.upcasters.fingerprint(self.declared[cls].name for cls in held)
+        upcasters = self._upcast_code((*owners, *folded))
         return f"version {one.snapshot_version}" + (f" upcasters {upcasters}" if upcasters else "")
+
+    def _upcast_code(self, classes: Iterable[type]) -> str:
+        """What changes with the upcasters of these classes and of what they hold; empty for none."""
+        held = {inner for cls in classes for inner in self.checks.held(cls)}
+        return self.upcasters.fingerprint(self.declared[cls].name for cls in held)
 
     def _faithful(self, classes: list[type]) -> Callable[[Any], bool] | None:
         faithful = self.codec.faithful

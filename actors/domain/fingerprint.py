@@ -18,10 +18,13 @@ from actors.domain.read_model import Handler
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, EllipsisType)
 
 
-def fingerprint(handlers: Iterable[tuple[str, Handler]]) -> str:
-    """A short text that changes with the code of projections, given with the names of their events."""
+def fingerprint(handlers: Iterable[tuple[str, Handler]], upcasters: str = "") -> str:
+    """A short text that changes with the code of projections, given with the names of their events.
+
+    `upcasters` says which code changes these events before, empty for none.
+    """
     described = [(name, one.wants_recorded, _function(one.fn, ())) for name, one in handlers]
-    return hashlib.sha256(repr(sorted(described)).encode()).hexdigest()[:16]
+    return hashlib.sha256((repr(sorted(described)) + upcasters).encode()).hexdigest()[:16]
 
 
 def of_function(fn: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from actors.domain.declarations import Declarations
@@ -19,10 +19,13 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def compile_read_models(
-    declarations: Declarations, rules: RuleMatcher, problems: Problems
+    declarations: Declarations,
+    rules: RuleMatcher,
+    problems: Problems,
+    upcast_code: Callable[[Iterable[type]], str],
 ) -> tuple[dict[str, ReadModel], dict[str, list[ReadModel]]]:
     """The newest version of each read model by name, and the older ones, newest first; fills in their
-    handlers.
+    handlers. `upcast_code` gives that of the upcasters of events.
     """
     versions: dict[str, dict[int, ReadModel]] = {}
     for model in declarations.read_models:
@@ -42,7 +45,7 @@ def compile_read_models(
         model.handlers = rules.handlers(model)
         if model.fingerprint:
             handlers = [(rules.events[cls].name, one) for cls, one in model.handlers.items()]
-            model.code = fingerprint(handlers)
+            model.code = fingerprint(handlers, upcast_code(model.handlers))
     ordered = {
         name: [found[version] for version in sorted(found, reverse=True)] for name, found in versions.items()
     }

@@ -5,7 +5,7 @@ Made once, when the domain is compiled; read by all threads and never changed af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,8 @@ class CompiledDomain:
     process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
     """The version after the last upcaster, by the name of what has upcasters, with a class or without."""
+    upcast_code: Callable[[Iterable[type]], str] = lambda _classes: ""
+    """What changes with the upcasters of these classes and of what they hold; empty for none."""
     hints: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
     """The resolved annotations of each class by field."""
     reserved: set[str] = field(init=False)

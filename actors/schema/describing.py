@@ -106,5 +106,6 @@ def _type(one: Declared, domain: CompiledDomain) -> StoredType:
 
 def _model(model: ReadModel, domain: CompiledDomain) -> Model:
     handlers = [(domain.events[cls].name, one) for cls, one in model.handlers.items()]
+    code = fingerprint(handlers, domain.upcast_code(model.handlers))
     tables = dataclasses.replace(model.schema, code="").fingerprint()
-    return Model(model.version, tables, fingerprint(handlers), PYTHON)
+    return Model(model.version, tables, code, PYTHON)

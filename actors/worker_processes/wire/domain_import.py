@@ -94,6 +94,7 @@ def fingerprints(domain: CompiledDomain) -> dict[str, str]:
     found = {}
     for name, cls in domain.codec.registered.items():
         found[f"class {name}"] = _shape(cls)
+    found["upcasters"] = domain.upcast_code(domain.codec.registered.values())
     for query in domain.queries.values():
         reads = [model.name for model in query.models]
         found[f"query {query.name}"] = f"{reads} {query.cache} {of_function(query.cls.run)}"  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from storage.errors import OnewriterError, SnapshotClosed
+from storage.errors import OnewriterError, SnapshotClosed, lacks_code
 from storage.value_text import short_repr
 
 
@@ -23,6 +23,13 @@ def described(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     except Exception:
         return f"{type(error).__name__} (its message could not be rendered)"
+
+
+def advice_on(error: str) -> str:
+    """What else to do about a model that stopped with this error, as the end of a sentence."""
+    if lacks_code(error):
+        return ", otherwise open the system again with code that reads the event"
+    return ", otherwise fix the projection and open the system again, or skip the event"
 
 
 # -- the definition -------------------------------------------------------------------------

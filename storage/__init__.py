@@ -40,7 +40,7 @@ from storage.errors import (
     UpcastFailed,
 )
 from storage.log.event_log import EventLog
-from storage.log.records import CommandRecord, RecordedEvent
+from storage.log.records import CommandRecord, RecordedEvent, Undecodable
 from storage.log.verification import LogCheck
 from storage.replica.replica_store import ReplicaStore
 from storage.replica.snapshot import Snapshot
@@ -92,6 +92,7 @@ __all__ = [
     "TableReader",
     "TableSchema",
     "TableWriter",
+    "Undecodable",
     "UnencodableValue",
     "UnknownType",
     "UnregisteredType",

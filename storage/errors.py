@@ -108,6 +108,15 @@ class StatementRefused(StorageError):
 
 
 # -- encoding and decoding -----------------------------------------------------------------------------------
+DECLARE_AGAIN = "declare the class again, or say formerly= / write an upcaster"
+"""What to do about stored values whose class is not known, or whose fields do not fit it."""
+
+
+def lacks_code(error: str) -> bool:
+    """Whether the text of an error says that the code no longer fits stored values, which code can change."""
+    return DECLARE_AGAIN in error
+
+
 class CodecError(StorageError):
     """A value could not be encoded, or stored bytes could not be decoded."""
 

@@ -87,7 +87,8 @@ class ManagerActor(SupervisedActor):
         self._board = board
         self._clock = clock
         self._deliver = deliver
-        self._events = EventReader(spec.ids, log)
+        types = [domain.codec.name_of(event) for event in spec.events]
+        self._events = EventReader(spec.ids, log, types)
         self._planner: Planner | None = None
         self._in_flight: deque[StepPlan] = deque()
         self._void = False

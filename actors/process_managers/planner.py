@@ -141,13 +141,17 @@ class Planner:
         if state.rejections:
             return state.rejections[0]
         while True:
-            recorded = self._events.peek(state.checkpoint.position, state.checkpoint.part)
             due = state.next_due()
             if state.timers.exhausted:
                 if not written:
                     return None
                 state.timers.load()
                 continue
+            # If a timer is due, the times of events say where among them it fires.
+            if (due is None or due > now_us) and not state.checkpoint.part:
+                unwanted = self._events.unwanted_until(state.checkpoint.position)
+                state.advance_to(min(unwanted, state.written + CHECKPOINT_EVERY))
+            recorded = self._events.peek(state.checkpoint.position, state.checkpoint.part)
             fires = due is not None and due <= now_us and (recorded is None or due <= recorded.time_us)
             if fires and (recorded is None or self._fired_in_a_row < MAX_TIMERS_IN_A_ROW):
                 first = state.timers.first()

@@ -15,6 +15,7 @@ from actors.process_managers.quarantined_instances import quarantined_instances
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.status import Status
 from actors.replication.progress import Progress
+from storage.errors import lacks_code
 from storage.log.log_reader import LogReader
 
 __all__ = ["Quiescence"]
@@ -116,9 +117,8 @@ class Quiescence:
             failure = handle.board.status.failure
             if failure is not None:
                 name = handle.spec.name
-                advice = (
-                    f"; fix it, or skip it with skip_process_manager({name!r})" if failure.skippable else ""
-                )
+                skip = failure.skippable and not lacks_code(failure.error)
+                advice = f"; fix it, or skip it with skip_process_manager({name!r})" if skip else ""
                 return f"process manager {name!r} is stopped at {failure.what}: {failure.error}{advice}"
         return None
 
@@ -127,11 +127,10 @@ class Quiescence:
             count = handle.board.status.quarantined
             for one in quarantined_instances(self._log, handle.keys, self._records, 1, "") if count else ():
                 others = f" and {count - 1} more" if count > 1 else ""
-                return (
-                    f"process manager {name!r} has set aside instance {one.text}{others}; fix it, or skip "
-                    "that "
-                    f"with skip_instance({name!r}, {one.key!r})"
-                )
+                text = f"process manager {name!r} has set aside instance {one.text}{others}"
+                if lacks_code(one.text):
+                    return text
+                return f"{text}; fix it, or skip that with skip_instance({name!r}, {one.key!r})"
         return None
 
 

@@ -85,7 +85,7 @@ class StateRebuild:
                 elif state.checkpoint.position >= until:
                     break
                 else:
-                    self._replay_event(plan)
+                    self._replay_event(plan, until if next is None else min(until, next[1].order.position))
             except InputFailed as error:
                 if self._handler.pass_over(plan, error):
                     continue
@@ -96,8 +96,14 @@ class StateRebuild:
         metadata = state.metadata.done() if done else replace(state.metadata, replayed_through=self._after)
         state.set_metadata(plan, metadata)
 
-    def _replay_event(self, plan: StepPlan) -> None:
+    def _replay_event(self, plan: StepPlan, until: int) -> None:
+        """Pass over events that this version does not want, through `until`; or replay the next one."""
         state = self._state
+        if not state.checkpoint.part:
+            unwanted = min(self._events.unwanted_until(state.checkpoint.position), until)
+            if unwanted > state.checkpoint.position:
+                state.advance_to(unwanted)
+                return
         recorded = self._events.peek(state.checkpoint.position, state.checkpoint.part)
         assert recorded is not None, "the log ends before what was handled"
         input = self._handler.input_of(recorded)

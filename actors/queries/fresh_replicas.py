@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from actors.errors import ConsistencyTimeout, DomainError, ModelStopped, SystemClosed
+from actors.errors import ConsistencyTimeout, DomainError, ModelStopped, SystemClosed, advice_on
 from actors.replication.progress import Progress
 
 __all__ = ["FreshReplicas"]
@@ -49,8 +49,8 @@ class FreshReplicas:
         if stopped is not None:
             raise ModelStopped(
                 f"model {stopped[0]!r} is stopped on every replica: {stopped[1]}; health() has the event "
-                "and the cause; the model continues by itself if that can be fixed while the system runs, "
-                "otherwise fix the projection and open the system again, or skip the event"
+                "and the cause; the model continues by itself if that can be fixed while the system runs"
+                f"{advice_on(stopped[1])}"
             )
         return progress.fresh_or_call(models, target, callback)
 

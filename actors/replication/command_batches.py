@@ -5,45 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.replication.committed_log import CommittedLog
-from storage import CodecError, DamagedStore, EventLog, RecordedEvent, StorageError
+from storage import DamagedStore, RecordedEvent, StorageError
 
-__all__ = ["before_command", "middle_command", "read_commands", "read_events"]
+__all__ = ["before_command", "middle_command", "read_commands"]
 
 
 def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
     """The next `limit` events or so, with all events of the last one's command: no query may see half of a
     command.
 
-    An event that can't be decoded is an `Undecodable`. Raises `StorageError` as `read_events`.
+    An event that can't be decoded is an `Undecodable`. Raises `StorageError` if the log is damaged, and not
+    `DamagedStore`: the replica is not the cause.
     """
     try:
         return log.read_commands(after, limit, until)
     except DamagedStore as error:
         raise StorageError(str(error)) from None
-
-
-def read_events(
-    log: EventLog, after: int, limit: int, until: int
-) -> tuple[Sequence[RecordedEvent], CodecError | None]:
-    """The next events, or those before one that can't be decoded; its error when there are none before it.
-
-    Raises `StorageError` if the log is damaged, and not `DamagedStore`: the replica is not the cause.
-    """
-    try:
-        return log.read(after, limit, until), None
-    except CodecError:
-        pass
-    except DamagedStore as error:
-        raise StorageError(str(error)) from None
-    events: list[RecordedEvent] = []
-    position, end = after, min(after + limit, until)
-    try:
-        while position < end:
-            events += log.read(position, 1, until)
-            position += 1
-    except CodecError as error:
-        return events, None if events else error
-    return events, None
 
 
 def before_command(events: Sequence[RecordedEvent], recorded: RecordedEvent) -> int:

@@ -160,12 +160,13 @@ def open_slots(
     `resources` closes them. A locked one is waited for, `locked_for` seconds.
     """
     slots = {}
+    types = [event.name for event in domain.events.values()]
     for name in settings.replica_names if names is None else names:
         models = models_on(name, placed, domain)
         slot = ReplicaSlot(
             name,
             partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
-            partial(Projector, models=models, skips=skips, digest=log.digest),
+            partial(Projector, models=models, skips=skips, digest=log.digest, types=types),
             stores,
             log.moved,
         )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from actors.errors import CommandTimeout, ConsistencyTimeout, ModelStopped, NotStopped, SystemClosed
+from actors.errors import (
+    CommandTimeout,
+    ConsistencyTimeout,
+    ModelStopped,
+    NotStopped,
+    SystemClosed,
+    advice_on,
+)
 from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
 from actors.replication.replica_status import BuildStatus, FailureStatus
@@ -96,7 +103,7 @@ class Rebuilds:
             raise ModelStopped(
                 f"the rebuild of {model!r} on {name} stopped at event {failure.type} at position "
                 f"{failure.position}: {failure.error}; what served before still does, and the rebuild is "
-                "tried again by itself: fix the projection and open the system again, or skip the event"
+                f"tried again by itself{advice_on(failure.error)}"
             )
         left = building()
         if left and progress.closed:

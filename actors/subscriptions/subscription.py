@@ -36,10 +36,11 @@ class Subscription(WaitingIterator[RecordedEvent]):
         after: int,
         until: int | None,
         timeout: float | None,
+        undecodable: bool = False,
     ) -> None:
         """For `System.subscribe`."""
         super().__init__("subscribe", progress, timeout)
-        self._cursor = LogCursor(log, wanted, after)
+        self._cursor = LogCursor(log, wanted, after, undecodable=undecodable)
         self._until = until
         self._read: deque[RecordedEvent] = deque()
         self._position = after

@@ -71,13 +71,28 @@ class OperationMethods(SystemBase):
         """The names of the replicas, which are also those of their actors."""
         return list(self._running().replicas.slots)
 
-    def stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[RecordedEvent]:
-        """The events of one stream, read from the log."""
+    def stream(
+        self,
+        stream: str,
+        after_version: int = 0,
+        limit: int | None = None,
+        *,
+        undecodable: bool = False,
+    ) -> list[RecordedEvent]:
+        """The events of one stream, read from the log.
+
+        With `undecodable`, an event that can't be decoded is an `Undecodable`; otherwise the call raises the
+        `CodecError`.
+        """
         _whole("stream(after_version=)", after_version)
         _whole("stream(limit=)", limit)
         log = self._running().log
         # Where upcasters dropped all of a page, there may be more after it.
-        while found := log.read_stream(stream, after_version, limit):
+        while found := (
+            log.decode_records(log.stream_records(stream, after_version, limit), undecodable=True)[0]
+            if undecodable
+            else log.read_stream(stream, after_version, limit)
+        ):
             if kept := without_dropped(found):
                 return kept
             after_version = found[-1].version
@@ -91,11 +106,22 @@ class OperationMethods(SystemBase):
                 raise TypeError(f"streams({option}=) is text, not {short_repr(text)}")
         return self._running().log.streams(prefix, limit, after)
 
-    def tagged(self, tag: str, after: Receipt | int = 0, limit: int | None = None) -> list[RecordedEvent]:
-        """The events with a tag, read from the log."""
+    def tagged(
+        self,
+        tag: str,
+        after: Receipt | int = 0,
+        limit: int | None = None,
+        *,
+        undecodable: bool = False,
+    ) -> list[RecordedEvent]:
+        """The events with a tag, read from the log; `undecodable` as for `stream`."""
         _whole("tagged(limit=)", limit)
         log, position = self._running().log, position_of(after)
-        while found := log.read_tag(tag, position, limit):
+        while found := (
+            log.decode_records(log.tag_records(tag, position, limit), tag=tag, undecodable=True)[0]
+            if undecodable
+            else log.read_tag(tag, position, limit)
+        ):
             if kept := without_dropped(found):
                 return kept
             position = found[-1].position

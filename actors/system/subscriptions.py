@@ -41,6 +41,7 @@ class SubscriptionMethods(SystemBase):
         category: str | None = None,
         types: Types | None = None,
         tag: str | None = None,
+        undecodable: bool = False,
     ) -> Subscription:
         """Every event after a position, in order, first from the log and then as they are committed.
 
@@ -49,6 +50,9 @@ class SubscriptionMethods(SystemBase):
 
         Filters, all of which have to match: `stream`; `category`, the part of a stream's name before the
         first hyphen; `types`, event classes or their stored names; `tag`.
+
+        An event that is wanted and can't be decoded raises its `CodecError`. With `undecodable` it is an
+        `Undecodable` instead.
 
         Raises `ValueError` or `TypeError` for something that is not a position, a time or a name,
         `UnknownMessage` for a type that is not an event of the domain; iterating raises what reading the log
@@ -62,6 +66,7 @@ class SubscriptionMethods(SystemBase):
             position_of(after),
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
+            undecodable,
         )
 
     def consumer(self, name: str, **options: Unpack[ConsumerOptions]) -> Consumer:

@@ -13,10 +13,18 @@ from typing import Any
 from actors.domain.read_model import Handler, ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import DeciderFailed, ModelStopped, Rejected, described
-from actors.replication.command_batches import read_events
 from actors.replication.skipped_events import SkippedEvents
-from storage import EventLog, InvalidSchema, RecordedEvent, TableReader, TableSchema
+from storage import (
+    DamagedStore,
+    EventLog,
+    InvalidSchema,
+    RecordedEvent,
+    StorageError,
+    TableReader,
+    TableSchema,
+)
 from storage.log.inline_batch import InlineBatch
+from storage.log.records import Undecodable
 from storage.log.stored_events import own_copy
 from storage.tables.pending_table import PendingTable
 from storage.value_text import short_repr
@@ -138,9 +146,9 @@ def not_inline(table: Any) -> DeciderFailed:
 def fill(log: EventLog, domain: CompiledDomain, skips: SkippedEvents) -> None:
     """Bring the inline models that are new, or behind, up to the log's head, in batches with their positions.
 
-    Before the first command, in the thread that opens the system. Raises `ModelStopped` where a projection
-    fails on an event, or one can't be decoded, that is not in `skips`; the batches until then are kept, and
-    gone on with.
+    Before the first command, in the thread that opens the system. Raises `ModelStopped` if a projection
+    fails on an event, or one that the model wants can't be decoded, that is not in `skips`; the batches until
+    then are kept, and the next opening continues there.
     """
     models = InlineModels(domain)
     head = log.head
@@ -167,16 +175,10 @@ def fill(log: EventLog, domain: CompiledDomain, skips: SkippedEvents) -> None:
 def _fill_batch(
     log: EventLog, models: InlineModels, behind: Mapping[str, int], after: int, skips: SkippedEvents
 ) -> int:
-    """Fill with the events after a position; returns the last one's."""
-    events, error = read_events(log, after, FILL_BATCH, log.head)
+    """Fill with the events after a position; returns the last one that was looked at."""
+    events, until, error = _next_events(log, models, behind, after, skips)
     if error is not None:
-        waiting = [name for name, at in behind.items() if at <= after and after + 1 not in skips.of(name)]
-        if waiting:
-            raise ModelStopped(
-                f"inline model {waiting[0]!r} could not be filled: the event at position {after + 1} can't "
-                "be "
-                f"decoded ({error}); register its type again and open the system again"
-            ) from error
+        raise error
     batch = log.inline_batch()
     assert batch is not None
     run = InlineRun(models, batch)
@@ -195,8 +197,49 @@ def _fill_batch(
                     "leave inline= out, and open the system again"
                 ) from failure
             batch.settle()
-    until = events[-1].position if events else after + 1
     batch.positions = {name: max(position, until) for name, position in behind.items()}
     log.append([], inline=batch)
     batch.close()
     return until
+
+
+def _next_events(
+    log: EventLog, models: InlineModels, behind: Mapping[str, int], after: int, skips: SkippedEvents
+) -> tuple[list[RecordedEvent], int, ModelStopped | None]:
+    """The next events that a model which is behind wants, and the last position that was looked at.
+
+    They end before one that can't be decoded, unless all that want it skip it; the error, if it is the first.
+    Raises `StorageError` if the log is damaged, and not `DamagedStore`: the tables are not the cause.
+    """
+    codec = models.codec
+    names = {
+        model.name: [codec.name_of(event) for event in model.handlers]
+        for model in models.models
+        if model.name in behind
+    }
+    wanted = log.record_filter({name for several in names.values() for name in several})
+    try:
+        records, until = log.scan(wanted, after, FILL_BATCH, log.head)
+        events, *_ = log.decode_records(records, undecodable=True)
+    except DamagedStore as error:
+        raise StorageError(str(error)) from None
+    for number, recorded in enumerate(events):
+        undecodable = recorded.event
+        if not isinstance(undecodable, Undecodable):
+            continue
+        position = recorded.position
+        for name, types in names.items():
+            if (
+                behind[name] < position
+                and position not in skips.of(name)
+                and recorded.type in codec.sources_of(types)
+            ):
+                if number:
+                    return events[:number], position - 1, None
+                stopped = ModelStopped(
+                    f"inline model {name!r} could not be filled: the event {recorded.type} at position "
+                    f"{position} can't be decoded: {undecodable.error}; then open the system again"
+                )
+                stopped.__cause__ = undecodable.error
+                return [], until, stopped
+    return events, until, None

@@ -8,7 +8,7 @@ from types import MemberDescriptorType
 from typing import Any
 
 from storage.codec.annotations import signature_of
-from storage.errors import CodecError
+from storage.errors import DECLARE_AGAIN, CodecError
 
 
 def qualified_name(cls: type) -> str:
@@ -82,7 +82,7 @@ def misfit(cls: type, name: str, fields: Any, error: Exception) -> CodecError:
     known = {field.name for field in dataclasses.fields(cls) if field.init}
     unknown = sorted(str(field) for field in fields if field not in known)
     if unknown:
-        return CodecError(
-            f"{name} has no field {', '.join(unknown)}: a stored field must stay, or be converted"
-        )
-    return CodecError(f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}")
+        return CodecError(f"{name} has no field {', '.join(unknown)}, which is stored; {DECLARE_AGAIN}")
+    return CodecError(
+        f"{name} cannot be built from its fields {', '.join(map(str, fields))}: {error}; {DECLARE_AGAIN}"
+    )

@@ -6,7 +6,7 @@ Register everything before threads share the codec; after that any thread may re
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,14 @@ from storage.codec.upcasting import (
     version_of,
 )
 from storage.codec.values import enum_encoder, leaf_encoders
-from storage.errors import CodecError, DuplicateTypeName, UnknownType, UnregisteredType, UpcastFailed
+from storage.errors import (
+    DECLARE_AGAIN,
+    CodecError,
+    DuplicateTypeName,
+    UnknownType,
+    UnregisteredType,
+    UpcastFailed,
+)
 from storage.value_text import short_repr
 
 __all__ = ["Fields", "Message", "TypeRegistry"]
@@ -174,6 +181,17 @@ class TypeRegistry:
                 f"{qualified_name(cls)} is not registered with the codec; register it first"
             ) from None
 
+    def sources_of(self, names: Collection[str]) -> frozenset[str]:
+        """The stored names, without versions, of events that may be read as one of these types.
+
+        Upcasters of an event may make any other of it, so all that have upcasters are among them.
+        """
+        found = set(names)
+        for stored, chain in self._chains.items():
+            if chain.name in found or chain.may_differ:
+                found.add(stored)
+        return frozenset(found) if names else frozenset()
+
     def type_of(self, name: str) -> type:
         """Return the class stored under a name; raises UnknownType."""
         try:
@@ -184,8 +202,7 @@ class TypeRegistry:
         cls = self._types.get(base)
         if cls is None:
             raise UnknownType(
-                f"no class is registered for the stored type {short_repr(name)}; register its class, or "
-                "register the class that replaced it under this name, or with this name as a former one"
+                f"no class is registered for the stored type {short_repr(name)}; {DECLARE_AGAIN}"
             )
         if name not in self.former and name not in self._members:
             raise UnknownType(

@@ -109,6 +109,11 @@ class Chain:
         """The version that is written now."""
         return len(self._steps) + 1
 
+    @property
+    def may_differ(self) -> bool:
+        """Whether something else than one message of the class may be made of what is stored."""
+        return self._several and bool(self._steps)
+
     def read(self, version: int, fields: Fields, hops: int = 0) -> Read | list[Read]:
         """What stored fields of a version are read as: one message, or a list of any number of them.
 

@@ -8,6 +8,8 @@ that is compared with its event. So is nothing where a stream ends as most do, b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import lmdb
 from msgpack import packb
 
@@ -18,7 +20,15 @@ from storage.log.records import U64, RecordedEvent, envelope_of
 from storage.log.stored_events import decode_event, decoded
 from storage.log.unindexed_tail import UnindexedTail, stream_positions, tag_positions
 
-__all__ = ["check_stream_end", "events_of_stream", "events_of_tag", "of_stream", "with_tag"]
+__all__ = [
+    "check_stream",
+    "check_stream_end",
+    "check_tag",
+    "events_of_stream",
+    "events_of_tag",
+    "of_stream",
+    "with_tag",
+]
 
 Databases = dict[str, lmdb._Database]
 
@@ -163,6 +173,21 @@ def _misplaced(records: RecordFormat, index: str, name: bytes) -> DamagedStore:
         f"the index of {index} in {records.what} is damaged at {name.decode(errors='replace')!r}: it names "
         "events that are not there, or hides some; `onewriter verify` lists all damage; restore a backup"
     )
+
+
+def check_stream(records: RecordFormat, name: bytes, after: int, stored: list[tuple[int, bytes]]) -> None:
+    """Check stream and versions of events that are not decoded. Raises DamagedStore."""
+    stream = packb(name.decode())
+    for version, (_, value) in enumerate(stored, after + 1):
+        if not value.startswith(stream + packb(version), 1):
+            raise _misplaced(records, "streams", name)
+
+
+def check_tag(records: RecordFormat, name: bytes, stored: Sequence[tuple[int, bytes]]) -> None:
+    """Check the tags of events that are not decoded. Raises DamagedStore."""
+    for _, value in stored:
+        if not _has_tag(value, name + bytes(9)):
+            raise _misplaced(records, "tags", name)
 
 
 def of_stream(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice, takewhile
 from pathlib import Path
@@ -21,7 +21,15 @@ from storage.files.error_translation import translate
 from storage.files.header import CHECKED_FORMAT, Header
 from storage.log.chain import chain_end
 from storage.log.history import digest_of
-from storage.log.index_reads import check_stream_end, events_of_stream, events_of_tag, of_stream, with_tag
+from storage.log.index_reads import (
+    check_stream,
+    check_stream_end,
+    check_tag,
+    events_of_stream,
+    events_of_tag,
+    of_stream,
+    with_tag,
+)
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import InlineTables
@@ -29,6 +37,7 @@ from storage.log.log_databases import DATABASES, malformed_index, open_databases
 from storage.log.lookup import found_record
 from storage.log.notes import note_key, read_notes
 from storage.log.read_gate import ReadGate
+from storage.log.record_filter import RecordFilter
 from storage.log.record_format import RecordFormat
 from storage.log.records import (
     U64,
@@ -39,7 +48,7 @@ from storage.log.records import (
     decode_command,
     name_key,
 )
-from storage.log.stored_events import StoredEvents, decoded, own_copy
+from storage.log.stored_events import StoredEvents, decode_event, decode_event_or_why, decoded, own_copy
 from storage.log.unindexed_tail import AFTER_ALL_VERSIONS, UnindexedTail, last_version, streams_from
 from storage.log.verification import LogCheck, verify_log
 from storage.tables.schema import ModelSchema
@@ -50,6 +59,12 @@ REMEMBERED_DIGESTS = 256
 
 READ_BYTES = 64 << 20
 """How many bytes one call of `read` copies at most, not counting its last event."""
+
+SCANNED_EVENTS = 2_000
+"""How many events one call of `scan` looks through at most."""
+
+StoredRecord = tuple[int, bytes]
+"""The position of an event, and its stored bytes."""
 
 
 class LogReader:
@@ -151,6 +166,79 @@ class LogReader:
             if not (first and first[0].startswith(WITH_ORIGIN)):
                 found.append(record)
         return found, items[-1][0].decode() if items else ""
+
+    # -- without decoding ------------------------------------------------------------------------------------
+    def record_filter(
+        self, types: Collection[str] = (), stream: str = "", category: str = ""
+    ) -> RecordFilter:
+        """A filter of stored events for `scan`; `types` are the names of events, without versions.
+
+        Nothing given stands for anything. Of types with upcasters it finds all, since these may make others.
+        """
+        return RecordFilter(self._codec.sources_of(types), stream, category)
+
+    def scan(
+        self, wanted: RecordFilter | None, after: int, limit: int, until: int
+    ) -> tuple[list[StoredRecord], int]:
+        """Return the next `limit` wanted events after a position, not decoded, and how far it looked.
+
+        It looks at `SCANNED_EVENTS` events or 64 MiB, through `until`: an empty list does not mean that there
+        are none.
+        """
+        values = self._values(after, SCANNED_EVENTS if wanted is not None else limit, until)
+        indexes: Sequence[int] = range(len(values)) if wanted is None else wanted.indexes(values)
+        first, through = after + 1, after + len(values)
+        if len(indexes) > limit:
+            indexes = indexes[:limit]
+            through = first + indexes[-1]
+        return [(first + index, values[index]) for index in indexes], through
+
+    def stream_records(self, stream: str, after_version: int, limit: int | None = None) -> list[StoredRecord]:
+        """As `read_stream`, not decoded. Raises DamagedStore as well."""
+        name, tail, head = name_key("stream", stream), self._current_tail(), self._head
+        with self._reading() as transaction:
+            found = events_of_stream(
+                transaction, self._databases, tail, self._records, name, after_version, limit, head
+            )
+        check_stream(self._records, name, after_version, found)
+        return found
+
+    def tag_records(self, tag: str, after: int, limit: int | None = None) -> list[StoredRecord]:
+        """As `read_tag`, not decoded; nobody has checked yet that they have the tag."""
+        name, tail, head = name_key("tag", tag), self._current_tail(), self._head
+        with self._reading() as transaction:
+            return events_of_tag(transaction, self._databases, tail, self._records, name, after, limit, head)
+
+    def check_tag(self, tag: str, records: Sequence[StoredRecord]) -> None:
+        """Raise DamagedStore if one of these records, which nobody decodes, lacks the tag."""
+        check_tag(self._records, tag.encode(), records)
+
+    def decode_records(
+        self, records: Sequence[StoredRecord], *, tag: str = "", undecodable: bool = False
+    ) -> tuple[list[RecordedEvent], int, CodecError | None]:
+        """The events of records up to the first that cannot be decoded, how many records, and its error.
+
+        With `undecodable` it is an `Undecodable`, and the others follow. There are more events than records
+        if upcasters made several of one; one that they dropped is `DROPPED`. Raises DamagedStore if one lacks
+        the `tag`.
+        """
+        codec = self._codec
+        decode = decode_event_or_why if undecodable else decode_event
+        events: list[RecordedEvent] = []
+        number = 0
+        try:
+            for position, data in records:
+                found = decode(codec, position, data)
+                if isinstance(found, list):
+                    events += found
+                else:
+                    events.append(found)
+                number += 1
+        except CodecError as error:
+            return events, number, error
+        if tag and not all(tag in recorded.tags for recorded in events):
+            check_tag(self._records, tag.encode(), records)
+        return events, number, None
 
     def digest(self, position: int) -> bytes:
         """Return the digest of the event at a position; empty if there is none, or it cannot be read.

@@ -118,12 +118,20 @@ class RecordedPart(RecordedEvent):
 
 
 class Undecodable:
-    """In a `RecordedEvent`, replaces an event that cannot be decoded, and says why."""
+    """In a `RecordedEvent`, replaces an event that cannot be decoded.
 
-    __slots__ = ("error",)
+    `error` says why. `fields` are the stored ones by name, values other than plain ones as they are packed;
+    there are none if they are nested too deeply to be read.
+    """
 
-    def __init__(self, error: CodecError) -> None:
+    __slots__ = ("error", "fields")
+
+    def __init__(self, error: CodecError, fields: dict[str, Any]) -> None:
         self.error = error
+        self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"Undecodable({type(self.error).__name__}: {self.error})"
 
 
 class Dropped:

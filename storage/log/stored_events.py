@@ -14,6 +14,7 @@ from typing import Any, overload
 from storage.codec.codec import Codec
 from storage.codec.upcasting import Read
 from storage.errors import CodecError, DamagedStore, StorageError
+from storage.log.record_filter import RecordFilter
 from storage.log.records import DROPPED, RecordedEvent, RecordedPart, Undecodable, envelope_of
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "without_dropped",
 ]
 
+_CAUSATION, _METADATA = 7, 10  # indexes in a stored event
+_CAUSATION, _METADATA = 7, 10  # indexes in a stored event
 _FIELDS = 11  # of a stored event, without the origin of its command
 
 
@@ -138,16 +141,32 @@ def _at(position: int) -> str:
 
 
 def decode_event_or_why(codec: Codec, position: int, data: bytes) -> RecordedEvent | list[RecordedEvent]:
-    """As `decode_event`, but an event that cannot be decoded is an `Undecodable`, without its metadata."""
+    """As `decode_event`, but an event that cannot be decoded is an `Undecodable`, without its metadata.
+
+    Its `type` is that of the class which it is stored for, without its schema version.
+    """
     try:
         return decode_event(codec, position, data)
     except CodecError as error:
         try:
-            stream, version, type_name, _, time_us, command_id, *_ = envelope_of(data)
+            items = envelope_of(data)
+            stream, version, type_name, fields, time_us, command_id, command = items[:_CAUSATION]
+            causation_id, correlation_id, tags = items[_CAUSATION:_METADATA]
+            return RecordedEvent(
+                position,
+                stream,
+                version,
+                Undecodable(error, fields if isinstance(fields, dict) else {}),
+                codec.base_name(type_name),
+                time_us,
+                command_id,
+                command,
+                causation_id,
+                correlation_id,
+                tuple(tags),
+            )
         except Exception:
             raise error from None
-        shown = codec.base_name(type_name)
-        return RecordedEvent(position, stream, version, Undecodable(error), shown, time_us, command_id)
 
 
 class StoredEvents(Sequence[RecordedEvent]):
@@ -172,14 +191,21 @@ class StoredEvents(Sequence[RecordedEvent]):
         return len(self._values)
 
     def __iter__(self) -> Iterator[RecordedEvent]:
-        codec = self._codec
-        position = self.after
-        for data in self._values:
-            position += 1
+        return self.at(range(len(self._values)))
+
+    def indexes(self, wanted: RecordFilter) -> Sequence[int]:
+        """The indexes of the events that a filter wants; decodes none."""
+        return wanted.indexes(self._values)
+
+    def at(self, indexes: Iterable[int]) -> Iterator[RecordedEvent]:
+        """As iterating, but only the events with these indexes; the others are not decoded."""
+        codec, values, first = self._codec, self._values, self.after + 1
+        for index in indexes:
+            position = first + index
             try:
-                recorded = decode_event(codec, position, data)
+                recorded = decode_event(codec, position, values[index])
             except CodecError:
-                recorded = decode_event_or_why(codec, position, data)
+                recorded = decode_event_or_why(codec, position, values[index])
             except DamagedStore as error:
                 raise StorageError(str(error)) from None
             if isinstance(recorded, list):

@@ -286,7 +286,9 @@ def test_a_manager_that_is_stopped_tries_again_with_pauses_and_does_not_spin(
         assert plans[0] <= 6
 
 
-def test_an_event_that_cannot_be_decoded_stops_the_manager_and_can_be_passed_over(store_path: Path) -> None:
+def test_an_event_that_cannot_be_decoded_and_that_the_manager_does_not_want_is_passed_over(
+    store_path: Path,
+) -> None:
     extra = jobs_of(manager=False)
 
     @extra.event(state=None)
@@ -296,9 +298,35 @@ def test_an_event_that_cannot_be_decoded_stops_the_manager_and_can_be_passed_ove
     with opened(store_path, extra) as system:
         system.append("gone", [Gone(1)])
         system.execute(Begin("a"))
+        system.append("gone", [Gone(2)])
     with opened(store_path, jobs_of()) as system:
-        with pytest.raises(ProcessManagerStopped, match="the event at position 1"):
+        system.wait_process_managers()
+        assert works_after(system, 3) == {"a": 1}
+        assert system.process_managers()[0].position >= 3
+    with opened(store_path, jobs_of()) as system:
+        system.execute(Begin("b"))
+        system.wait_process_managers()
+        assert works_after(system, 4) == {"b": 1}
+
+
+def test_an_event_that_cannot_be_decoded_stops_the_manager_that_wants_it_and_can_be_skipped(
+    store_path: Path,
+) -> None:
+    earlier = Domain("jobs")
+
+    @earlier.event(state=None, name="Begun")
+    class EarlierBegun:
+        what: int
+
+    with opened(store_path, earlier) as system:
+        system.append("gone", [EarlierBegun(1)])
+    with opened(store_path, jobs_of(manager=False)) as system:
+        system.execute(Begin("a"))
+    with opened(store_path, jobs_of()) as system:
+        with pytest.raises(ProcessManagerStopped, match="the event at position 1") as caught:
             system.wait_process_managers()
+        assert "write an upcaster" in str(caught.value)
+        assert "skip" not in str(caught.value)
         assert system.skip_process_manager("worker") == "worker:1"
         wait_until(lambda: works_after(system, 1) == {"a": 1})
 

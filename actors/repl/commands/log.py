@@ -39,7 +39,7 @@ def log(shell: Shell, call: CallNode) -> None:
         return
     first = max(head - limit, 0) if after is None else after
     until = min(head, first + limit)
-    events = list(shell.system.subscribe(first, until=until)) if until > first else []
+    events = list(shell.system.subscribe(first, until=until, undecodable=True)) if until > first else []
     if not events:
         shell.show(f"no events after position {first}; the log ends at {head}", events=[], position=head)
         return
@@ -51,7 +51,9 @@ def log(shell: Shell, call: CallNode) -> None:
 
 def _filtered(shell: Shell, wanted: Mapping[str, Any], after: int | None, limit: int, head: int) -> None:
     # Made even where there is nothing to read, for it looks at the filters.
-    found: Iterable[RecordedEvent] = shell.system.subscribe(after or 0, until=head, **wanted)
+    found: Iterable[RecordedEvent] = shell.system.subscribe(
+        after or 0, until=head, undecodable=True, **wanted
+    )
     if head <= (after or 0):
         found = ()
     events = list(deque(found, limit) if after is None else islice(found, limit))
@@ -72,7 +74,7 @@ def stream(shell: Shell, call: CallNode) -> None:
     name, after, limit = shell.arguments(call, hints)
     if after < 0 or limit < 1:
         raise UsageError("AFTER counts from 0 and LIMIT from 1")
-    events = shell.system.stream(name, after, limit + 1)
+    events = shell.system.stream(name, after, limit + 1, undecodable=True)
     if not events:
         shell.show(
             f"stream {short(name)} has no events{f' after version {after}' if after else ''}",

@@ -16,6 +16,7 @@ from actors.repl.table import Table
 from actors.repl.tables import cell, process_managers_table
 from actors.repl.value_text import counted
 from actors.repl.vocabulary import did_you_mean
+from storage.errors import lacks_code
 
 __all__ = ["COMMANDS"]
 
@@ -52,10 +53,8 @@ def process_managers(shell: Shell, call: CallNode) -> None:
 def _trouble(shell: Shell, one: ProcessManagerHealth) -> Iterator[str]:
     """Why a manager is stopped, and what it has set aside."""
     if one.failure is not None:
-        yield (
-            f"{one.name} is stopped at {one.stopped_at}, "
-            f":skip_process_manager {one.name} passes over that:\n{one.failure}"
-        )
+        skip = "" if lacks_code(one.failure) else f", :skip_process_manager {one.name} passes over that"
+        yield f"{one.name} is stopped at {one.stopped_at}{skip}:\n{one.failure}"
     yield from _quarantine(shell, one)
     yield from _rejections(one)
 

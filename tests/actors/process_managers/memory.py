@@ -55,6 +55,11 @@ class Memory(dict[bytes, bytes]):
     def at(self, position: int) -> list[RecordedEvent]:
         return [self.events[position - 1]]
 
+    def unwanted_until(self, after: int) -> int:
+        while after < len(self.events) and type(self.events[after].event) not in self.spec.events:
+            after += 1
+        return after
+
     def planner(self, **options: Any) -> Planner:
         return Planner(self.spec, self.domain.codec, self, self, make, **options)
 

@@ -268,7 +268,7 @@ def test_what_the_tables_refuse_is_found_by_halves_and_not_command_by_command(re
 def test_what_can_not_be_decoded_stops_the_models_that_do_not_skip_it(replica, monkeypatch):
     error = UnknownType("no such class")
     events = [*replica.events([1]), *replica.command([2, 3, 4], first=2)]
-    events[2].event = Undecodable(error)
+    events[2].event = Undecodable(error, {})
     monkeypatch.setattr(replica.projector._skips, "of", lambda name: {3} if name == "all" else ())
     assert names(replica.projector.apply(events)) == ["sums"]
     assert replica.kept == [1, 2, 4]

@@ -34,7 +34,7 @@ def system(store_path: Path) -> Iterator[System]:
     with System.open(store_path, domain, replicas=1) as opened:
         opened.append("counter-1", [gone("lost")])
     domain, counted = counters(gone=True)
-    with System.open(store_path, domain, replicas=1) as opened:
+    with System.open(store_path, domain, replicas=1, accept=["Gone"]) as opened:
         opened.append("counter-1", [counted(1)])
         yield opened
 

@@ -299,7 +299,7 @@ def test_an_event_that_cannot_be_decoded_and_that_the_manager_does_not_want_is_p
         system.append("gone", [Gone(1)])
         system.execute(Begin("a"))
         system.append("gone", [Gone(2)])
-    with opened(store_path, jobs_of()) as system:
+    with opened(store_path, jobs_of(), accept=["Gone"]) as system:
         system.wait_process_managers()
         assert works_after(system, 3) == {"a": 1}
         assert system.process_managers()[0].position >= 3
@@ -320,7 +320,7 @@ def test_an_event_that_cannot_be_decoded_stops_the_manager_that_wants_it_and_can
 
     with opened(store_path, earlier) as system:
         system.append("gone", [EarlierBegun(1)])
-    with opened(store_path, jobs_of(manager=False)) as system:
+    with opened(store_path, jobs_of(manager=False), accept=["Begun"]) as system:
         system.execute(Begin("a"))
     with opened(store_path, jobs_of()) as system:
         with pytest.raises(ProcessManagerStopped, match="the event at position 1") as caught:

@@ -298,8 +298,9 @@ def test_a_query_that_never_returns_times_out_and_others_go_to_another_replica(g
         with pytest.raises(QueryTimeout, match=r"no answer from replica-1\.query-1 within 0.1 s"):
             system.query(Misask("hangs"), timeout=0.1)
         wait_until(lambda: inside.progress(system).occupied)
-        [problem] = wait_until(lambda: system.health().problems)
-        assert problem.startswith("query Misask has been running on replica-1.query-1 for ")
+        # Whatever else takes long on a busy machine is a problem, too.
+        running = "query Misask has been running on replica-1.query-1 for "
+        wait_until(lambda: any(one.startswith(running) for one in system.health().problems))
         for n in range(20):
             still_serves(system, f"fine-{n}")
         gates.release.set()

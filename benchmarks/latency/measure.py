@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.latency.load import Call, Measured, closed_load, open_load, submitted_load
-from benchmarks.latency.schedule import ARRIVALS
+from benchmarks.latency.schedule import of_clients
 from benchmarks.latency.subjects import Generator, OnewriterSubmit, Subject, subjects, taken
 
 LOADS = (25, 50, 75)
@@ -152,8 +152,7 @@ class _Bench:
         self._seed += 100
         clients = len(self._calls)
         seconds = self._latencies.seconds
-        arrivals = ARRIVALS[self._latencies.arrivals]
-        schedules = [arrivals(rate / clients, seconds, self._seed + client) for client in range(clients)]
+        schedules = of_clients(self._latencies.arrivals, rate, seconds, self._seed, clients)
         work = [taken(items, len(own)) for items, own in zip(self._items, schedules, strict=True)]
         if isinstance(self.subject, OnewriterSubmit):
             measured = submitted_load(self.subject.submit, work[0], schedules[0])

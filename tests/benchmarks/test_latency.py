@@ -14,7 +14,7 @@ from benchmarks.latency import measure as measuring
 from benchmarks.latency import subjects as all_subjects
 from benchmarks.latency.load import Call, closed_load, open_load, submitted_load
 from benchmarks.latency.measure import COMMANDS, LOADS, QUERIES, measure
-from benchmarks.latency.schedule import constant, poisson
+from benchmarks.latency.schedule import constant, of_clients, poisson
 from benchmarks.latency.section import section_of
 from benchmarks.latency.subjects import (
     OnewriterExecute,
@@ -49,6 +49,12 @@ def test_poisson_arrivals_have_their_rate_and_the_spread_of_an_exponential_distr
 def test_the_same_seed_gives_the_same_moments_and_another_gives_others(arrivals: Any) -> None:
     assert arrivals(100.0, 1.0, 5) == arrivals(100.0, 1.0, 5)
     assert arrivals(100.0, 1.0, 5) != arrivals(100.0, 1.0, 6)
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_each_client_has_its_share_of_a_rate_and_a_rate_that_brings_nothing_brings_one(arrivals: str) -> None:
+    assert sum(map(len, of_clients(arrivals, 1_000.0, 2.0, 1, 4))) == pytest.approx(2_000, rel=0.1)
+    assert of_clients(arrivals, 1e-6, 0.05, 7, 3) == [[0.0], [], []]
 
 
 def test_what_a_client_was_late_with_counts_in_an_open_load_although_the_call_itself_was_quick() -> None:

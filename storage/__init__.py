@@ -10,6 +10,7 @@ from storage.codec.upcasting import Stored
 from storage.errors import (
     CodecError,
     CommitFailed,
+    CorrectionRefused,
     DamagedRow,
     DamagedStore,
     DuplicateTypeName,
@@ -39,6 +40,7 @@ from storage.errors import (
     UnregisteredType,
     UpcastFailed,
 )
+from storage.log.corrections import Correction
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent, Undecodable
 from storage.log.verification import LogCheck
@@ -56,6 +58,8 @@ __all__ = [
     "CodecError",
     "CommandRecord",
     "CommitFailed",
+    "Correction",
+    "CorrectionRefused",
     "DamagedRow",
     "DamagedStore",
     "DuplicateTypeName",

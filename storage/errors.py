@@ -88,6 +88,10 @@ class OutOfOrder(StorageError):
     """A batch does not continue the log: its positions, versions or command ids. Nothing was written."""
 
 
+class CorrectionRefused(StorageError):
+    """A correction changes what it must not, or events that are not as it expects. Nothing was written."""
+
+
 class InvalidKey(StorageError):
     """A name or key value that cannot be stored as a key: empty, of a wrong type, or with a NUL in it."""
 

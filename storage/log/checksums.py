@@ -20,10 +20,12 @@ __all__ = [
     "LAST_EVENT",
     "Opened",
     "command_link",
+    "correction_link",
     "event_link",
     "first_link",
     "opened_event",
     "opened_record",
+    "resealed_event",
     "sealed_events",
     "sealed_record",
     "sealed_records",
@@ -42,7 +44,9 @@ LAST_EVENT = crc32(_INVERT.to_bytes(CRC_BYTES, "little"))
 Opened = tuple[bytes, bytes | None]
 """A stored event's own bytes, and the chain's digest if it is the last one of a commit."""
 
-_KINDS = {name: crc32(name.encode()) for name in ("commands", "snapshots", "notes", "meta", "chain")}
+_KINDS = {
+    name: crc32(name.encode()) for name in ("commands", "snapshots", "notes", "meta", "chain", "corrections")
+}
 
 
 # -- events --------------------------------------------------------------------------------------------------
@@ -69,6 +73,13 @@ def opened_event(position: int, stored: bytes) -> Opened | None:
     if check == LAST_EVENT:
         return stored[:-_LAST_BYTES], stored[-_LAST_BYTES:-CRC_BYTES]
     return None
+
+
+def resealed_event(position: int, record: bytes, digest: bytes | None) -> bytes:
+    """The bytes to store for an event that replaces one of a commit; `digest` is what was behind that one."""
+    if digest is None:
+        return record + crc32(record, position).to_bytes(4, "little")
+    return sealed_events(position, [record], digest)[0]
 
 
 # -- other records -------------------------------------------------------------------------------------------
@@ -106,4 +117,10 @@ def command_link(previous: bytes, position: int, records: Iterable[tuple[bytes, 
     parts = [previous, b"commands", position.to_bytes(8)]
     for key, record in records:
         parts += (len(key).to_bytes(2), key, len(record).to_bytes(4), record)
+    return sha256(b"".join(parts)).digest()
+
+
+def correction_link(previous: bytes, position: int, number: int, record: bytes) -> bytes:
+    """The digest after a correction with this number and record, made when the log ended at `position`."""
+    parts = (previous, b"correction", position.to_bytes(8), number.to_bytes(8), record)
     return sha256(b"".join(parts)).digest()

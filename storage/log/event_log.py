@@ -19,7 +19,7 @@ from typing import Self
 import lmdb
 
 from storage.codec.codec import Codec
-from storage.errors import CommitFailed, OutOfOrder, StorageError, StoreClosed
+from storage.errors import CommitFailed, CorrectionRefused, OutOfOrder, StorageError, StoreClosed
 from storage.files.arguments import checked_map_size, resolved_path
 from storage.files.environment import DEFAULT_MAP_SIZE, open_environment
 from storage.files.error_translation import commit_failed, from_system, translate
@@ -30,11 +30,12 @@ from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import StoreLock
 from storage.log import records
 from storage.log.batch import AggregateSnapshot, Batch
-from storage.log.chain import put_command_link
+from storage.log.chain import put_command_link, put_correction_link
+from storage.log.corrections import ChangedEvent, write_correction
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_tables import max_databases
 from storage.log.log_reader import LogReader
-from storage.log.notes import Note, write_notes
+from storage.log.notes import Note, checked_notes, write_notes
 from storage.log.read_gate import ReadGate
 from storage.log.records import CommandRecord, Origin, RecordedEvent
 from storage.log.take_over import Progress, take_over
@@ -211,19 +212,7 @@ class EventLog(LogReader):
             except BaseException:
                 transaction.abort()
                 raise
-            try:
-                self._commit(transaction)
-            except BaseException as error:
-                with suppress(lmdb.Error):
-                    transaction.abort()
-                # LMDB aborts when the map has no room for its list of free pages; anything else may have
-                # happened after the commit reached the disk.
-                if isinstance(error, lmdb.MapFullError):
-                    raise translate(error, f"appending to the log in {self.path}") from error
-                self._uncertain = True
-                if not isinstance(error, Exception):
-                    raise
-                raise commit_failed(error, f"the log in {self.path}") from error
+            self._end(transaction)
             if not whole:
                 tail.add(batch)
             self._tail = tail
@@ -235,6 +224,61 @@ class EventLog(LogReader):
             if len(self._last_versions) > REMEMBERED_STREAMS:
                 self._last_versions.clear()
             self._last_versions.update(batch.last_versions)
+
+    def correct(
+        self,
+        changes: Sequence[ChangedEvent],
+        *,
+        who: str,
+        why: str,
+        time_us: int,
+        models: Sequence[str] = (),
+        notes: Iterable[Note] = (),
+    ) -> int:
+        """Change stored events, as a recorded operation, and return its number; on return it is on disk.
+
+        `changes` are the events with their bytes before, which `records` returns, and after, which
+        `encode_event` does, sorted by position. Type, fields and metadata may change, and nothing else. The
+        bytes before are kept; `who` did it, `why`, and `time_us` go into a record of its own, which the chain
+        of commits has. Snapshots of the streams are deleted. `models` are those whose replicas have to be
+        filled again: see `last_correction_of`.
+
+        Raises, with certainly nothing written: CorrectionRefused, DamagedStore, StoreFull. Raises
+        CommitFailed as `append` does. The writer's thread.
+        """
+        changes = sorted(changes)
+        positions = {changed.position for changed in changes}
+        if not changes or len(positions) < len(changes):
+            raise CorrectionRefused("a correction changes at least one event, and each one once")
+        kept = checked_notes(notes)
+        with self._writing:
+            self._require_writable()
+            transaction = self._begin()
+            try:
+                number, record = write_correction(
+                    transaction,
+                    self._databases,
+                    self._records,
+                    changes,
+                    who,
+                    why,
+                    time_us,
+                    self._head,
+                    models,
+                )
+                digest = put_correction_link(
+                    transaction, self._databases, self._chain_end[1], self._head, number, record
+                )
+                write_notes(transaction, self._databases["notes"], kept)
+            except lmdb.Error as error:
+                transaction.abort()
+                raise translate(error, f"correcting the log in {self.path}", self.path) from error
+            except BaseException:
+                transaction.abort()
+                raise
+            self._end(transaction)
+            self._chain_end = self._head, digest
+            return number
 
     def reopen(self, *, map_size: int | None = None) -> None:
         """Close the log and open it again, to find out after CommitFailed what `head` is.
@@ -335,6 +379,22 @@ class EventLog(LogReader):
             return self._live_environment().begin(write=True)
         except lmdb.Error as error:
             raise translate(error, f"beginning to write to the log in {self.path}", self.path) from error
+
+    def _end(self, transaction: lmdb.Transaction[bytes]) -> None:
+        """Commit. Raises StoreFull, nothing having been written, or CommitFailed."""
+        try:
+            self._commit(transaction)
+        except BaseException as error:
+            with suppress(lmdb.Error):
+                transaction.abort()
+            # LMDB aborts when the map has no room for its list of free pages; anything else may have
+            # happened after the commit reached the disk.
+            if isinstance(error, lmdb.MapFullError):
+                raise translate(error, f"appending to the log in {self.path}") from error
+            self._uncertain = True
+            if not isinstance(error, Exception):
+                raise
+            raise commit_failed(error, f"the log in {self.path}") from error
 
     def _write(self, transaction: lmdb.Transaction[bytes], batch: Batch) -> None:
         """Put everything that does not wait in the tail.

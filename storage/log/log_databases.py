@@ -6,6 +6,7 @@ The opener's thread, while no other thread uses the environment.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import lmdb
 
@@ -13,6 +14,7 @@ from storage.errors import DamagedStore
 from storage.files.damage import damaged_records
 from storage.files.header import META_DB
 from storage.log.chain import CHAIN, chain_end, check_no_later_links
+from storage.log.corrections import CORRECTIONS
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 from storage.log.unindexed_tail import UnindexedTail, indexed_position, put_indexed_position, read_tail
@@ -35,7 +37,7 @@ def open_databases(
         damaged_records(f"the log in {environment.path()}", "restore a backup"),
         environment.begin(write=True) as transaction,
     ):
-        names = (*DATABASES, CHAIN, META_DB.decode())
+        names = (*DATABASES, CHAIN, CORRECTIONS, META_DB.decode())
         databases = {name: environment.open_db(name.encode(), txn=transaction) for name in names}
         with transaction.cursor(databases["events"]) as cursor:
             head = U64.unpack(cursor.key())[0] if cursor.last() else 0
@@ -63,7 +65,10 @@ def existing_databases(environment: lmdb.Environment, records: RecordFormat) -> 
     """Open the databases of a log that another process writes, by name. Raises LMDB's errors."""
     # Each in its own transaction: a database opened in a read transaction is closed with it.
     names = (*DATABASES, META_DB.decode(), *((CHAIN,) if records.checked else ()))
-    return {name: environment.open_db(name.encode(), create=False) for name in names}
+    databases = {name: environment.open_db(name.encode(), create=False) for name in names}
+    with suppress(lmdb.NotFoundError):  # earlier versions did not make it
+        databases[CORRECTIONS] = environment.open_db(CORRECTIONS.encode(), create=False)
+    return databases
 
 
 def malformed_index(error: struct.error) -> DamagedStore:

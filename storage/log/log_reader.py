@@ -20,6 +20,15 @@ from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageErro
 from storage.files.error_translation import translate
 from storage.files.header import CHECKED_FORMAT, Header
 from storage.log.chain import chain_end
+from storage.log.corrections import (
+    CORRECTIONS,
+    ChangedEvent,
+    Correction,
+    corrected_events,
+    corrections,
+    first_bytes,
+    last_of_model,
+)
 from storage.log.history import digest_of
 from storage.log.index_reads import (
     check_stream,
@@ -134,7 +143,7 @@ class LogReader:
         `Undecodable`.
         """
         values = self._values(after, limit, until, whole=True)
-        if values:
+        if values and not self._has_corrections():
             self._remember(after + len(values), values[-1])
         return StoredEvents(self._codec, after, values)
 
@@ -243,12 +252,16 @@ class LogReader:
     def digest(self, position: int) -> bytes:
         """Return the digest of the event at a position; empty if there is none, or it cannot be read.
 
-        For the last event of a batch that was committed or read recently it costs nothing.
+        For the last event of a batch that was committed or read recently it costs nothing. A correction does
+        not change it.
         """
         known, digest = self._digests[position % REMEMBERED_DIGESTS]
         if known == position:
             return digest
         with suppress(StorageError), self._reading() as transaction:
+            first = first_bytes(transaction, self._databases, self._records, position)
+            if first is not None:
+                return digest_of(first)
             data = transaction.get(U64.pack(position), db=self._databases["events"])
             return b"" if data is None else digest_of(self._records.event(position, data))
         return b""
@@ -256,6 +269,13 @@ class LogReader:
     def _remember(self, position: int, record: bytes) -> None:
         # Each entry is one pair, so that threads need no lock.
         self._digests[position % REMEMBERED_DIGESTS] = position, digest_of(record)
+
+    def _has_corrections(self) -> bool:
+        """Whether any event was corrected, so that its bytes may give another digest than its own."""
+        if CORRECTIONS not in self._databases:
+            return False
+        with self._reading() as transaction:
+            return bool(transaction.stat(self._databases[CORRECTIONS])["entries"])
 
     def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
         head = self._head
@@ -431,6 +451,25 @@ class LogReader:
             return verify_log(
                 transaction, self._databases, self._header, self._records, chain=chain, progress=progress
             )
+
+    # -- corrections -----------------------------------------------------------------------------------------
+    def corrections(self) -> list[Correction]:
+        """Return all corrections, in the order in which they were made. Raises DamagedStore."""
+        with self._reading() as transaction:
+            return corrections(transaction, self._databases, self._records)
+
+    def corrected_events(self, number: int, after: int = 0, limit: int = 1000) -> list[ChangedEvent]:
+        """Return the events of a correction after a position: their bytes before it and right after it.
+
+        Raises CorrectionRefused if there is no such correction; DamagedStore.
+        """
+        with self._reading() as transaction:
+            return corrected_events(transaction, self._databases, self._records, number, after, limit)
+
+    def last_correction_of(self, model: str) -> int:
+        """Return the number of the last correction that concerns a model, 0 for none. Raises DamagedStore."""
+        with self._reading() as transaction:
+            return last_of_model(transaction, self._databases, self._records, model)
 
     # -- the whole -------------------------------------------------------------------------------------------
     def stats(self) -> dict[str, int]:

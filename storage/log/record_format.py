@@ -23,6 +23,7 @@ _MEANS = {
     "notes": "the progress or state that it kept is unknown",
     "meta": "how far the indexes have come is unknown",
     "chain": "which command records were committed together is unknown",
+    "corrections": "what corrected events were before, or who corrected them, is unknown",
 }
 _NAMES = {
     "commands": "the record of command",
@@ -30,6 +31,7 @@ _NAMES = {
     "notes": "the note",
     "meta": "the entry",
     "chain": "the link of the chain",
+    "corrections": "the entry of a correction",
 }
 
 

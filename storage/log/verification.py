@@ -21,8 +21,9 @@ from storage.errors import DamagedStore, NotAStore
 from storage.files.environment import ENGINE
 from storage.files.error_translation import translate
 from storage.files.header import Header, read_header
-from storage.log.chain import CHAIN, command_links
+from storage.log.chain import CHAIN, Link, stored_links
 from storage.log.checksums import command_link, first_link, opened_event, opened_record
+from storage.log.correction_check import CorrectionCheck
 from storage.log.log_databases import existing_databases
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64, command_packer, envelope_of, name_key
@@ -136,6 +137,7 @@ class _Verification:
         self._wanted = wanted
         self._progress = progress
         self._check = LogCheck(header.format)
+        self._corrections = CorrectionCheck(transaction, databases, records, self._find)
         self._chain = first_link(header.history_id)
         self._met_wanted = False
         self._indexed = 0
@@ -147,12 +149,14 @@ class _Verification:
     def run(self) -> LogCheck:
         """Verify everything."""
         self._read_indexed()
+        self._corrections.read()
         links = self._links()
         self._meet(0, links)
         self._events(links)
         self._end_run()
-        for position, *_ in links:
-            self._find(f"the chain has a link at position {position}, which the log does not reach")
+        for link in links:
+            self._find(f"the chain has a link at position {link.position}, which the log does not reach")
+        self._corrections.end()
         self._index_counts()
         if self._records.checked:
             self._check.chain = self._chain.hex()
@@ -184,7 +188,7 @@ class _Verification:
         self._indexed = everything if stored is None else stored
 
     # -- events and the chain --------------------------------------------------------------------------------
-    def _events(self, links: list[tuple[int, bytes, list[bytes]]]) -> None:
+    def _events(self, links: list[Link]) -> None:
         total = self._transaction.stat(self._databases["events"])["entries"]
         commit = sha256(self._chain + b"events")
         begin, broken = 1, False
@@ -212,7 +216,7 @@ class _Verification:
             self._index_entries(position, body)
             if not self._records.checked:
                 continue
-            commit.update(body)
+            commit.update(self._corrections.original(position, body))
             if digest is None:
                 continue
             commit.update(position.to_bytes(8))
@@ -231,22 +235,30 @@ class _Verification:
         if self._progress is not None:
             self._progress(position, total)
 
-    def _links(self) -> list[tuple[int, bytes, list[bytes]]]:
-        """The links of command records, the last one first."""
-        links: list[tuple[int, bytes, list[bytes]]] = []
+    def _links(self) -> list[Link]:
+        """The links of command records and corrections, the last one first."""
+        links: list[Link] = []
         if self._records.checked:
             for entry in self._entries(CHAIN):
                 try:
-                    links += command_links([entry], self._records)
+                    links += stored_links([entry], self._records)
                 except DamagedStore as error:
                     self._find(str(error))
         return links[::-1]
 
-    def _meet(self, position: int, links: list[tuple[int, bytes, list[bytes]]]) -> None:
+    def _meet(self, position: int, links: list[Link]) -> None:
         """Follow the links at a position where a commit of events ends."""
         self._met_wanted |= self._wanted == (position, self._chain)
-        while links and links[-1][0] <= position:
-            at, digest, ids = links.pop()
+        while links and links[-1].position <= position:
+            at, digest, ids, correction = links.pop()
+            if correction:
+                if at != position or self._corrections.follow(self._chain, position, correction) != digest:
+                    self._find(
+                        f"correction {correction}, made when the log ended at position {at}, is not as it "
+                        "was, or something before it is not"
+                    )
+                self._follow(position, digest)
+                continue
             commands = []
             for command_id in ids:
                 stored = self._transaction.get(command_id, db=self._databases["commands"])
@@ -259,8 +271,11 @@ class _Verification:
                     f"the {len(ids)} command records that were committed together after position {at}, the "
                     f"first of them {ids[:1]!r}, are not as they were, or something before them is not"
                 )
-            self._chain = digest
-            self._met_wanted |= self._wanted == (position, self._chain)
+            self._follow(position, digest)
+
+    def _follow(self, position: int, digest: bytes) -> None:
+        self._chain = digest
+        self._met_wanted |= self._wanted == (position, digest)
 
     # -- the indexes -----------------------------------------------------------------------------------------
     def _index_entries(self, position: int, body: bytes) -> None:

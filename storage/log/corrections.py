@@ -1,0 +1,288 @@
+"""Corrections: stored events whose fields were changed, with what they were before, and who did it and why.
+
+The database `corrections` has, for each correction, numbered from 1: under `o` and the number its record, and
+under `b`, the number and a position the bytes of that event before. Under `p` and a position is the number of
+the event's first correction, and under `m` and a model's name that of the last one that concerns the model.
+The record has a digest of all events before and after, and a link of the chain has the record's. So the
+chain's old links are followed with the oldest bytes of each event, and those of now follow from the records.
+Functions over a transaction of the caller; any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import lmdb
+import msgpack
+
+from storage.errors import CorrectionRefused, DamagedStore
+from storage.log.checksums import opened_event, resealed_event, sealed_record
+from storage.log.record_format import RecordFormat
+from storage.log.records import EPOCH, U64, envelope_of, name_key
+from storage.value_text import short_repr
+
+__all__ = [
+    "CORRECTIONS",
+    "ChangedEvent",
+    "Correction",
+    "OperationDigest",
+    "before_entries",
+    "corrected_events",
+    "correction_numbers",
+    "corrections",
+    "first_bytes",
+    "last_of_model",
+    "operation_record",
+    "read_correction",
+    "write_correction",
+]
+
+CORRECTIONS = "corrections"
+
+_OPERATION, _BEFORE, _POSITION, _MODEL = b"o", b"b", b"p", b"m"
+_KEPT = {
+    0: "stream", 1: "version", 4: "time", 5: "command id", 6: "command", 7: "causation id",
+    8: "correlation id", 9: "tags",
+}  # fmt: skip
+"""The items of a stored event that no correction changes; the others are its type, fields and metadata."""
+
+Databases = dict[str, lmdb._Database]
+
+
+class ChangedEvent(NamedTuple):
+    """An event before and after a correction, in its own bytes."""
+
+    position: int
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A recorded correction of the events at `positions`; the log ended at `position` when it was made."""
+
+    number: int
+    who: str
+    why: str
+    time: datetime
+    position: int
+    positions: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many events it changed."""
+        return len(self.positions)
+
+
+class OperationDigest:
+    """The digest over the events of one correction, added in the order of their positions."""
+
+    def __init__(self) -> None:
+        self._sum = sha256()
+
+    def add(self, position: int, before: bytes, after: bytes) -> None:
+        """Add an event by the digests of its bytes before and after."""
+        self._sum.update(U64.pack(position) + before + after)
+
+    def digest(self) -> bytes:
+        """The 32 bytes."""
+        return self._sum.digest()
+
+
+def write_correction(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    changes: Sequence[ChangedEvent],
+    who: str,
+    why: str,
+    time_us: int,
+    head: int,
+    models: Sequence[str],
+) -> tuple[int, bytes]:
+    """Change the stored events and keep what they were; returns the correction's number and its record.
+
+    `changes` are sorted by position. Raises CorrectionRefused, DamagedStore.
+    """
+    database, events = databases[CORRECTIONS], databases["events"]
+    number = last_number(transaction, databases) + 1
+    digest = OperationDigest()
+    streams = set()
+    for position, before, after in changes:
+        at = U64.pack(position)
+        stored = transaction.get(at, db=events)
+        opened = None if stored is None else opened_event(position, stored)
+        if stored is not None and opened is None:
+            raise records.damaged_event(position)
+        if stored is None or opened is None or opened[0] != before:
+            raise CorrectionRefused(
+                f"the event at position {position} of {records.what} is not, or no longer, as this "
+                "correction expects it: plan it again"
+            )
+        streams.add(_checked(position, before, after))
+        digest.add(position, sha256(before).digest(), sha256(after).digest())
+        _put(transaction, database, _BEFORE + U64.pack(number) + at, before)
+        if transaction.get(_POSITION + at, db=database) is None:
+            _put(transaction, database, _POSITION + at, U64.pack(number))
+        transaction.put(at, resealed_event(position, after, opened[1]), db=events)
+    for stream in streams:
+        transaction.delete(name_key("stream", stream), db=databases["snapshots"])
+    for model in models:
+        _put(transaction, database, _MODEL + model.encode(), U64.pack(number))
+    record: bytes = msgpack.packb([who, why, time_us, head, len(changes), digest.digest()])
+    _put(transaction, database, _OPERATION + U64.pack(number), record)
+    return number, record
+
+
+def _put(transaction: lmdb.Transaction[bytes], database: lmdb._Database, key: bytes, value: bytes) -> None:
+    transaction.put(key, sealed_record(CORRECTIONS, key, value), db=database)
+
+
+def _checked(position: int, before: bytes, after: bytes) -> str:
+    """The event's stream. Raises CorrectionRefused where the correction changes what it must not."""
+    try:
+        old, new = envelope_of(before), envelope_of(after)
+        same = len(old) == len(new) >= 11 and old[11:] == new[11:]
+        changed = [name for index, name in _KEPT.items() if old[index] != new[index]]
+    except Exception as error:
+        raise CorrectionRefused(f"what is to be at position {position} is not an event ({error})") from error
+    if changed or not same:
+        what = " and ".join(changed) or "what it says of its command"
+        raise CorrectionRefused(
+            f"the correction of the event at position {position} changes its {what}; only type, fields and "
+            "metadata can be corrected; `onewriter copy` makes a store in which more is changed"
+        )
+    return str(old[0])
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+def last_number(transaction: lmdb.Transaction[bytes], databases: Databases) -> int:
+    """The number of the last correction, 0 if there is none."""
+    if CORRECTIONS not in databases:
+        return 0
+    with transaction.cursor(databases[CORRECTIONS]) as cursor:
+        more = cursor.prev() if cursor.set_range(_POSITION) else cursor.last()
+        key: bytes = cursor.key()
+        return U64.unpack(key[1:])[0] if more and key[:1] == _OPERATION and len(key) == 9 else 0
+
+
+def correction_numbers(transaction: lmdb.Transaction[bytes], databases: Databases) -> range:
+    """The numbers of all corrections."""
+    return range(1, last_number(transaction, databases) + 1)
+
+
+def operation_record(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, number: int
+) -> bytes:
+    """The record of a correction. Raises DamagedStore."""
+    return _record(transaction, databases, records, _OPERATION + U64.pack(number), f"correction {number}")
+
+
+def before_entries(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, number: int
+) -> Iterator[tuple[int, bytes]]:
+    """Position and bytes before of each event of a correction, by position. Raises DamagedStore."""
+    prefix = _BEFORE + U64.pack(number)
+    with transaction.cursor(databases[CORRECTIONS]) as cursor:
+        more = cursor.set_range(prefix)
+        while more and (key := cursor.key()).startswith(prefix):
+            yield U64.unpack(key[9:])[0], records.record(CORRECTIONS, key, cursor.value())
+            more = cursor.next()
+
+
+def first_bytes(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, position: int
+) -> bytes | None:
+    """An event's bytes before all corrections; None if it was never corrected. Raises DamagedStore."""
+    if CORRECTIONS not in databases:
+        return None
+    key = _POSITION + U64.pack(position)
+    stored = transaction.get(key, db=databases[CORRECTIONS])
+    if stored is None:
+        return None
+    number = records.record(CORRECTIONS, key, stored)
+    key = _BEFORE + number + U64.pack(position)
+    return _record(transaction, databases, records, key, f"position {position} before its correction")
+
+
+def last_of_model(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, model: str
+) -> int:
+    """The number of the last correction of events that a model handles; 0 for none. Raises DamagedStore."""
+    if CORRECTIONS not in databases:
+        return 0
+    key = _MODEL + model.encode()
+    stored = transaction.get(key, db=databases[CORRECTIONS])
+    return 0 if stored is None else U64.unpack(records.record(CORRECTIONS, key, stored))[0]
+
+
+def read_correction(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, number: int
+) -> Correction:
+    """A correction. Raises DamagedStore."""
+    fields: list[Any] = msgpack.unpackb(operation_record(transaction, databases, records, number))
+    who, why, time_us, head, _, _ = fields
+    positions = tuple(position for position, _ in before_entries(transaction, databases, records, number))
+    return Correction(number, who, why, EPOCH + timedelta(microseconds=time_us), head, positions)
+
+
+def corrections(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat
+) -> list[Correction]:
+    """All corrections, in the order in which they were made. Raises DamagedStore."""
+    return [
+        read_correction(transaction, databases, records, number)
+        for number in correction_numbers(transaction, databases)
+    ]
+
+
+def corrected_events(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    number: int,
+    after: int,
+    limit: int,
+) -> list[ChangedEvent]:
+    """The events of a correction after a position, as they were before and after it. Raises DamagedStore."""
+    if number not in correction_numbers(transaction, databases):
+        raise CorrectionRefused(f"{records.what} has no correction {short_repr(number)}")
+    found: list[ChangedEvent] = []
+    database = databases[CORRECTIONS]
+    for position, before in before_entries(transaction, databases, records, number):
+        if position <= after:
+            continue
+        if len(found) == limit:
+            break
+        found.append(ChangedEvent(position, before, b""))
+    later: dict[int, bytes] = {}
+    for next_one in range(number + 1, last_number(transaction, databases) + 1):
+        for changed in found:
+            key = _BEFORE + U64.pack(next_one) + U64.pack(changed.position)
+            stored = transaction.get(key, db=database)
+            if stored is not None and changed.position not in later:
+                later[changed.position] = records.record(CORRECTIONS, key, stored)
+    for index, (position, before, _) in enumerate(found):
+        now = later.get(position)
+        if now is None:
+            stored = transaction.get(U64.pack(position), db=databases["events"])
+            if stored is None:
+                raise records.damaged_event(position)
+            now = records.event(position, stored)
+        found[index] = ChangedEvent(position, before, now)
+    return found
+
+
+def _record(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, key: bytes, what: str
+) -> bytes:
+    stored = transaction.get(key, db=databases[CORRECTIONS])
+    if stored is None:
+        raise DamagedStore(
+            f"{what} is missing in {records.what}; `onewriter verify` lists all damage; restore a backup"
+        )
+    return records.record(CORRECTIONS, key, stored)

@@ -66,6 +66,8 @@ from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
 from storage import (
     CodecError,
     CommitFailed,
+    Correction,
+    CorrectionRefused,
     DamagedRow,
     DamagedStore,
     DuplicateTypeName,
@@ -119,6 +121,8 @@ __all__ = [
     "ConsumerMismatch",
     "ConsumerOptions",
     "ConsumerStatus",
+    "Correction",
+    "CorrectionRefused",
     "DamagedRow",
     "DamagedStore",
     "DeadlineExceeded",

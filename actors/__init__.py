@@ -52,6 +52,7 @@ from actors.queries.result_typing import Query
 from actors.queries.view import View
 from actors.receipt import Receipt
 from actors.replication.skipped_events import SkippedEvent
+from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
 from actors.subscriptions.callback_consumer import CallbackConsumer
 from actors.subscriptions.consumer import Consumer, Delivery
 from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
@@ -121,7 +122,9 @@ __all__ = [
     "ConsumerMismatch",
     "ConsumerOptions",
     "ConsumerStatus",
+    "CorrectedEvent",
     "Correction",
+    "CorrectionPlan",
     "CorrectionRefused",
     "DamagedRow",
     "DamagedStore",

@@ -31,6 +31,10 @@ class CommittedLog(Protocol):
         """The digest of the event at a position, which replicas store with their checkpoints."""
         ...
 
+    def last_correction_of(self, model: str) -> int:
+        """The number of the last correction of events that a model handles, 0 for none."""
+        ...
+
     def inline_snapshot(self, *, closed: type[SnapshotClosed] = SnapshotClosed) -> InlineSnapshot:
         """A snapshot of the tables that the writer keeps itself. Raises `StorageError`."""
         ...

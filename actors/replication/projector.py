@@ -129,8 +129,11 @@ class Projector:
         return run.model.version, run.checkpoint, run.failure
 
     def start_build(self, name: str) -> None:
-        """Begin a new build of a model beside the one that serves; one that has begun already goes on."""
-        if all(run.model.name != name for run in self.building):
+        """Begin a new build of a model beside the one that serves.
+
+        One that has begun already goes on, unless events that it may have had were corrected since.
+        """
+        if all(run.model.name != name for run in self.building) or self._store.outdated(name):
             self._store.start_build(name)
             self._look()
 

@@ -196,6 +196,7 @@ def _open_store(
                 history_id=log.history_id,
                 log_head=log.head,
                 digest=log.digest,
+                corrected=log.last_correction_of,
                 map_size=settings.map_size,
             )
         except StoreLocked:

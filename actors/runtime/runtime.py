@@ -32,6 +32,7 @@ from actors.replication.replica_slot import REPLICAS
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import POLLER, WRITER, build_actors
 from actors.runtime.changed_code import ChangedCode
+from actors.runtime.corrections import Corrections
 from actors.runtime.health_report import build_health
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
@@ -152,6 +153,7 @@ class Runtime:
         self._monitor = Monitor(self.parts)
         replicas.dispatcher.replicas.why_not = self._monitor.why_not
         self.rebuilds = Rebuilds(self.parts, self._monitor)
+        self.corrections = Corrections(self.parts, self.rebuilds)
         self._maintenance = Maintenance(self.parts, self._monitor)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)
         actors.update(build_actors(self.parts, self.supervisor.actor_exited))

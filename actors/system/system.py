@@ -28,6 +28,7 @@ from actors.runtime.runtime import Runtime
 from actors.settings import Settings
 from actors.system.arguments import checked_path
 from actors.system.base import Availability
+from actors.system.corrections import CorrectionMethods
 from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
 from actors.system.queries import QueryMethods
@@ -52,6 +53,7 @@ class System(
     SubscriptionMethods,
     ProcessManagerMethods,
     OperationMethods,
+    CorrectionMethods,
     BlockingCloseable,
 ):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""

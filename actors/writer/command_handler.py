@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.domain.specs import CompiledDomain
+from actors.errors import SystemClosed
 from actors.kernel.actor import SupervisedActor, notify
 from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
@@ -23,6 +24,7 @@ from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
 from actors.writer.commit_notifier import LINGER_SECONDS
+from actors.writer.correction_request import CorrectionRequest
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
@@ -40,7 +42,7 @@ MAX_ATTEMPTS = 3
 
 
 class CommandHandler(SupervisedActor):
-    """Decides, commits, answers. Messages: `Submission`, `Bulk` and `AtomicStep`."""
+    """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep` and `CorrectionRequest`."""
 
     def __init__(
         self,
@@ -131,7 +133,10 @@ class CommandHandler(SupervisedActor):
             self._notify_sync()
             return
         if message.__class__ not in REQUESTS:
-            super().on_receive(message)
+            if message.__class__ is CorrectionRequest:
+                self._correct(message)
+            else:
+                super().on_receive(message)
             return
         batch: list[Submission | AtomicStep] = []
         for one in (message, *self.mailbox.drain(MAX_BATCH - 1, *REQUESTS)):
@@ -265,6 +270,42 @@ class CommandHandler(SupervisedActor):
     def _reply(self, decided: list[Submission | AtomicStep]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""
         self._state.batch_committed(decided)
+
+    # -- corrections -------------------------------------------------------------------------
+    def _correct(self, request: CorrectionRequest) -> None:
+        """Make a correction, and forget what was folded from the events as they were."""
+        self._state.release_replies()
+        self._notify_sync()
+        try:
+            self._commit_correction(request)
+        except CommitFailed as error:
+            self._recovery.after_correction(error, request)
+        except Exception as error:
+            request.fail(error)
+        except BaseException:
+            request.fail(request.uncertain("the writer failed on it"))
+            raise
+
+    def _commit_correction(self, request: CorrectionRequest) -> None:
+        state = self._state
+        if state.closing:
+            raise SystemClosed("the system was closed before this correction was made; nothing was written")
+        new = request.types - state.written.known
+        state.committing = time.monotonic()
+        try:
+            number = self._log.correct(
+                request.changes,
+                who=request.who,
+                why=request.why,
+                time_us=time.time_ns() // 1000,
+                models=request.models,
+                notes=state.written.notes(new),
+            )
+        finally:
+            state.committing = 0.0
+        state.written.known |= new
+        self._aggregates.clear()
+        request.future.set_result(number)
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | AtomicStep], error: Exception) -> None:

@@ -10,6 +10,7 @@ from actors.errors import SystemClosed
 from actors.replication.messages import Committed
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
+from actors.writer.correction_request import CorrectionRequest
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from actors.writer.writer_state import WriterState
@@ -68,6 +69,16 @@ class Recovery:
                 request.settle(StoreFull(self._state.trouble))
         else:
             answer_uncertain(batch, error.reason)
+
+    def after_correction(self, error: CommitFailed, request: CorrectionRequest) -> None:
+        """Open the log again after a correction whose commit failed, and answer it. Raises as `after`."""
+        logger.error("%s", error.reason)
+        self._state.trouble = error.reason
+        self._aggregates.clear()
+        self._state.must_reopen = True
+        request.fail(request.uncertain(error.reason))
+        self._log.reopen()
+        self._state.must_reopen = False
 
     def _is_known(self, overlay: Overlay) -> bool:
         # Commands without events do not move the head. The batch is on disk as a whole or not at all.

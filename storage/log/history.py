@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
-__all__ = ["DIGEST_BYTES", "History", "digest_of", "pack_checkpoint", "unknown", "unpack_checkpoint"]
+__all__ = [
+    "DIGEST_BYTES",
+    "History",
+    "digest_of",
+    "never_corrected",
+    "pack_checkpoint",
+    "unknown",
+    "unpack_checkpoint",
+]
 
 DIGEST_BYTES = 16
 POSITION_BYTES = 8
@@ -36,6 +44,11 @@ def unknown(_position: int) -> bytes:
     return b""
 
 
+def never_corrected(_model: str) -> int:
+    """The last correction that concerns a model if there is no log to ask: none."""
+    return 0
+
+
 def pack_checkpoint(position: int, digest: bytes = b"") -> bytes:
     """A checkpoint as it is stored: with the digest of its event, if that is known."""
     return position.to_bytes(POSITION_BYTES) + digest
@@ -55,12 +68,14 @@ def unpack_checkpoint(data: bytes) -> tuple[int, bytes]:
 class History:
     """A log as a replica is compared with it: its id, its last position, and the digests of its events.
 
-    `digest` gives empty bytes for an event that it does not know.
+    `digest` gives empty bytes for an event that it does not know. `corrected` gives the number of the last
+    correction of events that a model handles.
     """
 
     id: str
     head: int
     digest: Callable[[int], bytes] = unknown
+    corrected: Callable[[str], int] = never_corrected
 
     def reason_against(self, model: str, position: int, digest: bytes) -> str | None:
         """Why a build of the model with this checkpoint was not filled from this log, or None."""

@@ -7,7 +7,7 @@ description of its tables that is stored with it, but no more events are applied
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgpack
 
 from storage.codec.keys import KEY_FORMAT
 from storage.errors import InvalidSchema
+from storage.log.history import never_corrected
 from storage.tables.index import Component, Each, Index, Words
 from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
 from storage.tables.words import WORDS_RULE
@@ -31,7 +32,8 @@ class Build:
 
     `generation` counts all builds of the model, so no two of them ever have the same key. `reused_databases`
     are pairs for databases that were another build's and were emptied: the name that the database would have
-    had, and the name that it has.
+    had, and the name that it has. `corrected` is the number of the last correction that concerned the model
+    when the build was begun: later ones are of events that it may have had before.
     """
 
     key: str
@@ -42,13 +44,16 @@ class Build:
     stored_schema: ModelSchema
     fingerprint: str
     reused_databases: tuple[tuple[str, str], ...] = ()
+    corrected: int = 0
 
     @classmethod
-    def of(cls, schema: ModelSchema, generation: int) -> Build:
+    def of(cls, schema: ModelSchema, generation: int, corrected: int = 0) -> Build:
         """A new build for this schema, which does not exist yet."""
         fingerprint = schema.fingerprint()
         key = f"{schema.name}@{schema.version}.{fingerprint[:8]}.{generation}"
-        return cls(key, schema.name, schema.version, generation, schema, schema, fingerprint)
+        return cls(
+            key, schema.name, schema.version, generation, schema, schema, fingerprint, corrected=corrected
+        )
 
     def reusing(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
         """The same build, with its databases of these names in emptied ones, as far as there are any."""
@@ -69,13 +74,17 @@ class Layout:
 
 
 def plan_layout(
-    stored: Iterable[Build], active: Mapping[str, str], models: Sequence[ModelSchema], empty: frozenset[str]
+    stored: Iterable[Build],
+    active: Mapping[str, str],
+    models: Sequence[ModelSchema],
+    empty: frozenset[str],
+    corrected: Callable[[str], int] = never_corrected,
 ) -> Layout:
     """Which builds to keep and which to create, given the stored ones, the active ones' keys, and the code.
 
     The newest version of each model is wanted. `empty` are the keys of builds without any event: nobody would
-    miss them, so they do not stay active next to a wanted one. Raises InvalidSchema if a model is given
-    twice.
+    miss them, so they do not stay active next to a wanted one. A build that was begun before the last
+    correction of the model's events is not wanted. Raises InvalidSchema if a model is given twice.
     """
     code: dict[str, dict[int, ModelSchema]] = {}
     for schema in models:
@@ -92,8 +101,13 @@ def plan_layout(
         newest = versions[max(versions)]
         mine = sorted((build for build in stored if build.model == name), key=lambda build: build.generation)
         current = next((build for build in mine if build.key == active.get(name)), None)
-        fitting = [build.with_code(newest) for build in mine if build.fingerprint == newest.fingerprint()]
-        wanted = fitting[-1] if fitting else Build.of(newest, next_generation(mine))
+        since = corrected(name)
+        fitting = [
+            build.with_code(newest)
+            for build in mine
+            if build.fingerprint == newest.fingerprint() and build.corrected >= since
+        ]
+        wanted = fitting[-1] if fitting else Build.of(newest, next_generation(mine), since)
         if current is None or current.key in empty:
             current = wanted
         elif current.key != wanted.key:
@@ -132,6 +146,7 @@ def pack_build(build: Build, databases: Sequence[str]) -> bytes:
         "words": _words_rule(stored),
         "databases": databases,
         "places": build.reused_databases,
+        "corrected": build.corrected,
         "engine": stored.engine,
         "script": stored.script,
         "objects": [schema.name for schema in stored.objects],
@@ -170,6 +185,7 @@ def unpack_build(key: str, raw: bytes) -> Build | None:
         stored,
         fields["fingerprint"],
         tuple((name, reused) for name, reused in fields.get("places", ())),
+        fields.get("corrected", 0),
     )
 
 

@@ -109,7 +109,7 @@ def prepare_builds(
                 for key, build in stored.items()
                 if history.head == 0 or (build.stored_schema.engine == "lmdb" and not checkpoints.get(key))
             )
-            layout = plan_layout(stored.values(), active, models, empty)
+            layout = plan_layout(stored.values(), active, models, empty, history.corrected)
             for prefix in (_MODEL, _GONE, _BUILD):
                 for key, raw in below(txn, meta, prefix):
                     name = key[len(prefix) :].decode()

@@ -171,7 +171,7 @@ class OpenBuilds:
         former = self.wanted[model]
         assert former.build.schema is not None
         mine = [opened.build for opened in self.builds.values() if opened.build.model == model]
-        build = Build.of(former.build.schema, next_generation(mine))
+        build = Build.of(former.build.schema, next_generation(mine), self._history.corrected(model))
         names = database_names(build)
         emptied = self._emptied[: len(names)]
         needed = len(names) - len(emptied)
@@ -203,6 +203,10 @@ class OpenBuilds:
         if former is not active:
             self._retire(former)
         return build
+
+    def outdated(self, model: str) -> bool:
+        """Whether events of the model were corrected after its wanted build was begun."""
+        return self.wanted[model].build.corrected < self._history.corrected(model)
 
     def switch(self, build: str, lock: AbstractContextManager[Any]) -> None:
         """Make a build the active one of its model, and drop the former one."""

@@ -24,7 +24,7 @@ from storage.files.damage import is_readable
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import OpeningResources
-from storage.log.history import History, unknown
+from storage.log.history import History, never_corrected, unknown
 from storage.replica.builds import Build
 from storage.replica.commit_lock import commit_of_several
 from storage.replica.commit_state import CommitState
@@ -77,6 +77,7 @@ class ReplicaStore:
         history_id: str,
         log_head: int,
         digest: Callable[[int], bytes] = unknown,
+        corrected: Callable[[str], int] = never_corrected,
         map_size: int = DEFAULT_MAP_SIZE,
         boot_id: str | None = None,
     ) -> ReplicaStore:
@@ -89,7 +90,9 @@ class ReplicaStore:
 
         `models` may have several versions of one name: the newest is wanted. If another build is active it
         stays active until `activate` is called with the wanted one, and it is still updated if its schema is
-        among `models`. All other builds are dropped, and those of models that are not among `models`.
+        among `models`. All other builds are dropped, and those of models that are not among `models`. A build
+        that was begun before the last correction of the model's events, whose number `corrected` gives, stays
+        active in the same way.
 
         Raises NotAStore for a directory of anything else, which it does not change; StoreLocked, NewerFormat,
         StoreReadOnly, StoreFull; InvalidSchema for two models of one name and version, or a wrong script.
@@ -97,7 +100,13 @@ class ReplicaStore:
         resources = OpeningResources()
         try:
             opened = open_replica(
-                path, models, codec, History(history_id, log_head, digest), map_size, boot_id, resources
+                path,
+                models,
+                codec,
+                History(history_id, log_head, digest, corrected),
+                map_size,
+                boot_id,
+                resources,
             )
             return cls(opened, codec)
         except BaseException as error:
@@ -147,6 +156,13 @@ class ReplicaStore:
         with self._writing:
             self._check_open()
             return self._builds.start_build(model)
+
+    def outdated(self, model: str) -> bool:
+        """Whether events of the model were corrected after its wanted build was begun.
+
+        The thread that applies events. Raises DamagedStore.
+        """
+        return self._builds.outdated(model)
 
     def activate(self, build: str) -> None:
         """Make snapshots read this build from now on; open snapshots continue with the former one.

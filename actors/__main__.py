@@ -36,6 +36,7 @@ COMMANDS = {
     "export": Command("actors.cli.export_store", "write a log as lines of JSON, also while it is in use"),
     "schema": Command("actors.cli.schema", "what a domain stores, and whether it reads what is stored"),
     "import": Command("actors.cli.import_store", "make a new store of an export"),
+    "adopt": Command("actors.cli.adopt", "tell a copy of a store that it is a store of its own"),
 }
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store, about ten seconds"),

@@ -253,6 +253,10 @@ class OpenedForReading(ActorsError):
     """The system was opened with ``mode="read"``, and the call would write to the store; nothing was done."""
 
 
+class UnadoptedCopy(ActorsError):
+    """The store is a copy that was not adopted, so it does not act on the world; nothing was done."""
+
+
 class WrongThread(ActorsError):
     """A call that waits for an actor was made in an actor's own thread, where it might wait for itself."""
 

@@ -177,6 +177,7 @@ class Health:
     - `cache`: None if no query has its results cached
     - `mode`: "write", or "read" for a system that follows what another process writes
     - `managers_off`: why no process manager runs here; None if those that the domain has do
+    - `copied`: why the store is a copy, which runs no process manager and no consumer until it is adopted
     - `running`: the program's own code that runs at this moment, the longest first. A call that runs for
       longer than `busy_limit` seconds is a problem too; for a decider that is `decider_limit`.
     - `warnings`: a sentence for each read model whose projections changed while its version did not. They do
@@ -198,6 +199,7 @@ class Health:
     mode: str = "write"
     managers_off: str | None = None
     warnings: tuple[str, ...] = ()
+    copied: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

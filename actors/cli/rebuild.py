@@ -81,8 +81,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     replicas = _replicas(options.store) if options.replicas is None else options.replicas
     try:
         began = time.monotonic()
-        # There are no queries that a rebuild could slow down.
-        with System.open(options.store, domain, replicas=replicas, rebuild_share=1.0) as system:
+        # There are no queries that a rebuild could slow down, and nothing else is to be done.
+        with System.open(
+            options.store, domain, replicas=replicas, rebuild_share=1.0, managers=False
+        ) as system:
             _rebuild(system, models[options.model], began, options.json)
     except BrokenPipeError:
         raise

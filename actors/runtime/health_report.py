@@ -55,6 +55,7 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         parts.settings.mode,
         parts.process_managers.off_because(),
         tuple(parts.changed_code.warnings()),
+        parts.copied,
     )
 
 
@@ -129,6 +130,11 @@ def _problems(
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     found += parts.log_file.problems()
+    if parts.copied is not None and parts.settings.managers is None:
+        found.append(
+            "the store is a copy, so no process manager runs and no consumer delivers until it is adopted: "
+            f"{parts.copied}"
+        )
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")
     for one in building:

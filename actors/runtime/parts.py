@@ -68,6 +68,8 @@ class Parts:
     process_managers: ProcessManagers
     """The process managers."""
     consumers: ConsumerRegistry
+    copied: str | None
+    """Why the store is a copy that does not act on the world; None for any other."""
     marks: DeliveryMarks
     """The file of what is out for delivery, to consumers and by process managers."""
     actors: dict[str, ActorSlot]

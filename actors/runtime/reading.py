@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from actors.errors import OpenedForReading, ProcessManagersOff
+from actors.errors import OpenedForReading, ProcessManagersOff, UnadoptedCopy
 from actors.settings import Settings
 from storage.codec.codec import Codec
 from storage.files.opening_resources import OpeningResources
 from storage.log.log_follower import LogFollower
 from storage.tables.schema import ModelSchema
 
-__all__ = ["follow_log", "opened_for_reading", "process_managers_off", "reader_folder"]
+__all__ = ["follow_log", "opened_for_reading", "process_managers_off", "reader_folder", "unadopted_copy"]
 
 
 def follow_log(
@@ -66,4 +66,13 @@ def process_managers_off(path: str) -> ProcessManagersOff:
     return ProcessManagersOff(
         f"{path} was opened with managers=False, so no process manager runs, and what they have to do waits; "
         "open it with managers=True, or without managers="
+    )
+
+
+def unadopted_copy(path: str, reason: str) -> UnadoptedCopy:
+    """The error of a call with which a copy would act on the world; `reason` is why it is one."""
+    return UnadoptedCopy(
+        f"{path} is a copy: {reason}; no process manager runs and no consumer delivers, so that nothing is "
+        "done twice. If it now is a store of its own, open it with managers=True once, or run: "
+        f"onewriter adopt {path}"
     )

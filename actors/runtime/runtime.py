@@ -39,8 +39,15 @@ from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
-from actors.runtime.reading import follow_log, opened_for_reading, process_managers_off, reader_folder
+from actors.runtime.reading import (
+    follow_log,
+    opened_for_reading,
+    process_managers_off,
+    reader_folder,
+    unadopted_copy,
+)
 from actors.runtime.rebuilds import Rebuilds
+from actors.runtime.store_identity import IDENTITY_FILE, check_identity, note_end
 from actors.schema.describing import code_of
 from actors.schema.description import Schema
 from actors.schema.opening import CheckedSchema, check_store
@@ -82,8 +89,9 @@ class Runtime:
         resources: OpeningResources,
         schema: Schema,
         checked: CheckedSchema,
+        copied: str | None = None,
     ) -> None:
-        """For `open`: starts nothing."""
+        """For `open`: starts nothing. `copied` is why the store is a copy that does not act on the world."""
         self._resources = resources
         self._stopped = False
         self._pool = ThreadPool("onewriter-middleware")
@@ -98,6 +106,8 @@ class Runtime:
             refusal = managers_off = partial(opened_for_reading, path)
             elsewhere = CommittedElsewhere(log, progress, sync.put)
             progress.look = elsewhere.look
+        elif copied is not None:
+            managers_off = partial(unadopted_copy, path, copied)
         elif settings.managers is False:
             managers_off = partial(process_managers_off, path)
         commands = CommandClient(
@@ -146,7 +156,10 @@ class Runtime:
             ),
             changed_code=ChangedCode(schema, checked.changed, replicas, progress, commands.steps),
             process_managers=managers,
-            consumers=ConsumerRegistry(log, progress, commands.steps, calls, marks, refusal),
+            consumers=ConsumerRegistry(
+                log, progress, commands.steps, calls, marks, refusal or (managers_off if copied else None)
+            ),
+            copied=copied,
             marks=marks,
             actors=actors,
         )
@@ -172,6 +185,7 @@ class Runtime:
         code = code_of(source.declarations, domain)
         check = partial(check_store, path, code, leftovers, settings.accept)
         log: EventLog | LogFollower
+        copied = None
         # Until the actors begin, nobody else reads it.
         opened = resources.slot(EventLog.abandon)
         if settings.mode == "read":
@@ -185,7 +199,7 @@ class Runtime:
                 path,
                 domain.codec,
                 map_size=settings.map_size,
-                siblings=[REPLICAS, MARKS_FILE],
+                siblings=[REPLICAS, MARKS_FILE, IDENTITY_FILE],
                 verify_bytes=settings.verify_bytes,
                 inline=inline,
                 check=lambda log: found.append(check(log)),
@@ -194,6 +208,9 @@ class Runtime:
             if checked.notes:
                 log.append([], notes=checked.notes)
             folder = os.path.join(path, REPLICAS)
+            copied = check_identity(log, adopt=settings.managers is True)
+            if copied is None:
+                resources.on_release(partial(note_end, log))
             skips = SkippedEvents.read(log)
             fill(log, domain, skips)
         sync, calls, listeners = Mailbox(), RunningCalls(), Listeners()
@@ -220,6 +237,7 @@ class Runtime:
             resources,
             code.schema,
             checked,
+            copied,
         )
         opened.release_with = EventLog.close
         # Ctrl-C comes here, too: no actor may go on with files that are closed.

@@ -133,7 +133,8 @@ class System(
           larger file is checked from its top for a second; 0 checks nothing.
         - `mode`: "write", for the one process that executes commands; "read", for any number of others
         - `managers`: with False, no process manager runs: no timer fires and no effect is delivered. All of
-          that waits for an opening in which they run.
+          that waits for an opening in which they run. On a copy of a store they do not run, and no consumer
+          delivers, until True says once that it is a store of its own.
         - `replicas_path`: with `mode="read"`, the folder in which the replicas are kept for the next reader;
           by default they are in a temporary one, and filled from the log at each opening
         - `accept`: names of classes, process managers or domains in whose changes you know better than the

@@ -150,7 +150,7 @@ def test_a_replica_that_was_filled_from_another_history_is_begun_anew(
         system.wait_applied()
     put_back(path, backup)
     # One replica alone, so that the other one does not notice: the log grows past its checkpoint.
-    with System.open(path, ledger, replicas=1) as system:
+    with System.open(path, ledger, replicas=1, managers=True) as system:
         assert "ahead of the log" in (system.health().replicas[0].reset_reason or "")
         pay_all(system, *(["dan"] * 5))
     with System.open(path, ledger, replicas=2, workers=workers) as system:
@@ -207,7 +207,7 @@ def test_a_consumers_position_goes_back_with_the_log(tmp_path: Path) -> None:
         pay_all(system, "bob", "cid")
         assert delivered(system) == ["bob", "cid"]
     put_back(path, backup)
-    with System.open(path, ledger, replicas=1) as system:
+    with System.open(path, ledger, replicas=1, managers=True) as system:
         pay_all(system, "dan", "eve", "fay")
         assert delivered(system) == ["dan", "eve", "fay"]
 

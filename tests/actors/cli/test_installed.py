@@ -25,6 +25,7 @@ COMMANDS = (
     "verify",
     "export",
     "import",
+    "adopt",
     "schema",
     "schema show",
     "schema diff",

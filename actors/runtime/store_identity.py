@@ -1,0 +1,168 @@
+"""Whether a store is the one that it was, or a copy of it, which does not act on the world until it is told.
+
+A note in the log has a random identity and where the store was opened last. A small file beside the log has a
+token that each opening renews, so that a log restored below it is known as well. docs/decisions/copies.md has
+the reasons. The opener's thread, and the closer's.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import msgpack
+
+from storage import CommitFailed, EventLog, StorageError, StoreFull
+from storage.files.damage import damaged_records
+from storage.files.opening_resources import Descriptor
+from storage.files.store_location import StoreLocation, copied_because
+from storage.log.log_reader import LogReader
+
+__all__ = ["IDENTITY_FILE", "Adoption", "StoreIdentity", "check_identity", "note_end"]
+
+logger = logging.getLogger("onewriter.store")
+
+IDENTITY_FILE = "identity"
+KEY = b"store/identity"
+TITLE = "onewriter store"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """That a copy was told that it is a store of its own: when, which store it was, and why it was a copy."""
+
+    time: datetime
+    former_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """What the note holds. `token` is that of the last opening."""
+
+    id: str
+    token: str
+    location: StoreLocation
+    adoptions: tuple[Adoption, ...] = ()
+
+    @classmethod
+    def read(cls, log: LogReader) -> Self | None:
+        """That of a store; None for one that was never opened since there are identities.
+
+        Raises `DamagedStore`.
+        """
+        stored = log.note(KEY)
+        if stored is None:
+            return None
+        with damaged_records("the note of the store's identity, in the log,", "restore a backup"):
+            fields = msgpack.unpackb(stored)
+            adoptions = tuple(
+                Adoption(datetime.fromtimestamp(time / 1e6, UTC), former, reason)
+                for time, former, reason in fields["adoptions"]
+            )
+            return cls(fields["id"], fields["token"], StoreLocation.from_dict(fields["location"]), adoptions)
+
+    def pack(self) -> bytes:
+        """The note's value."""
+        adoptions = [[int(one.time.timestamp() * 1e6), one.former_id, one.reason] for one in self.adoptions]
+        fields: dict[str, Any] = {
+            "id": self.id,
+            "token": self.token,
+            "location": self.location.as_dict(),
+            "adoptions": adoptions,
+        }
+        packed: bytes = msgpack.packb(fields)
+        return packed
+
+    def adopted(self, reason: str) -> StoreIdentity:
+        """That of a store of its own, from now on."""
+        adoption = Adoption(datetime.now(UTC), self.id, reason)
+        return replace(self, id=uuid.uuid4().hex, adoptions=(*self.adoptions, adoption))
+
+
+def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:
+    """Why the store is a copy, as a sentence; None if it is the original, or has just been adopted.
+
+    A store without an identity gets one, as the original. Unless it is a copy, where it is now is noted in
+    it. Before the actors start. Raises what writing to the log does, and `DamagedStore`.
+    """
+    now = StoreLocation.of(log.path)
+    before = StoreIdentity.read(log)
+    reason = None
+    if before is None:
+        identity = StoreIdentity(uuid.uuid4().hex, "", now)
+    else:
+        reason = copied_because(before.location, now) or _restored_because(log, before.token)
+        if reason is not None and not adopt:
+            logger.warning("%s is a copy that does not act on the world: %s", log.path, reason)
+            return reason
+        identity = replace(before, location=now.keeping(before.location))
+        if reason is not None:
+            identity = replace(identity.adopted(reason), location=now)
+            logger.warning("%s was a copy, and is adopted as a store of its own: %s", log.path, reason)
+    token = uuid.uuid4().hex
+    # First the file, which names both: an opening that ends in between leaves a match.
+    if _write_file(log, [identity.token, token], log.head):
+        identity = replace(identity, token=token)
+    if identity != before:
+        _write_note(log, identity, required=reason is not None)
+    return None
+
+
+def note_end(log: EventLog) -> None:
+    """At the end, note how long the log is: one that is shorter then was restored."""
+    with suppress(StorageError):
+        identity = StoreIdentity.read(log)
+        if identity is not None:
+            _write_file(log, [identity.token], log.head)
+
+
+def _write_note(log: EventLog, identity: StoreIdentity, *, required: bool) -> None:
+    """Write the note; a full disk is no reason not to open a store, unless it is `required`."""
+    try:
+        log.append([], notes=[(KEY, identity.pack())])
+    except (StoreFull, CommitFailed) as error:
+        if required or getattr(error, "errno", errno.ENOSPC) != errno.ENOSPC:
+            raise
+        if isinstance(error, CommitFailed):
+            log.reopen()
+        logger.warning("the identity of %s is not noted at this opening: %s", log.path, error)
+
+
+def _restored_because(log: EventLog, token: str) -> str | None:
+    tokens, head = _read_file(log)
+    if tokens and (token not in tokens or log.head < head):
+        return f"its log is an earlier one than {log.path} had when it was open last: it was restored"
+    return None
+
+
+def _read_file(log: EventLog) -> tuple[list[str], int]:
+    """The tokens, and the position at which the log ended; none if there is no such file."""
+    with suppress(OSError, ValueError):
+        title, tokens, head = (log.path / IDENTITY_FILE).read_text().splitlines()
+        if title == TITLE:
+            return tokens.split(), int(head)
+    return [], 0
+
+
+def _write_file(log: EventLog, tokens: list[str], head: int) -> bool:
+    """Write the file, and wait until it is on disk; whether that worked."""
+    text = f"{TITLE}\n{' '.join(filter(None, tokens))}\n{head:020}\n".encode()
+    try:
+        if log.moved():
+            return False
+        with Descriptor(log.path / IDENTITY_FILE, os.O_WRONLY | os.O_CREAT) as number:
+            # Over a text of the same length, for the most part: its space exists even if the disk is full.
+            os.pwrite(number, text, 0)
+            os.ftruncate(number, len(text))
+            os.fsync(number)
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", log.path / IDENTITY_FILE, error)
+        return False
+    return True

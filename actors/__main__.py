@@ -33,6 +33,8 @@ COMMANDS = {
     "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
     "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
+    "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
+    "corrections": Command("actors.cli.corrections", "who changed stored events, which and why"),
     "export": Command("actors.cli.export_store", "write a log as lines of JSON, also while it is in use"),
     "schema": Command("actors.cli.schema", "what a domain stores, and whether it reads what is stored"),
     "import": Command("actors.cli.import_store", "make a new store of an export"),

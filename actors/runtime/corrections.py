@@ -89,7 +89,7 @@ class CorrectionPlan:
         Raises CorrectionRefused if there is nothing to change, or an event was corrected since it was
         planned; ValueError, Overloaded; CommandTimeout after `timeout` seconds, and CommitUncertain if the
         commit failed: then `System.corrections` says whether it was made; ConsistencyTimeout if it was made
-        and a replica does not begin its rebuild, which it does later; WrongThread.
+        and a replica does not begin its rebuild, which it does later; OpenedForReading.
         """
         assert self._apply is not None
         return self._apply(self, who, why, timeout)

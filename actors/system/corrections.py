@@ -9,7 +9,6 @@ from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import position_of
 from actors.receipt import Receipt
 from actors.runtime.corrections import CorrectedEvent, CorrectionPlan, Selected, Through
-from actors.runtime.reading import opened_for_reading
 from actors.system.base import SystemBase
 from storage import Correction
 from storage.log.records import RecordedEvent
@@ -41,13 +40,11 @@ class CorrectionMethods(SystemBase):
         What would change is kept in memory until `CorrectionPlan.apply`, or until the plan is dropped.
 
         Raises CorrectionRefused for what `through` does wrong, and if an inline model handles such events;
-        UnknownMessage, ValueError, WrongThread, OpenedForReading; CodecError for an event that can't be
+        UnknownMessage, ValueError, WrongThread; CodecError for an event that can't be
         decoded and is not excluded by `types` or `streams`.
         """
         parts = self._running()
         refuse_in_actor("plan_correction", parts.progress)
-        if parts.committed_elsewhere is not None:
-            raise opened_for_reading(parts.path)
         if not callable(through):
             raise TypeError(f"plan_correction() takes a function, not {short_repr(through)}")
         names = set()

@@ -174,8 +174,9 @@ def test_a_reader_lists_corrections_and_makes_none(store_path: Path) -> None:
         corrected(system)
     with System.open(store_path, shop, mode="read", replicas=1) as reader:
         assert [one.count for one in reader.corrections()] == [3]
+        plan = reader.plan_correction(lambda one: Waived("a0") if one.position == 1 else None)
         with pytest.raises(OpenedForReading):
-            reader.plan_correction(dollars)
+            plan.apply(who="ann", why="no")
 
 
 def test_commands_go_on_while_a_correction_is_made_and_models_are_rebuilt(store_path: Path) -> None:

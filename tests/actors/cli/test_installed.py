@@ -23,6 +23,8 @@ COMMANDS = (
     "repl",
     "rebuild",
     "verify",
+    "correct",
+    "corrections",
     "export",
     "import",
     "adopt",

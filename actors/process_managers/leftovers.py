@@ -21,4 +21,4 @@ def leftovers(log: LogReader, name: str) -> str:
     effects = sum(len(log.notes(prefix)) for prefix in (keys.due, keys.parked, keys.blocked))
     counts = {"instance": checkpoint.instances, "timer": checkpoint.timers, "undelivered effect": effects}
     found = [f"{count:,} {what}{'s' * (count != 1)}" for what, count in counts.items() if count]
-    return f"it has left {', '.join(found)}" if found else ""
+    return f"it has left {' and '.join(found)}" if found else ""

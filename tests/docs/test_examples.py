@@ -146,6 +146,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                         check_options(line, (module,), shlex.split(value))
             case ["onewriter" | "python", *rest] if rest in (["-m", "actors"], ["--version"]):
                 assert help_of("actors"), f"{page}: {line}"
+            case ["onewriter", "schema", command, *rest]:
+                check_options(line, ("actors", "schema", command), rest)
             case ["onewriter", program, *rest] | ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)

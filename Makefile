@@ -31,8 +31,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.with-repl $(if $(DATA),$(VENV)/.with-data)  ## run a shop on the whole engine [DATA=journey] [LIMIT=100000]
 	$(RUN) -m actors demo $(if $(DATA),--data $(DATA)) $(if $(LIMIT),--limit $(LIMIT))
 
-repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path]
-	$(RUN) -m actors repl $(if $(DOMAIN),--domain $(DOMAIN)) $(STORE)
+repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path] [WRITE=1]
+	$(RUN) -m actors repl $(if $(DOMAIN)$(STORE),--domain $(or $(DOMAIN),shop)) $(if $(WRITE),--write) $(STORE)
 
 ##@ To check a change
 

@@ -44,7 +44,7 @@ EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store, about ten seconds"),
     ("{program} verify shop", "check its files"),
     ("{program} rebuild catalogue --store shop --domain shop", "build one of its read models again"),
-    ("echo 'Cheapest 3' | {program} repl shop --json", "ask a query"),
+    ("echo 'Cheapest 3' | {program} repl shop --domain shop --json", "ask a query"),
     ("{program} repl --help", "the options of a command"),
 )
 EXIT_CODES = {

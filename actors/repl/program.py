@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
 from actors.cli.errors import CommandLineError, Quit, describe
+from actors.cli.stored_domain import is_store, stored_domain
 from actors.cli.temporary_directory import temporary_directory
 from actors.domain.domain import Domain
 from actors.repl.commands.registered import META_COMMANDS
@@ -36,9 +37,11 @@ TWICE_WITHIN = 5.0
 DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} repl", "the demo's shop, in a store that is removed at the end"),
-    ("{program} repl shop --domain actors.demo.shop:shop", "a store that is kept; any domain"),
-    ("echo 'Cheapest 3' | {program} repl shop", "statements from a pipe or a file"),
-    ("echo ':replicas' | {program} repl shop --json", "a JSON document for each statement"),
+    ("{program} repl mine", "the same in a store that is made and kept"),
+    ("{program} repl shop --domain actors.demo.shop:shop", "look at it, also while a program has it open"),
+    ("{program} repl shop --domain shop --write", "execute commands on it, too"),
+    ("echo 'Cheapest 3' | {program} repl shop --domain shop", "statements from a pipe or a file"),
+    ("echo ':replicas' | {program} repl shop --domain shop --json", "a JSON document for each statement"),
 )
 EXIT_CODES = {
     "0": "the session has ended",
@@ -54,7 +57,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         program,
         "repl",
         "A shell with every command and query of a domain by name, and meta commands about the system; :help "
-        "lists them. At a terminal it needs the extra `repl`. From a pipe it ends at the first error.",
+        "lists them. A store that exists is opened for reading: nothing in it changes, and another process "
+        "may have it open. At a terminal it needs the extra `repl`. From a pipe it ends at the first error.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
@@ -66,12 +70,19 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     )
     parser.add_argument(
         "--domain",
-        default=DOMAIN,
         metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} of the demo (default: {DOMAIN})",
+        help=f"the domain, or {' or '.join(SHORT)} of the demo (default, unless the store exists: {DOMAIN})",
     )
     parser.add_argument(
-        "--replicas", type=positive, default=3, metavar="N", help="read replicas (default: 3)"
+        "--write",
+        action="store_true",
+        help="open a store that exists for writing; its process managers run",
+    )
+    parser.add_argument(
+        "--no-managers", action="store_true", help="run no process manager, with --write or a new store"
+    )
+    parser.add_argument(
+        "--replicas", type=positive, metavar="N", help="read replicas (default: 3, or 1 for reading)"
     )
     parser.add_argument(
         "--workers",
@@ -88,7 +99,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     try:
         if terminal:
             _require_extra(program)
-        domain = load_domain(options.domain)
+        reads = options.path is not None and is_store(options.path) and not options.write
+        domain = load_domain(_domain(options.path, options.domain))
     except CommandLineError as error:
         return _failed(str(error), BAD_USE)
     output: Output
@@ -98,12 +110,28 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         output = RichOutput() if terminal else PlainOutput(sys.stdout, sys.stderr)
     _end_in_order()
     try:
-        settings = {"replicas": options.replicas, "workers": options.workers}
+        settings = {"replicas": options.replicas or (1 if reads else 3), "workers": options.workers}
+        if reads:
+            settings["mode"] = "read"
+        elif options.no_managers:
+            settings["managers"] = False
         return _session(domain, options.path, settings, output, terminal)
     except _NotOpened as error:
         return _failed(str(error), FAILED)
     except OnewriterError as error:
         return _failed(describe(error), FAILED)
+
+
+def _domain(path: str | None, given: str | None) -> str:
+    """The domain to open a store with. Raises `CommandLineError` if a store exists and none is given."""
+    if given is not None or path is None or not is_store(path):
+        return DOMAIN if given is None else given
+    name = stored_domain(path)
+    filled = "" if name is None else f"it was filled by a domain named {name!r}; "
+    raise CommandLineError(
+        f"{path} is a store already, and has to be opened with its domain; {filled}give --domain "
+        "MODULE:ATTRIBUTE"
+    )
 
 
 def _failed(text: str, code: int) -> int:
@@ -118,6 +146,8 @@ def _session(
         system = _opened(stack, domain, path, settings)
         if path is None:
             output.note("this store is thrown away at the end; name a PATH to keep one")
+        if settings.get("mode") == "read":
+            output.note(f"{path} is open for reading; --write opens it for writing")
         shell = Shell(system, output, META_COMMANDS)
         if terminal:
             from actors.repl.interactive import interact

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from actors.cli.errors import UsageError, short
+from actors.errors import OpenedForReading
 from actors.receipt import Receipt
 from actors.repl.ast import CallNode
 from actors.repl.background import AppliedPosition, BackgroundTask
@@ -51,6 +52,15 @@ class Shell:
         call = parse(text)
         if call is None:
             return
+        try:
+            self._carry_out(call)
+        except OpenedForReading as error:
+            raise UsageError(
+                f"{call.name} was not carried out: this session has {self.system.path} open for reading; "
+                "start it again with --write to change something"
+            ) from error
+
+    def _carry_out(self, call: CallNode) -> None:
         if call.name.startswith(":"):
             self._meta(call)
         elif call.name in self.vocabulary.commands:

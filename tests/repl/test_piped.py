@@ -137,7 +137,7 @@ def test_the_first_error_ends_it_with_its_line_number(piped: Session, line: str,
 
 def test_the_same_command_id_again_shows_the_first_receipt(piped: Session, store_path: Path) -> None:
     first = piped(f"{LAMP.strip()} --id=one\n", str(store_path))
-    again = piped(f"{LAMP.strip()} --id=one\n:log\n", str(store_path))
+    again = piped(f"{LAMP.strip()} --id=one\n:log\n", str(store_path), "--domain", "shop", "--write")
     assert (first.returncode, again.returncode) == (0, 0)
     assert again.stdout.startswith(first.stdout)
     assert "1 of 1 events" in again.stdout

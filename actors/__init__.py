@@ -19,6 +19,7 @@ from actors.errors import (
     ConcurrencyConflict,
     ConsistencyTimeout,
     ConsumerMismatch,
+    CopyFailed,
     DeadlineExceeded,
     DeciderFailed,
     DomainError,
@@ -45,6 +46,7 @@ from actors.errors import (
     WrongThread,
 )
 from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
+from actors.migration.copied_event import CopiedEvent
 from actors.process_managers.decision import Do
 from actors.process_managers.pending_effects import PendingEffect
 from actors.process_managers.quarantined_instances import QuarantinedInstance
@@ -103,6 +105,7 @@ from storage import (
     UnregisteredType,
     UpcastFailed,
 )
+from storage.codec.plain_values import StoredEnum, StoredValue
 from storage.engines.sqlite.full_text import fts_match
 
 __all__ = [
@@ -121,6 +124,8 @@ __all__ = [
     "ConsistencyTimeout",
     "Consumer",
     "ConsumerMismatch",
+    "CopiedEvent",
+    "CopyFailed",
     "ConsumerOptions",
     "ConsumerStatus",
     "CorrectedEvent",
@@ -192,6 +197,8 @@ __all__ = [
     "StoreLocked",
     "StoreReadOnly",
     "Stored",
+    "StoredEnum",
+    "StoredValue",
     "Subscription",
     "System",
     "SystemClosed",

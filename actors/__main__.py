@@ -39,6 +39,8 @@ COMMANDS = {
     "schema": Command("actors.cli.schema", "what a domain stores, and whether it reads what is stored"),
     "import": Command("actors.cli.import_store", "make a new store of an export"),
     "adopt": Command("actors.cli.adopt", "tell a copy of a store that it is a store of its own"),
+    "copy": Command("actors.cli.copy_store", "copy a store through a function that changes its events"),
+    "positions": Command("actors.cli.copied_positions", "show where events of the original are in a copy"),
 }
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store, about ten seconds"),

@@ -249,6 +249,10 @@ class SystemClosed(ActorsError):
     """The system is closed or closing; the message was not handled."""
 
 
+class CopyFailed(ActorsError):
+    """A store can't be copied through a function; what was copied so far waits for the next attempt."""
+
+
 class OpenedForReading(ActorsError):
     """The system was opened with ``mode="read"``, and the call would write to the store; nothing was done."""
 

@@ -19,6 +19,7 @@ LAYERS = [
     ["actors.cli"],
     ["actors"],  # the public names
     ["actors.system"],  # what a user holds: System, Session, Watch
+    ["actors.migration"],  # copying a store through a function
     ["actors.runtime"],  # a running system: its parts, its actors, its health
     ["actors.process_managers", "actors.subscriptions", "actors.worker_processes"],
     ["actors.writer", "actors.queries"],  # CommandHandler; QueryActor

@@ -316,12 +316,21 @@ class LogReader:
 
         Raises InvalidKey, and what `read` does.
         """
+        found = self._records_in_stream(stream, after_version, limit)
+        return of_stream(self._codec, self._records, stream, after_version, found)
+
+    def positions_in_stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[int]:
+        """As `read_stream`, but return the positions alone; nothing is decoded."""
+        return [position for position, _ in self._records_in_stream(stream, after_version, limit)]
+
+    def _records_in_stream(
+        self, stream: str, after_version: int, limit: int | None
+    ) -> list[tuple[int, bytes]]:
         name, tail, head = name_key("stream", stream), self._current_tail(), self._head
         with self._reading() as transaction:
-            found = events_of_stream(
+            return events_of_stream(
                 transaction, self._databases, tail, self._records, name, after_version, limit, head
             )
-        return of_stream(self._codec, self._records, stream, after_version, found)
 
     def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """Return the events with a tag from position after + 1 on; all of them without a limit.

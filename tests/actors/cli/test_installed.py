@@ -28,6 +28,8 @@ COMMANDS = (
     "export",
     "import",
     "adopt",
+    "copy",
+    "positions",
     "schema",
     "schema show",
     "schema diff",

@@ -1,0 +1,132 @@
+"""`onewriter copy SOURCE TARGET --through MODULE:FUNCTION`: rewrites a log into a new store. Main thread."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.errors import CommandLineError, describe
+from actors.cli.json_values import json_line
+from actors.cli.progress_lines import ProgressLines
+from actors.migration.log_copy import ENDING, LogCopy, Through
+from storage import NotAStore, OnewriterError
+
+__all__ = ["main"]
+
+DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
+    ("{program} copy shop private --through actors.demo.anonymous:anonymous", "no customer by name"),
+    (
+        "{program} copy shop small --through actors.demo.anonymous:without_carts --json",
+        "without the carts' streams",
+    ),
+    ("{program} positions small 1000 1001", "where two events of the original are in the copy"),
+)
+EXIT_CODES = {
+    "0": "the copy is complete, and was verified",
+    "1": "it failed; standard error has the reason, and there is no new store yet",
+    "2": "the call was wrong, there is no such store or function, or something is at TARGET already",
+    "130": "interrupted; the same call goes on where it was",
+}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Copy a store and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "copy",
+        "Copy a store, and give every event to a function: it returns the event, changed or not, several "
+        "events, or None for none. Commands stay known by their ids, and consumers, process managers and "
+        "timers continue where they were, so nothing is sent again. The copy has a history of its own. It is "
+        "read back before it is there. A copy that was interrupted, or killed, goes on with the same call. "
+        "No process may have the original open.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="the store's directory")
+    parser.add_argument("target", metavar="TARGET", help="the directory of the new store; there is none yet")
+    parser.add_argument(
+        "--through",
+        required=True,
+        metavar="MODULE:FUNCTION",
+        help="called with each event, as docs/migrations.md says",
+    )
+    parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
+    options = parser.parse_args(arguments)
+    progress = ProgressLines("copied", options.json)
+    try:
+        through, code = _load(options.through)
+        copy = LogCopy(options.source, options.target, through, options.through, code, progress)
+        copy.run()
+    except (CommandLineError, NotAStore) as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+    except (OnewriterError, ValueError) as error:
+        print(describe(error), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"interrupted; the same call goes on from what is in {options.target}{ENDING}", file=sys.stderr)
+        return INTERRUPTED
+    _report(copy, progress.seconds, options.json)
+    return DONE
+
+
+def _load(where: str) -> tuple[Through, str]:
+    """The function, and a digest of its module's file. Raises CommandLineError."""
+    module_name, colon, name = where.partition(":")
+    if not colon or not module_name or not name:
+        raise CommandLineError(
+            f"--through takes MODULE:FUNCTION, such as my_shop.moves:anonymous, not {where!r}"
+        )
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise CommandLineError(
+            f"--through {where}: importing {module_name} failed: {describe(error)}"
+        ) from error
+    file = inspect.getsourcefile(found)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        got = "nothing" if found is None else f"a {type(found).__name__}"
+        raise CommandLineError(f"--through {where}: {module_name} has {got} as {name}, and not a function")
+    code = b"" if file is None else Path(file).read_bytes()
+    return found, blake2b(code, digest_size=8).hexdigest()
+
+
+def _report(copy: LogCopy, seconds: float, as_json: bool) -> None:
+    state = copy.state
+    types = sorted({*state.types_in, *state.types_out})
+    if as_json:
+        document = {
+            "copied": state.head,
+            "events": copy.events,
+            "dropped": state.dropped,
+            "split": state.split,
+            "types": {name: {"in": state.types_in[name], "out": state.types_out[name]} for name in types},
+            "commands": copy.commands,
+            "notes": copy.notes,
+            "resumed_at": copy.resumed_at,
+            "digest": state.digest.hex(),
+            "history_id": copy.history_id,
+            "seconds": seconds,
+        }
+        print(json_line(document), flush=True)
+        return
+    width = max((len(name) for name in types), default=0)
+    for name in types:
+        print(f"{name.ljust(width)}  {state.types_in[name]:>12,} -> {state.types_out[name]:>12,}")
+    gone = f"; resumed at position {copy.resumed_at:,}" if copy.resumed_at else ""
+    print(
+        f"{state.head:,} events were copied as {copy.events:,} ({state.dropped:,} dropped, {state.split:,} "
+        f"split), with {copy.commands:,} commands and {copy.notes:,} notes, in {seconds:.1f} s; read back "
+        f"with digest {state.digest.hex()}{gone}",
+        flush=True,
+    )

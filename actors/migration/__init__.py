@@ -1,0 +1,1 @@
+"""Copying a store through a function: events change, and all that points to their positions follows."""

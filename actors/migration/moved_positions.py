@@ -46,7 +46,7 @@ class MovedPositions:
         if kind == OTHER:
             return Order(self.checkpoint(position), OTHER, step, number, more)
         if not events:
-            return Order(self.checkpoint(position), OTHER, 0, position % HIGHEST, more)
+            return Order(self.checkpoint(position), OTHER, number, position % HIGHEST, more)
         return Order(events[-1] if more else events[0], kind, step, number, more)
 
     def history_suffix(self, data: bytes) -> bytes:

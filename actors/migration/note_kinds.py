@@ -236,6 +236,7 @@ KINDS = (
     NoteKind("outbox/NAME/parked/STEP", kept),
     NoteKind("outbox/NAME/tried/STEP", kept),
     NoteKind("outbox/NAME/behind/KEY", kept),
+    NoteKind("store/identity", kept),
     NoteKind("schema/domain", schema_domain),
     NoteKind("schema/written/NAME", left_out),
     NoteKind("schema/KIND/NAME", kept),

@@ -171,7 +171,10 @@ class LogReader:
             record = decode_command(self._codec, key.decode(), data)
             if record.first + max(record.count - 1, 0) > self._head:
                 continue
-            first = self._values(record.first - 1, 1, None) if record.count else []
+            first: list[bytes] = []
+            # Of a damaged event nobody knows whether it gives the record.
+            with suppress(DamagedStore):
+                first = self._values(record.first - 1, 1, None) if record.count else []
             if not (first and first[0].startswith(WITH_ORIGIN)):
                 found.append(record)
         return found, items[-1][0].decode() if items else ""

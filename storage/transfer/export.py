@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from storage.codec.codec import Codec
 from storage.codec.json_form import Json, unpack_stored
 from storage.codec.upcasting import version_of
-from storage.errors import CodecError
+from storage.errors import CodecError, DamagedStore
 from storage.log.log_follower import LogFollower
 from storage.log.log_reader import LogReader
 from storage.log.records import DROPPED, CommandRecord, encode_event
@@ -112,7 +112,14 @@ class Export:
         log, after = self.log, max(self.selection.first - 1, 0)
         head = log.head
         while after < head:
-            records = log.records(after, CHUNK, head)
+            try:
+                records = log.records(after, CHUNK, head)
+            except DamagedStore as error:
+                after += 1
+                self.events += 1
+                self.undecodable += 1
+                yield damaged_line(after, error)
+                continue
             for position, data in enumerate(records, after + 1):
                 stored = event_line(position, data)
                 if not self.selection.admits(stored):
@@ -135,6 +142,11 @@ def commands_beside_events(log: LogReader) -> Iterator[CommandRecord]:
     while last:
         found, last = log.commands_beside_events(last, CHUNK)
         yield from found
+
+
+def damaged_line(position: int, error: DamagedStore) -> dict[str, Json]:
+    """The line of an event whose record can't be read; it gives no bytes."""
+    return {"position": position, "stored": "", "undecodable": f"{type(error).__name__}: {error}"}
 
 
 def decoded_lines(codec: Codec, position: int, data: bytes, stored: dict[str, Json]) -> list[dict[str, Json]]:

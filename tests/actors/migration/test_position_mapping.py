@@ -87,6 +87,7 @@ def test_what_was_in_order_still_is() -> None:
     [
         ("m:3", "m:2"),
         ("m:3:t0", "m:2:t0"),
+        ("m:3.1:t0", "m:2.1:t0"),
         ("m:3:0:mark:r", "m:2:0:mark:r"),
         ("m:2:t0", f"m:{NOWHERE + 2}:t0"),
         (f"m:{NOWHERE + 2}:t0", f"m:{NOWHERE + 2}:t0"),
@@ -99,3 +100,10 @@ def test_what_was_in_order_still_is() -> None:
 )
 def test_an_id_of_a_manager_follows_its_event(id: str, moved: str) -> None:
     assert MOVED.id("m", id) == moved
+
+
+def test_a_manager_that_was_renamed_has_its_former_name_in_ids() -> None:
+    renamed = MovedPositions(MOVED.mapping, {"new": "m"})
+    assert renamed.id("new", "m:3:t0") == "m:2:t0"
+    assert renamed.id_of_event("new", 2, 0) == "m:2"
+    assert renamed.id_of_event("new", 2, 1) == "m:2.1"

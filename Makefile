@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash interrupts soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy interrupts soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean
 .NOTPARALLEL:
 .SECONDARY:
@@ -68,6 +68,9 @@ test-pythons:  ## the same on every supported Python of this machine but the def
 
 crash: $(VENV)/.with-dev  ## the crash tests, for many more rounds
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
+
+crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to six
+	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py
 
 interrupts: $(VENV)/.with-dev  ## the tests of interrupts, at every line: some hours
 	ONEWRITER_INTERRUPTS=0 $(RUN) -m pytest -k interrupted -o faulthandler_timeout=0 $(TEST)

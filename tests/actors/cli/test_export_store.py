@@ -84,7 +84,7 @@ def test_through_a_domain_what_cannot_be_read_has_a_reason(
     assert opened["undecodable"].startswith(
         "UnknownType: no class is registered for the stored type 'Opened'"
     )
-    assert (damaged["position"], damaged["stored"]) == (2, "")
+    assert (damaged["position"], damaged["stored"]) == (2, "wQ==")
     assert noted["metadata"] == {"by": {"$tuple": [1, 2]}}
     assert export_store.main([store, str(tmp_path / "file"), "--domain", DOMAIN, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["undecodable"] == 1

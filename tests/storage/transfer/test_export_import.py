@@ -187,12 +187,15 @@ def test_an_export_through_classes_has_what_they_make_of_the_events(store: Path,
         assert log.command("c2") == CommandRecord("c2", 2, 2, b"d2", "a", 2)
 
 
-def test_a_damaged_record_is_exported_with_the_reason_and_not_imported(store: Path, tmp_path: Path) -> None:
-    replace_record(store, 4, b"\xc1 no event")
+@pytest.mark.parametrize(("sealed", "reason"), [(True, "FormatError: "), (False, "DamagedStore: ")])
+def test_a_damaged_record_is_exported_with_the_reason_and_not_imported(
+    sealed: bool, reason: str, store: Path, tmp_path: Path
+) -> None:
+    replace_record(store, 4, b"\xc1 no event", sealed=sealed)
     lines = exported(store)
     line = json.loads(lines[4])
     assert line["position"] == 4
-    assert line["undecodable"].startswith("DamagedStore: ")
+    assert line["undecodable"].startswith(reason)
     assert len(lines) == 1 + 6 + 1 + 3 + 1
     with pytest.raises(InvalidExport, match="line 5 can't be imported") as caught:
         Import(lines, tmp_path / "again").run()

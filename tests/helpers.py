@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 PATIENCE = 20.0
@@ -29,6 +32,24 @@ def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
             raise AssertionError(f"not reached within {timeout:g} s: {condition}")
         never.wait(0.005)
     return found
+
+
+def stop_process(pid: int) -> None:
+    """Stop a process by SIGSTOP; returns once all of its threads have stopped, where that can be seen.
+
+    The signal only asks: on a busy machine a thread goes on for a while.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    if tasks.exists():
+        wait_until(lambda: all(_state(one) == "T" for one in tasks.iterdir()))
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "T"  # it has ended meanwhile
 
 
 def in_a_thread(work: Callable[[], Any]) -> Any:

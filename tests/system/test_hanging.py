@@ -16,7 +16,7 @@ from actors.health import Activity
 from actors.process_managers import delivery_threads
 from actors.worker_processes.parent.cpu_starvation import CpuStarvation
 from tests import inside
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, stop_process, wait_until
 from tests.inside import worker_pids
 from tests.system import hanging, yard
 from tests.system.hanging import Come, Slow, Visits, hall
@@ -382,7 +382,7 @@ def yard_opened(path: Path, **settings: Any) -> System:
 
 def stopped_worker(system: System, name: str = "replica-1") -> int:
     pid = worker_pids(system)[name]
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     return pid
 
 

@@ -22,7 +22,7 @@ from actors import (
     ViewExpired,
 )
 from tests import inside
-from tests.helpers import PATIENCE, Threads, wait_until
+from tests.helpers import PATIENCE, Threads, stop_process, wait_until
 from tests.inside import worker_pids
 from tests.system import yard
 from tests.system.yard import (
@@ -377,7 +377,7 @@ def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(syste
     system.execute(Count("a"))
     system.wait_applied()
     stopped = worker_pids(system)["replica-1"]
-    os.kill(stopped, signal.SIGSTOP)
+    stop_process(stopped)
     try:
         for _ in range(20):
             system.execute_many([Count("a") for _ in range(100)])
@@ -395,7 +395,7 @@ def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(syste
 def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> None:
     system = System.open(store_path, yard.yard, replicas=2, workers="process")
     workers = worker_pids(system)
-    os.kill(workers["replica-2"], signal.SIGSTOP)
+    stop_process(workers["replica-2"])
     system.close(timeout=1.0)
     assert all(gone(pid) for pid in workers.values())
 

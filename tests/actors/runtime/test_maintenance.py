@@ -21,7 +21,7 @@ from actors.runtime.maintenance import Maintenance
 from storage import StoreFull
 from tests import inside
 from tests.faults import put_fault
-from tests.helpers import PATIENCE, wait_until
+from tests.helpers import PATIENCE, stop_process, wait_until
 from tests.system import yard
 from tests.system.held import Held
 
@@ -422,7 +422,7 @@ def test_a_store_that_was_moved_is_told_once_and_no_more_once_it_is_back(
 def test_a_worker_process_that_does_not_answer_is_passed_over_until_it_does(store_path: Path) -> None:
     with opened(store_path, yard.yard, workers="process", worker_limit=3.0) as system:
         pid = inside.worker_pids(system)["replica-2"]
-        os.kill(pid, signal.SIGSTOP)
+        stop_process(pid)
         try:
             wait_until(lambda: (maintain(system), set(inside.progress(system).occupied))[1] == {"replica-2"})
         finally:

@@ -1,9 +1,9 @@
 """Events by stream or tag, with a check that the index hides none. In the caller's transaction; any thread.
 
-An entry of an index has no checksum: the event it names says whether it is right. The last event of a stream
-or tag could be hidden by a changed byte in the key of its entry. The entry is then where the search ended, or
-the one before, its key is as long, and a stream's has the version after the last one found. An entry like
-that is compared with its event. So is nothing where a stream ends as most do, before another one's version 1.
+An entry of an index has no checksum: the event it names says whether it is right. A changed byte could hide
+the last event of a stream or tag, or all. The changed entry is then beside the search, as `lookup` says. An
+entry there that could be one of the stream, with one byte changed, is compared with its event; where most
+streams end, before the first version of another one, this costs nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgpack import packb
 
 from storage.codec.codec import Codec
 from storage.errors import DamagedStore
+from storage.log.lookup import entry_after, entry_before
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64, RecordedEvent, envelope_of
 from storage.log.stored_events import decode_event, decoded
@@ -72,12 +73,14 @@ def events_of_tag(
     prefix = name + b"\0"
     with transaction.cursor(databases["tags"]) as cursor:
         positions = tag_positions(cursor, tail, prefix, after, limit, U64.pack(head))
+        ended = entry_after(cursor, "tags", prefix, records) if records.checked else None
         if records.checked:
+            beside = [entry_before(cursor, "tags", prefix + U64.pack(after + 1), records)]
             if limit is None or len(positions) < limit:
-                _check_entry(transaction, databases, "tags", cursor, prefix, b"", records)
-            cursor.set_range(prefix + U64.pack(after + 1))
-            if cursor.prev():
-                _check_entry(transaction, databases, "tags", cursor, b"", prefix + U64.pack(after), records)
+                beside.append(ended)
+            for entry in beside:
+                if entry is not None:
+                    _check_with_tag(transaction, databases, entry, records)
     if positions != sorted(set(positions)):
         raise _misplaced(records, "tags", name)
     return _events(transaction, databases, records, "tags", name, positions)
@@ -100,40 +103,45 @@ def check_stream_end(
 
     `found` means that its entry was met just before. Raises DamagedStore.
     """
-    _check_entry(transaction, databases, "streams", cursor, prefix, b"", records, version + 1)
+    following = prefix + U64.pack(version + 1)
+    entry = entry_after(cursor, "streams", prefix, records)
+    if entry is not None:
+        _check_of_stream(transaction, databases, entry, following, records)
     if not found:
-        at = cursor.key()
-        if cursor.prev() if at else cursor.last():
-            last = prefix + U64.pack(version)
-            _check_entry(transaction, databases, "streams", cursor, b"", last, records, version + 1)
+        entry = entry_before(cursor, "streams", following, records)
+        if entry is not None:
+            _check_of_stream(transaction, databases, entry, following, records)
 
 
-def _check_entry(
+def _check_of_stream(
     transaction: lmdb.Transaction[bytes],
     databases: Databases,
-    index: str,
-    cursor: lmdb.Cursor[bytes],
-    least: bytes,
-    most: bytes,
+    entry: tuple[bytes, bytes],
+    hidden: bytes,
     records: RecordFormat,
-    version: int = 0,
 ) -> None:
-    """Check the entry at `cursor`, if any: its key is between `least` and `most`, and may be a changed one.
+    """Check that an entry of the index of streams is not that of the key `hidden`, with a changed byte."""
+    key, at = entry
+    well_formed = key.find(0) == len(key) - 9 and len(at) == 8
+    if well_formed and key[-8:] != hidden[-8:] and (key < hidden or not key.startswith(hidden[:-8])):
+        return  # two bytes or more are different
+    stored = transaction.get(at, db=databases["events"]) if well_formed else None
+    if stored is None or not _is_of_stream(records.event(_number(at), stored), key):
+        raise _misplaced(records, "streams", key[:-9])
 
-    Raises DamagedStore.
-    """
-    key, value = cursor.item()
-    if not key:
-        return
-    if key < least or (most and key > most):
-        raise _misplaced(records, index, key[:-9])
-    if len(key) != len(least or most) + (8 if least else 0) or (version and _number(key[-8:]) != version):
-        return
-    at = value or key[-8:]
-    stored = transaction.get(at, db=databases["events"])
-    matches = _has_tag if index == "tags" else _is_of_stream
-    if stored is None or not matches(records.event(_number(at), stored), key):
-        raise _misplaced(records, index, key[:-9])
+
+def _check_with_tag(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    entry: tuple[bytes, bytes],
+    records: RecordFormat,
+) -> None:
+    """Check that an entry of the index of tags is right."""
+    key, nothing = entry
+    well_formed = key.find(0) == len(key) - 9 and not nothing
+    stored = transaction.get(key[-8:], db=databases["events"]) if well_formed else None
+    if stored is None or not _has_tag(records.event(_number(key[-8:]), stored), key):
+        raise _misplaced(records, "tags", key[:-9])
 
 
 def _is_of_stream(event: bytes, key: bytes) -> bool:

@@ -89,5 +89,5 @@ def read_notes(
             notes.append((key, records.record(name, key, value)))
             more = cursor.next()
         if records.checked:
-            check_neighbours(cursor, name, notes[-1][0] if notes else start, records)
+            check_neighbours(cursor, name, start, notes[-1][0] if notes else start, records)
     return notes

@@ -1,0 +1,192 @@
+"""A damaged record is never served: what needs it raises an error that names it; everything else goes on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import System
+from storage.errors import DamagedStore
+from storage.log.event_log import EventLog
+from tests.fixtures.bank_store import OWNERS, BalanceOf, Deposit, bank
+from tests.helpers import wait_until
+from tests.storage.log.test_verification import CODEC, HEAD, STORES, change, delete, flip, key, put
+
+Look = Callable[[EventLog], Any]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(STORES / "format3", tmp_path / "store"))
+
+
+def moved(old: bytes, new: bytes) -> Callable[[Any, Any], None]:
+    """Change a key, as a changed byte does whose order among the keys stays."""
+
+    def of(transaction: Any, handle: Any) -> None:
+        value = transaction.pop(old, db=handle)
+        assert value is not None
+        transaction.put(new, value, db=handle)
+
+    return of
+
+
+READS: dict[str, tuple[str, Callable[[Any, Any], Any], Look, str]] = {
+    "an event": ("events", flip(key(9)), lambda log: log.read(8), "event at position 9"),
+    "an event in its stream": (
+        "events",
+        flip(key(9)),
+        lambda log: log.read_stream("account-cleo"),
+        "event at position 9",
+    ),
+    "an event with a tag": ("events", flip(key(9)), lambda log: log.read_tag("money"), "event at position 9"),
+    "an event whose command is read": (
+        "events",
+        flip(key(9)),
+        lambda log: log.read_commands(8, 10, HEAD),
+        "event at position 9",
+    ),
+    "a command": (
+        "commands",
+        flip(b"nothing-2"),
+        lambda log: log.command("nothing-2"),
+        "command 'nothing-2'",
+    ),
+    "a command whose key changed": (
+        "commands",
+        moved(b"nothing-2", b"nothing-22"),
+        lambda log: log.command("nothing-2"),
+        "command 'nothing-22'",
+    ),
+    "a command whose key is less now": (
+        "commands",
+        moved(b"nothing-2", b"nothing-1z"),
+        lambda log: log.command("nothing-2"),
+        "command 'nothing-1z'",
+    ),
+    "a note": (
+        "notes",
+        flip(b"sub/letters/state"),
+        lambda log: log.note(b"sub/letters/state"),
+        "note 'sub/letters/state'",
+    ),
+    "a note among others": ("notes", flip(b"sub/letters/state"), lambda log: log.notes(b"sub/"), "note"),
+    "a note whose key changed": (
+        "notes",
+        moved(b"sub/letters/state", b"sub/lettert/state"),
+        lambda log: log.note(b"sub/letters/state"),
+        "note 'sub/lettert/state'",
+    ),
+    "notes without one whose key changed": (
+        "notes",
+        moved(b"sub/letters/state", b"sua/letters/state"),
+        lambda log: log.notes(b"sub/"),
+        "note 'sua/letters/state'",
+    ),
+    "an entry of a stream": (
+        "streams",
+        put(b"account-bob\0" + key(3), key(7)),
+        lambda log: log.read_stream("account-bob"),
+        "index of stream 'account-bob' .* has version 3 of 'account-ann', at position 7",
+    ),
+    "a gap in a stream": (
+        "streams",
+        delete(b"account-bob\0" + key(3)),
+        lambda log: log.read_stream("account-bob"),
+        "has version 4 of 'account-bob', at position 11, where version 3",
+    ),
+    "the last version of a stream, in another one's": (
+        "streams",
+        moved(b"account-bob\0" + key(10), b"account-bon\0" + key(10)),
+        lambda log: log.read_stream("account-bob"),
+        "index of streams .* damaged at 'account-bon'",
+    ),
+    "the version of a stream": (
+        "streams",
+        moved(b"account-bob\0" + key(10), b"account-boc\0" + key(10)),
+        lambda log: log.stream_version("account-bob"),
+        "index of streams .* damaged at 'account-boc'",
+    ),
+    "the last event of a tag": (
+        "tags",
+        moved(b"owner-bob\0" + key(29), b"owner-boc\0" + key(29)),
+        lambda log: log.read_tag("owner-bob"),
+        "index of tags .* damaged at 'owner-boc'",
+    ),
+    "the first event of a tag": (
+        "tags",
+        moved(b"owner-bob\0" + key(2), b"owner-boa\0" + key(2)),
+        lambda log: log.read_tag("owner-bob"),
+        "index of tags .* damaged at 'owner-boa'",
+    ),
+    "an event with another tag": (
+        "tags",
+        moved(b"owner-bob\0" + key(5), b"owner-bob\0" + key(4)),
+        lambda log: log.read_tag("owner-bob"),
+        "index of tags .* damaged at 'owner-bob'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("database", "how", "look", "told"), READS.values(), ids=READS.keys())
+def test_what_needs_a_damaged_record_is_told_which_one_it_is(
+    store: Path, database: str, how: Any, look: Look, told: str
+) -> None:
+    with EventLog.open(store, CODEC) as log:
+        look(log)
+    change(store, database, how)
+    with EventLog.open(store, CODEC) as log, pytest.raises(DamagedStore, match=told):
+        look(log)
+
+
+def test_what_comes_before_a_damaged_event_is_read(store: Path) -> None:
+    change(store, "events", flip(key(9)))
+    with EventLog.open(store, CODEC) as log:
+        assert [one.position for one in log.read()] == list(range(1, 9))
+        assert [one.position for one in log.read_commands(0, 100, HEAD)] == list(range(1, 8))
+        assert [one.position for one in log.read(9)] == list(range(10, HEAD + 1))
+        assert log.digest(9) == b""
+
+
+def test_a_damaged_snapshot_is_ignored_with_a_warning(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with EventLog.open(store, CODEC) as log:
+        assert log.snapshot("account-bob") is not None
+    change(store, "snapshots", flip(b"account-bob"))
+    with EventLog.open(store, CODEC) as log:
+        assert log.snapshot("account-bob") is None
+    assert "snapshot of stream 'account-bob'" in caplog.text
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("name", [b"header", b"indexed"])
+def test_a_log_that_does_not_know_itself_is_not_opened(store: Path, name: bytes) -> None:
+    def last_byte(transaction: Any, handle: Any) -> None:
+        value = transaction.get(name, db=handle)
+        transaction.put(name, value[:-1] + bytes([value[-1] ^ 1]), db=handle)
+
+    EventLog.open(store, CODEC).close()  # from now on it is known to be a store
+    change(store, "meta", last_byte)
+    with pytest.raises(DamagedStore, match="checksum is wrong"):
+        EventLog.open(store, CODEC)
+
+
+def test_a_damaged_event_stops_its_stream_and_the_models_and_nothing_else(store: Path) -> None:
+    change(store, "events", flip(key(9)))
+    change(store, "snapshots", lambda transaction, handle: transaction.drop(handle, delete=False))
+    with System.open(store, bank, replicas=1) as system:
+        with pytest.raises(DamagedStore, match="event at position 9"):
+            system.stream("account-cleo")
+        with pytest.raises(DamagedStore, match="event at position 9"):
+            system.execute(Deposit("cleo", 1))
+        for owner in OWNERS[:2]:
+            assert system.execute(Deposit(owner, 1)).version == 11
+        errors = wait_until(
+            lambda: [one.last_error for one in system.health().actors if one.last_error is not None]
+        )
+        assert "event at position 9" in errors[0]
+        assert system.query(BalanceOf("ann")) < 400

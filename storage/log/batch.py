@@ -77,11 +77,13 @@ class Batch:
         origins = self._add_commands(head, events, commands, encoded)
         self._add_events(codec, head, events, encoded, origins)
         # Unlike a message, a state grows with its stream: a limit here would stop the stream for good.
-        states = [
-            (name_key("stream", stream), codec.pack([version, fingerprint, state]))
-            for stream, version, fingerprint, state in snapshots
-        ]
-        self.snapshots: Items = sealed_records("snapshots", sorted(states))
+        self.snapshots: Items = []
+        if snapshots:
+            states = [
+                (name_key("stream", stream), codec.pack([version, fingerprint, state]))
+                for stream, version, fingerprint, state in snapshots
+            ]
+            self.snapshots = sealed_records("snapshots", sorted(states))
         self.notes = checked_notes(notes)
 
     def sealed_commands(self) -> Items:

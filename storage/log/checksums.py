@@ -55,13 +55,16 @@ def sealed_events(first: int, records: Sequence[bytes], digest: bytes) -> list[b
 
     `digest` is the chain's after them.
     """
+    last = records[-1] + digest
+    check = crc32(last, first + len(records) - 1) ^ _INVERT
+    last += check.to_bytes(4, "little")
+    if len(records) == 1:
+        return [last]
     sealed = [
         record + crc32(record, position).to_bytes(4, "little")
         for position, record in enumerate(records[:-1], first)
     ]
-    last = records[-1] + digest
-    check = crc32(last, first + len(sealed)) ^ _INVERT
-    sealed.append(last + check.to_bytes(4, "little"))
+    sealed.append(last)
     return sealed
 
 
@@ -91,7 +94,7 @@ def sealed_record(database: str, key: bytes, record: bytes) -> bytes:
 def sealed_records(database: str, records: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Keys and the bytes to store for records of `database`, given with their keys."""
     kind = _KINDS[database]
-    return [(key, record + crc32(record, crc32(key, kind)).to_bytes(4, "little")) for key, record in records]
+    return [(key, record + crc32(key + record, kind).to_bytes(4, "little")) for key, record in records]
 
 
 def opened_record(database: str, key: bytes, stored: bytes) -> bytes | None:

@@ -17,6 +17,7 @@ from storage.log.chain import CHAIN, chain_end, check_no_later_links
 from storage.log.corrections import CORRECTIONS
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
+from storage.log.spot_check import check_databases, check_indexes
 from storage.log.unindexed_tail import UnindexedTail, indexed_position, put_indexed_position, read_tail
 
 __all__ = ["DATABASES", "existing_databases", "malformed_index", "open_databases"]
@@ -39,6 +40,7 @@ def open_databases(
     ):
         names = (*DATABASES, CHAIN, CORRECTIONS, META_DB.decode())
         databases = {name: environment.open_db(name.encode(), txn=transaction) for name in names}
+        check_databases(databases, records)
         with transaction.cursor(databases["events"]) as cursor:
             head = U64.unpack(cursor.key())[0] if cursor.last() else 0
         count = transaction.stat(databases["events"])["entries"]
@@ -57,6 +59,13 @@ def open_databases(
                 "events, which are lost; restore a backup"
             )
         tail = read_tail(transaction, databases, head, records)
+        entries = transaction.stat(databases["streams"])["entries"]
+        if entries != tail.indexed:
+            raise DamagedStore(
+                f"the index of streams in {records.what} has {entries} entries for {tail.indexed} events; "
+                "`onewriter verify` lists all damage; restore a backup"
+            )
+        check_indexes(transaction, databases, tail.indexed, records)
         check_no_later_links(transaction, databases, head, records)
         return databases, head, tail, chain_end(transaction, databases, history_id, head, records)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 
 from actors import System
@@ -96,7 +97,7 @@ READS: dict[str, tuple[str, Callable[[Any, Any], Any], Look, str]] = {
     ),
     "a gap in a stream": (
         "streams",
-        delete(b"account-bob\0" + key(3)),
+        moved(b"account-bob\0" + key(3), b"account-bob\0" + key(99)),
         lambda log: log.read_stream("account-bob"),
         "has version 4 of 'account-bob', at position 11, where version 3",
     ),
@@ -190,3 +191,33 @@ def test_a_damaged_event_stops_its_stream_and_the_models_and_nothing_else(store:
         )
         assert "event at position 9" in errors[0]
         assert system.query(BalanceOf("ann")) < 400
+
+
+@pytest.mark.parametrize("database", ["streams", "tags", "commands"])
+def test_an_index_of_which_most_is_hidden_is_found_at_opening(store: Path, database: str) -> None:
+    def hide(transaction: Any, handle: Any) -> None:
+        keys = [bytes(key) for key, _ in transaction.cursor(handle)]
+        for name in keys[: len(keys) // 2]:
+            value = transaction.pop(name, db=handle)
+            transaction.put(b"zz" + name, value, db=handle)
+
+    change(store, database, hide)
+    with pytest.raises(DamagedStore, match=f"index of {database} in .* lacks many events"):
+        EventLog.open(store, CODEC)
+
+
+def test_an_index_with_another_number_of_entries_than_events_is_found_at_opening(store: Path) -> None:
+    change(store, "streams", delete(b"account-bob\0" + key(10)))
+    with pytest.raises(DamagedStore, match=r"index of streams in .* has 29 entries for 30 events"):
+        EventLog.open(store, CODEC)
+
+
+def test_a_database_of_another_kind_is_found_at_opening(store: Path) -> None:
+    def of_another_kind(transaction: Any, handle: Any) -> None:
+        transaction.drop(handle)
+
+    change(store, "tags", of_another_kind)
+    with lmdb.open(str(store), max_dbs=20, lib_version=0) as environment:
+        environment.open_db(b"tags", dupsort=True)
+    with pytest.raises(DamagedStore, match=r"database tags .* another kind \(dupsort\)"):
+        EventLog.open(store, CODEC)

@@ -143,7 +143,7 @@ class TypeRegistry:
             self._members.update((stored, (cls, upcasters[version - 1 :])) for version, stored in names)
             return
         plain = self._builders.get(name)
-        chain = Chain(name, upcasters, plain, check, self.own, event, self._chains)
+        chain = Chain(name, upcasters, plain, check, self.own, self.shareable.safe_types, event, self._chains)
         self._chains.update(dict.fromkeys((name, *former_names), chain))
         if cls is not None:
             self._getters[cls] = written, *self._getters[cls][1:]

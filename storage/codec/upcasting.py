@@ -7,7 +7,7 @@ with the class. Pure; any thread, once the chains are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,13 +54,6 @@ class Upcaster:
         called = getattr(self.fn, "__qualname__", None) or repr(self.fn)
         return f"upcaster {called} of {self.name} version {self.version} ({self.where})"
 
-    def __call__(self, given: Any) -> Any:
-        """What `fn` returns; raises UpcastFailed for what it raises."""
-        try:
-            return self.fn(given)
-        except Exception as error:
-            raise UpcastFailed(f"{self} failed with {type(error).__name__}: {error}") from error
-
     def failed(self, why: str) -> UpcastFailed:
         """The error for a result that does not do."""
         return UpcastFailed(f"{self} returned {why}")
@@ -80,7 +73,7 @@ class Chain:
     its fields, `check` raises for a message whose fields are not of their types.
     """
 
-    __slots__ = ("_build", "_chains", "_check", "_own", "_several", "_steps", "name")
+    __slots__ = ("_build", "_chains", "_check", "_functions", "_own", "_safe", "_several", "_steps", "name")
 
     def __init__(
         self,
@@ -89,18 +82,22 @@ class Chain:
         build: Callable[[Fields], Any] | None,
         check: Callable[[Any], None] | None,
         own: Callable[[Any], Any],
+        safe: Collection[type],
         several: bool,
         chains: Mapping[str, Chain],
     ) -> None:
-        """`own` gives a message with values that nobody else holds, as they are decoded.
+        """`own` gives a message with values that nobody else holds, as they are decoded. Those of a `safe`
+        class have no others.
 
         `several` says whether upcasters may return anything but fields: those of events may.
         """
         self.name = name
         self._steps = tuple(steps)
+        self._functions = [tuple(step.fn for step in steps[at:]) for at in range(len(steps) + 1)]
         self._build = build
         self._check = check
         self._own = own
+        self._safe = safe
         self._several = several
         self._chains = chains
 
@@ -114,23 +111,35 @@ class Chain:
         """Whether something else than one message of the class may be made of what is stored."""
         return self._several and bool(self._steps)
 
-    def read(self, version: int, fields: Fields, hops: int = 0) -> Read | list[Read]:
-        """What stored fields of a version are read as: one message, or a list of any number of them.
+    def read(self, version: int, fields: Fields, hops: int = 0) -> Any:
+        """What stored fields of a version are read as: a message, or a list of any number of `Read`.
 
         Raises UpcastFailed.
         """
-        for step in self._steps[version - 1 :]:
-            result = step(fields)
-            if type(result) is not dict:
-                return self._parts(step, result, hops)
-            fields = result
-        return Read(self.name, self._built(version, fields))
+        done = 0
+        try:
+            for fn in self._functions[version - 1]:
+                result = fn(fields)
+                if result.__class__ is not dict:
+                    return self._parts(self._steps[version - 1 + done], result, hops)
+                fields = result
+                done += 1
+            if self._build is None:
+                raise UpcastFailed(self._no_class())
+            message = self._build(fields)
+            if self._check is not None:
+                self._check(message)
+            return message if message.__class__ in self._safe else self._own(message)
+        except UpcastFailed:
+            raise
+        except Exception as error:
+            raise self._failed(version, done, error) from error
 
     def one(self, version: int, fields: Fields) -> Any:
         """The one message that stored fields of a version are; raises UpcastFailed for several, or none."""
         read = self.read(version, fields)
-        if isinstance(read, Read):
-            return read.message
+        if type(read) is not list:
+            return read
         if len(read) != 1:
             raise UpcastFailed(
                 f"upcasters of {self.name} made {len(read)} events of one that is inside another value; let "
@@ -138,7 +147,7 @@ class Chain:
             )
         return read[0].message
 
-    def _parts(self, step: Upcaster, result: Any, hops: int) -> Read | list[Read]:
+    def _parts(self, step: Upcaster, result: Any, hops: int) -> list[Read]:
         if not self._several:
             raise step.failed(f"{short_repr(result)}; it must return a dict of fields")
         if type(result) is Stored:
@@ -147,18 +156,11 @@ class Chain:
             raise step.failed(
                 f"{short_repr(result)}; it must return a dict of fields, a Stored, or a list of them"
             )
-        found: list[Read] = []
-        for part in result:
-            read = self._part(step, part, hops)
-            if isinstance(read, Read):
-                found.append(read)
-            else:
-                found += read
-        return found
+        return [read for part in result for read in self._part(step, part, hops)]
 
-    def _part(self, step: Upcaster, part: Any, hops: int) -> Read | list[Read]:
+    def _part(self, step: Upcaster, part: Any, hops: int) -> list[Read]:
         if type(part) is dict:
-            return self.read(step.version + 1, part, hops)
+            return self._listed(step.version + 1, part, hops)
         if type(part) is not Stored:
             raise step.failed(f"a list with {short_repr(part)} in it; it must hold dicts of fields or Stored")
         if type(part.fields) is not dict:
@@ -177,32 +179,33 @@ class Chain:
                 f"{short_repr(part)}, after {MAX_HOPS} changes of class: upcasters go round in a circle"
             )
         try:
-            return chain.read(part.version, part.fields, hops + 1)
-        except UpcastFailed:
-            raise
-        except Exception as error:
-            raise step.failed(f"{short_repr(part)}, which does not fit: {error}") from error
-
-    def _built(self, version: int, fields: Fields) -> Any:
-        build = self._build
-        if build is None:
-            raise UpcastFailed(
-                f"{self._steps[-1]} returned fields, but no class is registered as {self.name}; return a "
-                "Stored of another class, or an empty list"
-                if self._steps
-                else f"no class is registered as {self.name}"
-            )
-        try:
-            message = build(fields)
-            if version < self.current:
-                if self._check is not None:
-                    self._check(message)
-                message = self._own(message)
-        except Exception as error:
-            if version >= self.current:
+            return chain._listed(part.version, part.fields, hops + 1)
+        except UpcastFailed as error:
+            if part.version < chain.current:
                 raise
-            raise self._steps[-1].failed(f"fields that do not fit {self.name}: {error}") from error
-        return message
+            raise step.failed(
+                f"{short_repr(part)}, which does not fit: {error.__cause__ or error}"
+            ) from error
+
+    def _listed(self, version: int, fields: Fields, hops: int) -> list[Read]:
+        read = self.read(version, fields, hops)
+        return read if type(read) is list else [Read(self.name, read)]
+
+    def _no_class(self) -> str:
+        if not self._steps:
+            return f"no class is registered as {self.name}"
+        return (
+            f"{self._steps[-1]} returned fields, but no class is registered as {self.name}; return a Stored "
+            "of another class, or an empty list"
+        )
+
+    def _failed(self, version: int, done: int, error: Exception) -> UpcastFailed:
+        steps = self._steps[version - 1 :]
+        if done < len(steps):
+            return UpcastFailed(f"{steps[done]} failed with {type(error).__name__}: {error}")
+        if steps:
+            return steps[-1].failed(f"fields that do not fit {self.name}: {error}")
+        return UpcastFailed(f"fields do not fit {self.name}: {error}")
 
 
 def stored_name(name: str, version: int) -> str:
@@ -219,7 +222,10 @@ def version_of(stored: str) -> tuple[str, int]:
 def upcast_member(steps: Iterable[Upcaster], member: Any) -> str:
     """The name that a member of an enum has after these upcasters. Raises UpcastFailed."""
     for step in steps:
-        member = step(member)
+        try:
+            member = step.fn(member)
+        except Exception as error:
+            raise UpcastFailed(f"{step} failed with {type(error).__name__}: {error}") from error
         if type(member) is not str:
             raise step.failed(f"{short_repr(member)}; it must return the name of a member")
     return str(member)

@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 _CAUSATION, _METADATA = 7, 10  # indexes in a stored event
-_CAUSATION, _METADATA = 7, 10  # indexes in a stored event
 _FIELDS = 11  # of a stored event, without the origin of its command
 
 
@@ -59,12 +58,12 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | li
         if type_name in codec.former:
             chain, at = codec.former[type_name]
             if at < chain.current:
-                read = chain.read(at, fields)
-                if isinstance(read, list):
-                    return _several(codec, position, record, read or [Read(chain.name, DROPPED)])
-                type_name, event = read
+                event = chain.read(at, fields)
+                if event.__class__ is list:
+                    return _several(codec, position, record, event or [Read(chain.name, DROPPED)])
             else:
-                event, type_name = codec.build(type_name, fields), chain.name
+                event = codec.build(type_name, fields)
+            type_name = chain.name
         else:
             event = codec.build(type_name, fields)
         return RecordedEvent(

@@ -166,7 +166,7 @@ def test_an_event_becomes_several_others_or_none_at_its_position() -> None:
     (dropped,) = split([])
     assert dropped.event is DROPPED
     assert (dropped.type, dropped.position) == ("Price", 7)
-    other = split(Stored("Box", {"content": "x"}))
+    (other,) = split(Stored("Box", {"content": "x"}))
     assert (other.event, other.type, other.parts) == (Box("x"), "Box", 1)
 
 

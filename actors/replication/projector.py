@@ -131,7 +131,8 @@ class Projector:
     def start_build(self, name: str) -> None:
         """Begin a new build of a model beside the one that serves.
 
-        One that has begun already goes on, unless events that it may have had were corrected since.
+        One that has begun already goes on, unless events that it may have had, or skipped, were corrected or
+        given back since.
         """
         if all(run.model.name != name for run in self.building) or self._store.outdated(name):
             self._store.start_build(name)

@@ -165,7 +165,9 @@ def open_slots(
         models = models_on(name, placed, domain)
         slot = ReplicaSlot(
             name,
-            partial(_open_store, os.path.join(folder, name), models, domain, log, settings, locked_for),
+            partial(
+                _open_store, os.path.join(folder, name), models, domain, log, settings, skips, locked_for
+            ),
             partial(Projector, models=models, skips=skips, digest=log.digest, types=types),
             stores,
             log.moved,
@@ -182,6 +184,7 @@ def _open_store(
     domain: CompiledDomain,
     log: CommittedLog,
     settings: Settings,
+    skips: SkippedEvents,
     locked_for: float,
 ) -> ReplicaStore:
     end = time.monotonic() + locked_for
@@ -196,7 +199,7 @@ def _open_store(
                 history_id=log.history_id,
                 log_head=log.head,
                 digest=log.digest,
-                corrected=log.last_correction_of,
+                corrected=lambda model: log.last_correction_of(model) + skips.unskips.get(model, 0),
                 map_size=settings.map_size,
             )
         except StoreLocked:

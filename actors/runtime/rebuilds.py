@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 
 from actors.errors import (
     CommandTimeout,
     ConsistencyTimeout,
+    DomainError,
     ModelStopped,
     NotStopped,
     SystemClosed,
+    UnknownName,
     advice_on,
 )
 from actors.health import Rebuild
 from actors.replication.backfill import rebuilds_of
 from actors.replication.replica_status import BuildStatus, FailureStatus
-from actors.replication.skipped_events import skip_note
+from actors.replication.skipped_events import skip_note, unskip_notes
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
+from storage.log.notes import Note
 
 __all__ = ["Rebuilds"]
 
@@ -32,6 +36,7 @@ class Rebuilds:
     def __init__(self, parts: Parts, monitor: Monitor) -> None:
         self._parts = parts
         self._monitor = monitor
+        self._unskipping = threading.Lock()
 
     def all(self) -> tuple[Rebuild, ...]:
         """Each of them, on every replica."""
@@ -136,19 +141,51 @@ class Rebuilds:
                 f"model {model!r} is not stopped at position {position}, so there is nothing to skip; it is "
                 f"stopped {where}"
             )
-        note = skip_note(model, position, reason)
+        self._write(
+            [skip_note(model, position, reason)], f"the skip of position {position} by {model!r}", timeout
+        )
+        parts.skips.add(model, position)
+        self._resume()
+
+    def unskip_event(self, model: str, position: int, timeout: float) -> None:
+        """Note that the model does not skip an event any more, and have every replica begin to rebuild it.
+
+        Raises `UnknownName`, `DomainError`, `CommandTimeout`, and what `start` does.
+        """
+        parts = self._parts
+        with self._unskipping:
+            skipped = parts.skips.of(model)
+            if position not in skipped:
+                known = map(str, sorted(skipped))
+                raise UnknownName(f"skipped event of model {model!r}, at position", position, known)
+            if parts.domain.models[model].inline:
+                raise DomainError(
+                    f"model {model!r} is inline, and its tables are not rebuilt while the system is open; "
+                    "leave inline= out, take the skip back, and declare the model inline again"
+                )
+            count = parts.skips.unskips.get(model, 0) + 1
+            notes = unskip_notes(model, position, count)
+            self._write(notes, f"taking back the skip of position {position} by {model!r}", timeout)
+            parts.skips.remove(model, position)
+        self._resume()
+        self.start(model)
+
+    def _write(self, notes: list[Note], what: str, timeout: float) -> None:
+        steps = self._parts.command_client.steps
         try:
-            parts.command_client.steps.submit([], lambda _outcomes: [note], timeout=timeout).result(timeout)
+            steps.submit([], lambda _outcomes: notes, timeout=timeout).result(timeout)
         except TimeoutError:
             raise CommandTimeout(
                 "",
-                f"no reply in time to the skip of position {position} by {model!r}; skip it again to find "
-                "out",
+                f"no reply in time to {what}; look at skipped_events() whether it is written, or repeat it",
             ) from None
-        parts.skips.add(model, position)
+
+    def _resume(self) -> None:
+        """Have the replicas take over which events are skipped, and those models go on that need not stop."""
+        parts = self._parts
         resumed = [parts.replicas.resume(name) for name in parts.replicas.slots]
         end = time.monotonic() + REQUEST_TIMEOUT
         for future in resumed:
-            # A replica that does not come to it now does so later, and the skip holds in any case.
+            # A replica that does not come to it now does so later, and the note holds in any case.
             with suppress(TimeoutError, SystemClosed):
                 future.result(max(end - time.monotonic(), 0.0))

@@ -211,8 +211,8 @@ class OperationMethods(SystemBase):
     def skip_event(self, model: ReadModel, position: int, reason: str = "", *, timeout: float = 30.0) -> None:
         """Have a model skip the event at which it is stopped, on every replica, in every version and rebuild.
 
-        The decision is written to the log with `reason` and the time, and can't be undone. A model that is
-        stopped there continues immediately. Skipping the event again does nothing.
+        The decision is written to the log with `reason` and the time; `unskip_event` takes it back. A model
+        that is stopped there continues immediately. Skipping the event again does nothing.
 
         Raises `NotStopped` if no replica's model is stopped at that position, `ValueError` for a position
         that is not in the log, `UnknownMessage`, `CommandTimeout` (unknown: skip again), `WrongThread`.
@@ -225,9 +225,27 @@ class OperationMethods(SystemBase):
             raise TypeError(f"skip_event(reason=) is a text, not {short_repr(reason)}")
         self._runtime.rebuilds.skip_event(name, position_of(position, "position"), reason, timeout)
 
-    def skipped_events(self) -> list[SkippedEvent]:
-        """Every event that a model skips, with the reason and the time, ordered by model and position."""
-        return read_skips(self._running().log)
+    def unskip_event(self, model: ReadModel, position: int, *, timeout: float = 30.0) -> None:
+        """Take the skip of an event back, and rebuild the model on every replica: the event counts again.
+
+        What serves goes on without the event until the new build is complete; `wait_rebuilt` waits for that.
+        A build that stops at the event again does not replace it. A replica that is not open now is rebuilt
+        when it is.
+
+        Raises `UnknownName`, a `KeyError`, if the model does not skip that position; `DomainError` for an
+        inline model; `UnknownMessage`, `ConsistencyTimeout` as `rebuild`, `CommandTimeout`, `WrongThread`.
+        """
+        parts = self._running()
+        refuse_in_actor("unskip_event", parts.progress)
+        name = checked_model(model, parts.domain, "unskip_event").name
+        checked_timeout(timeout, "unskip_event")
+        self._runtime.rebuilds.unskip_event(name, position_of(position, "position"), timeout)
+
+    def skipped_events(self, model: ReadModel | None = None) -> list[SkippedEvent]:
+        """Every event that a model skips, or this model, with reason and time, by model and position."""
+        parts = self._running()
+        name = None if model is None else checked_model(model, parts.domain, "skipped_events").name
+        return [one for one in read_skips(parts.log) if name in (None, one.model)]
 
     def on_committed(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener(first, last)` after every commit, in the writer's thread: keep it short."""

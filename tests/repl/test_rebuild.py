@@ -122,6 +122,8 @@ def test_a_stopped_model_passes_over_the_event_and_it_is_noted(
         (":skip board one", "POSITION must be int"),
         (":skip board 7", "position 7 is not in the log, which ends at 1"),
         (":skip board 1", "model 'board' is not stopped at position 1"),
+        (":unskip board", "POSITION is missing: :unskip MODEL POSITION"),
+        (":unskip board 1", "there is no skipped event of model 'board', at position 1"),
         (":skipped board", "it is written :skipped"),
     ],
 )

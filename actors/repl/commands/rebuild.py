@@ -1,4 +1,4 @@
-"""`:rebuild`, `:rebuilds`, `:skip` and `:skipped`: rebuilding read models, and events that they skip.
+"""`:rebuild`, `:rebuilds`, `:skip`, `:unskip`, `:skipped`: rebuilding read models, and events that they skip.
 
 The session's thread.
 """
@@ -86,7 +86,7 @@ def rebuilds(shell: Shell, call: CallNode) -> None:
 
 @meta_command(":skip MODEL POSITION [REASON]", completes=("read model",))
 def skip(shell: Shell, call: CallNode) -> None:
-    """Have a model skip the event that it is stopped at, on every replica and for good."""
+    """Have a model skip the event that it is stopped at, on every replica; `:unskip` takes it back."""
     hints = (("MODEL", str, ...), ("POSITION", int, ...), ("REASON", str, ""))
     name, position, reason = shell.arguments(call, hints)
     shell.system.skip_event(_model(shell, name), position, reason)
@@ -94,6 +94,19 @@ def skip(shell: Shell, call: CallNode) -> None:
         f"{name} passes over the event at position {position}; :lag shows whether it goes on",
         model=name,
         skipped_position=position,
+    )
+
+
+@meta_command(":unskip MODEL POSITION", completes=("read model",))
+def unskip(shell: Shell, call: CallNode) -> None:
+    """Take the skip of an event back, and rebuild the model so that the event counts again."""
+    name, position = shell.arguments(call, (("MODEL", str, ...), ("POSITION", int, ...)))
+    shell.system.unskip_event(_model(shell, name), position)
+    shell.show(
+        f"{name} gets the event at position {position} again, and is being rebuilt; :rebuilds shows how far "
+        "it is",
+        model=name,
+        unskipped_position=position,
     )
 
 
@@ -132,5 +145,6 @@ COMMANDS = (
     rebuild,
     rebuilds,
     skip,
+    unskip,
     skipped,
 )

@@ -22,7 +22,7 @@ from actors.queries.query_endpoint import QueryEndpoint, QueryStats
 from actors.queries.result_cache import result_cache
 from actors.replication.placement import place_models
 from actors.replication.replica_slot import open_slots
-from actors.replication.skipped_events import SkippedEvents, read_skips
+from actors.replication.skipped_events import SkippedEvents
 from actors.settings import Settings
 from actors.worker_processes.child.position_feed import PositionFeed, RemoteRebuildLock
 from actors.worker_processes.child.query_server import QueryServerMailbox, redirect
@@ -173,8 +173,7 @@ class WorkerHost:
         if what == protocol.BUILD:
             self._send_done_after(number, self._replica.start_build(argument))
         elif what == protocol.RESUME:
-            for one in read_skips(self._log):
-                self._skips.add(one.model, one.position)
+            self._skips.read_again(self._log)
             self._send_done_after(number, self._replica.resume())
         elif what == protocol.RESET:
             self._replica.mark_damaged(self._replica.slot.store, argument)

@@ -190,7 +190,7 @@ class StoredEvents(Sequence[RecordedEvent]):
         return len(self._values)
 
     def __iter__(self) -> Iterator[RecordedEvent]:
-        return self.at(range(len(self._values)))
+        return self._decoded(enumerate(self._values, self.after + 1))
 
     def indexes(self, wanted: RecordFilter) -> Sequence[int]:
         """The indexes of the events that a filter wants; decodes none."""
@@ -198,13 +198,16 @@ class StoredEvents(Sequence[RecordedEvent]):
 
     def at(self, indexes: Iterable[int]) -> Iterator[RecordedEvent]:
         """As iterating, but only the events with these indexes; the others are not decoded."""
-        codec, values, first = self._codec, self._values, self.after + 1
-        for index in indexes:
-            position = first + index
+        values, first = self._values, self.after + 1
+        return self._decoded((first + index, values[index]) for index in indexes)
+
+    def _decoded(self, records: Iterable[tuple[int, bytes]]) -> Iterator[RecordedEvent]:
+        codec = self._codec
+        for position, data in records:
             try:
-                recorded = decode_event(codec, position, values[index])
+                recorded = decode_event(codec, position, data)
             except CodecError:
-                recorded = decode_event_or_why(codec, position, values[index])
+                recorded = decode_event_or_why(codec, position, data)
             except DamagedStore as error:
                 raise StorageError(str(error)) from None
             if isinstance(recorded, list):

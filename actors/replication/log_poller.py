@@ -8,7 +8,8 @@ itself.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 from actors.kernel.actor import SupervisedActor, notify
@@ -24,6 +25,8 @@ __all__ = ["POLL_SECONDS", "CommittedElsewhere", "LogPoller"]
 
 POLL_SECONDS = 0.025
 """Seconds from one look at the log to the next."""
+CORRECTIONS_EVERY = 1.0
+"""Seconds from one look for corrections of stored events to the next."""
 
 
 class CommittedElsewhere:
@@ -61,10 +64,13 @@ class LogPoller(SupervisedActor):
         listeners: Listeners,
         skips: SkippedEvents,
         log: LogFollower,
+        models: Collection[str],
         resume: Callable[[], None],
+        rebuild: Callable[[str], None],
         call_slot: CallSlot,
     ) -> None:
-        """`resume` lets models go on that stopped at an event which they are to skip by now."""
+        """`resume` lets models go on that stopped at an event which they are to skip by now, `rebuild` begins
+        new builds of a model on all replicas."""
         super().__init__(name, mailbox, exited)
         self._committed = committed
         self._progress = progress
@@ -72,6 +78,9 @@ class LogPoller(SupervisedActor):
         self._skips = skips
         self._log = log
         self._resume = resume
+        self._rebuild = rebuild
+        self._corrected = {model: log.last_correction_of(model) for model in models}
+        self._looked = time.monotonic()
         self._call_slot = call_slot
         self._notified = progress.head
 
@@ -91,3 +100,15 @@ class LogPoller(SupervisedActor):
         # An operator may have had them skip it, in the process that writes.
         if self._progress.any_stopped() is not None and self._skips.read_again(self._log):
             self._resume()
+        now = time.monotonic()
+        if now - self._looked > CORRECTIONS_EVERY:
+            self._looked = now
+            self._look_for_corrections()
+
+    def _look_for_corrections(self) -> None:
+        """Have the models filled again whose events were corrected in the process that writes."""
+        for model, known in self._corrected.items():
+            last = self._log.last_correction_of(model)
+            if last > known:
+                self._rebuild(model)
+                self._corrected[model] = last

@@ -67,9 +67,15 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
             listeners=parts.listeners,
             skips=parts.skips,
             log=parts.log,
+            models=list(parts.domain.models),
             resume=resume,
+            rebuild=rebuild,
             call_slot=committed,
         )
+
+    def rebuild(model: str) -> None:
+        for name in parts.progress.holders([model]):
+            parts.replicas.start_build(name, model)
 
     def resume() -> None:
         for name in parts.replicas.slots:

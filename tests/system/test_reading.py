@@ -27,6 +27,8 @@ from actors import (
 from tests import inside
 from tests.helpers import wait_until
 from tests.system.club import Join, club, names, register
+from tests.system.currencies import Sum, dollars, fill
+from tests.system.currencies import shop as currencies
 from tests.system.jobs import DELAY, Begin, World, jobs_of
 from tests.system.ledger import EACH, Deposit, Deposited, Everywhere, InTables, failing, in_tables, ledger
 from tests.system.writing_child import writer
@@ -212,6 +214,43 @@ def test_a_model_is_rebuilt_in_the_readers_own_replicas(filled: Path) -> None:
     with System.open(filled, ledger, mode="read", replicas=1) as system:
         system.rebuild(in_tables, wait=True, timeout=20.0)
         assert system.query(InTables(), consistency="strong") == {"a": (1, 1), "b": (1, 2)}
+    assert contents(filled) == before
+
+
+CORRECTING = """
+import sys
+from actors import System
+from tests.system.currencies import dollars, shop
+with System.open(sys.argv[1], shop, replicas=1) as system:
+    system.plan_correction(dollars).apply(who="ann", why="wrong")
+"""
+
+
+def test_models_are_filled_again_when_the_writer_corrects_their_events(store_path: Path) -> None:
+    with System.open(store_path, currencies, replicas=1) as system:
+        fill(system)
+    with System.open(store_path, currencies, mode="read", replicas=1) as system:
+        assert system.query(Sum("EUR"), consistency="strong") == 30
+        with pytest.raises(OpenedForReading):
+            system.plan_correction(dollars).apply(who="ann", why="wrong")
+        subprocess.run([sys.executable, "-c", CORRECTING, str(store_path)], check=True)
+        wait_until(lambda: system.query(Sum("USD")) == 30)
+        assert system.query(Sum("EUR")) == 0
+
+
+READ_ONLY = """
+mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && touch "$1/file" && exit 1
+exec "$2" -c "$3" "$1" < /dev/null
+"""
+
+
+def test_a_store_on_a_read_only_file_system_is_read(filled: Path) -> None:
+    if subprocess.run(["unshare", "-m", "mount", "--bind", filled, filled], capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    before = contents(filled)
+    command = ["unshare", "-m", "sh", "-c", READ_ONLY, "sh", str(filled), sys.executable, READER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "{'a': (1, 1), 'b': (1, 2)}\n", done.stderr
     assert contents(filled) == before
 
 

@@ -13,7 +13,7 @@ from actors.schema.comparison import Mismatch
 from storage.codec.upcasting import stored_name
 from storage.errors import StorageError
 from storage.log.log_reader import LogReader
-from storage.log.records import envelope_of
+from storage.log.record_filter import type_of
 
 __all__ = ["Concerned", "count_concerned", "records_holding"]
 
@@ -67,7 +67,7 @@ def count_concerned(log: LogReader, mismatches: Iterable[Mismatch], seconds: flo
         except StorageError:
             break  # those that are damaged are found when they are read
         if by_type:
-            types = Counter(str(envelope_of(data)[2]) for data in records)
+            types = Counter(type_of(data) for data in records)
             for name, count in types.items():
                 for one in by_type.get(name, ()):
                     found.events[one] += count

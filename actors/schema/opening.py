@@ -19,7 +19,7 @@ from storage.codec.upcasting import stored_name, version_of
 from storage.errors import StorageError
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note
-from storage.log.records import envelope_of
+from storage.log.record_filter import type_of
 
 __all__ = ["CheckedSchema", "Code", "check_store"]
 
@@ -100,7 +100,7 @@ def _guessed(log: LogReader, code: Code) -> Schema:
     types = dict(code.schema.types)
     with suppress(StorageError):  # what is damaged is found when it is read
         for data in log.records(max(log.head - SAMPLE, 0), SAMPLE):
-            name = version_of(str(envelope_of(data)[2]))[0]
+            name = version_of(type_of(data))[0]
             types.setdefault(name, StoredType("event"))
     managers = dict(code.schema.managers)
     at = b""

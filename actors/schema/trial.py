@@ -12,7 +12,8 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import InvalidMessage, described
 from storage.errors import CodecError
 from storage.log.log_reader import LogReader
-from storage.log.records import RecordedEvent, envelope_of
+from storage.log.record_filter import type_of
+from storage.log.records import RecordedEvent
 from storage.log.stored_events import decode_event
 
 __all__ = ["Trial", "TypeResult"]
@@ -74,7 +75,7 @@ class Trial:
 
     def _try(self, position: int, data: bytes) -> None:
         self.events += 1
-        name = str(envelope_of(data)[2])
+        name = type_of(data)
         result = self.types.get(name)
         if result is None:
             result = self.types[name] = TypeResult()

@@ -73,12 +73,11 @@ def events_of_tag(
     prefix = name + b"\0"
     with transaction.cursor(databases["tags"]) as cursor:
         positions = tag_positions(cursor, tail, prefix, after, limit, U64.pack(head))
-        ended = entry_after(cursor, "tags", prefix, records) if records.checked else None
+        found = prefix + (positions[-1] if positions else U64.pack(after))
+        whole = records.checked and (limit is None or len(positions) < limit)
+        ended = entry_after(cursor, "tags", found, records) if whole else None
         if records.checked:
-            beside = [entry_before(cursor, "tags", prefix + U64.pack(after + 1), records)]
-            if limit is None or len(positions) < limit:
-                beside.append(ended)
-            for entry in beside:
+            for entry in (ended, entry_before(cursor, "tags", prefix + U64.pack(after + 1), records)):
                 if entry is not None:
                     _check_with_tag(transaction, databases, entry, records)
     if positions != sorted(set(positions)):
@@ -104,7 +103,7 @@ def check_stream_end(
     `found` means that its entry was met just before. Raises DamagedStore.
     """
     following = prefix + U64.pack(version + 1)
-    entry = entry_after(cursor, "streams", prefix, records)
+    entry = entry_after(cursor, "streams", prefix + U64.pack(version), records)
     if entry is not None:
         _check_of_stream(transaction, databases, entry, following, records)
     if not found:

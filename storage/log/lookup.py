@@ -50,15 +50,18 @@ def check_neighbours(
             records.record(name, *entry)
 
 
-def entry_after(cursor: lmdb.Cursor[bytes], name: str, key: bytes, records: RecordFormat) -> Entry | None:
-    """The entry at `cursor`, which follows all that a search up to `key` found; None at the end.
+def entry_after(cursor: lmdb.Cursor[bytes], name: str, found: bytes, records: RecordFormat) -> Entry | None:
+    """The entry at `cursor`, which follows the last key that a search found; None at the end.
 
-    Moves the cursor. Raises DamagedStore if it is not in order.
+    Without one, `found` is a key before which the search began. Moves the cursor. Raises DamagedStore if the
+    entry is not in order.
     """
     entry = cursor.item()
-    if not entry[0]:
+    if not entry[0]:  # the end, or a key that has become empty
+        if cursor.last() and cursor.key() > found:
+            raise _disordered(name, records)
         return None
-    if entry[0] < key or (cursor.next() and cursor.key() <= entry[0]):
+    if entry[0] <= found or (cursor.next() and cursor.key() <= entry[0]):
         raise _disordered(name, records)
     return entry
 

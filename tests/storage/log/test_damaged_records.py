@@ -221,3 +221,22 @@ def test_a_database_of_another_kind_is_found_at_opening(store: Path) -> None:
         environment.open_db(b"tags", dupsort=True)
     with pytest.raises(DamagedStore, match=r"database tags .* another kind \(dupsort\)"):
         EventLog.open(store, CODEC)
+
+
+@pytest.mark.parametrize("size", [0, 19, 27, 200])
+@pytest.mark.parametrize("database", ["streams", "tags", "commands", "notes"])
+def test_an_entry_whose_key_has_another_size_hides_nothing(store: Path, database: str, size: int) -> None:
+    looks: dict[str, tuple[bytes, Look]] = {
+        "streams": (b"account-bob\0" + key(5), lambda log: log.read_stream("account-bob")),
+        "tags": (b"owner-bob\0" + key(14), lambda log: log.read_tag("owner-bob")),
+        "commands": (b"nothing-2", lambda log: log.command("nothing-2")),
+        "notes": (b"sub/letters/state", lambda log: log.notes(b"sub/")),
+    }
+    name, look = looks[database]
+    data = (store / "data.mdb").read_bytes()
+    node = len(name).to_bytes(2, "little") + name
+    assert node in data
+    (store / "data.mdb").write_bytes(data.replace(node, size.to_bytes(2, "little") + name))
+    # It is in the way of searches for others, too, so that the opening may find it.
+    with pytest.raises(DamagedStore), EventLog.open(store, CODEC, verify_bytes=0) as log:
+        look(log)

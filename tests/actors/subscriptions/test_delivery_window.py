@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.delivery_window import DeliveryWindow
 from storage import RecordedEvent
+from storage.log.records import RecordedPart
 
 LIMIT = 5
 MOST = 3
@@ -289,3 +290,18 @@ def test_an_event_that_is_never_acknowledged_is_parked_with_what_follows():
     assert window.backlogs["s"] == StreamBacklog(1, 1, "not acknowledged within 10 s", MOST)
     assert window.position == 2
     assert len(window) == 0
+
+
+def test_a_late_acknowledgement_of_one_part_of_a_split_event_does_not_settle_the_next():
+    window = window_of(0, {})
+    parts = [RecordedPart(part, 2, 1, "s", 1, part, "Part", 0, "c") for part in (0, 1)]
+    for one in (*parts, an_event(2, version=2)):
+        window.load(one)
+    window.loaded_through(2)
+    assert window.take(0.0).recorded is parts[0]
+    assert window.ack(1, 0)
+    assert (window.position, window.take(0.0).recorded) == (0, parts[1])
+    assert not window.ack(1, 0)
+    assert window.open() == [(1, 0), (2, 0)]
+    assert window.ack(1, 1)
+    assert (window.position, window.take(0.0).recorded.position) == (1, 2)

@@ -21,7 +21,7 @@ __all__ = ["main"]
 DONE, FAILED, BAD_USE = 0, 1, 2
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
-    ("{program} copy shop small --through actors.demo.anonymous:without_carts", "and a copy of it"),
+    ("{program} copy shop small --through actors.demo.anonymous:without_carts --json", "and a copy of it"),
     ("{program} positions small 1000 1001", "two positions of the original"),
     ("{program} positions small 1000 1001 --json", "the same, for a program"),
 )

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from actors import Rejection
 from actors.migration import note_kinds
-from actors.migration.moved_positions import MovedPositions
+from actors.migration.moved_positions import NOWHERE, MovedPositions
 from actors.migration.note_kinds import KINDS, kind_of
+from actors.process_managers.input_order import EVENT, OTHER, Order
+from actors.process_managers.inputs import Input, Instance, Timer
+from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
+from actors.process_managers.records import Checkpoint, InstanceSnapshot, ManagerMetadata
 from actors.replication.skipped_events import skip_note
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.group_state import GroupState, backlog_key, state_key
+from storage import Codec
 from tests.actors.migration.test_position_mapping import MOVED
 
 ACTORS = Path(note_kinds.__file__).parents[1]
@@ -92,3 +99,104 @@ def test_a_consumer_has_open_what_came_of_its_open_events() -> None:
     [(key, value)] = moved(state_key("mails"), state.encode())
     assert key == state_key("mails")
     assert GroupState.decode("mails", value) == GroupState(EventFilter(), 1, 4, [(2, 4), (3, 4), (4, 4)])
+
+
+KEYS = RecordKeys("m")
+RECORDS_OF = RecordCodec(Codec(), 2)
+DROPPED = f"m:{NOWHERE + 2}"
+
+
+def test_a_manager_goes_on_after_what_came_of_its_events() -> None:
+    [(_, value)] = moved(KEYS.checkpoint, Checkpoint(3, 9, 1, 2, 3, 1).pack())
+    assert Checkpoint.unpack(value) == Checkpoint(4, 9, 1, 2, 3, 1)
+    # The next event is split in the copy: its parts begin again.
+    [(_, value)] = moved(KEYS.checkpoint, Checkpoint(2, 9, part=1).pack())
+    assert Checkpoint.unpack(value) == Checkpoint(1, 9)
+
+
+def test_a_rebuild_goes_on_where_it_was() -> None:
+    suffix = Order(3, OTHER, 5, 1).history_suffix()
+    codec = Codec()
+    before = ManagerMetadata(4, 1, 3, False, KEYS.history + suffix, b"pm/m/checkpoint/x", {"Placed": "order"})
+    [(key, value)] = moved(KEYS.metadata, before.pack(codec))
+    after = KEYS.history + Order(4, OTHER, 5, 1).history_suffix()
+    assert key == KEYS.metadata
+    assert ManagerMetadata.unpack(codec, value) == dataclasses.replace(
+        before, until=4, replayed_through=after
+    )
+    [(_, value)] = moved(KEYS.metadata, ManagerMetadata(4, 3).pack(codec))
+    assert ManagerMetadata.unpack(codec, value) == ManagerMetadata(4, 4)
+
+
+def test_the_history_and_its_index_follow_together() -> None:
+    timer = Input("timer", "m:3:t0", "a/b", None, 7, None, "k", version=2)
+    rejection = Input(
+        "rejection", "m:2:0:mark:r", "a/b", Rejection("x", "code", "text", {}), 7, "m:2:0:mark", "k"
+    )
+    for order, moved_order in (
+        (Order(3, OTHER, 5, 1), Order(4, OTHER, 5, 1)),
+        (Order(2, EVENT, 0, 0, 1), Order(1, OTHER, 0, 2, 1)),
+    ):
+        for input, id in ((timer, "m:2:t0"), (rejection, f"{DROPPED}:0:mark:r")):
+            [(key, value)] = moved(KEYS.handled(order), RECORDS_OF.pack_handled(input))
+            assert key == KEYS.handled(moved_order)
+            assert RECORDS_OF.input(value).id == id
+        index = KEYS.history_index_of("a/b")
+        [(key, value)] = moved(index + order.history_suffix(), b"m:3:t0")
+        assert (key, value) == (index + moved_order.history_suffix(), b"m:2:t0")
+        assert moved(index + order.history_suffix(), b"")[0][1] == b""
+
+
+def test_a_waiting_rejection_has_one_id_in_its_key_and_in_its_record() -> None:
+    rejection = Input(
+        "rejection", "m:3:0:mark:r", "a", Rejection("x", "code", "text", {}), 7, "m:3:0:mark", None
+    )
+    [(key, value)] = moved(KEYS.rejection(rejection), RECORDS_OF.pack_input(rejection))
+    read = RECORDS_OF.input(value)
+    assert (read.id, read.causation) == ("m:2:0:mark:r", "m:2:0:mark")
+    assert key == KEYS.rejection(read)
+
+
+def test_a_snapshot_has_its_order_its_timers_and_what_fired() -> None:
+    state = RECORDS_OF.pack_instance(Instance("state", (Timer(9, "m:3:t0", "message", None),)))
+    for order, state_before in ((Order(3), state), (Order(3, OTHER, 5, 1), None)):
+        before = InstanceSnapshot(order, state_before, [b"m:3:t1", b"m:2:t0"])
+        [(_, value)] = moved(KEYS.snapshot("a/b"), RECORDS_OF.pack_snapshot(before))
+        after = RECORDS_OF.snapshot(value)
+        assert after.order == MOVED.order(order)
+        assert after.fired == [b"m:2:t1", f"{DROPPED}:t0".encode()]
+        if after.state is not None:
+            assert RECORDS_OF.instance(after.state).timers == (Timer(9, "m:2:t0", "message", None),)
+    assert moved(KEYS.fired_timer(b"m:3:t1"), b"") == [(KEYS.fired_timer(b"m:2:t1"), b"")]
+
+
+def test_a_skipped_input_is_skipped_in_all_parts() -> None:
+    for id, expected in (
+        ("m:3", ["m:2", "m:3", "m:4"]),
+        ("m:3.1", ["m:2.1", "m:3.1", "m:4.1"]),
+        ("m:2", []),
+        ("m:3:t0", ["m:2:t0"]),
+        ("m:3:0:mark:r", ["m:2:0:mark:r"]),
+    ):
+        assert moved(KEYS.skip(id), b"why") == [(KEYS.skip(one), b"why") for one in expected]
+
+
+def test_what_is_held_waits_in_its_order() -> None:
+    prefix = KEYS.held_of("a/b")
+    event = Input("event", "m:3", "a/b", None, 0, None, None, 3)
+    found = moved(prefix + Order(3).pack(), RECORDS_OF.pack_held(event, silent=True))
+    assert [(Order.unpack(key[len(prefix) :]), RECORDS_OF.held(value)) for key, value in found] == [
+        (Order(position), (True, f"m:{position}", None)) for position in (2, 3, 4)
+    ]
+    assert moved(prefix + Order(2).pack(), RECORDS_OF.pack_held(event, silent=True)) == []
+    timer = Input("timer", "m:3:t0", "a/b", "message", 7, None, "k", version=2)
+    [(key, value)] = moved(prefix + Order(3, OTHER, 5).pack(), RECORDS_OF.pack_held(timer, silent=False))
+    silent, id, packed = RECORDS_OF.held(value)
+    assert (Order.unpack(key[len(prefix) :]), silent, id) == (Order(4, OTHER, 5), False, "m:2:t0")
+    assert packed is not None
+    assert RECORDS_OF.input(packed).id == "m:2:t0"
+
+
+def test_what_knows_no_position_stays_as_it_is() -> None:
+    for key in (KEYS.indexed, KEYS.unhandled, KEYS.effect(1, 2), KEYS.parked + b"x", KEYS.blocked + b"x"):
+        assert moved(key, b"value") == [(key, b"value")]

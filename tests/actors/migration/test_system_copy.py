@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
-from actors import CopiedEvent, CopyFailed, ProcessManagerStopped, System
+from actors import CopiedEvent, CopyFailed, ProcessManagerStopped, System, UnadoptedCopy
 from actors.migration.log_copy import LogCopy
 from actors.testing import TestSystem
+from storage import Codec
+from storage.log.log_follower import LogFollower
+from storage.transfer.export import Export
+from storage.transfer.import_log import Import
 from tests.helpers import wait_until
 from tests.system.jobs import DELAY, Begin, Nudge, Undo, World, jobs_of
 
@@ -182,3 +186,27 @@ def test_a_parked_stream_is_not_merged_with_another(tmp_path: Path) -> None:
 
     with pytest.raises(CopyFailed, match="consumer 'mails' has parked stream 'job-bug'"):
         copied(tmp_path / "store", tmp_path / "copy", merged)
+
+
+@pytest.mark.parametrize("how", ["copied", "imported"])
+def test_a_new_store_acts_on_nothing_until_it_is_adopted(how: str, tmp_path: Path) -> None:
+    world = World()
+    fill(tmp_path / "store", world)
+    target = tmp_path / "target"
+    if how == "copied":
+        copied(tmp_path / "store", target)
+    else:
+        with LogFollower.open(tmp_path / "store", Codec()) as log:
+            Import(list(Export(log).lines()), target).run()
+    now = World({"handler"})
+    with System.open(target, jobs_of(now, attempts=1), replicas=1) as system:
+        with pytest.raises(UnadoptedCopy):
+            system.wait_process_managers()
+        with pytest.raises(UnadoptedCopy):
+            system.consumer("mails", types=["Worked", "Nudged"], start="beginning", in_flight=100)
+    with opened(target, now) as system:
+        [effect] = system.effects("worker")
+        assert now.sent == []
+        system.retry_effect("worker", effect.key)
+        wait_until(lambda: now.sent)
+    assert now.sent[0] == (["parked", "first"], effect.key)

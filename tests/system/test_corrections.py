@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from actors import CorrectionRefused, OpenedForReading, System, UnknownMessage
+from actors import CorrectionRefused, Domain, OpenedForReading, System, UnknownMessage
 from tests import inside
 from tests.helpers import wait_until
 from tests.system.currencies import Balance, Noted, Paid, Pay, Sum, Waived, dollars, fill, shop, sums, texts
@@ -226,3 +226,78 @@ def test_the_store_without_corrections_is_sound(store_path: Path) -> None:
         assert (system.corrections(), system.verify_log().findings) == ([], [])
         with system.view(texts) as view:
             assert view.version(texts) == 1
+
+
+# -- inline models and upcasters -----------------------------------------------------------------------------
+def test_events_of_an_inline_model_are_corrected_while_it_is_not_declared(store_path: Path) -> None:
+    def declared(inline: bool) -> tuple[Domain, Any, Any]:
+        desk = Domain("inline-desk")
+
+        @desk.event(state=None, stream="payments")
+        class Taken:
+            currency: str
+
+        if not inline:
+            return desk, Taken, None
+        totals = desk.read_model("totals", inline=True)
+        rows = totals.table("rows", key="currency")
+
+        @totals.on
+        def on_taken(event: Any, tables: Any) -> None:
+            before = tables[rows].get(event.currency) or {"number": 0}
+            tables[rows].put({"currency": event.currency, "number": before["number"] + 1})
+
+        on_taken.__annotations__["event"] = Taken
+        return desk, Taken, (totals, rows)
+
+    desk, taken, _ = declared(inline=True)
+    with System.open(store_path, desk, replicas=1) as system:
+        system.append("payments", [taken("EUR")] * 3)
+        with pytest.raises(CorrectionRefused, match="inline model 'totals' handles events"):
+            system.plan_correction(lambda one: taken("USD"))
+    desk, taken, _ = declared(inline=False)
+    with System.open(store_path, desk, replicas=1) as system:
+        assert corrected(system, lambda one: taken("USD")).count == 3
+    desk, taken, (totals, rows) = declared(inline=True)
+    with System.open(store_path, desk, replicas=1) as system, system.view(totals) as view:
+        assert [(row["currency"], row["number"]) for row in view[rows].all()] == [("USD", 3)]
+
+
+def test_what_upcasters_made_of_one_event_is_corrected_as_it_is_now(store_path: Path) -> None:
+    def declared(later: bool) -> tuple[Domain, Any]:
+        desk = Domain("upcast-desk")
+        if not later:
+
+            @desk.event(state=None, stream="payments")
+            class Taken:
+                money: str
+
+            return desk, Taken
+
+        @desk.event(state=None, stream="payments", name="Taken")
+        class TakenNow:
+            amount: int
+            currency: str
+
+        @desk.upcast("Taken")
+        def split(fields: Any) -> Any:
+            amount, currency = fields["money"].split()
+            return {"amount": int(amount), "currency": currency}
+
+        return desk, TakenNow
+
+    desk, taken = declared(later=False)
+    with System.open(store_path, desk, replicas=1) as system:
+        system.append("payments", [taken("10 EUR"), taken("20 USD")])
+    desk, taken = declared(later=True)
+    with System.open(store_path, desk, replicas=1) as system:
+        done = corrected(
+            system, lambda one: taken(one.event.amount, "USD") if one.event.currency == "EUR" else None
+        )
+        assert done.positions == (1,)
+        assert [one.event for one in system.stream("payments")] == [taken(10, "USD"), taken(20, "USD")]
+        [(before, after)] = system.corrected_events(1)
+        assert (before.event, after.event) == (taken(10, "EUR"), taken(10, "USD"))
+    with System.open(store_path, desk, replicas=1) as system:
+        assert [one.event.currency for one in system.stream("payments")] == ["USD", "USD"]
+        assert system.verify_log().findings == []

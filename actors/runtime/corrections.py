@@ -11,6 +11,7 @@ from actors.domain.lookup import unknown
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout, ConsistencyTimeout, described
+from actors.kernel.actor import refuse_in_actor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import REQUEST_TIMEOUT, Rebuilds
 from actors.writer.call_errors import overloaded
@@ -89,7 +90,7 @@ class CorrectionPlan:
         Raises CorrectionRefused if there is nothing to change, or an event was corrected since it was
         planned; ValueError, Overloaded; CommandTimeout after `timeout` seconds, and CommitUncertain if the
         commit failed: then `System.corrections` says whether it was made; ConsistencyTimeout if it was made
-        and a replica does not begin its rebuild, which it does later; OpenedForReading.
+        and a replica does not begin its rebuild, which it does later; OpenedForReading, WrongThread.
         """
         assert self._apply is not None
         return self._apply(self, who, why, timeout)
@@ -201,6 +202,7 @@ class Corrections:
     # -- making it ---------------------------------------------------------------------------
     def _apply(self, plan: CorrectionPlan, who: str, why: str, timeout: float) -> Correction:
         parts = self._parts
+        refuse_in_actor("apply", parts.progress)
         for name, text in (("who", who), ("why", why)):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"apply({name}=) is a text that is not empty, not {short_repr(text)}")

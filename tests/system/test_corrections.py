@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from actors import CorrectionRefused, Domain, OpenedForReading, System, UnknownMessage
+from actors import CorrectionRefused, Domain, OpenedForReading, System, UnknownMessage, WrongThread
 from tests import inside
 from tests.helpers import wait_until
 from tests.system.currencies import Balance, Noted, Paid, Pay, Sum, Waived, dollars, fill, shop, sums, texts
@@ -166,6 +166,23 @@ def test_a_plan_is_refused_where_it_would_change_nothing_or_came_too_late(store_
         assert len(system.corrections()) == 1
         system.execute(Pay("a0", 1, "EUR"))
         assert [one.event.currency for one in system.stream("account-a0")] == ["USD", "EUR"]
+
+
+def test_a_callback_of_the_writer_makes_no_correction(store_path: Path) -> None:
+    with System.open(store_path, shop, replicas=1) as system:
+        fill(system, 3)
+        plan, raised = system.plan_correction(dollars), []
+
+        def applies(_first: int, _last: int) -> None:
+            try:
+                plan.apply(who="ann", why="no")
+            except WrongThread as error:
+                raised.append(error)
+
+        system.on_committed(applies)
+        system.execute(Pay("b", 1, "EUR"))
+        wait_until(lambda: len(raised) == 1)
+        assert system.corrections() == []
 
 
 def test_a_reader_lists_corrections_and_makes_none(store_path: Path) -> None:

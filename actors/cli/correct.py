@@ -40,7 +40,7 @@ EXIT_CODES = {
     "0": "the correction is made, and every model is rebuilt; or the dry run is done",
     "1": "it failed, or nothing would change; standard error has the reason",
     "2": "the call was wrong, or there is no such store, domain or function",
-    "130": "interrupted; `onewriter corrections` says whether it was made, and the next opening rebuilds",
+    "130": "interrupted; the command corrections says whether it was made; the next opening rebuilds",
 }
 EVERY = 1.0
 """Seconds between two looks at the rebuilds."""

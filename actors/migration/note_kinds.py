@@ -46,6 +46,14 @@ def skip(moved: MovedPositions, key: bytes, value: bytes) -> Moved:
         yield b"%s/%020d" % (prefix, event), value
 
 
+def unskips(moved: MovedPositions, key: bytes, value: bytes) -> Moved:
+    """`unskips/MODEL`: how often skips of a model were taken back, and the position of the last one."""
+    fields = unpack_stored(value)
+    events = moved.events(fields["position"])
+    position = events[0] if events else moved.checkpoint(fields["position"])
+    yield key, pack_stored({**fields, "position": position})
+
+
 def consumer(moved: MovedPositions, key: bytes, value: bytes) -> Moved:
     """`sub/NAME/state`: a position that is open is open for all that came of its event."""
     number, wanted, start, through, open_positions = unpack_stored(value)
@@ -215,6 +223,7 @@ class NoteKind:
 
 KINDS = (
     NoteKind("skip/MODEL/POSITION", skip),
+    NoteKind("unskips/MODEL", unskips),
     NoteKind("sub/NAME/state", consumer),
     NoteKind("sub/NAME/behind/STREAM", None),
     NoteKind("pm/NAME/place", manager_checkpoint),

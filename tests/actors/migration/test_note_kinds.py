@@ -18,10 +18,11 @@ from actors.process_managers.inputs import Input, Instance, Timer
 from actors.process_managers.record_codec import RecordCodec
 from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint, InstanceSnapshot, ManagerMetadata
-from actors.replication.skipped_events import skip_note
+from actors.replication.skipped_events import skip_note, unskip_notes
 from actors.subscriptions.event_filter import EventFilter
 from actors.subscriptions.group_state import GroupState, backlog_key, state_key
 from storage import Codec
+from storage.codec.json_form import unpack_stored
 from tests.actors.migration.test_position_mapping import MOVED
 
 ACTORS = Path(note_kinds.__file__).parents[1]
@@ -92,6 +93,15 @@ def test_a_skipped_event_that_was_split_is_skipped_in_all_parts() -> None:
         key, value = skip_note("shelf/of a model", position, "bad")
         keys = [skip_note("shelf/of a model", one, "bad")[0] for one in expected]
         assert moved(key, value) == [(one, value) for one in keys]
+
+
+def test_a_skip_that_was_taken_back_has_the_position_of_now() -> None:
+    for position, expected in ((3, 2), (2, 1)):
+        [_, (key, value)] = unskip_notes("model", position, 7)
+        assert value is not None
+        [(moved_key, moved_value)] = moved(key, value)
+        assert moved_key == key
+        assert unpack_stored(moved_value) == {**unpack_stored(value), "position": expected}
 
 
 def test_a_consumer_has_open_what_came_of_its_open_events() -> None:

@@ -27,6 +27,9 @@ from tests.helpers import wait_until
 from tests.system.jobs import Begin, Begun, Undo, Undone, Work, Worked, World, jobs_of, unmarked
 from tests.system.test_process_managers import events_of, opened, works
 
+# A copy is no store of its own until it is opened with these. An original is opened without them.
+ADOPTED = {"managers": True}
+
 
 def copied(store: Path, to: Path) -> Path:
     """A backup of a closed store: its log alone, in a folder of its own."""
@@ -35,10 +38,10 @@ def copied(store: Path, to: Path) -> Path:
     return to
 
 
-def keys_after(path: Path, *jobs: str) -> list[str]:
+def keys_after(path: Path, *jobs: str, **settings: Any) -> list[str]:
     """The keys that the outside is told when these jobs are begun in the store."""
     world = World()
-    with opened(path, jobs_of(world)) as system:
+    with opened(path, jobs_of(world), **settings) as system:
         for job in jobs:
             system.execute(Begin(job))
             system.wait_process_managers()
@@ -63,7 +66,7 @@ def test_a_restored_store_gives_new_work_other_keys_than_what_was_lost(tmp_path:
         shutil.copy(backup / "data.mdb", store / "data.mdb")
     else:
         store = backup
-    [found] = keys_after(store, "b")
+    [found] = keys_after(store, "b", **ADOPTED)
     assert unmarked(lost) == unmarked(found) == "worker:4:e0"
     assert len({first, lost, found}) == 3
 
@@ -76,7 +79,7 @@ def test_what_a_store_and_its_copy_find_undone_has_one_key_in_both(tmp_path: Pat
     found = keys_after(tmp_path / "store")
     # Also what came of the command that it is the first to execute.
     assert [unmarked(key) for key in found] == ["worker:2:e0", "worker:3:e0"]
-    assert keys_after(tmp_path / "backup") == found
+    assert keys_after(tmp_path / "backup", **ADOPTED) == found
 
 
 def test_an_effect_keeps_its_key_over_restarts_attempts_and_a_restore(tmp_path: Path) -> None:
@@ -94,8 +97,12 @@ def test_an_effect_keeps_its_key_over_restarts_attempts_and_a_restore(tmp_path: 
     with opened(store, jobs_of(worlds[1])) as system:
         system.retry_effect("worker", parked.key)
         wait_until(lambda: system.process_managers()[0].parked)
-    for world, path in ((worlds[2], store), (worlds[3], tmp_path / "backup")):
-        with opened(path, jobs_of(world)) as system:
+    both: list[tuple[World, Path, dict[str, bool]]] = [
+        (worlds[2], store, {}),
+        (worlds[3], tmp_path / "backup", ADOPTED),
+    ]
+    for world, path, settings in both:
+        with opened(path, jobs_of(world), **settings) as system:
             system.retry_effect("worker", parked.key)
             system.wait_process_managers()
     assert [len(world.sent) for world in worlds] == [3, 3, 1, 1]
@@ -133,9 +140,9 @@ def test_effects_of_a_store_from_before_keep_their_keys_and_their_answers_ids(tm
 
 
 # -- deliveries ----------------------------------------------------------------------------------
-def delivered(path: Path, *jobs: str, name: str = "mail") -> list[str]:
+def delivered(path: Path, *jobs: str, name: str = "mail", **settings: Any) -> list[str]:
     """The keys of the deliveries that a consumer gets after these jobs are begun."""
-    with opened(path, jobs_of(manager=False)) as system:
+    with opened(path, jobs_of(manager=False), **settings) as system:
         for job in jobs:
             system.execute(Begin(job, "idle"), command_id=f"begin {job}")
         return [one.key for one in system.consumer(name, timeout=0) if one.ack(wait=True)]
@@ -145,7 +152,8 @@ def test_a_delivery_has_a_key_that_no_other_event_has_in_any_store(tmp_path: Pat
     store = tmp_path / "store"
     [first] = delivered(store, "a")
     backup = copied(store, tmp_path / "backup")
-    [lost], [found], [other] = delivered(store, "b"), delivered(backup, "b"), delivered(tmp_path / "o", "a")
+    [lost], [found] = delivered(store, "b"), delivered(backup, "b", **ADOPTED)
+    [other] = delivered(tmp_path / "o", "a")
     assert len({first, lost, found, other}) == 4
     assert delivered(store, name="another") == [first, lost]
     assert delivered(backup, name="another") == [first, found]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from actors import System
 from examples.clinic import base, reminders
+from examples.clinic.audit import auditor
 from examples.clinic.desk import back_office, caretaker, front_desk, home_page
 
 
@@ -29,6 +30,8 @@ def main(path: Path) -> None:
             print("office:   ", line)
         for line in caretaker(system):
             print("caretaker:", line)
+        for line in auditor(system):
+            print("auditor:  ", line)
         print(f"{len(reminders.sent)} letters sent, {heard['committed']} events in {system.path}")
         print(f"asked: {dict(base.asked)}")
 

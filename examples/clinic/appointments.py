@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field
+from typing import Any
 
 from actors import Reader, Rejected, Tables, each
 from examples.clinic import base
@@ -70,6 +71,12 @@ class AppointmentCancelled:
     patient: str
     slot: base.Slot
     reason: str
+
+
+@base.clinic.upcast("AppointmentCancelled")
+def cancelled_without_a_reason(fields: dict[str, Any]) -> dict[str, Any]:
+    """The first release asked for no reason."""
+    return {"reason": "not known", **fields}
 
 
 @base.clinic.event(Booked, name="AppointmentHeld")

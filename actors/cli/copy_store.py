@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import CommandLineError, describe
+from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
 from actors.migration.log_copy import ENDING, LogCopy, Through
@@ -80,23 +79,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
 def _load(where: str) -> tuple[Through, str]:
     """The function, and a digest of its module's file. Raises CommandLineError."""
-    module_name, colon, name = where.partition(":")
-    if not colon or not module_name or not name:
-        raise CommandLineError(
-            f"--through takes MODULE:FUNCTION, such as my_shop.moves:anonymous, not {where!r}"
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise CommandLineError(
-            f"--through {where}: importing {module_name} failed: {describe(error)}"
-        ) from error
-    file = inspect.getsourcefile(found)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        got = "nothing" if found is None else f"a {type(found).__name__}"
-        raise CommandLineError(f"--through {where}: {module_name} has {got} as {name}, and not a function")
+    found = load_function("--through", where)
+    file = inspect.getsourcefile(sys.modules[where.partition(":")[0]])
     code = b"" if file is None else Path(file).read_bytes()
     return found, blake2b(code, digest_size=8).hexdigest()
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from actors.process_managers.step_errors import InputFailed
 from storage import EventLog, OnewriterError, RecordedEvent
-from storage.log.log_reader import StoredRecord
+from storage.log.event_reads import StoredRecord
 from storage.log.records import Undecodable
 
 __all__ = ["EventReader", "EventSource"]

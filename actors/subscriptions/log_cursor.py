@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from actors.subscriptions.event_filter import EventFilter
 from storage import CodecError, RecordedEvent
-from storage.log.log_reader import LogReader, StoredRecord
+from storage.log.event_reads import StoredRecord
+from storage.log.log_reader import LogReader
 from storage.log.stored_events import without_dropped
 
 __all__ = ["BATCH", "LogCursor"]

@@ -90,6 +90,7 @@ def test_it_follows_a_writer_in_another_process(store_path: Path, workers: Any) 
             assert system.query(Everywhere(), after=position) == ({"a": (20, 24)},) * 3
             committed: list[tuple[int, int]] = []
             system.on_committed(lambda first, last: committed.append((first, last)))
+            system.wait_applied(position)  # a watch begins with what any replica has
             watch = iter(system.watch(InTables(), timeout=20.0))
             assert next(watch) == {"a": (20, 24)}
             other.ask(1)

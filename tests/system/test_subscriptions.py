@@ -313,7 +313,7 @@ def test_an_async_subscription_ends_as_the_other_kind_does(system):
 
 
 def test_the_loops_other_tasks_run_while_a_long_log_is_looked_through(system, monkeypatch):
-    monkeypatch.setattr("storage.log.log_reader.SCANNED_EVENTS", 10)
+    monkeypatch.setattr("storage.log.event_reads.SCANNED_EVENTS", 10)
     system.execute_many([Increment("c")] * 200)
     turns = []
 

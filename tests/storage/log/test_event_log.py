@@ -36,7 +36,7 @@ from storage.errors import (
     UnknownType,
     UnregisteredType,
 )
-from storage.log import log_reader
+from storage.log import open_log
 from storage.log import read_gate as gate
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent, Undecodable
@@ -139,10 +139,10 @@ def test_events_are_read_in_order_between_two_positions(log: EventLog) -> None:
 
 
 def test_one_read_copies_no_more_than_its_share(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reader, "READ_BYTES", 5000)
+    monkeypatch.setattr(open_log, "READ_BYTES", 5000)
     log.append(events(1, 10, by="x" * 2000))
     assert [found.position for found in log.read()] == [1, 2, 3]
-    monkeypatch.setattr(log_reader, "READ_BYTES", 10)
+    monkeypatch.setattr(open_log, "READ_BYTES", 10)
     assert [found.position for found in log.read(after=9)] == [10]
 
 
@@ -179,7 +179,7 @@ def test_a_command_is_read_whole_beyond_the_share_of_one_read(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.append(of_commands([1, 50, 1]))
-    monkeypatch.setattr(log_reader, "READ_BYTES", 200)
+    monkeypatch.setattr(open_log, "READ_BYTES", 200)
     assert [len(log.read_commands(after, 100, 52)) for after in (0, 1, 51)] == [51, 50, 1]
 
 
@@ -357,7 +357,7 @@ def test_an_error_of_written_aborts_the_batch(
 def test_stats_count_entries_and_bytes(log: EventLog) -> None:
     log.append(events(1, 5, tags=("t",)), [CommandRecord("id", 1, 5, b"", "a", 5)])
     stats = log.stats()
-    assert {name: stats[name] for name in log_reader.DATABASES} == {
+    assert {name: stats[name] for name in open_log.DATABASES} == {
         "events": 5,
         "streams": 5,
         "tags": 5,

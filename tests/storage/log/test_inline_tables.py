@@ -19,9 +19,9 @@ from storage.errors import (
     SnapshotClosed,
     StorageError,
 )
-from storage.log import log_reader
 from storage.log.event_log import EventLog
 from storage.log.inline_batch import InlineBatch
+from storage.log.log_databases import DATABASES
 from storage.tables.schema import ModelSchema, TableSchema
 from tests.storage.log.test_event_log import FaultyLog, event, make_codec, os_error
 
@@ -312,4 +312,4 @@ def test_a_snapshot_knows_position_and_version(log: FaultyLog) -> None:
 def test_the_log_reads_and_writes_nothing_of_it_without_inline_models(store_path: Path) -> None:
     with EventLog.open(store_path, Codec(), inline=[]) as log:
         log.append([], notes=[(b"k", b"v")])
-        assert log._live_environment().stat()["entries"] == 3 + len(log_reader.DATABASES)
+        assert log._live_environment().stat()["entries"] == 3 + len(DATABASES)

@@ -1,0 +1,182 @@
+"""An open log: its environment, its databases, and how a transaction reads from them. Any thread.
+
+Each call has its own short read transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from storage.codec.codec import Codec
+from storage.errors import DamagedStore, StoreClosed
+from storage.files.error_translation import translate
+from storage.files.header import Header
+from storage.log.inline_tables import InlineTables
+from storage.log.log_databases import DATABASES, malformed_index, open_databases
+from storage.log.read_gate import ReadGate
+from storage.log.record_format import RecordFormat
+from storage.log.records import (
+    U64,
+    command_of,
+)
+from storage.log.unindexed_tail import UnindexedTail
+from storage.tables.schema import ModelSchema
+
+READ_BYTES = 64 << 20
+"""How many bytes one call copies at most, not counting its last event."""
+
+
+class OpenLog:
+    """The base of `EventReads` and `LogReader`."""
+
+    path: Path
+    """The log's directory."""
+
+    def __init__(
+        self, codec: Codec, header: Header, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str
+    ) -> None:
+        """`inline` are the models with tables in the log; None leaves existing tables alone."""
+        self._header = header
+        self._records = RecordFormat(header.format, what)
+        self._codec = codec
+        self._gate = gate
+        self._inline = (
+            None if inline is None else InlineTables(inline, codec, what, gate, self._live_environment)
+        )
+        self._environment: lmdb.Environment | None = None
+        self._databases: dict[str, lmdb._Database] = {}
+        self._head = 0
+        self._chain_end = 0, b""
+        self._tail = UnindexedTail(0)
+        self._check: Callable[[Any], None] | None = None
+
+    @property
+    def codec(self) -> Codec:
+        """The codec that it decodes with."""
+        return self._codec
+
+    @property
+    def head(self) -> int:
+        """The last committed position, 0 in an empty log; costs nothing."""
+        return self._head
+
+    @property
+    def history_id(self) -> str:
+        """The identity of this log's history, 32 hexadecimal digits."""
+        return self._header.history_id
+
+    def moved(self) -> bool:
+        """Whether the log's directory, or one above it, was moved or renamed since it was opened.
+
+        Any thread.
+        """
+        raise NotImplementedError
+
+    def stats(self) -> dict[str, int]:
+        """Return the number of entries of each database, the log's size and map in bytes, and its readers."""
+        waiting = self._current_tail().sizes()
+        with self._reading() as transaction:
+            numbers = {
+                name: transaction.stat(self._databases[name])["entries"] + waiting.get(name, 0)
+                for name in DATABASES
+            }
+            environment = self._live_environment()
+            info = environment.info()
+            page = environment.stat()["psize"]
+        return {
+            **numbers,
+            "bytes": (info["last_pgno"] + 1) * page,
+            "map_bytes": info["map_size"],
+            "readers": info["num_readers"],
+        }
+
+    def reader_check(self) -> int:
+        """Free the slots of readers whose processes died, so that pages can be reused; return how many."""
+        with self._gate:
+            return self._live_environment().reader_check()
+
+    def _values(self, after: int, limit: int, until: int | None, whole: bool = False) -> list[bytes]:
+        head = self._head
+        count = min(limit, (head if until is None else min(until, head)) - after)
+        if count <= 0:
+            return []
+        first = after + 1
+        records = self._records
+        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
+            if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
+                raise DamagedStore(f"position {first} is missing from the log; restore a backup")
+            following = cursor.iternext(keys=False)
+            values, damaged = records.events(first, islice(following, count), READ_BYTES)
+            more = head - after - len(values)
+            if whole and more and damaged is None:
+                command = command_of(values[-1])
+                rest = enumerate(islice(following, more), first + len(values))
+                opened = (records.event(position, value) for position, value in rest)
+                values += takewhile(lambda value: command_of(value) == command, opened)
+        if damaged is not None:
+            # Those before it can be used, but not the first half of a command.
+            if whole and values:
+                command = command_of(values[-1])
+                while values and command_of(values[-1]) == command:
+                    values.pop()
+            if not values:
+                raise records.damaged_event(damaged)
+        return values
+
+    def _current_tail(self) -> UnindexedTail:
+        """The tail up to at least the head; take it before you begin a transaction that reads the indexes."""
+        return self._tail
+
+    def _attach(self, environment: lmdb.Environment) -> None:
+        """Read from this environment from now on; if that is not possible, it is closed."""
+        try:
+            self._databases, self._head, self._tail, digest = open_databases(
+                environment, self.history_id, self._records
+            )
+            self._chain_end = self._head, digest
+            if self._check is not None:
+                self._environment = environment
+                self._check(self)
+                self._check = None
+            if self._inline is not None:
+                self._inline.attach(environment, self._head)
+        except lmdb.Error as error:
+            path = environment.path()
+            environment.close()
+            raise translate(error, f"opening the log in {path}", path) from error
+        except DamagedStore:
+            environment.close()
+            raise
+        self._environment = environment
+
+    def _detach(self) -> None:
+        """Close the environment; no reader may be in the gate."""
+        if self._inline is not None:
+            self._inline.detach()
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+    def _live_environment(self) -> lmdb.Environment:
+        """The environment to read from; use it within the gate. Raises StoreClosed."""
+        if self._environment is None:
+            raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
+        return self._environment
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
+        with self._gate:
+            try:
+                with self._live_environment().begin() as transaction:
+                    yield transaction
+            except lmdb.Error as error:
+                raise translate(error, "reading the log") from error
+            except struct.error as error:
+                raise malformed_index(error) from error

@@ -82,7 +82,8 @@ class Quiescence:
             return None
         after = [handle.board.status for handle in self._handles.values()]
         same = all(one is other for one, other in zip(before, after, strict=True))
-        return head if same and self._progress.head == head else None
+        # A manager that has just begun may have read what a commit wrote that is not published yet.
+        return head if same and self._log.stored_head() == self._progress.head == head else None
 
     def _delivered(self, handle: ManagerHandle) -> bool:
         # In this order: what the outbox has looked at is in it, what is not in it any more is loaded, and

@@ -213,8 +213,10 @@ def stored_name(name: str, version: int) -> str:
     return name if version == 1 else f"{name}{VERSION_MARK}{version}"
 
 
-def version_of(stored: str) -> tuple[str, int]:
+def version_of(stored: Any) -> tuple[str, int]:
     """The name and the version that a stored name says, whether they are known or not."""
+    if not isinstance(stored, str):  # damaged bytes
+        return stored, 1
     name, mark, number = stored.rpartition(VERSION_MARK)
     return (name, int(number)) if mark and number.isdecimal() else (stored, 1)
 

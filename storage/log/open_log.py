@@ -79,6 +79,11 @@ class OpenLog:
         """
         raise NotImplementedError
 
+    def stored_head(self) -> int:
+        """The position of the last event on disk: it is after `head` between a commit and its publication."""
+        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
+            return int(U64.unpack(cursor.key())[0]) if cursor.last() else 0
+
     def stats(self) -> dict[str, int]:
         """Return the number of entries of each database, the log's size and map in bytes, and its readers."""
         waiting = self._current_tail().sizes()

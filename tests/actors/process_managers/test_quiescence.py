@@ -25,6 +25,7 @@ class Log:
     def __init__(self) -> None:
         self.due: list[tuple[bytes, bytes]] = []
         self.at_look: dict[bytes, Callable[[], None]] = {}
+        self.stored_head: Callable[[], int] = lambda: 3
 
     def notes(self, prefix: bytes, after: bytes = b"", limit: int = 1) -> list[tuple[bytes, bytes]]:
         found = self.due[:limit] if prefix == KEYS.due else []
@@ -41,6 +42,7 @@ class Managed:
         self.board.status = QUIET
         self.log = Log()
         self.progress = SimpleNamespace(head=3)
+        self.log.stored_head = lambda: self.progress.head
         self.now_us = 10
         handle: Any = SimpleNamespace(spec=SimpleNamespace(name="heart"), board=self.board, keys=KEYS)
         made: Any = Quiescence(
@@ -98,3 +100,18 @@ def test_an_effect_that_stays_is_a_timeout() -> None:
     managed.fire()
     with pytest.raises(ConsistencyTimeout, match=r"did not come to rest within 0\.01 s"):
         managed.wait(0.01)
+
+
+def test_a_commit_that_is_on_disk_and_not_published_yet_is_waited_for() -> None:
+    managed = Managed()
+    looks = iter([4, 4])
+
+    def stored_head() -> int:
+        found = next(looks, 0)
+        if not found:  # the writer publishes it, and the manager has nothing more to do
+            managed.progress.head = 4
+            managed.board.publish(Status(4, quiet_at=4))
+        return 4
+
+    managed.log.stored_head = stored_head
+    assert managed.wait(10.0) == 4

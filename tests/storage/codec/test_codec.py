@@ -519,6 +519,13 @@ def test_foreign_bytes_never_raise_anything_but_a_codec_error(data: bytes) -> No
         CODEC.decode(data)
 
 
+@pytest.mark.parametrize("name", [None, 7, b"Note", [], {}])
+@pytest.mark.parametrize(("code", "rest"), [(1, {}), (2, ["RED"])])
+def test_a_stored_name_that_is_no_text_is_a_codec_error(name: Any, code: int, rest: Any) -> None:
+    with pytest.raises(CodecError):
+        CODEC.decode(msgpack.packb(msgpack.ExtType(code, msgpack.packb([name, rest]))))
+
+
 @given(values, st.data())
 def test_damaged_bytes_never_raise_anything_but_a_codec_error(value: Any, data: st.DataObject) -> None:
     damaged = bytearray(CODEC.encode(value))

@@ -27,6 +27,17 @@ def written(annotation: Any) -> str:
     return f"{origin.__name__}[{', '.join(map(written, arguments))}]" if arguments else hint_text(annotation)
 
 
+def unaliased(hint: Any) -> Any:
+    """What a `NewType` or a `type` alias stands for; any other hint as it is."""
+    while True:
+        if isinstance(hint, typing.NewType):
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":
+            hint = hint.__value__
+        else:
+            return hint
+
+
 def union_members(hint: Any) -> tuple[Any, ...]:
     """The alternatives of a union, or the hint alone."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

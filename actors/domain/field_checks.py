@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from actors.domain.annotations import hint_text, resolve, written
+from actors.domain.annotations import hint_text, resolve, unaliased, written
 from actors.domain.check import Check, Misfit, describe
 from actors.domain.container_checks import check_fixed, check_many, check_mapping, check_union
 from actors.errors import InvalidMessage
@@ -152,13 +152,7 @@ class FieldChecks:
             ) from error
 
     def _check(self, hint: Any, refs: set[type]) -> Check:
-        while True:
-            if isinstance(hint, typing.NewType):
-                hint = hint.__supertype__
-            elif type(hint).__name__ == "TypeAliasType":
-                hint = hint.__value__
-            else:
-                break
+        hint = unaliased(hint)
         if hint is Any:
             return Check("Any", (object,), _anything)
         if hint is None or hint is types.NoneType:

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from actors.cli.errors import SHOWN, UsageError, short
-from actors.domain.annotations import hint_text, union_members
+from actors.domain.annotations import hint_text, unaliased, union_members
 from actors.errors import InvalidMessage
 from actors.repl.ast import CallNode, DictNode, ListNode, Node, TextNode, WordNode
 from actors.repl.scalars import READERS, natural
@@ -85,7 +85,7 @@ class Converter:
 
     # -- values ------------------------------------------------------------------------------
     def _value(self, hint: Any, value: Node, path: str) -> Any:
-        hint = _plain(hint)
+        hint = unaliased(hint)
         if hint is Any:
             return self._any(value, path)
         members = union_members(hint)
@@ -111,7 +111,7 @@ class Converter:
         return self._nested(hint, value, path)
 
     def _union(self, hint: Any, members: Sequence[Any], value: Node, path: str) -> Any:
-        plain = [_plain(member) for member in members]
+        plain = [unaliased(member) for member in members]
         if isinstance(value, TextNode) and str in plain:
             return value.text
         misfits = []
@@ -242,16 +242,6 @@ def _rank(member: Any, value: Node) -> int:
         return (typing.get_origin(member) or member) is not (list if value.bracket == "[" else tuple)
     # Every word is a text, so text comes last; and a date is also a datetime, at midnight.
     return 2 if member is str else 1 if member is datetime else 0
-
-
-def _plain(hint: Any) -> Any:
-    while True:
-        if isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif type(hint).__name__ == "TypeAliasType":
-            hint = hint.__value__
-        else:
-            return hint
 
 
 def _scalar(hint: type, value: Node, path: str) -> Any:

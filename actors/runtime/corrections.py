@@ -22,7 +22,7 @@ from storage.codec.json_form import unpack_stored
 from storage.codec.upcasting import version_of
 from storage.log.corrections import ChangedEvent
 from storage.log.records import DROPPED, encode_event
-from storage.log.stored_events import decode_event, own_copy
+from storage.log.stored_events import decode_event, own_copy, with_event
 from storage.value_text import short_repr
 
 __all__ = ["CorrectedEvent", "CorrectionPlan", "Corrections", "Selected", "Through"]
@@ -274,17 +274,4 @@ def _after(domain: CompiledDomain, recorded: RecordedEvent, given: Any, where: s
             f"the correction of {where} would change its tags, which are in an index; `onewriter copy` makes "
             "a store with other tags"
         )
-    return RecordedEvent(
-        recorded.position,
-        recorded.stream,
-        recorded.version,
-        domain.codec.own(event),
-        spec.name,
-        recorded.time_us,
-        recorded.command_id,
-        recorded.command,
-        recorded.causation_id,
-        recorded.correlation_id,
-        recorded.tags,
-        domain.codec.own(metadata),
-    )
+    return with_event(recorded, domain.codec.own(event), spec.name, domain.codec.own(metadata))

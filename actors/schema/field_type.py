@@ -16,6 +16,8 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from actors.domain.annotations import unaliased
+
 __all__ = ["FieldType", "admits", "field_type", "parse_type"]
 
 _BARE = {list: 1, frozenset: 1, dict: 2}
@@ -72,13 +74,7 @@ class FieldType:
 
 def field_type(hint: Any, name_of: Callable[[type], str]) -> FieldType:
     """The type of a resolved annotation; `name_of` gives the stored name of a registered class."""
-    while True:
-        if isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif type(hint).__name__ == "TypeAliasType":
-            hint = hint.__value__
-        else:
-            break
+    hint = unaliased(hint)
     if hint is Any:
         return FieldType("Any")
     if hint is None or hint is types.NoneType:

@@ -157,16 +157,6 @@ class TypeRegistry:
         """The value itself if it is shareable, else a copy; the codec has it."""
         raise NotImplementedError
 
-    def sure_name(self, stored: str) -> str | None:
-        """The name of the class that events stored under this name are read as, without reading them.
-
-        None if upcasters of it may make other events of it, or none.
-        """
-        chain, version = self.former.get(stored, (None, 1))
-        if chain is None:
-            return stored
-        return chain.name if version == chain.current else None
-
     def base_name(self, stored: str) -> str:
         """The name that is shown for a stored name: that of its class, without a version."""
         found = self.former.get(stored)

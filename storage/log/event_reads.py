@@ -81,12 +81,8 @@ class EventReads(OpenLog):
 
     def stream_records(self, stream: str, after_version: int, limit: int | None = None) -> list[StoredRecord]:
         """As `read_stream`, not decoded. Raises DamagedStore as well."""
-        name, tail, head = name_key("stream", stream), self._current_tail(), self._head
-        with self._reading() as transaction:
-            found = events_of_stream(
-                transaction, self._databases, tail, self._records, name, after_version, limit, head
-            )
-        check_stream(self._records, name, after_version, found)
+        found = self._records_in_stream(stream, after_version, limit)
+        check_stream(self._records, name_key("stream", stream), after_version, found)
         return found
 
     def tag_records(self, tag: str, after: int, limit: int | None = None) -> list[StoredRecord]:
@@ -144,9 +140,7 @@ class EventReads(OpenLog):
         """As `read_stream`, but return the positions alone; nothing is decoded."""
         return [position for position, _ in self._records_in_stream(stream, after_version, limit)]
 
-    def _records_in_stream(
-        self, stream: str, after_version: int, limit: int | None
-    ) -> list[tuple[int, bytes]]:
+    def _records_in_stream(self, stream: str, after_version: int, limit: int | None) -> list[StoredRecord]:
         name, tail, head = name_key("stream", stream), self._current_tail(), self._head
         with self._reading() as transaction:
             return events_of_stream(
@@ -158,10 +152,7 @@ class EventReads(OpenLog):
 
         Raises InvalidKey, and what `read` does.
         """
-        name, tail, head = name_key("tag", tag), self._current_tail(), self._head
-        with self._reading() as transaction:
-            found = events_of_tag(transaction, self._databases, tail, self._records, name, after, limit, head)
-        return with_tag(self._codec, self._records, tag, found)
+        return with_tag(self._codec, self._records, tag, self.tag_records(tag, after, limit))
 
     def stream_version(self, stream: str) -> int:
         """Return the version of a stream's last event, 0 if it has none. Raises InvalidKey."""

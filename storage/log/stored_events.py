@@ -24,6 +24,7 @@ __all__ = [
     "decode_event",
     "decoded",
     "own_copy",
+    "with_event",
     "without_dropped",
 ]
 
@@ -287,6 +288,13 @@ def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
     event, metadata = recorded.event, recorded.metadata
     if metadata is None and codec.shareable(event):
         return recorded
+    return with_event(recorded, codec.own(event), recorded.type, codec.own(metadata))
+
+
+def with_event(
+    recorded: RecordedEvent, event: Any, type_name: str, metadata: dict[str, Any] | None
+) -> RecordedEvent:
+    """A copy with another event, of this type, and other metadata; all else is that of `recorded`."""
     kind: Any = RecordedEvent
     if recorded.parts != 1:
         kind = partial(RecordedPart, recorded.part, recorded.parts)
@@ -294,14 +302,14 @@ def own_copy(codec: Codec, recorded: RecordedEvent) -> RecordedEvent:
         recorded.position,
         recorded.stream,
         recorded.version,
-        codec.own(event),
-        recorded.type,
+        event,
+        type_name,
         recorded.time_us,
         recorded.command_id,
         recorded.command,
         recorded.causation_id,
         recorded.correlation_id,
         recorded.tags,
-        codec.own(metadata),
+        metadata,
     )
     return copy

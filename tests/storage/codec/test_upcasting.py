@@ -100,7 +100,6 @@ def test_an_old_value_goes_through_all_steps_wherever_it_is_and_is_written_in_th
     assert isinstance(again, RecordedEvent)
     assert (again.event, again.type) == (New(1.0, []), name)
     assert [new.base_name(one) for one in ("Price", f"{name}@3", "Else@4")] == [name, name, "Else"]
-    assert [new.sure_name(one) for one in ("Price", f"{name}@3", "Box")] == [None, name, "Box"]
 
 
 def test_what_an_upcaster_returns_is_each_readers_own_as_it_would_come_from_bytes() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -107,15 +106,7 @@ def _parser(program: str) -> CommandParser:
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"onewriter {_version()}")
-    commands = parser.add_subparsers(
-        title="commands",
-        dest="command",
-        metavar="COMMAND",
-        required=True,
-        parser_class=argparse.ArgumentParser,
-    )
-    for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.text, add_help=False)
+    parser.add_commands({name: command.text for name, command in COMMANDS.items()})
     return parser
 
 

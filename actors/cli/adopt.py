@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import describe
+from actors.cli.exit_codes import DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.kernel.delivery_marks import MARKS_FILE
 from actors.replication.replica_slot import REPLICAS
@@ -17,7 +18,6 @@ from storage.codec.codec import Codec
 
 __all__ = ["main"]
 
-DONE, FAILED = 0, 1
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("cp -a shop copied", "a copy does not act on the world"),

@@ -40,6 +40,18 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
+    def add_commands(self, texts: Mapping[str, str]) -> None:
+        """Have the first argument be one of these commands, each with its text in the help."""
+        commands = self.add_subparsers(
+            title="commands",
+            dest="command",
+            metavar="COMMAND",
+            required=True,
+            parser_class=argparse.ArgumentParser,
+        )
+        for name, text in texts.items():
+            commands.add_parser(name, help=text, add_help=False)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the call in one line to standard error, and exit with 2."""
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")

@@ -9,6 +9,7 @@ import msgpack
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.errors import describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.migration.copy_progress import ABOUT
 from actors.migration.position_mapping import PositionMapping
@@ -18,7 +19,6 @@ from storage.log.log_follower import LogFollower
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE = 0, 1, 2
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} copy shop small --through actors.demo.anonymous:without_carts --json", "and a copy of it"),

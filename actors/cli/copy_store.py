@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import CommandLineError, describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
@@ -18,7 +19,6 @@ from storage import NotAStore, OnewriterError
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} copy shop private --through actors.demo.anonymous:anonymous", "no customer by name"),

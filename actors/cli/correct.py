@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.domain_loading import SHORT, load_domain
+from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError, describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
+from actors.cli.rebuild_wait import is_rebuilt
+from actors.cli.store_directory import kept_replicas, require_store
 from actors.domain.domain import Domain
-from actors.errors import ConsistencyTimeout
 from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
 from actors.system.system import System
 from storage import Correction, OnewriterError
-from storage.files.environment import DATA_FILE
 from storage.value_text import short_repr
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     (
@@ -42,8 +41,6 @@ EXIT_CODES = {
     "2": "the call was wrong, or there is no such store, domain or function",
     "130": "interrupted; the command corrections says whether it was made; the next opening rebuilds",
 }
-EVERY = 1.0
-"""Seconds between two looks at the rebuilds."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
@@ -59,12 +56,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("store", metavar="STORE", help="the store's directory")
-    parser.add_argument(
-        "--domain",
-        required=True,
-        metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
-    )
+    add_domain(parser)
     parser.add_argument(
         "--through",
         required=True,
@@ -85,10 +77,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         types = _types(domain, options.types)
         if not options.dry_run and not (options.who.strip() and options.why.strip()):
             raise CommandLineError("give --who and --why, which are kept with the correction, or --dry-run")
-        if not os.path.isfile(os.path.join(options.store, DATA_FILE)):
-            raise CommandLineError(
-                f"{options.store} is not a store; give the directory that System.open was given"
-            )
+        require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
@@ -121,12 +110,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 def _opened(store: str, domain: Domain, dry_run: bool) -> System:
     if dry_run:
         return System.open(store, domain, replicas=1, mode="read")
-    try:
-        found = [name for name in os.listdir(os.path.join(store, "replicas")) if name.startswith("replica-")]
-    except FileNotFoundError:
-        found = []
     # There are no queries that a rebuild could slow down, and no effect is to be sent.
-    return System.open(store, domain, replicas=len(found) or 3, rebuild_share=1.0, managers=False)
+    return System.open(store, domain, replicas=kept_replicas(store), rebuild_share=1.0, managers=False)
 
 
 def _types(domain: Domain, names: Sequence[str]) -> list[type]:
@@ -178,10 +163,6 @@ def _show_done(done: Correction, as_json: bool) -> None:
 def _wait(system: System, plan: CorrectionPlan) -> None:
     """Wait until every model is rebuilt. Raises what `System.wait_rebuilt` does."""
     for model in system.domain.declarations.read_models:
-        while model.name in plan.models:
-            try:
-                system.wait_rebuilt(model, EVERY)
-                break
-            except ConsistencyTimeout:
-                continue
+        while model.name in plan.models and not is_rebuilt(system, model):
+            pass
     system.wait_applied(timeout=60.0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
 from storage import Codec, NotAStore, OnewriterError
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
@@ -14,7 +15,6 @@ from storage.log.log_follower import LogFollower
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE = 0, 1, 2
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     (

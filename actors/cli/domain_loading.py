@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+from typing import Any
 
-from actors.cli.errors import CommandLineError, describe
+from actors.cli.command_parser import CommandParser
+from actors.cli.errors import CommandLineError
+from actors.cli.imported_name import imported_name
 from actors.domain.domain import Domain
 from actors.domain.specs import CompiledDomain
 from actors.schema.describing import code_of
 from actors.schema.opening import Code
 
-__all__ = ["DOMAIN", "SHORT", "load_code", "load_domain"]
+__all__ = ["DOMAIN", "SHORT", "add_domain", "load_code", "load_domain"]
 
 DOMAIN = "actors.demo.shop:shop"
 
@@ -31,22 +33,19 @@ def load_code(where: str) -> tuple[CompiledDomain, Code]:
 
 def load_domain(where: str) -> Domain:
     """The domain at `module:attribute`, or of a short name. Raises `CommandLineError` when there is none."""
-    module_name, colon, attribute = SHORT.get(where, where).partition(":")
-    if not colon or not module_name or not attribute:
-        raise CommandLineError(
-            f"--domain takes MODULE:ATTRIBUTE, such as {DOMAIN}, or {' or '.join(SHORT)}, not {where!r}"
-        )
-    try:
-        found = importlib.import_module(module_name)
-    except Exception as error:
-        raise CommandLineError(
-            f"--domain {where}: importing {module_name} failed: {describe(error)}"
-        ) from error
-    for name in attribute.split("."):
-        found = getattr(found, name, None)  # type: ignore[assignment]
+    form = f"MODULE:ATTRIBUTE, such as {DOMAIN}, or {' or '.join(SHORT)}"
+    found, what = imported_name("--domain", where, form, SHORT.get(where, where))
     if not isinstance(found, Domain):
-        got = "nothing" if found is None else f"a {type(found).__name__}"
-        raise CommandLineError(
-            f"--domain {where}: {module_name} has {got} as {attribute}, where a Domain is wanted"
-        )
+        raise CommandLineError(f"{what}, where a Domain is wanted")
     return found
+
+
+def add_domain(parser: CommandParser, name: str = "--domain") -> None:
+    """Have a program take a domain, which it can't do without: as an option, or by this name."""
+    required: dict[str, Any] = {"required": True} if name.startswith("-") else {}
+    parser.add_argument(
+        name,
+        metavar="MODULE:ATTRIBUTE",
+        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
+        **required,
+    )

@@ -12,10 +12,11 @@ from pathlib import Path
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import SHORT, load_domain
 from actors.cli.errors import CommandLineError, describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
-from storage import Codec, NotAStore, OnewriterError
-from storage.files.environment import DATA_FILE
+from actors.cli.store_directory import require_store
+from storage import Codec, OnewriterError
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
@@ -24,7 +25,6 @@ from storage.transfer.export import Export, Selection
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE = 0, 1, 2
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} export shop shop.jsonl", "all of it, for {program} import"),
@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     options = parser.parse_args(arguments)
     try:
         codec = None if options.domain is None else load_domain(options.domain).compile().codec
-        _require_store(options.store)
-    except (CommandLineError, NotAStore) as error:
+        require_store(options.store)
+    except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
     selection = Selection(options.first, frozenset(options.type), frozenset(options.stream))
@@ -95,11 +95,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         return FAILED
     _report(export, options.file, options.json)
     return DONE
-
-
-def _require_store(path: str) -> None:
-    if not (Path(path) / DATA_FILE).is_file():
-        raise NotAStore(f"{path} is not a store; give the directory that System.open was given")
 
 
 def _write(name: str, lines: Iterable[str]) -> None:

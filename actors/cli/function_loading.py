@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
-from actors.cli.errors import CommandLineError, describe
+from actors.cli.errors import CommandLineError
+from actors.cli.imported_name import imported_name
 
 __all__ = ["load_function"]
 
 
 def load_function(option: str, where: str) -> Callable[..., Any]:
     """The function at `module:name`, given as this option. Raises `CommandLineError` when there is none."""
-    module_name, colon, name = where.partition(":")
-    if not colon or not module_name or not name:
-        raise CommandLineError(f"{option} takes MODULE:FUNCTION, not {where!r}")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise CommandLineError(
-            f"{option} {where}: importing {module_name} failed: {describe(error)}"
-        ) from error
-    for part in name.split("."):
-        found = getattr(found, part, None)
+    found, what = imported_name(option, where, "MODULE:FUNCTION")
     if not callable(found):
-        got = "nothing" if found is None else f"a {type(found).__name__}"
-        raise CommandLineError(f"{option} {where}: {module_name} has {got} as {name}, and not a function")
+        raise CommandLineError(f"{what}, and not a function")
     return found  # type: ignore[no-any-return]

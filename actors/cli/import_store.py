@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
 from storage import NotAStore, OnewriterError
@@ -14,7 +15,6 @@ from storage.transfer.import_log import Import
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} export shop shop.jsonl", "export it"),

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.domain_loading import SHORT, load_domain
+from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError, describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.json_values import json_line
+from actors.cli.rebuild_wait import is_rebuilt
+from actors.cli.store_directory import kept_replicas, require_store
 from actors.domain.read_model import ReadModel
-from actors.errors import ConsistencyTimeout
 from actors.health import Rebuild
 from actors.system.system import System
 from storage import OnewriterError
-from storage.files.environment import DATA_FILE
 
 __all__ = ["main"]
 
-DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} rebuild catalogue --store shop --domain shop", "of the demo's store"),
@@ -35,8 +34,6 @@ EXIT_CODES = {
     "2": "the call was wrong, or there is no such store or model",
     "130": "interrupted; it continues when the store is opened again",
 }
-EVERY = 1.0
-"""Seconds between two lines of progress."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
@@ -51,12 +48,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     )
     parser.add_argument("model", metavar="MODEL", help="the read model's name")
     parser.add_argument("--store", required=True, metavar="PATH", help="the store's directory")
-    parser.add_argument(
-        "--domain",
-        required=True,
-        metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
-    )
+    add_domain(parser)
     parser.add_argument(
         "--replicas", type=positive, metavar="N", help="read replicas (default: as many as the store has)"
     )
@@ -70,15 +62,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             raise CommandLineError(
                 f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}"
             )
-        # Opening makes what is missing, and here nothing is to be made.
-        if not os.path.isfile(os.path.join(options.store, DATA_FILE)):
-            raise CommandLineError(
-                f"{options.store} is not a store; give the directory that System.open was given"
-            )
+        require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    replicas = _replicas(options.store) if options.replicas is None else options.replicas
+    replicas = kept_replicas(options.store) if options.replicas is None else options.replicas
     try:
         began = time.monotonic()
         # There are no queries that a rebuild could slow down, and nothing else is to be done.
@@ -100,18 +88,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     return DONE
 
 
-def _replicas(store: str) -> int:
-    try:
-        found = [name for name in os.listdir(os.path.join(store, "replicas")) if name.startswith("replica-")]
-    except FileNotFoundError:
-        found = []
-    return len(found) or 3
-
-
 def _rebuild(system: System, model: ReadModel, began: float, as_json: bool) -> None:
     name = model.name
     system.rebuild(model)
-    while not _is_rebuilt(system, model):
+    while not is_rebuilt(system, model):
         for one in system.rebuilds():
             if one.model == name and one.state == "building":
                 print(json_line({"rebuild": one}) if as_json else _line(one), flush=True)
@@ -139,15 +119,6 @@ def _rebuild(system: System, model: ReadModel, began: float, as_json: bool) -> N
         f"{events / max(seconds, 1e-9):,.0f} a second",
         flush=True,
     )
-
-
-def _is_rebuilt(system: System, model: ReadModel) -> bool:
-    """Waits `EVERY` seconds for it."""
-    try:
-        system.wait_rebuilt(model, EVERY)
-    except ConsistencyTimeout:
-        return False
-    return True
 
 
 def _line(one: Rebuild) -> str:

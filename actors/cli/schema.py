@@ -5,7 +5,6 @@ Main thread.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -41,14 +40,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    commands = parser.add_subparsers(
-        title="commands",
-        dest="command",
-        metavar="COMMAND",
-        required=True,
-        parser_class=argparse.ArgumentParser,
-    )
-    for name, (_, text) in COMMANDS.items():
-        commands.add_parser(name, help=text, add_help=False)
+    parser.add_commands({name: text for name, (_, text) in COMMANDS.items()})
     parser.parse_args(given)
     return 0

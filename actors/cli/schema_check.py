@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.domain_loading import SHORT, load_code
+from actors.cli.domain_loading import add_domain, load_code
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.schema_diff import show_comparison
 from actors.cli.schema_file import load_schema
+from actors.cli.store_directory import is_store
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
 from actors.process_managers.leftovers import leftovers
@@ -21,7 +22,6 @@ from actors.schema.comparison import compare, without_a_store
 from actors.schema.opening import Code, check_store
 from actors.schema.trial import Trial
 from storage import OnewriterError
-from storage.files.environment import DATA_FILE
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
 
@@ -59,12 +59,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         metavar="FILE|STORE",
         help="a file made by schema show DOMAIN --json, or a store's directory",
     )
-    parser.add_argument(
-        "--domain",
-        required=True,
-        metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
-    )
+    add_domain(parser)
     parser.add_argument(
         "--sample", type=positive, metavar="N", help="read N events of a store, evenly spaced (default: all)"
     )
@@ -72,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     options = parser.parse_args(arguments)
     try:
         domain, code = load_code(options.domain)
-        if os.path.isfile(os.path.join(options.subject, DATA_FILE)):
+        if is_store(options.subject):
             return _check_store(options.subject, domain, code, options.sample, options.json)
         if os.path.isdir(options.subject):
             raise CommandLineError(f"{options.subject} is not a store, and not a file with a schema")

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.domain_loading import SHORT, load_code
+from actors.cli.domain_loading import add_domain, load_code
 from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE, DONE
 from actors.cli.json_values import json_line
 from actors.cli.schema_file import load_schema
 from actors.errors import DomainError
@@ -15,7 +16,6 @@ from actors.schema.comparison import Comparison, compare, without_a_store
 
 __all__ = ["main", "show_comparison"]
 
-DONE, BAD_USE = 0, 2
 EXAMPLES = (
     ("{program} schema show shop --json > shop.schema.json", "a file to compare with"),
     ("{program} schema diff shop.schema.json shop", "a line for each difference"),
@@ -35,11 +35,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("file", metavar="FILE", help="made by schema show DOMAIN --json")
-    parser.add_argument(
-        "domain",
-        metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
-    )
+    add_domain(parser, "domain")
     parser.add_argument("--json", action="store_true", help="a JSON document a line")
     options = parser.parse_args(arguments)
     try:

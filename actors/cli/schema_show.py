@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.domain_loading import SHORT, load_code
+from actors.cli.domain_loading import add_domain, load_code
 from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE, DONE
 from actors.errors import DomainError
 from actors.schema.description import Schema, StoredType
 
 __all__ = ["main"]
 
-DONE, BAD_USE = 0, 2
 EXAMPLES = (
     ("{program} schema show shop", "of the demo's domain, to read"),
     ("{program} schema show shop --json > shop.schema.json", "a file for the repository"),
@@ -32,11 +32,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_argument(
-        "domain",
-        metavar="MODULE:ATTRIBUTE",
-        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
-    )
+    add_domain(parser, "domain")
     parser.add_argument("--json", action="store_true", help="one JSON document, indented")
     options = parser.parse_args(arguments)
     try:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from actors.schema.notes import read_schema
 from storage import OnewriterError
 from storage.codec.codec import Codec
-from storage.files.environment import DATA_FILE
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
 
-__all__ = ["is_store", "stored_domain"]
-
-
-def is_store(path: str) -> bool:
-    """Whether a directory has a log in it. Opens nothing."""
-    return os.path.isfile(os.path.join(path, DATA_FILE))
+__all__ = ["stored_domain"]
 
 
 def stored_domain(path: str) -> str | None:

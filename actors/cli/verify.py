@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import describe
+from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
+from actors.cli.store_directory import require_store
 from storage import OnewriterError, OtherEngine
 from storage.files.environment import DATA_FILE, check_directory
 from storage.files.page_check import find_all_problems
@@ -86,8 +87,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="a JSON document a line, one for each file")
     options = parser.parse_args(arguments)
     path = Path(options.store)
-    if not (path / DATA_FILE).is_file():
-        print(f"{path} is not a store; give the directory that System.open was given", file=sys.stderr)
+    try:
+        require_store(str(path))
+    except CommandLineError as error:
+        print(error, file=sys.stderr)
         return BAD_USE
     show = _show_json if options.json else _show
     sound = True

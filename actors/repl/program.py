@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import DOMAIN, SHORT, load_domain
 from actors.cli.errors import CommandLineError, Quit, describe
-from actors.cli.stored_domain import is_store, stored_domain
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.store_directory import is_store
+from actors.cli.stored_domain import stored_domain
 from actors.cli.temporary_directory import temporary_directory
 from actors.domain.domain import Domain
 from actors.repl.commands.registered import META_COMMANDS
@@ -34,7 +36,6 @@ __all__ = ["main", "run_lines"]
 
 TWICE_WITHIN = 5.0
 """Seconds within which a second signal to end is ignored."""
-DONE, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
 EXAMPLES = (
     ("{program} repl", "the demo's shop, in a store that is removed at the end"),
     ("{program} repl mine", "the same in a store that is made and kept"),

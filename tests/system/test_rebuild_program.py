@@ -71,12 +71,12 @@ def test_a_new_version_is_built(store: Path, capsys: pytest.CaptureFixture[str])
 def test_each_line_of_progress_has_rate_and_time_left(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.cli.rebuild.EVERY", 0.001)
+    monkeypatch.setattr("actors.cli.rebuild_wait.EVERY", 0.001)
     one = Rebuild("tally", "replica-2", 1, 1, False, "building", 1_200, 5_000, 40_000.4, 3.2)
     other = Rebuild("count", "replica-2", 1, 1, False, "building", 1, 5_000, None, None)
     monkeypatch.setattr(System, "rebuilds", lambda self: (one, other))
     turns = iter([False, True])
-    monkeypatch.setattr("actors.cli.rebuild._is_rebuilt", lambda *_: next(turns))
+    monkeypatch.setattr("actors.cli.rebuild.is_rebuilt", lambda *_: next(turns))
     assert rebuild("tally", "--store", store, "--domain", f"{HERE}domain") == 0
     assert capsys.readouterr().out.splitlines()[0] == (
         "replica-2: 1,200 of 5,000 events (24 %), 40,000 events a second, 3 s left"
@@ -89,7 +89,7 @@ def test_in_json_progress_and_end_are_a_document_each(
     one = Rebuild("tally", "replica-2", 1, 1, False, "building", 1_200, 5_000, 40_000.4, None)
     monkeypatch.setattr(System, "rebuilds", lambda self: (one,))
     turns = iter([False, True])
-    monkeypatch.setattr("actors.cli.rebuild._is_rebuilt", lambda *_: next(turns))
+    monkeypatch.setattr("actors.cli.rebuild.is_rebuilt", lambda *_: next(turns))
     assert rebuild("tally", "--store", store, "--domain", f"{HERE}domain", "--json") == 0
     progress, end = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert progress == {"rebuild": dataclasses.asdict(one)}

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-take-over flips interrupts soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-correct crash-take-over flips interrupts soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean
 .NOTPARALLEL:
 .SECONDARY:
@@ -70,7 +70,10 @@ crash: $(VENV)/.with-dev  ## the crash tests, for many more rounds
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
 
 crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to six
-	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py
+	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py
+
+crash-correct: $(VENV)/.with-dev  ## kills while stored events are corrected, 30 rounds
+	ONEWRITER_CRASH_ROUNDS=300 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_correction_crash.py
 
 crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is taken over, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_take_over_crash.py

@@ -21,7 +21,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
-from actors.process_managers.leftovers import leftovers
+from actors.process_managers.leftovers import Leftovers
 from actors.process_managers.registry import ProcessManagers
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
@@ -183,7 +183,7 @@ class Runtime:
         check_queries(domain, placed)
         inline = [model.schema for model in domain.models.values() if model.inline]
         code = code_of(source.declarations, domain)
-        check = partial(check_store, path, code, leftovers, settings.accept)
+        check = partial(check_store, path, code, Leftovers(domain), settings.accept)
         log: EventLog | LogFollower
         copied = None
         # Until the actors begin, nobody else reads it.

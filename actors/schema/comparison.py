@@ -123,10 +123,10 @@ class _Comparing:
                     f"accept=[{self.old.domain!r}]",
                 )
             )
+        self._compare_managers()
         for name, then in sorted(self.old.types.items()):
             self._compare_type(name, then)
         self._compare_streams()
-        self._compare_managers()
         renamed = {self.former[name] for name in self.old.types if name in self.former}
         for name, now in sorted(self.new.types.items()):
             if name not in self.old.types and name not in renamed:

@@ -16,7 +16,7 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
 from actors.replication.build_progress import BuildProgress
-from actors.replication.command_batches import read_commands
+from actors.replication.command_batches import DamagedCommand, read_commands
 from actors.replication.committed_log import CommittedLog
 from actors.replication.messages import (
     Applied,
@@ -193,7 +193,12 @@ class ReadReplica(SupervisedActor):
             self._position = max(until, self._position)
             self._report(Applied(self.name, self._position))
             return
-        events = read_commands(self._log, self._position, self._most(), until)
+        try:
+            events = read_commands(self._log, self._position, self._most(), until)
+        except DamagedCommand as error:
+            self._backfill.stop_at_damage(self._live(), error)
+            self._position = max(until, self._position)
+            events = ()
         if events:
             self._advance(events)
         self._report(Applied(self.name, self._position))

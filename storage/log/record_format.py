@@ -96,10 +96,12 @@ class RecordFormat:
 
     def damaged_event(self, position: int) -> DamagedStore:
         """The error for an event whose checksum is wrong."""
-        return DamagedStore(
+        error = DamagedStore(
             f"the event at position {position} of {self.what} is not what was written there: its checksum "
             "is wrong, and what needs it can't go on; `onewriter verify` lists all damage; restore a backup"
         )
+        error.position = position
+        return error
 
 
 def _shown(key: bytes) -> str:

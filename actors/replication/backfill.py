@@ -210,7 +210,7 @@ class Backfill:
     def stop_at_damage(self, runs: Sequence[BuildProgress], error: DamagedCommand) -> list[BuildProgress]:
         """Stop models before a command that can't be read; returns them. They try again as others do."""
         for run in runs:
-            self._projector.stop(run, error.position, DAMAGED, error, error.before)
+            self._projector.stop(run, error.position, DAMAGED, error.damage, error.before)
             self.report(run)
         return list(runs)
 

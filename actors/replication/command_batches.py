@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.replication.committed_log import CommittedLog
-from storage import DamagedStore, RecordedEvent, StorageError
+from storage import DamagedStore, RecordedEvent
 
 __all__ = ["DamagedCommand", "before_command", "middle_command", "read_commands"]
 
 
-class DamagedCommand(StorageError):
-    """The command after the position `before` can't be read: the log is damaged at `position`."""
+class DamagedCommand(Exception):
+    """The command after the position `before` can't be read: the log is damaged at `position`.
+
+    No error of storage, which a replica would take for its own.
+    """
 
     def __init__(self, before: int, damage: DamagedStore) -> None:
         super().__init__(str(damage))
         self.before = before
         self.position = damage.position or before + 1
+        self.damage = damage
 
 
 def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
@@ -24,7 +28,7 @@ def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequ
     command.
 
     An event that can't be decoded is an `Undecodable`. What comes before a damaged event is read; then this
-    raises `DamagedCommand`, and not `DamagedStore`: the replica is not the cause.
+    raises `DamagedCommand`.
     """
     try:
         return log.read_commands(after, limit, until)

@@ -17,10 +17,10 @@ from actors.health import (
 )
 from actors.kernel.supervisor import ActorSlot
 from actors.replication.backfill import DAMAGED
-from actors.replication.command_batches import DamagedCommand
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
+from storage import DamagedStore
 
 __all__ = ["build_health"]
 
@@ -164,7 +164,7 @@ def _why_stopped(model: ModelHealth) -> str:
     if model.full:
         return ": its disk or its map is full"
     if model.failure is not None and model.failure.startswith(f"event {DAMAGED} "):
-        return f": {model.failure.rstrip().rpartition(f'{DamagedCommand.__name__}: ')[2]}"
+        return f": {model.failure.rstrip().rpartition(f'{DamagedStore.__name__}: ')[2]}"
     return ""
 
 

@@ -22,6 +22,9 @@ COMMANDS = (
     "demo",
     "repl",
     "rebuild",
+    "skip",
+    "unskip",
+    "skipped",
     "verify",
     "correct",
     "corrections",
@@ -85,7 +88,7 @@ def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path) -> Non
         done = run(line, tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if "--json" in line:
-            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines())
+            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines()), line
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -154,6 +154,17 @@ def test_what_comes_before_a_damaged_event_is_read(store: Path) -> None:
         assert log.digest(9) == b""
 
 
+def test_a_filter_passes_over_no_damaged_event(store: Path) -> None:
+    change(store, "events", flip(key(9)))
+    with EventLog.open(store, CODEC) as log:
+        for wanted in (log.record_filter(["Nothing"]), log.record_filter(category="nothing"), None):
+            found, through = log.scan(wanted, 0, 100, HEAD)
+            assert (through, [position for position, _ in found]) == (8, [] if wanted else list(range(1, 9)))
+            with pytest.raises(DamagedStore, match="event at position 9"):
+                log.scan(wanted, 8, 100, HEAD)
+            assert log.scan(wanted, 9, 100, HEAD)[1] == HEAD
+
+
 def test_a_damaged_snapshot_is_ignored_with_a_warning(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     with EventLog.open(store, CODEC) as log:
         assert log.snapshot("account-bob") is not None

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 from actors.cli.command_parser import PROGRAM, CommandParser
@@ -114,6 +113,9 @@ def _parser(program: str) -> CommandParser:
 
 
 def _version() -> str:
+    # Imported here: it reads files of metadata with the parser of mails, which no command needs.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("onewriter")
     except PackageNotFoundError:

@@ -54,7 +54,6 @@ from actors.schema.opening import CheckedSchema, check_store
 from actors.schema.written_types import WrittenTypes
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
-from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
 from actors.writer.writer_state import WriterState
@@ -216,6 +215,9 @@ class Runtime:
         sync, calls, listeners = Mailbox(), RunningCalls(), Listeners()
         replicas: ReplicaHost
         if settings.workers == "process":
+            # Imported here: with replicas in threads, nothing else needs what starts processes.
+            from actors.worker_processes.parent.worker_pool import WorkerPool
+
             replicas = WorkerPool.open(
                 path, folder, source, domain, placed, settings, log, calls, listeners, resources
             )

@@ -102,7 +102,7 @@ def test_a_checkout_that_is_not_installed_says_so(
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("actors.__main__.version", missing)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0

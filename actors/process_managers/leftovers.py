@@ -54,8 +54,11 @@ class Leftovers:
         """The part of one of a manager's records that the code may have to read; empty for none.
 
         That is all of it, unless the manager's version was raised: what its rebuild forgets is passed over,
-        and so are rejections and timers that no handler takes any more.
+        and so are rejections and timers that no handler takes any more. Of a manager that the code does not
+        have, none is read.
         """
+        if name not in self._by_name:
+            return b""
         if name not in self._rebuilds:
             self._rebuilds[name] = self._rebuild(log, name)
         rebuild = self._rebuilds[name]
@@ -65,9 +68,9 @@ class Leftovers:
             return value  # what is damaged is found when it is read
 
     def _rebuild(self, log: LogReader, name: str) -> _Rebuild | None:
-        spec, keys = self._by_name.get(name), RecordKeys(name)
+        spec, keys = self._by_name[name], RecordKeys(name)
         stored = log.note(keys.metadata)
-        if spec is None or stored is None:
+        if stored is None:
             return None
         try:
             metadata = ManagerMetadata.unpack(self._domain.codec, stored)

@@ -178,7 +178,7 @@ def actors_table(health: Health) -> Table:
     return Table(("actor", "state", "restarts", "waiting", "last error"), tuple(rows), frozenset({2, 3}))
 
 
-def process_managers_table(managers: Sequence[ProcessManagerHealth]) -> Table:
+def process_managers_table(managers: Sequence[ProcessManagerHealth], off: bool) -> Table:
     """Where each process manager is, and how many of what it has."""
     columns = (
         "manager",
@@ -208,14 +208,16 @@ def process_managers_table(managers: Sequence[ProcessManagerHealth]) -> Table:
                     one.quarantined,
                 )
             ),
-            _manager_state(one),
+            _manager_state(one, off),
         )
         for one in managers
     )
     return Table(columns, rows, frozenset(range(1, 9)))
 
 
-def _manager_state(one: ProcessManagerHealth) -> str:
+def _manager_state(one: ProcessManagerHealth, off: bool) -> str:
+    if off:
+        return "off"
     if one.stopped_at is not None:
         return "stopped"
     if one.rebuilding is not None:

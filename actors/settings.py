@@ -44,6 +44,7 @@ class Settings:
     managers: bool | None = None
     replicas_path: str | None = None
     accept: Collection[str] = ()
+    replication_interval: float = 0.003
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -68,6 +69,11 @@ class Settings:
                 raise ValueError(
                     f"{name}= is at most {MOST_SECONDS:,.0f} seconds, or math.inf, got {short_repr(value)}"
                 )
+        interval = self.replication_interval
+        if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 <= interval <= 60:
+            raise ValueError(
+                "replication_interval= must be a number of seconds from 0 to 60, got " + short_repr(interval)
+            )
         accept = self.accept
         if (
             isinstance(accept, str)

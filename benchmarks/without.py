@@ -74,7 +74,7 @@ CHOICES = {
     ),
     "held-news": Choice(
         "replicas notified of each commit immediately, where those of a millisecond would be sent together",
-        (commit_notifier, command_handler),
+        (commit_notifier,),
         "LINGER_SECONDS",
         0.0,
         ("commands/onewriter-64", "commands/onewriter-submit"),

@@ -41,9 +41,7 @@ class OtherEngine(NewerFormat):
 
 
 class DamagedStore(StorageError):
-    """The store's files exist but cannot be read as a store. `position` is that of a damaged event."""
-
-    position: int | None = None
+    """The store's files exist but cannot be read as a store."""
 
 
 class StoreReadOnly(StorageError):

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
+import pykka
+
 from actors import System
 from actors.domain.specs import CompiledDomain
 from actors.kernel.mailbox import Mailbox
@@ -21,10 +23,13 @@ from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.query_endpoint import QueryEndpoint
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
+from actors.replication.broadcast import Broadcast
 from actors.replication.build_progress import BuildProgress
+from actors.replication.led_broadcast import LedBroadcast
 from actors.replication.progress import Progress
 from actors.replication.replica_slot import ReplicaSlot
 from actors.replication.skipped_events import SkippedEvents
+from actors.replication.sync import Sync
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
@@ -302,3 +307,29 @@ def worker(system: System, replica: str) -> WorkerHandle:
 def worker_pids(system: System) -> dict[str, int]:
     """The process id of each replica's worker that is running now."""
     return {name: one.process.pid for name, one in workers(system).items() if one.process is not None}
+
+
+# -- replication ------------------------------------------------------------------------------
+def broadcast(system: System) -> Broadcast | LedBroadcast:
+    """What Sync knows about the replicas, and who leads."""
+    mailbox = actor(system, "sync").mailbox
+    [sync] = [one for one in pykka.ActorRegistry.get_by_class(Sync) if one.actor_inbox is mailbox]
+    found: Broadcast | LedBroadcast = sync._actor_weakref().broadcast
+    return found
+
+
+def kept_contents(system: System, model: str) -> dict[str, int | None]:
+    """The digests of a model's rows that the replicas keep with their checkpoints."""
+    return {name: one._builds.contents.get(one.active(model).key) for name, one in stores(system).items()}
+
+
+def change_rows(store: ReplicaStore, model: str, table: str) -> None:
+    """Put a row into a table of a replica of which nobody knows, as damage or another projection would."""
+    build = store.active(model).key
+    handle = store._builds.opened(model).by_name[table]
+    with store._environment.begin(write=True) as txn:
+        with txn.cursor(handle.rows) as cursor:
+            assert cursor.last()
+            key, raw = cursor.item()
+        txn.put(key + b"x", raw, db=handle.rows)
+    store._builds.contents.pop(build)

@@ -22,6 +22,7 @@ from actors.queries.result_cache import ResultCache
 from actors.replication.committed_log import CommittedLog
 from actors.replication.current_event import CurrentEvent, ProjectionWatch
 from actors.replication.messages import Applied, ResetReplica, Resume, RetryStopped, StartBuild
+from actors.replication.model_copies import ModelCopies
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import RebuildLock
@@ -96,6 +97,7 @@ class LocalReplica:
                 report=self._report,
                 rebuild_lock=self._rebuild_lock,
                 share=self._rebuild_share,
+                copies=ModelCopies(self.slot.name, self._stores),
                 listeners=self._listeners,
                 call_slot=self._call_slot,
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from actors.kernel.mailbox import Request
 from actors.kernel.reply import Reply
 from storage import RecordedEvent
+from storage.replica.build_changes import BuildChanges
 
 __all__ = [
     "Committed",
@@ -36,21 +37,33 @@ class Committed(Request):
 
 
 class Apply(Request):
-    """Sync to a replica: these events come next."""
+    """Sync to a replica: these events come next.
 
-    __slots__ = ("events",)
+    `changes` are what the replica `by` changed for all of them in the builds that it could share; none if
+    this one is to project them itself.
+    """
 
-    def __init__(self, events: Sequence[RecordedEvent]) -> None:
+    __slots__ = ("by", "changes", "events")
+
+    def __init__(
+        self, events: Sequence[RecordedEvent], changes: Sequence[BuildChanges] = (), by: str | None = None
+    ) -> None:
         self.events = events
+        self.changes = changes
+        self.by = by
 
 
 class CatchUp(Request):
-    """Sync to a replica: read one batch from the log, no further than `until`."""
+    """Sync to a replica: read one batch from the log, no further than `until`.
 
-    __slots__ = ("until",)
+    The replica `source`, if any, has all of that: models may be copied from it.
+    """
 
-    def __init__(self, until: int) -> None:
+    __slots__ = ("source", "until")
+
+    def __init__(self, until: int, source: str | None = None) -> None:
         self.until = until
+        self.source = source
 
 
 class Join(Request):
@@ -60,14 +73,27 @@ class Join(Request):
 
 
 class Applied(Request):
-    """A replica to Sync: everything up to `position` is handled. `joining` asks for what comes after it."""
+    """A replica to Sync: everything up to `position` is handled. `joining` asks for what comes after it.
 
-    __slots__ = ("joining", "position", "replica")
+    `shared` is what it changed for these events, for the other replicas; None if it did not project them
+    itself, or not all of them. `may_lead`: it is not busy with anything else.
+    """
 
-    def __init__(self, replica: str, position: int, joining: bool = False) -> None:
+    __slots__ = ("joining", "may_lead", "position", "replica", "shared")
+
+    def __init__(
+        self,
+        replica: str,
+        position: int,
+        joining: bool = False,
+        shared: Apply | None = None,
+        may_lead: bool = True,
+    ) -> None:
         self.replica = replica
         self.position = position
         self.joining = joining
+        self.shared = shared
+        self.may_lead = may_lead
 
 
 class RetryStopped(Request):

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
+from actors.settings import Settings
 
-__all__ = ["check_queries", "models_on", "place_models"]
+__all__ = ["check_queries", "models_on", "place_models", "projects_once"]
 
 
 def place_models(models: Mapping[str, ReadModel], replicas: Sequence[str]) -> dict[str, list[str]]:
@@ -37,6 +38,16 @@ def models_on(replica: str, placed: Mapping[str, Sequence[str]], domain: Compile
         if replica in placed[model.name]
         for version in (model, *domain.old_models.get(model.name, ()))
     ]
+
+
+def projects_once(settings: Settings, domain: CompiledDomain) -> bool:
+    """Whether one replica's projections serve the others: several replicas in this process, and a model of
+    tables."""
+    return (
+        settings.workers == "thread"
+        and settings.replicas > 1
+        and any(model.schema.engine == "lmdb" for model in domain.models.values())
+    )
 
 
 def check_queries(domain: CompiledDomain, placed: Mapping[str, Sequence[str]]) -> None:

@@ -7,13 +7,14 @@ command. No thread and no mailbox: the read replica's thread calls it, and tests
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from actors.domain.read_model import ReadModel
 from actors.replication.build_progress import BuildProgress, FrozenBuild, ProjectionFailure
 from actors.replication.command_batches import before_command, middle_command
 from actors.replication.event_handlers import EventHandler, on_own_copy
+from actors.replication.shared_changes import SharedChanges
 from actors.replication.skipped_events import SkippedEvents
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.files.damage import is_damage
@@ -21,6 +22,7 @@ from storage.log.history import unknown
 from storage.log.record_filter import RecordFilter
 from storage.log.records import Undecodable
 from storage.log.stored_events import StoredEvents, bounds
+from storage.replica.build_changes import BuildChanges
 from storage.replica.builds import Build
 
 __all__ = ["Projector"]
@@ -74,6 +76,9 @@ class Projector:
         self.frozen: list[FrozenBuild] = []
         self.building: list[BuildProgress] = []
         self.applied_events = 0
+        self.recorded: Sequence[BuildChanges] = ()
+        """What the last `apply` changed, for other replicas; nothing unless it was one whole transaction."""
+        self._shared = SharedChanges(store.path.name)
         self.began = 0.0
         """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
         self.at: RecordedEvent | None = None
@@ -110,6 +115,15 @@ class Projector:
     def position(self) -> int:
         """The furthest that a running model has come; those behind it catch up by themselves."""
         return max((run.checkpoint for run in self.running() or self.runs), default=0)
+
+    @property
+    def differing(self) -> Mapping[str, int]:
+        """As `ProjectorStatus.differing`."""
+        return self._shared.differing
+
+    def copied(self, run: BuildProgress) -> None:
+        """A build was replaced by that of another replica."""
+        self._shared.settle(run.model.name)
 
     def running(self) -> list[BuildProgress]:
         """The models that serve and are not stopped."""
@@ -156,7 +170,10 @@ class Projector:
         return position in self._skips.of(run.model.name)
 
     def apply(
-        self, events: Sequence[RecordedEvent], runs: Sequence[BuildProgress] | None = None
+        self,
+        events: Sequence[RecordedEvent],
+        runs: Sequence[BuildProgress] | None = None,
+        changes: Sequence[BuildChanges] = (),
     ) -> list[BuildProgress]:
         """Apply the events of consecutive commands to each running model in one transaction; returns the
         models that stopped.
@@ -164,14 +181,18 @@ class Projector:
         A model that raises, or meets what can't be decoded, keeps what it had applied before that command;
         the others are not affected. Events that a model has applied already are skipped. If the disk has no
         room for a command, all models that were to apply it stop before it. A damaged replica raises.
+
+        Builds for which `changes` has what another replica changed for these events make the same changes,
+        if their content was the same before.
         """
+        self.recorded = ()
         stopped: list[BuildProgress] = []
         limits: dict[BuildProgress, int] = {}
         runs = self.running() if runs is None else runs
         one_by_one = False
         while True:
             try:
-                self._transaction(events, runs, limits, one_by_one)
+                self._transaction(events, runs, limits, one_by_one, changes)
             except _Stop as stop:
                 limits[stop.run] = before = before_command(events, stop.recorded)
                 self.stop(stop.run, stop.recorded.position, stop.recorded.type, stop.error, before)
@@ -179,6 +200,10 @@ class Projector:
             except StorageError as error:
                 if is_damage(error, self._store):
                     raise
+                self.recorded = ()
+                if changes:
+                    changes = ()
+                    continue
                 # The tables refused what was buffered, or have no room for it: find the command by bisection,
                 # and then go event by event within it, to find the model.
                 middle = middle_command(events)
@@ -207,6 +232,7 @@ class Projector:
         runs: Sequence[BuildProgress],
         limits: dict[BuildProgress, int],
         one_by_one: bool,
+        changes: Sequence[BuildChanges],
     ) -> None:
         first, last = bounds(events)
         # One may have fallen back, in an engine that lost what it had: it has to read the log again.
@@ -216,7 +242,9 @@ class Projector:
         self.began = time.monotonic()
         try:
             with self._store.write() as transaction:
-                self._project(transaction, events, due, one_by_one)
+                left = self._shared.make(transaction, due, changes) if changes else due
+                if left:
+                    self._project(transaction, events, left, one_by_one)
                 self.at = self.by = None
                 digest = self._digest(last)
                 for run, until in due:
@@ -234,6 +262,7 @@ class Projector:
             self.began, self.at, self.by = 0.0, None, None
         for run, until in due:
             run.checkpoint = until
+        self.recorded = () if limits else transaction.recorded
 
     def _project(
         self,

@@ -16,7 +16,7 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
 from actors.replication.build_progress import BuildProgress
-from actors.replication.command_batches import DamagedCommand, read_commands
+from actors.replication.command_batches import read_commands
 from actors.replication.committed_log import CommittedLog
 from actors.replication.messages import (
     Applied,
@@ -28,6 +28,7 @@ from actors.replication.messages import (
     RetryStopped,
     StartBuild,
 )
+from actors.replication.model_copies import COPY_BEHIND, ModelCopies
 from actors.replication.progress import Progress
 from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
@@ -35,7 +36,8 @@ from actors.replication.rebuild_throttle import adapted_limit
 from actors.replication.replica_slot import ReplicaSlot
 from storage import RecordedEvent, StorageError
 from storage.files.damage import is_damage
-from storage.log.stored_events import CommittedEvents, bounds
+from storage.log.stored_events import CommittedEvents, StoredEvents, bounds
+from storage.replica.build_changes import BuildChanges
 
 __all__ = ["READ_BATCH", "ReadReplica"]
 
@@ -75,10 +77,12 @@ class ReadReplica(SupervisedActor):
         report: Callable[[Applied], None],
         rebuild_lock: RebuildLock,
         share: float,
+        copies: ModelCopies,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`report` gets each position that is handled; `call_slot` shows the listener that runs."""
+        """`copies` copies from other replicas of this process. `report` gets each position that is handled;
+        `call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
         self._slot = slot
         self._log = log
@@ -86,6 +90,7 @@ class ReadReplica(SupervisedActor):
         self._report = report
         self._rebuild_lock = rebuild_lock
         self._share = share
+        self._copies = copies
         self._listeners = listeners
         self._call_slot = call_slot or CallSlot("listener")
         self._limit = READ_BATCH
@@ -133,9 +138,9 @@ class ReadReplica(SupervisedActor):
     def _handle(self, message: Any) -> None:
         kind = message.__class__
         if kind is Apply:
-            self._apply(self._gather(message))
+            self._apply(*self._gather(message), message.by)
         elif kind is CatchUp:
-            self._catch_up(message.until)
+            self._catch_up(message.until, message.source)
         elif kind is Join:
             self._join()
         elif kind is Resume:
@@ -160,53 +165,79 @@ class ReadReplica(SupervisedActor):
     def _most(self) -> int:
         return MIN_BATCH if self._backfill.pressed else self._limit
 
-    def _gather(self, first: Apply) -> Sequence[RecordedEvent]:
+    def _gather(self, first: Apply) -> tuple[Sequence[RecordedEvent], Sequence[BuildChanges]]:
+        if isinstance(first.events, StoredEvents):
+            return first.events, first.changes
         most = self._most()
         waiting = self.mailbox.drain(most, Apply)
-        parts, number = [first.events], len(first.events)
+        parts, number, changes = [first.events], len(first.events), list(first.changes)
         for index, one in enumerate(waiting):
-            if number >= most:
+            # Stored bytes are not joined with events, and either all have changes or none.
+            if number >= most or bool(one.changes) != bool(changes) or isinstance(one.events, StoredEvents):
                 self.mailbox.push_back(waiting[index:])
                 break
             parts.append(one.events)
+            changes += one.changes
             number += len(one.events)
-        return CommittedEvents.joined(parts)
+        return CommittedEvents.joined(parts), changes
 
     def _live(self) -> list[BuildProgress]:
         """The models that have all that the replica has had, and get live events."""
         position = self._position
         return [run for run in self._projector.runs if run.failure is None and run.checkpoint >= position]
 
-    def _apply(self, events: Sequence[RecordedEvent]) -> None:
+    def _apply(
+        self, events: Sequence[RecordedEvent], changes: Sequence[BuildChanges], by: str | None
+    ) -> None:
         first, last = bounds(events)
         if first > self._position + 1:
             # Something was lost with an earlier incarnation: the log has it.
             self._join()
             return
         if last > self._position:
-            self._advance(events)
-        self._report(Applied(self.name, self._position))
+            self._advance(events, changes)
+            if by is not None and self._projector.differing:
+                self._copy_differing(by)
+        else:
+            self._report_position()
 
-    def _catch_up(self, until: int) -> None:
+    def _copy_differing(self, source: str) -> None:
+        """Take over the rows of a replica that this one's are to be equal to."""
+        differing = self._projector.differing
+        runs = [run for run in self._live() if run.model.name in differing]
+        self._copy(runs, source, lambda run: run.checkpoint)
+
+    def _copy(
+        self, runs: Sequence[BuildProgress], source: str, after: Callable[[BuildProgress], int]
+    ) -> None:
+        for run in self._copies.copy(runs, source, after):
+            self._projector.copied(run)
+            self._progress.recheck(run.model.name)
+        self._position = max(self._position, min((run.checkpoint for run in self._live()), default=0))
+        self._publish()
+
+    def _catch_up(self, until: int, source: str | None) -> None:
         if not self._live():
             # No model here needs what lies before; those that stopped or are behind read it by themselves.
             self._position = max(until, self._position)
-            self._report(Applied(self.name, self._position))
+            self._report_position()
             return
-        try:
-            events = read_commands(self._log, self._position, self._most(), until)
-        except DamagedCommand as error:
-            self._backfill.stop_at_damage(self._live(), error)
-            self._position = max(until, self._position)
-            events = ()
+        if source is not None:
+            far = [run for run in self._live() if until - run.checkpoint >= COPY_BEHIND]
+            if far:
+                self._copy(far, source, lambda run: run.checkpoint + 1)
+        events = (
+            read_commands(self._log, self._position, self._most(), until) if until > self._position else ()
+        )
         if events:
             self._advance(events)
-        self._report(Applied(self.name, self._position))
+        else:
+            self._report_position()
 
-    def _advance(self, events: Sequence[RecordedEvent]) -> None:
+    def _advance(self, events: Sequence[RecordedEvent], changes: Sequence[BuildChanges] = ()) -> None:
         live = self._live()
         began = time.monotonic()
-        stopped = self._projector.apply(events, live) if live else ()
+        stopped = self._projector.apply(events, live, changes) if live else ()
         took = time.monotonic() - began
         self._limit = adapted_limit(self._limit, took, len(events), BATCH_SECONDS, MIN_BATCH, MAX_BATCH)
         first, position = bounds(events)
@@ -214,12 +245,22 @@ class ReadReplica(SupervisedActor):
         for run in stopped:
             self._backfill.report(run)
         self._publish()
+        recorded = self._projector.recorded if live else ()
+        self._report_position(Apply(events, recorded, self.name) if recorded else None)
         if self._listeners:
             lag = self._progress.lag_seconds(first - 1)
             notify(self._call_slot, self._listeners, self.name, position, lag)
 
     def _join(self) -> None:
-        self._report(Applied(self.name, self._position, joining=True))
+        self._report(Applied(self.name, self._position, joining=True, may_lead=self._may_lead()))
+
+    def _report_position(self, shared: Apply | None = None) -> None:
+        self._report(Applied(self.name, self._position, shared=shared, may_lead=self._may_lead()))
+
+    def _may_lead(self) -> bool:
+        """Whether all that it has to do is to apply what is committed."""
+        projector = self._projector
+        return not projector.building and len(self._live()) == len(projector.runs)
 
     def _publish(self) -> None:
         self._progress.applied(self.name, self._projector.checkpoints())

@@ -154,10 +154,12 @@ def open_slots(
     resources: OpeningResources,
     names: Sequence[str] | None = None,
     locked_for: float = LOCK_TIMEOUT,
+    share_changes: bool = False,
 ) -> dict[str, ReplicaSlot]:
     """The slots of these replicas, or of all, in this folder, with the models `placed` there.
 
-    `resources` closes them. A locked one is waited for, `locked_for` seconds.
+    `resources` closes them. A locked one is waited for, `locked_for` seconds. With `share_changes`, each
+    records what it changes, for the others.
     """
     slots = {}
     types = [event.name for event in domain.events.values()]
@@ -166,7 +168,15 @@ def open_slots(
         slot = ReplicaSlot(
             name,
             partial(
-                _open_store, os.path.join(folder, name), models, domain, log, settings, skips, locked_for
+                _open_store,
+                os.path.join(folder, name),
+                models,
+                domain,
+                log,
+                settings,
+                skips,
+                locked_for,
+                share_changes,
             ),
             partial(Projector, models=models, skips=skips, digest=log.digest, types=types),
             stores,
@@ -186,6 +196,7 @@ def _open_store(
     settings: Settings,
     skips: SkippedEvents,
     locked_for: float,
+    share_changes: bool,
 ) -> ReplicaStore:
     end = time.monotonic() + locked_for
     while True:
@@ -201,6 +212,7 @@ def _open_store(
                 digest=log.digest,
                 corrected=lambda model: log.last_correction_of(model) + skips.unskips.get(model, 0),
                 map_size=settings.map_size,
+                record_changes=share_changes,
             )
         except StoreLocked:
             if time.monotonic() > end:

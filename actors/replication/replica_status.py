@@ -6,7 +6,7 @@ Only protocols. `ReplicaSlot`, its `Projector` and its `ReplicaStore` implement 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,6 +83,10 @@ class ProjectorStatus(Protocol):
     def frozen(self) -> Sequence[FrozenBuild]: ...
     @property
     def applied_events(self) -> int: ...
+    @property
+    def differing(self) -> Mapping[str, int]:
+        """The models whose rows are not those of other replicas, and the position at which that was found."""
+        ...
 
     def serving(self, name: str) -> tuple[int, int, FailureStatus | None]:
         """Version, checkpoint and failure of the build of a model that serves."""

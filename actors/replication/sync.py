@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors.kernel.actor import SupervisedActor, notify
-from actors.kernel.mailbox import Mailbox
+from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.broadcast import WINDOW, Broadcast
+from actors.replication.led_broadcast import LEADER_SECONDS, LedBroadcast
 from actors.replication.messages import Applied, Apply, CatchUp, Committed, Join
 from actors.replication.progress import Progress
 
@@ -31,16 +33,21 @@ class Sync(SupervisedActor):
         replicas: Mapping[str, Mailbox],
         progress: Progress,
         window: int = WINDOW,
+        led: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         listeners: Sequence[Callable[[int, int], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`call_slot` shows the listener that runs."""
+        """`led`: one replica projects for all. `call_slot` shows the listener that runs."""
         super().__init__(name, mailbox, exited)
+        self._clock = clock
         self._replicas = replicas
         self._progress = progress
         self._listeners = listeners
         self._call_slot = call_slot or CallSlot("listener")
-        self.broadcast = Broadcast(list(replicas), progress.head, window)
+        self.broadcast: Broadcast | LedBroadcast = (LedBroadcast if led else Broadcast)(
+            list(replicas), progress.head, window
+        )
 
     def on_start(self) -> None:
         """Ask every replica for its position."""
@@ -49,17 +56,40 @@ class Sync(SupervisedActor):
 
     def on_receive(self, message: Any) -> None:
         """Merge what waits, so that a busy writer costs a replica one message a round."""
-        if not isinstance(message, Applied | Committed):
+        if isinstance(message, Applied | Committed):
+            waiting = (message, *self.mailbox.drain(256, Applied, Committed))
+        elif isinstance(message, IdleTimeout):
+            waiting = ()
+        else:
             super().on_receive(message)
             return
-        one: Applied | Committed
-        for one in (message, *self.mailbox.drain(256, Applied, Committed)):
+        broadcast = self.broadcast
+        if isinstance(broadcast, LedBroadcast):
+            self._lead(broadcast, waiting)
+        else:
+            self._broadcast(broadcast, waiting)
+
+    def _lead(self, broadcast: LedBroadcast, waiting: Sequence[Applied | Committed]) -> None:
+        now = self._clock()
+        for one in waiting:
             if isinstance(one, Applied):
-                self._send(self.broadcast.applied(one.replica, one.position, one.joining))
+                self._send(broadcast.applied(one, now))
             else:
-                self._send(self.broadcast.committed(one.first, one.last, one.events))
+                self._send(broadcast.committed(one.first, one.last, one.events, now))
+                notify(self._call_slot, self._listeners, one.first, one.last)
+        self._send(broadcast.check(now))
+        self.mailbox.idle_timeout = LEADER_SECONDS if broadcast.busy else None
+
+    def _broadcast(self, broadcast: Broadcast, waiting: Sequence[Applied | Committed]) -> None:
+        for one in waiting:
+            if isinstance(one, Applied):
+                orders = broadcast.applied(one.replica, one.position, one.joining)
+                self._send([(name, CatchUp(until)) for name, until in orders])
+            else:
+                news = broadcast.committed(one.first, one.last, one.events)
+                self._send([(name, CatchUp(it) if isinstance(it, int) else Apply(it)) for name, it in news])
                 notify(self._call_slot, self._listeners, one.first, one.last)
 
-    def _send(self, orders: Any) -> None:
+    def _send(self, orders: Sequence[tuple[str, Apply | CatchUp]]) -> None:
         for name, order in orders:
-            self._replicas[name].put(CatchUp(order) if isinstance(order, int) else Apply(order))
+            self._replicas[name].put(order)

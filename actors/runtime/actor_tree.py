@@ -9,6 +9,7 @@ from actors.domain.source_location import name_of
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.supervisor import ActorSlot
 from actors.replication.log_poller import LogPoller
+from actors.replication.placement import projects_once
 from actors.replication.sync import Sync
 from actors.runtime.parts import Parts
 from actors.writer.command_handler import CommandHandler
@@ -35,6 +36,7 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
             exited,
             replicas=parts.replicas.subscribers,
             progress=parts.progress,
+            led=projects_once(parts.settings, parts.domain),
             listeners=parts.listeners.broadcast,
             call_slot=broadcast,
         )

@@ -20,6 +20,7 @@ from actors.queries.result_cache import result_cache
 from actors.queries.session_token import SessionTokens
 from actors.replication.current_event import CurrentEvent
 from actors.replication.listeners import Listeners
+from actors.replication.placement import projects_once
 from actors.replication.progress import Progress
 from actors.replication.rebuild_lock import RebuildQueue
 from actors.replication.replica_slot import ReplicaSlot, open_slots
@@ -118,7 +119,17 @@ class LocalReplicas:
         Raises what opening a replica does.
         """
         stores: dict[str, ReplicaStore] = {}
-        slots = open_slots(replicas_path, placed, domain, log, settings, skips, stores, resources)
+        slots = open_slots(
+            replicas_path,
+            placed,
+            domain,
+            log,
+            settings,
+            skips,
+            stores,
+            resources,
+            share_changes=projects_once(settings, domain),
+        )
         host = cls(slots, stores, domain, placed, settings, log, sync, calls, listeners)
         # Before the files are closed: what is noted last is released first.
         resources.on_release(host._begin_closing_files)

@@ -13,6 +13,7 @@ from actors.health import Health, Rebuild
 from actors.kernel.actor import refuse_in_actor
 from actors.queries.consistency import MAX_POSITION, position_of
 from actors.receipt import Receipt
+from actors.replication.replica_status import SnapshotSource
 from actors.replication.skipped_events import SkippedEvent, read_skips
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
@@ -155,17 +156,35 @@ class OperationMethods(SystemBase):
         model, `UnknownMessage` for a model of another domain, `StoreClosed` while the replica is reset, and
         `QueryTimeout` if a worker process does not send them within a minute.
         """
+        store, name = self._model_on(replica, model, "dump")
+        try:
+            return store.dump(name)
+        except SnapshotClosed as error:
+            raise StoreClosed(f"{replica} was reset while it was read; dump it again") from error
+
+    def _model_on(self, replica: str, model: ReadModel, call: str) -> tuple[SnapshotSource, str]:
         parts = self._running()
         stores = parts.replicas.stores
         if replica not in list(stores):
             raise UnknownName("replica", replica, stores)
-        name = checked_model(model, parts.domain, "dump").name
+        name = checked_model(model, parts.domain, call).name
         if name not in parts.progress.replicas[replica]:
             raise UnknownName(f"model on {replica}", name, parts.progress.replicas[replica])
+        return stores[replica], name
+
+    def digest(self, replica: str, model: ReadModel) -> tuple[int, str]:
+        """The position of a model of tables on one replica, and a digest of all its rows there.
+
+        Two replicas with the same position and the same version of the model have the same digest, or differ.
+        It reads all rows, at one moment. Raises as `dump` does, and `InvalidSchema` for a model that is not
+        kept in tables.
+        """
+        store, name = self._model_on(replica, model, "digest")
         try:
-            return stores[replica].dump(name)
+            with store.snapshot([name]) as snapshot:
+                return snapshot.checkpoint(name), snapshot.digest(name)
         except SnapshotClosed as error:
-            raise StoreClosed(f"{replica} was reset while it was read; dump it again") from error
+            raise StoreClosed(f"{replica} was reset while it was read; ask again") from error
 
     def rebuild(self, model: ReadModel, *, wait: bool = False, timeout: float | None = None) -> None:
         """Fill a model from the log again, beside the build that serves, and switch to the new one.

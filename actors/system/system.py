@@ -97,6 +97,7 @@ class System(
         worker_limit: float = 10.0,
         view_max_age: float = 60.0,
         rebuild_share: float = 0.5,
+        replication_interval: float = 0.003,
         result_cache: int = 64 << 20,
         workers: Literal["thread", "process"] = "thread",
         verify_bytes: int = 32 << 20,
@@ -125,6 +126,8 @@ class System(
         - `view_max_age`: the seconds after which a view is closed
         - `rebuild_share`: the share of its thread's time that a replica spends at most on new builds of its
           models while it serves. It spends up to 0.9 on builds that would never be done otherwise.
+        - `replication_interval`: for how many seconds commits of a busy writer are kept from the replicas, to
+          be applied together, while nobody waits for them; 0 for not at all
         - `result_cache`: how many bytes of results are kept of queries declared with `cache=True`; 0 keeps
           none
         - `workers`: with "process", each replica and its query actors run in a child process, on a core of
@@ -163,6 +166,7 @@ class System(
             worker_limit=worker_limit,
             view_max_age=view_max_age,
             rebuild_share=rebuild_share,
+            replication_interval=replication_interval,
             result_cache=result_cache,
             workers=workers,
             verify_bytes=verify_bytes,

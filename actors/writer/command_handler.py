@@ -23,7 +23,6 @@ from actors.replication.progress import Progress
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
-from actors.writer.commit_notifier import LINGER_SECONDS
 from actors.writer.correction_request import CorrectionRequest
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
@@ -262,7 +261,7 @@ class CommandHandler(SupervisedActor):
     def _publish(self, committed: Committed) -> None:
         """Report a commit: to those who wait for its position at once, to the replicas through sync soon."""
         self._notifier.add(committed)
-        self.mailbox.idle_timeout = LINGER_SECONDS
+        self.mailbox.idle_timeout = self._notifier.linger
         if committed.first <= committed.last:
             self._progress.committed(committed.last)
             notify(self._slot, self._listeners, committed.first, committed.last)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from actors.replication.messages import Committed
 from storage.log.stored_events import CommittedEvents
 
-__all__ = ["LINGER_SECONDS", "CommitNotifier"]
+__all__ = ["DEFAULT_INTERVAL", "LINGER_SECONDS", "CommitNotifier"]
 
 LINGER_SECONDS = 0.001
 """Seconds for which commits are held back while callers come in quick succession, if no further one follows.
@@ -26,8 +26,9 @@ A caller that prepares its next batch should not find the replicas at work when 
 QUICK_SECONDS = 0.002
 """Seconds between two batches up to which callers count as coming in quick succession."""
 
-MIN_SECONDS_BETWEEN = 0.001
-"""Seconds between two tellings of a busy writer."""
+DEFAULT_INTERVAL = 0.003
+"""Seconds between two notifications by a busy writer, if nobody waits for replicas. In so short a time nobody
+notices that they are behind, and rows and pages that change several times in it are written once."""
 
 MAX_HELD_EVENTS = 1_000
 """Events that are held back at most."""
@@ -36,7 +37,11 @@ MAX_HELD_EVENTS = 1_000
 class CommitNotifier:
     """What is committed and not announced yet; it outlives the handler. Times are in seconds of any clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float = DEFAULT_INTERVAL) -> None:
+        """`interval`: seconds between two notifications while callers come in quick succession."""
+        self._interval = interval
+        self.linger = min(LINGER_SECONDS, interval)
+        """Seconds after the last commit of several until they are announced, if no other follows."""
         self.announce: Callable[[Committed], None] = _notify_nobody
         """Receives commits; never waits."""
         self._held: Committed | None = None
@@ -63,12 +68,12 @@ class CommitNotifier:
         """Whether a writer that is about to wait for the disk should flush; `has_waiters`: a caller waits for
         it.
         """
-        return self._held is not None and (has_waiters or now - self._flushed_at >= MIN_SECONDS_BETWEEN)
+        return self._held is not None and (has_waiters or now - self._flushed_at >= self._interval)
 
     def quick(self, now: float) -> bool:
         """Whether another batch is likely to come at once; asked at the end of each."""
         quick, self._last_batch = now - self._last_batch < QUICK_SECONDS, now
-        return quick
+        return quick and self._interval > 0
 
     def flush(self, now: float) -> None:
         """Announce what is held back. Any thread."""

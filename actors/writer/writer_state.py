@@ -10,7 +10,7 @@ from actors.kernel.async_reply import batch_wakeups
 from actors.kernel.running_calls import CallSlot
 from actors.schema.written_types import WrittenTypes
 from actors.writer.atomic_step import AtomicStep
-from actors.writer.commit_notifier import CommitNotifier
+from actors.writer.commit_notifier import DEFAULT_INTERVAL, CommitNotifier
 from actors.writer.inline_models import InlineRun
 from actors.writer.submission import Submission
 from storage import RecordedEvent
@@ -21,7 +21,7 @@ __all__ = ["WriterState"]
 class WriterState:
     """Of one writer. The handler's thread changes it; others read it, and may release held replies."""
 
-    def __init__(self, written: WrittenTypes) -> None:
+    def __init__(self, written: WrittenTypes, replication_interval: float = DEFAULT_INTERVAL) -> None:
         self.written = written
         self.in_flight: list[Submission | AtomicStep] = []
         self.attempts = 0
@@ -37,7 +37,7 @@ class WriterState:
         self.commands = 0
         self.refused = 0
         self.batches = 0
-        self.notifier = CommitNotifier()
+        self.notifier = CommitNotifier(replication_interval)
         self._held: deque[Submission | AtomicStep] = deque()
         self._releasing = threading.Lock()
 

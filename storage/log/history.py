@@ -18,10 +18,12 @@ __all__ = [
     "pack_checkpoint",
     "unknown",
     "unpack_checkpoint",
+    "unpack_content",
 ]
 
 DIGEST_BYTES = 16
 POSITION_BYTES = 8
+CONTENT_BYTES = 8
 
 _WHOLE = 4096
 """A record of up to so many bytes is digested as a whole.
@@ -49,19 +51,29 @@ def never_corrected(_model: str) -> int:
     return 0
 
 
-def pack_checkpoint(position: int, digest: bytes = b"") -> bytes:
-    """A checkpoint as it is stored: with the digest of its event, if that is known."""
-    return position.to_bytes(POSITION_BYTES) + digest
+def pack_checkpoint(position: int, digest: bytes = b"", content: int | None = None) -> bytes:
+    """A checkpoint as it is stored: with the digest of its event, and that of the rows, as far as known."""
+    packed = position.to_bytes(POSITION_BYTES) + digest
+    return packed if content is None else packed + content.to_bytes(CONTENT_BYTES)
 
 
 def unpack_checkpoint(data: bytes) -> tuple[int, bytes]:
-    """The position, and the digest, empty if it is unknown.
+    """The position, and the digest of its event, empty if it is unknown.
 
     Raises ValueError for bytes that are no checkpoint.
     """
-    if len(data) not in (POSITION_BYTES, POSITION_BYTES + DIGEST_BYTES):
+    rest = len(data) - POSITION_BYTES
+    if rest not in (0, DIGEST_BYTES, CONTENT_BYTES, DIGEST_BYTES + CONTENT_BYTES):
         raise ValueError(f"a checkpoint of {len(data)} bytes")
-    return int.from_bytes(data[:POSITION_BYTES]), data[POSITION_BYTES:]
+    if rest < DIGEST_BYTES:
+        return int.from_bytes(data[:POSITION_BYTES]), b""
+    return int.from_bytes(data[:POSITION_BYTES]), data[POSITION_BYTES : POSITION_BYTES + DIGEST_BYTES]
+
+
+def unpack_content(data: bytes) -> int | None:
+    """The digest of the rows in a stored checkpoint, None if it has none."""
+    rest = len(data) - POSITION_BYTES
+    return int.from_bytes(data[-CONTENT_BYTES:]) if rest % DIGEST_BYTES == CONTENT_BYTES else None
 
 
 @dataclass(frozen=True, slots=True)

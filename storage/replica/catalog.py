@@ -4,7 +4,8 @@ Database `meta` holds the header and these records:
 
 - `build/<key>` for every build: its description, packed;
 - `active/<model>`: the key of the active build;
-- `checkpoint/<key>` for builds in LMDB: eight bytes, big-endian, then the event's digest;
+- `checkpoint/<key>` for builds in LMDB: eight bytes, big-endian, then the event's digest and, if replicas
+  share their work, that of the rows;
 - `elsewhere/<key>` for builds of other engines: their checkpoint at this commit;
 - `gone/<key>` for builds that were dropped while the replica was open: the names of their databases, packed.
   They are emptied immediately, and used for further builds, or removed when the replica is opened next.
@@ -27,7 +28,7 @@ from storage.files.damage import damaged_records
 from storage.files.environment import open_environment, translate
 from storage.files.header import META_DB, Header, read_header, write_header
 from storage.files.opening_resources import OpeningResources
-from storage.log.history import History, unpack_checkpoint
+from storage.log.history import History, unpack_checkpoint, unpack_content
 from storage.replica.builds import (
     CHECKPOINT,
     Build,
@@ -178,6 +179,15 @@ def stored_checkpoints(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> di
     return {
         key[len(CHECKPOINT) :].decode(): unpack_checkpoint(raw)[0]
         for key, raw in below(txn, meta, CHECKPOINT)
+    }
+
+
+def stored_contents(txn: lmdb.Transaction[bytes], meta: lmdb._Database) -> dict[str, int]:
+    """The contents of the builds in LMDB whose checkpoint has one."""
+    return {
+        key[len(CHECKPOINT) :].decode(): content
+        for key, raw in below(txn, meta, CHECKPOINT)
+        if (content := unpack_content(raw)) is not None
     }
 
 

@@ -19,12 +19,14 @@ from storage.errors import DamagedStore, StorageError, StoreFull
 from storage.files.environment import translate
 from storage.files.header import META_DB
 from storage.log.history import History, pack_checkpoint
+from storage.replica.build_changes import Content, content_of
 from storage.replica.builds import Build, Layout, engine_checkpoint_key, next_generation
 from storage.replica.catalog import (
     AGAIN,
     database_names,
     open_table,
     stored_checkpoints,
+    stored_contents,
     write_active,
     write_build,
     write_retired,
@@ -77,6 +79,8 @@ class OpenBuilds:
             with environment.begin(write=True) as txn:
                 self.meta = environment.open_db(META_DB, txn=txn)
                 checkpoints = stored_checkpoints(txn, self.meta)
+                self.contents: dict[str, Content] = stored_contents(txn, self.meta)
+                """The contents of the builds after the last commit, by key, as far as they are known."""
                 builds = {
                     key: self._open(txn, build, checkpoints.get(key)) for key, build in layout.builds.items()
                 }
@@ -125,6 +129,13 @@ class OpenBuilds:
             if opened.key in marks  # not if it was just dropped
         }
 
+    def content(self, txn: lmdb.Transaction[bytes], opened: OpenBuild) -> Content:
+        """The content of a build in LMDB; if it is not known, `txn` reads all rows."""
+        found = self.contents.get(opened.key)
+        if found is None:
+            found = self.contents[opened.key] = content_of(txn, list(opened.tables.values()))
+        return found
+
     # -- changing: one thread --------------------------------------------------------------------------------
     def begin_write(self) -> Access:
         """Begin a write transaction of LMDB; the caller must end it."""
@@ -141,20 +152,24 @@ class OpenBuilds:
         marks: Mapping[str, BuildMark],
         active: Mapping[str, OpenBuild] | None = None,
         entries: Sequence[tuple[bytes, bytes]] = (),
+        contents: Mapping[str, Content] | None = None,
     ) -> None:
         """Commit LMDB's transaction; from then on these builds have these marks, and these builds are active.
 
-        Before that, `entries` are written into the database `meta`.
+        Before that, `entries` are written into the database `meta`. `contents` are those of builds with new
+        checkpoints, if they are kept.
         """
         state = self.state
         after = CommitState(access.live().id(), active or state.active, {**state.marks, **marks})
         self._pending = after
+        known = {**self.contents, **(contents or {})}
         try:
             access.locked(_commit, entries, self.meta)
         except BaseException:
             if self._last_commit() == after.txn_id:
-                self.state = after
+                self.state, self.contents = after, known
             raise
+        self.contents = known
         if not entries:
             after.txn_id = self._last_commit()  # if there was nothing to write, it is the previous one
         self.state = after

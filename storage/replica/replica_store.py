@@ -25,10 +25,13 @@ from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import OpeningResources
 from storage.log.history import History, never_corrected, unknown
+from storage.replica.build_changes import code_of
+from storage.replica.build_copy import stored_state
 from storage.replica.builds import Build
 from storage.replica.commit_lock import commit_of_several
 from storage.replica.commit_state import CommitState
 from storage.replica.files import ReplicaState, write_state
+from storage.replica.open_build import OpenBuild
 from storage.replica.opening import OpenedReplica, open_replica
 from storage.replica.reader_turns import ReaderTurns
 from storage.replica.snapshot import Snapshot
@@ -45,8 +48,10 @@ class ReplicaStore:
     `reset_reason` says why it was reset, or is None if it was new or continued from its last state.
     """
 
-    def __init__(self, opened: OpenedReplica, codec: Codec) -> None:
+    def __init__(self, opened: OpenedReplica, codec: Codec, record_changes: bool = False) -> None:
         self.path = opened.path
+        self.records_changes = record_changes
+        """Whether transactions record what they change, for other replicas."""
         self.reset_reason = opened.reset_reason
         self._environment = opened.environment
         self._file_lock = opened.lock
@@ -80,6 +85,7 @@ class ReplicaStore:
         corrected: Callable[[str], int] = never_corrected,
         map_size: int = DEFAULT_MAP_SIZE,
         boot_id: str | None = None,
+        record_changes: bool = False,
     ) -> ReplicaStore:
         """Open the replica at `path` for the log with this history and head; create it if it is missing.
 
@@ -108,7 +114,7 @@ class ReplicaStore:
                 boot_id,
                 resources,
             )
-            return cls(opened, codec)
+            return cls(opened, codec, record_changes)
         except BaseException as error:
             resources.roll_back()
             if isinstance(error, OSError):
@@ -265,7 +271,7 @@ class ReplicaStore:
             if builds.retired:
                 self._sweep()
             access = builds.begin_write()
-            transaction = WriteTransaction(access, builds, self._codec)
+            transaction = WriteTransaction(access, builds, self._codec, self.records_changes)
             self._in_write = True
             try:
                 yield transaction
@@ -273,15 +279,51 @@ class ReplicaStore:
                 if transaction.in_other_engines:
                     with self._reader_turns.commit(), self._engines_lock, commit_of_several(self.path):
                         transaction.commit_other_engines(marks)
-                        builds.commit(access, marks, None, transaction.checkpoints)
+                        builds.commit(access, marks, None, transaction.checkpoints, transaction.contents)
                 else:
-                    builds.commit(access, marks, None, transaction.checkpoints)
+                    builds.commit(access, marks, None, transaction.checkpoints, transaction.contents)
             except BaseException:
                 transaction.abort_other_engines()
                 raise
             finally:
                 self._in_write = False
                 access.end()
+
+    def copy_model(self, model: str, source: ReplicaStore, after: int) -> int:
+        """Replace the tables of a model's active build by those of another replica; returns its checkpoint.
+
+        Only if that one's active build is of the same code, began after the same corrections, and has the
+        checkpoint `after` or a later one; otherwise nothing is changed, and the own one is returned. The
+        thread that applies events; the source may be in use. Raises StoreFull, StorageError, and StoreClosed
+        or SnapshotClosed if the source ends.
+        """
+        mine = self._builds.state.opened(model)
+        with source.snapshot([]) as snapshot:
+            other = snapshot.state.active.get(model)
+            if (
+                other is None
+                or mine.store is not None
+                or code_of(mine.key) != code_of(other.key)
+                or mine.build.corrected > other.build.corrected
+            ):
+                return self.checkpoints()[model]
+            return snapshot.locked(self._copy, mine, other, source._builds.meta, after)
+
+    def _copy(
+        self,
+        source_txn: lmdb.Transaction[bytes],
+        mine: OpenBuild,
+        other: OpenBuild,
+        meta: lmdb._Database,
+        after: int,
+    ) -> int:
+        position, digest, content = stored_state(source_txn, meta, other)
+        if position < after:
+            return self.build_checkpoints()[mine.key]
+        with self.write() as transaction:
+            transaction.copy_tables(mine.key, source_txn, other, content)
+            transaction.set_checkpoint(mine.key, position, digest)
+        return position
 
     def _sweep(self) -> None:
         with self._engines_lock:

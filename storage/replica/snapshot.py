@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import lmdb
 
 from storage.codec.codec import Codec
 from storage.engines.base import ModelSnapshot
 from storage.errors import InvalidSchema
+from storage.replica.build_changes import content_of
 from storage.replica.commit_state import CommitState
 from storage.replica.open_build import OpenBuild
 from storage.tables.access import Access
+from storage.tables.changes import CONTENT_BITS
 from storage.tables.reader import TableReader
 from storage.tables.schema import Row, TableSchema
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Snapshot:
@@ -111,6 +118,23 @@ class Snapshot:
         self._access.end()
         for other in self._others.values():
             other.close()
+
+    def digest(self, model: str) -> str:
+        """A digest of all rows of a model, which takes reading them: equal for equal rows at one checkpoint.
+
+        Raises InvalidSchema for a model that the replica does not have, or not in tables.
+        """
+        opened = self.state.opened(model)
+        if opened.build.stored_schema.engine != "lmdb":
+            raise InvalidSchema(f"read model {model!r} is not kept in tables, so its rows have no digest")
+        content = self._access.locked(content_of, list(opened.tables.values()))
+        return f"{content:0{CONTENT_BITS // 4}x}"
+
+    def locked(
+        self, read: Callable[Concatenate[lmdb.Transaction[bytes], P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call `read` with LMDB's transaction, which cannot end meanwhile. Raises as `Access.locked`."""
+        return self._access.locked(read, *args, **kwargs)
 
     def rows(self, opened: OpenBuild) -> dict[str, list[Row]]:
         """All rows of a build's tables in key order, by the table's name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -111,6 +111,12 @@ def read_rows(txn: lmdb.Transaction[bytes], db: lmdb._Database, row_keys: list[b
     """The stored rows of these keys with their keys, in their order; missing ones are left out."""
     with txn.cursor(db) as cursor:
         return cursor.getmulti(row_keys)
+
+
+def each_row(txn: lmdb.Transaction[bytes], db: lmdb._Database) -> Iterator[tuple[bytes, bytes]]:
+    """All stored rows with their keys, in order."""
+    with txn.cursor(db) as cursor:
+        yield from cursor
 
 
 def read_values(txn: lmdb.Transaction[bytes], db: lmdb._Database, keys: list[bytes]) -> list[bytes | None]:

@@ -20,6 +20,7 @@ import lmdb
 from storage.codec.codec import Codec
 from storage.errors import CodecError, InvalidKey, RowMissing
 from storage.tables.access import Access, TableHandle, read_rows
+from storage.tables.changes import TableChanges, row_digest, table_seed
 from storage.tables.entries import CHUNK_ROWS
 from storage.tables.index_diff import index_diff
 from storage.tables.iteration import Iteration
@@ -40,17 +41,21 @@ class TableWriter(TableReader):
     """
 
     __slots__ = (
+        "_digests",
         "_iterations",
         "_key_columns",
         "_nested",
         "_own",
         "_rows_changed",
+        "_seed",
         "_stored",
         "_safe_types",
         "changed",
+        "recorded",
     )
 
-    def __init__(self, access: Access, handle: TableHandle, codec: Codec) -> None:
+    def __init__(self, access: Access, handle: TableHandle, codec: Codec, record: bool = False) -> None:
+        """`record`: keep what each flush changes in `recorded`."""
         super().__init__(access, handle, codec)
         self._rows_changed: dict[bytes, Row | None] = {}
         # Rows as they are on disk, as far as they were looked up; None for a missing one. Never changed.
@@ -64,6 +69,11 @@ class TableWriter(TableReader):
         self._iterations: set[ref[Iteration]] = set()
         self.changed = False
         """Whether rows were written into the transaction."""
+        self.recorded: list[TableChanges] | None = [] if record else None
+        """What was written so far, one item for each flush; None if it is not kept."""
+        # The digests of rows as they are on disk, as far as they were looked up; 0 for a missing one.
+        self._digests: dict[bytes, int] = {}
+        self._seed = table_seed(handle.schema.name) if record else 0
 
     # -- changing --------------------------------------------------------------------------------------------
     def put(self, row: Mapping[str, Any]) -> None:
@@ -214,25 +224,56 @@ class TableWriter(TableReader):
     ) -> None:
         indexes = self._handle.indexes
         end = last_key(txn, self._db, len(changed))
-        if indexes:
+        record = self.recorded is not None
+        if indexes or record:
             # A row that sorts after all existing ones is new.
-            unread = [key for key, _ in changed if key not in stored and (end is None or key <= end)]
+            # Rows of which only the digest is known were changed and written before, in this transaction.
+            known = stored if indexes else self._digests
+            unread = [key for key, _ in changed if key not in known and (end is None or key <= end)]
             if unread:
-                stored.update((key, self._decode(raw)) for key, raw in read_rows(txn, self._db, unread))
+                self._read_stored(read_rows(txn, self._db, unread), stored)
         # Everything that can be refused is checked before anything is written.
         written = self._encoded(changed)
         differences = [(db, *index_diff(index, changed, stored)) for index, db in indexes.items()]
         if self._iterations:
             self._notify_iterations(txn, changed, stored)
-        for key, row in changed:
-            if row is None:
-                txn.delete(key, b"", self._db)
+        deleted = [key for key, row in changed if row is None]
+        if record:
+            deleted = [key for key in deleted if self._digests.get(key)]
+        for key in deleted:
+            txn.delete(key, b"", self._db)
         put_sorted(txn, self._db, written, end)
         for db, removed, added in differences:
             end = last_key(txn, db, len(added))
             for entry in removed:
                 txn.delete(entry, b"", db)
             put_sorted(txn, db, added, end)
+        if record:
+            self._record(deleted, written, [(removed, added) for _, removed, added in differences])
+
+    def _read_stored(self, found: Entries, stored: dict[bytes, Row | None]) -> None:
+        """Note rows as they are on disk, as far as the index entries, or what is recorded, depend on them."""
+        if self.recorded is not None:
+            seed, digests = self._seed, self._digests
+            for key, raw in found:
+                digests[key] = row_digest(seed, key, raw)
+        if self._handle.indexes:
+            stored.update((key, self._decode(raw)) for key, raw in found if key not in stored)
+
+    def _record(
+        self, deleted: list[bytes], written: Entries, differences: list[tuple[list[bytes], Entries]]
+    ) -> None:
+        seed, digests = self._seed, self._digests
+        content = 0
+        for key in deleted:
+            content -= digests[key]
+            digests[key] = 0
+        for key, raw in written:
+            digest = row_digest(seed, key, raw)
+            content += digest - digests.get(key, 0)
+            digests[key] = digest
+        assert self.recorded is not None
+        self.recorded.append(TableChanges(self.schema.name, deleted, written, differences, content))
 
     def _notify_iterations(
         self,
@@ -308,4 +349,6 @@ class TableWriter(TableReader):
             if row.__class__ is not dict and row is not None:
                 raise self._no_row(row)
             self._stored[raw_key] = row
+            if self.recorded is not None:
+                self._digests[raw_key] = 0 if raw is None else row_digest(self._seed, raw_key, raw)
         return row

@@ -163,7 +163,7 @@ def _twice(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
 def _one_by_one(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     apply = Projector.apply
 
-    def piecemeal(self: Projector, events: Sequence[Any], runs: Any = None) -> Any:
+    def piecemeal(self: Projector, events: Sequence[Any], runs: Any = None, _changes: Any = ()) -> Any:
         stopped: list[Any] = []
         for event in events:
             stopped += apply(self, [event], runs)

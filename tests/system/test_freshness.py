@@ -19,7 +19,7 @@ from actors import ConsistencyTimeout, Domain, System
 from actors.queries.query_job import QueryJob
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
-from actors.writer import command_handler, commit_notifier
+from actors.writer import commit_notifier
 from tests import inside
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import check_all
@@ -49,9 +49,8 @@ def test_who_waits_for_replicas_does_not_wait_for_news_that_a_busy_writer_holds_
 ) -> None:
     # With a writer that takes every caller for a quick one, nothing else would tell the replicas.
     monkeypatch.setattr(commit_notifier, "QUICK_SECONDS", 10 * PATIENCE)
-    monkeypatch.setattr(commit_notifier, "MIN_SECONDS_BETWEEN", 10 * PATIENCE)
-    monkeypatch.setattr(command_handler, "LINGER_SECONDS", 10 * PATIENCE)
-    with System.open(store_path, depot, replicas=2, workers=workers) as system:
+    monkeypatch.setattr(commit_notifier, "LINGER_SECONDS", 10 * PATIENCE)
+    with System.open(store_path, depot, replicas=2, workers=workers, replication_interval=60) as system:
         for number in range(1, 4):
             receipt = system.execute(Increment("a"))
             assert system.query(TotalOf("a"), after=receipt, timeout=PATIENCE) == number

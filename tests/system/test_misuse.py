@@ -90,6 +90,9 @@ def test_an_empty_path_is_not_the_current_directory():
         ("decider_limit", math.nan),
         ("view_max_age", 0),
         ("view_max_age", True),
+        ("replication_interval", -1),
+        ("replication_interval", 61),
+        ("replication_interval", "1"),
     ],
 )
 def test_a_setting_of_a_wrong_type_is_refused_by_its_name(store_path, name, value):

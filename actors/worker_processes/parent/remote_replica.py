@@ -72,6 +72,7 @@ class RemoteProjector:
         self.building: list[RemoteBuildProgress] = []
         self.frozen: list[FrozenBuild] = []
         self.applied_events = 0
+        self.differing: Mapping[str, int] = {}
 
     def update(self, state: Mapping[str, Any]) -> None:
         """Take over what the worker reported."""

@@ -6,14 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.kernel.mailbox import Mailbox
+from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.replication.broadcast import Broadcast
+from actors.replication.led_broadcast import LEADER_SECONDS
 from actors.replication.messages import Applied, Apply, Committed
+from actors.replication.model_copies import ModelCopies
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import RebuildQueue
+from actors.replication.shared_changes import chain_of
 from actors.replication.sync import Sync
 from storage import RecordedEvent
+from storage.replica.build_changes import BuildChanges
 
 
 def events(first, last):
@@ -118,10 +122,14 @@ class Tables:
 
     damage = None
     building = ()
+    differing = ()
     failure = None
 
     def __init__(self):
         self.applied = []
+        self.recorded = ()
+        self.made = 0
+        """How many events it did not project itself."""
         self.fails = False
         self.projector = self.store = self
         self.runs = [self]
@@ -140,11 +148,15 @@ class Tables:
     def checkpoints(self):
         return []
 
-    def apply(self, given, runs):
+    def apply(self, given, runs, changes=()):
         if self.fails:
             self.fails = False
             raise RuntimeError("the replica dies")
-        self.applied += [one.position for one in given if one.position > self.position]
+        before = self.position
+        new = [one.position for one in given if one.position > before]
+        self.made += len(new) if chain_of(changes, "m", before, given[-1].position) else 0
+        self.applied += new
+        self.recorded = [BuildChanges("m", before, self.position, b"", before, self.position, [])]
         return []
 
 
@@ -153,7 +165,9 @@ class Simulation:
     of them.
     """
 
-    def __init__(self, replicas):
+    def __init__(self, replicas, led):
+        self.led = led
+        self.now = 0.0
         self.log = Log()
         self.names = [f"replica-{number}" for number in range(1, replicas + 1)]
         self.progress = Progress(0, [], self.names)
@@ -188,6 +202,7 @@ class Simulation:
             report=self.sync_mailbox.put,
             rebuild_lock=RebuildQueue(),
             share=0.5,
+            copies=ModelCopies(name, {}),
         )
         self.replicas[name].on_start()
 
@@ -199,6 +214,8 @@ class Simulation:
             replicas=self.mailboxes,
             progress=self.progress,
             window=WINDOW,
+            led=self.led,
+            clock=lambda: self.now,
         )
         self.sync.on_start()
 
@@ -208,6 +225,11 @@ class Simulation:
         self.log.events += new
         self.progress.committed(new[-1].position)
         self.sync_mailbox.put(Committed(first, new[-1].position, new if known else None))
+
+    def wait(self):
+        """So long that a leader which has something to do counts as late."""
+        self.now += LEADER_SECONDS
+        self.sync.on_receive(IdleTimeout())
 
     def step_sync(self):
         if not self.sync_mailbox.empty():
@@ -249,12 +271,13 @@ steps = st.one_of(
     st.tuples(st.just("replica"), st.integers(0, 2)),
     st.tuples(st.just("lose replica"), st.integers(0, 2)),
     st.tuples(st.just("lose sync")),
+    st.tuples(st.just("wait")),
 )
 
 
-@given(st.lists(steps, max_size=60))
-def test_every_replica_ends_with_every_position_once_and_in_order_whatever_happens(given):
-    simulation = Simulation(3)
+@given(st.lists(steps, max_size=60), st.booleans())
+def test_every_replica_ends_with_every_position_once_and_in_order_whatever_happens(given, led):
+    simulation = Simulation(3, led)
     for step, *arguments in given:
         if step == "commit":
             simulation.commit(*arguments)
@@ -262,6 +285,8 @@ def test_every_replica_ends_with_every_position_once_and_in_order_whatever_happe
             simulation.step_sync()
         elif step == "lose sync":
             simulation.lose_sync()
+        elif step == "wait":
+            simulation.wait()
         elif step == "replica":
             simulation.step_replica(simulation.names[arguments[0]])
         else:
@@ -271,8 +296,13 @@ def test_every_replica_ends_with_every_position_once_and_in_order_whatever_happe
         assert tables.applied == list(range(1, len(simulation.log.events) + 1))
     assert simulation.sync.broadcast.live() == simulation.names
 
+    made = sum(tables.made for tables in simulation.tables.values())
     simulation.commit(1, True)
     simulation.step_sync()
+    if led:
+        simulation.run_out()
+        assert sum(tables.made for tables in simulation.tables.values()) == made + 2, "one projects for all"
+        return
     assert all(not mailbox.empty() for mailbox in simulation.mailboxes.values()), (
         "all are in the broadcast again"
     )
@@ -280,7 +310,7 @@ def test_every_replica_ends_with_every_position_once_and_in_order_whatever_happe
 
 
 def test_messages_in_hand_when_sync_dies_are_made_up_for():
-    simulation = Simulation(1)
+    simulation = Simulation(1, False)
     simulation.run_out()
     simulation.commit(2, True)
     simulation.sync_mailbox.put(Applied("replica-1", 0))

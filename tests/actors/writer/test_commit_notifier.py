@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.replication.messages import Committed
-from actors.writer.commit_notifier import MAX_HELD_EVENTS, MIN_SECONDS_BETWEEN, QUICK_SECONDS, CommitNotifier
+from actors.writer.commit_notifier import DEFAULT_INTERVAL, MAX_HELD_EVENTS, QUICK_SECONDS, CommitNotifier
 
 
 def commit(first, last, events=True):
@@ -52,9 +52,9 @@ def test_a_busy_writer_tells_after_a_while_or_when_somebody_waits():
     assert notifier.due(100.0, False)
     notifier.flush(100.0)
     notifier.add(commit(2, 2))
-    assert not notifier.due(100.0 + MIN_SECONDS_BETWEEN / 2, False)
-    assert notifier.due(100.0 + MIN_SECONDS_BETWEEN / 2, True)
-    assert notifier.due(100.0 + MIN_SECONDS_BETWEEN, False)
+    assert not notifier.due(100.0 + DEFAULT_INTERVAL / 2, False)
+    assert notifier.due(100.0 + DEFAULT_INTERVAL / 2, True)
+    assert notifier.due(100.0 + DEFAULT_INTERVAL, False)
 
 
 def test_batches_that_follow_one_another_at_once_are_quick():
@@ -90,3 +90,13 @@ def test_who_is_interrupted_while_telling_loses_no_news():
     notifier.flush_now()
     notifier.flush_now()
     assert [one[:2] for one in told] == [(1, 2), (1, 3)], "sync passes over what it knows"
+
+
+def test_without_an_interval_every_commit_is_told_at_once():
+    notifier = CommitNotifier(0)
+    notifier.add(commit(1, 1))
+    notifier.flush(100.0)
+    notifier.add(commit(2, 2))
+    assert notifier.due(100.0, False)
+    assert not notifier.quick(100.0)
+    assert not notifier.quick(100.0)

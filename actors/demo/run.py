@@ -47,7 +47,7 @@ EXAMPLES = (
         "{program} demo --limit 1000 --path shop",
         "a part of the history; keep the store for the other commands",
     ),
-    ("{program} demo --limit 1000 --workers process --json", "replicas in processes; a report for a program"),
+    ("{program} demo --limit 200 --workers process --json", "replicas in processes; a report for a program"),
 )
 EXIT_CODES = {
     "0": "every replica agrees with the log, and every other check passed",

@@ -75,12 +75,12 @@ def test_a_small_run_opens_each_store_in_each_round_and_leaves_the_replica_as_la
     tmp_path: Path,
 ) -> None:
     (tmp_path / "stores").mkdir()
-    growth = measure(tmp_path / "stores", [100, 200], rounds=2, commands=50, updates=3_000)
+    growth = measure(tmp_path / "stores", [100, 200], rounds=2, commands=50, updates=1_000)
     found = section_of(growth)
     assert [row[0] for row in found.rows] == ["100", "200"]
     assert all(len(row) == len(found.header) for row in found.rows)
     assert all(sorted(size.opening) == [0, 1] == sorted(size.reopened) for size in growth.sizes.values())
-    assert growth.steady[-1].events == 4_000
+    assert growth.steady[-1].events == 2_000
     assert growth.steady[-1].replica < 2 * growth.steady[0].replica
     pytest.importorskip("matplotlib")
     assert [(tmp_path / draw(tmp_path)).read_text()[:5] for draw in found.plots[:1]] == ["<?xml"]

@@ -9,7 +9,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import actors
 import actors.errors
 import storage.errors
 from actors import System
+from actors.__main__ import main
 from actors.cli import json_values
 from actors.repl.commands.registered import META_COMMANDS
 from actors.replication.broadcast import WINDOW
@@ -120,7 +123,13 @@ def shell_lines(page: str) -> Iterator[tuple[str, list[str]]]:
 
 @cache
 def help_of(*program: str) -> str:
-    return run_here(ROOT, "-m", *program, "--help").stdout
+    if program[0] != "actors":
+        return run_here(ROOT, "-m", *program, "--help").stdout
+    # In this process: tests/actors/cli/test_installed.py starts the programs.
+    shown = StringIO()
+    with redirect_stdout(shown), pytest.raises(SystemExit):
+        main([*program[1:], "--help"])
+    return shown.getvalue()
 
 
 def check_options(line: str, program: tuple[str, ...], words: list[str]) -> None:

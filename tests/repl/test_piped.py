@@ -307,7 +307,7 @@ def test_what_is_logged_while_it_opens_is_said_once_it_is_open(
     assert "a replica begins anew" in caplog.messages
 
 
-LONG = "a" * 1_000_000
+LONG = "a" * 100_000
 
 
 LONG_LINES = [

@@ -193,6 +193,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     chosen = random.Random(options.seed)
+    bank.compile()  # so that the forked processes have what that keeps
     outcomes: Counter[str] = Counter()
     details: Counter[str] = Counter()
     bad = []

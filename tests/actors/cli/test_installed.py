@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -56,9 +58,16 @@ def run(line: str, folder: Path, stdin: str = "") -> subprocess.CompletedProcess
 
 @cache
 def help_of(program: str, command: str) -> str:
-    done = run(f"{program} {command} --help", Path(__file__).parent)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    """The help as `program` shows it, in this process; that a program which is started shows the same is
+    tested below.
+    """
+    shown = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown):
+        patch.setenv("COLUMNS", "120")
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split(), "--help"], program)
+    assert ended.value.code == 0
+    return shown.getvalue()
 
 
 def examples_of(page: str) -> list[str]:
@@ -76,6 +85,13 @@ def test_help_has_examples_and_exit_codes_and_is_the_same_by_both_names(command:
         return page.replace(program, "PROGRAM").split()
 
     assert unified(by_script, "onewriter") == unified(by_module, "python -m actors")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("command", ["", "repl", "schema show"])
+def test_a_program_that_is_started_shows_this_help(program: str, command: str, tmp_path: Path) -> None:
+    done = run(f"{program} {command} --help", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, help_of(program, command), "")
 
 
 def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path) -> None:

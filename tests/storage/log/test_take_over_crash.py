@@ -27,7 +27,7 @@ pytestmark = pytest.mark.kill
 
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "4"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
-EVENTS = 30_000
+EVENTS = 12_000
 ROOT = Path(__file__).parents[3]
 
 

@@ -20,8 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-take-over flips interrupts soak history bench bench-quick bench-replay \
-	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth pictures clean
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-correct crash-take-over flips interrupts soak history bench bench-quick bench-replay \
+	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -70,7 +70,10 @@ crash: $(VENV)/.with-dev  ## the crash tests, for many more rounds
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
 
 crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to six
-	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py
+	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py
+
+crash-correct: $(VENV)/.with-dev  ## kills while stored events are corrected, 30 rounds
+	ONEWRITER_CRASH_ROUNDS=300 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_correction_crash.py
 
 crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is taken over, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_take_over_crash.py
@@ -96,7 +99,7 @@ bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about
 bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earlier ones [BENCH="--save mine.json"]
 	$(RUN) -m benchmarks.quick $(BENCH)
 
-BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth
+BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -107,6 +110,7 @@ bench-engines:  ## LMDB, SQLite and memory as engines of read models
 bench-mixes:  ## the core workloads of YCSB
 bench-latency:  ## latencies at given loads
 bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
+bench-filtered:  ## reading the log through a filter that few events match
 
 ##@ Other
 

@@ -5,12 +5,9 @@ Declare a `Domain`, open a `System` with it; `storage` underneath is usable alon
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from actors._import_check import OURS as _OURS  # noqa: F401  (first, before what needs storage)
-from actors.domain.domain import Domain
-from actors.domain.middleware import Call
-from actors.domain.process_manager import ProcessManager
-from actors.domain.process_manager_spec import Rejection
-from actors.domain.read_model import Objects, ReadModel, Tables, each, words
 from actors.errors import (
     ActorsError,
     CommandIdReused,
@@ -45,32 +42,9 @@ from actors.errors import (
     ViewExpired,
     WrongThread,
 )
-from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
-from actors.migration.copied_event import CopiedEvent
-from actors.process_managers.decision import Do
-from actors.process_managers.pending_effects import PendingEffect
-from actors.process_managers.quarantined_instances import QuarantinedInstance
-from actors.queries.options import QueryOptions, WatchOptions
-from actors.queries.result_typing import Query
-from actors.queries.view import View
-from actors.receipt import Receipt
-from actors.replication.skipped_events import SkippedEvent
-from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
-from actors.subscriptions.callback_consumer import CallbackConsumer
-from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
-from actors.subscriptions.options import ConsumerOptions
-from actors.subscriptions.subscription import Subscription
-from actors.system.session import Session
-from actors.system.system import System
-from actors.system.watch import Watch
-from actors.worker_processes.parent.worker_process import WorkerDied
-from actors.writer.decider_reader import Reader
-from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
-from storage import (
+from storage.errors import (
     CodecError,
     CommitFailed,
-    Correction,
     CorrectionRefused,
     DamagedRow,
     DamagedStore,
@@ -82,31 +56,100 @@ from storage import (
     InvalidSchema,
     KeyTooLong,
     LimitReached,
-    LogCheck,
     MessageTooLarge,
     NewerFormat,
     NotAStore,
     OnewriterError,
     OtherEngine,
     OutOfOrder,
-    RecordedEvent,
     RowMissing,
     SnapshotClosed,
     StatementRefused,
     StorageError,
     StoreClosed,
-    Stored,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
-    Undecodable,
     UnencodableValue,
     UnknownType,
     UnregisteredType,
     UpcastFailed,
 )
-from storage.codec.plain_values import StoredEnum, StoredValue
-from storage.engines.sqlite.full_text import fts_match
+from storage.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from actors.domain.domain import Domain
+    from actors.domain.middleware import Call
+    from actors.domain.process_manager import ProcessManager
+    from actors.domain.process_manager_spec import Rejection
+    from actors.domain.read_model import Objects, ReadModel, Tables, each, words
+    from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
+    from actors.migration.copied_event import CopiedEvent
+    from actors.process_managers.decision import Do
+    from actors.process_managers.pending_effects import PendingEffect
+    from actors.process_managers.quarantined_instances import QuarantinedInstance
+    from actors.queries.options import QueryOptions, WatchOptions
+    from actors.queries.result_typing import Query
+    from actors.queries.view import View
+    from actors.receipt import Receipt
+    from actors.replication.skipped_events import SkippedEvent
+    from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
+    from actors.subscriptions.callback_consumer import CallbackConsumer
+    from actors.subscriptions.consumer import Consumer, Delivery
+    from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
+    from actors.subscriptions.options import ConsumerOptions
+    from actors.subscriptions.subscription import Subscription
+    from actors.system.session import Session
+    from actors.system.system import System
+    from actors.system.watch import Watch
+    from actors.worker_processes.parent.worker_process import WorkerDied
+    from actors.writer.decider_reader import Reader
+    from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
+    from storage.codec.plain_values import StoredEnum, StoredValue
+    from storage.codec.upcasting import Stored
+    from storage.engines.sqlite.full_text import fts_match
+    from storage.log.corrections import Correction
+    from storage.log.records import RecordedEvent, Undecodable
+    from storage.log.verification import LogCheck
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "actors.domain.domain": ["Domain"],
+            "actors.domain.middleware": ["Call"],
+            "actors.domain.process_manager": ["ProcessManager"],
+            "actors.domain.process_manager_spec": ["Rejection"],
+            "actors.domain.read_model": ["Objects", "ReadModel", "Tables", "each", "words"],
+            "actors.health": ["Activity", "Health", "ProcessManagerHealth", "Rebuild"],
+            "actors.migration.copied_event": ["CopiedEvent"],
+            "actors.process_managers.decision": ["Do"],
+            "actors.process_managers.pending_effects": ["PendingEffect"],
+            "actors.process_managers.quarantined_instances": ["QuarantinedInstance"],
+            "actors.queries.options": ["QueryOptions", "WatchOptions"],
+            "actors.queries.result_typing": ["Query"],
+            "actors.queries.view": ["View"],
+            "actors.receipt": ["Receipt"],
+            "actors.replication.skipped_events": ["SkippedEvent"],
+            "actors.runtime.corrections": ["CorrectedEvent", "CorrectionPlan"],
+            "actors.subscriptions.callback_consumer": ["CallbackConsumer"],
+            "actors.subscriptions.consumer": ["Consumer", "Delivery"],
+            "actors.subscriptions.consumer_status": ["ConsumerStatus", "ParkedStream"],
+            "actors.subscriptions.options": ["ConsumerOptions"],
+            "actors.subscriptions.subscription": ["Subscription"],
+            "actors.system.session": ["Session"],
+            "actors.system.system": ["System"],
+            "actors.system.watch": ["Watch"],
+            "actors.worker_processes.parent.worker_process": ["WorkerDied"],
+            "actors.writer.decider_reader": ["Reader"],
+            "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
+            "storage.codec.plain_values": ["StoredEnum", "StoredValue"],
+            "storage.codec.upcasting": ["Stored"],
+            "storage.engines.sqlite.full_text": ["fts_match"],
+            "storage.log.corrections": ["Correction"],
+            "storage.log.records": ["RecordedEvent", "Undecodable"],
+            "storage.log.verification": ["LogCheck"],
+        },
+    )
 
 __all__ = [
     "Activity",
@@ -221,3 +264,7 @@ __all__ = [
     "fts_match",
     "words",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

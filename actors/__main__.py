@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 from actors.cli.command_parser import PROGRAM, CommandParser
@@ -31,6 +30,9 @@ COMMANDS = {
     ),
     "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
     "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
+    "skip": Command("actors.cli.skip", "have a stopped read model skip an event"),
+    "unskip": Command("actors.cli.unskip", "take that back, and build the model again"),
+    "skipped": Command("actors.cli.skipped", "the events that read models skip"),
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
     "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
     "corrections": Command("actors.cli.corrections", "who changed stored events, which and why"),
@@ -111,6 +113,9 @@ def _parser(program: str) -> CommandParser:
 
 
 def _version() -> str:
+    # Imported here: it reads files of metadata with the parser of mails, which no command needs.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("onewriter")
     except PackageNotFoundError:

@@ -29,6 +29,8 @@ def advice_on(error: str) -> str:
     """What else to do about a model that stopped with this error, as the end of a sentence."""
     if lacks_code(error):
         return ", otherwise open the system again with code that reads the event"
+    if "restore a backup" in error:
+        return ""  # no code reads it, and skipping it does not help: what is lost may be more than one event
     return ", otherwise fix the projection and open the system again, or skip the event"
 
 

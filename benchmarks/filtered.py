@@ -1,4 +1,4 @@
-"""`python -m benchmarks.filtered`: reading a log through a filter that few events match, beside all of it.
+"""`make bench-filtered`: reading a log through a filter that few events match, beside all of it.
 
 One event in 100,000 is of the wanted type and category. All read through `System.subscribe`, in turn. The
 time is that of the reading thread on a processor.

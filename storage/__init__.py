@@ -5,8 +5,8 @@ Usable alone: nothing in here depends on actors. Each module says which thread m
 
 from __future__ import annotations
 
-from storage.codec.codec import Codec
-from storage.codec.upcasting import Stored
+from typing import TYPE_CHECKING
+
 from storage.errors import (
     CodecError,
     CommitFailed,
@@ -40,18 +40,43 @@ from storage.errors import (
     UnregisteredType,
     UpcastFailed,
 )
-from storage.log.corrections import Correction
-from storage.log.event_log import EventLog
-from storage.log.records import CommandRecord, RecordedEvent, Undecodable
-from storage.log.verification import LogCheck
-from storage.replica.replica_store import ReplicaStore
-from storage.replica.snapshot import Snapshot
-from storage.replica.write_transaction import WriteTransaction
-from storage.tables.index import each, words
-from storage.tables.prepared import PreparedRange
-from storage.tables.reader import TableReader
-from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
-from storage.tables.writer import TableWriter
+from storage.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from storage.codec.codec import Codec
+    from storage.codec.upcasting import Stored
+    from storage.log.corrections import Correction
+    from storage.log.event_log import EventLog
+    from storage.log.records import CommandRecord, RecordedEvent, Undecodable
+    from storage.log.verification import LogCheck
+    from storage.replica.replica_store import ReplicaStore
+    from storage.replica.snapshot import Snapshot
+    from storage.replica.write_transaction import WriteTransaction
+    from storage.tables.index import each, words
+    from storage.tables.prepared import PreparedRange
+    from storage.tables.reader import TableReader
+    from storage.tables.schema import ModelSchema, ObjectSchema, TableSchema
+    from storage.tables.writer import TableWriter
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "storage.codec.codec": ["Codec"],
+            "storage.codec.upcasting": ["Stored"],
+            "storage.log.corrections": ["Correction"],
+            "storage.log.event_log": ["EventLog"],
+            "storage.log.records": ["CommandRecord", "RecordedEvent", "Undecodable"],
+            "storage.log.verification": ["LogCheck"],
+            "storage.replica.replica_store": ["ReplicaStore"],
+            "storage.replica.snapshot": ["Snapshot"],
+            "storage.replica.write_transaction": ["WriteTransaction"],
+            "storage.tables.index": ["each", "words"],
+            "storage.tables.prepared": ["PreparedRange"],
+            "storage.tables.reader": ["TableReader"],
+            "storage.tables.schema": ["ModelSchema", "ObjectSchema", "TableSchema"],
+            "storage.tables.writer": ["TableWriter"],
+        },
+    )
 
 __all__ = [
     "Codec",
@@ -105,3 +130,7 @@ __all__ = [
     "each",
     "words",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -41,7 +41,9 @@ class OtherEngine(NewerFormat):
 
 
 class DamagedStore(StorageError):
-    """The store's files exist but cannot be read as a store."""
+    """The store's files exist but cannot be read as a store. `position` is that of a damaged event."""
+
+    position: int | None = None
 
 
 class StoreReadOnly(StorageError):

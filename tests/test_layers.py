@@ -37,7 +37,7 @@ LAYERS = [
     ["storage.tables"],  # rows and indexes in LMDB
     ["storage.codec"],
     ["storage.files"],
-    ["storage.value_text", "storage.limits"],
+    ["storage.value_text", "storage.limits", "storage.lazy_names"],
     ["storage.errors"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

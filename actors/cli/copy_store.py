@@ -13,6 +13,7 @@ from actors.cli.errors import CommandLineError, describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
+from actors.cli.left_behind import corrections_left_behind
 from actors.cli.progress_lines import ProgressLines
 from actors.migration.log_copy import ENDING, LogCopy, Through
 from storage import NotAStore, OnewriterError
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         "copy",
         "Copy a store, and give every event to a function: it returns the event, changed or not, several "
         "events, or None for none. Commands stay known by their ids, and consumers, process managers and "
-        "timers continue where they were, so nothing is sent again. The copy has a history of its own. It is "
-        "read back before it is there. A copy that was interrupted, or killed, goes on with the same call. "
-        "No process may have the original open.",
+        "timers continue where they were, so nothing is sent again. Records of corrections are left behind. "
+        "The copy has a history of its own. It is read back before it is there. A copy that was interrupted, "
+        "or killed, goes on with the same call. No process may have the original open.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
@@ -97,6 +98,7 @@ def _report(copy: LogCopy, seconds: float, as_json: bool) -> None:
             "types": {name: {"in": state.types_in[name], "out": state.types_out[name]} for name in types},
             "commands": copy.commands,
             "notes": copy.notes,
+            "corrections_left_out": copy.corrections,
             "resumed_at": copy.resumed_at,
             "digest": state.digest.hex(),
             "history_id": copy.history_id,
@@ -114,3 +116,5 @@ def _report(copy: LogCopy, seconds: float, as_json: bool) -> None:
         f"with digest {state.digest.hex()}{gone}",
         flush=True,
     )
+    if copy.corrections:
+        print(corrections_left_behind(copy.corrections), flush=True)

@@ -14,6 +14,7 @@ from actors.cli.domain_loading import SHORT, load_domain
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
+from actors.cli.left_behind import corrections_left_behind
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
 from storage import Codec, OnewriterError
@@ -141,6 +142,7 @@ def _report(export: Export, file: str, as_json: bool) -> None:
             "undecodable": export.undecodable,
             "commands": export.commands,
             "notes": export.notes,
+            "corrections_left_out": export.corrections,
             "types": dict(sorted(export.types.items())),
             "digest": export.digest,
         }
@@ -152,3 +154,5 @@ def _report(export: Export, file: str, as_json: bool) -> None:
         file=output,
         flush=True,
     )
+    if export.corrections:
+        print(corrections_left_behind(export.corrections), file=output, flush=True)

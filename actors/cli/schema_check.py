@@ -17,7 +17,7 @@ from actors.cli.schema_file import load_schema
 from actors.cli.store_directory import is_store
 from actors.domain.specs import CompiledDomain
 from actors.errors import DomainError
-from actors.process_managers.leftovers import leftovers
+from actors.process_managers.leftovers import Leftovers
 from actors.schema.comparison import compare, without_a_store
 from actors.schema.opening import Code, check_store
 from actors.schema.trial import Trial
@@ -101,7 +101,7 @@ def _check_store(path: str, domain: CompiledDomain, code: Code, sample: int | No
         log.advance(log.committed_head())
         problems: Sequence[str] = ()
         try:
-            check_store(path, code, leftovers, (), log)
+            check_store(path, code, Leftovers(domain), (), log)
         except DomainError as error:
             problems = error.problems
         trial = Trial(log, domain)

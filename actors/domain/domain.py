@@ -368,8 +368,8 @@ class Domain:
         self.declarations.classes.append(Declared(kind, made, known_as, location, **options))
         return made
 
-    def _declare_value(self, cls: C, name: str | None, location: str) -> C:
-        return self._register("value", cls, name, location)
+    def _declare_value(self, cls: C, name: str | None, location: str, formerly: str | Sequence[str]) -> C:
+        return self._register("value", cls, name, location, formerly=former_names(formerly))
 
     def _require_state(self, kind: str, owner: Any, location: str) -> None:
         # Refused at once: a bare @shop.event would put a function in the place of the class.

@@ -24,6 +24,7 @@ from actors.domain.annotations import hint_text, resolve, unaliased, written
 from actors.domain.check import Check, Misfit, describe
 from actors.domain.container_checks import check_fixed, check_many, check_mapping, check_union
 from actors.errors import InvalidMessage
+from storage.codec.generated import define
 
 _EXACT = (str, int, bool, bytes, Decimal, datetime, date, time, timedelta, UUID)
 _INSTEAD = {
@@ -248,9 +249,8 @@ def _quick(fields: Iterable[Field], find: Callable[[Any], None]) -> Callable[[An
         doubts.append(f"type(message.{field}) is not exact{number}")
     if not doubts:
         return find
-    exec(f"def check(message):\n    if {' or '.join(doubts)}:\n        find(message)", names)
-    check: Callable[[Any], None] = names["check"]
-    return check
+    text = f"def check(message):\n    if {' or '.join(doubts)}:\n        find(message)"
+    return define("check", text, names)
 
 
 def _anything(_value: Any) -> bool:

@@ -7,7 +7,7 @@ what is to be done through `do`, and the manager does it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Any, Protocol, TypeVar, dataclass_transform, overload
 
@@ -20,9 +20,9 @@ __all__ = ["EffectRule", "HandlerRule", "Key", "ProcessManager"]
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 Key = str | Callable[[Any], str | None]
-DeclareValue = Callable[[Any, str | None, str], Any]
-"""Registers a class that messages hold, under a name, with its source location; returns it as a frozen
-dataclass.
+DeclareValue = Callable[[Any, str | None, str, str | Sequence[str]], Any]
+"""Registers a class that messages hold, under a name, with its source location and the names that it had;
+returns it as a frozen dataclass.
 """
 
 
@@ -88,27 +88,41 @@ class ProcessManager:
     @overload
     def state(self, cls: C, /) -> C: ...
     @overload
-    def state(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    def state(
+        self, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-    def state(self, cls: Any = None, /, *, name: str | None = None) -> Any:
+    def state(
+        self, cls: Any = None, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Any:
         """Register what an instance remembers, as a frozen dataclass. Several: the phases of an instance.
 
-        Raise the manager's `version` when its fields change.
+        Raise the manager's `version` when its fields change. `formerly` is the name, or names, under which
+        older programs stored the class.
         """
-        return self._register(self.states, cls, name, caller_location())
+        return self._register(self.states, cls, name, caller_location(), formerly)
 
     @overload
     def timer(self, cls: C, /) -> C: ...
     @overload
-    def timer(self, /, *, name: str | None = None) -> Callable[[C], C]: ...
+    def timer(
+        self, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-    def timer(self, cls: Any = None, /, *, name: str | None = None) -> Any:
-        """Register the message that a timer gives to its instance when it fires, as a frozen dataclass."""
-        return self._register(self.timers, cls, name, caller_location())
+    def timer(
+        self, cls: Any = None, /, *, name: str | None = None, formerly: str | Sequence[str] = ()
+    ) -> Any:
+        """Register the message that a timer gives to its instance when it fires, as a frozen dataclass.
 
-    def _register(self, classes: list[type], cls: Any, name: str | None, location: str) -> Any:
+        `formerly`: see `state`.
+        """
+        return self._register(self.timers, cls, name, caller_location(), formerly)
+
+    def _register(
+        self, classes: list[type], cls: Any, name: str | None, location: str, formerly: str | Sequence[str]
+    ) -> Any:
         def register(cls: C) -> C:
-            made: C = self._declare_value(cls, name, location)
+            made: C = self._declare_value(cls, name, location, formerly)
             classes.append(made)
             return made
 

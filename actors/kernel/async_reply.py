@@ -8,7 +8,6 @@ out whatever was left there. Each loop has its own, so any number of loops may r
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 import time
@@ -16,6 +15,8 @@ from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import InvalidStateError
 from typing import Any
+
+from actors.kernel.lazy_asyncio import asyncio
 
 __all__ = ["AsyncReply", "batch_wakeups"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import Self
+
+from actors.kernel.lazy_asyncio import asyncio
 
 __all__ = ["Closeable", "BlockingCloseable"]
 

@@ -60,6 +60,8 @@ class LogCopy:
     commands: int = 0
     notes: int = 0
     events: int = 0
+    corrections: int = 0
+    """Of the original: their records stay there."""
     history_id: str = ""
 
     def run(self) -> None:
@@ -73,6 +75,7 @@ class LogCopy:
         store = NewStore(self.target, ENDING)
         with ExitStack() as stack:
             source = self._open_source(stack)
+            self.corrections = len(source.corrections())
             log = self._open_target(store, source)
             try:
                 self.history_id = log.history_id

@@ -14,9 +14,10 @@ import msgpack
 
 from storage import CodecError
 from storage.codec.codec import Codec
+from storage.codec.upcasting import version_of
 from storage.codec.values import MESSAGE
 
-__all__ = ["Unreadable", "class_of", "decode_readable", "name_of", "storable", "unpack_plain"]
+__all__ = ["Unreadable", "class_of", "decode_readable", "name_of", "storable", "stored_class", "unpack_plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,19 @@ def decode_readable(codec: Codec, value: Any) -> Any:
     try:
         return codec.decode(packed)
     except CodecError as error:
-        name = type(value).__name__
-        if isinstance(value, msgpack.ExtType) and value.code == MESSAGE:
-            name = str(msgpack.unpackb(value.data, strict_map_key=False)[0])
-        return Unreadable(name, codec.registered.get(name), error, value)
+        return Unreadable(*stored_class(codec, value), error, value)
+
+
+def stored_class(codec: Codec, value: Any) -> tuple[str, type | None]:
+    """The name of the class of something that `unpack_plain` gave, as it is now, and the class.
+
+    None for a class that is gone, and for what is no value of a class.
+    """
+    if not isinstance(value, msgpack.ExtType) or value.code != MESSAGE:
+        return type(value).__name__, None
+    stored = str(msgpack.unpackb(value.data, strict_map_key=False)[0])
+    name = version_of(codec.base_name(stored))[0]
+    return name, codec.registered.get(name)
 
 
 def storable(value: Any) -> Any:

@@ -5,7 +5,6 @@ Runs in callers' threads and event loops; the query itself runs in a query actor
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
+from actors.kernel.lazy_asyncio import asyncio
 from actors.kernel.reply import Reply
 from actors.queries.answer import Answer
 from actors.queries.balancer import Balancer

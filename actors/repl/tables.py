@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from actors import Health, RecordedEvent
+from actors import Health, RecordedEvent, Undecodable
 from actors.health import ModelHealth, ProcessManagerHealth, Rebuild
 from actors.repl.table import Table
 from actors.repl.value_text import duration, number
@@ -20,6 +20,7 @@ from actors.repl.vocabulary import Vocabulary
 __all__ = [
     "actors_table",
     "cell",
+    "event_text",
     "events_table",
     "lag_table",
     "process_managers_table",
@@ -82,13 +83,22 @@ def _table(columns: tuple[str, ...], rows: Sequence[Sequence[Any]], vocabulary: 
     return Table(columns, tuple(tuple(cell(value, vocabulary) for value in row) for row in rows), figures)
 
 
+def event_text(recorded: RecordedEvent, vocabulary: Vocabulary) -> str:
+    """The event as one would type it; of one that can't be decoded its type, and why."""
+    event = recorded.event
+    if isinstance(event, Undecodable):
+        return f"{recorded.type} can't be decoded: {event.error}"
+    return vocabulary.literal(event)
+
+
 def events_table(events: Iterable[RecordedEvent], vocabulary: Vocabulary, times: bool = True) -> Table:
     """Recorded events, one a row."""
     rows = []
     for one in events:
         when = (one.time.isoformat(sep=" ", timespec="milliseconds")[:23],) if times else ()
-        event = vocabulary.literal(one.event)
-        rows.append((number(one.position), *when, one.stream, number(one.version), event))
+        rows.append(
+            (number(one.position), *when, one.stream, number(one.version), event_text(one, vocabulary))
+        )
     columns = ("position", *(("time (UTC)",) if times else ()), "stream", "version", "event")
     return Table(columns, tuple(rows), frozenset({0, len(columns) - 2}))
 
@@ -168,7 +178,7 @@ def actors_table(health: Health) -> Table:
     return Table(("actor", "state", "restarts", "waiting", "last error"), tuple(rows), frozenset({2, 3}))
 
 
-def process_managers_table(managers: Sequence[ProcessManagerHealth]) -> Table:
+def process_managers_table(managers: Sequence[ProcessManagerHealth], off: bool) -> Table:
     """Where each process manager is, and how many of what it has."""
     columns = (
         "manager",
@@ -198,14 +208,16 @@ def process_managers_table(managers: Sequence[ProcessManagerHealth]) -> Table:
                     one.quarantined,
                 )
             ),
-            _manager_state(one),
+            _manager_state(one, off),
         )
         for one in managers
     )
     return Table(columns, rows, frozenset(range(1, 9)))
 
 
-def _manager_state(one: ProcessManagerHealth) -> str:
+def _manager_state(one: ProcessManagerHealth, off: bool) -> str:
+    if off:
+        return "off"
     if one.stopped_at is not None:
         return "stopped"
     if one.rebuilding is not None:

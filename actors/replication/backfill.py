@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from actors.health import Rebuild
 from actors.kernel.backoff import backoff
 from actors.replication.build_progress import BuildProgress
-from actors.replication.command_batches import read_commands
+from actors.replication.command_batches import DamagedCommand, read_commands
 from actors.replication.committed_log import CommittedLog
 from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import RebuildThrottle, adapted_limit
 from actors.replication.replica_status import ProjectorStatus
 
-__all__ = ["SLICE_SECONDS", "Backfill", "rebuilds_of"]
+__all__ = ["DAMAGED", "SLICE_SECONDS", "Backfill", "rebuilds_of"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -37,6 +37,9 @@ rows that change often are written once, and those of a new table in the order o
 MIN_EVENTS, MAX_EVENTS = 20, 20_000
 """Events of one slice: what a slow projection gets in any case, and what a transaction should not exceed,
 except for the rest of the last command."""
+
+DAMAGED = "(damaged)"
+"""The type of an event that can't be read."""
 
 RETRY_FIRST, RETRY_LAST = 0.1, 30.0
 
@@ -187,7 +190,10 @@ class Backfill:
             # nothing back.
             if run.failure is not None and run.checkpoint < run.failure.before:
                 until = min(until, run.failure.before)
-        events = read_commands(self._log, after, self._limit, until)
+        try:
+            events = read_commands(self._log, after, self._limit, until)
+        except DamagedCommand as error:
+            return self.stop_at_damage([run for run in runs if run.checkpoint <= error.before], error)
         stopped = self._projector.apply(events, runs) if events else []
         for run in runs:
             # It has come past the event that it stopped at.
@@ -201,6 +207,13 @@ class Backfill:
         return stopped
 
     # -- models that stopped -----------------------------------------------------------------
+    def stop_at_damage(self, runs: Sequence[BuildProgress], error: DamagedCommand) -> list[BuildProgress]:
+        """Stop models before a command that can't be read; returns them. They try again as others do."""
+        for run in runs:
+            self._projector.stop(run, error.position, DAMAGED, error.damage, error.before)
+            self.report(run)
+        return list(runs)
+
     def report(self, run: BuildProgress) -> None:
         """Report that a model stopped, and note when it is tried again."""
         failure = run.failure

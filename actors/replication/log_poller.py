@@ -25,8 +25,8 @@ __all__ = ["POLL_SECONDS", "CommittedElsewhere", "LogPoller"]
 
 POLL_SECONDS = 0.025
 """Seconds from one look at the log to the next."""
-CORRECTIONS_EVERY = 1.0
-"""Seconds from one look for corrections of stored events to the next."""
+CHANGES_EVERY = 1.0
+"""Seconds from one look for corrected events, and for skips and those taken back, to the next."""
 
 
 class CommittedElsewhere:
@@ -79,7 +79,7 @@ class LogPoller(SupervisedActor):
         self._log = log
         self._resume = resume
         self._rebuild = rebuild
-        self._corrected = {model: log.last_correction_of(model) for model in models}
+        self._changes = {model: self._changes_of(model) for model in models}
         self._looked = time.monotonic()
         self._call_slot = call_slot
         self._notified = progress.head
@@ -101,14 +101,21 @@ class LogPoller(SupervisedActor):
         if self._progress.any_stopped() is not None and self._skips.read_again(self._log):
             self._resume()
         now = time.monotonic()
-        if now - self._looked > CORRECTIONS_EVERY:
+        if now - self._looked > CHANGES_EVERY:
             self._looked = now
-            self._look_for_corrections()
+            self._look_for_changes()
 
-    def _look_for_corrections(self) -> None:
-        """Have the models filled again whose events were corrected in the process that writes."""
-        for model, known in self._corrected.items():
-            last = self._log.last_correction_of(model)
-            if last > known:
+    def _look_for_changes(self) -> None:
+        """Have the models filled again whose events were corrected, or given back to them after a skip, in
+        the process that writes."""
+        if self._skips.read_again(self._log):
+            self._resume()
+        for model, known in self._changes.items():
+            changes = self._changes_of(model)
+            if changes > known:
                 self._rebuild(model)
-                self._corrected[model] = last
+                self._changes[model] = changes
+
+    def _changes_of(self, model: str) -> int:
+        """Rises with each correction of an event that the model handles, and each skip taken back."""
+        return self._log.last_correction_of(model) + self._skips.unskips.get(model, 0)

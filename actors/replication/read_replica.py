@@ -16,7 +16,7 @@ from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
 from actors.replication.backfill import Backfill
 from actors.replication.build_progress import BuildProgress
-from actors.replication.command_batches import read_commands
+from actors.replication.command_batches import DamagedCommand, read_commands
 from actors.replication.committed_log import CommittedLog
 from actors.replication.messages import (
     Applied,
@@ -226,9 +226,13 @@ class ReadReplica(SupervisedActor):
             far = [run for run in self._live() if until - run.checkpoint >= COPY_BEHIND]
             if far:
                 self._copy(far, source, lambda run: run.checkpoint + 1)
-        events = (
-            read_commands(self._log, self._position, self._most(), until) if until > self._position else ()
-        )
+        events: Sequence[RecordedEvent] = ()
+        if until > self._position:
+            try:
+                events = read_commands(self._log, self._position, self._most(), until)
+            except DamagedCommand as error:
+                self._backfill.stop_at_damage(self._live(), error)
+                self._position = until
         if events:
             self._advance(events)
         else:

@@ -16,9 +16,11 @@ from actors.health import (
     WriterHealth,
 )
 from actors.kernel.supervisor import ActorSlot
+from actors.replication.backfill import DAMAGED
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
+from storage import DamagedStore
 
 __all__ = ["build_health"]
 
@@ -157,11 +159,20 @@ def _problems(
             found.append(f"{replica.name} is being filled again from the log: {replica.reset_reason}")
         for model in replica.models:
             if model.stopped_at is not None:
-                why = ": its disk or its map is full" if model.full else ""
                 found.append(
-                    f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}{why}"
+                    f"model {model.name} on {replica.name} is stopped at position {model.stopped_at}"
+                    f"{_why_stopped(model)}"
                 )
     return found
+
+
+def _why_stopped(model: ModelHealth) -> str:
+    """Why a model is stopped, as the end of a sentence, if it is for what is no fault of its projections."""
+    if model.full:
+        return ": its disk or its map is full"
+    if model.failure is not None and model.failure.startswith(f"event {DAMAGED} "):
+        return f": {model.failure.rstrip().rpartition(f'{DamagedStore.__name__}: ')[2]}"
+    return ""
 
 
 def _hanging(parts: Parts, monitor: Monitor, running: Iterable[Activity]) -> Iterator[str]:

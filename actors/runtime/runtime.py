@@ -21,7 +21,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
-from actors.process_managers.leftovers import leftovers
+from actors.process_managers.leftovers import Leftovers
 from actors.process_managers.registry import ProcessManagers
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
@@ -54,7 +54,6 @@ from actors.schema.opening import CheckedSchema, check_store
 from actors.schema.written_types import WrittenTypes
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
-from actors.worker_processes.parent.worker_pool import WorkerPool
 from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
 from actors.writer.writer_state import WriterState
@@ -183,7 +182,7 @@ class Runtime:
         check_queries(domain, placed)
         inline = [model.schema for model in domain.models.values() if model.inline]
         code = code_of(source.declarations, domain)
-        check = partial(check_store, path, code, leftovers, settings.accept)
+        check = partial(check_store, path, code, Leftovers(domain), settings.accept)
         log: EventLog | LogFollower
         copied = None
         # Until the actors begin, nobody else reads it.
@@ -216,6 +215,9 @@ class Runtime:
         sync, calls, listeners = Mailbox(), RunningCalls(), Listeners()
         replicas: ReplicaHost
         if settings.workers == "process":
+            # Imported here: with replicas in threads, nothing else needs what starts processes.
+            from actors.worker_processes.parent.worker_pool import WorkerPool
+
             replicas = WorkerPool.open(
                 path, folder, source, domain, placed, settings, log, calls, listeners, resources
             )

@@ -105,6 +105,13 @@ class _Comparing:
     def __init__(self, old: Schema, new: Schema, locations: Mapping[str, str], readable: Readable) -> None:
         self.old, self.new, self.locations, self.readable = old, new, locations, readable
         self.former = readable.types
+        self.suspected = {
+            name: similar
+            for name, then in old.types.items()
+            if then.kind in ("value", "enum") and name not in new.types and not readable.has(name)
+            if (similar := _similar(name, then, old, new)) is not None
+        }
+        """What types that are gone may be called now: a field of one has no other mismatch than theirs."""
         self.found = Comparison()
         self.bases = {name: one.bases for name, one in new.types.items()}
         self.reaching = {
@@ -123,10 +130,10 @@ class _Comparing:
                     f"accept=[{self.old.domain!r}]",
                 )
             )
+        self._compare_managers()
         for name, then in sorted(self.old.types.items()):
             self._compare_type(name, then)
         self._compare_streams()
-        self._compare_managers()
         renamed = {self.former[name] for name in self.old.types if name in self.former}
         for name, now in sorted(self.new.types.items()):
             if name not in self.old.types and name not in renamed:
@@ -278,9 +285,10 @@ class _Comparing:
         return admits(parse_type(new), parse_type(self._renamed(old)), self.bases)
 
     def _renamed(self, text: str) -> str:
-        if not self.former:
+        if not self.former and not self.suspected:
             return text
-        return str(parse_type(text).renamed(lambda name: self.former.get(name, name)))
+        names = {**self.suspected, **self.former}
+        return str(parse_type(text).renamed(lambda name: names.get(name, name)))
 
     # -- streams and managers ----------------------------------------------------------------
     def _compare_streams(self) -> None:
@@ -299,7 +307,8 @@ class _Comparing:
                     "state",
                     state,
                     f"names its streams {is_now!r}, which were {was!r}: every aggregate would begin anew",
-                    f"write stream={was!r} again; to move events to other streams, rewrite the log",
+                    f"write stream={was!r} again; to move events to other streams, copy the store with "
+                    "`onewriter copy`",
                     self.locations.get(state, ""),
                     frozenset(events),
                     max(self.old.types[one].version for one in events),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgpack
@@ -15,7 +15,7 @@ from storage.errors import StorageError
 from storage.log.log_reader import LogReader
 from storage.log.record_filter import type_of
 
-__all__ = ["Concerned", "count_concerned", "records_holding"]
+__all__ = ["Concerned", "Needed", "count_concerned", "records_holding"]
 
 CHUNK = 10_000
 """Events that are read at a time."""
@@ -78,17 +78,21 @@ def count_concerned(log: LogReader, mismatches: Iterable[Mismatch], seconds: flo
     return found
 
 
-def records_holding(log: LogReader, one: Mismatch, passed_over: Sequence[bytes] = ()) -> dict[str, int]:
-    """How many records of each process manager hold a value of the type that this is about.
+Needed = Callable[[LogReader, str, bytes, bytes], bytes]
+"""The part of a record that the code may have to read: from the manager's name, the key and the value."""
 
-    Keys that begin with one of `passed_over` do not count.
-    """
+
+def records_holding(log: LogReader, one: Mismatch, needed: Needed) -> dict[str, int]:
+    """How many records of each process manager hold, where it is needed, a value of the type of `one`."""
     marks = _marks(one)
     found: Counter[str] = Counter()
     for prefix in (b"pm/", b"outbox/"):
         for key, value in log.notes(prefix):
-            if not key.startswith(tuple(passed_over)) and _holds(value, marks, one.members):
-                found[key[len(prefix) :].partition(b"/")[0].decode()] += 1
+            name = key[len(prefix) :].partition(b"/")[0].decode()
+            if _holds(value, marks, one.members) and _holds(
+                needed(log, name, key, value), marks, one.members
+            ):
+                found[name] += 1
     return dict(found)
 
 

@@ -105,7 +105,11 @@ def _type(one: Declared, domain: CompiledDomain) -> StoredType:
 
 
 def _model(model: ReadModel, domain: CompiledDomain) -> Model:
-    handlers = [(domain.events[cls].name, one) for cls, one in model.handlers.items()]
+    # Under the first name that an event had: another one changes nothing in rows.
+    former = domain.codec.former_names
+    handlers = [
+        ((*former.get(cls, ()), domain.events[cls].name)[0], one) for cls, one in model.handlers.items()
+    ]
     code = fingerprint(handlers, domain.upcast_code(model.handlers))
     tables = dataclasses.replace(model.schema, code="").fingerprint()
     return Model(model.version, tables, code, PYTHON)

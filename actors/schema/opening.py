@@ -6,9 +6,10 @@ Reads the log, and writes nothing. The opener's thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from actors.errors import DomainError
 from actors.schema.comparison import Comparison, Mismatch, Readable, compare, names_of, near
@@ -21,7 +22,7 @@ from storage.log.log_reader import LogReader
 from storage.log.notes import Note
 from storage.log.record_filter import type_of
 
-__all__ = ["CheckedSchema", "Code", "check_store"]
+__all__ = ["CheckedSchema", "Code", "ManagerRecords", "check_store"]
 
 logger = logging.getLogger("onewriter.schema")
 
@@ -60,11 +61,19 @@ class CheckedSchema:
     changed: frozenset[str]
 
 
-Left = Callable[[LogReader, str], str]
-"""What a process manager has left in the store, in words; empty for nothing."""
+class ManagerRecords(Protocol):
+    """What process managers have in a store, and what of it the code that opens it reads."""
+
+    def left(self, log: LogReader, name: str) -> str:
+        """What a process manager has left, in words; empty for nothing."""
+
+    def needed(self, log: LogReader, name: str, key: bytes, value: bytes) -> bytes:
+        """The part of a record that the code may have to read; empty for none."""
 
 
-def check_store(path: str, code: Code, left: Left, accept: Collection[str], log: LogReader) -> CheckedSchema:
+def check_store(
+    path: str, code: Code, managers: ManagerRecords, accept: Collection[str], log: LogReader
+) -> CheckedSchema:
     """Compare the store's schema with that of `code`.
 
     `accept` names mismatches that are taken for good. Raises `DomainError` that lists all others, and for a
@@ -74,7 +83,7 @@ def check_store(path: str, code: Code, left: Left, accept: Collection[str], log:
     old = stored.schema or _guessed(log, code)
     _check_names(accept, {*names_of(old, code.schema), *stored.accepted})
     found = compare(old, code.schema, code.locations, code.readable)
-    mismatches = _with_numbers(log, stored, code, found, left)
+    mismatches = _with_numbers(log, stored, found, managers)
     refused = [text for one, text in mismatches if one.name not in accept]
     if refused:
         raise _refusal(path, code.schema.domain, refused, mismatches)
@@ -122,7 +131,7 @@ def _check_names(accept: Collection[str], known: Collection[str]) -> None:
 
 # -- which of the differences concern what is stored -------------------------------------------
 def _with_numbers(
-    log: LogReader, stored: StoredSchema, code: Code, found: Comparison, left: Left
+    log: LogReader, stored: StoredSchema, found: Comparison, managers: ManagerRecords
 ) -> list[tuple[Mismatch, str]]:
     """The mismatches that concern something in the store, each with its text."""
     bases = {version_of(name)[0] for name in stored.written}
@@ -142,14 +151,18 @@ def _with_numbers(
     numbers = count_concerned(log, counted, COUNTING_SECONDS) if counted else Concerned()
     texts = []
     for one in possible:
-        if concerns := _concerns(log, stored, code, one, numbers, left):
+        if concerns := _concerns(log, stored, one, numbers, managers):
             place = f"{one.location}: " if one.location else ""
             texts.append((one, f"{place}{one.title} {one.problem}; {concerns}; {one.advice}"))
     return texts
 
 
 def _concerns(
-    log: LogReader, stored: StoredSchema, code: Code, one: Mismatch, numbers: Concerned, left: Left
+    log: LogReader,
+    stored: StoredSchema,
+    one: Mismatch,
+    numbers: Concerned,
+    managers: ManagerRecords,
 ) -> str:
     """What in the store a mismatch concerns, in words; empty for nothing."""
     if one.kind == "domain":
@@ -157,7 +170,7 @@ def _concerns(
             return ""
         return f"it has {log.head:,} event{'s' * (log.head != 1)}"
     if one.kind == "process manager":
-        return left(log, one.name)
+        return managers.left(log, one.name)
     parts = []
     if one.of_events:
         known = stored.schema is not None and not stored.since
@@ -165,12 +178,7 @@ def _concerns(
         if numbers.events[one] or (known and not numbers.complete):
             parts.append(numbers.text(one))
     if one.kind in ("value", "enum", "command"):
-        rebuilt = [
-            f"pm/{name}/".encode()
-            for name, then in (stored.schema.managers if stored.schema else {}).items()
-            if name in code.schema.managers and code.schema.managers[name].version > then.version
-        ]
-        for name, count in records_holding(log, one, rebuilt).items():
+        for name, count in records_holding(log, one, managers.needed).items():
             parts.append(
                 f"{count:,} record{'s' * (count != 1)} of process manager {name} hold{'s' * (count == 1)} it"
             )

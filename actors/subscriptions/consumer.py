@@ -6,13 +6,13 @@ Runs in the consumer's thread or event loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from actors.errors import CommandTimeout, SystemClosed
 from actors.kernel.actor import refuse_in_actor
+from actors.kernel.lazy_asyncio import asyncio
 from actors.subscriptions.consumer_group import ConsumerGroup
 from actors.subscriptions.delivery_state import DeliveryState
 from actors.subscriptions.delivery_window import DeliveryWindow

@@ -5,7 +5,6 @@ A wake-up is called by whoever has news, in its thread; it does nothing but set 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 import time
@@ -13,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from actors.kernel.lazy_asyncio import asyncio
 from actors.timeouts import MOST_SECONDS
 from storage.value_text import short_repr
 

@@ -7,12 +7,12 @@ waiter for what comes, and unregisters it. Runs in the reader's thread or event 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Generic, Self, TypeVar
 
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.closeable import Closeable
+from actors.kernel.lazy_asyncio import asyncio
 from actors.replication.progress import Progress
 from actors.subscriptions.waiters import AsyncWaiter, Deadline, ThreadWaiter
 

@@ -30,6 +30,7 @@ def given(domain: Domain, *events: Any) -> Given:
 
     The events may be of any streams; the domain's evolvers fold them. An event that could not have happened
     is refused with an error that says why. `happened(event, ...)` gives one its time, metadata or stream.
+    `Stored(name, fields, version)` is what an older program stored: upcasters make the events of now of it.
     Raises `DomainError` for a mistake in the domain.
     """
     compiled = domain.compile()

@@ -11,11 +11,12 @@ from actors.domain.specs import CompiledDomain, StateSpec
 from actors.errors import InvalidMessage, UnknownMessage
 from actors.receipt import Receipt
 from actors.testing._inline import inline_tables
+from actors.testing._stored import read_stored
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.inline_models import InlineRun
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
-from storage import CommandRecord, RecordedEvent
+from storage import CommandRecord, RecordedEvent, Stored
 from storage.log.records import EPOCH
 from storage.log.stored_events import CommittedEvents
 from storage.value_text import short_repr
@@ -40,7 +41,9 @@ def happened(
     time: datetime | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Happened:
-    """An event for `given` with its time (aware), its metadata, or, for a fact from outside, its stream."""
+    """An event, or a `Stored` one, for `given` with its time (aware), its metadata, or, for a fact from
+    outside, its stream.
+    """
     require_time_zone(f"happened({short_repr(event)})", time)
     return Happened(event, stream, time, metadata)
 
@@ -145,29 +148,36 @@ class MemoryHistory:
         return self._inline
 
     def add(self, event: Any) -> None:
-        """Add an event, or a `Happened`; raises the error that refuses it."""
+        """Add an event, a `Stored` one, or a `Happened` of either; raises the error that refuses it."""
         given = event if isinstance(event, Happened) else Happened(event, None, None, None)
-        spec = self.domain.events.get(type(given.event))
-        if spec is None:
-            raise UnknownMessage(
-                f"given(): {short_repr(given.event)} is not an event of domain {self.domain.name!r}; "
-                "commands go into when()"
-            )
-        spec.check(given.event)
-        stream = given.stream
-        if stream is None:
-            if spec.stream_of is None:
-                raise InvalidMessage(
-                    f"given(): {spec.name} has no stream of its own; write happened({spec.name}(...), "
-                    "stream=...)"
-                )
-            stream = spec.stream_of(given.event)
-        submission = Submission(None, None, stream, f"given-{self.head + 1}", b"", fresh=True)
-        submission.events = [given.event]
+        events = [given.event]
+        if isinstance(given.event, Stored):
+            events = read_stored(self.domain.codec, given.event, self.head + 1)
+        if not events:
+            return
+        streams = [self._stream_of(one, given.stream) for one in events]
+        submission = Submission(None, None, streams[0], f"given-{self.head + 1}", b"", fresh=True)
+        submission.events = events
         submission.metadata = self.domain.codec.own(given.metadata)
         outcome = self.decide(submission, given.time)
         if isinstance(outcome, Exception):
             raise outcome
+
+    def _stream_of(self, event: Any, stream: str | None) -> str:
+        spec = self.domain.events.get(type(event))
+        if spec is None:
+            raise UnknownMessage(
+                f"given(): {short_repr(event)} is not an event of domain {self.domain.name!r}; "
+                "commands go into when()"
+            )
+        spec.check(event)
+        if stream is not None:
+            return stream
+        if spec.stream_of is None:
+            raise InvalidMessage(
+                f"given(): {spec.name} has no stream of its own; write happened({spec.name}(...), stream=...)"
+            )
+        return spec.stream_of(event)
 
 
 def flattened(events: Iterable[Any]) -> Iterator[Any]:

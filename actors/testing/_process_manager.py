@@ -22,6 +22,8 @@ from actors.process_managers.inputs import (
 )
 from actors.testing._difference import compare
 from actors.testing._history import flattened
+from actors.testing._stored import read_stored
+from storage import Stored
 from storage.log.records import EPOCH
 
 __all__ = ["ProcessManagerGiven", "ProcessManagerOutcome", "given_process_manager"]
@@ -30,13 +32,16 @@ __all__ = ["ProcessManagerGiven", "ProcessManagerOutcome", "given_process_manage
 def given_process_manager(manager: ProcessManager, *inputs: Any) -> ProcessManagerGiven:
     """The earlier inputs of one instance of a process manager: events, `Rejection`s and timers, in order.
 
+    An event may be a `Stored` one, as for `given`.
     Raises `DomainError` for a mistake in the domain, `UnknownMessage` for an input that the manager does not
     handle, and `AssertionError` for a timer that was not set.
     """
-    spec = manager.domain.compile().process_managers[manager.name]
-    given = ProcessManagerGiven(spec, NO_INSTANCE, "", 0)
-    for one in flattened(inputs):
-        given = given.when(one).after
+    domain = manager.domain.compile()
+    given = ProcessManagerGiven(domain.process_managers[manager.name], NO_INSTANCE, "", 0)
+    for input in flattened(inputs):
+        read = read_stored(domain.codec, input) if isinstance(input, Stored) else [input]
+        for one in read:
+            given = given.when(one).after
     return given
 
 

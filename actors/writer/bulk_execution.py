@@ -6,7 +6,6 @@ one before. Runs in the caller's thread or event loop.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from typing import Any
 
 from actors.errors import MiddlewareFailed
 from actors.kernel.async_reply import AsyncReply
+from actors.kernel.lazy_asyncio import asyncio
 from actors.kernel.mailbox import Mailbox
 from actors.receipt import Receipt
 from actors.writer.call_attempts import CallAttempts

@@ -5,7 +5,6 @@ Runs in callers' threads and event loops; nothing here touches the store.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.async_reply import AsyncReply
+from actors.kernel.lazy_asyncio import asyncio
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.receipt import Receipt

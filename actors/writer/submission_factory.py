@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import secrets
+import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,7 +36,7 @@ class SubmissionFactory:
     def __init__(self, domain: CompiledDomain) -> None:
         self._domain = domain
         # Ids of our own making ascend, so that they are appended to the index of ids, not scattered over it.
-        self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
         self._id_number = itertools.count(1)
 
     def new_id(self) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from msgpack import ExtType
 
 from storage.codec.codec import Codec
+from storage.codec.generated import define
 from storage.codec.message_classes import stored_fields
 from storage.codec.values import DATETIME, DECIMAL, FROZENSET, MESSAGE, TIME
 from storage.errors import CodecError
@@ -99,9 +100,7 @@ class CanonicalCodec(Codec):
                     lines += [f"    value = message.{name}", f"    if not is_default{number}(value):"]
                     lines.append(f"        {put} = {'value' if name in plain else 'walk(value)'}")
             lines.append("    return fields")
-        exec("\n".join(lines), names)
-        getter: Callable[[Any], dict[str, Any]] = names["fields_of"]
-        return getter
+        return define("fields_of", "\n".join(lines), names)
 
     def _compares_with(self, field: dataclasses.Field[Any]) -> Callable[[Any], bool]:
         """A function that says whether a value equals the field's default, evaluated at its first call."""

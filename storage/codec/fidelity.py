@@ -23,6 +23,8 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
+from storage.codec.generated import define
+
 __all__ = ["Fidelity", "is_built_plainly"]
 
 Check = Callable[[Any], bool]
@@ -94,11 +96,8 @@ class Fidelity:
         checks = " and ".join(
             f"{'comes_back' if name in times else 'passes'}(message.{name})" for name in names
         )
-        exec(
-            f"def check(message):\n try:\n  return {checks}\n except RecursionError:\n  return False",
-            space,
-        )
-        self._checks[cls] = space["check"]
+        text = f"def check(message):\n try:\n  return {checks}\n except RecursionError:\n  return False"
+        self._checks[cls] = define("check", text, space)
 
     def check_of(self, cls: type) -> Check | None:
         """The check for a value of exactly this class; None if all its values pass."""

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from types import MemberDescriptorType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from storage.codec.annotations import signature_of
+from storage.codec.generated import define
 from storage.errors import DECLARE_AGAIN, CodecError
 
 
@@ -16,8 +18,19 @@ def qualified_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+_fields_of: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+"""The stored fields of the classes that were looked at: each is registered several times for a system."""
+
+
 def stored_fields(cls: type) -> list[str]:
     """Return the names of the fields that build a message; raises CodecError if they are not enough."""
+    found = _fields_of.get(cls)
+    if found is None:
+        found = _fields_of[cls] = tuple(_checked_fields(cls))
+    return list(found)
+
+
+def _checked_fields(cls: type) -> list[str]:
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise CodecError(
             f"{qualified_name(cls)} is neither a frozen dataclass nor an Enum: only those can be stored"
@@ -36,8 +49,7 @@ def compile_getter(fields: list[str]) -> Callable[[Any], dict[str, Any]]:
     # A compiled dict display takes a fifth of the time of zipping names with values. It is safe: the names
     # are those of a dataclass, which accepts only identifiers.
     display = ", ".join(f"{name!r}: message.{name}" for name in fields)
-    getter: Callable[[Any], dict[str, Any]] = eval(f"lambda message: {{{display}}}")
-    return getter
+    return define("fields_of", f"def fields_of(message):\n    return {{{display}}}", {})
 
 
 def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]], Any]:
@@ -72,9 +84,7 @@ def compile_builder(cls: type, fields: list[str]) -> Callable[[Mapping[str, Any]
     ]
     names: dict[str, Any] = {f"set{number}": setter for number, setter in enumerate(setters)}
     names.update(cls=cls, new=object.__new__)
-    exec("\n".join(lines), names)
-    builder: Callable[[Mapping[str, Any]], Any] = names["build"]
-    return builder
+    return define("build", "\n".join(lines), names)
 
 
 def misfit(cls: type, name: str, fields: Any, error: Exception) -> CodecError:

@@ -7,8 +7,9 @@ Events after `head` are not shown: what a failed commit may have left is invisib
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
-from storage.errors import CodecError
+from storage.errors import CodecError, DamagedStore
 from storage.log.index_reads import (
     check_stream,
     check_stream_end,
@@ -18,7 +19,7 @@ from storage.log.index_reads import (
     of_stream,
     with_tag,
 )
-from storage.log.open_log import OpenLog
+from storage.log.open_log import READ_BYTES, OpenLog
 from storage.log.record_filter import RecordFilter
 from storage.log.records import (
     RecordedEvent,
@@ -71,13 +72,26 @@ class EventReads(OpenLog):
         It looks at `SCANNED_EVENTS` events or 64 MiB, through `until`: an empty list does not mean that there
         are none.
         """
-        values = self._values(after, SCANNED_EVENTS if wanted is not None else limit, until)
-        indexes: Sequence[int] = range(len(values)) if wanted is None else wanted.indexes(values)
-        first, through = after + 1, after + len(values)
-        if len(indexes) > limit:
-            indexes = indexes[:limit]
-            through = first + indexes[-1]
-        return [(first + index, values[index]) for index in indexes], through
+        if wanted is None:
+            values = self._values(after, limit, until)
+            return list(enumerate(values, after + 1)), after + len(values)
+        count = min(SCANNED_EVENTS, min(until, self._head) - after)
+        if count <= 0:
+            return [], after
+        found: list[StoredRecord] = []
+        through = after
+        with self._events_after(after) as following:
+            try:
+                for group in self._records.groups(after + 1, islice(following, count), READ_BYTES):
+                    for index in wanted.in_group(group.values, group.joined):
+                        found.append((group.first + index, group.own_at(index)))
+                        if len(found) == limit:
+                            return found, found[-1][0]
+                    through = group.last
+            except DamagedStore:
+                if through == after:
+                    raise
+        return found, through
 
     def stream_records(self, stream: str, after_version: int, limit: int | None = None) -> list[StoredRecord]:
         """As `read_stream`, not decoded. Raises DamagedStore as well."""

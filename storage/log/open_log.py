@@ -112,28 +112,39 @@ class OpenLog:
         count = min(limit, (head if until is None else min(until, head)) - after)
         if count <= 0:
             return []
-        first = after + 1
         records = self._records
-        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
-            if not cursor.set_range(U64.pack(first)) or cursor.key() != U64.pack(first):
-                raise DamagedStore(f"position {first} is missing from the log; restore a backup")
-            following = cursor.iternext(keys=False)
-            values, damaged = records.events(first, islice(following, count), READ_BYTES)
+        values: list[bytes] = []
+        damage = None
+        with self._events_after(after) as following:
+            try:
+                for group in records.groups(after + 1, islice(following, count), READ_BYTES):
+                    values += group.own()
+            except DamagedStore as error:
+                damage = error
             more = head - after - len(values)
-            if whole and more and damaged is None:
+            if whole and more and damage is None:
                 command = command_of(values[-1])
-                rest = enumerate(islice(following, more), first + len(values))
+                rest = enumerate(islice(following, more), after + 1 + len(values))
                 opened = (records.event(position, value) for position, value in rest)
                 values += takewhile(lambda value: command_of(value) == command, opened)
-        if damaged is not None:
+        if damage is not None:
             # Those before it can be used, but not the first half of a command.
             if whole and values:
                 command = command_of(values[-1])
                 while values and command_of(values[-1]) == command:
                     values.pop()
             if not values:
-                raise records.damaged_event(damaged)
+                raise damage
         return values
+
+    @contextmanager
+    def _events_after(self, after: int) -> Iterator[Iterator[bytes]]:
+        """The stored bytes of the events after a position, which the log has; within a transaction."""
+        first = U64.pack(after + 1)
+        with self._reading() as transaction, transaction.cursor(self._databases["events"]) as cursor:
+            if not cursor.set_range(first) or cursor.key() != first:
+                raise DamagedStore(f"position {after + 1} is missing from the log; restore a backup")
+            yield cursor.iternext(keys=False)
 
     def _current_tail(self) -> UnindexedTail:
         """The tail up to at least the head; take it before you begin a transaction that reads the indexes."""

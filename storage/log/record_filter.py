@@ -6,7 +6,7 @@ an event costs ten times as much, and fails if the class of the event is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from msgpack import packb
@@ -80,23 +80,27 @@ class RecordFilter:
 
     def indexes(self, values: Sequence[bytes]) -> Sequence[int]:
         """Which of these events in stored bytes are wanted, by their indexes."""
-        found: Sequence[int] = range(len(values))
-        if self._searched:
-            found = [index for some in self._promising(values) for index in some]
+        if not self._searched:
+            return self._looked_at(values, range(len(values)))
+        found: list[int] = []
+        for start in range(0, len(values), SEARCHED_EVENTS):
+            some = values[start : start + SEARCHED_EVENTS]
+            found += [start + index for index in self.in_group(some, b"".join(some))]
+        return found
+
+    def in_group(self, values: Sequence[bytes], joined: bytes) -> Sequence[int]:
+        """As `indexes`, for events that were joined already: `joined` has the bytes of all of them."""
+        if self._searched and not any(one.is_in(joined) for one in self._searched):
+            return ()
+        return self._looked_at(values, range(len(values)))
+
+    def _looked_at(self, values: Sequence[bytes], found: Sequence[int]) -> Sequence[int]:
+        """Which of the events with these indexes are wanted."""
         if self._in_category is not None:
             found = [index for index in found if self._in_category(values[index])]
         if self._stream:
             found = [index for index in found if self._is_of_stream(values[index])]
         return self._of_types(values, found) if self._types else found
-
-    def _promising(self, values: Sequence[bytes]) -> Iterator[range]:
-        """The events of those parts in whose bytes one of the names is, wherever it is."""
-        count = len(values)
-        for start in range(0, count, SEARCHED_EVENTS):
-            end = min(start + SEARCHED_EVENTS, count)
-            together = b"".join(values[start:end])
-            if any(one.is_in(together) for one in self._searched):
-                yield range(start, end)
 
     def wants(self, data: bytes) -> bool:
         """Whether this event in stored bytes is wanted."""

@@ -5,17 +5,15 @@ Pure; any thread. What is read above this has neither checksum nor digest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from zlib import crc32
+from collections.abc import Iterable, Iterator
 
 from storage.errors import DamagedStore
 from storage.files.header import CHECKED_FORMAT
-from storage.log.checksums import CRC_BYTES, DIGEST_BYTES, EVENT, LAST_EVENT, opened_event, opened_record
+from storage.log.checksums import opened_event, opened_record
+from storage.log.event_group import EventGroup, checked_groups, unchecked_groups
 from storage.value_text import short_repr
 
 __all__ = ["RecordFormat"]
-
-_LAST = DIGEST_BYTES + CRC_BYTES
 
 _MEANS = {
     "commands": "whether this command was executed, and its result, is unknown",
@@ -54,32 +52,15 @@ class RecordFormat:
             raise self.damaged_event(position)
         return opened[0]
 
-    def events(self, first: int, stored: Iterable[bytes], most: int) -> tuple[list[bytes], int | None]:
-        """The own bytes of consecutive events, and the position of the first damaged one, if any.
+    def groups(self, first: int, stored: Iterable[bytes], most: int) -> Iterator[EventGroup]:
+        """Consecutive events from position `first` on, in groups.
 
-        It stops before a damaged event, and after the event with which they exceed `most` bytes.
+        It stops after the event with which they exceed `most` bytes. Before a damaged one it raises
+        DamagedStore.
         """
-        values: list[bytes] = []
-        size = 0
-        if not self.checked:
-            for value in stored:
-                values.append(value)
-                size += len(value)
-                if size > most:
-                    break
-            return values, None
-        for position, value in enumerate(stored, first):
-            check = crc32(value, position)
-            if check == EVENT:
-                values.append(value[:-CRC_BYTES])
-            elif check == LAST_EVENT:
-                values.append(value[:-_LAST])
-            else:
-                return values, position
-            size += len(value)
-            if size > most:
-                break
-        return values, None
+        if self.checked:
+            return checked_groups(first, stored, most, self.damaged_event)
+        return unchecked_groups(first, stored, most)
 
     def record(self, database: str, key: bytes, stored: bytes) -> bytes:
         """The own bytes of another record of a database. Raises DamagedStore."""
@@ -96,10 +77,12 @@ class RecordFormat:
 
     def damaged_event(self, position: int) -> DamagedStore:
         """The error for an event whose checksum is wrong."""
-        return DamagedStore(
+        error = DamagedStore(
             f"the event at position {position} of {self.what} is not what was written there: its checksum "
             "is wrong, and what needs it can't go on; `onewriter verify` lists all damage; restore a backup"
         )
+        error.position = position
+        return error
 
 
 def _shown(key: bytes) -> str:

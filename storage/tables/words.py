@@ -33,7 +33,7 @@ _LATIN = re.compile(r"\w+(?:[:.'\xb7,;](?:(?<=[^\W\d_][:.'\xb7])(?=[^\W\d_])|(?<
 """The same for characters below U+0250. Of those, words contain letters, ASCII digits, and the low line."""
 _NOT_LATIN = re.compile("[^\0-\u024f]")
 _DOTTED = re.compile("i\u0307+")
-_PLAIN = re.compile("[^\xad\u0300-\U0010ffff]*")
+_PLAIN = re.compile("[\0-\xac\xae-\u02ff]*")
 """Characters that folding neither replaces nor removes."""
 _BEFORE = re.compile(r"[^\W_]+")
 

@@ -65,7 +65,8 @@ class Export:
     """Of one log. Its numbers grow while `lines` is consumed; `digest` is set at the end.
 
     `codec` is that of a domain, whose classes then read the events; None exports them as they are stored.
-    `progress` is called with the position reached, after every thousand events.
+    `progress` is called with the position reached, after every thousand events. `corrections` of stored
+    events were made; what the events were before is not in the export.
     """
 
     log: LogFollower
@@ -76,6 +77,7 @@ class Export:
     undecodable: int = 0
     commands: int = 0
     notes: int = 0
+    corrections: int = 0
     digest: str = ""
     types: Counter[str] = field(default_factory=Counter)
 
@@ -83,6 +85,7 @@ class Export:
         """The lines, each with its end. Raises DamagedStore for a gap in the log, StoreClosed."""
         log, sum = self.log, ExportDigest()
         notes = log.advance_to_end()
+        self.corrections = len(log.corrections())
         whole = self.selection.whole
         header = Header(
             log.history_id,

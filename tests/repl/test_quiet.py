@@ -93,4 +93,22 @@ def test_without_managers_it_writes_and_none_of_them_runs(
         assert f'"instances": {instances}' in shown or f'"instances":{instances}' in shown
 
 
+def test_of_managers_that_are_off_it_says_so_and_why(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, jobs_of(), replicas=1, managers=False) as system:
+        system.execute(Begin("one"))
+    for options, why in (
+        (["--write", "--no-managers"], "managers=False"),
+        ([], "mode="),
+        (["--write"], None),
+    ):
+        domain = ["--domain", "tests.repl.test_quiet:jobs"]
+        assert run(":process_managers\n", store_path, *domain, *options) == 0
+        table = capsys.readouterr().out.splitlines()
+        states = [line.split()[-1] for line in table if line.startswith("worker ")]
+        assert states == ["runs" if why is None else "off"]
+        assert why is None or why in table[-1]
+
+
 jobs = jobs_of()

@@ -45,3 +45,19 @@ def test_the_events_around_it_are_shown_and_why_it_is_not(system: System, shown:
     assert errors == ""
     assert "Counted(number=1)" in output
     assert "declare the class again" in output
+
+
+@pytest.mark.parametrize("line", [":follow 0 --count=2", ":follow 0 --background"])
+def test_following_shows_it_with_type_position_and_why_and_goes_on(
+    system: System, shown: Shown, line: str
+) -> None:
+    output, errors = shown(system, f"{line}\n:unwatch\n" if "background" in line else f"{line}\n")
+    assert errors == ""
+    first, second = (
+        output.splitlines()[-2:]
+        if "count" in line
+        else [one for one in output.splitlines() if one[:3] in ("1: ", "2: ")]
+    )
+    assert first.startswith("1: counter-1 1 Gone can't be decoded: ")
+    assert "declare the class again" in first
+    assert second == "2: counter-1 2 Counted(number=1)"

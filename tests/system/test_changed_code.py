@@ -5,61 +5,15 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actors import Domain, ReadModel, System
+from actors import System
 from tests import inside
 from tests.helpers import wait_until
-
-
-class Program:
-    """A shop with one read model, whose rows have the price times `factor`."""
-
-    def __init__(self, factor: int, version: int = 1, pause: Callable[[], None] = lambda: None) -> None:
-        self.domain = shop = Domain("shop")
-
-        @shop.state(stream="product-{sku}")
-        class Product:
-            sku: str
-
-        @shop.event(Product, state=None)
-        class PriceSet:
-            sku: str
-            price: int
-
-        self.PriceSet = PriceSet
-        self.model: ReadModel = shop.read_model("prices", version)
-        self.table = table = self.model.table("prices", key="sku")
-
-        @self.model.on
-        def priced(event: PriceSet, tables: Any) -> None:
-            waits.pause()
-            tables[table].put({"sku": event.sku, "price": event.price * factor})
-
-        @shop.query(reads=self.model)
-        class Prices:
-            def run(self, view: Any) -> dict[str, int]:
-                return {row["sku"]: row["price"] for row in view[table].all()}
-
-        self.Prices = Prices
-        waits.pause = pause
-
-    def rows(self, system: System, replica: str) -> dict[str, int]:
-        return {row["sku"]: row["price"] for row in system.dump(replica, self.model)["prices"]}
-
-
-class Waits:
-    """What projections call first. Their fingerprint does not cover it, as they find it by a global name."""
-
-    pause: Callable[[], None]
-
-
-waits = Waits()
-waits.pause = lambda: None
+from tests.system import price_releases as releases
+from tests.system.price_releases import Program
 
 OLD, NEW = {"a": 1, "b": 2}, {"a": 10, "b": 20}
 
@@ -152,3 +106,28 @@ def test_a_store_that_lost_all_replicas_has_rows_of_the_new_code_alone(store: Pa
         wait_until(lambda: not system.health().warnings)
         system.wait_applied()
         assert program.rows(system, "replica-1") == program.rows(system, "replica-2") == NEW
+
+
+@pytest.mark.parametrize("lost", ["before the opening", "while it serves"])
+def test_a_worker_that_lost_its_rows_never_mixes_with_the_others(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    if lost == "before the opening":
+        shutil.rmtree(store / "replicas" / "replica-2")
+    monkeypatch.setenv(releases.HOLD, str(tmp_path))
+    program = releases.second
+    with System.open(store, releases.next_shop, replicas=2, workers="process") as system:
+        if lost == "while it serves":
+            inside.mark_damaged(system, "replica-2", "for the test")
+        # One worker has filled its tables by the new code, and the other one waits in its rebuild.
+        wait_until(lambda: (tmp_path / "waiting").exists())
+        wait_until(lambda: program.rows(system, "replica-2") == NEW)
+        assert [system.query(program.Prices()) for _ in range(20)] == [OLD] * 20
+        (tmp_path / "go").touch()
+        wait_until(lambda: not system.health().warnings)
+        system.wait_applied()
+        assert program.rows(system, "replica-1") == program.rows(system, "replica-2") == NEW
+        assert system.health().status == "ok"
+        assert [system.query(program.Prices()) for _ in range(20)] == [NEW] * 20
+    with System.open(store, releases.next_shop, replicas=2) as system:
+        assert not system.health().warnings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import System
+from actors import CopiedEvent, System
 from actors.__main__ import main
 from tests.system.currencies import fill, shop, sums
 
@@ -92,3 +92,32 @@ def test_what_is_no_store_and_what_changes_nothing_is_said(
     assert main(["corrections", str(tmp_path / "none")]) == 2
     assert main(["correct", store, *GIVEN, *SAID, "--types", "Noted"]) == 1
     assert "changes nothing" in capsys.readouterr().err
+
+
+def unchanged(event: CopiedEvent) -> CopiedEvent:
+    return event
+
+
+def test_an_export_and_a_copy_say_that_they_leave_the_records_of_corrections_behind(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        assert main([*arguments]) == 0
+        return capsys.readouterr().out
+
+    copying = ["--through", "tests.system.test_correct_program:unchanged"]
+    assert "left behind" not in said("export", store, str(tmp_path / "before"))
+    said("correct", store, *GIVEN, *SAID)
+    left = (
+        "left behind: the record of 1 correction, with what those events were before; "
+        "`onewriter corrections` lists it in the original"
+    )
+    assert said("export", store, str(tmp_path / "after")).splitlines()[-1] == left
+    assert said("copy", store, str(tmp_path / "copy"), *copying).splitlines()[-1] == left
+    for line in (
+        ["export", store, str(tmp_path / "again")],
+        ["copy", store, str(tmp_path / "other"), *copying],
+    ):
+        assert json.loads(said(*line, "--json").splitlines()[-1])["corrections_left_out"] == 1
+    with System.open(tmp_path / "copy", shop, replicas=1) as system:
+        assert system.corrections() == []

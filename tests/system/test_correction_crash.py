@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def run_and_kill(store: Path, seconds: float) -> list[str]:
 def test_a_correction_is_made_or_not_begun_after_the_process_was_killed(tmp_path: Path) -> None:
     print(f"ONEWRITER_CRASH_SEED={SEED}")
     dice = random.Random(SEED)
+    left: Counter[str] = Counter()
     for number in range(ROUNDS):
         store = tmp_path / f"round-{number}"
         with System.open(store, shop, replicas=2) as system:
@@ -52,6 +54,7 @@ def test_a_correction_is_made_or_not_begun_after_the_process_was_killed(tmp_path
         with System.open(store, shop, replicas=2) as system:
             made = system.corrections()
             assert len(made) == 1 if said else len(made) <= 1
+            left[said[-1].split()[0] if said else "made, not said" if made else "as it was"] += 1
             system.wait_rebuilt(sums, 60)
             system.wait_applied()
             busy = system.position - EVENTS
@@ -62,3 +65,4 @@ def test_a_correction_is_made_or_not_begun_after_the_process_was_killed(tmp_path
             assert system.verify_log(kept).findings == []
             if not made:
                 assert system.plan_correction(dollars).apply(who="bob", why="again").count == EVENTS
+    print(dict(left))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors import Do, Domain, NotStopped, ProcessManagerStopped, Rejected
+from actors import Do, Domain, DomainError, NotStopped, ProcessManagerStopped, Rejected
 from actors.process_managers.record_codec import RecordCodec
 from actors.testing import TestSystem
 from tests import inside
@@ -236,7 +236,12 @@ def test_a_refused_command_that_changed_sets_its_instance_aside_alone_where_a_ha
         system.wait_process_managers()
     stored()
     second = Agency(2, command="changed")
-    with opened(store_path, second.domain) as system:
+    with pytest.raises(DomainError) as refused, opened(store_path, second.domain):
+        pass
+    [problem] = refused.value.problems
+    assert "command Book has a new field 'nights'" in problem
+    assert "; 1 record of process manager saga holds it; " in problem
+    with opened(store_path, second.domain, accept=["Book"]) as system:
         with pytest.raises(
             ProcessManagerStopped,
             match=r"set aside instance '1' at the rejection of Book .*write an upcaster$",
@@ -260,7 +265,7 @@ def test_a_refused_command_that_changed_sets_its_instance_aside_alone_where_a_ha
 
 def test_a_changed_command_that_is_mended_is_heard_in_its_place(store_path: Path) -> None:
     run(store_path, Agency(), "1")
-    with opened(store_path, Agency(2, command="changed").domain) as system:
+    with opened(store_path, Agency(2, command="changed").domain, accept=["Book"]) as system:
         wait_until(lambda: system.process_managers()[0].quarantined == 1)
     with opened(store_path, Agency(2).domain, accept=["Book"]) as system:
         system.wait_process_managers()
@@ -309,7 +314,8 @@ def test_a_rejection_that_waits_in_the_notes_is_read_by_the_next_release(
         system.close()
     stored()
     second = Agency(2, command=change)
-    with opened(store_path, second.domain) as system:
+    accept = [] if change == "gone" else ["Book"]
+    with opened(store_path, second.domain, accept=accept) as system:
         if change == "gone":
             system.wait_process_managers()
             assert system.process_managers()[0].rejections == 1

@@ -239,6 +239,32 @@ def test_models_are_filled_again_when_the_writer_corrects_their_events(store_pat
         assert system.query(Sum("EUR")) == 0
 
 
+UNSKIPPING = """
+import sys
+from actors import System
+from tests.system.ledger import in_tables, ledger
+with System.open(sys.argv[1], ledger, replicas=1) as system:
+    system.unskip_event(in_tables, int(sys.argv[2]))
+"""
+
+
+@WORKERS
+def test_models_are_filled_again_when_the_writer_takes_a_skip_back(filled: Path, workers: Any) -> None:
+    failing.add("in_tables")
+    with System.open(filled, ledger, replicas=1) as system:
+        position = system.execute(Deposit("a", 13)).position
+        wait_until(lambda: position in [one.stopped_at for one in system.health().replicas[0].models])
+        system.skip_event(in_tables, position)
+    failing.clear()
+    with System.open(filled, ledger, mode="read", replicas=2, workers=workers) as system:
+        assert system.query(InTables(), consistency="strong")["a"] == (1, 1)
+        subprocess.run([sys.executable, "-c", UNSKIPPING, str(filled), str(position)], check=True)
+        wait_until(lambda: not system.skipped_events())
+        for name in system.replica_names:
+            wait_until(lambda name=name: system.dump(name, in_tables)["accounts"][0]["total"] == 14)
+        assert system.health().skipped_events == 0
+
+
 READ_ONLY = """
 mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && touch "$1/file" && exit 1
 exec "$2" -c "$3" "$1" < /dev/null

@@ -161,7 +161,7 @@ REFUSED: dict[str, tuple[Callable[[], Shop], str, str]] = {
         "state Product names its streams 'goods-{sku}', which were 'product-{sku}': every aggregate "
         "would begin "
         "anew; 3 stored events are in such streams; write stream='product-{sku}' again; to move events to "
-        "other streams, rewrite the log",
+        "other streams, copy the store with `onewriter copy`",
     ),
     "another domain": (
         lambda: Shop(name="cinema"),

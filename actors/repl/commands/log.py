@@ -16,7 +16,7 @@ from actors.repl.ast import CallNode
 from actors.repl.meta_command import meta_command
 from actors.repl.options import FILTER_OPTIONS, FOLLOW_OPTIONS, read_options
 from actors.repl.shell import Shell
-from actors.repl.tables import events_table
+from actors.repl.tables import event_text, events_table
 from storage import RecordedEvent
 from storage.errors import OnewriterError
 
@@ -121,7 +121,7 @@ class EventFollower:
         self._last = after
         self._left = options.get("count")
         self._seconds = options.get("seconds")
-        self._events = shell.system.subscribe(after, **self._wanted)
+        self._events = shell.system.subscribe(after, undecodable=True, **self._wanted)
         self._over = False
         self._thread: threading.Thread | None = None
         self.text = ":follow"
@@ -161,7 +161,7 @@ class EventFollower:
 
     def _show(self, events: Iterable[RecordedEvent]) -> None:
         for one in events:
-            event = self._shell.vocabulary.literal(one.event)
+            event = event_text(one, self._shell.vocabulary)
             self._shell.show(f"{one.position}: {one.stream} {one.version} {event}", event=one)
             self._last = one.position
             if self._left is not None:
@@ -180,7 +180,8 @@ class EventFollower:
         if position > self._last and not self._over:
             # What was committed and not taken yet when it was closed.
             try:
-                self._show(self._shell.system.subscribe(self._last, until=position, **self._wanted))
+                subscribe = self._shell.system.subscribe
+                self._show(subscribe(self._last, until=position, undecodable=True, **self._wanted))
             except OnewriterError as error:
                 self._shell.output.error(f"following ended: {describe(error)}")
         return True

@@ -35,9 +35,11 @@ def process_managers(shell: Shell, call: CallNode) -> None:
         if not managers:
             shell.show("this domain has no process managers", managers=[])
             return
-        table = process_managers_table(managers).titled(counted(len(managers), "process manager"))
-        trouble = (line for one in managers for line in _trouble(shell, one))
-        shell.show(table, *trouble, managers=managers)
+        off = shell.system.health().managers_off
+        table = process_managers_table(managers, off is not None)
+        table = table.titled(counted(len(managers), "process manager"))
+        trouble = [line for one in managers for line in _trouble(shell, one)]
+        shell.show(table, *trouble, *([off] if off else ()), managers=managers, managers_off=off)
         return
     _require_manager(shell, name)
     found = shell.system.process_manager_states(name, limit)

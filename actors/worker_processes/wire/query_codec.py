@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from actors.domain.specs import QuerySpec
 from storage.codec.codec import Codec
+from storage.codec.generated import define
 
 __all__ = ["BoundQuery", "QueryCodec"]
 
@@ -30,7 +31,9 @@ class _QueryForm:
         # identifiers through.
         display = ", ".join(f"query.{name}" for name in names)
         self.spec = spec
-        self.values: Callable[[Any], list[Any]] = eval(f"lambda query: [{display}]")
+        self.values: Callable[[Any], list[Any]] = define(
+            "values", f"def values(query):\n    return [{display}]", {}
+        )
         self.make: Callable[..., Any] = spec.cls
         if any(field.kw_only for field in fields):
             self.make = lambda *values: spec.cls(**dict(zip(names, values, strict=True)))

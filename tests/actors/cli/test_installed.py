@@ -24,6 +24,9 @@ COMMANDS = (
     "demo",
     "repl",
     "rebuild",
+    "skip",
+    "unskip",
+    "skipped",
     "verify",
     "correct",
     "corrections",
@@ -101,7 +104,7 @@ def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path) -> Non
         done = run(line, tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if "--json" in line:
-            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines())
+            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines()), line
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -115,7 +118,7 @@ def test_a_checkout_that_is_not_installed_says_so(
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("actors.__main__.version", missing)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0

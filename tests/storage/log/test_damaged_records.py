@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 import pytest
 
-from actors import System
+from actors import ModelStopped, System
 from storage.errors import DamagedStore
 from storage.log.event_log import EventLog
 from tests.fixtures.bank_store import OWNERS, BalanceOf, Deposit, bank
@@ -154,6 +154,17 @@ def test_what_comes_before_a_damaged_event_is_read(store: Path) -> None:
         assert log.digest(9) == b""
 
 
+def test_a_filter_passes_over_no_damaged_event(store: Path) -> None:
+    change(store, "events", flip(key(9)))
+    with EventLog.open(store, CODEC) as log:
+        for wanted in (log.record_filter(["Nothing"]), log.record_filter(category="nothing"), None):
+            found, through = log.scan(wanted, 0, 100, HEAD)
+            assert (through, [position for position, _ in found]) == (8, [] if wanted else list(range(1, 9)))
+            with pytest.raises(DamagedStore, match="event at position 9"):
+                log.scan(wanted, 8, 100, HEAD)
+            assert log.scan(wanted, 9, 100, HEAD)[1] == HEAD
+
+
 def test_a_damaged_snapshot_is_ignored_with_a_warning(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     with EventLog.open(store, CODEC) as log:
         assert log.snapshot("account-bob") is not None
@@ -176,21 +187,26 @@ def test_a_log_that_does_not_know_itself_is_not_opened(store: Path, name: bytes)
         EventLog.open(store, CODEC)
 
 
-def test_a_damaged_event_stops_its_stream_and_the_models_and_nothing_else(store: Path) -> None:
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_a_damaged_event_stops_its_stream_and_the_models_and_nothing_else(store: Path, workers: Any) -> None:
     change(store, "events", flip(key(9)))
     change(store, "snapshots", lambda transaction, handle: transaction.drop(handle, delete=False))
-    with System.open(store, bank, replicas=1) as system:
+    with System.open(store, bank, replicas=1, workers=workers) as system:
         with pytest.raises(DamagedStore, match="event at position 9"):
             system.stream("account-cleo")
         with pytest.raises(DamagedStore, match="event at position 9"):
             system.execute(Deposit("cleo", 1))
         for owner in OWNERS[:2]:
             assert system.execute(Deposit(owner, 1)).version == 11
-        errors = wait_until(
-            lambda: [one.last_error for one in system.health().actors if one.last_error is not None]
+        problems = wait_until(lambda: system.health().problems)
+        assert problems[0].startswith(
+            "model balances on replica-1 is stopped at position 9: the event at position 9 of the log in "
         )
-        assert "event at position 9" in errors[0]
-        assert system.query(BalanceOf("ann")) < 400
+        assert problems[0].endswith("; `onewriter verify` lists all damage; restore a backup")
+        assert system.health().status == "degraded"
+        assert not any(one.restarts for one in system.health().actors)
+        with pytest.raises(ModelStopped, match=r"event at position 9 .* restore a backup; .*runs$"):
+            system.query(BalanceOf("ann"))
 
 
 @pytest.mark.parametrize("database", ["streams", "tags", "commands"])

@@ -36,7 +36,7 @@ from storage.errors import (
     UnknownType,
     UnregisteredType,
 )
-from storage.log import open_log
+from storage.log import event_reads, open_log
 from storage.log import read_gate as gate
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent, Undecodable
@@ -791,3 +791,33 @@ def wait_for(condition: Any) -> None:
 
 def test_errors_of_the_codec_are_errors_of_the_storage() -> None:
     assert issubclass(CodecError, StorageError)
+
+
+def test_a_scan_gives_the_next_wanted_events_and_how_far_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventLog.open(tmp_path / "log", make_codec()) as log:
+        versions = dict.fromkeys(("a-1", "b-1"), 0)
+        written = []
+        for position in range(1, 701):
+            stream = "b-1" if position % 100 == 50 else "a-1"
+            versions[stream] += 1
+            written.append(event(position, stream, versions[stream]))
+        log.append(written[:300])
+        for one in written[300:]:
+            log.append([one])
+        rare = log.record_filter(["Counted"], category="b")
+        stored = dict(enumerate(log.records(0, 1_000), 1))
+        wanted = [(position, stored[position]) for position in range(50, 701, 100)]
+        assert log.scan(rare, 0, 100, 700) == (wanted, 700)
+        assert log.scan(rare, 0, 3, 700) == (wanted[:3], 250)
+        assert log.scan(rare, 250, 100, 649) == (wanted[3:6], 649)
+        assert log.scan(rare, 650, 100, 10_000) == ([], 700)
+        assert log.scan(rare, 700, 100, 700) == log.scan(rare, 700, 100, 10_000) == ([], 700)
+        everything = log.record_filter(category="a")
+        assert log.scan(everything, 0, 20, 700) == ([(at, stored[at]) for at in range(1, 21)], 20)
+        monkeypatch.setattr(event_reads, "SCANNED_EVENTS", 149)
+        assert log.scan(rare, 50, 100, 700) == (wanted[1:2], 199)
+        monkeypatch.setattr(event_reads, "READ_BYTES", sum(len(stored[at]) for at in range(51, 149)))
+        found, through = log.scan(rare, 50, 100, 700)
+        assert (found, 50 < through < 150) == ([], True)

@@ -274,7 +274,8 @@ class UnknownName(ActorsError, KeyError):
         self.kind = kind
         self.name = name
         self.known = tuple(known)
-        super().__init__(f"there is no {kind} {short_repr(name)}; there are: {', '.join(self.known)}")
+        those = f": {', '.join(self.known)}" if self.known else " none"
+        super().__init__(f"there is no {kind} {short_repr(name)}; there are{those}")
 
     # That of KeyError shows the message in quotes.
     __str__ = Exception.__str__

@@ -541,7 +541,7 @@ def test_a_deleted_consumer_ends_and_begins_anew(store_path):
             system.delete_consumer("mailer")
         assert system.consumers() == []
         assert not inside.notes(system, b"sub/")
-        with pytest.raises(UnknownName, match=r"there is no consumer 'mailer'; there are: $"):
+        with pytest.raises(UnknownName, match=r"there is no consumer 'mailer'; there are none$"):
             system.parked_streams("mailer")
         assert drain(system, "mailer", types=Incremented) == list(range(1, 13))
 

@@ -82,7 +82,13 @@ def test_programs_get_documents(store: Path, capsys: pytest.CaptureFixture[str])
         ("skip", 8, "faulty", 1, "NotStopped: model 'tally' is not stopped at position 8"),
         ("skip", 7, "mended", 1, "NotStopped: model 'tally' is not stopped at position 7"),
         ("skip", 99, "faulty", 1, "ValueError: position 99 is not in the log"),
-        ("unskip", 7, "faulty", 1, "UnknownName: "),
+        (
+            "unskip",
+            7,
+            "faulty",
+            1,
+            "UnknownName: there is no skipped event of model 'tally', at position 7; there are none",
+        ),
         ("skip", 7, "nothing", 2, ""),
     ],
 )

@@ -17,7 +17,8 @@ from storage import RecordedEvent
 __all__ = ["LEADER_SECONDS", "LedBroadcast"]
 
 LEADER_SECONDS = 1.0
-"""Seconds without a report after which a leader that has something to do is replaced."""
+"""Seconds without a report, and at the same event, after which a leader that has something to do is
+replaced."""
 
 NEAR = 200
 """Events that a replica reads in one batch in any case: what is sent after that follows without a gap."""
@@ -61,7 +62,8 @@ class LedBroadcast:
         self._window = window
         self._peers = {name: _Peer() for name in replicas}
         self._heard = 0.0
-        """When the leader reported last, or got something to do after it had nothing."""
+        """When the leader reported last, or got something to do after it had nothing, or moved on."""
+        self._at = 0
 
     def live(self) -> list[str]:
         """The replicas that get all that is committed without reading the log."""
@@ -107,8 +109,14 @@ class LedBroadcast:
             orders += self._bring(name)
         return orders
 
-    def check(self, now: float) -> list[Order]:
-        """Replace a leader that takes too long. To be called from time to time while `busy`."""
+    def check(self, now: float, at: int) -> list[Order]:
+        """Replace a leader that takes too long. To be called from time to time while `busy`.
+
+        `at` is the position of the event that the leader's projections are at, 0 for none: as long as that
+        changes, it is only slow, and so would others be.
+        """
+        if at not in (0, self._at):
+            self._at, self._heard = at, now
         if self.leader is None or not self.busy or now - self._heard < LEADER_SECONDS:
             return []
         self._peers[self.leader].late = True

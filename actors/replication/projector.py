@@ -117,6 +117,12 @@ class Projector:
         return max((run.checkpoint for run in self.running() or self.runs), default=0)
 
     @property
+    def position_at(self) -> int:
+        """As `ProjectorStatus.position_at`."""
+        at = self.at
+        return 0 if at is None else at.position
+
+    @property
     def differing(self) -> Mapping[str, int]:
         """As `ProjectorStatus.differing`."""
         return self._shared.differing

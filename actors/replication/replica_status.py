@@ -84,6 +84,11 @@ class ProjectorStatus(Protocol):
     @property
     def applied_events(self) -> int: ...
     @property
+    def position_at(self) -> int:
+        """The position of the event that a projection has now, 0 for none; a worker does not report it."""
+        ...
+
+    @property
     def differing(self) -> Mapping[str, int]:
         """The models whose rows are not those of other replicas, and the position at which that was found."""
         ...

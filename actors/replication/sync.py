@@ -34,12 +34,17 @@ class Sync(SupervisedActor):
         progress: Progress,
         window: int = WINDOW,
         led: bool = False,
+        at: Callable[[str | None], int] = lambda _: 0,
         clock: Callable[[], float] = time.monotonic,
         listeners: Sequence[Callable[[int, int], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
-        """`led`: one replica projects for all. `call_slot` shows the listener that runs."""
+        """`led`: one replica projects for all, and `at` gives the position of the event that it is at.
+
+        `call_slot` shows the listener that runs.
+        """
         super().__init__(name, mailbox, exited)
+        self._at = at
         self._clock = clock
         self._replicas = replicas
         self._progress = progress
@@ -77,7 +82,7 @@ class Sync(SupervisedActor):
             else:
                 self._send(broadcast.committed(one.first, one.last, one.events, now))
                 notify(self._call_slot, self._listeners, one.first, one.last)
-        self._send(broadcast.check(now))
+        self._send(broadcast.check(now, self._at(broadcast.leader)))
         self.mailbox.idle_timeout = LEADER_SECONDS if broadcast.busy else None
 
     def _broadcast(self, broadcast: Broadcast, waiting: Sequence[Applied | Committed]) -> None:

@@ -37,6 +37,7 @@ def build_actors(parts: Parts, exited: Callable[[str, BaseException | None], Non
             replicas=parts.replicas.subscribers,
             progress=parts.progress,
             led=projects_once(parts.settings, parts.domain),
+            at=lambda replica: 0 if replica is None else parts.replicas.slots[replica].projector.position_at,
             listeners=parts.listeners.broadcast,
             call_slot=broadcast,
         )

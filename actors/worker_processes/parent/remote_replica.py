@@ -73,6 +73,7 @@ class RemoteProjector:
         self.frozen: list[FrozenBuild] = []
         self.applied_events = 0
         self.differing: Mapping[str, int] = {}
+        self.position_at = 0
 
     def update(self, state: Mapping[str, Any]) -> None:
         """Take over what the worker reported."""

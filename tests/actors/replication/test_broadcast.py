@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.replication.broadcast import Broadcast
-from actors.replication.led_broadcast import LEADER_SECONDS
-from actors.replication.messages import Applied, Apply, Committed
+from actors.replication.led_broadcast import LEADER_SECONDS, LedBroadcast
+from actors.replication.messages import Applied, Apply, CatchUp, Committed
 from actors.replication.model_copies import ModelCopies
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
@@ -17,6 +17,7 @@ from actors.replication.rebuild_lock import RebuildQueue
 from actors.replication.shared_changes import chain_of
 from actors.replication.sync import Sync
 from storage import RecordedEvent
+from storage.log.stored_events import bounds
 from storage.replica.build_changes import BuildChanges
 
 
@@ -317,3 +318,79 @@ def test_messages_in_hand_when_sync_dies_are_made_up_for():
     simulation.lose_sync()
     simulation.run_out()
     assert simulation.tables["replica-1"].applied == [1, 2]
+
+
+# -- one that leads ---------------------------------------------------------------------------
+@pytest.fixture
+def led():
+    """Three replicas at position 10, the first of which leads and has got event 11."""
+    led = LedBroadcast(["a", "b", "c"], 10)
+    for name in ("a", "b", "c"):
+        assert led.applied(Applied(name, 10, joining=True), 0.0) == []
+    [(name, order)] = led.committed(11, 11, events(11, 11), 0.0)
+    assert (led.leader, name, order.changes) == ("a", "a", ())
+    return led
+
+
+def sent(orders):
+    return [
+        (name, order.until if isinstance(order, CatchUp) else bounds(order.events)) for name, order in orders
+    ]
+
+
+def test_what_the_leader_changed_is_sent_to_those_that_were_where_it_was(led):
+    shared = Apply(events(11, 11), [BuildChanges("m", 10, 11, b"", 0, 0, [])], "a")
+    assert led.applied(Applied("a", 11, shared=shared), 0.0) == [("b", shared), ("c", shared)]
+    assert sent(led.committed(12, 12, events(12, 12), 0.0)) == [("a", (12, 12))]
+
+
+def test_what_the_leader_could_not_share_is_read_from_the_log(led):
+    assert sent(led.applied(Applied("a", 11), 0.0)) == [("b", 11), ("c", 11)]
+
+
+def test_a_leader_that_does_not_move_on_is_replaced(led):
+    assert led.check(LEADER_SECONDS / 2, 11) == []
+    assert led.check(LEADER_SECONDS * 1.4, 11) == [], "it came to event 11 just now"
+    assert sent(led.check(LEADER_SECONDS * 1.5, 11)) == [("b", 11)]
+    assert led.leader == "b"
+    shared = Apply(events(11, 11), [BuildChanges("m", 10, 11, b"", 0, 0, [])], "b")
+    assert led.applied(Applied("b", 11, shared=shared), 2.0) == [("c", shared)]
+    # The former leader comes back: it has what it was sent.
+    assert led.applied(Applied("a", 11), 2.0) == []
+    assert sent(led.committed(12, 12, events(12, 12), 2.0)) == [("b", (12, 12))]
+
+
+def test_a_leader_that_is_slow_and_moves_on_is_not_replaced(led):
+    for second, at in enumerate(range(11, 20)):
+        assert led.check(second * LEADER_SECONDS, at) == []
+    assert led.leader == "a"
+
+
+def test_a_leader_that_has_nothing_to_do_is_not_late(led):
+    led.applied(Applied("a", 11), 0.0)
+    assert not led.busy
+    assert led.check(100.0, 0) == []
+
+
+def test_another_one_leads_while_the_leader_has_a_build_to_fill(led):
+    shared = Apply(events(11, 11), [BuildChanges("m", 10, 11, b"", 0, 0, [])], "a")
+    orders = led.applied(Applied("a", 11, shared=shared, may_lead=False), 0.0)
+    assert led.leader == "b"
+    assert orders == [("b", shared), ("c", shared)]
+    assert sent(led.committed(12, 12, events(12, 12), 0.0)) == [("b", (12, 12))]
+
+
+def test_nobody_is_replaced_by_one_that_may_not_lead(led):
+    for name in ("b", "c"):
+        assert led.applied(Applied(name, 10, may_lead=False), 0.0) == []
+    assert led.check(2 * LEADER_SECONDS, 0) == []
+    assert led.leader == "a"
+
+
+def test_the_most_advanced_one_leads():
+    led = LedBroadcast(["a", "b"], 1000)
+    assert sent(led.applied(Applied("a", 10, joining=True), 0.0)) == [("a", 1000)]
+    assert led.applied(Applied("b", 1000, joining=True), 0.0) == []
+    assert led.leader == "b"
+    [(name, order)] = led.applied(Applied("a", 300), 0.0)
+    assert (name, order.until, order.source) == ("a", 1000, "b")

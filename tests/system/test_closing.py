@@ -344,6 +344,7 @@ def test_every_public_method_says_that_the_system_is_closed(store_path):
         "effects": lambda: system.effects("x"),
         "retry_effect": lambda: system.retry_effect("x", "y"),
         "drop_effect": lambda: system.drop_effect("x", "y"),
+        "digest": lambda: system.digest("replica-1", sizes),
         "rebuild": lambda: system.rebuild(sizes),
         "wait_rebuilt": lambda: system.wait_rebuilt(sizes),
         "rebuilds": lambda: system.rebuilds(),

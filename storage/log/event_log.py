@@ -29,7 +29,7 @@ from storage.files.opening_resources import ResourceSlot
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import StoreLock
 from storage.log import records
-from storage.log.batch import AggregateSnapshot, Batch
+from storage.log.batch import AggregateSnapshot, Batch, Items
 from storage.log.chain import put_command_link, put_correction_link
 from storage.log.corrections import ChangedEvent, write_correction
 from storage.log.inline_batch import InlineBatch
@@ -196,12 +196,13 @@ class EventLog(LogReader):
             try:
                 check_new(transaction, self._databases, tail, batch, self._last_versions, new_ids=new_ids)
                 self._write(transaction, batch)
+                whole = False
                 if tail.due(batch):
                     tail = write_tail(transaction, self._databases, tail)
-                whole = tail.due(batch)
-                if whole:  # large enough to be indexed immediately
-                    tail.add(batch)
-                    tail = write_tail(transaction, self._databases, tail)
+                    whole = tail.due(batch)
+                    if whole:  # large enough to be indexed immediately
+                        tail.add(batch)
+                        tail = write_tail(transaction, self._databases, tail)
                 if self._inline is not None:
                     self._inline.write(transaction, inline, events[-1].position if events else None)
                 if before_fsync is not None:
@@ -401,19 +402,19 @@ class EventLog(LogReader):
 
         A separate method for the same reason as `_commit`.
         """
-        databases, tail = self._databases, self._tail
-        for name, items, what in (
-            ("events", batch.events, "position"),
-            ("commands", batch.sealed_commands(), "command id"),
-        ):
-            if items:
-                with transaction.cursor(databases[name]) as cursor:
-                    _, added = cursor.putmulti(items, overwrite=False, append=name == "events")
-                if added != len(items) or any(key in tail.commands for key, _ in batch.commands):
-                    raise OutOfOrder(
-                        f"a {what} of the batch is already in the log in {self.path}, or twice in the batch"
-                    )
+        databases = self._databases
+        if batch.events and not _put_new(transaction, databases["events"], batch.events, append=True):
+            raise OutOfOrder(
+                f"a position of the batch is already in the log in {self.path}, or twice in the batch"
+            )
         if batch.commands:
+            known = self._tail.commands
+            if any(key in known for key, _ in batch.commands) or not _put_new(
+                transaction, databases["commands"], batch.sealed_commands(), append=False
+            ):
+                raise OutOfOrder(
+                    f"a command id of the batch is already in the log in {self.path}, or twice in the batch"
+                )
             position = self._head + len(batch.events)
             batch.digest = put_command_link(transaction, databases, batch.digest, position, batch.commands)
         for key, value in batch.snapshots:
@@ -424,6 +425,17 @@ class EventLog(LogReader):
     def _commit(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Commit. A separate method, so that a test can inject a fault before, after or instead of it."""
         transaction.commit()
+
+
+def _put_new(
+    transaction: lmdb.Transaction[bytes], database: lmdb._Database, items: Items, *, append: bool
+) -> bool:
+    """Put entries whose keys are new; whether all of them were."""
+    if len(items) == 1:
+        ((key, value),) = items
+        return transaction.put(key, value, overwrite=False, append=append, db=database)
+    with transaction.cursor(database) as cursor:
+        return cursor.putmulti(items, overwrite=False, append=append)[1] == len(items)
 
 
 def _release(opened: tuple[StoreLock, lmdb.Environment, Header]) -> None:

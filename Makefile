@@ -21,7 +21,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-correct crash-take-over flips interrupts soak history bench bench-quick bench-replay \
-	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered pictures clean
+	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
+	bench-upcasting pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -99,7 +100,8 @@ bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about
 bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earlier ones [BENCH="--save mine.json"]
 	$(RUN) -m benchmarks.quick $(BENCH)
 
-BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered
+BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
+	bench-upcasting
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -111,6 +113,7 @@ bench-mixes:  ## the core workloads of YCSB
 bench-latency:  ## latencies at given loads
 bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
 bench-filtered:  ## reading the log through a filter that few events match
+bench-upcasting:  ## a read model filled from events of older versions
 
 ##@ Other
 

@@ -271,8 +271,9 @@ def streams_from(
     more = cursor.set_range(max(start, after + AFTER_ALL_VERSIONS if after else b"") or b"\0")
     while more and len(found) < limit and cursor.key().startswith(start):
         name = cursor.key()[:-9]
+        known = name in found
         found[name] = last_version(cursor, tail, name)
-        if cursor.key()[:-8] != name + b"\0":  # from here the loop would never end
+        if known or cursor.key()[:-8] != name + b"\0":  # from here the loop would never end
             raise DamagedStore(f"the index of streams has an invalid key after {name!r}; restore a backup")
         more = cursor.next()
     for prefix, version in list(tail.versions.items()):

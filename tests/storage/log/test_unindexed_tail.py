@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -217,3 +219,49 @@ def test_a_damaged_tail_is_told_with_its_position(tmp_path: Path) -> None:
         txn.put(U64.pack(4), b"\xc1", db=environment.open_db(b"events", txn=txn))
     with pytest.raises(DamagedStore, match=r"event at position 4 .* checksum"):
         EventLog.open(copy, CODEC)
+
+
+class DamagedIndex:
+    """A cursor over two pages of keys, the second of which begins with `d`; fails when asked for ever."""
+
+    def __init__(self, first: list[bytes], second: list[bytes]) -> None:
+        self._keys = first + second
+        self._first = len(first)
+        self._at = 0
+        self._calls = 0
+
+    def set_range(self, key: bytes) -> bool:
+        page = (self._first, len(self._keys)) if key >= b"d" else (0, self._first)
+        self._at = bisect_left(self._keys, key, *page)
+        return self._moved()
+
+    def next(self) -> bool:
+        self._at += 1
+        return self._moved()
+
+    def prev(self) -> bool:
+        self._at -= 1
+        return self._moved()
+
+    def last(self) -> bool:
+        self._at = len(self._keys) - 1
+        return self._moved()
+
+    def key(self) -> bytes:
+        return self._keys[self._at] if self._at < len(self._keys) else b""
+
+    def _moved(self) -> bool:
+        self._calls += 1
+        assert self._calls < 1_000, "it goes round and round"
+        return 0 <= self._at < len(self._keys)
+
+
+def test_streams_end_where_a_damaged_key_leads_back_to_an_earlier_one() -> None:
+    one, other = (
+        [name + b"\0" + (1).to_bytes(8) for name in names] for names in ((b"a", b"b"), (b"d", b"e"))
+    )
+    cursor: Any = DamagedIndex(one, other)
+    assert len(tail.streams_from(cursor, tail.UnindexedTail(0), b"", b"", 100)) == 4
+    cursor = DamagedIndex(one, one)
+    with pytest.raises(DamagedStore, match="invalid key after b'a'"):
+        tail.streams_from(cursor, tail.UnindexedTail(0), b"", b"", 100)

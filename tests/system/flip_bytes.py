@@ -7,6 +7,7 @@ a damaged page may end it. The outcomes:
 - ended: LMDB ended the process over a damaged page; `verify` has to find it
 - harmless: all is as before; `verify` may find it, where it is in an index entry that nobody needed
 - served: something else than before was read, without an error; there must be none
+- hung: a process did not end within two minutes; there must be none
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -31,6 +33,8 @@ from storage.log.verification import verify_store
 ACCOUNTS = 40
 DEPOSITS = 25
 TIMEOUT = 10.0
+LIMIT = 120
+"""Seconds after which a process that reads everything counts as hung: it ends by SIGALRM."""
 
 bank = Domain("bank")
 
@@ -145,6 +149,8 @@ def in_a_process(work: Callable[[], Any]) -> tuple[str, Any]:
     child = os.fork()
     if not child:
         os.close(reader)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LIMIT)
         try:
             try:
                 answer: list[Any] = ["returned", work()]
@@ -159,7 +165,8 @@ def in_a_process(work: Callable[[], Any]) -> tuple[str, Any]:
         text = pipe.read()
     _, status = os.waitpid(child, 0)
     if not text:
-        return "ended", os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(status)
+        return ("hung" if code == -signal.SIGALRM else "ended"), code
     outcome, value = json.loads(text)
     return outcome, value
 
@@ -179,6 +186,8 @@ def try_flip(store: Path, at: int, mask: int, expected: Any) -> tuple[str, str]:
     sound = in_a_process(lambda: verified(store))
     shown = "verify is silent" if sound == ("returned", True) else "verify finds it"
     how, value = in_a_process(lambda: read_everything(store))
+    if "hung" in (how, sound[0]):
+        return "hung", shown if how == "hung" else "verify hangs"
     if how == "raised":
         return "found", f"{value.partition(':')[0]}, {shown}"
     if how == "ended":
@@ -212,7 +221,7 @@ def main() -> int:
             outcome, told = try_flip(flipped, at, mask, expected)
             outcomes[outcome] += 1
             details[f"{outcome}: {told}"] += 1
-            if outcome == "served" or (outcome == "ended" and told == "verify is silent"):
+            if outcome in ("served", "hung") or (outcome == "ended" and told == "verify is silent"):
                 bad.append([at, mask, outcome, told])
     print(
         json.dumps(

@@ -7,7 +7,7 @@ command. No thread and no mailbox: the read replica's thread calls it, and tests
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from actors.domain.read_model import ReadModel
@@ -16,22 +16,16 @@ from actors.replication.command_batches import before_command, middle_command
 from actors.replication.event_handlers import EventHandler, on_own_copy
 from actors.replication.shared_changes import SharedChanges
 from actors.replication.skipped_events import SkippedEvents
+from actors.replication.wanted_events import WantedEvents
 from storage import RecordedEvent, ReplicaStore, StorageError, StoreFull, WriteTransaction
 from storage.files.damage import is_damage
 from storage.log.history import unknown
-from storage.log.record_filter import RecordFilter
 from storage.log.records import Undecodable
-from storage.log.stored_events import StoredEvents, bounds
+from storage.log.stored_events import bounds
 from storage.replica.build_changes import BuildChanges
 from storage.replica.builds import Build
 
 __all__ = ["Projector"]
-
-
-WORTH_FILTERING = 0.85
-"""If more than this share of a batch is wanted, looking at the types costs more than it saves."""
-UNFILTERED_BATCHES = 30
-"""After so many batches the types are looked at again."""
 
 
 class _Stop(Exception):
@@ -63,11 +57,7 @@ class Projector:
         `digest` gives that of the event at a position of the log, which is stored with the checkpoints there.
         `types` are the stored names of the domain's events.
         """
-        self._types = frozenset(types)
-        self._sources: dict[ReadModel, frozenset[str]] = {}
-        self._filters: dict[frozenset[str], RecordFilter] = {}
-        self._unfiltered = 0
-        """How many batches are decoded without looking at the types first."""
+        self._wanted = WantedEvents(store.codec, types)
         self._digest = digest
         self._store = store
         self._models = models
@@ -280,7 +270,7 @@ class Projector:
         takers: dict[type, list[EventHandler]] = {}
         # Event by event, not model by model: events from the log are decoded as they come, and freed before
         # the next one.
-        for recorded in self._wanted(events, due):
+        for recorded in self._wanted.of(events, [run.model for run, _ in due]):
             event = recorded.event
             kind = event.__class__
             mine = takers.get(kind)
@@ -331,39 +321,10 @@ class Projector:
             for taker in found[:-1]
         ] + found[-1:]
 
-    # -- what models want, before it is decoded --------------------------------------------------------------
-    def _wanted(
-        self, events: Sequence[RecordedEvent], due: Sequence[tuple[BuildProgress, int]]
-    ) -> Iterable[RecordedEvent]:
-        """The events that one of the models wants; of stored ones, the others are not decoded."""
-        if not isinstance(events, StoredEvents):
-            return events
-        if self._unfiltered > 0:
-            self._unfiltered -= 1
-            return events
-        types = frozenset().union(*(self._sources_of(run.model) for run, _ in due))
-        if self._types <= types:
-            return events
-        wanted = self._filters.get(types)
-        if wanted is None:
-            wanted = self._filters[types] = RecordFilter(types)
-        indexes = events.indexes(wanted) if types else ()
-        if len(indexes) > len(events) * WORTH_FILTERING:
-            self._unfiltered = UNFILTERED_BATCHES
-        return events.at(indexes)
-
-    def _sources_of(self, model: ReadModel) -> frozenset[str]:
-        """The stored types, without versions, that a model wants."""
-        found = self._sources.get(model)
-        if found is None:
-            codec = self._store.codec
-            found = self._sources[model] = codec.sources_of([codec.name_of(kind) for kind in model.handlers])
-        return found
-
     def _stopped_by(self, type_: str, due: Sequence[tuple[BuildProgress, int]]) -> list[EventHandler]:
         """The models that an undecodable event of this stored type stops: those that want it."""
         return [
             EventHandler(run, None, False, None, run.checkpoint, until, self._skips.of(run.model.name))
             for run, until in due
-            if type_ in self._sources_of(run.model)
+            if type_ in self._wanted.sources(run.model)
         ]

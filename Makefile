@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-copy crash-correct crash-take-over flips interrupts soak history bench bench-quick bench-replay \
-	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
+	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting pictures clean
 .NOTPARALLEL:
 .SECONDARY:
@@ -94,14 +94,14 @@ history: $(VENV)/.with-dev  ## the history test, with many more operations [OPER
 
 ##@ To measure
 
-bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about 25 minutes [BENCH=--quick]
+bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about 35 minutes [BENCH=--quick]
 	$(RUN) -m benchmarks $(BENCH)
 
 bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earlier ones [BENCH="--save mine.json"]
 	$(RUN) -m benchmarks.quick $(BENCH)
 
 BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
-	bench-upcasting
+	bench-replicas bench-upcasting
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -112,6 +112,7 @@ bench-engines:  ## LMDB, SQLite and memory as engines of read models
 bench-mixes:  ## the core workloads of YCSB
 bench-latency:  ## latencies at given loads
 bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
+bench-replicas:  ## what three replicas cost beside one
 bench-filtered:  ## reading the log through a filter that few events match
 bench-upcasting:  ## a read model filled from events of older versions
 

@@ -10,6 +10,8 @@ from benchmarks.ratios import Range, range_at, ratio_key
 
 IN_THREADS, IN_PROCESSES, ONE_REPLICA = "3 in threads", "3 in processes", "1 replica"
 IN_ONE_PROCESS, ONE_CORE = "1 in a process", "on one core"
+DEFAULT = "the default"
+"""A system that is opened without options: three replicas in threads, on all cores."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,77 @@ def _only(one: str, other: str) -> dict[str, str]:
     return {"": ratio_key(one, other)}
 
 
-AIMS = [
+def _default(key: str, other: str | None = None) -> dict[str, str]:
+    return {DEFAULT: key if other is None else ratio_key(key, other)}
+
+
+OF_THE_DEFAULT = [
+    Aim(
+        "one caller, execute / raw LMDB, one fsync each",
+        _default("commands/onewriter-1", "commands/lmdb-1"),
+        0.75,
+    ),
+    Aim(
+        "the same / eventsourcing, cached",
+        _default("commands/onewriter-1", "commands/eventsourcing-cached-1"),
+        1.0,
+    ),
+    Aim(
+        "one caller, execute_many by 100 / raw LMDB in commits of 100",
+        _default("commands/onewriter-many", "commands/lmdb-many"),
+        0.3,
+    ),
+    Aim(
+        "one caller, submit, until 3 replicas have applied / eventsourcing, cached",
+        _default("commands/onewriter-submit" + APPLIED, "commands/eventsourcing-cached-1"),
+        12.0,
+    ),
+    Aim(
+        "64 threads, execute / UmaDB with 64 clients",
+        _default("commands/onewriter-64", "commands/umadb-64"),
+        1.0,
+    ),
+    Aim(
+        "replication lag p99 at half of the highest rate, in milliseconds",
+        _default("lag/thread/p99_milliseconds"),
+        5.0,
+        at_most=True,
+    ),
+]
+"""What a user gets who asks for nothing; these count, and are shown first."""
+
+OF_THREE_REPLICAS = [
+    *(
+        Aim(
+            f"processor time of a command by {way}, 3 replicas / 1",
+            _default(f"replicas/{way}/cpu_ratio"),
+            1.3,
+            at_most=True,
+        )
+        for way in ("execute", "execute_many", "submit")
+    ),
+    Aim(
+        "catching up from nothing, processor time, 3 replicas / 1",
+        _default("replicas/catching_up/cpu_ratio"),
+        1.4,
+        at_most=True,
+    ),
+    Aim(
+        "the same, by the clock",
+        _default("replicas/catching_up/wall_ratio"),
+        1.4,
+        at_most=True,
+    ),
+    Aim(
+        "most memory at 100,000 commands a minute, 3 replicas / 1",
+        _default("replicas/memory/peak_ratio"),
+        1.15,
+        at_most=True,
+    ),
+]
+"""What three replicas cost beside one."""
+
+OF_THE_BEST = [
     Aim("pipelined submit, to the last reply / bare loop", _submitted("commands/bare-submit"), 0.8),
     Aim("the same / stripped loop", _submitted("commands/stripped-submit")),
     Aim("the same / eventsourcing, as installed", _submitted("commands/eventsourcing-1"), 12.0),
@@ -165,3 +237,6 @@ AIMS = [
     ),
     Aim("the same after work all over the log, the caches full", {"": "growth/working_memory_ratio"}),
 ]
+"""What the best of several ways of running reaches, and what does not depend on them."""
+
+AIMS = [*OF_THE_DEFAULT, *OF_THREE_REPLICAS, *OF_THE_BEST]

@@ -34,7 +34,16 @@ def _growth(folder: Path, size: Size) -> tuple[Section, bool]:
     return section(folder, quick=size.quick, largest=None if size.quick else size.largest), True
 
 
+def _replicas(folder: Path, size: Size) -> tuple[Section, bool]:
+    from benchmarks.replicas.section import section
+
+    if size.quick:
+        return section(folder, quick=True), True
+    return section(folder, quick=False, events=200_000, seconds=20.0), True
+
+
 PARTS: dict[str, Part] = {}
 PARTS |= {table.name: partial(rates_section, table) for table in TABLES}
 PARTS |= {name: partial(_subject, module) for name, module in SUBJECTS.items()}
 PARTS["growth"] = _growth
+PARTS["replicas"] = _replicas

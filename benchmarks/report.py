@@ -81,12 +81,13 @@ def aims_table(found: Iterable[Judged]) -> str:
     return markdown(["aim", "ratio", "bound", ""], rows)
 
 
-def section_page(section: Section, plots: Iterable[str] = ()) -> str:
-    """A section as Markdown, with the plots of these file names."""
-    parts = [f"## {section.title}", section.text.strip()]
+def section_page(section: Section, plots: Iterable[str] = (), level: int = 2) -> str:
+    """A section as Markdown, with the plots of these file names; headings begin at `level`."""
+    parts = [f"{'#' * level} {section.title}", section.text.strip()]
     if section.rows:
         parts.append(markdown(list(section.header), [list(row) for row in section.rows]))
     parts += [f"![{section.title}]({name})" for name in plots]
+    parts += [section_page(one, level=level + 1) for one in section.subsections]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -113,6 +114,9 @@ def report_page(
                 "over the rounds, with the lowest and the highest in brackets.",
                 warning if quick else "",
                 "## Aims",
+                "*The default* is a system that is opened without options: three replicas in threads, on all "
+                "cores. It comes first, since it is what a program gets. Below that, the best of several "
+                "ways of running is taken and named.",
                 aims_table(aims),
                 counted,
                 *pages,

@@ -18,6 +18,7 @@ class Section:
     `text` is Markdown that says what was done and how; the cells of `rows` are text as they are to be shown.
     `figures` are flat numbers by a key such as "ycsb/a/onewriter/ops_per_second", for results.json and for
     baselines. Each of `plots` writes one SVG file into the folder that it is given and returns its name.
+    `subsections` have tables of their own; their figures are among those of the whole.
     """
 
     title: str
@@ -26,3 +27,4 @@ class Section:
     rows: list[tuple[str, ...]]
     figures: dict[str, float] = field(default_factory=dict)
     plots: list[Callable[[Path], str]] = field(default_factory=list)
+    subsections: list[Section] = field(default_factory=list)

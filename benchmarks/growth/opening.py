@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors import System
+from benchmarks.anonymous_memory import anonymous_memory
 from benchmarks.domain import ChangePrice, ProductBySku, shop
 from benchmarks.peers.base import in_batches
 
@@ -42,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         opened = time.perf_counter()
         system.query(ProductBySku(_sku(0, options.products)))
         answered = time.perf_counter()
-        found = {"opening": opened - started, "answered": answered - started, "opened": anonymous_memory()}
+        found = {"opening": opened - started, "answered": answered - started, "opened": _memory()}
         if options.commands:
             _work(system, options.products, options.commands)
-            found["worked"] = anonymous_memory()
+            found["worked"] = _memory()
         json.dump(found, sys.stdout)
         if options.kill:
             sys.stdout.flush()
@@ -68,15 +69,10 @@ def _sku(number: int, products: int) -> str:
     return f"sku-{number * STRIDE % products:07}"
 
 
-def anonymous_memory() -> int | None:
-    """Bytes of this process that belong to no mapped file, as Linux counts them; None elsewhere."""
+def _memory() -> int | None:
+    """Without garbage."""
     gc.collect()
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split() for line in lines if line.startswith("RssAnon:")]
-    return int(found[0][1]) * 1024 if found else None
+    return anonymous_memory()
 
 
 if __name__ == "__main__":

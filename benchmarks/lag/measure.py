@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -88,7 +88,7 @@ class Bench:
         commands = [next(self._commands) for _ in range(int(rate * seconds))]
         begun_at = self._system.position
         with frozen_heap():
-            late, took = _send(self._system, commands, rate)
+            late, took = send_at(self._system, commands, rate)
             self._system.execute(next(self._commands))
             self._system.wait_applied(timeout=TIMEOUT)
             self._wait_noted()
@@ -112,8 +112,8 @@ def _reprices() -> Iterator[ChangePrice]:
         yield ChangePrice(sku(number % PRODUCTS), 5_000 + number)
 
 
-def _send(system: System, commands: list[Any], rate: float) -> tuple[float, float]:
-    """How late the latest command was, and how long sending took, both in seconds.
+def send_at(system: System, commands: Iterable[Any], rate: float) -> tuple[float, float]:
+    """Send them at `rate` a second; how late the latest was, and how long sending took, both in seconds.
 
     Nobody waits for the receipts.
     """

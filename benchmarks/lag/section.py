@@ -90,6 +90,8 @@ def section_of(found: Mapping[Way, Mapping[int, Sequence[tuple[Steady, float]]]]
             figures[f"lag/{way}/{load}/commands_per_second"] = rate
             if load == HALF:
                 figures |= in_fsyncs.figures(f"lag/{way}/p99_in_fsyncs")
+                in_milliseconds = range_of(steady.lag.p99 * 1e3 for steady, _ in runs)
+                figures |= in_milliseconds.figures(f"lag/{way}/p99_milliseconds")
     return Section(
         title="Replication lag",
         text=TEXT.format(replicas=replicas).strip(),

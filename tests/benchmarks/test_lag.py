@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.aims import AIMS
+from benchmarks.cores import POSSIBLE
 from benchmarks.durations import Spread
 from benchmarks.lag.figures import lags
 from benchmarks.lag.measure import Bench, Steady
 from benchmarks.lag.plot import plot
-from benchmarks.lag.section import section_of
+from benchmarks.lag.section import WAYS, section_of
 
 
 def test_each_position_lags_from_its_own_commit_to_the_batch_that_applied_it() -> None:
@@ -40,6 +42,15 @@ def test_a_lag_is_told_in_fsyncs_of_its_own_round() -> None:
     assert section.rows == [("processes", "50 %", "90", "1.00", "9.00", "500.00", "3.0")]
     assert section.figures["lag/process/p99_in_fsyncs"] == pytest.approx(3.0)
     assert section.figures["lag/process/p99_in_fsyncs/highest"] == pytest.approx(4.0)
+    assert section.figures["lag/process/p99_milliseconds"] == pytest.approx(9.0)
+
+
+def test_the_lag_of_the_default_is_a_figure_that_an_aim_is_about() -> None:
+    steady = Steady(100.0, 90.0, 0.0, Spread(0.001, 0.002, 0.5))
+    figures = section_of({way: {50: [(steady, 0.001)]} for way in WAYS}, replicas=3).figures
+    wanted = {key for aim in AIMS for key in aim.candidates.values() if key.startswith("lag/")}
+    assert "lag/thread/p99_milliseconds" in wanted
+    assert {key for key in wanted if POSSIBLE or "one-core" not in key} <= set(figures)
 
 
 def test_a_system_is_measured_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:

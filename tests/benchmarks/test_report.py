@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from benchmarks.aims import AIMS, Aim, Judged, judged
+from benchmarks.aims import AIMS, DEFAULT, Aim, Judged, judged
 from benchmarks.harness import APPLIED, CommandEntry, Results
 from benchmarks.ratios import Range, range_at, range_of, ratio_key, ratio_of
 from benchmarks.report import (
@@ -112,6 +112,21 @@ def test_a_section_has_its_text_its_table_and_its_plots() -> None:
     assert section_page(section, ["rates.svg"]) == (
         "## Rates\n\nWhat was done.\n\n|  | rate |\n| --- | ---: |\n| one | 2 |\n\n![Rates](rates.svg)"
     )
+
+
+def test_subsections_come_last_and_one_level_deeper() -> None:
+    part = Section("Part", "Some.", ("", "rate"), [("one", "2")])
+    section = Section("Rates", "Text.", (), [], subsections=[part])
+    assert section_page(section, ["rates.svg"]) == (
+        "## Rates\n\nText.\n\n![Rates](rates.svg)\n\n"
+        "### Part\n\nSome.\n\n|  | rate |\n| --- | ---: |\n| one | 2 |"
+    )
+
+
+def test_what_the_default_reaches_comes_before_the_best_of_several_ways() -> None:
+    default = [list(aim.candidates) == [DEFAULT] for aim in AIMS]
+    assert default == sorted(default, reverse=True)
+    assert all(aim.bound is not None for aim, one in zip(AIMS, default, strict=True) if one)
 
 
 def test_the_report_counts_the_aims_that_were_measured() -> None:

@@ -1,0 +1,1 @@
+"""What three replicas cost beside one: `python -m benchmarks.replicas --help`."""

@@ -19,7 +19,9 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from actors.writer import command_handler, commit_notifier
+from actors.runtime import actor_tree, local_replicas
+from actors.writer import command_handler, writer_state
+from actors.writer.commit_notifier import CommitNotifier
 from benchmarks.domain import ProductBySku
 from benchmarks.harness import APPLIED, CommandEntry, Results, measure_commands
 from benchmarks.machine import disk, machine, markdown
@@ -73,11 +75,23 @@ CHOICES = {
         ("commands/onewriter-1", "commands/onewriter-submit", READ_BACK),
     ),
     "held-news": Choice(
-        "replicas notified of each commit immediately, where those of a millisecond would be sent together",
-        (commit_notifier,),
-        "LINGER_SECONDS",
-        0.0,
-        ("commands/onewriter-64", "commands/onewriter-submit"),
+        "replicas notified of each commit immediately, where those of 3 ms would be sent together",
+        (writer_state,),
+        "CommitNotifier",
+        lambda _interval: CommitNotifier(0),
+        ("commands/onewriter-1", "commands/onewriter-64", "commands/onewriter-submit"),
+    ),
+    "projected-once": Choice(
+        "every replica projects, where one would for all three",
+        (actor_tree, local_replicas),
+        "projects_once",
+        lambda _settings, _domain: False,
+        (
+            "commands/onewriter-1",
+            "commands/onewriter-64",
+            "commands/onewriter-submit",
+            "commands/onewriter-many",
+        ),
     ),
 }
 

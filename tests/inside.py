@@ -309,6 +309,11 @@ def worker_pids(system: System) -> dict[str, int]:
     return {name: one.process.pid for name, one in workers(system).items() if one.process is not None}
 
 
+def reads_answers(connection: Any) -> bool:
+    """Whether a thread reads the answers of a worker's query actor now, or waits for one."""
+    return bool(connection._reader_lock.locked())
+
+
 # -- replication ------------------------------------------------------------------------------
 def broadcast(system: System) -> Broadcast | LedBroadcast:
     """What Sync knows about the replicas, and who leads."""

@@ -128,6 +128,8 @@ def caretaker(system: System) -> Iterator[str]:
     yield f"{health.status}: {len(waiting)} waiting, first {state.contact.by.name}, {list(system.rebuilds())}"
     name = system.replica_names[0]
     yield f"{len(system.dump(name, diary)['entries'])} entries on {name}, skipped {system.skipped_events()}"
+    digests = {system.digest(one, diary) for one in system.replica_names}
+    yield f"{len(digests)} digest of the diary on {len(system.replica_names)} replicas"
     yield f"{name} is back: {system.kill(name)}"
     answer, position = system.query_at(Busy("weiss"), consistency="strong")
     many = system.query_many([DayOf("weiss"), DayOf("weiss", 1)])

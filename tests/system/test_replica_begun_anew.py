@@ -231,6 +231,7 @@ def test_a_reader_of_answers_that_is_killed_in_the_middle_is_followed_by_one_who
     wait_until((folders[0] / "running").exists)
     jobs += asked_at(system, name, Berths(str(folders[1])))
     [channel] = [one.mailbox for one in inside.query_endpoints(system)]
+    wait_until(lambda: inside.reads_answers(channel))
     with Threads() as threads:
         threads.start(system.kill, name, PATIENCE)
         # The kill is read once an answer was.

@@ -11,7 +11,7 @@ import pytest
 from actors import System
 from benchmarks.aims import AIMS
 from benchmarks.growth.biglog import write_log
-from benchmarks.replicas import measure
+from benchmarks.replicas import measure, threads
 from benchmarks.replicas.__main__ import main
 from benchmarks.replicas.bank import Deposit, Open, bank, expected, facts, ledger
 from benchmarks.replicas.measure import SETUPS, Peak, catching_up, folder_in_memory, peak_of_load
@@ -36,7 +36,6 @@ NOBODY_SAYS = "this system does not say what a process and its threads use"
 WANTED = {key for aim in AIMS for key in aim.candidates.values() if key.startswith("replicas/")}
 
 
-@pytest.mark.slow
 def test_a_small_run_has_a_figure_for_every_aim_and_a_line_for_every_way_of_running(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +161,22 @@ def test_the_replica_that_works_most_leads_and_the_others_are_one_line() -> None
 def test_wake_ups_and_processor_time_are_read_as_linux_writes_them() -> None:
     status = "Name:\tpython\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t7\n"
     assert use_of(status, "2500000000 17 3\n") == Use(150, 7, 2.5)
+
+
+def test_what_threads_do_anyhow_is_no_part_of_a_single_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before and after a time without a command, then before and after one with a command; twice.
+    script = iter([0, 3, 3, 10, 10, 14, 14, 25])
+    monkeypatch.setattr(threads, "SETTLED", 0.0)
+    monkeypatch.setattr(threads, "uses", lambda: {SYNC: Use(next(script))})
+    one = OpenBank(tmp_path / "bank", 1)
+    try:
+        before = one.system.position
+        assert threads.when_idle(one, 2) == {SYNC: Use(((7 - 3) + (11 - 4)) / 2)}
+        assert one.system.position == before + 2
+    finally:
+        one.close()
 
 
 @pytest.mark.skipif(not LINUX, reason=NOBODY_SAYS)

@@ -94,7 +94,7 @@ history: $(VENV)/.with-dev  ## the history test, with many more operations [OPER
 
 ##@ To measure
 
-bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about 35 minutes [BENCH=--quick]
+bench: $(VENV)/.with-bench  ## everything, with a report in bench-report/: about 30 minutes [BENCH=--quick]
 	$(RUN) -m benchmarks $(BENCH)
 
 bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earlier ones [BENCH="--save mine.json"]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.domain.specs import CompiledDomain
-from actors.errors import SystemClosed
 from actors.kernel.actor import SupervisedActor, notify
 from actors.kernel.mailbox import IdleTimeout, Mailbox
 from actors.kernel.running_calls import CallSlot
@@ -24,6 +23,7 @@ from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
 from actors.writer.correction_request import CorrectionRequest
+from actors.writer.corrector import Corrector
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
@@ -71,6 +71,7 @@ class CommandHandler(SupervisedActor):
         self._aggregates = AggregateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
         self._recovery = Recovery(log, state, self._aggregates, self._publish)
+        self._corrector = Corrector(log, state, self._aggregates, self._recovery)
         self._budget = BatchTimeBudget()
         self._disk_began = 0.0
 
@@ -133,7 +134,9 @@ class CommandHandler(SupervisedActor):
             return
         if message.__class__ not in REQUESTS:
             if message.__class__ is CorrectionRequest:
-                self._correct(message)
+                self._state.release_replies()
+                self._notify_sync()
+                self._corrector.correct(message)
             else:
                 super().on_receive(message)
             return
@@ -269,42 +272,6 @@ class CommandHandler(SupervisedActor):
     def _reply(self, decided: list[Submission | AtomicStep]) -> None:
         """Have the replies given: when nothing waits, or while the disk works on the next batch."""
         self._state.batch_committed(decided)
-
-    # -- corrections -------------------------------------------------------------------------
-    def _correct(self, request: CorrectionRequest) -> None:
-        """Make a correction, and forget what was folded from the events as they were."""
-        self._state.release_replies()
-        self._notify_sync()
-        try:
-            self._commit_correction(request)
-        except CommitFailed as error:
-            self._recovery.after_correction(error, request)
-        except Exception as error:
-            request.fail(error)
-        except BaseException:
-            request.fail(request.uncertain("the writer failed on it"))
-            raise
-
-    def _commit_correction(self, request: CorrectionRequest) -> None:
-        state = self._state
-        if state.closing:
-            raise SystemClosed("the system was closed before this correction was made; nothing was written")
-        new = request.types - state.written.known
-        state.committing = time.monotonic()
-        try:
-            number = self._log.correct(
-                request.changes,
-                who=request.who,
-                why=request.why,
-                time_us=time.time_ns() // 1000,
-                models=request.models,
-                notes=state.written.notes(new),
-            )
-        finally:
-            state.committing = 0.0
-        state.written.known |= new
-        self._aggregates.clear()
-        request.future.set_result(number)
 
     # -- when the disk says no ---------------------------------------------------------------
     def _retry_alone(self, batch: list[Submission | AtomicStep], error: Exception) -> None:

@@ -28,6 +28,7 @@ from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.replica_slot import ReplicaSlot
 from actors.replication.replica_status import SnapshotSource
+from actors.replication.replica_turns import ReplicaTurns
 from storage import ReplicaStore
 from storage.codec.codec import Codec
 
@@ -57,6 +58,7 @@ class LocalReplica:
         rebuild_lock: RebuildLock,
         rebuild_share: float,
         redirect: Callable[[QueryJob], None],
+        turns: ReplicaTurns | None = None,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class LocalReplica:
         another replica for a query.
 
         `stores` has the slot's store of each moment; `call_slot` shows the one of the `listeners` that runs.
+        Replicas that share `turns` apply one at a time.
         """
         self.slot = slot
         self._mailbox = mailbox
@@ -77,6 +80,7 @@ class LocalReplica:
         self._rebuild_lock = rebuild_lock
         self._rebuild_share = rebuild_share
         self._redirect = redirect
+        self._turns = turns or ReplicaTurns()
         self._listeners = listeners
         self._call_slot = call_slot
         self._watch = ProjectionWatch()
@@ -98,6 +102,7 @@ class LocalReplica:
                 rebuild_lock=self._rebuild_lock,
                 share=self._rebuild_share,
                 copies=ModelCopies(self.slot.name, self._stores),
+                turns=self._turns,
                 listeners=self._listeners,
                 call_slot=self._call_slot,
             )

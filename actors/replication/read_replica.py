@@ -34,6 +34,7 @@ from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import adapted_limit
 from actors.replication.replica_slot import ReplicaSlot
+from actors.replication.replica_turns import ReplicaTurns
 from storage import RecordedEvent, StorageError
 from storage.files.damage import is_damage
 from storage.log.stored_events import CommittedEvents, StoredEvents, bounds
@@ -78,6 +79,7 @@ class ReadReplica(SupervisedActor):
         rebuild_lock: RebuildLock,
         share: float,
         copies: ModelCopies,
+        turns: ReplicaTurns,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class ReadReplica(SupervisedActor):
         self._rebuild_lock = rebuild_lock
         self._share = share
         self._copies = copies
+        self._turns = turns
         self._listeners = listeners
         self._call_slot = call_slot or CallSlot("listener")
         self._limit = READ_BATCH
@@ -240,9 +243,10 @@ class ReadReplica(SupervisedActor):
 
     def _advance(self, events: Sequence[RecordedEvent], changes: Sequence[BuildChanges] = ()) -> None:
         live = self._live()
-        began = time.monotonic()
-        stopped = self._projector.apply(events, live, changes) if live else ()
-        took = time.monotonic() - began
+        with self._turns.turn():
+            began = time.monotonic()
+            stopped = self._projector.apply(events, live, changes) if live else ()
+            took = time.monotonic() - began
         self._limit = adapted_limit(self._limit, took, len(events), BATCH_SECONDS, MIN_BATCH, MAX_BATCH)
         first, position = bounds(events)
         self._position = position

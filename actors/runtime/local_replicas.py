@@ -25,6 +25,7 @@ from actors.replication.progress import Progress
 from actors.replication.rebuild_lock import RebuildQueue
 from actors.replication.replica_slot import ReplicaSlot, open_slots
 from actors.replication.replica_status import SnapshotSource
+from actors.replication.replica_turns import ReplicaTurns
 from actors.replication.row_damage import others_serve
 from actors.replication.skipped_events import SkippedEvents
 from actors.settings import Settings
@@ -73,6 +74,9 @@ class LocalReplicas:
         )
         self.subscribers = {name: Mailbox() for name in slots}
         rebuild_lock = RebuildQueue()
+        # SQLite's statements run without the interpreter, so replicas with such models are left alone.
+        in_turn = all(model.schema.engine != "sqlite" for model in domain.models.values())
+        turns = ReplicaTurns() if in_turn else None
         self._replicas = {
             name: LocalReplica(
                 slot,
@@ -87,6 +91,7 @@ class LocalReplicas:
                 rebuild_lock=rebuild_lock,
                 rebuild_share=settings.rebuild_share,
                 redirect=self.dispatcher.redirect,
+                turns=turns,
                 listeners=listeners.applied,
                 call_slot=calls.slot("listener", f"on_applied of {name}", name_of),
             )

@@ -14,6 +14,7 @@ from actors.replication.model_copies import ModelCopies
 from actors.replication.progress import Progress
 from actors.replication.read_replica import ReadReplica
 from actors.replication.rebuild_lock import RebuildQueue
+from actors.replication.replica_turns import ReplicaTurns
 from actors.replication.shared_changes import chain_of
 from actors.replication.sync import Sync
 from storage import RecordedEvent
@@ -204,6 +205,7 @@ class Simulation:
             rebuild_lock=RebuildQueue(),
             share=0.5,
             copies=ModelCopies(name, {}),
+            turns=ReplicaTurns(),
         )
         self.replicas[name].on_start()
 

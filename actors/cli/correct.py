@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_domain
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.rebuild_wait import is_rebuilt
-from actors.cli.store_directory import kept_replicas, require_store
+from actors.cli.store_directory import require_store
+from actors.cli.store_work import exit_code_of, opened_for_work
 from actors.domain.domain import Domain
 from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
 from actors.system.system import System
-from storage import Correction, OnewriterError
+from storage import Correction
 from storage.value_text import short_repr
 
 __all__ = ["main"]
@@ -81,7 +82,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    try:
+
+    def correct() -> None:
         with _opened(options.store, domain, options.dry_run) as system:
             plan = system.plan_correction(
                 through,
@@ -96,22 +98,14 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 done = plan.apply(who=options.who, why=options.why)
                 _show_done(done, options.json)
                 _wait(system, plan)
-    except BrokenPipeError:
-        raise
-    except (OnewriterError, OSError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"interrupted; {EXIT_CODES['130'].partition('; ')[2]}", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+    return exit_code_of(correct, EXIT_CODES["130"].partition("; ")[2])
 
 
 def _opened(store: str, domain: Domain, dry_run: bool) -> System:
     if dry_run:
         return System.open(store, domain, replicas=1, mode="read")
-    # There are no queries that a rebuild could slow down, and no effect is to be sent.
-    return System.open(store, domain, replicas=kept_replicas(store), rebuild_share=1.0, managers=False)
+    return opened_for_work(store, domain)
 
 
 def _types(domain: Domain, names: Sequence[str]) -> list[type]:

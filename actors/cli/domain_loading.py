@@ -8,11 +8,12 @@ from actors.cli.command_parser import CommandParser
 from actors.cli.errors import CommandLineError
 from actors.cli.imported_name import imported_name
 from actors.domain.domain import Domain
+from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.schema.describing import code_of
 from actors.schema.opening import Code
 
-__all__ = ["DOMAIN", "SHORT", "add_domain", "load_code", "load_domain"]
+__all__ = ["DOMAIN", "SHORT", "add_domain", "load_code", "load_domain", "load_model"]
 
 DOMAIN = "actors.demo.shop:shop"
 
@@ -38,6 +39,16 @@ def load_domain(where: str) -> Domain:
     if not isinstance(found, Domain):
         raise CommandLineError(f"{what}, where a Domain is wanted")
     return found
+
+
+def load_model(where: str, name: str) -> tuple[Domain, ReadModel]:
+    """A domain as `load_domain` finds it, and its read model of this name. Raises `CommandLineError`."""
+    domain = load_domain(where)
+    models = {model.name: model for model in domain.declarations.read_models}
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none"
+        raise CommandLineError(f"domain {domain.name!r} has no read model {name!r}; it has: {known}")
+    return domain, models[name]
 
 
 def add_domain(parser: CommandParser, name: str = "--domain") -> None:

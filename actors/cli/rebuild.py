@@ -7,16 +7,16 @@ import time
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.domain_loading import add_domain, load_domain
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.domain_loading import add_domain, load_model
+from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
 from actors.cli.rebuild_wait import is_rebuilt
-from actors.cli.store_directory import kept_replicas, require_store
+from actors.cli.store_directory import require_store
+from actors.cli.store_work import exit_code_of, opened_for_work
 from actors.domain.read_model import ReadModel
 from actors.health import Rebuild
 from actors.system.system import System
-from storage import OnewriterError
 
 __all__ = ["main"]
 
@@ -55,37 +55,20 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="a JSON document a line")
     options = parser.parse_args(arguments)
     try:
-        domain = load_domain(options.domain)
-        models = {model.name: model for model in domain.declarations.read_models}
-        if options.model not in models:
-            known = ", ".join(sorted(models)) or "none"
-            raise CommandLineError(
-                f"domain {domain.name!r} has no read model {options.model!r}; it has: {known}"
-            )
+        domain, model = load_model(options.domain, options.model)
         require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    replicas = kept_replicas(options.store) if options.replicas is None else options.replicas
-    try:
+
+    def rebuild() -> None:
         began = time.monotonic()
-        # There are no queries that a rebuild could slow down, and nothing else is to be done.
-        with System.open(
-            options.store, domain, replicas=replicas, rebuild_share=1.0, managers=False
-        ) as system:
-            _rebuild(system, models[options.model], began, options.json)
-    except BrokenPipeError:
-        raise
-    except (OnewriterError, OSError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(
-            "interrupted; it goes on from where it is when the store is opened again, by this or a System",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    return DONE
+        with opened_for_work(options.store, domain, options.replicas) as system:
+            _rebuild(system, model, began, options.json)
+
+    return exit_code_of(
+        rebuild, "it goes on from where it is when the store is opened again, by this or a System"
+    )
 
 
 def _rebuild(system: System, model: ReadModel, began: float, as_json: bool) -> None:

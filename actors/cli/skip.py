@@ -7,14 +7,16 @@ import threading
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.domain_loading import load_model
+from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
-from actors.cli.skip_options import TILL, add_options, loaded, opened
+from actors.cli.skip_options import TILL, add_options
+from actors.cli.store_directory import require_store
+from actors.cli.store_work import exit_code_of, opened_for_work
 from actors.domain.read_model import ReadModel
 from actors.errors import NotStopped
 from actors.system.system import System
-from storage import OnewriterError
 
 __all__ = ["main"]
 
@@ -51,24 +53,19 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept with the skip")
     options = parser.parse_args(arguments)
     try:
-        domain, model = loaded(options)
+        domain, model = load_model(options.domain, options.model)
+        require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    try:
-        with opened(options, domain) as system:
+
+    def skip() -> None:
+        with opened_for_work(options.store, domain) as system:
             _skip(system, model, options.position, options.reason)
             _wait(system, model.name)
             _show(system, model.name, options.position, options.json)
-    except BrokenPipeError:
-        raise
-    except (OnewriterError, OSError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"interrupted; {EXIT_CODES['130'].partition('; ')[2]}", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+    return exit_code_of(skip, EXIT_CODES["130"].partition("; ")[2])
 
 
 def _skip(system: System, model: ReadModel, position: int, reason: str) -> None:

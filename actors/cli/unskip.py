@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.domain_loading import load_model
+from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE, DONE
 from actors.cli.json_values import json_line
 from actors.cli.rebuild_wait import is_rebuilt
-from actors.cli.skip_options import TILL, add_options, loaded, opened
-from storage import OnewriterError
+from actors.cli.skip_options import TILL, add_options
+from actors.cli.store_directory import require_store
+from actors.cli.store_work import exit_code_of, opened_for_work
 
 __all__ = ["main"]
 
@@ -45,23 +47,21 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     add_options(parser)
     options = parser.parse_args(arguments)
     try:
-        domain, model = loaded(options)
+        domain, model = load_model(options.domain, options.model)
+        require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    try:
-        with opened(options, domain) as system:
+
+    def unskip() -> None:
+        with opened_for_work(options.store, domain) as system:
             system.unskip_event(model, options.position)
             while not is_rebuilt(system, model):
                 pass
-    except BrokenPipeError:
-        raise
-    except (OnewriterError, OSError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"interrupted; {EXIT_CODES['130'].partition('; ')[2]}", file=sys.stderr)
-        return INTERRUPTED
+
+    code = exit_code_of(unskip, EXIT_CODES["130"].partition("; ")[2])
+    if code != DONE:
+        return code
     if options.json:
         print(json_line({"model": model.name, "unskipped_position": options.position}))
     else:

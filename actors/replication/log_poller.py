@@ -79,7 +79,7 @@ class LogPoller(SupervisedActor):
         self._log = log
         self._resume = resume
         self._rebuild = rebuild
-        self._changes = {model: self._changes_of(model) for model in models}
+        self._changes = {model: self._skips.changes_of(self._log, model) for model in models}
         self._looked = time.monotonic()
         self._call_slot = call_slot
         self._notified = progress.head
@@ -111,11 +111,7 @@ class LogPoller(SupervisedActor):
         if self._skips.read_again(self._log):
             self._resume()
         for model, known in self._changes.items():
-            changes = self._changes_of(model)
+            changes = self._skips.changes_of(self._log, model)
             if changes > known:
                 self._rebuild(model)
                 self._changes[model] = changes
-
-    def _changes_of(self, model: str) -> int:
-        """Rises with each correction of an event that the model handles, and each skip taken back."""
-        return self._log.last_correction_of(model) + self._skips.unskips.get(model, 0)

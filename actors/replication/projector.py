@@ -66,8 +66,7 @@ class Projector:
         self.frozen: list[FrozenBuild] = []
         self.building: list[BuildProgress] = []
         self.applied_events = 0
-        self.recorded: Sequence[BuildChanges] = ()
-        """What the last `apply` changed, for other replicas; nothing unless it was one whole transaction."""
+        self._recorded: Sequence[BuildChanges] = ()
         self._shared = SharedChanges(store.path.name)
         self.began = 0.0
         """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
@@ -116,6 +115,14 @@ class Projector:
     def differing(self) -> Mapping[str, int]:
         """As `ProjectorStatus.differing`."""
         return self._shared.differing
+
+    def take_recorded(self) -> Sequence[BuildChanges]:
+        """What the last `apply` changed, for other replicas; nothing unless it was one whole transaction.
+
+        It is given once: the rows of a large batch are not kept.
+        """
+        recorded, self._recorded = self._recorded, ()
+        return recorded
 
     def copied(self, run: BuildProgress) -> None:
         """A build was replaced by that of another replica."""
@@ -181,7 +188,7 @@ class Projector:
         Builds for which `changes` has what another replica changed for these events make the same changes,
         if their content was the same before.
         """
-        self.recorded = ()
+        self._recorded = ()
         stopped: list[BuildProgress] = []
         limits: dict[BuildProgress, int] = {}
         runs = self.running() if runs is None else runs
@@ -196,7 +203,6 @@ class Projector:
             except StorageError as error:
                 if is_damage(error, self._store):
                     raise
-                self.recorded = ()
                 if changes:
                     changes = ()
                     continue
@@ -206,6 +212,7 @@ class Projector:
                 if middle is not None:
                     for half in (events[:middle], events[middle:]):
                         stopped += self.apply(half, [run for run in runs if run not in stopped])
+                    self._recorded = ()
                     return stopped
                 if not one_by_one:
                     one_by_one = True
@@ -258,7 +265,7 @@ class Projector:
             self.began, self.at, self.by = 0.0, None, None
         for run, until in due:
             run.checkpoint = until
-        self.recorded = () if limits else transaction.recorded
+        self._recorded = () if limits else transaction.recorded
 
     def _project(
         self,

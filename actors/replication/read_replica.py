@@ -253,7 +253,7 @@ class ReadReplica(SupervisedActor):
         for run in stopped:
             self._backfill.report(run)
         self._publish()
-        recorded = self._projector.recorded if live else ()
+        recorded = self._projector.take_recorded() if live else ()
         self._report_position(Apply(events, recorded, self.name) if recorded else None)
         if self._listeners:
             lag = self._progress.lag_seconds(first - 1)

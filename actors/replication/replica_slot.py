@@ -210,7 +210,7 @@ def _open_store(
                 history_id=log.history_id,
                 log_head=log.head,
                 digest=log.digest,
-                corrected=lambda model: log.last_correction_of(model) + skips.unskips.get(model, 0),
+                corrected=partial(skips.changes_of, log),
                 map_size=settings.map_size,
                 record_changes=share_changes,
             )

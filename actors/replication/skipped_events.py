@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from actors.replication.committed_log import CommittedLog
 from storage.files.damage import damaged_records
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note
@@ -65,6 +66,13 @@ class SkippedEvents:
     def of(self, model: str) -> frozenset[int]:
         """The positions that this model skips, whatever its version."""
         return self._positions.get(model, frozenset())
+
+    def changes_of(self, log: CommittedLog, model: str) -> int:
+        """Rises with each correction of an event that the model handles, and each skip that is taken back.
+
+        What was filled when it was lower lacks the change.
+        """
+        return log.last_correction_of(model) + self.unskips.get(model, 0)
 
     def add(self, model: str, position: int) -> None:
         """From now on the model skips this position."""

@@ -18,6 +18,9 @@ MOST_THREADS = 1000
 started.
 """
 WORKERS = ("thread", "process")
+REPLICATION_INTERVAL = 0.003
+"""Seconds. In so short a time nobody notices that replicas are behind, and rows and pages that change several
+times in it are written once."""
 MODES = ("write", "read")
 
 
@@ -44,7 +47,7 @@ class Settings:
     managers: bool | None = None
     replicas_path: str | None = None
     accept: Collection[str] = ()
-    replication_interval: float = 0.003
+    replication_interval: float = REPLICATION_INTERVAL
 
     def __post_init__(self) -> None:
         for name in COUNTS:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 
 from actors.replication.messages import Committed
+from actors.settings import REPLICATION_INTERVAL
 from storage.log.stored_events import CommittedEvents
 
-__all__ = ["DEFAULT_INTERVAL", "LINGER_SECONDS", "CommitNotifier"]
+__all__ = ["LINGER_SECONDS", "CommitNotifier"]
 
 LINGER_SECONDS = 0.001
 """Seconds for which commits are held back while callers come in quick succession, if no further one follows.
@@ -26,10 +27,6 @@ A caller that prepares its next batch should not find the replicas at work when 
 QUICK_SECONDS = 0.002
 """Seconds between two batches up to which callers count as coming in quick succession."""
 
-DEFAULT_INTERVAL = 0.003
-"""Seconds between two notifications by a busy writer, if nobody waits for replicas. In so short a time nobody
-notices that they are behind, and rows and pages that change several times in it are written once."""
-
 MAX_HELD_EVENTS = 1_000
 """Events that are held back at most."""
 
@@ -37,7 +34,7 @@ MAX_HELD_EVENTS = 1_000
 class CommitNotifier:
     """What is committed and not announced yet; it outlives the handler. Times are in seconds of any clock."""
 
-    def __init__(self, interval: float = DEFAULT_INTERVAL) -> None:
+    def __init__(self, interval: float = REPLICATION_INTERVAL) -> None:
         """`interval`: seconds between two notifications while callers come in quick succession."""
         self._interval = interval
         self.linger = min(LINGER_SECONDS, interval)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from actors.kernel.async_reply import batch_wakeups
 from actors.kernel.running_calls import CallSlot
 from actors.schema.written_types import WrittenTypes
+from actors.settings import REPLICATION_INTERVAL
 from actors.writer.atomic_step import AtomicStep
-from actors.writer.commit_notifier import DEFAULT_INTERVAL, CommitNotifier
+from actors.writer.commit_notifier import CommitNotifier
 from actors.writer.inline_models import InlineRun
 from actors.writer.submission import Submission
 from storage import RecordedEvent
@@ -21,7 +22,7 @@ __all__ = ["WriterState"]
 class WriterState:
     """Of one writer. The handler's thread changes it; others read it, and may release held replies."""
 
-    def __init__(self, written: WrittenTypes, replication_interval: float = DEFAULT_INTERVAL) -> None:
+    def __init__(self, written: WrittenTypes, replication_interval: float = REPLICATION_INTERVAL) -> None:
         self.written = written
         self.in_flight: list[Submission | AtomicStep] = []
         self.attempts = 0

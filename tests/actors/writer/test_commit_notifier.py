@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from actors.replication.messages import Committed
-from actors.writer.commit_notifier import DEFAULT_INTERVAL, MAX_HELD_EVENTS, QUICK_SECONDS, CommitNotifier
+from actors.settings import REPLICATION_INTERVAL
+from actors.writer.commit_notifier import MAX_HELD_EVENTS, QUICK_SECONDS, CommitNotifier
 
 
 def commit(first, last, events=True):
@@ -52,9 +53,9 @@ def test_a_busy_writer_tells_after_a_while_or_when_somebody_waits():
     assert notifier.due(100.0, False)
     notifier.flush(100.0)
     notifier.add(commit(2, 2))
-    assert not notifier.due(100.0 + DEFAULT_INTERVAL / 2, False)
-    assert notifier.due(100.0 + DEFAULT_INTERVAL / 2, True)
-    assert notifier.due(100.0 + DEFAULT_INTERVAL, False)
+    assert not notifier.due(100.0 + REPLICATION_INTERVAL / 2, False)
+    assert notifier.due(100.0 + REPLICATION_INTERVAL / 2, True)
+    assert notifier.due(100.0 + REPLICATION_INTERVAL, False)
 
 
 def test_batches_that_follow_one_another_at_once_are_quick():

@@ -271,7 +271,10 @@ class OperationMethods(SystemBase):
         self._running().listeners.committed.append(listener)
 
     def on_broadcast(self, listener: Callable[[int, int], None]) -> None:
-        """Call `listener(first, last)` after Sync notified every replica, in its thread: keep it short."""
+        """Call `listener(first, last)` after Sync sent a commit on, in its thread: keep it short.
+
+        It goes to every replica, or to the one that projects for all, whose changes go to the others.
+        """
         self._running().listeners.broadcast.append(listener)
 
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:

@@ -97,6 +97,7 @@ class ReplicaHealth:
     - `reset_reason`: why it was reset, at the opening or since
     - `excluded`: it gets no queries until it has caught up again
     - `pid`: the id of its worker process; None for a replica in this process, or while it has none
+    - `leads`: it projects for the others, which apply what it changed
     """
 
     name: str
@@ -109,6 +110,7 @@ class ReplicaHealth:
     reset_reason: str | None
     excluded: bool = False
     pid: int | None = None
+    leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ class Trace:
         self.committed.set()
 
     def on_broadcast(self, _first: int, _last: int) -> None:
-        """Sync's thread, as it hands the event to every replica."""
-        self.mark("sync: sent to every replica")
+        """Sync's thread, as it sends the event to the replica that projects for all of them."""
+        self.mark("sync: sent to the replicas")
 
     def on_applied(self, replica: str, _position: int, _lag: float) -> None:
         """A replica's thread, after the transaction that holds the update."""

@@ -31,6 +31,8 @@ class Progress:
         `placed` names the replicas of each model, where it is not on all of them.
         """
         self.head = head
+        self.leader: str | None = None
+        """The replica that projects for all; None while none does."""
         self.closed = False
         self.forked = False
         placed = placed or {}

@@ -83,6 +83,7 @@ class Sync(SupervisedActor):
                 self._send(broadcast.committed(one.first, one.last, one.events, now))
                 notify(self._call_slot, self._listeners, one.first, one.last)
         self._send(broadcast.check(now, self._at(broadcast.leader)))
+        self._progress.leader = broadcast.leader
         self.mailbox.idle_timeout = LEADER_SECONDS if broadcast.busy else None
 
     def _broadcast(self, broadcast: Broadcast, waiting: Sequence[Applied | Committed]) -> None:

@@ -116,6 +116,7 @@ def _replica(parts: Parts, monitor: Monitor, name: str) -> ReplicaHealth:
         slot.reset_reason,
         any(entry.applied < entry.floor for entry in entries.values()),
         parts.replicas.pid(name),
+        parts.progress.leader == name,
     )
 
 

@@ -36,7 +36,7 @@ def test_the_demo_follows_an_update_replays_and_finds_every_replica_equal(out, s
     assert main(["demo", "--limit", "700", "--replicas", "2", "--path", str(store_path)]) == 0
     said = out.getvalue()
     for part in (
-        "sync: sent to every replica",
+        "sync: sent to the replicas",
         "search 3: sees the new name",
         "700 of 700 commands",
         "Rejected, by reason",
@@ -89,10 +89,10 @@ def test_a_limit_below_one_is_refused(capsys):
 def test_each_hop_comes_after_the_one_that_it_needs(tmp_path):
     at = {hop.where: hop.seconds for hop in trace_update(tmp_path / "store", 3)}
     assert len(at) == 10
-    assert 0 < at["write database: on disk"] < at["sync: sent to every replica"]
+    assert 0 < at["write database: on disk"] < at["sync: sent to the replicas"]
     assert at["write database: on disk"] < at["caller: has the receipt"]
     applied = [at[f"replica-{number}: in its tables"] for number in (1, 2, 3)]
-    assert at["sync: sent to every replica"] < min(applied)
+    assert at["sync: sent to the replicas"] < min(applied)
     searches = [at[f"search {number}: sees the new name"] for number in (1, 2, 3)]
     assert at["write database: on disk"] < min(searches)
 

@@ -115,6 +115,11 @@ def leader(system: System) -> str:
     return found
 
 
+def leading(system: System) -> list[str]:
+    """Those that lead by what health says."""
+    return [replica.name for replica in system.health().replicas if replica.leads]
+
+
 def thread_of(replica: str) -> str:
     return f"onewriter-{replica}"
 
@@ -195,6 +200,7 @@ def test_another_one_leads_while_the_leader_hangs(system: System, monkeypatch: p
         # A caller gets its answer from those that go on.
         assert system.query(Sum(), consistency="strong", timeout=PATIENCE) == sum(range(10))
         assert leader(system) != first
+        wait_until(lambda: leading(system) == [leader(system)])
     finally:
         release.set()
     append(system, range(10, 20))
@@ -269,4 +275,5 @@ def test_one_replica_or_worker_processes_share_nothing(store_path: Path) -> None
         append(system, range(5))
         system.wait_applied(timeout=PATIENCE)
         assert not isinstance(inside.broadcast(system), LedBroadcast)
+        assert leading(system) == []
         assert inside.kept_contents(system, "rows") == {"replica-1": None}

@@ -101,7 +101,7 @@ def _check_store(path: str, domain: CompiledDomain, code: Code, sample: int | No
         log.advance(log.committed_head())
         problems: Sequence[str] = ()
         try:
-            check_store(path, code, Leftovers(domain), (), log)
+            check_store(path, code, lambda: Leftovers(domain), (), log)
         except DomainError as error:
             problems = error.problems
         trial = Trial(log, domain)

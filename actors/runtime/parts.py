@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from actors.domain.domain import Domain
 from actors.domain.specs import CompiledDomain
@@ -10,7 +11,6 @@ from actors.kernel.delivery_marks import DeliveryMarks
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot
-from actors.process_managers.registry import ProcessManagers
 from actors.queries.query_dispatcher import QueryDispatcher
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
@@ -26,6 +26,10 @@ from actors.writer.command_client import CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog
 from storage.log.log_follower import LogFollower
+
+if TYPE_CHECKING:
+    from actors.process_managers.no_process_managers import NoProcessManagers
+    from actors.process_managers.registry import ProcessManagers
 
 __all__ = ["Parts"]
 
@@ -65,8 +69,8 @@ class Parts:
     views: ViewRegistry
     changed_code: ChangedCode
     """The read models whose code is not the one that filled them."""
-    process_managers: ProcessManagers
-    """The process managers."""
+    process_managers: ProcessManagers | NoProcessManagers
+    """The latter for a domain that declares none."""
     consumers: ConsumerRegistry
     copied: str | None
     """Why the store is a copy that does not act on the world; None for any other."""

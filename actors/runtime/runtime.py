@@ -21,8 +21,7 @@ from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
 from actors.kernel.thread_pool import ThreadPool
-from actors.process_managers.leftovers import Leftovers
-from actors.process_managers.registry import ProcessManagers
+from actors.process_managers.no_process_managers import NoProcessManagers
 from actors.queries.replica_host import ReplicaHost
 from actors.queries.view_registry import ViewRegistry
 from actors.replication.listeners import Listeners
@@ -50,7 +49,7 @@ from actors.runtime.rebuilds import Rebuilds
 from actors.runtime.store_identity import IDENTITY_FILE, check_identity, note_end
 from actors.schema.describing import code_of
 from actors.schema.description import Schema
-from actors.schema.opening import CheckedSchema, check_store
+from actors.schema.opening import CheckedSchema, ManagerRecords, check_store
 from actors.schema.written_types import WrittenTypes
 from actors.settings import Settings
 from actors.subscriptions.consumer_registry import ConsumerRegistry
@@ -121,11 +120,17 @@ class Runtime:
         if refusal is not None:
             commands.mailbox.close(refusal)
         marks = DeliveryMarks(log.path, lambda: not log.moved(), self._mark_owners)
-        managers = ProcessManagers(
-            domain, log, commands.steps, progress, calls, settings.busy_limit, marks, managers_off
-        )
-        if managers.handles:
+        managers: ProcessManagers | NoProcessManagers
+        if domain.process_managers:
+            # Imported here, as it is much that many a domain has no use for; Leftovers below, too.
+            from actors.process_managers.registry import ProcessManagers
+
+            managers = ProcessManagers(
+                domain, log, commands.steps, progress, calls, settings.busy_limit, marks, managers_off
+            )
             listeners.committed.append(managers.wake)
+        else:
+            managers = NoProcessManagers(log, progress, managers_off)
         actors: dict[str, ActorSlot] = {}
         self.parts = Parts(
             path=path,
@@ -182,7 +187,7 @@ class Runtime:
         check_queries(domain, placed)
         inline = [model.schema for model in domain.models.values() if model.inline]
         code = code_of(source.declarations, domain)
-        check = partial(check_store, path, code, Leftovers(domain), settings.accept)
+        check = partial(check_store, path, code, partial(_leftovers, domain), settings.accept)
         log: EventLog | LogFollower
         copied = None
         # Until the actors begin, nobody else reads it.
@@ -372,3 +377,9 @@ class Runtime:
     def health(self) -> Health:
         """How everything is, now."""
         return build_health(self.parts, self._monitor, self.rebuilds)
+
+
+def _leftovers(domain: CompiledDomain) -> ManagerRecords:
+    from actors.process_managers.leftovers import Leftovers
+
+    return Leftovers(domain)

@@ -6,7 +6,7 @@ Reads the log, and writes nothing. The opener's thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -72,18 +72,22 @@ class ManagerRecords(Protocol):
 
 
 def check_store(
-    path: str, code: Code, managers: ManagerRecords, accept: Collection[str], log: LogReader
+    path: str,
+    code: Code,
+    managers: Callable[[], ManagerRecords],
+    accept: Collection[str],
+    log: LogReader,
 ) -> CheckedSchema:
     """Compare the store's schema with that of `code`.
 
-    `accept` names mismatches that are taken for good. Raises `DomainError` that lists all others, and for a
-    name in `accept` that there is nothing like.
+    `managers` is called if there may be a mismatch. `accept` names mismatches that are taken for good. Raises
+    `DomainError` that lists all others, and for a name in `accept` that there is nothing like.
     """
     stored = read_schema(log)
     old = stored.schema or _guessed(log, code)
     _check_names(accept, {*names_of(old, code.schema), *stored.accepted})
     found = compare(old, code.schema, code.locations, code.readable)
-    mismatches = _with_numbers(log, stored, found, managers)
+    mismatches = _with_numbers(log, stored, found, managers()) if found.mismatches else []
     refused = [text for one, text in mismatches if one.name not in accept]
     if refused:
         raise _refusal(path, code.schema.domain, refused, mismatches)

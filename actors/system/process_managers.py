@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.health import ProcessManagerHealth
 from actors.kernel.actor import refuse_in_actor
-from actors.process_managers.pending_effects import PendingEffect
-from actors.process_managers.quarantined_instances import QuarantinedInstance
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage.value_text import short_repr
+
+if TYPE_CHECKING:
+    from actors.health import ProcessManagerHealth
+    from actors.process_managers.pending_effects import PendingEffect
+    from actors.process_managers.quarantined_instances import QuarantinedInstance
 
 __all__ = ["ProcessManagerMethods"]
 

@@ -45,15 +45,29 @@ SLOW = (
 )
 """What is marked `slow`, with all that runs replicas in worker processes: `make test-fast` leaves it out."""
 
+WAITING = (
+    "tests/system/test_stateful.py",
+    "tests/consistency/test_histories.py",
+    "tests/consistency/test_seeded_faults.py",
+    "tests/system/test_hanging.py",
+    "tests/system/test_sessions.py",
+    "tests/system/test_attempts.py",
+    "tests/system/test_faults.py",
+)
+"""What waits for disks and deadlines, for ten seconds a file and more: it begins first, beside what works."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whole programs, and systems that start several processes."""
+    """Mark whole programs, and systems that start several processes; put first what waits the longest."""
     root = Path(__file__).parents[1]
+    names = {path: path.relative_to(root).as_posix() for path in {item.path for item in items}}
     for item in items:
         chosen = getattr(item, "callspec", None)
         in_processes = chosen is not None and "process" in chosen.params.values()
-        if in_processes or item.path.relative_to(root).as_posix().startswith(SLOW):
+        if in_processes or names[item.path].startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    begins = {name: number for number, name in enumerate(WAITING)}
+    items.sort(key=lambda item: begins.get(names[item.path], len(WAITING)))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from actors import StorageError, ViewExpired
 from tests.helpers import PATIENCE, wait_until
 from tests.oracle.query_domain import KINDS, TWINS, At, Dropped, Put, memory, rows, sql
 from tests.oracle.query_load import GROUPS, WHATS, Answered, Load
-from tests.oracle.values import shown_exactly
+from tests.oracle.value_forms import shown_exactly
 
 KEYS = [f"k{number}" for number in range(30)] + ["a", "a\0", "a\0b", "\xff"]
 

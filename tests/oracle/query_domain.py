@@ -15,7 +15,7 @@ from actors import Domain, SnapshotClosed, StorageError
 from actors.queries import local_replica
 from storage.engines.sqlite import pool as sqlite_pool
 from storage.engines.sqlite.pool import SqliteReaderPool
-from tests.oracle.values import BERLIN, as_stored, shown_exactly
+from tests.oracle.value_forms import BERLIN, as_stored, shown_exactly
 
 entries = Domain("entries")
 Entries = dict[str, tuple[int, str, int]]

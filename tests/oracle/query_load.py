@@ -27,7 +27,7 @@ from tests.oracle.query_domain import (
     folded,
     sql,
 )
-from tests.oracle.values import BERLIN, shown_exactly, spoil
+from tests.oracle.value_forms import BERLIN, shown_exactly, spoil
 
 WHATS: list[Callable[[], Any]] = [
     lambda: bytearray(b"\1\0"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tests.oracle.values import as_stored, begins, fresh, order
+from tests.oracle.value_forms import as_stored, begins, fresh, order
 
 Row = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 from storage.errors import RowMissing
 from storage.tables.schema import TableSchema
 from tests.oracle.table_model import Row, Rows, Search
-from tests.oracle.values import fresh, order, shown_exactly, spoil
+from tests.oracle.value_forms import fresh, order, shown_exactly, spoil
 
 Op = tuple[Any, ...]
 

@@ -22,7 +22,7 @@ from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_ops import Op, done, expected
 from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
 from tests.oracle.test_tables import Note, awkward
-from tests.oracle.values import shown_exactly
+from tests.oracle.value_forms import shown_exactly
 
 ENDS = ["done", "done", "done", "decider", "projection", "raises", "unstorable", "no key"]
 

@@ -25,7 +25,8 @@ from storage.tables.schema import ModelSchema
 from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_ops import Op, done, expected
 from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
-from tests.oracle.values import changeable, shown_exactly, values, zoned
+from tests.oracle.value_forms import shown_exactly
+from tests.oracle.values import changeable, values, zoned
 
 
 @dataclass(frozen=True)

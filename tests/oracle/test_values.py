@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from storage.codec.codec import Codec
 from storage.codec.keys import encode_key
+from tests.oracle import value_forms as forms
 from tests.oracle import values as oracle
 
 
@@ -36,31 +37,31 @@ def notes(inner: oracle.Values) -> oracle.Values:
 @given(oracle.values(notes))
 def test_a_value_comes_back_as_its_stored_form(value: Any) -> None:
     back = CODEC.decode(CODEC.encode(value))
-    assert oracle.shown_exactly(back) == oracle.shown_exactly(oracle.as_stored(value))
-    assert oracle.shown_exactly(CODEC.own(value)) == oracle.shown_exactly(back)
+    assert forms.shown_exactly(back) == forms.shown_exactly(forms.as_stored(value))
+    assert forms.shown_exactly(CODEC.own(value)) == forms.shown_exactly(back)
 
 
 @given(oracle.changeable)
 def test_nobody_who_spoils_a_value_spoils_what_is_stored(value: Any) -> None:
-    stored = oracle.as_stored(value)
-    before = oracle.shown_exactly(stored)
+    stored = forms.as_stored(value)
+    before = forms.shown_exactly(stored)
     own = CODEC.own(value)
-    oracle.spoil(value)
-    assert oracle.shown_exactly(stored) == oracle.shown_exactly(own) == before
+    forms.spoil(value)
+    assert forms.shown_exactly(stored) == forms.shown_exactly(own) == before
 
 
 @given(st.lists(oracle.keys, min_size=2, max_size=4))
 def test_keys_sort_in_the_oracle_as_on_the_disk(keys: list[Any]) -> None:
-    assert [encode_key(key) for key in sorted(keys, key=oracle.order)] == sorted(map(encode_key, keys))
+    assert [encode_key(key) for key in sorted(keys, key=forms.order)] == sorted(map(encode_key, keys))
     for one in keys:
         for other in keys:
-            assert (oracle.order(one) == oracle.order(other)) == (encode_key(one) == encode_key(other))
+            assert (forms.order(one) == forms.order(other)) == (encode_key(one) == encode_key(other))
 
 
 @given(st.data(), st.sampled_from(sorted(oracle.KEYS)))
 def test_keys_of_tuples_sort_by_their_parts(data: st.DataObject, kind: str) -> None:
     pairs = data.draw(st.lists(st.tuples(oracle.KEYS[kind], oracle.keys), min_size=2, max_size=4))
-    assert [encode_key(pair) for pair in sorted(pairs, key=oracle.order)] == sorted(map(encode_key, pairs))
+    assert [encode_key(pair) for pair in sorted(pairs, key=forms.order)] == sorted(map(encode_key, pairs))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,6 @@ def test_utc_has_no_date_for_what_is_beyond(at: datetime) -> None:
 
 def test_what_differs_to_whoever_looks_closely_is_shown_apart() -> None:
     some = [1, True, 1.0, Decimal(1), Decimal("1.0"), 0.0, -0.0, "1", b"1", bytearray(b"1"), (1,), [1]]
-    shown = [oracle.shown_exactly(one) for one in some]
+    shown = [forms.shown_exactly(one) for one in some]
     assert len(set(map(repr, shown))) == len(some)
-    assert oracle.shown_exactly(math.nan) == oracle.shown_exactly(float("nan"))
+    assert forms.shown_exactly(math.nan) == forms.shown_exactly(float("nan"))

@@ -1,9 +1,10 @@
-"""Values that hurt, for every oracle of this folder, and the plain Python that says what becomes of them.
+"""Values that hurt, for every oracle of this folder.
 
 An oracle runs a random program twice: through the library, and over dictionaries by brute force, which are
-too simple to be wrong. So nothing here imports `actors` or `storage`. How to use it:
+too simple to be wrong. So nothing here and in `value_forms.py` imports `actors` or `storage`. How to use it:
 
-    from tests.oracle.values import KEYS, as_stored, order, shown_exactly, texts, values
+    from tests.oracle.value_forms import as_stored, order, shown_exactly
+    from tests.oracle.values import KEYS, texts, values
 
     @given(st.lists(st.tuples(texts, values())))
     def test_rows_hold_against_a_dictionary(...): ...
@@ -17,12 +18,7 @@ too simple to be wrong. So nothing here imports `actors` or `storage`. How to us
 - `KEYS` has a strategy for each kind of key, by its name, and `keys` is any of them. `pools(kind)` are small
   lists of keys for a program to draw from, so that it meets them again. `without_nan` is `values` without
   what is not equal to itself.
-- `order(key)` sorts as keys do; equal keys have equal orders. `begins(text, prefix)` is what a prefix search
-  asks.
-- `as_stored(value)` is the value that everybody gets once it is stored; `shown_exactly(value)` is a form to
-  compare by `==` in which 1 and True, 0.0 and -0.0, 1.0 and Decimal("1.00"), a zone and its offset are told
-  apart, and NaN is equal to itself. `spoil(value)` changes all that can be changed in it, and `fresh(value)`
-  makes the same value anew.
+- How they sort and what becomes of them when they are stored is in `value_forms.py`.
 
 A test here is of hypothesis, by `@given` or a state machine, with `max_examples` as a share of `settings()`,
 so that `make test` takes few examples, `make soak` many, and a failure comes smaller, with a line that has it
@@ -31,18 +27,17 @@ run again.
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
+
+from tests.oracle.value_forms import BERLIN
 
 Values = st.SearchStrategy[Any]
 
@@ -51,7 +46,6 @@ MOST_LEVELS = 32
 MOST_CONTAINERS = 128
 """Lists and dicts that may be."""
 
-BERLIN = ZoneInfo("Europe/Berlin")
 ZONES: list[tzinfo] = [
     UTC,
     BERLIN,
@@ -252,117 +246,3 @@ def pools(kind: str) -> Values:
     near = {"text": _goes_on(str), "bytes": _goes_on(bytes)}
     some = st.lists(KEYS[kind], min_size=2, max_size=6)
     return near[kind] | some if kind in near else some
-
-
-def order(key: Any) -> tuple[Any, ...]:
-    """What sorts as a key does; a tuple of keys by its parts. Equal keys have equal orders."""
-    if isinstance(key, tuple):
-        return tuple(map(order, key))
-    if isinstance(key, enum.Enum):
-        return order(key.value)
-    if key is None:
-        return (0,)
-    if isinstance(key, bool):
-        return (1, key)
-    if isinstance(key, (int, float, Decimal)):
-        return (2, _size(key))
-    if isinstance(key, datetime):
-        if key.tzinfo is None:
-            return (3, key.replace(fold=0))
-        return (4, key - datetime(1970, 1, 1, tzinfo=UTC))
-    for rank, kind in enumerate((date, str, bytes, UUID), 5):
-        if isinstance(key, kind):
-            return (rank, key)
-    raise TypeError(f"{key!r} is no key")
-
-
-def _size(number: Any) -> Any:
-    if isinstance(number, float) and not number.is_integer():
-        number = Decimal(repr(number))  # a float is the decimal that it is written as
-    if isinstance(number, Decimal) and not number.is_finite():
-        return float(number)
-    return Fraction(number)
-
-
-def begins(value: Any, prefix: str) -> bool:
-    """Whether a prefix search finds it."""
-    return isinstance(value, str) and value.startswith(prefix)
-
-
-# -- what becomes of a value ---------------------------------------------------------------------------------
-def as_stored(value: Any) -> Any:
-    """What everybody gets once the value is stored, a new object wherever it can be changed."""
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, (datetime, time)):
-        offset = value.utcoffset()
-        return value if offset is None else value.replace(tzinfo=timezone(offset), fold=0)
-    if isinstance(value, (list, tuple, frozenset)):
-        return type(value)(map(as_stored, value))
-    if isinstance(value, dict):
-        return {as_stored(key): as_stored(one) for key, one in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return type(value)(
-            **{field.name: as_stored(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        )
-    return value
-
-
-def shown_exactly(value: Any) -> Any:
-    """A form of the value that is equal to another one's only if they are the same to whoever looks
-    closely.
-    """
-    kind = type(value).__name__
-    if isinstance(value, (list, tuple)):
-        return (kind, *map(shown_exactly, value))
-    if isinstance(value, dict):
-        return (kind, *((shown_exactly(key), shown_exactly(one)) for key, one in value.items()))
-    if isinstance(value, (set, frozenset)):
-        return (kind, *sorted(map(shown_exactly, value), key=repr))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return (kind, *(shown_exactly(getattr(value, field.name)) for field in dataclasses.fields(value)))
-    if isinstance(value, (datetime, time)):
-        return (kind, value.isoformat(), value.fold, type(value.tzinfo).__name__, str(value.tzinfo))
-    if isinstance(value, int):
-        return (kind, hex(value))  # of any size
-    if isinstance(value, memoryview):
-        return (kind, bytes(value))
-    return (kind, repr(value))
-
-
-def fresh(value: Any) -> Any:
-    """The same value in new objects, as whoever makes it again has it; nothing of it is shared."""
-    if isinstance(value, memoryview):
-        return memoryview(bytearray(value))
-    if isinstance(value, bytearray):
-        return bytearray(value)
-    if isinstance(value, (list, tuple, frozenset)):
-        return type(value)(map(fresh, value))
-    if isinstance(value, dict):
-        return {fresh(key): fresh(one) for key, one in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return type(value)(
-            **{field.name: fresh(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        )
-    return value
-
-
-def spoil(value: Any) -> None:
-    """Change all that can be changed in a value, as somebody does who takes it for a copy."""
-    if isinstance(value, memoryview):
-        if not value.readonly and len(value):
-            value[0] ^= 255
-    elif isinstance(value, bytearray):
-        value += b"spoilt"
-    elif isinstance(value, (list, tuple, frozenset)):
-        for one in value:
-            spoil(one)
-        if isinstance(value, list):
-            value.append("spoilt")
-    elif isinstance(value, dict):
-        for one in value.values():
-            spoil(one)
-        value["spoilt"] = True
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            spoil(getattr(value, field.name))

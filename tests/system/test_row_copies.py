@@ -13,7 +13,7 @@ import pytest
 
 from actors import Domain, Rejected, System
 from tests.helpers import PATIENCE
-from tests.oracle.values import shown_exactly, spoil
+from tests.oracle.value_forms import shown_exactly, spoil
 
 papers = Domain("papers")
 BERLIN = ZoneInfo("Europe/Berlin")

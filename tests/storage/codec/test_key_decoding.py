@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from storage.codec.key_decoding import decode_key, decode_keys
 from storage.codec.keys import encode_component, encode_key
 from storage.errors import CodecError, KeyTooLong
-from tests.oracle.values import beyond, keys, order
+from tests.oracle.value_forms import order
+from tests.oracle.values import beyond, keys
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)
 exact = st.one_of(

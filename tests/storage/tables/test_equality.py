@@ -19,7 +19,8 @@ from storage.replica.replica_store import ReplicaStore
 from storage.tables.index import IndexSpec, each
 from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema, TableSchema
-from tests.oracle.values import keys, order, raws, texts
+from tests.oracle.value_forms import order
+from tests.oracle.values import keys, raws, texts
 
 TEXTS = ["", "\0", "\0b", "a", "a\0", "a\0\0", "a\0b", "a\0\xff", "a\x01", "a\xff", "ab"]
 BYTES = [text.encode("latin-1") for text in TEXTS]

@@ -19,7 +19,7 @@ from storage.errors import CodecError
 from storage.log.event_log import EventLog
 from storage.replica.replica_store import ReplicaStore
 from storage.tables.schema import ModelSchema, TableSchema
-from tests.oracle.values import BERLIN, as_stored, shown_exactly, spoil
+from tests.oracle.value_forms import BERLIN, as_stored, shown_exactly, spoil
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,13 +17,13 @@ from actors import ConsumerMismatch, System, SystemClosed, UnknownMessage, Unkno
 from actors.subscriptions.group_state import GroupState, state_key
 from storage import DamagedStore, InvalidKey, KeyTooLong, StoreFull
 from tests import inside
+from tests.forked import Forked
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.checks import read_log
 from tests.system.depot import Increment, Incremented, Stock, Stocked, depot
 
 ROUNDS = int(os.environ.get("ONEWRITER_CONSUMER_ROUNDS", "6"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
-ROOT = Path(__file__).parents[2]
 
 
 def open_at(path) -> System:
@@ -639,8 +637,7 @@ def test_a_killed_process_loses_no_event_and_repeats_none_whose_acknowledgement_
     dice = random.Random(SEED)
     store, notes = tmp_path / "store", tmp_path / "notes"
     for _ in range(ROUNDS):
-        command = [sys.executable, "-m", "tests.system.consumer_child", str(store), str(notes)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        with Forked("tests.system.consumer_child", str(store), str(notes)) as process:
             try:
                 assert process.stdout.readline() == "open\n"
                 size = notes.stat().st_size if notes.exists() else 0

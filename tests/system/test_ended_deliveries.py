@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,21 +19,20 @@ from actors.subscriptions.delivery_state import DeliveryState
 from actors.subscriptions.outstanding_deliveries import OutstandingDeliveries
 from storage import RecordedEvent
 from tests import inside
+from tests.forked import Forked
 from tests.helpers import PATIENCE
 from tests.system import ending_child
 from tests.system.depot import Increment, depot
 from tests.system.jobs import Begin, World, jobs_of
-from tests.system.test_crash import ROOT
 
 Patch = pytest.MonkeyPatch
 
 
 def run(store: Path, how: str, most: int = 3) -> list[str]:
     """What a process delivers before it ends, of itself or not."""
-    command = [sys.executable, "-m", "tests.system.ending_child", str(store), how, str(most)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode in (0, 137), done.stderr
-    return done.stdout.splitlines()
+    with Forked("tests.system.ending_child", str(store), how, str(most)) as process:
+        assert process.wait(60) in (0, 137)
+        return process.stdout.read().splitlines()
 
 
 @pytest.mark.kill

@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from actors.testing import given, open_system
 from storage import StorageError
 from storage.engines.sqlite.store import FILE
 from tests import inside
+from tests.forked import Forked
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.ledger import (
     EACH,
@@ -40,8 +40,6 @@ from tests.system.ledger import (
 )
 from tests.system.ledger_child import KILLED
 from tests.system.test_closing import in_a_child
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -286,9 +284,8 @@ def test_a_model_in_memory_that_failed_is_filled_again_once_and_then_waits_befor
             assert view[sums] == {"all": 300}
 
 
-def child(store: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.system.ledger_child", str(store), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def child(store: Path, *arguments: str) -> Forked:
+    return Forked("tests.system.ledger_child", str(store), *arguments)
 
 
 @pytest.mark.kill
@@ -299,7 +296,6 @@ def test_each_event_counts_once_after_kills_at_random_moments(tmp_path):
     committed = 0
     for _ in range(5):
         with child(tmp_path / "store") as process:
-            assert process.stdout is not None
             assert process.stdout.readline() == "open\n"
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(chance.uniform(0.05, 0.4))

@@ -10,26 +10,23 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from storage import EventLog
+from tests.forked import Forked
 from tests.system.club import club
 from tests.system.inline_checks import check_refill
 
 pytestmark = pytest.mark.kill
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = max(int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "30")) // 5, 3)
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", random.randrange(1 << 32)))
 
 
 def run_and_kill(store: Path, notes: Path, number: int, seconds: float) -> None:
-    command = [sys.executable, "-m", "tests.system.inline_child", str(store), str(notes), str(number)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with Forked("tests.system.inline_child", str(store), str(notes), str(number)) as process:
         try:
             assert process.stdout.readline() == "open\n"
             process.wait(seconds)

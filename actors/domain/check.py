@@ -6,8 +6,7 @@ Made when a domain is compiled; used on the caller's and on the writer's thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage.value_text import short_repr
 
@@ -15,8 +14,7 @@ Misfit = tuple[str, str, str]
 """Path below the message, what was expected there, what was got."""
 
 
-@dataclass(slots=True)
-class Check:
+class Check(NamedTuple):
     """What one annotation admits.
 
     ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the

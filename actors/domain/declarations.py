@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from actors.domain.constructors import with_slots_filled
 from actors.domain.middleware import Middleware
@@ -26,8 +26,7 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """A registered class: ``kind`` is state, event, command, query or value, ``location`` file and line."""
 
     kind: str
@@ -46,8 +45,7 @@ class Declared:
     formerly: tuple[Any, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A decider or evolver; what is not given here is in its annotations."""
 
     fn: Callable[..., Any]
@@ -55,8 +53,7 @@ class Rule:
     state: Any
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class UpcastRule:
+class UpcastRule(NamedTuple):
     """An upcaster of what is stored as ``name``, or of that class, from ``version`` to the next."""
 
     name: Any
@@ -66,8 +63,7 @@ class UpcastRule:
     location: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class MiddlewareRule:
+class MiddlewareRule(NamedTuple):
     """A middleware function; a lower ``order`` is further out."""
 
     fn: Middleware

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from types import UnionType
-from typing import Any, Protocol, TypeVar, dataclass_transform, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, overload
 
 from actors.domain.process_manager_spec import Start
 from actors.domain.source_location import caller_location
@@ -26,8 +26,7 @@ returns it as a frozen dataclass.
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class HandlerRule:
+class HandlerRule(NamedTuple):
     """A handler as it was registered; `kind` is event, rejection or timer. The rest is in its annotations."""
 
     kind: str
@@ -36,8 +35,7 @@ class HandlerRule:
     key: Key | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class EffectRule:
+class EffectRule(NamedTuple):
     """What delivers an effect, and how often it is tried before the effect is parked."""
 
     name: Any

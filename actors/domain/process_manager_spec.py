@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 __all__ = ["Effect", "EventRule", "Handlers", "ProcessManagerSpec", "Rejection", "Start"]
 
@@ -28,8 +28,7 @@ class Rejection(Generic[C]):
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class EventRule:
+class EventRule(NamedTuple):
     """An event that a manager handles: which instance it is for (None: for none), and the handlers.
 
     `field` is the one that identifies the instance, None where a function does.
@@ -40,8 +39,7 @@ class EventRule:
     field: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What delivers an effect: `send(payload, key)`; parked after `attempts` failures in a row."""
 
     send: Callable[[Any, str], Any]

@@ -7,9 +7,8 @@ thread, in the transaction that also moves the model's checkpoint.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import UnionType
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from actors.domain.source_location import caller_location
 from actors.errors import DomainError
@@ -29,16 +28,14 @@ Objects = Mapping[ObjectSchema, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(NamedTuple):
     """A projection function of one event class; with ``wants_recorded`` it takes the RecordedEvent third."""
 
     fn: Callable[..., None]
     wants_recorded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(NamedTuple):
     """A function registered with ``on``; without ``events`` they are in its first annotation."""
 
     fn: Callable[..., Any]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager_spec import ProcessManagerSpec
@@ -20,16 +20,14 @@ from storage.codec.codec import Codec
 StateKey = type | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decider:
+class Decider(NamedTuple):
     """A decider function; with ``wants_read`` it takes ``read`` as its third argument."""
 
     fn: Callable[..., Any]
     wants_read: bool
 
 
-@dataclass(slots=True)
-class StateSpec:
+class StateSpec(NamedTuple):
     """A state class; ``classes`` are all that share its template, ``snapshot_every`` 0 means never.
 
     ``faithful`` says whether a state comes back from its bytes as it is; None where all of them do.
@@ -45,8 +43,7 @@ class StateSpec:
     faithful: Callable[[Any], bool] | None
 
 
-@dataclass(slots=True)
-class CommandSpec:
+class CommandSpec(NamedTuple):
     """A command class; ``deciders`` by the class of the current state, None for a stream without one.
 
     ``shareable`` is as that of an event.
@@ -62,7 +59,7 @@ class CommandSpec:
     shareable: Callable[[Any], bool] | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class EventSpec:
     """An event class.
 
@@ -81,7 +78,7 @@ class EventSpec:
     shareable: Callable[[Any], bool] | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class QuerySpec:
     """A query class and the read models that it may read; ``timeout`` in seconds, None for the default.
 
@@ -106,7 +103,7 @@ class QuerySpec:
         self.inline = bool(self.models) and all(model.inline for model in self.models)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CompiledDomain:
     """A domain without mistakes.
 

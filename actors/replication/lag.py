@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["STILL", "Lag", "counted"]
 
@@ -10,8 +10,7 @@ STILL = 2.0
 """Seconds without a change after which a lagging position counts as stalled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(NamedTuple):
     """How far behind something is.
 
     `still` is how long it has not moved, `rate` its positions a second, `left` the seconds until it is

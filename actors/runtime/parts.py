@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from actors.domain.domain import Domain
 from actors.domain.specs import CompiledDomain
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """Taken by everything that works on the whole of a running system: its actors, health, maintenance,
     methods.
 

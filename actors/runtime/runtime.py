@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 
 from actors.domain.domain import Domain
@@ -194,7 +193,7 @@ class Runtime:
         opened = resources.slot(EventLog.abandon)
         if settings.mode == "read":
             log = follow_log(path, domain.codec, settings, inline, resources)
-            checked = replace(check(log), changed=frozenset())
+            checked = check(log)._replace(changed=frozenset())
             folder = reader_folder(path, settings, resources)
             skips = SkippedEvents.read(log)
         else:

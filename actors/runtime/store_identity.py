@@ -12,9 +12,8 @@ import logging
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgpack
 
@@ -33,8 +32,7 @@ KEY = b"store/identity"
 TITLE = "onewriter store"
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(NamedTuple):
     """That a copy was told that it is a store of its own: when, which store it was, and why it was a copy."""
 
     time: datetime
@@ -42,8 +40,7 @@ class Adoption:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreIdentity:
+class StoreIdentity(NamedTuple):
     """What the note holds. `token` is that of the last opening."""
 
     id: str
@@ -83,7 +80,7 @@ class StoreIdentity:
     def adopted(self, reason: str) -> StoreIdentity:
         """That of a store of its own, from now on."""
         adoption = Adoption(datetime.now(UTC), self.id, reason)
-        return replace(self, id=uuid.uuid4().hex, adoptions=(*self.adoptions, adoption))
+        return self._replace(id=uuid.uuid4().hex, adoptions=(*self.adoptions, adoption))
 
 
 def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:
@@ -102,14 +99,14 @@ def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:
         if reason is not None and not adopt:
             logger.warning("%s is a copy that does not act on the world: %s", log.path, reason)
             return reason
-        identity = replace(before, location=now.keeping(before.location))
+        identity = before._replace(location=now.keeping(before.location))
         if reason is not None:
-            identity = replace(identity.adopted(reason), location=now)
+            identity = identity.adopted(reason)._replace(location=now)
             logger.warning("%s was a copy, and is adopted as a store of its own: %s", log.path, reason)
     token = uuid.uuid4().hex
     # First the file, which names both: an opening that ends in between leaves a match.
     if _write_file(log, [identity.token, token], log.head):
-        identity = replace(identity, token=token)
+        identity = identity._replace(token=token)
     if identity != before:
         _write_note(log, identity, required=reason is not None)
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from actors.schema.description import Schema, StoredType
 from actors.schema.field_type import admits, parse_type
@@ -15,8 +16,7 @@ from actors.schema.field_type import admits, parse_type
 __all__ = ["Comparison", "Mismatch", "Readable", "compare", "names_of", "near", "without_a_store"]
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """What the new code can't read, or would read as something else.
 
     `kind` and `name` say of what, and `version` which one was stored. `problem` continues the sentence that

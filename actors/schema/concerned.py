@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgpack
 
@@ -55,7 +55,7 @@ def count_concerned(log: LogReader, mismatches: Iterable[Mismatch], seconds: flo
     for one in mismatches:
         if one.kind in ("event", "state"):
             for name in one.of_events:
-                for stored in _names(replace(one, name=name)):
+                for stored in _names(one._replace(name=name)):
                     by_type.setdefault(stored, []).append(one)
         elif one.of_events:
             inside.append(one)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.schema.field_type import parse_type
 
@@ -17,8 +17,7 @@ FORMAT = 1
 """The version of what `Schema.as_dict` gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldDescription:
+class FieldDescription(NamedTuple):
     """A field of a stored class: the text of its type, and whether it has a default.
 
     `late` says that the class had been stored without it before: what lacks it may be in the store.
@@ -64,7 +63,7 @@ class StoredType:
         if self.version > then.version:
             return replace(self, earlier=tuple(sorted(then.uses())))
         fields = {
-            name: replace(one, late=name not in then.fields or then.fields[name].late)
+            name: one._replace(late=name not in then.fields or then.fields[name].late)
             for name, one in self.fields.items()
         }
         return replace(self, fields=fields, earlier=then.earlier)
@@ -103,8 +102,7 @@ class StoredType:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A read model: its version, and fingerprints of its tables and of its projections' code.
 
     `python` is the Python that the code was compiled by: fingerprints of two of them can't be compared.
@@ -125,8 +123,7 @@ class Model:
         return cls(int(plain["version"]), plain["tables"], plain["code"], plain["python"])
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(NamedTuple):
     """A process manager: its version, and the names of its states and timers."""
 
     version: int

@@ -9,11 +9,10 @@ import ast
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from actors.domain.annotations import unaliased
@@ -24,8 +23,7 @@ _BARE = {list: 1, frozenset: 1, dict: 2}
 _PLAIN = (str, int, bool, bytes, float, Decimal, datetime, date, time, timedelta, UUID)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldType:
+class FieldType(NamedTuple):
     """`name` is a type's stored name, `|` for a union, `Literal`, or `()` for the empty tuple's contents.
 
     `args` are the types inside; those of a `Literal` have values as names, as Python writes them.

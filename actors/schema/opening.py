@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from actors.errors import DomainError
 from actors.schema.comparison import Comparison, Mismatch, Readable, compare, names_of, near
@@ -47,8 +47,7 @@ class Code:
     by_code: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedSchema:
+class CheckedSchema(NamedTuple):
     """What an opening goes on with.
 
     `notes` are to be written; `written` are the event types, by their names in the code, of which the store
@@ -148,7 +147,7 @@ def _with_numbers(
         return event in bases
 
     possible = [
-        replace(one, of_events=frozenset(event for event in one.of_events if may_be_written(event, one)))
+        one._replace(of_events=frozenset(event for event in one.of_events if may_be_written(event, one)))
         for one in found.mismatches
     ]
     counted = [one for one in possible if one.of_events]
@@ -234,5 +233,5 @@ def _changed_models(old: Schema, code: Code) -> frozenset[str]:
         if name not in code.by_code
         and (then := old.models.get(name)) is not None
         and then.code != now.code
-        and replace(then, code=now.code) == now
+        and then._replace(code=now.code) == now
     )

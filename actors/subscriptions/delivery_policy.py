@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["DeliveryPolicy"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryPolicy:
+class DeliveryPolicy(NamedTuple):
     """How a group delivers, from `System.consumer`."""
 
     max_deliveries: int = 5

@@ -36,8 +36,7 @@ class Stored:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Upcaster:
+class Upcaster(NamedTuple):
     """From `version` of what is stored as `name` to the next version; `where` is its file and line.
 
     `fn` takes the stored fields by name, their values decoded, and returns those of the next version. For an

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import lmdb
@@ -46,8 +46,7 @@ META_DB = b"meta"
 HEADER_KEY = b"header"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a store says about itself. `kind` is "log" or "replica"; `history_id` is that of its history."""
 
     kind: str

@@ -9,8 +9,8 @@ do, leaves `opening`, or one unclean end after another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["StopMark", "current_boot_id"]
 
@@ -31,8 +31,7 @@ def current_boot_id() -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class StopMark:
+class StopMark(NamedTuple):
     """The contents of the line. `unclean` counts the ends without `closed` before this opening."""
 
     state: str

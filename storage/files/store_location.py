@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from storage.files.birth_time import birth_time_ns
 from storage.files.environment import DATA_FILE
@@ -29,8 +28,7 @@ _INSTANCE = (Path("/var/lib/cloud/data/instance-id"),)
 """What cloud-init calls the machine: one that is started from a snapshot gets another."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLocation:
+class StoreLocation(NamedTuple):
     """The signs; each is None or empty if it is not known. The ids of machines are digests, as they are
     confidential."""
 
@@ -64,16 +62,15 @@ class StoreLocation:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """What `as_dict` gave. Raises TypeError, KeyError."""
-        return cls(**{name: fields[name] for name in cls.__slots__})
+        return cls(**{name: fields[name] for name in cls._fields})
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields."""
-        return asdict(self)
+        return self._asdict()
 
     def keeping(self, before: StoreLocation) -> StoreLocation:
         """This one, with what is not known now as it was before: another user may not read some ids."""
-        return replace(
-            self,
+        return self._replace(
             born=before.born if self.born is None else self.born,
             machine=self.machine or before.machine,
             hardware=self.hardware or before.hardware,

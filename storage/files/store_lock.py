@@ -15,7 +15,6 @@ import socket
 import sys
 import weakref
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -139,7 +138,7 @@ class StoreLock:
     def opened(self) -> None:
         """Note that the opening is complete."""
         if self._mark is not None:
-            self._note(replace(self._mark, state="open"))
+            self._note(self._mark._replace(state="open"))
 
     def _note(self, mark: StopMark) -> None:
         # Over a line of the same length. If it cannot be written, the next opener checks the files.
@@ -182,7 +181,7 @@ class StoreLock:
         """
         assert self._mark is not None
         if self._mark.state != "opening":
-            self._note(replace(self._mark, state="closed"))
+            self._note(self._mark._replace(state="closed"))
             return
         before = self.before.encode(errors="surrogateescape")
         with suppress(OSError):

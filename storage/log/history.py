@@ -7,8 +7,8 @@ applied. So each checkpoint has a digest of the stored event at its position, co
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 __all__ = [
     "DIGEST_BYTES",
@@ -76,8 +76,7 @@ def unpack_content(data: bytes) -> int | None:
     return int.from_bytes(data[-CONTENT_BYTES:]) if rest % DIGEST_BYTES == CONTENT_BYTES else None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """A log as a replica is compared with it: its id, its last position, and the digests of its events.
 
     `digest` gives empty bytes for an event that it does not know. `corrected` gives the number of the last

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -215,7 +214,7 @@ class _Copying:
         with self._target.begin(write=True) as new:
             for key, value in items.items():
                 new.put(key, value, db=database)
-            write_header(new, database, replace(self._header, format=FORMAT_VERSION))
+            write_header(new, database, self._header._replace(format=FORMAT_VERSION))
         self._done += len(items) + 1
 
     def _put(self, database: lmdb._Database, items: Iterable[tuple[bytes, bytes]]) -> None:

@@ -8,8 +8,7 @@ description of its tables that is stored with it, but no more events are applied
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -26,8 +25,7 @@ ENGINE_CHECKPOINT = b"elsewhere/"
 __all__ = ["Build", "Layout", "pack_build", "plan_layout", "unpack_build"]
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(NamedTuple):
     """One build of a model. `stored_schema` always describes its data; `schema` is None if its code is gone.
 
     `generation` counts all builds of the model, so no two of them ever have the same key. `reused_databases`
@@ -57,15 +55,14 @@ class Build:
 
     def reusing(self, names: Sequence[str], emptied: Sequence[str]) -> Build:
         """The same build, with its databases of these names in emptied ones, as far as there are any."""
-        return replace(self, reused_databases=tuple(zip(names, emptied, strict=False)))
+        return self._replace(reused_databases=tuple(zip(names, emptied, strict=False)))
 
     def with_code(self, schema: ModelSchema | None) -> Build:
         """The same build with its schema in the code, or frozen if that is None."""
-        return replace(self, schema=schema, stored_schema=schema or self.stored_schema)
+        return self._replace(schema=schema, stored_schema=schema or self.stored_schema)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The builds that a replica should have, by key; the keys of each model's active and wanted build."""
 
     builds: dict[str, Build]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from storage.files.environment import DATA_FILE
 from storage.files.error_translation import from_system
@@ -29,8 +29,7 @@ SIBLINGS = (*STATE_FILES, ENGINES_FOLDER)
 _TITLE = "onewriter replica"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaState:
+class ReplicaState(NamedTuple):
     """`how` is "running", "clean" or "condemned"; `detail` is the boot id, nothing, or the reason."""
 
     how: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 
@@ -39,8 +39,7 @@ from storage.replica.open_builds import OpenBuilds, spare_databases
 from storage.tables.schema import ModelSchema
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedReplica:
+class OpenedReplica(NamedTuple):
     """An open replica: its path and resources; `reset_reason` says why something was reset, or is None."""
 
     path: Path

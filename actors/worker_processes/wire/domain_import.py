@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from actors.domain.domain import Domain
 from actors.domain.fingerprint import fingerprint, of_function
@@ -24,8 +24,7 @@ __all__ = ["DomainLocation", "differences", "fingerprints", "import_domain", "lo
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DomainLocation:
+class DomainLocation(NamedTuple):
     """A domain as an attribute of a module, and all modules that add to it, in the order of their import."""
 
     module: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,8 @@ HERE = StoreLocation("/data/shop", 12, 1_700, 99, "boot", "machine", "hardware",
     ],
 )
 def test_it_is_the_same_store(before: Any, now: Any) -> None:
-    first = replace(HERE, **before)
-    assert copied_because(first, replace(first, **now)) is None
+    first = HERE._replace(**before)
+    assert copied_because(first, first._replace(**now)) is None
 
 
 @pytest.mark.parametrize(
@@ -69,15 +68,15 @@ def test_it_is_the_same_store(before: Any, now: Any) -> None:
     ],
 )
 def test_it_is_a_copy(before: Any, now: Any, reason: str) -> None:
-    first = replace(HERE, **before)
-    found = copied_because(first, replace(first, **now))
+    first = HERE._replace(**before)
+    found = copied_because(first, first._replace(**now))
     assert found is not None
     assert reason in found
 
 
 def test_what_is_not_known_now_is_kept() -> None:
-    now = replace(HERE, hardware="", machine="", instance="", born=None, boot="other")
-    assert now.keeping(HERE) == replace(HERE, boot="other")
+    now = HERE._replace(hardware="", machine="", instance="", born=None, boot="other")
+    assert now.keeping(HERE) == HERE._replace(boot="other")
 
 
 # -- real files ----------------------------------------------------------------------------------------------
@@ -116,7 +115,7 @@ def test_a_clone_beside_its_original_is_a_copy(store: Path, tmp_path: Path) -> N
     original, other = StoreLocation.of(store), tmp_path / "other"
     shutil.copytree(store, other)
     # As it is with a clone of the file system: the same number and birth time, on another device.
-    clone = replace(StoreLocation.of(other), inode=original.inode, born=original.born)
+    clone = StoreLocation.of(other)._replace(inode=original.inode, born=original.born)
     found = copied_because(original, clone)
     assert found is not None
     assert "still at" in found

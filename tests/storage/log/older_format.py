@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -39,7 +38,7 @@ def make_older(source: Path, target: Path) -> None:
                     writing.put(key, plain(name.decode(), key, stored), db=made)
         meta = old.open_db(META_DB)
         with old.begin(write=True) as writing:
-            write_header(writing, meta, replace(header, format=2))
+            write_header(writing, meta, header._replace(format=2))
 
 
 def plain(database: str, key: bytes, stored: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Programs of the tests that are started again and again: each is forked from a process that has imported the
 library, and nothing else, which is a tenth of the work of a fresh interpreter.
 
-The process that it comes from has opened nothing and has one thread. A program runs as `python -m` runs it, up
-to the end of the interpreter. A test that is about the start of an interpreter uses `subprocess`.
+The process that it comes from has opened nothing and has one thread. A program runs as with `python -m`, to
+the end of the interpreter. A test that is about the start of an interpreter uses `subprocess`.
 """
 
 from __future__ import annotations

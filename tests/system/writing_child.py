@@ -6,13 +6,13 @@ fail at a deposit of 13, as in the process that reads; `skip MODEL POSITION` has
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from actors import System
+from tests.forked import Forked
 from tests.system.ledger import MODELS, Deposit, failing, ledger
 
 
@@ -34,16 +34,10 @@ class Writer:
     """The process, as its parent has it."""
 
     def __init__(self, store: Path, *models: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(store), *models],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = Forked(__name__, str(store), *models, stdin=True)
         self.position = int(self.answer())
 
     def answer(self) -> str:
-        assert self.process.stdout is not None
         return self.process.stdout.readline()
 
     def ask(self, line: object) -> int:
@@ -55,7 +49,7 @@ class Writer:
     def end(self, kill: bool = False) -> None:
         if kill:
             self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.close()
 
 
 @contextmanager

@@ -47,7 +47,8 @@ class Memory(dict[bytes, bytes]):
         return self.get(key)
 
     def notes(self, prefix: bytes, after: bytes = b"", limit: int | None = None) -> list[Any]:
-        return [(key, self[key]) for key in sorted(self) if key.startswith(prefix) and key > after][:limit]
+        found = sorted(key for key in self if key.startswith(prefix) and key > after)
+        return [(key, self[key]) for key in found[:limit]]
 
     def peek(self, after: int, part: int = 0) -> RecordedEvent | None:
         return self.events[after] if after < len(self.events) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from actors import Do, Domain, Rejected, Rejection
@@ -31,7 +32,14 @@ class Weather:
     commands: set[str] = field(default_factory=set)
 
 
-def story_of(weather: Weather, version: int = 1) -> tuple[Domain, type]:
+class Outside:
+    """What handlers meet: the weather of the story that takes a turn."""
+
+    weather = Weather()
+
+
+@cache
+def story_of(version: int = 1) -> tuple[Domain, type]:
     """The domain and its event: a `Told` says in words what its instance is to do."""
     domain = Domain("story")
 
@@ -66,7 +74,7 @@ def story_of(weather: Weather, version: int = 1) -> tuple[Domain, type]:
         number: int
 
     def hear(state: Any, do: Do, text: str) -> Any:
-        if do.key in weather.handlers:
+        if do.key in Outside.weather.handlers:
             raise RuntimeError("bad weather")
         return replace(state or Heard(do.key), heard=(*(state.heard if state else ()), text))
 
@@ -111,7 +119,7 @@ class Story:
     def __init__(self, events: list[tuple[str, tuple[str, ...]]]) -> None:
         self.weather = Weather()
         self.version = 1
-        domain, told = story_of(self.weather)
+        domain, told = story_of()
         self.memory = Memory(domain, *(told(job, words) for job, words in events))
         for number, event in enumerate(self.memory.events):
             event.time_us = WHEN_US + number * SECOND
@@ -138,7 +146,7 @@ class Story:
     def raise_version(self) -> None:
         """Have the states built anew, as an opening does."""
         self.version += 1
-        domain, _ = story_of(self.weather, self.version)
+        domain, _ = story_of(self.version)
         memory = self.memory
         memory.domain = domain.compile()
         memory.spec = memory.domain.process_managers["worker"]
@@ -158,6 +166,7 @@ class Story:
 
     def turn(self, dice: random.Random, *, ahead: bool = True) -> bool:
         """Plan a step or have one written; False when there is nothing to do."""
+        Outside.weather = self.weather
         if self.flight and (not ahead or len(self.flight) > 1 or dice.random() < 0.5):
             self.write(self.flight.pop(0))
             return True

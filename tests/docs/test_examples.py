@@ -29,6 +29,7 @@ from actors.writer.batch_budget import MAX_BATCH
 from actors.writer.commit_notifier import LINGER_SECONDS
 from benchmarks.suite import COMMANDS, QUERIES, RANGES
 from storage import OnewriterError
+from tests import preloaded
 from tests.docs.run_page import blocks_of, examples_of, run
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 # -- the examples -------------------------------------------------------------------------------
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_print_what_it_says(page: str, tmp_path: Path) -> None:
-    done = run_here(tmp_path, str(RUNNER), str(ROOT / page), page)
+    done = preloaded.run([str(RUNNER), str(ROOT / page), page], tmp_path, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
 
 

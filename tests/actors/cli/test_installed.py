@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from actors.__main__ import main
+from tests import preloaded
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("onewriter", "python -m actors")
@@ -43,11 +44,14 @@ COMMANDS = (
 TIMEOUT = 120
 
 
-def run(line: str, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a line of a shell with the programs of this Python's environment."""
+def run(
+    line: str, folder: Path, stdin: str = "", programs: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell with the programs of this Python's environment, or else those of `programs`."""
     assert (BIN / "onewriter").exists(), f"the package is not installed in {BIN}: run make .venv/.with-dev"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+    path = [str(folder) for folder in (programs, BIN) if folder] + [os.environ["PATH"]]
+    environment |= {"PATH": os.pathsep.join(path), "COLUMNS": "120"}
     return subprocess.run(
         ["sh", "-c", line],
         cwd=folder,
@@ -97,14 +101,28 @@ def test_a_program_that_is_started_shows_this_help(program: str, command: str, t
     assert (done.returncode, done.stdout, done.stderr) == (0, help_of(program, command), "")
 
 
-def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path) -> None:
-    lines = [line for command in COMMANDS for line in examples_of(help_of("onewriter", command))]
-    # Several pages begin with making the same store.
-    for line in dict.fromkeys(line.partition("#")[0].strip() for line in lines):
-        done = run(line, tmp_path)
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        if "--json" in line:
-            assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines()), line
+@pytest.fixture
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose `onewriter` runs the installed script in a fork of a process that has the engine."""
+    folder = tmp_path_factory.mktemp("forking")
+    preloaded.stand_in(BIN / "onewriter", folder)
+    return folder
+
+
+def test_every_example_of_the_help_works_as_it_is_written(tmp_path: Path, forking: Path) -> None:
+    done_before: set[str] = set()
+    for command in COMMANDS:
+        programs = None  # The first line of each page starts the program as users do.
+        for example in examples_of(help_of("onewriter", command)):
+            line = example.partition("#")[0].strip()
+            if line in done_before:
+                continue  # Several pages begin with making the same store.
+            done = run(line, tmp_path, programs=programs)
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            if "--json" in line:
+                assert all(isinstance(json.loads(one), dict) for one in done.stdout.splitlines()), line
+            done_before.add(line)
+            programs = forking
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -156,9 +174,11 @@ def test_a_wrong_call_is_one_line_that_says_how_the_program_was_called(
         "demo --path .",
     ],
 )
-def test_what_cannot_begin_says_so_in_one_line_on_standard_error(arguments: str, tmp_path: Path) -> None:
+def test_what_cannot_begin_says_so_in_one_line_on_standard_error(
+    arguments: str, tmp_path: Path, forking: Path
+) -> None:
     (tmp_path / "letter.txt").write_text("dear reader")
-    done = run(f"onewriter {arguments}", tmp_path)
+    done = run(f"onewriter {arguments}", tmp_path, programs=forking)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
